@@ -1,0 +1,84 @@
+# Everything a developer or a CI machine runs. A fresh machine needs Python 3.11+ (or uv) and make; the rest
+# is brought into the checkout: .venv and the node_modules folders. Nothing outside it is written.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+LOCK_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Absolute and first, so that recipes and the processes they start find the checkout's tools before others.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# An activated environment of somebody else must not catch what is installed here.
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH CONDA_PREFIX
+
+UV := $(shell command -v uv 2>/dev/null)
+ifdef UV
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+else
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
+endif
+
+# Every JavaScript project with a lock file; its stamp lies inside what npm installs, so both go together.
+JS_LOCKS := $(shell find tests benchmarks -name node_modules -prune -o -name package-lock.json -print 2>/dev/null)
+JS_STAMPS := $(JS_LOCKS:package-lock.json=node_modules/.installed)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup run test lint format bench bench-quick lock clean
+
+help: ## Show what make can do
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-20s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready $(JS_STAMPS) ## Install everything into the checkout
+
+run: $(VENV)/.ready ## Start a gateway with its own Valkey and two demo users
+	@$(BIN)/python -m service demo
+
+test: setup lint ## Check style, types and floors, then run every test
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.ready ## Check style, types and floors only
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { echo "make: some files are not formatted; 'make format' does it." >&2; exit 1; }
+	@! grep -nE '(create_task|ensure_future)\(' service/*.py | grep -v '^service/lifecycle.py:' || { echo "make: tasks begin in service/lifecycle.py only." >&2; exit 1; }
+	@$(BIN)/mypy --strict --no-error-summary service
+	@$(BIN)/lint-imports --no-logo > $(VENV)/import-floors.txt || { cat $(VENV)/import-floors.txt; exit 1; }
+
+format: $(VENV)/.ready ## Put the code into its standard form
+	@$(BIN)/ruff check --quiet --fix-only
+	@$(BIN)/ruff format --quiet
+
+bench: setup $(VENV)/.compiler ## Measure against Node socket.io and python-socketio (long)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-quick: setup $(VENV)/.compiler ## The same with few rounds, under two minutes
+	@$(BIN)/python -m benchmarks --quick $(BENCH_ARGS)
+
+lock: ## Write requirements/*.txt anew after a change to pyproject.toml
+	@tools/make-venv $(VENV) $(PYTHON)
+	@tools/lock $(LOCK_ARGS)
+
+clean: ## Remove all that setup, tests and builds have made
+	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find tests benchmarks -name node_modules -prune -exec rm -rf {} + 2>/dev/null || true
+	@find service tests benchmarks tools -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The project itself is installed without its dependencies: the lock has named them already.
+$(VENV)/.ready: requirements/test.txt pyproject.toml service/__init__.py tools/make-venv tools/link-node
+	@tools/make-venv $(VENV) $(PYTHON)
+	@echo "Installing Python packages"
+	@$(INSTALL) --require-hashes -r requirements/test.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@tools/link-node $(VENV)
+	@touch $@
+
+%/node_modules/.installed: %/package-lock.json %/package.json | $(VENV)/.ready
+	@echo "Installing the JavaScript packages of $*"
+	@cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
+	@touch $@
+
+$(VENV)/.compiler: requirements/bench.txt | $(VENV)/.ready
+	@command -v cc > /dev/null || $(INSTALL) --require-hashes -r requirements/bench.txt
+	@touch $@

