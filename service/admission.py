@@ -1,0 +1,120 @@
+"""What a client may ask for: ids, requests, and how many of them. Decisions only.
+
+Codes are words that clients switch on: they are part of the contract, messages are not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from service.events import ChatId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something was refused: a stable word for programs and a sentence for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one socket may ask for."""
+
+    max_id_chars: int
+    max_rooms: int
+    max_request_bytes: int
+    max_requests_per_second: int
+    max_request_burst: int
+
+
+UNAUTHORIZED = Refusal(
+    "unauthorized", "Tell who you are: connect with { auth: { userId: '<your user id>' } }."
+)
+TOO_MANY_REQUESTS = Refusal("rate_limited", "Too many requests: slow down and try again.")
+DRAINING = Refusal("draining", "This server is being replaced: connect again.")
+INVALID_NAMESPACE = Refusal("invalid_namespace", "There is no such namespace; connect to /chats.")
+
+
+def read_user_id(value: object, max_chars: int) -> UserId | Refusal:
+    """Read the user id that a client presents; a number counts as its decimal string."""
+    if value is None:
+        return UNAUTHORIZED
+    text = _read_id(value, max_chars)
+    if text is None:
+        return Refusal(
+            "invalid_user",
+            f"userId must be a string of 1 to {max_chars} characters or a whole number.",
+        )
+    return UserId(text)
+
+
+def read_chat_id(request: object, max_chars: int) -> ChatId | Refusal:
+    """Read `{chatId}` or, from older clients, the bare id."""
+    value = request.get("chatId") if isinstance(request, dict) else request
+    text = _read_id(value, max_chars)
+    if text is None:
+        return Refusal(
+            "invalid_chat",
+            f"Send {{ chatId }}: a string of 1 to {max_chars} characters or a whole number.",
+        )
+    return ChatId(text)
+
+
+def may_join(rooms_joined: int, limits: Limits) -> Refusal | None:
+    """Decide whether a socket that has joined so many chats may join one more."""
+    if rooms_joined < limits.max_rooms:
+        return None
+    return Refusal(
+        "too_many_rooms", f"A socket may join {limits.max_rooms} chats: leave one first."
+    )
+
+
+def check_request_size(request_bytes: int, limits: Limits) -> Refusal | None:
+    """Decide whether a request of that many bytes is taken."""
+    if request_bytes <= limits.max_request_bytes:
+        return None
+    return Refusal(
+        "payload_too_large", f"A request may have {limits.max_request_bytes} bytes at most."
+    )
+
+
+class Allowance:
+    """A token bucket: what one socket may still ask for, and how often it went on regardless."""
+
+    __slots__ = ("_overdrawn", "_seconds", "_tokens")
+
+    def __init__(self, limits: Limits, now_seconds: float) -> None:
+        self._tokens = float(limits.max_request_burst)
+        self._seconds = now_seconds
+        self._overdrawn = 0
+
+    def take(self, limits: Limits, now_seconds: float) -> bool:
+        """Take one request; False when the bucket is empty."""
+        refill = (now_seconds - self._seconds) * limits.max_requests_per_second
+        self._tokens = min(float(limits.max_request_burst), self._tokens + refill)
+        self._seconds = now_seconds
+        if self._tokens < 1:
+            self._overdrawn += 1
+            return False
+        self._tokens -= 1
+        self._overdrawn = 0
+        return True
+
+    def is_abused(self, limits: Limits) -> bool:
+        """Tell whether the client kept on past its limit for a whole burst: time to close it."""
+        return self._overdrawn >= limits.max_request_burst
+
+
+def _read_id(value: Any, max_chars: int) -> str | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value) if isinstance(value, int) else value
+    if not isinstance(text, str) or not 0 < len(text) <= max_chars:
+        return None
+    # isprintable() refuses control characters and lone surrogates, which no UTF-8 can carry.
+    return text if text.isprintable() else None

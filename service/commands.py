@@ -1,0 +1,153 @@
+"""What pods and external emitters ask of all pods: the words, and how they travel over Redis.
+
+Commands go by Pub/Sub to every pod; each carries them out for the sockets it holds and tells nobody
+further. Carrying out is not done here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from service.events import NAMESPACE, RESERVED_EVENTS, MalformedEvent, Room
+
+CHANNEL = "constellation:commands"
+EMITTER_CHANNEL = "socketio"
+"""The channel that python-socketio's Redis managers publish on unless told otherwise."""
+
+
+class Emit(msgspec.Struct, frozen=True, tag="emit", omit_defaults=True):
+    """Send an event to everyone in the rooms; a sid is a room too, and None is everyone."""
+
+    args: msgspec.Raw
+    """JSON array: the event's name and its arguments."""
+    rooms: tuple[Room, ...] | None
+    except_rooms: tuple[Room, ...] = ()
+    attachments: tuple[bytes, ...] = ()
+    """Binary values that placeholders in `args` stand for, as Socket.IO numbers them."""
+
+
+class Join(msgspec.Struct, frozen=True, tag="join"):
+    """Everyone in room `who` enters `room`."""
+
+    who: Room
+    room: Room
+
+
+class Leave(msgspec.Struct, frozen=True, tag="leave"):
+    """Everyone in room `who` leaves `room`."""
+
+    who: Room
+    room: Room
+
+
+class Empty(msgspec.Struct, frozen=True, tag="empty"):
+    """Everyone leaves `room`."""
+
+    room: Room
+
+
+class Disconnect(msgspec.Struct, frozen=True, tag="disconnect", omit_defaults=True):
+    """Everyone in room `who` is disconnected for good: no client comes back by itself.
+
+    Each pod answers on `reply_to` with the number of its sockets, where that is given.
+    """
+
+    who: Room
+    reason: str = ""
+    reply_to: str = ""
+    ask: int = 0
+
+
+Command = Emit | Join | Leave | Empty | Disconnect
+
+_encode = msgspec.json.Encoder().encode
+_decode: Callable[[bytes], Command] = msgspec.json.Decoder(Command).decode
+
+
+def encode(command: Command) -> bytes:
+    """Write a command as it travels on CHANNEL."""
+    return _encode(command)
+
+
+def decode(raw: bytes) -> Command:
+    """Read a command of another pod. Raises MalformedEvent."""
+    try:
+        return _decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise MalformedEvent("not a command") from error
+
+
+def emit(event: str, data: msgspec.Raw, rooms: tuple[Room, ...]) -> Emit:
+    """Make the command that sends one argument under an event name."""
+    return Emit(args=msgspec.Raw(b"[%b,%b]" % (_encode(event), bytes(data))), rooms=rooms)
+
+
+class _EmitterMessage(msgspec.Struct):
+    """A message of python-socketio 5.18 (`AsyncPubSubManager._publish`), JSON since 5.14."""
+
+    method: str
+    namespace: str | None = None
+    event: str | None = None
+    data: msgspec.Raw = msgspec.Raw(b"[]")
+    binary: bool = False
+    room: str | list[str] | None = None
+    skip_sid: str | list[str] | None = None
+    sid: str | None = None
+
+
+_decode_emitter = msgspec.json.Decoder(_EmitterMessage).decode
+
+
+def decode_emitter(raw: bytes) -> Command | None:
+    """Read what an external python-socketio emitter published; None where it is not for /chats.
+
+    Raises MalformedEvent.
+    """
+    try:
+        message = _decode_emitter(raw)
+        if message.namespace != NAMESPACE:
+            return None
+        return _translate(message)
+    except (msgspec.DecodeError, RecursionError, binascii.Error) as error:
+        raise MalformedEvent("not an emitter's message") from error
+
+
+def _translate(message: _EmitterMessage) -> Command:
+    sid, rooms = message.sid, _rooms(message.room)
+    match message.method:
+        case "emit" if message.event is not None and message.event not in RESERVED_EVENTS:
+            args, attachments = _emitter_args(message)
+            everyone = message.room is None
+            return Emit(args, None if everyone else rooms, _rooms(message.skip_sid), attachments)
+        case "enter_room" if sid and rooms:
+            return Join(Room(sid), rooms[0])
+        case "leave_room" if sid and rooms:
+            return Leave(Room(sid), rooms[0])
+        case "close_room" if rooms:
+            return Empty(rooms[0])
+        case "disconnect" if sid:
+            return Disconnect(Room(sid))
+    raise MalformedEvent("a method that is not known")
+
+
+def _emitter_args(message: _EmitterMessage) -> tuple[msgspec.Raw, tuple[bytes, ...]]:
+    """Put the event's name before the arguments; binary ones follow theirs in base64."""
+    values = msgspec.json.decode(message.data, type=list[msgspec.Raw])
+    attachments: tuple[bytes, ...] = ()
+    if message.binary:
+        texts = msgspec.json.decode(message.data, type=list[Any])[1:]
+        attachments = tuple(base64.b64decode(text, validate=True) for text in texts)
+        values = msgspec.json.decode(values[0], type=list[msgspec.Raw])
+    parts = [_encode(message.event), *(bytes(value) for value in values)]
+    return msgspec.Raw(b"[%b]" % b",".join(parts)), attachments
+
+
+def _rooms(value: str | list[str] | None) -> tuple[Room, ...]:
+    if value is None:
+        return ()
+    return (Room(value),) if isinstance(value, str) else tuple(Room(room) for room in value)

@@ -1,0 +1,124 @@
+"""Who is in which room on this pod: an index and its bookkeeping, without any I/O.
+
+python-socketio's own index walks every room of the pod when one socket leaves, and keeps two
+dictionaries per room. This one costs what the socket itself has joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from enum import Enum, auto
+from typing import Any
+
+from service.events import Room, Sid, UserId
+
+
+class Stage(Enum):
+    """How far a namespace connection has come."""
+
+    CONNECTING = auto()
+    CONNECTED = auto()
+    LEAVING = auto()
+
+
+class Member:
+    """One socket's connection to the namespace. Identity is what counts: compared by `is`."""
+
+    __slots__ = ("allowance", "eio_sid", "rooms", "sid", "socket", "stage", "user")
+
+    def __init__(self, sid: Sid, eio_sid: str, socket: Any) -> None:
+        self.sid = sid
+        self.eio_sid = eio_sid
+        self.socket = socket
+        """What carries the bytes: an engineio socket; only `fanout` and `engine` look inside."""
+        self.stage = Stage.CONNECTING
+        self.user: UserId | None = None
+        self.rooms: set[Room] = set()
+        self.allowance: Any = None
+        """The door's own memory of the member: its request allowance."""
+
+
+class Rooms:
+    """The index of one namespace. A member's sid is also the name of a room that holds it alone."""
+
+    def __init__(self) -> None:
+        self._by_sid: dict[str, Member] = {}
+        self._by_eio_sid: dict[str, Member] = {}
+        self._rooms: dict[Room, set[Member]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_sid)
+
+    def __iter__(self) -> Iterable[Member]:
+        return iter(self._by_sid.values())
+
+    @property
+    def room_count(self) -> int:
+        """Rooms with at least one member; sid rooms are not counted."""
+        return len(self._rooms)
+
+    def add(self, member: Member) -> bool:
+        """Take a new member; False when its Engine.IO socket has one here already."""
+        if member.eio_sid in self._by_eio_sid:
+            return False
+        self._by_sid[member.sid] = self._by_eio_sid[member.eio_sid] = member
+        return True
+
+    def remove(self, member: Member) -> None:
+        """Forget a member and take it out of all its rooms; harmless when it is gone already."""
+        for room in tuple(member.rooms):
+            self.leave(member, room)
+        if self._by_sid.get(member.sid) is member:
+            del self._by_sid[member.sid], self._by_eio_sid[member.eio_sid]
+
+    def by_sid(self, sid: str | None) -> Member | None:
+        """Find a member by its Socket.IO session id."""
+        return self._by_sid.get(sid) if sid is not None else None
+
+    def by_eio_sid(self, eio_sid: str) -> Member | None:
+        """Find a member by the Engine.IO session id of its socket."""
+        return self._by_eio_sid.get(eio_sid)
+
+    def enter(self, member: Member, room: Room) -> None:
+        """Put a member into a room; harmless when it is there already."""
+        self._rooms.setdefault(room, set()).add(member)
+        member.rooms.add(room)
+
+    def leave(self, member: Member, room: Room) -> None:
+        """Take a member out of a room; harmless when it is not there."""
+        members = self._rooms.get(room)
+        if members is None or member not in members:
+            return
+        members.discard(member)
+        member.rooms.discard(room)
+        if not members:
+            del self._rooms[room]
+
+    def empty(self, room: Room) -> None:
+        """Take every member out of a room."""
+        for member in tuple(self._rooms.get(room, ())):
+            self.leave(member, room)
+
+    def members(self, room: str) -> Collection[Member]:
+        """Give the members of a room, or of a sid; do not change rooms while walking them."""
+        found = self._rooms.get(Room(room))
+        if found is not None:
+            return found
+        member = self._by_sid.get(room)
+        return () if member is None else (member,)
+
+    def everyone(self) -> Collection[Member]:
+        """Give all members; do not add or remove while walking them."""
+        return self._by_sid.values()
+
+    def audience(self, rooms: Collection[Room], except_rooms: Iterable[Room]) -> Collection[Member]:
+        """Give the members of any of the rooms, each once, less those of the excepted rooms."""
+        if len(rooms) == 1 and not except_rooms:
+            return self.members(next(iter(rooms)))
+        populated = [members for room in rooms if (members := self.members(room))]
+        if len(populated) == 1 and not except_rooms:
+            return populated[0]
+        union: set[Member] = set().union(*populated)
+        for room in except_rooms:
+            union.difference_update(self.members(room))
+        return union

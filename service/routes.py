@@ -1,0 +1,203 @@
+"""Event -> who gets it: the one table, as data, and the decision per event.
+
+The table's form is described in routes.toml. Nothing here knows sockets or Redis.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.events import (
+    RESERVED_EVENTS,
+    Decoder,
+    EventName,
+    Fields,
+    MalformedEvent,
+    Room,
+    Slice,
+    fields_of,
+)
+
+_TEMPLATE = re.compile(r"(?P<prefix>[^{}]*)\{(?P<key>[^{}]+)\}")
+_NEVER_FORWARDED = ("traceparent", "tracestate")
+
+_read_ids = msgspec.json.Decoder(str | int | list[str | int] | None).decode
+
+
+class InvalidRoutes(ValueError):
+    """The route table cannot be used; `str()` says which file, which entry and why."""
+
+
+class RouteEntry(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"except_": "except"}
+):
+    """One `[[route]]` of the table; routes.toml says what each key means."""
+
+    channel: str
+    event: str
+    keys: tuple[str, ...]
+    to: tuple[str, ...]
+    except_: str = ""
+    unless_empty: str = ""
+    empties: tuple[str, ...] = ()
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """What goes out, to whom: all that delivery needs to know of an event."""
+
+    event: EventName
+    body: Fields
+    """Encodes to the payload, its values untouched."""
+    rooms: list[Room]
+    except_rooms: list[Room]
+    empties: list[Room]
+
+
+class _Target:
+    """A room template: a fixed prefix and the key whose ids complete it."""
+
+    __slots__ = ("_prefix", "_read")
+
+    def __init__(self, template: str, attribute: Mapping[str, str]) -> None:
+        match = _TEMPLATE.fullmatch(template)
+        assert match is not None, "checked when the table was read"
+        self._prefix = match["prefix"]
+        self._read = attrgetter(attribute[match["key"]])
+
+    def add_rooms(self, fields: Fields, rooms: list[Room]) -> bool:
+        """Append the rooms that the event names; say whether it has the key at all."""
+        raw = self._read(fields)
+        if isinstance(raw, msgspec.UnsetType):
+            return False
+        ids = _read_ids(raw)
+        if isinstance(ids, list):
+            rooms.extend([Room(f"{self._prefix}{one}") for one in ids])
+        elif ids is None or ids == "":
+            return False
+        else:
+            rooms.append(Room(f"{self._prefix}{ids}"))
+        return True
+
+
+class Route:
+    """One compiled row of the table."""
+
+    __slots__ = ("_all", "_decoder", "_empties", "_except", "_hidden", "_to", "_unless", "event")
+
+    def __init__(self, entry: RouteEntry) -> None:
+        templates = [*entry.to, *entry.empties, *([entry.except_] if entry.except_ else [])]
+        keys = dict.fromkeys([*entry.keys, *(_key(template) for template in templates)])
+        if entry.unless_empty:
+            keys[entry.unless_empty] = None
+        shape = fields_of(keys)
+        attribute = dict(zip(keys, shape.__struct_fields__, strict=True))
+        self.event = EventName(entry.event)
+        self._decoder = Decoder(shape)
+        self._to = [_Target(template, attribute) for template in entry.to]
+        self._except = _Target(entry.except_, attribute) if entry.except_ else None
+        self._empties = [_Target(template, attribute) for template in entry.empties]
+        self._unless = attrgetter(attribute[entry.unless_empty]) if entry.unless_empty else None
+        # Keys that only address the event follow the payload's and are unset before it is encoded.
+        self._hidden = [attribute[key] for key in keys if key not in entry.keys]
+
+    def route(self, raw: bytes) -> Message | None:
+        """Decide who gets the event; None where the table says that nothing is sent.
+
+        Raises MalformedEvent where the event is not readable or names nobody.
+        """
+        fields = self._decoder.decode(raw)
+        try:
+            rooms: list[Room] = []
+            named = [target.add_rooms(fields, rooms) for target in self._to]
+            if not any(named):
+                raise MalformedEvent("lacks the keys that address it")
+            hidden_from: list[Room] = []
+            if self._except is not None and not self._except.add_rooms(fields, hidden_from):
+                raise MalformedEvent("lacks the key that names its author")
+            emptied: list[Room] = []
+            for target in self._empties:
+                target.add_rooms(fields, emptied)
+            if self._unless is not None and _is_empty_list(self._unless(fields)):
+                return None
+        except msgspec.DecodeError as error:
+            raise MalformedEvent("an address is neither an id nor a list of ids") from error
+        for name in self._hidden:
+            setattr(fields, name, msgspec.UNSET)
+        return Message(self.event, fields, rooms, hidden_from, emptied)
+
+
+Table = Mapping[str, Route]
+"""The compiled table: channel -> route."""
+
+
+def load(extra: Path | None = None) -> Table:
+    """Read the contract's table and, where given, a file with further channels.
+
+    Raises InvalidRoutes.
+    """
+    entries = _parse(resources.files("service").joinpath("routes.toml").read_text(), "routes.toml")
+    if extra is not None:
+        try:
+            text = extra.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidRoutes(f"{extra} cannot be read: {error}") from error
+        entries = [*entries, *_parse(text, str(extra))]
+    table: dict[str, Route] = {}
+    for entry in entries:
+        if entry.channel in table:
+            raise InvalidRoutes(f"channel {entry.channel!r} is routed twice; give it one route")
+        table[entry.channel] = Route(entry)
+    return table
+
+
+def _parse(text: str, source: str) -> list[RouteEntry]:
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidRoutes(f"{source} is not TOML: {error}") from error
+    if set(document) - {"route"} or not isinstance(document.get("route", []), list):
+        raise InvalidRoutes(f"{source} must hold [[route]] entries and nothing else")
+    return [
+        _entry(row, f"{source}, route {n}") for n, row in enumerate(document.get("route", []), 1)
+    ]
+
+
+def _entry(row: Any, place: str) -> RouteEntry:
+    try:
+        entry = msgspec.convert(row, RouteEntry)
+    except msgspec.ValidationError as error:
+        raise InvalidRoutes(f"{place}: {error}") from error
+    for reason in _faults(entry):
+        raise InvalidRoutes(f"{place} ({entry.channel or 'no channel'}): {reason}")
+    return entry
+
+
+def _faults(entry: RouteEntry) -> Iterable[str]:
+    if not entry.channel or not entry.event or not entry.to:
+        yield "channel, event and to must not be empty"
+    if entry.event in RESERVED_EVENTS:
+        yield f"{entry.event} is a name that Socket.IO keeps for itself"
+    for template in (*entry.to, *entry.empties, *([entry.except_] if entry.except_ else [])):
+        if not _TEMPLATE.fullmatch(template):
+            yield f"{template!r} is no room template such as 'user:{{userId}}'"
+    for key in entry.keys:
+        if key in _NEVER_FORWARDED:
+            yield f"{key} is trace context, which is never forwarded"
+
+
+def _key(template: str) -> str:
+    match = _TEMPLATE.fullmatch(template)
+    assert match is not None, "checked when the table was read"
+    return match["key"]
+
+
+def _is_empty_list(raw: Slice) -> bool:
+    return isinstance(raw, msgspec.Raw) and bytes(raw).translate(None, b" \t\r\n") == b"[]"
