@@ -1,0 +1,168 @@
+"""The `/chats` namespace: what clients may ask, and what they are answered.
+
+Who a client is comes from `auth`, what it may do from `admission`; which bytes it gets is not
+decided here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import structlog
+from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
+
+from service.admission import (
+    DRAINING,
+    TOO_MANY_REQUESTS,
+    Allowance,
+    Limits,
+    Refusal,
+    check_request_size,
+    may_join,
+    read_chat_id,
+)
+from service.auth import identify
+from service.events import NAMESPACE, Room, UserId, chat_room, user_room
+from service.metrics import Metrics
+from service.rooms import Member, Rooms
+
+log = structlog.get_logger(__name__)
+
+Answer = dict[str, Any]
+
+
+class Server(Protocol):
+    """What the namespace needs of the Socket.IO server."""
+
+    on_refused: Callable[[str], None]
+    gate: Callable[[str, int, int | None], Awaitable[bool]] | None
+
+    def on(self, event: str, handler: Callable[..., Any], namespace: str) -> Any:
+        """Register a handler."""
+
+    async def disconnect(self, sid: str, namespace: str) -> None:
+        """Disconnect a member for good."""
+
+    async def acknowledge(self, member: Member, ack_id: int, answer: Answer) -> None:
+        """Answer a request that was refused before it was read."""
+
+    async def end(self, socket: Any, reason: str) -> None:
+        """Close a socket so that its client comes back."""
+
+
+class Chats:
+    """The namespace's handlers, registered on construction."""
+
+    def __init__(self, server: Server, rooms: Rooms, limits: Limits, metrics: Metrics) -> None:
+        self._server = server
+        self._limits = limits
+        self._metrics = metrics
+        self.rooms = rooms
+        self.is_draining = False
+        self.on_arrival: Callable[[UserId], None] = lambda user: None
+        """Told when a user's first socket on this pod is there."""
+        self.on_departure: Callable[[UserId], None] = lambda user: None
+        """Told when a user's last socket on this pod is gone."""
+        server.on_refused = lambda code: metrics.connects.labels(code).inc()
+        server.gate = self._admit
+        for event, handler in (
+            ("connect", self._connect),
+            ("disconnect", self._disconnect),
+            ("join-chat", self._join),
+            ("leave-chat", self._leave),
+            ("*", self._unknown),
+        ):
+            server.on(event, handler, namespace=NAMESPACE)
+
+    async def disconnect(self, who: Room) -> int:
+        """Disconnect the members of a room for good; say how many there were."""
+        members = tuple(self.rooms.members(who))
+        for member in members:
+            await self._server.disconnect(member.sid, namespace=NAMESPACE)
+        return len(members)
+
+    def _connect(self, sid: str, environ: dict[str, Any], auth: object) -> None:
+        user = DRAINING if self.is_draining else identify(auth, self._limits.max_id_chars)
+        if isinstance(user, Refusal):
+            self._metrics.connects.labels(user.code).inc()
+            raise HandshakeRefused(user.message, {"code": user.code})
+        member = self.rooms.by_sid(sid)
+        assert member is not None, "pre-connected by the server"
+        member.user = user
+        member.allowance = Allowance(self._limits, time.monotonic())
+        room = user_room(user)
+        is_first = not self.rooms.members(room)
+        self.rooms.enter(member, room)
+        self._metrics.connects.labels("ok").inc()
+        if is_first:
+            self.on_arrival(user)
+
+    def _disconnect(self, sid: str, reason: str) -> None:
+        self._metrics.disconnects.labels(reason).inc()
+        member = self.rooms.by_sid(sid)
+        if member is None or member.user is None:
+            return
+        self.rooms.leave(member, user_room(member.user))
+        if not self.rooms.members(user_room(member.user)):
+            self.on_departure(member.user)
+
+    async def _admit(self, eio_sid: str, request_bytes: int, ack_id: int | None) -> bool:
+        """Refuse what is too large or too frequent before it is read; close who keeps on."""
+        member = self.rooms.by_eio_sid(eio_sid)
+        if member is None or member.allowance is None:
+            return True
+        refusal = check_request_size(request_bytes, self._limits)
+        if not member.allowance.take(self._limits, time.monotonic()):
+            refusal = TOO_MANY_REQUESTS
+        if refusal is None:
+            return True
+        await self._refuse(member, ack_id, refusal)
+        return False
+
+    async def _refuse(self, member: Member, ack_id: int | None, refusal: Refusal) -> None:
+        self._metrics.requests.labels("", refusal.code).inc()
+        if member.allowance.is_abused(self._limits):
+            log.warning("closed a client that kept on past its rate limit", user=member.user)
+            await self._server.end(member.socket, "rate limit")
+        elif ack_id is not None:
+            await self._server.acknowledge(member, ack_id, _refused(refusal))
+
+    def _join(self, sid: str, request: object = None, *_: object) -> Answer:
+        member = self.rooms.by_sid(sid)
+        assert member is not None, "a connected client asked"
+        chat = read_chat_id(request, self._limits.max_id_chars)
+        if isinstance(chat, Refusal):
+            return self._answer("join-chat", chat)
+        room = chat_room(chat)
+        if room not in member.rooms:
+            refusal = may_join(len(member.rooms) - 1, self._limits)
+            if refusal is not None:
+                return self._answer("join-chat", refusal)
+            self.rooms.enter(member, room)
+        return self._answer("join-chat", {"chatId": chat})
+
+    def _leave(self, sid: str, request: object = None, *_: object) -> Answer:
+        member = self.rooms.by_sid(sid)
+        assert member is not None, "a connected client asked"
+        chat = read_chat_id(request, self._limits.max_id_chars)
+        if isinstance(chat, Refusal):
+            return self._answer("leave-chat", chat)
+        self.rooms.leave(member, chat_room(chat))
+        return self._answer("leave-chat", {"chatId": chat})
+
+    def _unknown(self, event: str, sid: str, *_: object) -> Answer:
+        message = "There is no such request; known are join-chat and leave-chat."
+        return self._answer("unknown", Refusal("unknown_event", message))
+
+    def _answer(self, event: str, result: Refusal | dict[str, Any]) -> Answer:
+        outcome = result.code if isinstance(result, Refusal) else "ok"
+        self._metrics.requests.labels(event, outcome).inc()
+        return (
+            _refused(result) if isinstance(result, Refusal) else {"success": True, "data": result}
+        )
+
+
+def _refused(refusal: Refusal) -> Answer:
+    return {"success": False, "error": {"code": refusal.code, "message": refusal.message}}

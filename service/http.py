@@ -1,0 +1,146 @@
+"""What operators and Kubernetes ask over HTTP: health, probes, metrics. No Socket.IO here."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service import __version__
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+STALE_SECONDS = 30.0
+"""A vital task that has shown no sign of life for so long is stuck: only a restart helps."""
+
+
+class Phase(enum.Enum):
+    """Where the process is in its life."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question of a probe and its answer."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Health:
+    """What the probes know: the phase, the vital tasks' signs of life, and what readiness asks."""
+
+    def __init__(self) -> None:
+        self.phase = Phase.STARTING
+        self._signs: dict[str, float] = {}
+        self.readiness: list[Callable[[], Check]] = []
+
+    def watch(self, task: str) -> Callable[[], None]:
+        """Expect signs of life of a task from now on; the task calls what is returned."""
+
+        def alive() -> None:
+            self._signs[task] = time.monotonic()
+
+        alive()
+        return alive
+
+    def liveness(self) -> list[Check]:
+        """Judge each vital task by its last sign of life."""
+        now = time.monotonic()
+        return [
+            Check(task, now - seen < STALE_SECONDS, f"seen {now - seen:.1f} s ago")
+            for task, seen in self._signs.items()
+        ]
+
+    def ready(self) -> list[Check]:
+        """Judge whether new clients should come here."""
+        serving = Check("phase", self.phase is Phase.SERVING, self.phase.value)
+        return [serving, *(ask() for ask in self.readiness)]
+
+
+def create_app(health: Health, registry: CollectorRegistry) -> Starlette:
+    """Make the application that answers the paths of CONTRACT section 5."""
+
+    def report_health(_: Request) -> Response:
+        return JSONResponse(
+            {
+                "status": "ok",
+                "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "service": "constellation-ws",
+                "version": __version__,
+            }
+        )
+
+    def report_liveness(_: Request) -> Response:
+        return _verdict(health.liveness())
+
+    def report_readiness(_: Request) -> Response:
+        return _verdict(health.ready())
+
+    def report_metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": content_type})
+
+    routes = {
+        "/health": report_health,
+        "/livez": report_liveness,
+        "/readyz": report_readiness,
+        "/metrics": report_metrics,
+    }
+    return Starlette(routes=[Route(path, _asyncly(answer)) for path, answer in routes.items()])
+
+
+def refuse_handshakes(app: AsgiApp, health: Health, path: str) -> AsgiApp:
+    """Answer new Engine.IO handshakes with 503 while draining; sessions that exist go on."""
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        is_handshake = (
+            health.phase is Phase.DRAINING
+            and scope["type"] in ("http", "websocket")
+            and scope["path"].startswith(path)
+            and b"sid=" not in scope["query_string"]
+        )
+        if is_handshake:
+            body = {"code": "draining", "message": "This server is being replaced: connect again."}
+            response = JSONResponse(body, 503, headers={"retry-after": "1"})
+            await response(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return guarded
+
+
+def _asyncly(answer: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+    """Keep a plain function on the event loop: Starlette would hand it to a thread."""
+
+    async def handle(request: Request) -> Response:
+        return answer(request)
+
+    return handle
+
+
+def _verdict(checks: list[Check]) -> Response:
+    failing = [check.name for check in checks if not check.ok]
+    body = {
+        "status": "failing" if failing else "ok",
+        "failing": failing,
+        "checks": [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in checks],
+    }
+    return JSONResponse(body, 503 if failing else 200)

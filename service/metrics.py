@@ -1,0 +1,137 @@
+"""The process's Prometheus metrics: their names, labels and help; no decision is made here.
+
+Labels are bounded: codes, reasons, transports, channels of the route table. Never a user, a room or
+an id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from service import __version__
+
+Read = Callable[[], float]
+
+
+class Metrics:
+    """One registry per process part set, so that tests can hold two gateways apart."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.connects = Counter(
+            "constellation_connects",
+            "Namespace connections by result: ok, or the code of the refusal.",
+            ["code"],
+            registry=registry,
+        )
+        self.disconnects = Counter(
+            "constellation_disconnects",
+            "Namespace connections that ended, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.requests = Counter(
+            "constellation_client_requests",
+            "Requests of clients (join-chat, leave-chat) by outcome: ok, or the error code.",
+            ["event", "outcome"],
+            registry=registry,
+        )
+        self.events = Counter(
+            "constellation_events",
+            "Events read from Redis by channel and outcome "
+            "(delivered, no_recipient, nothing_to_send, malformed).",
+            ["channel", "outcome"],
+            registry=registry,
+        )
+        self.deliveries = Counter(
+            "constellation_deliveries",
+            "Events handed to a client's connection, by event name.",
+            ["event"],
+            registry=registry,
+        )
+        self.commands = Counter(
+            "constellation_commands",
+            "Commands between pods and from external emitters, by kind; malformed ones too.",
+            ["kind"],
+            registry=registry,
+        )
+        self.slow_consumers = Counter(
+            "constellation_slow_consumers",
+            "Connections closed because too much waited for them.",
+            registry=registry,
+        )
+        self.redis_reconnects = Counter(
+            "constellation_redis_reconnects",
+            "Times the Redis subscription was lost, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.redis_round_trip = Gauge(
+            "constellation_redis_round_trip_seconds",
+            "Last heartbeat's time from PUBLISH to the subscriber.",
+            registry=registry,
+        )
+        self.tcp_connections = Gauge(
+            "constellation_tcp_connections",
+            "Open connections on the TCP microservice port.",
+            registry=registry,
+        )
+        self.tcp_refused = Counter(
+            "constellation_tcp_refused",
+            "TCP connections refused or closed by us, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.tcp_requests = Histogram(
+            "constellation_tcp_request_duration_seconds",
+            "Requests and events on the TCP microservice port, by pattern and outcome.",
+            ["pattern", "outcome"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+            registry=registry,
+        )
+        self.build = Gauge(
+            "constellation_build_info",
+            "Always 1; the labels name the build.",
+            ["version", "python"],
+            registry=registry,
+        )
+        self.build.labels(__version__, platform.python_version()).set(1)
+        self.watch("constellation_asyncio_tasks", "Tasks alive on the event loop.", _count_tasks)
+
+    def watch(self, name: str, help_text: str, read: Read) -> None:
+        """Register a gauge whose value is read at each scrape."""
+        Gauge(name, help_text, registry=self.registry).set_function(read)
+
+    def watch_by(
+        self, name: str, help_text: str, label: str, read: Callable[[], dict[str, float]]
+    ) -> None:
+        """Register a gauge with one label whose values are counted at each scrape."""
+        self.registry.register(_Counted(name, help_text, label, read))
+
+
+class _Counted(Collector):
+    def __init__(
+        self, name: str, help_text: str, label: str, read: Callable[[], dict[str, float]]
+    ) -> None:
+        self._name, self._help, self._label, self._read = name, help_text, label, read
+
+    def describe(self) -> Iterable[Metric]:
+        return [GaugeMetricFamily(self._name, self._help, labels=[self._label])]
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(self._name, self._help, labels=[self._label])
+        for value, count in self._read().items():
+            family.add_metric([value], count)
+        return [family]
+
+
+def _count_tasks() -> float:
+    return float(len(asyncio.all_tasks()))

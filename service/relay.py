@@ -1,0 +1,131 @@
+"""The story of one event, read downwards: take, decode and route, encode once, write, report.
+
+Nothing else in the service moves a message. All of it is `def`: between its lines nobody else runs,
+so what one batch brings keeps its order on every socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from service import commands
+from service.commands import Disconnect, Emit, Empty, Join, Leave
+from service.events import MalformedEvent, Room
+from service.fanout import Delivery, Fanout
+from service.frames import encode_emit, encode_event
+from service.metrics import Metrics
+from service.redis_bus import Published
+from service.rooms import Member, Rooms
+from service.routes import Route, Table
+
+log = structlog.get_logger(__name__)
+
+Errand = Coroutine[Any, Any, None]
+
+_EMITTED = "emitted"
+"""The deliveries' label for events that a caller named: callers must not make labels."""
+
+
+class Relay:
+    """Carries what Redis brings to the sockets of this pod."""
+
+    def __init__(
+        self,
+        table: Table,
+        rooms: Rooms,
+        fanout: Fanout,
+        metrics: Metrics,
+        *,
+        close_slow: Callable[[Member], Errand],
+        disconnect: Callable[[Disconnect], Errand],
+        send_errand: Callable[[Errand], None],
+    ) -> None:
+        self._routes = {channel.encode(): (channel, route) for channel, route in table.items()}
+        self._rooms = rooms
+        self._fanout = fanout
+        self._metrics = metrics
+        self._close_slow = close_slow
+        self._disconnect = disconnect
+        self._send_errand = send_errand
+
+    def take(self, batch: list[Published]) -> None:
+        """Carry out one read from Redis, in its order. A broken message costs itself only."""
+        for published in batch:
+            known = self._routes.get(published.channel)
+            if known is not None:
+                self._relay(*known, published.payload)
+            else:
+                self._obey(published)
+
+    def _relay(self, channel: str, route: Route, payload: bytes) -> None:
+        try:
+            message = route.route(payload)
+        except MalformedEvent as error:
+            self._count(channel, "malformed")
+            log.warning("dropped a malformed event", channel=channel, reason=str(error))
+            return
+        if message is None:
+            self._count(channel, "nothing_to_send")
+            return
+        audience = self._rooms.audience(message.rooms, message.except_rooms)
+        if audience:
+            frame = encode_event(message.event, message.body)
+            self._report(message.event, self._fanout.write(frame, audience))
+        for room in message.empties:
+            self._rooms.empty(room)
+        self._count(channel, "delivered" if audience else "no_recipient")
+
+    def _obey(self, published: Published) -> None:
+        try:
+            command = _read_command(published)
+        except MalformedEvent as error:
+            self._metrics.commands.labels("malformed").inc()
+            log.warning("dropped a malformed command", reason=str(error))
+            return
+        if command is not None:
+            self._metrics.commands.labels(type(command).__name__.lower()).inc()
+            self._carry_out(command)
+
+    def _carry_out(self, command: commands.Command) -> None:
+        match command:
+            case Emit():
+                self._emit(command)
+            case Join(who, room):
+                for member in tuple(self._rooms.members(who)):
+                    self._rooms.enter(member, room)
+            case Leave(who, room):
+                for member in tuple(self._rooms.members(who)):
+                    self._rooms.leave(member, room)
+            case Empty(room):
+                self._rooms.empty(room)
+            case Disconnect():
+                self._send_errand(self._disconnect(command))
+
+    def _emit(self, command: Emit) -> None:
+        if command.rooms is not None:
+            audience = self._rooms.audience(command.rooms, command.except_rooms)
+        else:
+            audience = set(self._rooms.everyone()) - {*self._except(command.except_rooms)}
+        if audience:
+            self._report(_EMITTED, self._fanout.write(encode_emit(command), audience))
+
+    def _except(self, rooms: tuple[Room, ...]) -> list[Member]:
+        return [member for room in rooms for member in self._rooms.members(room)]
+
+    def _report(self, event: str, delivery: Delivery) -> None:
+        self._metrics.deliveries.labels(event).inc(delivery.written)
+        for member in delivery.slow:
+            self._metrics.slow_consumers.inc()
+            self._send_errand(self._close_slow(member))
+
+    def _count(self, channel: str, outcome: str) -> None:
+        self._metrics.events.labels(channel, outcome).inc()
+
+
+def _read_command(published: Published) -> commands.Command | None:
+    if published.channel == commands.EMITTER_CHANNEL.encode():
+        return commands.decode_emitter(published.payload)
+    return commands.decode(published.payload)

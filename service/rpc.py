@@ -1,0 +1,199 @@
+"""The story of one request on the TCP port: read it, ask Redis or tell every pod, answer.
+
+Any pod answers any pattern: what concerns sockets elsewhere goes through Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from service import __version__, commands
+from service.commands import Join, Leave
+from service.events import RESERVED_EVENTS, MalformedEvent, Room, UserId, user_room
+from service.nest_tcp import Handler, RequestRefused
+from service.presence import Presence, PresenceUnavailable
+from service.redis_bus import RedisBus, RedisUnavailable
+from service.routes import Route, Table
+
+MAX_PAGE = 10_000
+"""Most users that one `getOnlineUsers` answers; a cursor leads on."""
+
+Id = Annotated[str, Meta(min_length=1)] | int
+Name = Annotated[str, Meta(min_length=1)]
+Request = TypeVar("Request", bound=msgspec.Struct)
+
+
+class UserRequest(msgspec.Struct, frozen=True):
+    """`isUserOnline`"""
+
+    userId: Id
+
+
+class PageRequest(msgspec.Struct, frozen=True):
+    """`getOnlineUsers`"""
+
+    cursor: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = MAX_PAGE
+
+
+class UserEventRequest(msgspec.Struct, frozen=True):
+    """`sendToUser`"""
+
+    userId: Id
+    event: Name
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class RoomEventRequest(msgspec.Struct, frozen=True):
+    """`sendToRoom`"""
+
+    room: Name
+    event: Name
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class RoomRequest(msgspec.Struct, frozen=True):
+    """`joinRoom`, `leaveRoom`"""
+
+    userId: Id
+    roomName: Name
+
+
+class DisconnectRequest(msgspec.Struct, frozen=True):
+    """`disconnectUser`"""
+
+    userId: Id
+    reason: str | None = None
+
+
+class Rpc:
+    """The patterns of CONTRACT section 3 and what each does."""
+
+    def __init__(self, bus: RedisBus, presence: Presence, table: Table, pod: str) -> None:
+        self._bus = bus
+        self._presence = presence
+        self._table = table
+        self._pod = pod
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Give the handler of every pattern."""
+        own: dict[str, Handler] = {
+            "ping": self.ping,
+            "isUserOnline": self.is_user_online,
+            "getOnlineUsers": self.get_online_users,
+            "sendToUser": self.send_to_user,
+            "sendToRoom": self.send_to_room,
+            "joinRoom": self.join_room,
+            "leaveRoom": self.leave_room,
+            "disconnectUser": self.disconnect_user,
+        }
+        published = {
+            channel: self._publisher(channel, route) for channel, route in self._table.items()
+        }
+        return {**published, **own}
+
+    async def ping(self, _: bytes) -> object:
+        """Say that this pod is there, and which it is."""
+        return _success({"pong": True, "version": __version__, "pod": self._pod})
+
+    async def is_user_online(self, data: bytes) -> object:
+        """Tell whether a user has a socket on any pod."""
+        request = _read(data, UserRequest)
+        try:
+            online = await self._presence.is_online(UserId(str(request.userId)))
+        except PresenceUnavailable as error:
+            raise RequestRefused("unavailable", str(error)) from error
+        return _success({"userId": request.userId, "online": online})
+
+    async def get_online_users(self, data: bytes) -> object:
+        """List the cluster's online users, a page at a time."""
+        request = _read(data if data != b"null" else b"{}", PageRequest)
+        try:
+            page = await self._presence.online(request.cursor or "", request.limit)
+        except PresenceUnavailable as error:
+            raise RequestRefused("unavailable", str(error)) from error
+        answer: dict[str, Any] = {"users": page.users}
+        if page.cursor is not None:
+            answer["cursor"] = page.cursor
+        return _success(answer)
+
+    async def send_to_user(self, data: bytes) -> object:
+        """Send an event to all of a user's sockets, on every pod."""
+        request = _read(data, UserEventRequest)
+        return await self._emit(_user(request.userId), request.event, request.data)
+
+    async def send_to_room(self, data: bytes) -> object:
+        """Send an event to a room, on every pod."""
+        request = _read(data, RoomEventRequest)
+        return await self._emit(Room(request.room), request.event, request.data)
+
+    async def join_room(self, data: bytes) -> object:
+        """Put all of a user's sockets, on every pod, into a room."""
+        request = _read(data, RoomRequest)
+        await self._tell(Join(_user(request.userId), Room(request.roomName)))
+        return _success(
+            {"userId": request.userId, "roomName": request.roomName, "status": "success"}
+        )
+
+    async def leave_room(self, data: bytes) -> object:
+        """Take all of a user's sockets, on every pod, out of a room."""
+        request = _read(data, RoomRequest)
+        await self._tell(Leave(_user(request.userId), Room(request.roomName)))
+        return _success(
+            {"userId": request.userId, "roomName": request.roomName, "status": "success"}
+        )
+
+    async def disconnect_user(self, data: bytes) -> object:
+        """Disconnect all of a user's sockets, on every pod, and say how many there were."""
+        request = _read(data, DisconnectRequest)
+        try:
+            count = await self._bus.disconnect(_user(request.userId), request.reason or "")
+        except RedisUnavailable as error:
+            raise RequestRefused("unavailable", str(error)) from error
+        return _success({"disconnected": count})
+
+    def _publisher(self, channel: str, route: Route) -> Handler:
+        async def publish(data: bytes) -> object:
+            try:
+                route.route(data)
+            except MalformedEvent as error:
+                raise RequestRefused("invalid_request", f"{channel}: {error}") from error
+            try:
+                await self._bus.publish(channel, data)
+            except RedisUnavailable as error:
+                raise RequestRefused("unavailable", str(error)) from error
+            return _success({"accepted": True})
+
+        return publish
+
+    async def _emit(self, room: Room, event: str, data: msgspec.Raw) -> object:
+        if event in RESERVED_EVENTS:
+            message = f"{event} is a name that Socket.IO keeps for itself; choose another"
+            raise RequestRefused("invalid_request", message)
+        await self._tell(commands.emit(event, data, (room,)))
+        return _success({"accepted": True})
+
+    async def _tell(self, command: commands.Command) -> None:
+        try:
+            await self._bus.tell(command)
+        except RedisUnavailable as error:
+            raise RequestRefused("unavailable", str(error)) from error
+
+
+def _read(data: bytes, shape: type[Request]) -> Request:
+    try:
+        return msgspec.json.decode(data, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestRefused("invalid_request", str(error)) from error
+
+
+def _user(user: str | int) -> Room:
+    return user_room(UserId(str(user)))
+
+
+def _success(data: object) -> object:
+    return {"success": True, "data": data}
