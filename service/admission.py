@@ -20,14 +20,21 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """How often something may happen: on average, and at once."""
+
+    per_second: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How much one socket may ask for."""
 
     max_id_chars: int
     max_rooms: int
     max_request_bytes: int
-    max_requests_per_second: int
-    max_request_burst: int
+    requests: Rate
 
 
 UNAUTHORIZED = Refusal(
@@ -82,19 +89,22 @@ def check_request_size(request_bytes: int, limits: Limits) -> Refusal | None:
 
 
 class Allowance:
-    """A token bucket: what one socket may still ask for, and how often it went on regardless."""
+    """A token bucket: how often something may still happen, and how often it was tried regardless.
+
+    The rate is an argument, as there are as many buckets as sockets.
+    """
 
     __slots__ = ("_overdrawn", "_seconds", "_tokens")
 
-    def __init__(self, limits: Limits, now_seconds: float) -> None:
-        self._tokens = float(limits.max_request_burst)
+    def __init__(self, rate: Rate, now_seconds: float) -> None:
+        self._tokens = float(rate.burst)
         self._seconds = now_seconds
         self._overdrawn = 0
 
-    def take(self, limits: Limits, now_seconds: float) -> bool:
-        """Take one request; False when the bucket is empty."""
-        refill = (now_seconds - self._seconds) * limits.max_requests_per_second
-        self._tokens = min(float(limits.max_request_burst), self._tokens + refill)
+    def take(self, rate: Rate, now_seconds: float) -> bool:
+        """Take one; False when the bucket is empty."""
+        refill = (now_seconds - self._seconds) * rate.per_second
+        self._tokens = min(float(rate.burst), self._tokens + refill)
         self._seconds = now_seconds
         if self._tokens < 1:
             self._overdrawn += 1
@@ -103,9 +113,9 @@ class Allowance:
         self._overdrawn = 0
         return True
 
-    def is_abused(self, limits: Limits) -> bool:
-        """Tell whether the client kept on past its limit for a whole burst: time to close it."""
-        return self._overdrawn >= limits.max_request_burst
+    def is_abused(self, rate: Rate) -> bool:
+        """Tell whether it was tried on for a whole burst past the limit: time to close."""
+        return self._overdrawn >= rate.burst
 
 
 def _read_id(value: Any, max_chars: int) -> str | None:

@@ -48,8 +48,8 @@ class Server(Protocol):
     async def acknowledge(self, member: Member, ack_id: int, answer: Answer) -> None:
         """Answer a request that was refused before it was read."""
 
-    async def end(self, socket: Any, reason: str) -> None:
-        """Close a socket so that its client comes back."""
+    def end(self, session: Any, reason: str) -> None:
+        """Close a session so that its client comes back."""
 
 
 class Chats:
@@ -91,7 +91,7 @@ class Chats:
         member = self.rooms.by_sid(sid)
         assert member is not None, "pre-connected by the server"
         member.user = user
-        member.allowance = Allowance(self._limits, time.monotonic())
+        member.allowance = Allowance(self._limits.requests, time.monotonic())
         room = user_room(user)
         is_first = not self.rooms.members(room)
         self.rooms.enter(member, room)
@@ -114,7 +114,7 @@ class Chats:
         if member is None or member.allowance is None:
             return True
         refusal = check_request_size(request_bytes, self._limits)
-        if not member.allowance.take(self._limits, time.monotonic()):
+        if not member.allowance.take(self._limits.requests, time.monotonic()):
             refusal = TOO_MANY_REQUESTS
         if refusal is None:
             return True
@@ -123,9 +123,9 @@ class Chats:
 
     async def _refuse(self, member: Member, ack_id: int | None, refusal: Refusal) -> None:
         self._metrics.requests.labels("", refusal.code).inc()
-        if member.allowance.is_abused(self._limits):
+        if member.allowance.is_abused(self._limits.requests):
             log.warning("closed a client that kept on past its rate limit", user=member.user)
-            await self._server.end(member.socket, "rate limit")
+            self._server.end(member.socket, "rate limit")
         elif ack_id is not None:
             await self._server.acknowledge(member, ack_id, _refused(refusal))
 

@@ -1,55 +1,111 @@
-"""One frame -> many sockets, without waiting for any: the only module that puts bytes on sockets.
+"""One frame -> many sockets, without waiting for any: the only module that puts events on sockets.
 
-Between its lines nobody else runs.
+What one read from Redis brings is written together: frames for one socket leave in one call, since
+a system call costs more than everything else here. Between its lines nobody else runs. Who reads
+too slowly is found by the transport, which calls back; nothing is checked per write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-import msgspec
-from engineio import packet as eio
-
 from service.frames import Frame
-from service.rooms import Member, Stage
+from service.rooms import Member, Outlet
 
-
-class Delivery(msgspec.Struct, frozen=True, gc=False):
-    """What became of one frame."""
-
-    written: int
-    slow: tuple[Member, ...]
-    """Members for whom too much waits already; the frame was not queued for them."""
+_Run = tuple[list[Frame], Collection[Member]]
+"""Frames in a row for the same audience."""
 
 
 class Fanout:
-    """Writes frames to the queues of Engine.IO sockets.
+    """Collects what a batch brings and writes it on `flush`.
 
-    The queue is bounded here: a member with `max_queued_packets` waiting is reported as slow
-    and gets nothing more, since a hole in its stream would go unnoticed.
+    An audience is walked on `flush`: whoever changes who is in a room flushes first.
     """
 
-    def __init__(self, max_queued_packets: int) -> None:
-        self._max_queued_packets = max_queued_packets
+    def __init__(self) -> None:
+        self._runs: list[_Run] = []
 
-    def write(self, frame: Frame, audience: Collection[Member]) -> Delivery:
-        """Queue the frame for each member of the audience."""
-        packets = _packets(frame)
-        written, slow = 0, []
+    def add(self, frame: Frame, audience: Collection[Member]) -> None:
+        """Take one frame for an audience, behind all that was added before."""
+        if self._runs and self._runs[-1][1] is audience:
+            self._runs[-1][0].append(frame)
+        else:
+            self._runs.append(([frame], audience))
+
+    def flush(self) -> None:
+        """Write all that was added, to each socket in the order in which it was added."""
+        runs, self._runs = self._runs, []
+        if len(runs) == 1:
+            _write_run(*runs[0])
+        elif runs:
+            _write_runs(runs)
+
+
+def _write_run(frames: list[Frame], audience: Collection[Member]) -> None:
+    """Write the same bytes to everyone."""
+    data = _join([frame.websocket() for frame in frames])
+    polling: list[str] = []
+    for member in audience:
+        write = member.socket.write
+        if write is not None:
+            write(data)
+        elif not member.socket.closed:
+            polling = polling or _polling(frames)
+            _queue(member.socket, polling)
+
+
+def _write_runs(runs: list[_Run]) -> None:
+    """Collect per socket first, then write: a socket may be in several audiences."""
+    touched: list[Outlet] = []
+    for frames, audience in runs:
+        data = _join([frame.websocket() for frame in frames])
+        polling: list[str] = []
         for member in audience:
-            socket = member.socket
-            if socket.closed or member.stage is not Stage.CONNECTED:
-                continue
-            if socket.queue.qsize() >= self._max_queued_packets:
-                slow.append(member)
-                continue
-            for websocket, polling in packets:
-                socket.queue.put_nowait(websocket if socket.upgraded else polling)
-            written += 1
-        return Delivery(written, tuple(slow))
+            outlet = member.socket
+            if outlet.write is not None:
+                _collect(outlet, data, touched)
+            elif not outlet.closed:
+                polling = polling or _polling(frames)
+                _queue(outlet, polling)
+    _write_collected(touched)
 
 
-def _packets(frame: Frame) -> list[tuple[eio.Packet, eio.Packet]]:
-    """Make each Engine.IO packet twice: it caches the first encoding that it is asked for."""
-    bodies: list[str | bytes] = [frame.packet.decode(), *frame.attachments]
-    return [(eio.Packet(eio.MESSAGE, b), eio.Packet(eio.MESSAGE, b)) for b in bodies]
+def _collect(outlet: Outlet, data: bytes, touched: list[Outlet]) -> None:
+    pending = outlet.pending
+    if pending is None:
+        outlet.pending = data
+        touched.append(outlet)
+    elif isinstance(pending, bytes):
+        outlet.pending = [pending, data]
+    else:
+        pending.append(data)
+
+
+def _write_collected(touched: list[Outlet]) -> None:
+    """Join each mixture once: sockets that share rooms share most of what they get."""
+    joined: dict[tuple[int, ...], bytes] = {}
+    for outlet in touched:
+        pending, outlet.pending = outlet.pending, None
+        if isinstance(pending, list):
+            mixture = tuple(map(id, pending))
+            data = joined.get(mixture)
+            if data is None:
+                data = joined[mixture] = b"".join(pending)
+        else:
+            assert pending is not None, "collected above"
+            data = pending
+        if outlet.write is not None:
+            outlet.write(data)
+
+
+def _join(parts: list[bytes]) -> bytes:
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _polling(frames: list[Frame]) -> list[str]:
+    return [packet for frame in frames for packet in frame.polling()]
+
+
+def _queue(outlet: Outlet, packets: list[str]) -> None:
+    for packet in packets:
+        outlet.queue(packet)

@@ -6,12 +6,14 @@ Formats: Socket.IO v5 packets (github.com/socketio/socket.io-protocol) inside En
 
 from __future__ import annotations
 
+from base64 import b64encode
 from functools import lru_cache
 
 import msgspec
 
 from service.commands import Emit
 from service.events import NAMESPACE, EventName, Fields
+from service.websocket import binary_frame, text_frame
 
 _encode = msgspec.json.Encoder().encode
 
@@ -24,10 +26,15 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     attachments: tuple[bytes, ...] = ()
     """Binary packets that follow it at once on the same socket."""
 
-    @property
-    def payload_bytes(self) -> int:
-        """Size of what one recipient gets, framing aside."""
-        return len(self.packet) + sum(map(len, self.attachments))
+    def websocket(self) -> bytes:
+        """Make the WebSocket frames, in one piece."""
+        text = text_frame(b"4" + self.packet)
+        return b"".join([text, *map(binary_frame, self.attachments)]) if self.attachments else text
+
+    def polling(self) -> list[str]:
+        """Make the packets of a long-polling payload, where binary ones are base64."""
+        binary = ["b" + b64encode(one).decode() for one in self.attachments]
+        return ["4" + self.packet.decode(), *binary]
 
 
 def encode_event(event: EventName, body: Fields) -> Frame:

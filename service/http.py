@@ -107,24 +107,14 @@ def create_app(health: Health, registry: CollectorRegistry) -> Starlette:
     return Starlette(routes=[Route(path, _asyncly(answer)) for path, answer in routes.items()])
 
 
-def refuse_handshakes(app: AsgiApp, health: Health, path: str) -> AsgiApp:
-    """Answer new Engine.IO handshakes with 503 while draining; sessions that exist go on."""
+def dispatch(pages: AsgiApp, long_polling: AsgiApp, path: str) -> AsgiApp:
+    """Give Engine.IO's path to long-polling and everything else to the pages."""
 
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        is_handshake = (
-            health.phase is Phase.DRAINING
-            and scope["type"] in ("http", "websocket")
-            and scope["path"].startswith(path)
-            and b"sid=" not in scope["query_string"]
-        )
-        if is_handshake:
-            body = {"code": "draining", "message": "This server is being replaced: connect again."}
-            response = JSONResponse(body, 503, headers={"retry-after": "1"})
-            await response(scope, receive, send)
-        else:
-            await app(scope, receive, send)
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        is_polling = scope["type"] == "http" and scope["path"].rstrip("/") == path
+        await (long_polling if is_polling else pages)(scope, receive, send)
 
-    return guarded
+    return application
 
 
 def _asyncly(answer: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:

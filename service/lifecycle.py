@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import signal
 import socket
 import time
@@ -15,25 +16,23 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import socketio
 import structlog
 import uvicorn
 from redis.asyncio import Redis
 
 from service import __version__, commands, routes
-from service.admission import Limits
+from service.admission import Limits, Rate
 from service.chats import Chats
 from service.drain import closed_by
-from service.engine import Server
+from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Server
 from service.events import NAMESPACE
 from service.fanout import Fanout
-from service.http import AsgiApp, Check, Health, Phase, create_app, refuse_handshakes
+from service.http import AsgiApp, Check, Health, Phase, create_app, dispatch
 from service.metrics import Metrics
 from service.nest_tcp import NestTcp, PortUnavailable, TcpLimits
 from service.presence import Presence
 from service.redis_bus import RedisBus, RedisUnavailable
 from service.relay import Errand, Relay
-from service.rooms import Member
 from service.rpc import Rpc
 from service.settings import Settings
 
@@ -41,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 DEADLINE_MARGIN_SECONDS = 10.0
 """What a drain may take beyond its delay and window before the process ends all the same."""
+SOCKET_IO_PATH = "/socket.io"
 _DRAIN_STEP_SECONDS = 0.05
 _MAX_ERRANDS = 100_000
 _TCP_GRACE_SECONDS = 2.0
@@ -85,14 +85,16 @@ class Gateway:
             settings.redis_address(), socket_connect_timeout=2, socket_timeout=5
         )
         table = routes.load(settings.routes_file)
-        self._server = Server(
-            cors_origins=settings.cors_origins,
-            ping_interval_seconds=settings.ping_interval_seconds,
-            ping_timeout_seconds=settings.ping_timeout_seconds,
-            max_payload_bytes=settings.max_payload_bytes,
-        )
-        rooms = self._server.membership.rooms_of(NAMESPACE)
         self._bus = RedisBus(self._redis, table, self.metrics)
+        self._engine = Engine(
+            _engine_limits(settings),
+            pod_tag=self._bus.instance,
+            cors_origins=settings.cors_origins,
+        )
+        self._engine.on_refused = lambda code: self.metrics.connects.labels(code).inc()
+        self._engine.on_dropped = self.metrics.slow_consumers.inc
+        self._server = Server(self._engine)
+        rooms = self._server.membership.rooms_of(NAMESPACE)
         self._presence = Presence(self._redis, self._bus.instance)
         self._chats = Chats(self._server, rooms, _limits(settings), self.metrics)
         self._chats.on_arrival = self._presence.arrive
@@ -101,9 +103,8 @@ class Gateway:
         self._relay = Relay(
             table,
             rooms,
-            Fanout(settings.max_queued_packets),
+            Fanout(),
             self.metrics,
-            close_slow=self._close_slow,
             disconnect=self._disconnect,
             send_errand=self._errands.put_nowait,
         )
@@ -117,7 +118,7 @@ class Gateway:
                 settings.tcp_max_connections,
             ),
         )
-        self.health.readiness.append(self._check_redis)
+        self.health.readiness += [self._check_redis, self._check_room]
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._watch()
@@ -140,8 +141,9 @@ class Gateway:
         (self._stop_now if self._stop.is_set() else self._stop).set()
 
     async def _run_parts(self, listener: socket.socket) -> None:
-        http = _Http(_http_config(self._app(), self._settings))
+        http = _Http(self._http_config())
         async with asyncio.TaskGroup() as group:
+            self._engine.spawn = group.create_task
             parts = [
                 group.create_task(_forever(name, work), name=name)
                 for name, work in {
@@ -149,6 +151,7 @@ class Gateway:
                     "heartbeat": self._bus.beat(self.health.watch("heartbeat")),
                     "presence": self._presence.run(self.health.watch("presence")),
                     "errands": self._run_errands(),
+                    "engine": self._engine.run(self.health.watch("engine")),
                 }.items()
             ]
             serving = group.create_task(self._serve(http, listener), name="http")
@@ -189,21 +192,21 @@ class Gateway:
     async def _drain(self) -> None:
         """Empty this pod: tell, wait for the endpoints to notice, close sockets evenly."""
         started = time.monotonic()
-        self.health.phase, self._chats.is_draining = Phase.DRAINING, True
-        total = len(self._server.eio.sockets)
+        self.health.phase = Phase.DRAINING
+        self._engine.is_closed_to_new = self._chats.is_draining = True
+        total = len(self._engine.sockets)
         log.info("draining", sockets=total, delay_seconds=self._settings.drain_delay_seconds)
         await asyncio.sleep(self._settings.drain_delay_seconds)
         window_started, closed = time.monotonic(), 0
-        sockets = list(self._server.eio.sockets.values())
-        while closed < len(sockets):
+        sessions = list(self._engine.sockets.values())
+        while closed < len(sessions):
             elapsed = time.monotonic() - window_started
-            due = closed_by(len(sockets), elapsed, self._settings.drain_window_seconds)
-            for one in sockets[closed:due]:
-                await self._server.end(one, "drain")
+            due = closed_by(len(sessions), elapsed, self._settings.drain_window_seconds)
+            for session in sessions[closed:due]:
+                self._server.end(session, "drain")
             closed = due
             await asyncio.sleep(_DRAIN_STEP_SECONDS)
-        while self._server.eio.sockets:  # noqa: ASYNC110 - engineio tells nobody when one is gone
-            await asyncio.sleep(_DRAIN_STEP_SECONDS)
+        await self._engine.goodbyes_said()
         log.info("drained", sockets=closed, seconds=round(time.monotonic() - started, 1))
 
     def _drain_deadline_seconds(self) -> float:
@@ -211,7 +214,7 @@ class Gateway:
         return planned + DEADLINE_MARGIN_SECONDS
 
     def _tell_how_it_ended(self, draining: asyncio.Task[None]) -> None:
-        left = len(self._server.eio.sockets)
+        left = len(self._engine.sockets)
         if self._stop_now.is_set():
             log.warning("ended at once by a second signal", sockets_left=left)
         elif not draining.done():
@@ -226,9 +229,6 @@ class Gateway:
             except RedisUnavailable as error:
                 log.warning("another pod was not answered", reason=str(error))
 
-    async def _close_slow(self, member: Member) -> None:
-        await self._server.end(member.socket, "slow consumer")
-
     async def _disconnect(self, command: commands.Disconnect) -> None:
         count = await self._chats.disconnect(command.who)
         if count:
@@ -238,8 +238,21 @@ class Gateway:
 
     def _app(self) -> AsgiApp:
         pages = create_app(self.health, self.metrics.registry)
-        app: AsgiApp = socketio.ASGIApp(self._server, other_asgi_app=pages)
-        return refuse_handshakes(app, self.health, "/socket.io/")
+        return dispatch(pages, LongPolling(self._engine), SOCKET_IO_PATH)
+
+    def _http_config(self) -> uvicorn.Config:
+        protocol = functools.partial(HttpProtocol, upgrades={SOCKET_IO_PATH: self._engine.upgrade})
+        return uvicorn.Config(
+            self._app(),
+            http=protocol,  # type: ignore[arg-type]  # called like the class that uvicorn asks for
+            ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            backlog=4096,
+            timeout_graceful_shutdown=2,
+            server_header=False,
+        )
 
     def _check_redis(self) -> Check:
         if not self._bus.has_subscribed:
@@ -249,6 +262,10 @@ class Gateway:
         away = time.monotonic() - self._bus.lost_at
         within_grace = away < self._settings.redis_grace_seconds
         return Check("redis", within_grace, f"subscription lost {away:.0f} s ago")
+
+    def _check_room(self) -> Check:
+        detail = f"{len(self._engine.sockets)} of {self._settings.max_connections}"
+        return Check("connections", not self._engine.is_full(), detail)
 
     def _watch(self) -> None:
         rooms = self._server.membership.rooms_of(NAMESPACE)
@@ -278,7 +295,7 @@ class Gateway:
         )
 
     def _count_transports(self) -> dict[str, float]:
-        sockets = self._server.eio.sockets.values()
+        sockets = self._engine.sockets.values()
         websockets = sum(1 for one in sockets if one.upgraded)
         return {"websocket": float(websockets), "polling": float(len(sockets) - websockets)}
 
@@ -369,20 +386,16 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _http_config(app: AsgiApp, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http="httptools",
-        ws="websockets-sansio",
-        ws_max_size=settings.max_payload_bytes,
-        ws_per_message_deflate=False,  # 153 KB a connection
-        ws_ping_interval=None,  # Engine.IO has heartbeats of its own
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        backlog=4096,
-        timeout_graceful_shutdown=2,
-        server_header=False,
+def _engine_limits(settings: Settings) -> EngineLimits:
+    per_second = settings.max_connects_per_second
+    return EngineLimits(
+        settings.ping_interval_seconds,
+        settings.ping_timeout_seconds,
+        settings.connect_timeout_seconds,
+        settings.max_payload_bytes,
+        settings.max_write_buffer_bytes,
+        settings.max_connections,
+        Rate(per_second, 5 * per_second),
     )
 
 
@@ -391,6 +404,5 @@ def _limits(settings: Settings) -> Limits:
         settings.max_id_chars,
         settings.max_rooms_per_socket,
         settings.max_request_bytes,
-        settings.max_requests_per_second,
-        settings.max_request_burst,
+        Rate(settings.max_requests_per_second, settings.max_request_burst),
     )

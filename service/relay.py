@@ -13,12 +13,12 @@ import structlog
 
 from service import commands
 from service.commands import Disconnect, Emit, Empty, Join, Leave
-from service.events import MalformedEvent, Room
-from service.fanout import Delivery, Fanout
+from service.events import MalformedEvent
+from service.fanout import Fanout
 from service.frames import encode_emit, encode_event
 from service.metrics import Metrics
 from service.redis_bus import Published
-from service.rooms import Member, Rooms
+from service.rooms import Rooms
 from service.routes import Route, Table
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,6 @@ class Relay:
         fanout: Fanout,
         metrics: Metrics,
         *,
-        close_slow: Callable[[Member], Errand],
         disconnect: Callable[[Disconnect], Errand],
         send_errand: Callable[[Errand], None],
     ) -> None:
@@ -47,7 +46,6 @@ class Relay:
         self._rooms = rooms
         self._fanout = fanout
         self._metrics = metrics
-        self._close_slow = close_slow
         self._disconnect = disconnect
         self._send_errand = send_errand
 
@@ -59,6 +57,7 @@ class Relay:
                 self._relay(*known, published.payload)
             else:
                 self._obey(published)
+        self._fanout.flush()
 
     def _relay(self, channel: str, route: Route, payload: bytes) -> None:
         try:
@@ -72,10 +71,12 @@ class Relay:
             return
         audience = self._rooms.audience(message.rooms, message.except_rooms)
         if audience:
-            frame = encode_event(message.event, message.body)
-            self._report(message.event, self._fanout.write(frame, audience))
-        for room in message.empties:
-            self._rooms.empty(room)
+            self._fanout.add(encode_event(message.event, message.body), audience)
+            self._metrics.deliveries.labels(message.event).inc(len(audience))
+        if message.empties:
+            self._fanout.flush()
+            for room in message.empties:
+                self._rooms.empty(room)
         self._count(channel, "delivered" if audience else "no_recipient")
 
     def _obey(self, published: Published) -> None:
@@ -90,9 +91,11 @@ class Relay:
             self._carry_out(command)
 
     def _carry_out(self, command: commands.Command) -> None:
+        if isinstance(command, Emit):
+            self._emit(command)
+            return
+        self._fanout.flush()  # what came before goes to those who were in the room then
         match command:
-            case Emit():
-                self._emit(command)
             case Join(who, room):
                 for member in tuple(self._rooms.members(who)):
                     self._rooms.enter(member, room)
@@ -105,21 +108,10 @@ class Relay:
                 self._send_errand(self._disconnect(command))
 
     def _emit(self, command: Emit) -> None:
-        if command.rooms is not None:
-            audience = self._rooms.audience(command.rooms, command.except_rooms)
-        else:
-            audience = set(self._rooms.everyone()) - {*self._except(command.except_rooms)}
+        audience = self._rooms.audience(command.rooms, command.except_rooms)
         if audience:
-            self._report(_EMITTED, self._fanout.write(encode_emit(command), audience))
-
-    def _except(self, rooms: tuple[Room, ...]) -> list[Member]:
-        return [member for room in rooms for member in self._rooms.members(room)]
-
-    def _report(self, event: str, delivery: Delivery) -> None:
-        self._metrics.deliveries.labels(event).inc(delivery.written)
-        for member in delivery.slow:
-            self._metrics.slow_consumers.inc()
-            self._send_errand(self._close_slow(member))
+            self._fanout.add(encode_emit(command), audience)
+            self._metrics.deliveries.labels(_EMITTED).inc(len(audience))
 
     def _count(self, channel: str, outcome: str) -> None:
         self._metrics.events.labels(channel, outcome).inc()

@@ -6,9 +6,9 @@ dictionaries per room. This one costs what the socket itself has joined.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterator
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Protocol
 
 from service.events import Room, Sid, UserId
 
@@ -21,16 +21,28 @@ class Stage(Enum):
     LEAVING = auto()
 
 
+class Outlet(Protocol):
+    """Where a member's bytes leave: an Engine.IO session, as far as `fanout` needs it."""
+
+    closed: bool
+    write: Callable[[bytes], None] | None
+    """Sends ready WebSocket frames; None while the session polls, and once it is closed."""
+    pending: bytes | list[bytes] | None
+    """Room for what one batch brings; `fanout` empties it before it returns."""
+
+    def queue(self, packet: str) -> None:
+        """Keep a packet, in polling's encoding, for the next poll."""
+
+
 class Member:
     """One socket's connection to the namespace. Identity is what counts: compared by `is`."""
 
     __slots__ = ("allowance", "eio_sid", "rooms", "sid", "socket", "stage", "user")
 
-    def __init__(self, sid: Sid, eio_sid: str, socket: Any) -> None:
+    def __init__(self, sid: Sid, eio_sid: str, socket: Outlet) -> None:
         self.sid = sid
         self.eio_sid = eio_sid
         self.socket = socket
-        """What carries the bytes: an engineio socket; only `fanout` and `engine` look inside."""
         self.stage = Stage.CONNECTING
         self.user: UserId | None = None
         self.rooms: set[Room] = set()
@@ -49,7 +61,7 @@ class Rooms:
     def __len__(self) -> int:
         return len(self._by_sid)
 
-    def __iter__(self) -> Iterable[Member]:
+    def __iter__(self) -> Iterator[Member]:
         return iter(self._by_sid.values())
 
     @property
@@ -107,18 +119,20 @@ class Rooms:
         member = self._by_sid.get(room)
         return () if member is None else (member,)
 
-    def everyone(self) -> Collection[Member]:
-        """Give all members; do not add or remove while walking them."""
-        return self._by_sid.values()
+    def audience(
+        self, rooms: Collection[Room] | None, except_rooms: Collection[Room]
+    ) -> Collection[Member]:
+        """Give the members of any of the rooms, each once, less those of the excepted rooms.
 
-    def audience(self, rooms: Collection[Room], except_rooms: Iterable[Room]) -> Collection[Member]:
-        """Give the members of any of the rooms, each once, less those of the excepted rooms."""
-        if len(rooms) == 1 and not except_rooms:
-            return self.members(next(iter(rooms)))
-        populated = [members for room in rooms if (members := self.members(room))]
-        if len(populated) == 1 and not except_rooms:
-            return populated[0]
-        union: set[Member] = set().union(*populated)
+        None stands for everyone. The answer may be a room itself: walk it before rooms change.
+        """
+        if rooms is None:
+            union = {one for one in self._by_sid.values() if one.stage is Stage.CONNECTED}
+        else:
+            populated = [members for room in rooms if (members := self.members(room))]
+            if len(populated) == 1 and not except_rooms:
+                return populated[0]
+            union = set().union(*populated)
         for room in except_rooms:
             union.difference_update(self.members(room))
         return union

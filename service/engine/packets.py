@@ -1,0 +1,58 @@
+"""Socket.IO packets, read strictly: what does not fit its type is refused as a whole."""
+
+from __future__ import annotations
+
+from socketio import packet as sio
+
+from service.events import RESERVED_EVENTS
+
+_MAX_ATTACHMENTS = 10
+_BINARY = (sio.BINARY_EVENT, sio.BINARY_ACK)
+
+
+class BadPacket(ValueError):
+    """A client sent what is no Socket.IO v5 packet."""
+
+
+class Packet(sio.Packet):  # type: ignore[misc]  # python-socketio is untyped
+    """A packet whose shape is checked, as the reference implementation does."""
+
+    def decode(self, encoded_packet: str) -> int:
+        """Read a packet and say how many attachments follow. Raises BadPacket."""
+        try:
+            attachments: int = super().decode(encoded_packet)
+        except (ValueError, TypeError, IndexError, RecursionError) as error:
+            raise BadPacket("not a Socket.IO packet") from error
+        if not is_well_formed(self.packet_type, self.data, attachments):
+            raise BadPacket("a packet whose payload does not fit its type")
+        return attachments
+
+
+def is_well_formed(kind: int, data: object, attachments: int) -> bool:
+    """Say whether a payload fits its packet type, see `isPacketValid` of socket.io-parser 4.2."""
+    if attachments > _MAX_ATTACHMENTS or (attachments and kind not in _BINARY):
+        return False
+    match kind:
+        case sio.CONNECT:
+            return data is None or isinstance(data, dict)
+        case sio.DISCONNECT:
+            return data is None
+        case sio.EVENT | sio.BINARY_EVENT:
+            return (
+                isinstance(data, list)
+                and bool(data)
+                and isinstance(data[0], str)
+                and data[0] not in RESERVED_EVENTS
+            )
+        case sio.ACK | sio.BINARY_ACK:
+            return isinstance(data, list)
+    return False
+
+
+def ack_id(text: str) -> int | None:
+    """Find the ack id of an event packet without reading its payload."""
+    header, bracket, _ = text[:256].partition("[")
+    digits = (
+        header.rpartition(",")[2].lstrip("25") if "," not in header else header.rpartition(",")[2]
+    )
+    return int(digits) if bracket and digits.isdecimal() and digits.isascii() else None

@@ -1,0 +1,421 @@
+"""The Engine.IO server: opens sessions, hears them, beats their hearts, closes them.
+
+Protocol: Engine.IO v4 (github.com/socketio/engine.io-protocol). Bytes of HTTP and WebSocket are
+handled by `polling` and `connection`; what messages mean, by whoever registers with `on`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import parse_qsl
+
+import engineio
+import msgspec
+import structlog
+
+from service.admission import Allowance, Rate, Refusal
+from service.engine.connection import WebSocketConnection
+from service.engine.http_protocol import UpgradeRequest
+from service.engine.session import Handshake, Session
+from service.engine.wheel import Wheel
+from service.websocket import CloseCode, Refuse, check_upgrade, text_frame, upgrade_response
+
+log = structlog.get_logger(__name__)
+
+LINGER_SECONDS = 5.0
+"""How long a closed session waits for its client to hear of it."""
+UPGRADE_SECONDS = 10.0
+"""How long a WebSocket may probe before it is given up."""
+_PING = text_frame(b"2")
+_MAX_INBOX = 64
+"""Messages of one client that may wait before it is no longer read."""
+_POD_TAG_CHARS = 4
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+"""Runs a coroutine; its lifetime is whoever's who gave this."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """What the engine takes, and how long it waits."""
+
+    ping_interval_seconds: float
+    ping_timeout_seconds: float
+    connect_timeout_seconds: float
+    """For the first message: a session without a namespace is of no use."""
+    max_payload_bytes: int
+    max_write_buffer_bytes: int
+    """What may wait for one client that does not read."""
+    max_connections: int
+    connects: Rate
+
+
+class Farewell(NamedTuple):
+    """The last entry of an inbox: the session is closed, and why."""
+
+    reason: str
+
+
+class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is untyped
+    """All sessions of one path. Everything but message handlers is `def`: nothing waits."""
+
+    def __init__(
+        self,
+        limits: EngineLimits,
+        *,
+        pod_tag: str,
+        cors_origins: tuple[str, ...],
+        kept_headers: frozenset[bytes] = frozenset(),
+    ) -> None:
+        super().__init__(async_mode="asgi", monitor_clients=False)
+        self.limits = limits
+        self.sockets: dict[str, Session] = {}
+        self._pod_tag = pod_tag[:_POD_TAG_CHARS].ljust(_POD_TAG_CHARS, "0")
+        self._origins = None if "*" in cors_origins else frozenset(map(str.encode, cors_origins))
+        self._kept_headers = kept_headers
+        self._connects = Allowance(limits.connects, time.monotonic())
+        step = min(1.0, limits.ping_interval_seconds / 10, limits.ping_timeout_seconds / 10)
+        self._step_seconds = step
+        longest = max(limits.ping_interval_seconds, limits.ping_timeout_seconds)
+        self._wheel = Wheel(step, longest)
+        self._unused: dict[Session, float] = {}
+        self._lingering: deque[tuple[float, str]] = deque()
+        self._probes: deque[tuple[float, WebSocketConnection]] = deque()
+        self._ending: dict[WebSocketConnection, float] = {}
+        self.goodbyes: dict[str, Session] = {}
+        """Closed polling sessions whose client has not fetched its last packets yet."""
+        self.is_closed_to_new = False
+        """Set while draining: new handshakes are refused, sessions that exist go on."""
+        self.spawn: Spawn = _no_spawn
+        self.on_refused: Callable[[str], None] = _ignore
+        """Told the code of every refused handshake."""
+        self.on_dropped: Callable[[], None] = lambda: None
+        """Told of every slow consumer that was closed."""
+
+    # Opening
+
+    def upgrade(
+        self, transport: asyncio.Transport, request: UpgradeRequest
+    ) -> asyncio.Protocol | Refuse:
+        """Open a session on a WebSocket, or begin to move one there; or say why not."""
+        verdict = check_upgrade(request.method, request.version, request.headers)
+        if isinstance(verdict, Refuse):
+            return verdict
+        query = dict(parse_qsl(request.query))
+        fault = self.check_query(query, "websocket") or self.check_origin(request.headers)
+        if fault is not None:
+            return self._refuse(fault)
+        connection = WebSocketConnection(self, transport)
+        if "sid" in query:
+            session = self.find(query["sid"])
+            if isinstance(session, Refusal):
+                return self._refuse(session)
+            if session.upgraded or session.upgrading:
+                return self._refuse(BAD_REQUEST)
+            transport.write(upgrade_response(verdict.key))
+            connection.probe(session)
+            self._probes.append((time.monotonic() + UPGRADE_SECONDS, connection))
+            return connection
+        refusal = self.admit()
+        if refusal is not None:
+            return self._refuse(refusal)
+        session = self.open(request.query, request.address, request.headers)
+        hello = text_frame(b"0" + self.opening(session))
+        transport.write(upgrade_response(verdict.key) + hello)
+        connection.carry(session)
+        return connection
+
+    def open(self, query: str, address: str, headers: list[tuple[bytes, bytes]]) -> Session:
+        """Make a session; its transport has been decided on."""
+        sid = self._pod_tag + self.generate_id()
+        session = self.sockets[sid] = Session(self, sid)
+        kept = tuple(header for header in headers if header[0] in self._kept_headers)
+        self.handlers["connect"](sid, Handshake(query, address, kept))
+        # Spread from the start: after a roll thousands connect within a second, and their
+        # heartbeats would stay together for ever.
+        first = self.limits.ping_interval_seconds * random.uniform(0.7, 1.0)
+        self._wheel.put(session, first)
+        self.expect_use(session)
+        return session
+
+    def expect_use(self, session: Session) -> None:
+        """Close the session unless `settle` is called within the connect timeout."""
+        self._unused[session] = time.monotonic() + self.limits.connect_timeout_seconds
+
+    def settle(self, session: Session) -> None:
+        """Take note that the session is of use to somebody."""
+        self._unused.pop(session, None)
+
+    def opening(self, session: Session) -> bytes:
+        """Write the payload of the open packet."""
+        upgrades = [] if session.upgraded or session.write else ["websocket"]
+        return msgspec.json.encode(
+            {
+                "sid": session.sid,
+                "upgrades": upgrades,
+                "pingInterval": int(self.limits.ping_interval_seconds * 1000),
+                "pingTimeout": int(self.limits.ping_timeout_seconds * 1000),
+                "maxPayload": self.limits.max_payload_bytes,
+            }
+        )
+
+    def admit(self) -> Refusal | None:
+        """Decide whether one more session may be opened now."""
+        if self.is_closed_to_new:
+            return DRAINING
+        if self.is_full():
+            return TOO_MANY_CONNECTIONS
+        if not self._connects.take(self.limits.connects, time.monotonic()):
+            return TOO_MANY_CONNECTS
+        return None
+
+    def is_full(self) -> bool:
+        """Tell whether the pod holds as many connections as it may."""
+        return len(self.sockets) >= self.limits.max_connections
+
+    def check_query(self, query: dict[str, str], transport: str) -> Refusal | None:
+        """Check the parameters that every Engine.IO request carries."""
+        if query.get("transport") != transport:
+            return UNKNOWN_TRANSPORT
+        if query.get("EIO") != "4":
+            return UNSUPPORTED_VERSION
+        return None
+
+    def check_origin(self, headers: list[tuple[bytes, bytes]]) -> Refusal | None:
+        """Check the page that a browser says it is on; other clients send no Origin."""
+        if self._origins is None:
+            return None
+        origin = next((value for name, value in headers if name == b"origin"), None)
+        return None if origin is None or origin in self._origins else FORBIDDEN_ORIGIN
+
+    def find(self, sid: str) -> Session | Refusal:
+        """Find an open session."""
+        session = self.sockets.get(sid)
+        if session is not None:
+            return session
+        is_ours = sid.startswith(self._pod_tag)
+        return UNKNOWN_SESSION if is_ours or len(sid) <= _POD_TAG_CHARS else OTHER_POD
+
+    def refuse(self, refusal: Refusal) -> tuple[HTTPStatus, bytes]:
+        """Count a refusal and give its HTTP status and body, in the reference server's form."""
+        self.on_refused(refusal.code)
+        status, number = _ANSWERS[refusal.code]
+        body: dict[str, Any] = {"message": refusal.message, "data": {"code": refusal.code}}
+        if number is not None:
+            body = {"code": number, **body}
+        return status, msgspec.json.encode(body)
+
+    def _refuse(self, refusal: Refusal) -> Refuse:
+        status, body = self.refuse(refusal)
+        headers = ((b"retry-after", b"1"),) if status is HTTPStatus.SERVICE_UNAVAILABLE else ()
+        return Refuse(status, headers, body)
+
+    # Hearing
+
+    def hear(self, session: Session, packet: str) -> None:
+        """Take one text packet of an open session; what is no packet closes it."""
+        kind = packet[:1]
+        if kind == "4":
+            self.receive(session, packet[1:])
+        elif kind == "3":
+            session.awaits_pong = False
+            self._wheel.put(session, self.limits.ping_interval_seconds)
+        elif kind == "1":
+            self.end(session, self.reason.CLIENT_DISCONNECT)
+        elif packet not in ("5", "6"):  # an upgrade or noop out of place means nothing
+            self.end(session, "parse error")
+
+    def receive(self, session: Session, data: str | bytes) -> None:
+        """Have a message handled: one of a session at a time, in order."""
+        if session.inbox is None:
+            session.inbox = deque()
+            self.spawn(self._handle(session, data))
+            return
+        session.inbox.append(data)
+        if len(session.inbox) == _MAX_INBOX and session.websocket is not None:
+            session.websocket.pause_reading()
+
+    async def _handle(self, session: Session, data: str | bytes | Farewell) -> None:
+        """Handle what a session has sent until there is no more."""
+        inbox = session.inbox
+        assert inbox is not None, "made by the caller"
+        while True:
+            try:
+                await self._dispatch(session, data)
+            except Exception:  # the boundary around handlers: one client fails, not all
+                log.exception("a client's message could not be handled", sid=session.sid)
+                self.end(session, "server error")
+            if not inbox:
+                break
+            data = inbox.popleft()
+            if len(inbox) == _MAX_INBOX // 2 and session.websocket is not None:
+                session.websocket.resume_reading()
+        session.inbox = None
+
+    async def _dispatch(self, session: Session, data: str | bytes | Farewell) -> None:
+        if isinstance(data, Farewell):
+            await self.handlers["disconnect"](session.sid, data.reason)
+        elif not session.closed:
+            await self.handlers["message"](session.sid, data)
+
+    # Closing
+
+    def lose(self, session: Session, reason: str) -> None:
+        """Forget a session whose transport is gone or of no more use."""
+        if session.closed:
+            return
+        session.closed, session.write = True, None
+        self.sockets.pop(session.sid, None)
+        self._wheel.remove(session)
+        self.settle(session)
+        session.wake_poll()
+        farewell = Farewell(reason)
+        if session.inbox is not None:
+            session.inbox.append(farewell)
+        else:
+            session.inbox = deque()
+            self.spawn(self._handle(session, farewell))
+
+    def end(self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL) -> None:
+        """Close a session after all that was sent to it, so that its client may come back at once.
+
+        A Socket.IO DISCONNECT would tell a JavaScript client to stay away for ever; a closed
+        transport does not.
+        """
+        if session.closed:
+            return
+        if session.websocket is not None:
+            session.websocket.close(code, reason)
+        else:
+            session.queue("1")
+            self.goodbyes[session.sid] = session
+            self._lingering.append((time.monotonic() + LINGER_SECONDS, session.sid))
+        self.lose(session, reason)
+
+    def drop_slow(self, session: Session) -> None:
+        """Cut off a client for which too much waits: its memory is the others'."""
+        if session.closed:
+            return
+        self.on_dropped()
+        websocket = session.websocket
+        session.outbox, session.outbox_bytes = [], 0
+        self.lose(session, "slow consumer")
+        if websocket is not None:
+            websocket.abort()
+
+    async def goodbyes_said(self) -> None:
+        """Wait until every closed session's client has heard of it, or has had its time."""
+        while self._ending or self.goodbyes:  # noqa: ASYNC110 - `turn` ends both in time
+            await asyncio.sleep(self._step_seconds)
+
+    def await_closing(self, connection: WebSocketConnection) -> None:
+        """Give a client some time to answer our closing handshake."""
+        self._ending[connection] = time.monotonic() + LINGER_SECONDS
+
+    def has_closed(self, connection: WebSocketConnection) -> None:
+        """Take note that a connection is gone."""
+        self._ending.pop(connection, None)
+
+    # Time
+
+    async def run(self, tell: Callable[[], None]) -> None:
+        """Turn the wheel, for ever; `tell` after every step."""
+        while True:
+            await asyncio.sleep(self._step_seconds)
+            self.turn(time.monotonic())
+            tell()
+
+    def turn(self, now: float) -> None:
+        """Do what is due: pings, and the ends of all kinds of patience."""
+        for session in self._wheel.turn():
+            assert isinstance(session, Session), "nothing else is put there"
+            self._beat(session)
+        for session in _first_due(self._unused, now):
+            self.end(session, "connect timeout")
+        while self._lingering and self._lingering[0][0] <= now:
+            self.goodbyes.pop(self._lingering.popleft()[1], None)
+        while self._probes and self._probes[0][0] <= now:
+            self._probes.popleft()[1].give_up_probe()
+        for connection in _first_due(self._ending, now):
+            del self._ending[connection]
+            connection.abort()
+
+    def _beat(self, session: Session) -> None:
+        if session.awaits_pong:
+            # A polling client that does not poll is not there to be told.
+            close = self.end if session.upgraded else self.lose
+            close(session, self.reason.PING_TIMEOUT)
+            return
+        session.awaits_pong = True
+        self._wheel.put(session, self.limits.ping_timeout_seconds)
+        if session.write is not None:
+            session.write(_PING)
+        else:
+            session.queue("2")
+
+    # What python-socketio calls
+
+    async def send(self, sid: str, data: str | bytes) -> None:
+        """Send a message to a session; a session that has just gone needs none."""
+        session = self.sockets.get(sid)
+        if session is not None:
+            session.send_message(data)
+
+    async def send_packet(self, sid: str, pkt: engineio.packet.Packet) -> None:
+        """Send a ready packet to a session; a session that has just gone needs none."""
+        session = self.sockets.get(sid)
+        if session is not None:
+            await session.send(pkt)
+
+
+_Key = TypeVar("_Key")
+
+
+def _first_due(deadlines: dict[_Key, float], now: float) -> list[_Key]:
+    """Those at the front whose time has come: deadlines are added in their order."""
+    return list(itertools.takewhile(lambda key: deadlines[key] <= now, deadlines))
+
+
+def _no_spawn(work: Coroutine[Any, Any, None]) -> object:
+    work.close()
+    raise RuntimeError("the engine is not running: give it `spawn`")
+
+
+def _ignore(_: str) -> None:
+    """Nobody counts yet."""
+
+
+UNKNOWN_TRANSPORT = Refusal("unknown_transport", "Transport unknown")
+UNKNOWN_SESSION = Refusal("unknown_session", "Session ID unknown")
+OTHER_POD = Refusal("wrong_pod", "Session ID unknown")
+BAD_METHOD = Refusal("bad_method", "Bad handshake method")
+BAD_REQUEST = Refusal("bad_request", "Bad request")
+FORBIDDEN_ORIGIN = Refusal("forbidden_origin", "Forbidden")
+UNSUPPORTED_VERSION = Refusal("unsupported_version", "Unsupported protocol version")
+PAYLOAD_TOO_LARGE = Refusal("payload_too_large", "Payload too large")
+DRAINING = Refusal("draining", "This server is being replaced: connect again.")
+TOO_MANY_CONNECTIONS = Refusal("overloaded", "This server is full: connect again.")
+TOO_MANY_CONNECTS = Refusal("connect_rate", "Too many connects at once: connect again.")
+
+# The numbers are those of the reference server, github.com/socketio/engine.io, lib/server.ts.
+_ANSWERS: dict[str, tuple[HTTPStatus, int | None]] = {
+    "unknown_transport": (HTTPStatus.BAD_REQUEST, 0),
+    "unknown_session": (HTTPStatus.BAD_REQUEST, 1),
+    "wrong_pod": (HTTPStatus.BAD_REQUEST, 1),
+    "bad_method": (HTTPStatus.BAD_REQUEST, 2),
+    "bad_request": (HTTPStatus.BAD_REQUEST, 3),
+    "forbidden_origin": (HTTPStatus.FORBIDDEN, 4),
+    "unsupported_version": (HTTPStatus.BAD_REQUEST, 5),
+    "payload_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, None),
+    "draining": (HTTPStatus.SERVICE_UNAVAILABLE, None),
+    "overloaded": (HTTPStatus.SERVICE_UNAVAILABLE, None),
+    "connect_rate": (HTTPStatus.SERVICE_UNAVAILABLE, None),
+}

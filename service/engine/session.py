@@ -1,0 +1,154 @@
+"""One Engine.IO session: what it is, what waits for it, and how bytes leave for it.
+
+The session outlives its transport: it begins on long-polling or on a WebSocket and may move from
+the one to the other. Deciding when to open, ping and close is `server`'s.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from base64 import b64encode
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from engineio import packet as eio
+
+from service.websocket import binary_frame, text_frame
+
+if TYPE_CHECKING:
+    from service.engine.server import Engine
+
+
+class WebSocket(Protocol):
+    """What a session needs of the WebSocket that carries it."""
+
+    def write(self, data: bytes) -> None:
+        """Send ready frames."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what waits, then the closing handshake."""
+
+    def abort(self) -> None:
+        """Hang up without sending what still waits."""
+
+    def pause_reading(self) -> None:
+        """Let the client wait: it sends faster than its requests can be answered."""
+
+    def resume_reading(self) -> None:
+        """Hear the client again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What is remembered of the HTTP request that opened a session."""
+
+    query: str
+    address: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Only those that authentication asks for: there are as many of these as clients."""
+
+
+class Session:
+    """A client's Engine.IO session; also what python-engineio calls an `AsyncSocket`."""
+
+    __slots__ = (
+        "awaits_pong",
+        "closed",
+        "engine",
+        "inbox",
+        "outbox",
+        "outbox_bytes",
+        "pending",
+        "poll",
+        "session",
+        "sid",
+        "slot",
+        "upgrading",
+        "websocket",
+        "write",
+    )
+
+    def __init__(self, engine: Engine, sid: str) -> None:
+        self.engine = engine
+        self.sid = sid
+        self.closed = False
+        self.websocket: WebSocket | None = None
+        self.write: Callable[[bytes], None] | None = None
+        """The WebSocket's raw write; None while polling and once closed. For `fanout`."""
+        self.pending: bytes | list[bytes] | None = None
+        """What `fanout` collects for this session within one batch."""
+        self.outbox: list[str] = []
+        """Packets that wait for the next poll, in polling's encoding."""
+        self.outbox_bytes = 0
+        self.poll: Future[None] | None = None
+        """The poll that waits for packets."""
+        self.upgrading = False
+        self.inbox: deque[Any] | None = None
+        """What the client sent while an earlier message of its is being handled."""
+        self.awaits_pong = False
+        self.slot = -1
+        """Where the session stands on the wheel."""
+        self.session: dict[str, Any] | None = None
+        """python-socketio's own per-session data."""
+
+    @property
+    def upgraded(self) -> bool:
+        """Whether a WebSocket carries the session, from the start or since an upgrade."""
+        return self.websocket is not None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the session is open, in python-engineio's word."""
+        return not self.closed
+
+    def send_message(self, data: str | bytes) -> None:
+        """Send one Engine.IO message; nothing happens when the session is closed."""
+        if self.write is not None:
+            self.write(
+                text_frame(b"4" + data.encode()) if isinstance(data, str) else binary_frame(data)
+            )
+        else:
+            self.queue("4" + data if isinstance(data, str) else "b" + b64encode(data).decode())
+
+    def send_control(self, packet_type: str) -> None:
+        """Send an Engine.IO packet without data, such as a ping."""
+        if self.write is not None:
+            self.write(text_frame(packet_type.encode()))
+        else:
+            self.queue(packet_type)
+
+    def queue(self, packet: str) -> None:
+        """Keep a packet for the next poll; a session for which too much waits is closed."""
+        if self.closed or self.websocket is not None:
+            return
+        self.outbox.append(packet)
+        self.outbox_bytes += len(packet)
+        if self.outbox_bytes > self.engine.limits.max_write_buffer_bytes:
+            self.engine.drop_slow(self)
+        else:
+            self.wake_poll()
+
+    def wake_poll(self) -> None:
+        """Let the waiting poll answer."""
+        if self.poll is not None and not self.poll.done():
+            self.poll.set_result(None)
+
+    def take_outbox(self) -> list[str]:
+        """Hand over what waits."""
+        packets, self.outbox, self.outbox_bytes = self.outbox, [], 0
+        return packets
+
+    async def send(self, packet: eio.Packet) -> None:
+        """Send a packet of python-engineio's making."""
+        if packet.packet_type == eio.MESSAGE:
+            self.send_message(packet.data)
+        else:
+            self.send_control(str(packet.packet_type))
+
+    async def close(
+        self, wait: bool = True, abort: bool = False, reason: str | None = None
+    ) -> None:
+        """Close from python-engineio's side; the arguments are its own."""
+        self.engine.end(self, reason or self.engine.reason.SERVER_DISCONNECT)

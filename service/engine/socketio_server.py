@@ -1,0 +1,106 @@
+"""The Socket.IO server: python-socketio's, on our engine, with its refusals made useful."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import socketio
+from socketio import packet as sio
+
+from service.admission import INVALID_NAMESPACE
+from service.engine.membership import Membership
+from service.engine.packets import Packet, ack_id
+from service.engine.server import Engine
+from service.engine.session import Handshake, Session
+from service.events import NAMESPACE
+from service.rooms import Member
+from service.websocket import CloseCode
+
+RequestGate = Callable[[str, int, int | None], Awaitable[bool]]
+"""(Engine.IO sid, request bytes, ack id) -> whether the request may be handled."""
+
+
+class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is untyped
+    """All namespaces on one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        # One message of a socket at a time, in order.
+        super().__init__(client_manager=Membership(), async_handlers=False)
+        self.packet_class = Packet
+        self.on_refused: Callable[[str], None] = lambda code: None
+        """Told the code of every refused namespace connection."""
+        self.gate: RequestGate | None = None
+        """Asked before a request is handled."""
+
+    @property
+    def membership(self) -> Membership:
+        """Who is in which room."""
+        members = self.manager
+        assert isinstance(members, Membership), "given by the constructor"
+        return members
+
+    def _engineio_server_class(self) -> Callable[..., Engine]:
+        return lambda **_: self._engine
+
+    def _handle_eio_connect(self, eio_sid: str, environ: Handshake) -> None:
+        self.environ[eio_sid] = environ
+
+    async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
+        namespace = namespace or "/"
+        if namespace not in self.handlers:
+            self.on_refused(INVALID_NAMESPACE.code)
+            error = self.invalid_namespace()
+            await self._send_packet(
+                eio_sid, self.packet_class(sio.CONNECT_ERROR, data=error, namespace=namespace)
+            )
+            return
+        await super()._handle_connect(eio_sid, namespace, data)
+        session = self._engine.sockets.get(eio_sid)
+        if session is not None and self.membership.rooms_of(namespace).by_eio_sid(eio_sid):
+            self._engine.settle(session)
+
+    def invalid_namespace(self) -> dict[str, Any]:
+        """What a CONNECT to an unknown namespace is answered.
+
+        Upstream sends a bare string, of which the JavaScript client makes an error without a
+        message.
+        """
+        return {"message": INVALID_NAMESPACE.message, "data": {"code": INVALID_NAMESPACE.code}}
+
+    async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
+        try:
+            if await self._passes_gate(eio_sid, data):
+                await super()._handle_eio_message(eio_sid, data)
+        except ValueError:
+            # BadPacket, or upstream's own objection: an attachment without its packet.
+            self._end(eio_sid, "parse error")
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        await super()._handle_eio_disconnect(eio_sid, reason)
+        self._binary_packet.pop(eio_sid, None)
+        for rooms in self.membership.namespaces.values():
+            # Left over where the connect handler failed: upstream would keep it for good.
+            member = rooms.by_eio_sid(eio_sid)
+            if member is not None:
+                rooms.remove(member)
+
+    async def _passes_gate(self, eio_sid: str, data: str | bytes) -> bool:
+        if self.gate is None or isinstance(data, bytes) or data[:1] not in ("2", "5"):
+            return True
+        return await self.gate(eio_sid, len(data), ack_id(data))
+
+    async def acknowledge(self, member: Member, ack: int, answer: dict[str, Any]) -> None:
+        """Answer a request that was refused before it was read."""
+        packet = self.packet_class(sio.ACK, namespace=NAMESPACE, id=ack, data=[answer])
+        await self._send_packet(member.eio_sid, packet)
+
+    def end(self, session: Session, reason: str) -> None:
+        """Close a session after all that was sent to it, so that its client comes back."""
+        self._engine.end(session, reason, CloseCode.SERVICE_RESTART)
+
+    def _end(self, eio_sid: str, reason: str) -> None:
+        session = self._engine.sockets.get(eio_sid)
+        if session is not None:
+            self._engine.end(session, reason)

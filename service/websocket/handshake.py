@@ -1,0 +1,133 @@
+"""The opening handshake, decided: request -> accept or refuse, and the bytes of either answer.
+
+Lives here: what RFC 6455 section 4.2 asks of a request. Not here: parsing HTTP, which paths and
+origins are served, and whether there is room for one more connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+Headers = Iterable[tuple[bytes, bytes]]
+"""Names in lower case, values stripped: as uvicorn gives them."""
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_VERSION: Final = b"13"
+_NONCE_BYTES: Final = 16
+_CONSIDERED: Final = frozenset(
+    (b"host", b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The request is in order; its key is for `upgrade_response`."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """What to answer instead of 101; the connection ends with it."""
+
+    status: HTTPStatus
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+def check_upgrade(method: bytes, version: bytes, headers: Headers) -> Accept | Refuse:
+    """Decide about an opening handshake from its request line (`GET`, `HTTP/1.1`) and headers.
+
+    Extensions and subprotocols that are offered are passed over: none is ever negotiated.
+    """
+    if method != b"GET":
+        return _refuse(
+            HTTPStatus.METHOD_NOT_ALLOWED, "A WebSocket opens with GET.", (b"allow", b"GET")
+        )
+    if version != b"HTTP/1.1":
+        return _refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "A WebSocket opens with HTTP/1.1.")
+    found = _considered(headers)
+    if len(found[b"host"]) != 1:
+        return _refuse(HTTPStatus.BAD_REQUEST, "Exactly one Host header is needed.")
+    if b"websocket" not in _tokens(found[b"upgrade"]):
+        return _require_upgrade("This address speaks WebSocket: send Upgrade: websocket.")
+    if b"upgrade" not in _tokens(found[b"connection"]):
+        return _refuse(HTTPStatus.BAD_REQUEST, "The Connection header lacks upgrade.")
+    if found[b"sec-websocket-version"] != [_VERSION]:
+        return _require_upgrade("Only version 13 of the WebSocket protocol is spoken here.")
+    keys = found[b"sec-websocket-key"]
+    if len(keys) != 1 or not _is_nonce(keys[0]):
+        return _refuse(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key is not 16 bytes in base64.")
+    return Accept(keys[0])
+
+
+def accept_key(key: bytes) -> bytes:
+    """Return the Sec-WebSocket-Accept value that proves this key was read."""
+    digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest)
+
+
+def upgrade_response(key: bytes, headers: Headers = ()) -> bytes:
+    """Build the 101 answer to an accepted key. The caller vouches for its own headers."""
+    required = (
+        (b"upgrade", b"websocket"),
+        (b"connection", b"Upgrade"),
+        (b"sec-websocket-accept", accept_key(key)),
+    )
+    return _head(HTTPStatus.SWITCHING_PROTOCOLS, (*required, *headers))
+
+
+def refusal_response(refuse: Refuse) -> bytes:
+    """Build the whole answer to a refused request, after which the connection is closed."""
+    framing = (
+        (b"connection", b"close"),
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(refuse.body)),
+    )
+    return _head(refuse.status, (*refuse.headers, *framing)) + refuse.body
+
+
+def _considered(headers: Headers) -> dict[bytes, list[bytes]]:
+    found: dict[bytes, list[bytes]] = {name: [] for name in _CONSIDERED}
+    for name, value in headers:
+        if name in _CONSIDERED:
+            found[name].append(value)
+    return found
+
+
+def _tokens(values: list[bytes]) -> set[bytes]:
+    return {token.strip(b" \t").lower() for value in values for token in value.split(b",")}
+
+
+def _is_nonce(key: bytes) -> bool:
+    try:
+        return len(binascii.a2b_base64(key, strict_mode=True)) == _NONCE_BYTES
+    except binascii.Error:
+        return False
+
+
+def _require_upgrade(sentence: str) -> Refuse:
+    return _refuse(
+        HTTPStatus.UPGRADE_REQUIRED,
+        sentence,
+        (b"upgrade", b"websocket"),
+        (b"connection", b"Upgrade"),
+        (b"sec-websocket-version", _VERSION),
+    )
+
+
+def _refuse(status: HTTPStatus, sentence: str, *headers: tuple[bytes, bytes]) -> Refuse:
+    return Refuse(status, headers, sentence.encode())
+
+
+def _head(status: HTTPStatus, headers: Headers) -> bytes:
+    lines = [b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())]
+    lines.extend(b"%b: %b\r\n" % header for header in headers)
+    lines.append(b"\r\n")
+    return b"".join(lines)
