@@ -41,10 +41,11 @@ test: setup lint ## Check style, types and floors, then run every test
 
 lint: $(VENV)/.ready ## Check style, types and floors only
 	@$(BIN)/ruff check --quiet
-	@$(BIN)/ruff format --check --quiet || { echo "make: some files are not formatted; 'make format' does it." >&2; exit 1; }
-	@! grep -nE '(create_task|ensure_future)\(' service/*.py | grep -v '^service/lifecycle.py:' || { echo "make: tasks begin in service/lifecycle.py only." >&2; exit 1; }
+	@said=$$($(BIN)/ruff format --check) || { echo "$$said"; echo "make: 'make format' puts these into form." >&2; exit 1; }
+	@! grep -rnE --include='*.py' --exclude=lifecycle.py '(create_task|ensure_future)\(' service || \
+		{ echo "make: tasks begin in service/lifecycle.py only." >&2; exit 1; }
 	@$(BIN)/mypy --strict --no-error-summary service
-	@$(BIN)/lint-imports --no-logo > $(VENV)/import-floors.txt || { cat $(VENV)/import-floors.txt; exit 1; }
+	@said=$$($(BIN)/lint-imports --no-logo) || { echo "$$said"; exit 1; }
 
 format: $(VENV)/.ready ## Put the code into its standard form
 	@$(BIN)/ruff check --quiet --fix-only

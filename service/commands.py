@@ -6,10 +6,7 @@ further. Carrying out is not done here.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -18,6 +15,11 @@ from service.events import NAMESPACE, RESERVED_EVENTS, MalformedEvent, Room
 CHANNEL = "constellation:commands"
 EMITTER_CHANNEL = "socketio"
 """The channel that python-socketio's Redis managers publish on unless told otherwise."""
+
+
+def is_own_channel(channel: str) -> bool:
+    """Tell whether pods and emitters talk to each other on it: no event may come that way."""
+    return channel.startswith("constellation:") or channel == EMITTER_CHANNEL
 
 
 class Emit(msgspec.Struct, frozen=True, tag="emit", omit_defaults=True):
@@ -77,8 +79,9 @@ def encode(command: Command) -> bytes:
 def decode(raw: bytes) -> Command:
     """Read a command of another pod. Raises MalformedEvent."""
     try:
+        raw.decode()  # bad UTF-8 inside `args` would cost every recipient its socket
         return _decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         raise MalformedEvent("not a command") from error
 
 
@@ -109,11 +112,12 @@ def decode_emitter(raw: bytes) -> Command | None:
     Raises MalformedEvent.
     """
     try:
+        raw.decode()  # as in `decode`
         message = _decode_emitter(raw)
         if message.namespace != NAMESPACE:
             return None
         return _translate(message)
-    except (msgspec.DecodeError, RecursionError, binascii.Error) as error:
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         raise MalformedEvent("not an emitter's message") from error
 
 
@@ -137,14 +141,22 @@ def _translate(message: _EmitterMessage) -> Command:
 
 def _emitter_args(message: _EmitterMessage) -> tuple[msgspec.Raw, tuple[bytes, ...]]:
     """Put the event's name before the arguments; binary ones follow theirs in base64."""
-    values = msgspec.json.decode(message.data, type=list[msgspec.Raw])
-    attachments: tuple[bytes, ...] = ()
+    data, attachments = message.data, tuple[bytes, ...]()
     if message.binary:
-        texts = msgspec.json.decode(message.data, type=list[Any])[1:]
-        attachments = tuple(base64.b64decode(text, validate=True) for text in texts)
-        values = msgspec.json.decode(values[0], type=list[msgspec.Raw])
-    parts = [_encode(message.event), *(bytes(value) for value in values)]
-    return msgspec.Raw(b"[%b]" % b",".join(parts)), attachments
+        data, attachments = _take_out_attachments(data)
+    values = [bytes(value) for value in msgspec.json.decode(data, type=list[msgspec.Raw])]
+    if values == [b"null"]:
+        values = []  # `emit("event")`: python-socketio sends no argument where there is no data
+    return msgspec.Raw(b"[%b]" % b",".join([_encode(message.event), *values])), attachments
+
+
+def _take_out_attachments(data: msgspec.Raw) -> tuple[msgspec.Raw, tuple[bytes, ...]]:
+    """Split `[arguments, "base64", ...]`."""
+    try:
+        arguments, *texts = msgspec.json.decode(data, type=list[msgspec.Raw])
+        return arguments, tuple(msgspec.json.decode(text, type=bytes) for text in texts)
+    except ValueError as error:  # an empty list
+        raise MalformedEvent("a binary message without arguments") from error
 
 
 def _rooms(value: str | list[str] | None) -> tuple[Room, ...]:

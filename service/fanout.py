@@ -43,7 +43,7 @@ class Fanout:
 
 def _write_run(frames: list[Frame], audience: Collection[Member]) -> None:
     """Write the same bytes to everyone."""
-    data = _join([frame.websocket() for frame in frames])
+    data = _websocket(frames)
     polling: list[str] = []
     for member in audience:
         write = member.socket.write
@@ -58,27 +58,23 @@ def _write_runs(runs: list[_Run]) -> None:
     """Collect per socket first, then write: a socket may be in several audiences."""
     touched: list[Outlet] = []
     for frames, audience in runs:
-        data = _join([frame.websocket() for frame in frames])
+        data = _websocket(frames)
         polling: list[str] = []
         for member in audience:
             outlet = member.socket
-            if outlet.write is not None:
-                _collect(outlet, data, touched)
-            elif not outlet.closed:
-                polling = polling or _polling(frames)
-                _queue(outlet, polling)
+            pending = outlet.pending
+            if outlet.write is None:
+                if not outlet.closed:
+                    polling = polling or _polling(frames)
+                    _queue(outlet, polling)
+            elif pending is None:
+                outlet.pending = data
+                touched.append(outlet)
+            elif isinstance(pending, bytes):
+                outlet.pending = [pending, data]
+            else:
+                pending.append(data)
     _write_collected(touched)
-
-
-def _collect(outlet: Outlet, data: bytes, touched: list[Outlet]) -> None:
-    pending = outlet.pending
-    if pending is None:
-        outlet.pending = data
-        touched.append(outlet)
-    elif isinstance(pending, bytes):
-        outlet.pending = [pending, data]
-    else:
-        pending.append(data)
 
 
 def _write_collected(touched: list[Outlet]) -> None:
@@ -98,8 +94,10 @@ def _write_collected(touched: list[Outlet]) -> None:
             outlet.write(data)
 
 
-def _join(parts: list[bytes]) -> bytes:
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+def _websocket(frames: list[Frame]) -> bytes:
+    if len(frames) == 1:
+        return frames[0].websocket()
+    return b"".join([frame.websocket() for frame in frames])
 
 
 def _polling(frames: list[Frame]) -> list[str]:

@@ -8,16 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import platform
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from service import __version__
 
 Read = Callable[[], float]
+
+
+class Tally(Collector):
+    """A counter for the hot path: one dictionary update, read at each scrape.
+
+    prometheus_client's own takes a lock and looks its labels up: 2 us, a sixth of a delivery.
+    """
+
+    def __init__(
+        self, name: str, help_text: str, labels: list[str], registry: CollectorRegistry
+    ) -> None:
+        self._name, self._help, self._labels = name, help_text, labels
+        self.counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
+        """Count by label values; add to it, never take away."""
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the counts as Prometheus samples."""
+        family = CounterMetricFamily(self._name, self._help, labels=self._labels)
+        for values, count in self.counts.items():
+            family.add_metric(values, count)
+        return [family]
 
 
 class Metrics:
@@ -44,18 +67,18 @@ class Metrics:
             ["event", "outcome"],
             registry=registry,
         )
-        self.events = Counter(
+        self.events = Tally(
             "constellation_events",
             "Events read from Redis by channel and outcome "
             "(delivered, no_recipient, nothing_to_send, malformed).",
             ["channel", "outcome"],
-            registry=registry,
+            registry,
         )
-        self.deliveries = Counter(
+        self.deliveries = Tally(
             "constellation_deliveries",
             "Events handed to a client's connection, by event name.",
             ["event"],
-            registry=registry,
+            registry,
         )
         self.commands = Counter(
             "constellation_commands",

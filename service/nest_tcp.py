@@ -271,11 +271,15 @@ class _Connection:
 
     async def _read(self, deadline: float) -> bytes:
         """What has come; empty when the client has ended it, is idle, or `stop` was called."""
-        # A read that finds bytes waits for nothing, and no timeout can strike it.
-        while self._loop.time() < deadline and not self._stopping.is_set():
-            with contextlib.suppress(TimeoutError):
+        # The clock is asked here too: a read that finds bytes does not wait, so no timeout ends it.
+        if self._loop.time() < deadline and not self._stopping.is_set():
+            try:
                 async with asyncio.timeout_at(deadline) as self._waiting:
                     return await self._reader.read(_READ_BYTES)
+            except TimeoutError:
+                pass
+            finally:
+                self._waiting = None
         if not self._stopping.is_set():
             self._report(CloseReason.IDLE)
         return b""
@@ -283,6 +287,8 @@ class _Connection:
     async def _answer(self, text: bytes) -> None:
         if (reply := await self._desk.reply_to(read_packet(text))) is None:
             return
+        if self._writer.is_closing():
+            raise ConnectionResetError  # uvloop raises a RuntimeError on writing to a lost one
         self._writer.write(reply)
         try:  # waits only above the transport's write limit, 64 KiB
             async with asyncio.timeout(self._idle_seconds):

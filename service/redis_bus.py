@@ -7,13 +7,14 @@ and end in this module.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import hiredis
 import structlog
@@ -33,17 +34,13 @@ SILENCE_SECONDS = 12.0
 
 Heartbeat and silence together stay below 15 seconds, which CONTRACT promises to notice within.
 """
-_READ_BYTES = 262_144
 _MAX_BACKOFF_SECONDS = 1.0
 _ASK_SECONDS = 2.0
 _FAULTS = (RedisError, OSError, hiredis.HiredisError, asyncio.IncompleteReadError)
 
 
-class Published(NamedTuple):
-    """One message from Redis, as it came."""
-
-    channel: bytes
-    payload: bytes
+Published = tuple[bytes, bytes]
+"""One message from Redis as it came: channel and payload. A bare tuple: one is made per message."""
 
 
 class RedisUnavailable(ConnectionError):
@@ -63,6 +60,7 @@ class RedisBus:
         self._metrics = metrics
         self._heartbeat = f"constellation:heartbeat:{self.instance}".encode()
         self._reply_channel = f"constellation:reply:{self.instance}"
+        self._own = {self._heartbeat: self._hear, self._reply_channel.encode(): self._count}
         own = (self._heartbeat.decode(), self._reply_channel)
         self._channels = (*channels, commands.CHANNEL, commands.EMITTER_CHANNEL, *own)
         self._asks = itertools.count(1)
@@ -78,9 +76,10 @@ class RedisBus:
         attempt = 0
         while True:
             try:
-                async with self._subscription() as reader:
+                async with self._subscription(take) as subscription:
                     attempt = 0
-                    await self._read(reader, take)
+                    async with asyncio.timeout(SILENCE_SECONDS) as self._deadline:
+                        await subscription.lost()
             except TimeoutError:
                 self._lose("silent", "no heartbeat came back")
             except _FAULTS as error:
@@ -132,53 +131,44 @@ class RedisBus:
         await self.publish(command.reply_to, b"%d %d" % (command.ask, count))
 
     @asynccontextmanager
-    async def _subscription(self) -> Any:
-        """Hold a connection that has subscribed, with its stream.
+    async def _subscription(
+        self, take: Callable[[list[Published]], None]
+    ) -> AsyncIterator[_Subscription]:
+        """Hold a subscribed connection; what it brings goes to `take` until it is lost.
 
-        redis-py connects (TLS, authentication, Sentinel); its own Pub/Sub reader costs ten times
-        what a hiredis reader on the stream does, see docs/decisions/0001-pubsub-reader.md.
+        redis-py connects (TLS, authentication, Sentinel), then its stream's transport is ours: its
+        own Pub/Sub reader costs ten times as much, see docs/decisions/0001-pubsub-reader.md.
         """
         pool: Any = self._redis.connection_pool  # its methods carry no types
         connection = await pool.get_connection()
+        subscription = _Subscription(functools.partial(self._sort, take))
         try:
+            transport_of(connection).set_protocol(subscription)
             await connection.send_command("SUBSCRIBE", *self._channels)
-            yield _stream(connection)
+            yield subscription
         finally:
+            subscription.forget()
             # Not fit for commands any more: the pool opens a fresh one when it needs it.
             await connection.disconnect(nowait=True)
             await pool.release(connection)
 
-    async def _read(
-        self, reader: asyncio.StreamReader, take: Callable[[list[Published]], None]
-    ) -> None:
-        parser = hiredis.Reader()
-        async with asyncio.timeout(SILENCE_SECONDS) as self._deadline:
-            while data := await reader.read(_READ_BYTES):
-                parser.feed(data)
-                batch = self._sort(parser)
-                if batch:
-                    take(batch)
-                await asyncio.sleep(0)  # let the sockets write and the clients be heard
-        raise ConnectionError("Redis closed the connection")
-
-    def _sort(self, parser: hiredis.Reader) -> list[Published]:
-        """Take out what has arrived whole; keep what is ours, return the rest."""
+    def _sort(self, take: Callable[[list[Published]], None], parser: hiredis.Reader) -> None:
+        """Take out what has arrived whole; keep what is ours, pass the rest on as one batch."""
         batch: list[Published] = []
-        append = batch.append
         while (reply := parser.gets()) is not False:
             if isinstance(reply, hiredis.ReplyError):
                 raise ConnectionError(f"Redis refused the subscription: {reply}")
             kind, channel, payload = reply
             if kind == b"message":
-                if channel == self._heartbeat:
-                    self._hear(payload)
-                elif channel == self._reply_channel.encode():
-                    self._count(payload)
+                own = self._own.get(channel)
+                if own is None:
+                    batch.append((channel, payload))
                 else:
-                    append(Published(channel, payload))
+                    own(payload)
             elif kind == b"subscribe" and payload == len(self._channels):
                 self._stand()
-        return batch
+        if batch:
+            take(batch)
 
     def _stand(self) -> None:
         if self.has_subscribed:
@@ -232,9 +222,50 @@ def _backoff_seconds(attempt: int, chance: float) -> float:
     return chance * min(_MAX_BACKOFF_SECONDS, 0.05 * 2.0**attempt)
 
 
-def _stream(connection: AbstractConnection) -> asyncio.StreamReader:
-    """Get at the stream of a redis-py connection; private, guarded by tests/contract."""
-    reader = connection._reader
-    if reader is None:
+class _Subscription(asyncio.Protocol):
+    """Reads replies off a connection as they come; a read is a batch.
+
+    Handled within the read's own callback: no task wakes up, and between two reads the loop serves
+    the sockets.
+    """
+
+    def __init__(self, sort: Callable[[hiredis.Reader], None]) -> None:
+        self._sort = sort
+        self._parser = hiredis.Reader()
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def lost(self) -> None:
+        """Wait until the connection is gone. Raises what ended it, ConnectionError if nothing did.
+
+        An error of whoever takes the batches is raised here too.
+        """
+        await self._lost
+
+    def forget(self) -> None:
+        """Want to hear no more, not of the end either."""
+        self._lost.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed(data)
+        try:
+            self._sort(self._parser)
+        except Exception as error:  # noqa: BLE001 - carried to `lost`, whose caller it concerns
+            self._fail(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(exc or ConnectionError("Redis closed the connection"))
+
+    def _fail(self, error: Exception) -> None:
+        if not self._lost.done():
+            self._lost.set_exception(error)
+
+
+def transport_of(connection: AbstractConnection) -> asyncio.WriteTransport:
+    """Get at the transport of a redis-py connection; private, guarded by tests/contract.
+
+    Raises ConnectionError where there is none any more.
+    """
+    writer = connection._writer
+    if writer is None:
         raise ConnectionError("Redis closed the connection")
-    return reader
+    return writer.transport

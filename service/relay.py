@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 Errand = Coroutine[Any, Any, None]
 
-_EMITTED = "emitted"
+_EMITTED = ("emitted",)
 """The deliveries' label for events that a caller named: callers must not make labels."""
 
 
@@ -42,46 +42,49 @@ class Relay:
         disconnect: Callable[[Disconnect], Errand],
         send_errand: Callable[[Errand], None],
     ) -> None:
-        self._routes = {channel.encode(): (channel, route) for channel, route in table.items()}
+        self._routes = {channel.encode(): _Path(channel, route) for channel, route in table.items()}
         self._rooms = rooms
         self._fanout = fanout
         self._metrics = metrics
+        self._events, self._deliveries = metrics.events.counts, metrics.deliveries.counts
         self._disconnect = disconnect
         self._send_errand = send_errand
 
     def take(self, batch: list[Published]) -> None:
         """Carry out one read from Redis, in its order. A broken message costs itself only."""
-        for published in batch:
-            known = self._routes.get(published.channel)
+        for channel, payload in batch:
+            known = self._routes.get(channel)
             if known is not None:
-                self._relay(*known, published.payload)
+                self._relay(known, payload)
             else:
-                self._obey(published)
+                self._obey(channel, payload)
         self._fanout.flush()
 
-    def _relay(self, channel: str, route: Route, payload: bytes) -> None:
+    def _relay(self, path: _Path, payload: bytes) -> None:
         try:
-            message = route.route(payload)
+            message = path.route.route(payload)
         except MalformedEvent as error:
-            self._count(channel, "malformed")
-            log.warning("dropped a malformed event", channel=channel, reason=str(error))
+            self._events[path.malformed] += 1
+            log.warning("dropped a malformed event", channel=path.channel, reason=str(error))
             return
         if message is None:
-            self._count(channel, "nothing_to_send")
+            self._events[path.nothing_to_send] += 1
             return
         audience = self._rooms.audience(message.rooms, message.except_rooms)
         if audience:
             self._fanout.add(encode_event(message.event, message.body), audience)
-            self._metrics.deliveries.labels(message.event).inc(len(audience))
+            self._events[path.delivered] += 1
+            self._deliveries[path.event] += len(audience)
+        else:
+            self._events[path.no_recipient] += 1
         if message.empties:
             self._fanout.flush()
             for room in message.empties:
                 self._rooms.empty(room)
-        self._count(channel, "delivered" if audience else "no_recipient")
 
-    def _obey(self, published: Published) -> None:
+    def _obey(self, channel: bytes, payload: bytes) -> None:
         try:
-            command = _read_command(published)
+            command = _read_command(channel, payload)
         except MalformedEvent as error:
             self._metrics.commands.labels("malformed").inc()
             log.warning("dropped a malformed command", reason=str(error))
@@ -111,13 +114,33 @@ class Relay:
         audience = self._rooms.audience(command.rooms, command.except_rooms)
         if audience:
             self._fanout.add(encode_emit(command), audience)
-            self._metrics.deliveries.labels(_EMITTED).inc(len(audience))
-
-    def _count(self, channel: str, outcome: str) -> None:
-        self._metrics.events.labels(channel, outcome).inc()
+            self._deliveries[_EMITTED] += len(audience)
 
 
-def _read_command(published: Published) -> commands.Command | None:
-    if published.channel == commands.EMITTER_CHANNEL.encode():
-        return commands.decode_emitter(published.payload)
-    return commands.decode(published.payload)
+class _Path:
+    """A channel's route, with the keys under which what becomes of its events is counted."""
+
+    __slots__ = (
+        "channel",
+        "delivered",
+        "event",
+        "malformed",
+        "no_recipient",
+        "nothing_to_send",
+        "route",
+    )
+
+    def __init__(self, channel: str, route: Route) -> None:
+        self.channel = channel
+        self.route = route
+        self.event = (route.event,)
+        self.delivered = (channel, "delivered")
+        self.no_recipient = (channel, "no_recipient")
+        self.nothing_to_send = (channel, "nothing_to_send")
+        self.malformed = (channel, "malformed")
+
+
+def _read_command(channel: bytes, payload: bytes) -> commands.Command | None:
+    if channel == commands.EMITTER_CHANNEL.encode():
+        return commands.decode_emitter(payload)
+    return commands.decode(payload)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from enum import Enum, auto
 from typing import Any, Protocol
 
-from service.events import Room, Sid, UserId
+from service.events import Sid, UserId
 
 
 class Stage(Enum):
@@ -45,7 +45,7 @@ class Member:
         self.socket = socket
         self.stage = Stage.CONNECTING
         self.user: UserId | None = None
-        self.rooms: set[Room] = set()
+        self.rooms: set[str] = set()
         self.allowance: Any = None
         """The door's own memory of the member: its request allowance."""
 
@@ -56,7 +56,7 @@ class Rooms:
     def __init__(self) -> None:
         self._by_sid: dict[str, Member] = {}
         self._by_eio_sid: dict[str, Member] = {}
-        self._rooms: dict[Room, set[Member]] = {}
+        self._rooms: dict[str, set[Member]] = {}
 
     def __len__(self) -> int:
         return len(self._by_sid)
@@ -91,12 +91,14 @@ class Rooms:
         """Find a member by the Engine.IO session id of its socket."""
         return self._by_eio_sid.get(eio_sid)
 
-    def enter(self, member: Member, room: Room) -> None:
-        """Put a member into a room; harmless when it is there already."""
+    def enter(self, member: Member, room: str) -> None:
+        """Put a member into a room; harmless when it is there already. A sid's room is closed."""
+        if room in self._by_sid:
+            return
         self._rooms.setdefault(room, set()).add(member)
         member.rooms.add(room)
 
-    def leave(self, member: Member, room: Room) -> None:
+    def leave(self, member: Member, room: str) -> None:
         """Take a member out of a room; harmless when it is not there."""
         members = self._rooms.get(room)
         if members is None or member not in members:
@@ -106,21 +108,21 @@ class Rooms:
         if not members:
             del self._rooms[room]
 
-    def empty(self, room: Room) -> None:
+    def empty(self, room: str) -> None:
         """Take every member out of a room."""
         for member in tuple(self._rooms.get(room, ())):
             self.leave(member, room)
 
     def members(self, room: str) -> Collection[Member]:
         """Give the members of a room, or of a sid; do not change rooms while walking them."""
-        found = self._rooms.get(Room(room))
+        found = self._rooms.get(room)
         if found is not None:
             return found
         member = self._by_sid.get(room)
         return () if member is None else (member,)
 
     def audience(
-        self, rooms: Collection[Room] | None, except_rooms: Collection[Room]
+        self, rooms: Collection[str] | None, except_rooms: Collection[str]
     ) -> Collection[Member]:
         """Give the members of any of the rooms, each once, less those of the excepted rooms.
 
@@ -129,7 +131,12 @@ class Rooms:
         if rooms is None:
             union = {one for one in self._by_sid.values() if one.stage is Stage.CONNECTED}
         else:
-            populated = [members for room in rooms if (members := self.members(room))]
+            found, by_sid = self._rooms, self._by_sid
+            populated = [
+                found.get(room) or (by_sid[room],)
+                for room in rooms
+                if room in found or room in by_sid
+            ]
             if len(populated) == 1 and not except_rooms:
                 return populated[0]
             union = set().union(*populated)

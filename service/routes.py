@@ -15,18 +15,20 @@ from typing import Any
 
 import msgspec
 
+from service.commands import is_own_channel
 from service.events import (
     RESERVED_EVENTS,
     Decoder,
     EventName,
     Fields,
     MalformedEvent,
-    Room,
     Slice,
     fields_of,
 )
 
 _TEMPLATE = re.compile(r"(?P<prefix>[^{}]*)\{(?P<key>[^{}]+)\}")
+_UNUSABLE = re.compile(r'["\\\x00-\x1f]')
+"""What msgspec does not take in the name of a field."""
 _NEVER_FORWARDED = ("traceparent", "tracestate")
 
 _read_ids = msgspec.json.Decoder(str | int | list[str | int] | None).decode
@@ -56,9 +58,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     event: EventName
     body: Fields
     """Encodes to the payload, its values untouched."""
-    rooms: list[Room]
-    except_rooms: list[Room]
-    empties: list[Room]
+    rooms: list[str]
+    """Rooms by name; plain `str`, since `Room(...)` is a call, and this is the hot path."""
+    except_rooms: list[str]
+    empties: list[str]
 
 
 class _Target:
@@ -72,18 +75,18 @@ class _Target:
         self._prefix = match["prefix"]
         self._read = attrgetter(attribute[match["key"]])
 
-    def add_rooms(self, fields: Fields, rooms: list[Room]) -> bool:
+    def add_rooms(self, fields: Fields, rooms: list[str]) -> bool:
         """Append the rooms that the event names; say whether it has the key at all."""
         raw = self._read(fields)
         if isinstance(raw, msgspec.UnsetType):
             return False
         ids = _read_ids(raw)
         if isinstance(ids, list):
-            rooms.extend([Room(f"{self._prefix}{one}") for one in ids])
+            rooms.extend([f"{self._prefix}{one}" for one in ids])
         elif ids is None or ids == "":
             return False
         else:
-            rooms.append(Room(f"{self._prefix}{ids}"))
+            rooms.append(f"{self._prefix}{ids}")
         return True
 
 
@@ -115,14 +118,14 @@ class Route:
         """
         fields = self._decoder.decode(raw)
         try:
-            rooms: list[Room] = []
+            rooms: list[str] = []
             named = [target.add_rooms(fields, rooms) for target in self._to]
             if not any(named):
                 raise MalformedEvent("lacks the keys that address it")
-            hidden_from: list[Room] = []
+            hidden_from: list[str] = []
             if self._except is not None and not self._except.add_rooms(fields, hidden_from):
                 raise MalformedEvent("lacks the key that names its author")
-            emptied: list[Room] = []
+            emptied: list[str] = []
             for target in self._empties:
                 target.add_rooms(fields, emptied)
             if self._unless is not None and _is_empty_list(self._unless(fields)):
@@ -183,11 +186,16 @@ def _entry(row: Any, place: str) -> RouteEntry:
 def _faults(entry: RouteEntry) -> Iterable[str]:
     if not entry.channel or not entry.event or not entry.to:
         yield "channel, event and to must not be empty"
+    if is_own_channel(entry.channel):
+        yield "pods and emitters talk to each other on this channel"
     if entry.event in RESERVED_EVENTS:
         yield f"{entry.event} is a name that Socket.IO keeps for itself"
     for template in (*entry.to, *entry.empties, *([entry.except_] if entry.except_ else [])):
         if not _TEMPLATE.fullmatch(template):
             yield f"{template!r} is no room template such as 'user:{{userId}}'"
+    for key in (*entry.keys, *entry.to, *entry.empties, entry.except_, entry.unless_empty):
+        if _UNUSABLE.search(key):
+            yield f"{key!r} holds what no key may: a quote, a backslash or a control character"
     for key in entry.keys:
         if key in _NEVER_FORWARDED:
             yield f"{key} is trace context, which is never forwarded"

@@ -5,22 +5,23 @@ Parts receive the values they need, never this object. The README's table is gen
 
 from __future__ import annotations
 
-import types
+import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
-from urllib.parse import quote
+from dataclasses import dataclass
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service import redis_address
+from service.kinds import Host, LogFormat, LogLevel, Origins, ReadableFile, RedisUrl
+from service.variables import UnknownVariable, explain, find_unknown, show
+
+PREFIX = "CONSTELLATION_"
 _Port = Annotated[int, Field(ge=0, le=65535)]
 _Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1, le=10_000_000)]
-
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 class InvalidSettings(ValueError):
@@ -30,7 +31,12 @@ class InvalidSettings(ValueError):
 class Settings(BaseSettings):
     """The environment of one gateway process. Names in CONTRACT section 4 have no prefix."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # a traceback would show it, secrets too
+    )
 
     ws_port: _Port = Field(
         7000,
@@ -42,13 +48,13 @@ class Settings(BaseSettings):
         validation_alias="TCP_PORT",
         description="Port of the NestJS TCP microservice. 0 takes a free one.",
     )
-    tcp_host: str = Field(
+    tcp_host: Host = Field(
         "0.0.0.0",
         validation_alias="TCP_HOST",
         description="Address the TCP microservice listens on. It has no authentication: "
         "keep it inside the cluster.",
     )
-    redis_host: str = Field("localhost", validation_alias="REDIS_HOST", description="Redis host.")
+    redis_host: Host = Field("localhost", validation_alias="REDIS_HOST", description="Redis host.")
     redis_port: _Port = Field(6379, validation_alias="REDIS_PORT", description="Redis port.")
     redis_password: SecretStr = Field(
         SecretStr(""),
@@ -58,30 +64,30 @@ class Settings(BaseSettings):
     redis_db: Annotated[int, Field(ge=0)] = Field(
         0, validation_alias="REDIS_DB", description="Redis database number."
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisUrl = Field(
         None,
         validation_alias="REDIS_URL",
-        description="`redis://`, `rediss://` or `unix://` URL; wins over the four above.",
+        description="Where Redis is; wins over the four above.",
     )
-    ws_host: str = Field(
+    ws_host: Host = Field(
         "0.0.0.0",
         validation_alias="CONSTELLATION_WS_HOST",
         description="Address that Socket.IO and HTTP listen on.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
+    log_level: LogLevel = Field(
         "info", validation_alias="CONSTELLATION_LOG_LEVEL", description="Least level to log."
     )
-    log_format: Literal["auto", "json", "console"] = Field(
+    log_format: LogFormat = Field(
         "auto",
         validation_alias="CONSTELLATION_LOG_FORMAT",
         description="`json` lines, readable `console` lines, or `auto`: console on a terminal.",
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    cors_origins: Origins = Field(
         ("*",),
         validation_alias="CONSTELLATION_CORS_ORIGINS",
         description="Origins whose pages may connect, separated by commas; `*` allows all.",
     )
-    routes_file: Path | None = Field(
+    routes_file: ReadableFile = Field(
         None,
         validation_alias="CONSTELLATION_ROUTES_FILE",
         description="TOML file with further channels, in the form of `service/routes.toml`.",
@@ -128,10 +134,25 @@ class Settings(BaseSettings):
         description="Requests one socket may send at once. After as many refused ones in a "
         "row it is closed.",
     )
-    max_queued_packets: _Count = Field(
+    max_write_buffer_bytes: _Count = Field(
+        1_048_576,
+        validation_alias="CONSTELLATION_MAX_WRITE_BUFFER_BYTES",
+        description="Bytes that may wait for one client; a slower one is closed and reconnects.",
+    )
+    max_connections: _Count = Field(
+        50_000,
+        validation_alias="CONSTELLATION_MAX_CONNECTIONS",
+        description="Connections of one process; above it handshakes get 503 and readiness falls.",
+    )
+    max_connects_per_second: _Count = Field(
         2_000,
-        validation_alias="CONSTELLATION_MAX_QUEUED_PACKETS",
-        description="Packets that may wait for one client; a slower one is closed and reconnects.",
+        validation_alias="CONSTELLATION_MAX_CONNECTS_PER_SECOND",
+        description="Handshakes a second on average, five times as many at once; more get 503.",
+    )
+    connect_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        45,
+        validation_alias="CONSTELLATION_CONNECT_TIMEOUT_SECONDS",
+        description="Seconds a client has to connect to a namespace.",
     )
     tcp_max_frame_bytes: _Count = Field(
         1_000_000,
@@ -166,27 +187,6 @@ class Settings(BaseSettings):
         description="Seconds over which the sockets are closed evenly.",
     )
 
-    @field_validator("cors_origins", mode="before")
-    @classmethod
-    def _split_origins(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _check_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(_REDIS_SCHEMES):
-            raise ValueError(f"a URL that starts with {', '.join(_REDIS_SCHEMES)}")
-        return value
-
-    @field_validator("routes_file")
-    @classmethod
-    def _check_routes_file(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError("the path of a readable file")
-        return value
-
     @model_validator(mode="after")
     def _check_request_fits_payload(self) -> Self:
         if self.max_request_bytes > self.max_payload_bytes:
@@ -199,14 +199,25 @@ class Settings(BaseSettings):
         """Give the URL to connect to, password included: never log it, see `redis_label`."""
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
-        password = self.redis_password.get_secret_value()
-        credentials = f":{quote(password, safe='')}@" if password else ""
-        return f"redis://{credentials}{self.redis_host}:{self.redis_port}/{self.redis_db}"
+        return redis_address.url_of(
+            self.redis_host,
+            self.redis_port,
+            self.redis_password.get_secret_value(),
+            self.redis_db,
+        )
 
     def redis_label(self) -> str:
         """Give the address without credentials or query, fit for logs."""
-        scheme, _, rest = self.redis_address().partition("://")
-        return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+        return redis_address.label(self.redis_address())
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One setting as it is in effect, fit for showing."""
+
+    variable: str
+    value: str
+    is_default: bool
 
 
 def load() -> Settings:
@@ -214,7 +225,9 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise InvalidSettings("\n".join(_explain(fault) for fault in error.errors())) from error
+        known = dict(fields())
+        lines = [explain(fault, known) for fault in error.errors(include_url=False)]
+        raise InvalidSettings("\n".join(lines)) from error
 
 
 def fields() -> Iterator[tuple[str, FieldInfo]]:
@@ -223,41 +236,14 @@ def fields() -> Iterator[tuple[str, FieldInfo]]:
         yield str(field.validation_alias), field
 
 
-def kind(field: FieldInfo) -> str:
-    """Say in a few words what a variable takes."""
-    annotation = field.annotation
-    if get_origin(annotation) is Literal:
-        return " or ".join(f"`{choice}`" for choice in get_args(annotation))
-    if get_origin(annotation) in (Union, types.UnionType):
-        annotation = next(arg for arg in get_args(annotation) if arg is not type(None))
-    return _KINDS.get(annotation, "text")
+def effective(settings: Settings) -> Iterator[Effective]:
+    """Yield every setting with its value, in the order of the documentation."""
+    for name, field in Settings.model_fields.items():
+        value = show(getattr(settings, name))
+        is_default = name not in settings.model_fields_set
+        yield Effective(str(field.validation_alias), value, is_default)
 
 
-_KINDS: dict[Any, str] = {
-    int: "whole number",
-    float: "number",
-    Path: "path",
-    SecretStr: "text (secret)",
-    tuple[str, ...]: "list, comma-separated",
-}
-
-
-def _explain(fault: ErrorDetails) -> str:
-    """One line: the variable, what it holds, what it takes."""
-    if not fault["loc"]:
-        return _wants(fault)
-    name = str(fault["loc"][0])
-    field = dict(fields()).get(name)
-    holds = repr(fault["input"])
-    if field is not None and "secret" in kind(field):
-        holds = "a value that is not shown"
-    return f"{name} holds {holds}; it takes {_wants(fault)}"
-
-
-def _wants(fault: ErrorDetails) -> str:
-    message = fault["msg"].removeprefix("Value error, ")
-    return (
-        message.removeprefix("Input should be ")
-        .replace("a valid integer, unable to parse string as an integer", "a whole number")
-        .replace("a valid number, unable to parse string as a number", "a number")
-    )
+def unknown_variables() -> list[UnknownVariable]:
+    """Find variables of the environment that look like settings and are none: typos."""
+    return list(find_unknown(os.environ, PREFIX, dict(fields())))

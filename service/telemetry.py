@@ -19,7 +19,9 @@ _MAX_REMEMBERED = 1_000
 class RepeatLimit:
     """A structlog processor that lets a few lines of one kind through per minute, then counts.
 
-    A kind is the event's text. The first line after a silence says how many were left out.
+    A kind is the event's text. The first line after a silence says how many were left out. For the
+    records of libraries it is a filter: structlog calls its processors while it formats them,
+    where DropEvent would rise into whoever has logged.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,19 +45,30 @@ class RepeatLimit:
             raise structlog.DropEvent
         return line
 
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let a library's record pass or not, as logging expects; structlog's own always pass."""
+        if isinstance(record.msg, dict):
+            return True
+        try:
+            self(None, record.levelname.lower(), {"event": record.getMessage()})
+        except structlog.DropEvent:
+            return False
+        return True
+
 
 def set_up_logs(level: str, log_format: Literal["auto", "json", "console"]) -> None:
     """Send the logs of this process and of its libraries to stderr, one line each."""
+    limit = RepeatLimit()
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        RepeatLimit(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            limit,
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -65,6 +78,7 @@ def set_up_logs(level: str, log_format: Literal["auto", "json", "console"]) -> N
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(shared, console))
+    handler.addFilter(limit)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -80,9 +94,15 @@ def _formatter(
     render: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if console
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [_tracebacks(), structlog.processors.JSONRenderer()]
     )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
     )
+
+
+def _tracebacks() -> structlog.typing.Processor:
+    """Render tracebacks as values, without local variables: these hold messages and secrets."""
+    transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return structlog.processors.ExceptionRenderer(transform)

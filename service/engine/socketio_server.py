@@ -77,6 +77,25 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             # BadPacket, or upstream's own objection: an attachment without its packet.
             self._end(eio_sid, "parse error")
 
+    async def _handle_disconnect(
+        self, eio_sid: str, namespace: str | None, reason: str | None = None
+    ) -> None:
+        await super()._handle_disconnect(eio_sid, namespace, reason)
+        if not self._is_in_use(eio_sid):
+            self._end(eio_sid, self.reason.CLIENT_DISCONNECT)
+
+    async def disconnect(self, sid: str, namespace: str | None = None, **options: Any) -> None:
+        """Disconnect a member for good; its client hangs up, or is hung up on after a while."""
+        eio_sid = self.membership.eio_sid_from_sid(sid, namespace or "/")
+        await super().disconnect(sid, namespace, **options)
+        session = self._engine.sockets.get(eio_sid or "")
+        if session is not None and not self._is_in_use(session.sid):
+            self._engine.expect_use(session)
+
+    def _is_in_use(self, eio_sid: str) -> bool:
+        indexes = self.membership.namespaces.values()
+        return any(rooms.by_eio_sid(eio_sid) is not None for rooms in indexes)
+
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         await super()._handle_eio_disconnect(eio_sid, reason)
         self._binary_packet.pop(eio_sid, None)

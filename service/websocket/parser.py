@@ -262,7 +262,7 @@ def _close(payload: bytes | bytearray) -> Close:
     if not payload:
         return Close(CloseCode.NO_STATUS, "")
     code, reason = int.from_bytes(payload[:2]), _text(payload[2:])
-    if len(payload) == 1 or not may_be_sent(code):
+    if not may_be_sent(code):  # nor can a lone byte make a code that may
         raise _protocol_error("a close code is not valid")
     return Close(code, reason)
 

@@ -1,0 +1,165 @@
+"""`check`: is what the gateway needs there? Questions to Redis, and their answers as findings.
+
+The questions are put by doing: permissions that are only read from ACL rules say nothing about a
+read-only replica or a full memory. Nothing that a gateway would deliver or count is sent.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import NoPermissionError, RedisError
+
+from service import commands
+
+_Call = Callable[[], object]
+_TRIAL_SECONDS = 5
+_PODS_KEY = "constellation:presence:pods"
+
+
+class Verdict(Enum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One question and its answer, fit for a line of a table."""
+
+    subject: str
+    verdict: Verdict
+    detail: str
+
+
+def inspect(redis: Redis, address: str, channels: Iterable[str]) -> Iterator[Finding]:
+    """Find out whether Redis is there and lets a gateway do what it does.
+
+    `address` is shown and must hold no secret.
+    """
+    started = time.perf_counter()
+    try:
+        redis.ping()
+    except (RedisError, OSError) as error:
+        yield Finding("redis", Verdict.FAILED, f"{address} does not answer: {error}")
+        return
+    taken_ms = (time.perf_counter() - started) * 1_000
+    yield Finding("redis", Verdict.OK, f"{address} answered in {taken_ms:.1f} ms")
+    yield _identify(redis)
+    subscribed = (*channels, commands.CHANNEL, commands.EMITTER_CHANNEL, *_own_channels())
+    yield _permission("subscribe", _subscriptions(redis, subscribed))
+    yield _permission("publish", {"PUBLISH": lambda: redis.publish(_own_channels()[0], b"0")})
+    yield _may_publish(redis, (*channels, commands.CHANNEL))
+    yield _permission("presence", _presence(redis))
+
+
+def inspect_routes(channels: Iterable[str]) -> Finding:
+    """Tell which channels the route table has; it was read without a fault."""
+    names = sorted(channels)
+    return Finding("routes", Verdict.OK, f"{len(names)} channels: {', '.join(names)}")
+
+
+def has_failed(findings: Iterable[Finding]) -> bool:
+    """Tell whether a gateway could not work."""
+    return any(finding.verdict is Verdict.FAILED for finding in findings)
+
+
+def to_table(rows: Iterable[tuple[str, ...]]) -> str:
+    """Align columns; the last one is as long as it is."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    return "\n".join("  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in rows)
+
+
+def _identify(redis: Redis) -> Finding:
+    """Name the server and the user; a server that keeps both to itself is no fault."""
+    try:
+        server: Any = redis.info("server")
+        user: Any = redis.acl_whoami()
+    except RedisError as error:
+        return Finding("version", Verdict.WARNING, f"not told: {error}")
+    name = str(server.get("server_name", "redis"))
+    version = server.get(f"{name}_version", server.get("redis_version"))
+    return Finding("version", Verdict.OK, f"{name} {version}, user {user}")
+
+
+def _own_channels() -> tuple[str, ...]:
+    trial = f"check-{secrets.token_hex(6)}"
+    return f"constellation:heartbeat:{trial}", f"constellation:reply:{trial}"
+
+
+def _subscriptions(redis: Redis, channels: Iterable[str]) -> Mapping[str, _Call]:
+    return {channel: partial(_subscribe, redis, channel) for channel in channels}
+
+
+def _subscribe(redis: Any, channel: str) -> None:
+    with redis.pubsub() as subscription:
+        subscription.subscribe(channel)
+        subscription.get_message(timeout=_TRIAL_SECONDS)
+
+
+def _presence(redis: Redis) -> Mapping[str, _Call]:
+    """What presence does, on a key that is empty and gone at the end."""
+    key = f"constellation:presence:users:check-{secrets.token_hex(6)}"
+    return {
+        "ZADD": lambda: redis.zadd(key, {"check": 0}),
+        "EXPIRE": lambda: redis.expire(key, _TRIAL_SECONDS),
+        "ZSCORE": lambda: redis.zscore(key, "check"),
+        "ZCARD": lambda: redis.zcard(key),
+        "ZRANGEBYLEX": lambda: redis.zrangebylex(key, "-", "+"),
+        "ZRANGEBYSCORE": lambda: redis.zrangebyscore(_PODS_KEY, "-inf", "+inf", 0, 1),
+        "ZREMRANGEBYSCORE": lambda: redis.zremrangebyscore(key, 1, 1),
+        "ZREM": lambda: redis.zrem(key, "check"),
+    }
+
+
+def _permission(subject: str, trials: Mapping[str, _Call]) -> Finding:
+    """Try each and name those that Redis does not let us do, with its reason."""
+    refused = [f"{name}: {error}" for name, call in trials.items() if (error := _refusal(call))]
+    if refused:
+        return Finding(subject, Verdict.FAILED, "; ".join(refused))
+    return Finding(subject, Verdict.OK, f"permitted: {' '.join(trials)}")
+
+
+def _refusal(call: _Call) -> RedisError | None:
+    try:
+        call()
+    except RedisError as error:
+        return error
+    return None
+
+
+def _may_publish(redis: Redis, channels: Iterable[str]) -> Finding:
+    """Ask about channels that gateways hear: Redis judges what it queues, and then forgets it.
+
+    Only the TCP port and commands between pods publish there, so an unanswered question warns.
+    """
+    subject = "publish events"
+    try:
+        refused = [channel for channel in channels if _is_refused_in_transaction(redis, channel)]
+    except RedisError as error:
+        return Finding(subject, Verdict.WARNING, f"not known without MULTI: {error}")
+    if refused:
+        return Finding(subject, Verdict.FAILED, f"not permitted on {' '.join(refused)}")
+    return Finding(subject, Verdict.OK, f"permitted: {' '.join(channels)}")
+
+
+def _is_refused_in_transaction(redis: Any, channel: str) -> bool:
+    with redis.client() as connection:
+        connection.execute_command("MULTI")
+        try:
+            connection.execute_command("PUBLISH", channel, b"")
+        except NoPermissionError:
+            return True
+        finally:
+            connection.execute_command("DISCARD")
+        return False

@@ -1,0 +1,127 @@
+"""Kinds of values that a setting takes: types that check, and the words that say what they take.
+
+Which settings there are is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import NoDecode
+
+from service import redis_address
+
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s?#]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """Annotates a setting whose type alone does not say what it takes."""
+
+    words: str
+
+
+def kind(field: FieldInfo) -> str:
+    """Say in a few words what a variable takes."""
+    for words in (mark.words for mark in field.metadata if isinstance(mark, Takes)):
+        return words
+    annotation = _bare(field.annotation)
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{choice}`" for choice in get_args(annotation))
+    return _KINDS[annotation] + _bounds(field.metadata)
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Tell whether a variable's value must not be shown."""
+    return _bare(field.annotation) is SecretStr
+
+
+def _bare(annotation: Any) -> Any:
+    """Take the `| None` off a type."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next(arg for arg in get_args(annotation) if arg is not type(None))
+    return annotation
+
+
+def _bounds(metadata: Iterable[object]) -> str:
+    words = ""
+    for mark in metadata:
+        match mark:
+            case Ge(low):
+                words += f" from {low:,}"
+            case Gt(low):
+                words += f" above {low:,}"
+            case Le(high):
+                words += f" to {high:,}" if " from " in words else f", at most {high:,}"
+            case Lt(high):
+                words += f" below {high:,}"
+    return words
+
+
+def _check_redis_url(url: SecretStr | None) -> SecretStr | None:
+    if url is not None:
+        redis_address.check_url(url.get_secret_value())
+    return url
+
+
+def _check_file(path: Path | None) -> Path | None:
+    if path is not None and not path.is_file():
+        raise ValueError("not a file")
+    return path
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse what no browser sends as an origin: it would silently allow nobody."""
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("not an origin")
+    return origins
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+Host = Annotated[
+    str,
+    AfterValidator(redis_address.check_host),
+    Takes("a host name or an IP address, without a port"),
+]
+RedisUrl = Annotated[
+    SecretStr | None,
+    AfterValidator(_check_redis_url),
+    Takes(
+        "a URL (secret) such as `redis://user:password@host:6379/0`, `rediss://host` or "
+        "`unix:///path`, with special characters of the password percent-encoded"
+    ),
+]
+ReadableFile = Annotated[
+    Path | None, AfterValidator(_check_file), Takes("the path of a readable file")
+]
+Origins = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_split),
+    AfterValidator(_check_origins),
+    Takes("`*`, or origins such as `https://app.example.com` without a path, separated by commas"),
+]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+LogFormat = Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)]
+
+_KINDS: dict[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    SecretStr: "text (secret)",
+}

@@ -1,0 +1,102 @@
+"""`listen`: a user's events, one line each, until enough have come or the time is over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from service.client import CannotConnect, Heard, News, Note, connected
+from service.events import ChatId, UserId
+
+_EMOJI_JOINER = "\u200d"
+
+
+class TooFewEvents(TimeoutError):
+    """The time was over before enough events had come; `str()` is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When to stop listening: after so many events, after so long, whichever is first."""
+
+    events: int | None = None
+    seconds: float | None = None
+
+
+async def listen(
+    url: str,
+    user: UserId,
+    chats: Sequence[ChatId],
+    patience: Patience,
+    write: Callable[[Heard], str],
+) -> None:
+    """Print a user's events. The time counts from when the client has joined its chats.
+
+    Raises InvalidUrl, CannotConnect, and TooFewEvents when fewer came than were asked for.
+    """
+    news: asyncio.Queue[News] = asyncio.Queue()
+    async with connected(url, user, chats, news):
+        heard = 0
+        try:
+            async with asyncio.timeout(patience.seconds):
+                while patience.events is None or heard < patience.events:
+                    heard += _tell(await news.get(), write)
+        except TimeoutError as error:
+            if patience.events is not None:
+                reason = f"{heard} of {patience.events} events came within {patience.seconds:g} s."
+                raise TooFewEvents(reason) from error
+
+
+def to_line(heard: Heard, at: datetime) -> str:
+    """Write an event for people."""
+    data = json.dumps(heard.data, ensure_ascii=False)
+    return f"{at.astimezone():%H:%M:%S}  {printable(heard.event):<13} {printable(data)}"
+
+
+def to_json(heard: Heard, at: datetime) -> str:
+    """Write an event for programs."""
+    moment = at.isoformat(timespec="milliseconds")
+    fields = {"at": moment, "user": heard.user, "event": heard.event, "data": heard.data}
+    return json.dumps(fields)
+
+
+def now_with(write: Callable[[Heard, datetime], str]) -> Callable[[Heard], str]:
+    """Give a writer the time of day at which an event came."""
+
+    def written(heard: Heard) -> str:
+        age_seconds = time.monotonic() - heard.monotonic_seconds
+        return write(heard, datetime.fromtimestamp(time.time() - age_seconds, UTC))
+
+    return written
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey or could not show."""
+    shown = (char if _is_harmless(char) else _escape(char) for char in text)
+    return "".join(shown)
+
+
+def _is_harmless(char: str) -> bool:
+    return char.isprintable() or char == _EMOJI_JOINER
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+def _tell(news: News, write: Callable[[Heard], str]) -> int:
+    """Print one piece of news and say how many events it was. Raises CannotConnect."""
+    match news:
+        case Heard():
+            print(write(news), flush=True)
+            return 1
+        case Note(text):
+            print(text, file=sys.stderr, flush=True)
+            return 0
+        case CannotConnect():
+            raise news

@@ -1,0 +1,73 @@
+"""`publish`: what the API does, by hand. Events go to Redis as they are; doubts are only told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from service.events import MalformedEvent
+from service.routes import Table
+
+_TIMEOUT_SECONDS = 5.0
+
+
+class CannotPublish(ConnectionError):
+    """Redis did not take an event; `str()` is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of one event."""
+
+    channel: str
+    subscribers: int
+    """Gateways that heard it: each pod counts once, however many clients it has."""
+    doubt: str | None
+    """Why it will reach no client, as far as can be told from here."""
+
+
+@contextmanager
+def connected(redis_url: str) -> Iterator[Redis]:
+    """Hold a connection for a command or a few; a failure is told at once and not retried."""
+    redis = Redis.from_url(
+        redis_url,
+        socket_connect_timeout=_TIMEOUT_SECONDS,
+        socket_timeout=_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    try:
+        yield redis
+    finally:
+        redis.close()
+
+
+def publish(redis: Redis, table: Table, events: Iterable[tuple[str, bytes]]) -> Iterator[Published]:
+    """Publish (channel, JSON) pairs one by one. Raises CannotPublish."""
+    for channel, payload in events:
+        try:
+            subscribers = redis.publish(channel, payload)
+        except (RedisError, OSError) as error:
+            raise CannotPublish(f"Redis did not take the event: {error}") from error
+        doubt = doubt_of(table, channel, payload) or (None if subscribers else NOBODY)
+        yield Published(channel, int(subscribers), doubt)
+
+
+NOBODY = "no gateway is subscribed to this Redis"
+
+
+def doubt_of(table: Table, channel: str, payload: bytes) -> str | None:
+    """Say why the gateway will send nothing for an event, None where it will."""
+    route = table.get(channel)
+    if route is None:
+        return f"no route has that channel; there are {', '.join(sorted(table))}"
+    try:
+        message = route.route(payload)
+    except MalformedEvent as error:
+        return f"the gateway drops it: {error}"
+    return None if message else "by its route nothing is sent for it"
