@@ -1,0 +1,106 @@
+"""A TCP forwarder: the ingress in front of the pods, or the wire to Redis that goes dead.
+
+Lives here: moving bytes from one socket to another, and ceasing to. Of protocols it knows only what
+an ingress with sticky sessions must: an Engine.IO session id, where a connection begins with one.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.processes import HOST, close_writer
+from tests.waiting import eventually
+
+CHUNK_BYTES = 65_536
+# In the request line of a client that has a session, and in the answer that gives it one.
+_SID_ASKED = re.compile(rb"^[A-Z]+ \S*[?&]sid=([^&\s]+)")
+_SID_GIVEN = re.compile(rb'"sid":"([^"]+)"')
+
+
+class Forwarder:
+    """New sessions go to `target` as it is at that moment; old ones stay where they are."""
+
+    def __init__(self, target: int) -> None:
+        """`target` is a port of this machine."""
+        self.target = target
+        self.port = 0
+        self._homes: dict[bytes, int] = {}
+        self._thawed: set[asyncio.Event] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def freeze(self) -> None:
+        """Connections of now stay open, and carry nothing any more; new ones work."""
+        for thawed in self._thawed:
+            thawed.clear()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection to its end."""
+        self._writers.add(writer)
+        try:
+            await self._connect(reader, writer)
+        except OSError:
+            pass  # the pod is gone, or the client: closed below, as a forwarder should
+        finally:
+            await close_writer(writer)
+            self._writers.discard(writer)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = await reader.read(CHUNK_BYTES)
+        asked = _SID_ASKED.match(first)
+        target = self._homes.get(asked[1], self.target) if asked else self.target
+        back, forth = await asyncio.open_connection(HOST, target)
+        forth.write(first)
+        thawed = asyncio.Event()
+        thawed.set()
+        self._thawed.add(thawed)
+        self._writers.add(forth)
+        try:
+            await asyncio.gather(
+                self._carry(reader, forth, thawed), self._carry(back, writer, thawed, target)
+            )
+        finally:
+            self._thawed.discard(thawed)
+            self._writers.discard(forth)
+
+    async def _carry(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        thawed: asyncio.Event,
+        home: int | None = None,
+    ) -> None:
+        """Carry one direction; `home` is the pod that it comes from, where it comes from one."""
+        try:
+            while chunk := await reader.read(CHUNK_BYTES):
+                await thawed.wait()
+                given = _SID_GIVEN.search(chunk)
+                if given and home is not None:
+                    self._homes.setdefault(given[1], home)
+                writer.write(chunk)
+                await writer.drain()
+        except OSError:
+            pass  # one end was reset: the other is closed below
+        await close_writer(writer)
+
+    async def cut(self) -> None:
+        """Break every connection, and wait until none is left."""
+        for thawed in self._thawed:
+            thawed.set()
+        for writer in self._writers:
+            writer.transport.abort()
+        await eventually(lambda: not self._writers, within=10, what="no connection is forwarded")
+
+
+@asynccontextmanager
+async def forwarder(target: int) -> AsyncIterator[Forwarder]:
+    """A forwarder that listens on a free port of this machine."""
+    forwarding = Forwarder(target)
+    server = await asyncio.start_server(forwarding.serve, HOST, 0, backlog=1024)
+    forwarding.port = server.sockets[0].getsockname()[1]
+    try:
+        yield forwarding
+    finally:
+        server.close()
+        await forwarding.cut()
+        await server.wait_closed()

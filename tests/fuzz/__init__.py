@@ -1,0 +1,1 @@
+"""Fuzz targets, and what they hold against any input; the unit tests run the same, bounded."""

@@ -1,0 +1,128 @@
+"""The world of the journey tests: Valkey, two pods, JavaScript clients, a publisher.
+
+Lives here: fixtures and who shares what. Processes are shared by all tests of a worker, so every
+test uses users and chats of its own (`mine`), and whoever breaks a process brings its own.
+"""
+
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from tests.journey.publishing import Publisher
+from tests.js_clients import JsClients, NodeHost, running_node
+from tests.processes import Gateway, Valkey, running_valkey, started_gateway
+
+STARTED = pytest.StashKey[list[Gateway]]()
+LOG_LINES_SHOWN = 60
+
+StartGateway = Callable[..., AbstractAsyncContextManager[Gateway]]
+"""`start(redis_url, **settings)`: a gateway that takes traffic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """Two gateways on one Valkey."""
+
+    a: Gateway
+    b: Gateway
+
+    def __iter__(self) -> Iterator[Gateway]:
+        return iter((self.a, self.b))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show, where a test failed, what the gateways of that time have logged."""
+    report = yield
+    if report.failed:
+        for gateway in item.config.stash.get(STARTED, []):
+            if gateway.ended_at is None or gateway.ended_at >= call.start:
+                title = f"log of the gateway on port {gateway.ws_port}"
+                report.sections.append((title, "\n".join(gateway.lines()[-LOG_LINES_SHOWN:])))
+    return report
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """The Valkey that a worker's tests share. Nobody stops it."""
+    with running_valkey() as valkey:
+        yield valkey
+
+
+@pytest.fixture(scope="session")
+def log_path(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Name a new log file at each call."""
+    folder, numbers = tmp_path_factory.mktemp("gateways"), itertools.count(1)
+    return lambda: folder / f"{next(numbers)}.log"
+
+
+@pytest.fixture(scope="session")
+def gateway(log_path: Callable[[], Path], pytestconfig: pytest.Config) -> StartGateway:
+    """Start gateways, each for the length of an `async with`."""
+    gateways = pytestconfig.stash.setdefault(STARTED, [])
+
+    @asynccontextmanager
+    async def start(redis_url: str, **settings: object) -> AsyncIterator[Gateway]:
+        async with started_gateway(log_path(), redis_url, **settings) as started:
+            gateways.append(started)
+            try:
+                await started.ready()
+                yield started
+            finally:
+                started.ended_at = time.time()
+
+    return start
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def pods(valkey: Valkey, gateway: StartGateway) -> AsyncIterator[Pods]:
+    """The two pods that most tests share. At the end they must leave cleanly."""
+    async with gateway(valkey.url) as a, gateway(valkey.url) as b:
+        yield Pods(a, b)
+        for pod in (a, b):
+            assert await pod.terminate() == 0
+            assert pod.stray_lines() == []
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def node() -> AsyncIterator[NodeHost]:
+    """The Node process that hosts the clients of a worker's tests."""
+    async with running_node() as host:
+        yield host
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def js(node: NodeHost) -> AsyncIterator[JsClients]:
+    """The JavaScript clients of one test."""
+    clients = JsClients(node)
+    yield clients
+    clients.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def publish(valkey: Valkey) -> AsyncIterator[Publisher]:
+    """The API's side of the shared Valkey."""
+    async with Redis.from_url(valkey.url) as redis:
+        yield Publisher(redis)
+
+
+@pytest.fixture
+def mine(request: pytest.FixtureRequest, _numbers: Iterator[int]) -> str:
+    """A suffix that makes this test's users and chats its own, on every worker."""
+    worker: Any = getattr(request.config, "workerinput", {})
+    return f"-{worker.get('workerid', 'main')}-{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def _numbers() -> Iterator[int]:
+    return itertools.count(1)

@@ -1,0 +1,157 @@
+"""SIGTERM: every client moves to another pod by itself, and the process ends with exit code 0."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+
+from tests.forwarder import Forwarder, forwarder
+from tests.journey.conftest import Pods, StartGateway
+from tests.journey.publishing import Publisher
+from tests.js_clients import POLLING, UPGRADING, WEBSOCKET, JsClient, JsClients
+from tests.processes import HOST, Gateway, Valkey, close_writer
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CLIENTS = 500
+DELAY_SECONDS = 1.0
+WINDOW_SECONDS = 6.0
+DRAIN = {
+    "CONSTELLATION_DRAIN_DELAY_SECONDS": DELAY_SECONDS,
+    "CONSTELLATION_DRAIN_WINDOW_SECONDS": WINDOW_SECONDS,
+}
+
+
+async def test_five_hundred_clients_move_to_the_other_pod_within_the_window(
+    pods: Pods, valkey: Valkey, gateway: StartGateway, js: JsClients, publish: Publisher, mine: str
+) -> None:
+    """Behind an ingress: once a pod is not ready, new sessions go to the other one."""
+    async with gateway(valkey.url, **DRAIN) as draining, forwarder(draining.ws_port) as service:
+        clients = await _crowd(js, service, mine)
+        assert [client for client in clients if client.disconnects] == []
+
+        began = time.monotonic()
+        draining.signal(signal.SIGTERM)
+        await eventually(lambda: _is_unready(draining), 1, "readiness has fallen")
+        service.target = pods.b.ws_port
+        half_time = await _wait_for_half(clients, began)
+        await _all_are_back(clients, began + DELAY_SECONDS + WINDOW_SECONDS + 5)
+
+        assert await draining.exited(within=10) == 0
+        assert draining.stray_lines() == []
+
+    # Evenly means evenly: neither a wall at the beginning nor one at the end.
+    assert half_time > DELAY_SECONDS + 0.25 * WINDOW_SECONDS
+    assert half_time < DELAY_SECONDS + 0.75 * WINDOW_SECONDS
+    for client in clients:
+        assert client.connects == 2, client
+        assert client.disconnects in (["transport close"], ["transport error"]), client
+    await _all_are_served(clients, publish)
+
+
+async def test_a_second_sigterm_ends_the_drain_at_once(
+    valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    long = {"CONSTELLATION_DRAIN_DELAY_SECONDS": 60, "CONSTELLATION_DRAIN_WINDOW_SECONDS": 60}
+    async with gateway(valkey.url, **long) as pod:
+        bob = await js.connect(pod.chats_url, user=f"bob{mine}", reconnection=False)
+        pod.signal(signal.SIGTERM)
+        await eventually(lambda: _is_unready(pod), 2, "the drain has begun")
+        assert bob.connected
+
+        pod.signal(signal.SIGTERM)
+
+        await pod.exited(within=3)
+        assert pod.stray_lines() == []
+        await bob.lost()
+
+
+async def test_an_idle_pod_leaves_as_soon_as_the_delay_is_over(
+    valkey: Valkey, gateway: StartGateway
+) -> None:
+    settings = {"CONSTELLATION_DRAIN_DELAY_SECONDS": 0, "CONSTELLATION_DRAIN_WINDOW_SECONDS": 60}
+    async with gateway(valkey.url, **settings) as pod:
+        assert await pod.terminate(within=5) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_every_kind_of_open_connection_is_let_go_in_the_end(
+    number: signal.Signals, valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    """Clients that do not come back, a TCP client, and one that never said anything."""
+    async with gateway(valkey.url) as pod:
+        for transports in (WEBSOCKET, POLLING, UPGRADING):
+            await js.connect(
+                pod.chats_url, user=f"bob{mine}", transports=transports, reconnection=False
+            )
+        async with _silent_connection(pod.ws_port), _silent_connection(pod.tcp_port):
+            pod.signal(number)
+            assert await pod.exited(within=10) == 0
+        assert pod.stray_lines() == []
+
+
+async def _crowd(js: JsClients, service: Forwarder, mine: str) -> list[JsClient]:
+    """Connected clients of every transport, one user each."""
+    url = f"http://{HOST}:{service.port}/chats"
+    clients = []
+    for n in range(CLIENTS):
+        transports = {0: POLLING, 1: UPGRADING}.get(n % 20, WEBSOCKET)
+        clients.append(
+            js.open(
+                url,
+                user=f"u{n}{mine}",
+                transports=transports,
+                reconnectionDelay=100,
+                reconnectionDelayMax=500,
+            )
+        )
+        if n % 50 == 49:
+            await clients[-1].until(clients[-1].is_connected, "a connection", within=30)
+    for client in clients:
+        await client.until(client.is_connected, "a connection", within=30)
+    return clients
+
+
+async def _wait_for_half(clients: list[JsClient], began: float) -> float:
+    """Seconds until half of the clients have lost their connection."""
+
+    def half_has_gone() -> bool:
+        return sum(bool(client.disconnects) for client in clients) >= len(clients) / 2
+
+    await eventually(half_has_gone, DELAY_SECONDS + WINDOW_SECONDS + 5, "half of them have gone")
+    return time.monotonic() - began
+
+
+async def _all_are_back(clients: list[JsClient], deadline: float) -> None:
+    for client in clients:
+        patience = deadline - time.monotonic()
+        await client.until(partial(_is_back, client), "a return", patience)
+
+
+def _is_back(client: JsClient) -> bool:
+    return client.connects == 2 and client.connected
+
+
+async def _all_are_served(clients: list[JsClient], publish: Publisher) -> None:
+    users = [client.user for client in clients]
+    await publish("user:status", {"userId": "x", "status": "moved", "notifyUsers": users})
+    for client in clients:
+        assert (await client.event("user-status")).payload == {"userId": "x", "status": "moved"}
+
+
+async def _is_unready(pod: Gateway) -> bool:
+    return (await pod.get("/readyz")).status == 503
+
+
+@asynccontextmanager
+async def _silent_connection(port: int) -> AsyncIterator[None]:
+    _, writer = await asyncio.open_connection(HOST, port)
+    try:
+        yield
+    finally:
+        await close_writer(writer)

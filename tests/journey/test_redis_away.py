@@ -1,0 +1,112 @@
+"""Redis goes away and comes back: sockets stay, delivery goes on, readiness follows its rule."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.forwarder import forwarder
+from tests.journey.conftest import StartGateway
+from tests.js_clients import POLLING, UPGRADING, WEBSOCKET, JsClient, JsClients
+from tests.nest_client import nest_client
+from tests.processes import HOST, Valkey, running_valkey
+from tests.waiting import eventually, throughout
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+OUTAGE_SECONDS = 10.0
+GRACE_SECONDS = 2.0
+
+
+@pytest.fixture
+def mortal_valkey() -> Iterator[Valkey]:
+    """A Valkey of this test's own, to be stopped and started."""
+    with running_valkey() as valkey:
+        yield valkey
+
+
+async def test_redis_stopped_for_ten_seconds_drops_nobody_and_delivery_goes_on(
+    mortal_valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    impatient_settings = {"CONSTELLATION_REDIS_GRACE_SECONDS": GRACE_SECONDS}
+    async with (
+        gateway(mortal_valkey.url) as patient,
+        gateway(mortal_valkey.url, **impatient_settings) as impatient,
+        nest_client(patient.tcp_port) as nest,
+    ):
+        clients = [
+            await js.connect(pod.chats_url, user=f"u{n}{mine}", transports=transports)
+            for n, transports in enumerate([WEBSOCKET, POLLING, UPGRADING] * 2)
+            for pod in (patient, impatient)
+        ]
+        online = {"userId": f"u0{mine}"}
+        mortal_valkey.stop()
+
+        async def all_is_as_it_should_be() -> bool:
+            """Asked all through the outage; the grace of `patient` is longer than that."""
+            statuses = [(await patient.get(path)).status for path in ("/livez", "/readyz")]
+            return all(client.connected for client in clients) and statuses == [200, 200]
+
+        stopped_at = time.monotonic()
+        await throughout(all_is_as_it_should_be, GRACE_SECONDS + 3, "no client is dropped")
+        answer = await impatient.get("/readyz")
+        assert answer.status == 503
+        assert "redis" in answer.text.lower(), "the failing check is named"
+        assert (await impatient.get("/livez")).status == 200
+        # What needs no Redis works; what needs it says so instead of hanging.
+        await clients[0].join(f"c{mine}")
+        asked_at = time.monotonic()
+        sent = {"userId": f"u0{mine}", "event": "e", "data": 1}
+        assert (await nest.response("sendToUser", sent))["success"] is False
+        assert time.monotonic() - asked_at < 5
+        rest = OUTAGE_SECONDS - (time.monotonic() - stopped_at)
+        await throughout(all_is_as_it_should_be, rest, "no client is dropped")
+
+        mortal_valkey.start()
+        seconds = await _seconds_until_served(mortal_valkey, clients)
+
+        assert seconds < 2
+        assert [client.disconnects for client in clients] == [[] for _ in clients]
+        await eventually(impatient.is_ready, 2, "ready again")
+        # The restarted Redis has forgotten who is online; the pods have not.
+        async with nest_client(impatient.tcp_port) as other:
+
+            async def is_online() -> bool:
+                return bool((await other.ask("isUserOnline", online))["online"])
+
+            await eventually(is_online, 10, "presence is known again")
+
+
+async def test_a_subscription_that_is_silently_dead_is_replaced_within_fifteen_seconds(
+    valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    async with (
+        forwarder(valkey.port) as wire,
+        gateway(f"redis://{HOST}:{wire.port}/0") as pod,
+    ):
+        bob = await js.connect(pod.chats_url, user=f"bob{mine}")
+
+        wire.freeze()
+
+        # A second for the new connection, and for this machine to be busy with other things.
+        assert await _seconds_until_served(valkey, [bob], patience=20) < 16
+        assert bob.disconnects == []
+
+
+async def _seconds_until_served(
+    valkey: Valkey, clients: list[JsClient], patience: float = 10
+) -> float:
+    """Publish again and again, until each client has heard something of it."""
+    began = time.monotonic()
+    users = [client.user for client in clients]
+    async with Redis.from_url(valkey.url) as redis:
+        event = json.dumps({"userId": "x", "status": "back", "notifyUsers": users})
+
+        async def all_have_heard() -> bool:
+            await redis.publish("user:status", event)
+            return all(client.received for client in clients)
+
+        await eventually(all_have_heard, patience, "every client hears again")
+    return time.monotonic() - began

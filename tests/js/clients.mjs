@@ -1,0 +1,96 @@
+// Many real socket.io-client sockets in one process, driven over standard streams.
+//
+// Commands come as JSON lines on stdin, what happens goes out as JSON lines on stdout. No
+// expectation lives here: the tests decide what should have happened, this file only reports.
+//
+// Commands (`name` is the client's, `n` numbers a command that wants an answer):
+//   {op: "open", name, url, options}             a socket of its own connection (forceNew)
+//   {op: "emit", name, event, args, n?, within?} with `n`: waits `within` ms for the acknowledgement
+//   {op: "write", name, text | base64}           one Engine.IO message as it stands, past the encoder
+//   {op: "close", name}                          the client's own disconnect; once more is no fault
+//   {op: "sever", name}                          the transport breaks under the client
+//
+// Reports: connect, connect_error, disconnect, upgrade, event (with the packet's raw text, for
+// what JSON.parse would round), answer, failure (a command this file could not carry out).
+
+import { createInterface } from "node:readline";
+import { io } from "socket.io-client";
+
+const sockets = new Map();
+
+function report(line) {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+// An event's text is kept from the Engine.IO packet until socket.io-client hands out the event.
+function isEventText(data) {
+  return typeof data === "string" && (data[0] === "2" || data[0] === "5");
+}
+
+function watchEngine(name, manager, texts) {
+  const engine = manager.engine;
+  engine.on("packet", ({ type, data }) => {
+    if (type === "message" && isEventText(data)) texts.push(data);
+  });
+  engine.on("upgrade", (transport) => report({ name, kind: "upgrade", transport: transport.name }));
+}
+
+function open({ name, url, options }) {
+  const texts = [];
+  const socket = io(url, { forceNew: true, ...options });
+  sockets.set(name, socket);
+  socket.io.on("open", () => watchEngine(name, socket.io, texts));
+  socket.on("connect", () => {
+    report({ name, kind: "connect", id: socket.id, transport: socket.io.engine.transport.name });
+  });
+  socket.on("connect_error", (error) => {
+    report({ name, kind: "connect_error", message: error.message, data: error.data });
+  });
+  socket.on("disconnect", (reason) => {
+    texts.length = 0;
+    report({ name, kind: "disconnect", reason });
+  });
+  socket.onAny((event, ...args) => {
+    report({ name, kind: "event", event, args, text: texts.shift() });
+  });
+}
+
+function emit({ name, event, args, n, within }) {
+  const socket = sockets.get(name);
+  if (n === undefined) {
+    socket.emit(event, ...args);
+    return;
+  }
+  socket.timeout(within).emit(event, ...args, (error, ...ack) => {
+    report(error ? { kind: "answer", n, error: error.message } : { kind: "answer", n, ack });
+  });
+}
+
+function write({ name, text, base64 }) {
+  const message = text === undefined ? Buffer.from(base64, "base64") : text;
+  sockets.get(name).io.engine.write(message);
+}
+
+function close({ name }) {
+  sockets.get(name)?.disconnect();
+  sockets.delete(name);
+}
+
+function sever({ name }) {
+  sockets.get(name).io.engine.close();
+}
+
+const operations = { open, emit, write, close, sever };
+
+createInterface({ input: process.stdin })
+  .on("line", (line) => {
+    const command = JSON.parse(line);
+    try {
+      operations[command.op](command);
+    } catch (error) {
+      report({ kind: "failure", command, error: String(error) });
+    }
+  })
+  .on("close", () => process.exit(0));
+
+report({ kind: "ready" });

@@ -1,0 +1,344 @@
+"""The story of one event with real parts: table, rooms, frames, fanout and metrics.
+
+Clients are outlets on long-polling, whose packets are text; how bytes reach a WebSocket is shown by
+the tests of frames and fanout.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from service import commands, routes
+from service.commands import Disconnect, Empty, Join, Leave
+from service.events import Room, Sid, UserId, chat_room, user_room
+from service.fanout import Fanout
+from service.metrics import Metrics
+from service.relay import Errand, Relay
+from service.rooms import Member, Rooms, Stage
+from tests.event_cases import EventCase, event_cases
+
+TABLE = routes.load()
+CASES = event_cases()
+PEOPLE = ("alice", "bob", "carol", "dave")
+CHATS = ("c-1", "c-2", "c-3")
+
+
+class Client:
+    """One socket: a member with an outlet that keeps what is queued for it."""
+
+    def __init__(self, number: int, user: str) -> None:
+        self.closed = False
+        self.write = None
+        self.pending: bytes | list[bytes] | None = None
+        self.packets: list[str] = []
+        self.member = Member(Sid(f"sid-{number}"), f"eio-{number}", self)
+        self.member.stage = Stage.CONNECTED
+        self.member.user = UserId(user)
+
+    def queue(self, packet: str) -> None:
+        self.packets.append(packet)
+
+    @property
+    def heard(self) -> list[Any]:
+        """Events with their arguments, oldest first."""
+        assert all(packet.startswith("42/chats,") for packet in self.packets)
+        return [json.loads(packet.removeprefix("42/chats,")) for packet in self.packets]
+
+
+class Pod:
+    """A relay with its rooms, and what it sent others to do."""
+
+    def __init__(self) -> None:
+        self.rooms = Rooms()
+        self.metrics = Metrics()
+        self.disconnected: list[Disconnect] = []
+        self.errands: list[Errand] = []
+        self.relay = Relay(
+            TABLE,
+            self.rooms,
+            Fanout(),
+            self.metrics,
+            disconnect=self._disconnect,
+            send_errand=self.errands.append,
+        )
+
+    def client(self, user: str, *chats: str) -> Client:
+        """A connected client in its user's room and in some chats."""
+        one = Client(len(self.rooms) + 1, user)
+        self.rooms.add(one.member)
+        self.rooms.enter(one.member, user_room(UserId(user)))
+        for chat in chats:
+            self.join(one, chat)
+        return one
+
+    def join(self, one: Client, chat: str) -> None:
+        self.rooms.enter(one.member, Room(f"chat:{chat}"))
+
+    def publish(self, channel: str, *messages: dict[str, Any] | str | bytes) -> None:
+        """One batch on one channel."""
+        self.relay.take([published(channel, message) for message in messages])
+
+    def tell(self, *orders: commands.Command) -> None:
+        """One batch of commands."""
+        self.publish(commands.CHANNEL, *map(commands.encode, orders))
+
+    def run_errands(self) -> None:
+        while self.errands:
+            with pytest.raises(StopIteration):
+                self.errands.pop(0).send(None)
+
+    def count(self, name: str, **labels: str) -> float:
+        """A counter of `Metrics`, by its attribute."""
+        families = getattr(self.metrics, name).collect()
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name.endswith("_total") and sample.labels == labels
+        )
+
+    async def _disconnect(self, command: Disconnect) -> None:
+        self.disconnected.append(command)
+
+
+def published(channel: str, message: dict[str, Any] | str | bytes) -> tuple[bytes, bytes]:
+    text = json.dumps(message) if isinstance(message, dict) else message
+    return channel.encode(), text.encode() if isinstance(text, str) else text
+
+
+def emit(event: str, data: object, *rooms: str, but: tuple[str, ...] = ()) -> commands.Emit:
+    args = msgspec.Raw(json.dumps([event, data]).encode())
+    return commands.Emit(args, tuple(map(Room, rooms)), tuple(map(Room, but)))
+
+
+@pytest.fixture
+def pod() -> Pod:
+    return Pod()
+
+
+@pytest.fixture
+def logged() -> Iterator[list[EventDict]]:
+    with capture_logs() as lines:
+        yield lines
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_sample_reaches_exactly_those_it_is_for_once(case: EventCase, pod: Pod) -> None:
+    clients = [
+        (user, set(chats), pod.client(user, *chats))
+        for user in (*PEOPLE, "alice")
+        for chats in ((), ("c-1",), ("c-1", "c-2"))
+    ]
+    pod.publish(case.channel, case.publish)
+    for user, chats, client in clients:
+        reached = case.reaches(user, {f"chat:{chat}" for chat in chats})
+        assert client.heard == ([[case.event, case.payload]] if reached else [])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(PEOPLE), st.sets(st.sampled_from(CHATS))), max_size=6),
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(PEOPLE), max_size=4),
+            st.sampled_from(CHATS),
+            st.sampled_from(PEOPLE),
+        ),
+        max_size=6,
+    ),
+)
+def test_typing_is_told_in_order_to_each_socket_once_and_never_to_its_author(
+    sockets: list[tuple[str, set[str]]], events: list[tuple[list[str], str, str]]
+) -> None:
+    pod = Pod()
+    clients = [(user, chats, pod.client(user, *chats)) for user, chats in sockets]
+    pod.publish(
+        "chat:typing",
+        *(
+            {"participants": people, "chatId": chat, "userId": author, "isTyping": number}
+            for number, (people, chat, author) in enumerate(events)
+        ),
+    )
+    for user, chats, client in clients:
+        assert client.heard == [
+            ["user-typing", {"userId": author, "isTyping": number, "chatId": chat}]
+            for number, (people, chat, author) in enumerate(events)
+            if user != author and (user in people or chat in chats)
+        ]
+
+
+def test_a_broken_event_costs_itself_only_and_is_logged_without_its_text(
+    pod: Pod, logged: list[EventDict]
+) -> None:
+    bob = pod.client("bob")
+    good = {"userId": "bob", "chatId": 1}
+    pod.publish("chat:new", good, "{SECRET", b"\xffSECRET", '{"text":"SECRET"}', good | {"x": 2})
+    assert bob.heard == [["new-chat", {"chatId": 1}]] * 2
+    assert pod.count("events", channel="chat:new", outcome="malformed") == 3
+    assert [line["channel"] for line in logged] == ["chat:new"] * 3
+    assert [line["reason"] for line in logged] == [
+        "not JSON",
+        "not UTF-8",
+        "lacks the keys that address it",
+    ]
+    assert "SECRET" not in str(logged)
+
+
+def test_every_event_is_counted_under_what_became_of_it(pod: Pod) -> None:
+    pod.client("bob", "c-1")
+    pod.client("bob")
+    pod.publish("chat:new", {"userId": "bob"}, {"userId": "nobody"})
+    pod.publish("chat:messageRead", {"userId": "bob", "messageIds": []}, {"userId": "bob"})
+    # Its audience is the very room that is emptied.
+    pod.publish("chat:deleted", {"chatId": "c-1"}, {"chatId": "c-1"})
+
+    def count(channel: str, outcome: str) -> float:
+        return pod.count("events", channel=channel, outcome=outcome)
+
+    assert count("chat:new", "delivered") == 1
+    assert count("chat:new", "no_recipient") == 1
+    assert count("chat:messageRead", "nothing_to_send") == 1
+    assert count("chat:messageRead", "delivered") == 1
+    assert count("chat:deleted", "delivered") == 1
+    assert count("chat:deleted", "no_recipient") == 1
+    assert pod.count("deliveries", event="new-chat") == 2
+    assert pod.count("deliveries", event="message-read") == 2
+    assert pod.count("deliveries", event="chat-deleted") == 1
+
+
+def test_a_deleted_chat_is_told_and_then_empty_within_one_batch(pod: Pod) -> None:
+    member, outsider = pod.client("alice", "c-1", "c-2"), pod.client("bob")
+    pod.relay.take(
+        [
+            published("chat:newMessage", {"chatId": "c-1", "text": "last"}),
+            published("chat:deleted", {"chatId": "c-1", "participants": ["alice", "bob"]}),
+            published("chat:newMessage", {"chatId": "c-1", "text": "too late"}),
+            published("chat:newMessage", {"chatId": "c-2", "text": "elsewhere"}),
+        ]
+    )
+    assert member.heard == [
+        ["new-message", {"chatId": "c-1", "text": "last"}],
+        ["chat-deleted", {"chatId": "c-1"}],
+        ["new-message", {"chatId": "c-2", "text": "elsewhere"}],
+    ]
+    assert outsider.heard == [["chat-deleted", {"chatId": "c-1"}]]
+    assert member.member.rooms == {"user:alice", "chat:c-2"}
+
+
+def test_an_emit_reaches_rooms_and_sids_but_not_the_excepted(pod: Pod) -> None:
+    a, b, c = pod.client("alice", "c-1"), pod.client("bob", "c-1"), pod.client("carol")
+    pod.tell(
+        emit("x", 1, "chat:c-1"),
+        emit("x", 2, "chat:c-1", "user:carol", "user:alice", but=("user:bob",)),
+        emit("x", 3, c.member.sid),
+        emit("x", 4, "chat:c-1", but=(a.member.sid,)),
+        emit("x", 5, "nobody"),
+        emit("x", 6),
+    )
+    assert [event[1] for event in a.heard] == [1, 2]
+    assert [event[1] for event in b.heard] == [1, 4]
+    assert [event[1] for event in c.heard] == [2, 3]
+    assert pod.count("deliveries", event="emitted") == 6
+    assert pod.count("commands", kind="emit") == 6
+
+
+def test_an_emit_without_rooms_reaches_everyone_but_the_excepted(pod: Pod) -> None:
+    a, b = pod.client("alice"), pod.client("bob")
+    pod.tell(commands.Emit(msgspec.Raw(b'["x"]'), None, (Room("user:bob"),)))
+    assert (a.heard, b.heard) == ([["x"]], [])
+
+
+def test_an_emitters_message_is_obeyed_and_one_for_others_ignored(pod: Pod) -> None:
+    bob = pod.client("bob")
+    message = {"method": "emit", "event": "x", "data": [1], "room": "user:bob"}
+    pod.publish(
+        commands.EMITTER_CHANNEL,
+        message | {"namespace": "/other"},
+        message | {"namespace": "/chats"},
+        message,
+    )
+    assert bob.heard == [["x", 1]]
+    assert pod.count("commands", kind="emit") == 1
+    assert pod.count("commands", kind="malformed") == 0
+
+
+def test_a_broken_command_costs_itself_only(pod: Pod, logged: list[EventDict]) -> None:
+    bob = pod.client("bob")
+    good = emit("x", 1, "user:bob")
+    pod.publish(commands.CHANNEL, "{SECRET", b"\xff", '{"type":"emit","args":["\xff"],"rooms":[]}')
+    pod.publish(commands.EMITTER_CHANNEL, "{SECRET", '{"method":"emit","namespace":"/chats"}')
+    pod.tell(good)
+    assert bob.heard == [["x", 1]]
+    assert pod.count("commands", kind="malformed") == len(logged)
+    assert len(logged) >= 4
+    assert "SECRET" not in str(logged)
+
+
+def test_joining_and_leaving_count_from_their_place_in_the_batch(pod: Pod) -> None:
+    tabs = [pod.client("bob"), pod.client("bob")]
+    other = pod.client("alice")
+    join, leave = (order(Room("user:bob"), Room("team")) for order in (Join, Leave))
+    pod.tell(
+        emit("x", "before", "team"),
+        join,
+        join,
+        emit("x", "inside", "team"),
+        leave,
+        emit("x", "after", "team"),
+    )
+    assert [tab.heard for tab in tabs] == [[["x", "inside"]]] * 2
+    assert other.heard == []
+    assert pod.rooms.room_count == 2
+    assert pod.count("commands", kind="join") == 2
+    assert pod.count("commands", kind="leave") == 1
+
+
+def test_an_emptied_room_loses_everyone_and_keeps_what_came_before(pod: Pod) -> None:
+    a, b = pod.client("alice", "c-1"), pod.client("bob", "c-1")
+    room = chat_room("c-1")
+    pod.tell(emit("x", 1, room), Empty(room), emit("x", 2, room))
+    assert (a.heard, b.heard) == ([["x", 1]], [["x", 1]])
+    assert not pod.rooms.members(room)
+
+
+def test_a_disconnect_is_an_errand_and_holds_up_nothing(pod: Pod) -> None:
+    bob = pod.client("bob")
+    order = Disconnect(Room("user:bob"), "kicked", "constellation:reply:x", 7)
+    pod.tell(order, emit("x", 1, "user:bob"))
+    assert (bob.heard, pod.disconnected) == ([["x", 1]], [])
+    pod.run_errands()
+    assert pod.disconnected == [order]
+
+
+def test_a_socket_that_has_closed_is_passed_over(pod: Pod) -> None:
+    gone, here = pod.client("bob"), pod.client("bob")
+    gone.closed = True
+    pod.publish("chat:new", {"userId": "bob"})
+    assert (gone.heard, here.heard) == ([], [["new-chat", {}]])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*TABLE, commands.CHANNEL, commands.EMITTER_CHANNEL, "who knows"]),
+            st.binary(max_size=30),
+        ),
+        max_size=5,
+    )
+)
+def test_any_bytes_on_any_channel_are_survived(batch: list[tuple[str, bytes]]) -> None:
+    pod = Pod()
+    bob = pod.client("bob")
+    with capture_logs():
+        pod.relay.take([*(published(*one) for one in batch)])
+    pod.publish("chat:new", {"userId": "bob"})
+    assert bob.heard == [["new-chat", {}]]
+    assert pod.errands == []

@@ -1,0 +1,185 @@
+"""The environment, read once: names, defaults, faults, and secrets that stay secret."""
+
+import os
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from service import settings
+from service.kinds import kind
+from service.settings import InvalidSettings, Settings, load
+
+# What an environment can hold. The marker is what must never be seen again.
+SECRETS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")).map(
+    lambda text: f"hunter2{text}"
+)
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Exactly these variables."""
+    with patch.dict(os.environ, variables, clear=True):
+        yield
+
+
+def read(**variables: str) -> Settings:
+    with environment(variables):
+        return load()
+
+
+def faults(**variables: str) -> list[str]:
+    with pytest.raises(InvalidSettings) as refusal:
+        read(**variables)
+    return str(refusal.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("variable", "name", "default"),
+    [
+        ("WS_PORT", "ws_port", 7000),
+        ("TCP_PORT", "tcp_port", 7756),
+        ("TCP_HOST", "tcp_host", "0.0.0.0"),
+        ("REDIS_HOST", "redis_host", "localhost"),
+        ("REDIS_PORT", "redis_port", 6379),
+        ("REDIS_DB", "redis_db", 0),
+        ("REDIS_URL", "redis_url", None),
+    ],
+)
+def test_the_contract_s_variables_keep_their_names_and_defaults(
+    variable: str, name: str, default: object
+) -> None:
+    assert getattr(read(), name) == default
+    assert variable in dict(settings.fields())
+
+
+def test_every_other_variable_carries_the_prefix() -> None:
+    contract = {"WS_PORT", "TCP_PORT", "TCP_HOST", "REDIS_HOST", "REDIS_PORT", "REDIS_DB"}
+    others = dict(settings.fields()).keys() - contract - {"REDIS_PASSWORD", "REDIS_URL"}
+
+    assert others
+    assert [name for name in others if not name.startswith("CONSTELLATION_")] == []
+
+
+def test_every_variable_says_what_it_is_for_and_what_it_takes() -> None:
+    for _, field in settings.fields():
+        assert field.description
+        assert kind(field)
+
+
+def test_an_empty_variable_counts_as_none() -> None:
+    values = read(WS_PORT="", REDIS_PASSWORD="", REDIS_URL="", CONSTELLATION_ROUTES_FILE="")
+
+    assert values == read()
+    assert values.redis_address() == "redis://localhost:6379/0"
+
+
+def test_what_was_read_cannot_be_changed() -> None:
+    values: Any = read()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        values.ws_port = 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({"REDIS_HOST": "redis", "REDIS_PORT": "6380", "REDIS_DB": "2"}, "redis://redis:6380/2"),
+        ({"REDIS_HOST": "::1"}, "redis://[::1]:6379/0"),
+        ({"REDIS_PASSWORD": "p@ss/word"}, "redis://:p%40ss%2Fword@localhost:6379/0"),
+        ({"REDIS_URL": "rediss://a:b@c/1", "REDIS_HOST": "redis"}, "rediss://a:b@c/1"),
+    ],
+)
+def test_the_url_wins_over_the_four(variables: dict[str, str], address: str) -> None:
+    assert read(**variables).redis_address() == address
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "takes"),
+    [
+        ("WS_PORT", "seven", "a whole number from 0 to 65,535"),
+        ("WS_PORT", "70000", "a whole number from 0 to 65,535"),
+        ("TCP_PORT", "-1", "a whole number from 0 to 65,535"),
+        ("REDIS_PORT", "6379x", "a whole number from 0 to 65,535"),
+        ("REDIS_DB", "-1", "a whole number from 0"),
+        ("REDIS_HOST", "redis:6379", "a host name or an IP address, without a port"),
+        ("CONSTELLATION_LOG_FORMAT", "xml", "`auto` or `json` or `console`"),
+        ("CONSTELLATION_DRAIN_WINDOW_SECONDS", "soon", "a number from 0 to 86,400"),
+        ("CONSTELLATION_DRAIN_WINDOW_SECONDS", "nan", "a number from 0 to 86,400"),
+        ("CONSTELLATION_PING_INTERVAL_SECONDS", "0", "a number above 0, at most 3,600"),
+        ("CONSTELLATION_ROUTES_FILE", "no-such-file.toml", "the path of a readable file"),
+    ],
+)
+def test_a_fault_names_the_variable_what_it_holds_and_what_it_takes(
+    variable: str, value: str, takes: str
+) -> None:
+    assert faults(**{variable: value}) == [f"{variable} holds {value!r}; it takes {takes}"]
+
+
+def test_every_fault_has_its_line() -> None:
+    lines = faults(WS_PORT="seven", REDIS_URL="localhost", CONSTELLATION_MAX_ID_CHARS="0")
+
+    names = ["WS_PORT", "REDIS_URL", "CONSTELLATION_MAX_ID_CHARS"]
+    assert [line.split()[0] for line in lines] == names
+
+
+def test_a_request_must_fit_into_a_packet() -> None:
+    lines = faults(CONSTELLATION_MAX_REQUEST_BYTES="2000", CONSTELLATION_MAX_PAYLOAD_BYTES="1000")
+
+    assert len(lines) == 1
+    assert "CONSTELLATION_MAX_REQUEST_BYTES" in lines[0]
+    assert "CONSTELLATION_MAX_PAYLOAD_BYTES" in lines[0]
+
+
+def test_typos_are_found_and_known_names_are_not() -> None:
+    with environment({"CONSTELLATION_LOG_LEVEL": "info", "CONSTELLATION_LOGLEVEL": "debug"}):
+        (typo,) = settings.unknown_variables()
+
+    assert typo.closest == "CONSTELLATION_LOG_LEVEL"
+
+
+@given(secret=SECRETS)
+def test_no_view_of_the_settings_shows_the_password(secret: str) -> None:
+    values = read(REDIS_PASSWORD=secret)
+
+    assert values.redis_password.get_secret_value() == secret
+    assert "hunter2" not in _views(values)
+
+
+@given(secret=SECRETS)
+def test_neither_a_refusal_nor_its_traceback_nor_any_view_shows_a_secret_of_the_url(
+    secret: str,
+) -> None:
+    try:
+        seen = _views(read(REDIS_URL=f"redis://gateway:{secret}@redis:6379/0"))
+    except InvalidSettings as refusal:
+        seen = f"{refusal}{''.join(traceback.format_exception(refusal))}"
+
+    assert "hunter2" not in seen
+
+
+@given(secret=SECRETS)
+def test_a_fault_elsewhere_shows_no_secret_either(secret: str) -> None:
+    variables = {
+        "REDIS_PASSWORD": secret,
+        "REDIS_URL": f"redis//:{secret}@redis",
+        "REDIS_HOST": f"redis://:{secret}@redis",
+        "CONSTELLATION_MAX_REQUEST_BYTES": "2000",
+        "CONSTELLATION_MAX_PAYLOAD_BYTES": "1000",
+    }
+
+    with environment(variables), pytest.raises(InvalidSettings) as refusal:
+        load()
+
+    assert "hunter2" not in "".join(traceback.format_exception(refusal.value))
+
+
+def _views(values: Settings) -> str:
+    shown = [one.value for one in settings.effective(values)]
+    return f"{values!r}{values}{shown}{values.redis_label()}{values.model_dump()}"
