@@ -106,7 +106,8 @@ def _chosen_servers(options: argparse.Namespace) -> list[Server]:
             for name in options.servers
         ]
     checkout = {"checkout": options.ab} if options.ab else {}
-    of_b = " ".join((*(["the other checkout"] if options.ab else []), *options.env_b))
+    differences = [*(["the other checkout"] if options.ab else []), *options.env_b]
+    of_b = ", ".join(differences)
     return [
         servers.ours("a", "A (as it is)", environment=both),
         servers.ours("b", f"B ({of_b})", environment=both | _pairs(options.env_b), **checkout),

@@ -22,6 +22,8 @@ from service import commands
 _Call = Callable[[], object]
 _TRIAL_SECONDS = 5
 _PODS_KEY = "constellation:presence:pods"
+_OWN_CHANNELS = ("constellation:heartbeat:", "constellation:reply:")
+"""Prefixes of the channels that each pod has for itself."""
 
 
 class Verdict(Enum):
@@ -50,15 +52,15 @@ def inspect(redis: Redis, address: str, channels: Iterable[str]) -> Iterator[Fin
     try:
         redis.ping()
     except (RedisError, OSError) as error:
-        yield Finding("redis", Verdict.FAILED, f"{address} does not answer: {error}")
+        yield Finding("redis", Verdict.FAILED, f"{address} cannot be used: {error}")
         return
     taken_ms = (time.perf_counter() - started) * 1_000
     yield Finding("redis", Verdict.OK, f"{address} answered in {taken_ms:.1f} ms")
     yield _identify(redis)
-    subscribed = (*channels, commands.CHANNEL, commands.EMITTER_CHANNEL, *_own_channels())
-    yield _permission("subscribe", _subscriptions(redis, subscribed))
-    yield _permission("publish", {"PUBLISH": lambda: redis.publish(_own_channels()[0], b"0")})
-    yield _may_publish(redis, (*channels, commands.CHANNEL))
+    shared = (*channels, commands.CHANNEL)
+    yield _permission("subscribe", _subscriptions(redis, (*shared, commands.EMITTER_CHANNEL)))
+    yield _permission("publish", _own_publications(redis))
+    yield _may_publish(redis, shared)
     yield _permission("presence", _presence(redis))
 
 
@@ -92,13 +94,21 @@ def _identify(redis: Redis) -> Finding:
     return Finding("version", Verdict.OK, f"{name} {version}, user {user}")
 
 
-def _own_channels() -> tuple[str, ...]:
-    trial = f"check-{secrets.token_hex(6)}"
-    return f"constellation:heartbeat:{trial}", f"constellation:reply:{trial}"
+def _subscriptions(redis: Redis, shared: Iterable[str]) -> Mapping[str, _Call]:
+    own = {f"{prefix}*": f"{prefix}{_trial_name()}" for prefix in _OWN_CHANNELS}
+    named = {**{channel: channel for channel in shared}, **own}
+    return {name: partial(_subscribe, redis, channel) for name, channel in named.items()}
 
 
-def _subscriptions(redis: Redis, channels: Iterable[str]) -> Mapping[str, _Call]:
-    return {channel: partial(_subscribe, redis, channel) for channel in channels}
+def _own_publications(redis: Redis) -> Mapping[str, _Call]:
+    return {
+        f"{prefix}*": partial(redis.publish, f"{prefix}{_trial_name()}", b"")
+        for prefix in _OWN_CHANNELS
+    }
+
+
+def _trial_name() -> str:
+    return f"check-{secrets.token_hex(6)}"
 
 
 def _subscribe(redis: Any, channel: str) -> None:
@@ -109,7 +119,7 @@ def _subscribe(redis: Any, channel: str) -> None:
 
 def _presence(redis: Redis) -> Mapping[str, _Call]:
     """What presence does, on a key that is empty and gone at the end."""
-    key = f"constellation:presence:users:check-{secrets.token_hex(6)}"
+    key = f"constellation:presence:users:{_trial_name()}"
     return {
         "ZADD": lambda: redis.zadd(key, {"check": 0}),
         "EXPIRE": lambda: redis.expire(key, _TRIAL_SECONDS),
@@ -124,18 +134,23 @@ def _presence(redis: Redis) -> Mapping[str, _Call]:
 
 def _permission(subject: str, trials: Mapping[str, _Call]) -> Finding:
     """Try each and name those that Redis does not let us do, with its reason."""
-    refused = [f"{name}: {error}" for name, call in trials.items() if (error := _refusal(call))]
+    refused: dict[str, list[str]] = {}
+    for name, call in trials.items():
+        if error := _refusal(call):
+            refused.setdefault(error, []).append(name)
     if refused:
-        return Finding(subject, Verdict.FAILED, "; ".join(refused))
+        detail = "; ".join(f"{' '.join(names)}: {error}" for error, names in refused.items())
+        return Finding(subject, Verdict.FAILED, detail)
     return Finding(subject, Verdict.OK, f"permitted: {' '.join(trials)}")
 
 
-def _refusal(call: _Call) -> RedisError | None:
+def _refusal(call: _Call) -> str:
+    """Give the reason of a refusal, and nothing where there is none."""
     try:
         call()
     except RedisError as error:
-        return error
-    return None
+        return str(error) or type(error).__name__
+    return ""
 
 
 def _may_publish(redis: Redis, channels: Iterable[str]) -> Finding:
@@ -149,7 +164,7 @@ def _may_publish(redis: Redis, channels: Iterable[str]) -> Finding:
     except RedisError as error:
         return Finding(subject, Verdict.WARNING, f"not known without MULTI: {error}")
     if refused:
-        return Finding(subject, Verdict.FAILED, f"not permitted on {' '.join(refused)}")
+        return Finding(subject, Verdict.FAILED, f"not permitted: {' '.join(refused)}")
     return Finding(subject, Verdict.OK, f"permitted: {' '.join(channels)}")
 
 

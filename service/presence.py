@@ -53,6 +53,7 @@ class Presence:
         self._here: set[UserId] = set()
         self._leaving: dict[UserId, float] = {}
         self._unsaved: dict[UserId, bool] = {}
+        self._has_withdrawn = False
 
     def arrive(self, user: UserId) -> None:
         """Note that a user's first socket on this pod is there."""
@@ -77,17 +78,22 @@ class Presence:
             now = time.monotonic()
             self._let_go(now)
             try:
-                if now >= refresh_at:
+                if now >= refresh_at and not self._has_withdrawn:
                     await self._refresh()
                     refresh_at = now + REFRESH_SECONDS
-                await self._save()
+                if not self._has_withdrawn:
+                    await self._save()
             except _FAULTS as error:
                 log.debug("presence could not be written", error=str(error))
             tell()
             await asyncio.sleep(_STEP_SECONDS)
 
     async def withdraw(self) -> None:
-        """Say goodbye: this pod's users fade unless they have come back elsewhere in time."""
+        """Say goodbye: this pod's users fade unless they have come back elsewhere in time.
+
+        Nothing is written after it, since every write prolongs this pod's life in Redis.
+        """
+        self._has_withdrawn = True
         try:
             await self._redis.expire(self._key, int(RELOAD_SECONDS))
         except _FAULTS as error:

@@ -445,6 +445,8 @@ async def test_a_client_that_resets_while_its_request_is_in_hand_is_no_fault(
     async def wait(_: bytes) -> object:
         begun.set()
         await release.wait()
+        for _turn in range(50):  # for the loop to notice the reset before there is an answer
+            await asyncio.sleep(0)
         return "x" * 1_000_000
 
     door = await open_door({"wait": wait})
@@ -596,6 +598,23 @@ async def test_closing_cuts_off_what_does_not_end_in_its_grace(
         assert cancelled.is_set()
         assert metrics.open == 0
         assert await client.is_closed_by_server()
+
+
+@on_every_loop
+async def test_whoever_comes_while_the_door_closes_is_sent_away(
+    open_door: Open, metrics: Recorded
+) -> None:
+    for turns in range(8):  # one of them meets the moment between being accepted and being served
+        door = await open_door()
+        with socket.create_connection(("127.0.0.1", door.port)) as late:
+            late.setblocking(False)
+            for _turn in range(turns):
+                await asyncio.sleep(0)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await door.aclose()
+                with contextlib.suppress(ConnectionError):
+                    assert await asyncio.get_running_loop().sock_recv(late, 1) == b""
+        assert metrics.open == 0
 
 
 async def test_a_closed_door_lets_nobody_in_and_frees_its_port(open_door: Open) -> None:

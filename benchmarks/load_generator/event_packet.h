@@ -1,0 +1,16 @@
+// Reading a delivered `new-message`: the other end of what redis_publisher writes.
+#ifndef EVENT_PACKET_H
+#define EVENT_PACKET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Both fail when the packet has no such number.
+uint64_t packet_sequence(const char *packet, size_t bytes);
+uint64_t packet_timestamp_us(const char *packet, size_t bytes);
+
+// Fails unless the contract's keys are there with untouched values and `recipientId` is not: a server that leaves out
+// work must not look fast. Only for events to chat c1.
+void packet_check(const char *packet, size_t bytes);
+
+#endif

@@ -1,0 +1,29 @@
+// What one run is asked to do. Everything comes as `--name=value`; the harness is the only caller.
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+enum workload {
+    FANOUT,  // events to a chat that every client has joined
+    UNICAST, // events to one user each
+    DROPPED, // events to users who are not connected
+    LATENCY, // events to a chat at a fixed rate
+    CONNECT, // nothing is published beyond a proof of life
+};
+
+struct options {
+    enum workload workload;
+    const char *workload_name;
+    int clients, warm_clients; // of `clients`, those that connect first and are not counted
+    int at_once;               // clients on their way in at the same time
+    int chats;                 // that each client joins
+    int in_flight;             // events published and not yet received by all
+    int ws_port, redis_port, server_pid, redis_pid;
+    double rate; // events per second
+    double warmup_seconds, seconds;
+    double settle_seconds; // of quiet before memory is read
+};
+
+// Fails with one sentence on an argument that is unknown or missing.
+struct options read_options(int count, char **arguments);
+
+#endif

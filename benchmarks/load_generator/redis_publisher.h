@@ -1,0 +1,42 @@
+// One connection to Redis that publishes `chat:newMessage` events in raw RESP. It does not know who listens.
+#ifndef REDIS_PUBLISHER_H
+#define REDIS_PUBLISHER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct publisher {
+    int fd;
+    char *pending; // commands that are queued and not yet sent
+    size_t pending_bytes;
+};
+
+// What an event says. About 300 bytes of JSON, as the API publishes them.
+struct event {
+    const char *chat;      // "c1"
+    const char *recipient; // "u7"
+    uint64_t sequence;     // becomes the tail of `messageId`
+    uint64_t timestamp_us; // becomes `timestamp`
+};
+
+// `timestamp` has 16 digits and stays below 2^53, so that JavaScript passes it on unchanged.
+#define TIMESTAMP_ORIGIN_US UINT64_C(1760000000000000)
+#define MESSAGE_ID_PREFIX "3f2b8c1e-7d4a-4f7e-9a51-"
+// The parts of a delivery that never change; a client that checks contents looks for each.
+#define EVENT_SENDER "\"senderId\":\"u12345\""
+#define EVENT_TEXT                                                                                  \
+    "\"text\":\"The quick brown fox jumps over the lazy dog, then naps in the warm afternoon sun.\""
+#define EVENT_MEDIA_TYPE "\"media_type\":\"image/png\""
+#define EVENT_MEDIA_URL "\"media_url\":\"/files/48e869b3-7a10-464f-b2ac.png\""
+
+// Connects to 127.0.0.1; fails when nobody answers.
+void publisher_connect(struct publisher *publisher, int port);
+
+// Queues one event; publisher_flush sends what is queued.
+void publisher_queue(struct publisher *publisher, const struct event *event);
+void publisher_flush(struct publisher *publisher);
+
+// Reads Redis' answers. Fails on an error, or when Redis says that nobody subscribes to the channel.
+void publisher_read_answers(struct publisher *publisher);
+
+#endif

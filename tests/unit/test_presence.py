@@ -1,0 +1,296 @@
+"""Who is online in the cluster, with two pods on one real Valkey.
+
+The spans of presence are seconds; tests that wait for the end of one make it shorter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from service import presence
+from service.events import UserId
+from service.presence import OnlinePage, Presence, PresenceUnavailable
+from tests.processes import Valkey, running_valkey
+from tests.waiting import eventually, throughout
+
+SOON = 5.0
+ODD_IDS = ["-", "+", "(", "[", "(a", "a b", "1", "10", "2", "Б", "а", "я", "🙂", "\U0010ffff", "é"]
+
+users = st.sets(st.sampled_from([*ODD_IDS, *"abcdefgh"]).map(UserId))
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Valkey]:
+    with running_valkey() as server:
+        yield server
+
+
+@pytest.fixture
+async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
+    async with Redis.from_url(valkey.url) as redis:
+        yield redis
+        await redis.flushdb()
+
+
+@pytest.fixture(autouse=True)
+def _quick_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "_STEP_SECONDS", 0.02)
+
+
+@pytest.fixture
+def a(redis: Redis) -> Presence:
+    return Presence(redis, "pod-a")
+
+
+@pytest.fixture
+def b(redis: Redis) -> Presence:
+    return Presence(redis, "pod-b")
+
+
+def user(number: object) -> UserId:
+    return UserId(str(number))
+
+
+@asynccontextmanager
+async def running(*pods: Presence) -> AsyncIterator[list[int]]:
+    """Let pods write what they know; the signs of life that they give."""
+    signs: list[int] = []
+    tasks = [asyncio.create_task(pod.run(lambda: signs.append(1))) for pod in pods]
+    try:
+        yield signs
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ended)
+
+
+async def becomes(pod: Presence, one: UserId, is_online: bool) -> None:
+    async def has_become() -> bool:
+        return await pod.is_online(one) is is_online
+
+    await eventually(has_become, SOON, f"{one} online: {is_online}")
+
+
+async def everyone(pod: Presence, limit: int = 100) -> list[list[str]]:
+    """All pages of who is online."""
+    pages: list[list[str]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await pod.online(cursor, limit)
+        pages.append(list(page.users))
+        cursor = page.cursor
+    return pages
+
+
+async def test_a_user_is_online_here_at_once_and_everywhere_soon(a: Presence, b: Presence) -> None:
+    a.arrive(user(1))
+    assert await a.is_online(user(1))
+    assert (await a.online("", 10)) == OnlinePage([user(1)], None)
+    assert not await b.is_online(user(1))
+    async with running(a, b):
+        await becomes(b, user(1), True)
+        assert not await b.is_online(user(2))
+        assert await everyone(b) == [["1"]]
+
+
+async def test_who_leaves_is_online_for_a_grace_and_then_nowhere(
+    a: Presence, b: Presence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "RELOAD_SECONDS", 0.5)
+    async with running(a, b):
+        a.arrive(user(1))
+        await becomes(b, user(1), True)
+        a.depart(user(1))
+        assert (await a.is_online(user(1)), await b.is_online(user(1))) == (True, True)
+        assert a.user_count == 1
+        await becomes(b, user(1), False)
+        assert not await a.is_online(user(1))
+        assert a.user_count == 0
+        assert await everyone(b) == [[]]
+
+
+async def test_a_reload_is_no_flicker_on_the_same_pod_or_another(
+    a: Presence, b: Presence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "RELOAD_SECONDS", 0.3)
+    async with running(a, b):
+        for one in (user("stays"), user("moves")):
+            a.arrive(one)
+            await becomes(b, one, True)
+            a.depart(one)
+        a.arrive(user("stays"))
+        b.arrive(user("moves"))
+
+        async def both_are_online() -> bool:
+            return await everyone(b) == [["moves", "stays"]] == await everyone(a)
+
+        await throughout(both_are_online, 0.8, "both users are online")
+        assert (a.user_count, b.user_count) == (1, 1)
+
+
+async def test_who_comes_and_goes_quickly_ends_as_was_said_last(
+    a: Presence, b: Presence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "RELOAD_SECONDS", 0.0)
+    async with running(a, b):
+        for _ in range(5):
+            for one in ("ends here", "ends away"):
+                a.arrive(user(one))
+                a.depart(user(one))
+            await asyncio.sleep(0)
+        a.arrive(user("ends here"))
+        await becomes(b, user("ends here"), True)
+        await becomes(b, user("ends away"), False)
+        assert await everyone(b) == [["ends here"]]
+
+
+async def test_users_on_two_pods_are_listed_once(a: Presence, b: Presence) -> None:
+    for pod in (a, b):
+        pod.arrive(user("both"))
+    a.arrive(user("a"))
+    b.arrive(user("b"))
+    async with running(a, b):
+        await becomes(a, user("b"), True)
+        await becomes(b, user("a"), True)
+        for pod in (a, b):
+            assert await everyone(pod) == [["a", "b", "both"]]
+            assert await everyone(pod, limit=1) == [["a"], ["b"], ["both"]]
+            assert await everyone(pod, limit=2) == [["a", "b"], ["both"]]
+
+
+async def test_pages_are_whole_and_in_the_order_of_redis_whatever_the_ids(
+    a: Presence, b: Presence
+) -> None:
+    for place, one in enumerate(ODD_IDS):
+        (a, b)[place % 2].arrive(user(one))
+    ordered = sorted(ODD_IDS, key=str.encode)
+    async with running(a, b):
+        for pod, other_ids in ((a, ODD_IDS[1::2]), (b, ODD_IDS[0::2])):
+            for one in other_ids:
+                await becomes(pod, user(one), True)
+            for limit in (1, 2, 3, 100):
+                pages = await everyone(pod, limit)
+                assert [one for page in pages for one in page] == ordered
+                assert all(len(page) == limit for page in pages[:-1])
+
+
+async def test_thousands_of_users_are_written(a: Presence, b: Presence) -> None:
+    for number in range(2_345):
+        a.arrive(user(number))
+    async with running(a, b):
+        await becomes(b, user(2_344), True)
+        assert sorted((await b.online("", 10_000)).users) == sorted(map(user, range(2_345)))
+
+
+async def test_a_killed_pods_users_fade_and_a_living_ones_stay(
+    a: Presence, b: Presence, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "LIFETIME_SECONDS", 1)
+    monkeypatch.setattr(presence, "REFRESH_SECONDS", 0.25)
+    b.arrive(user("lives"))
+    async with running(b):
+        async with running(a):
+            a.arrive(user("dies"))
+            await becomes(b, user("dies"), True)
+
+            async def both_are_online() -> bool:
+                return await everyone(b) == [["dies", "lives"]]
+
+            # Longer than a pod lives without a sign of life.
+            await throughout(both_are_online, 1.3, "a pod that lives keeps its users")
+        await becomes(b, user("dies"), False)
+        assert await everyone(b) == [["lives"]]
+
+        async def only_b_is_known() -> bool:
+            pods = await redis.zrange("constellation:presence:pods", 0, -1)
+            keys = await redis.keys("*presence:users*")
+            return (pods, keys) == ([b"pod-b"], [b"constellation:presence:users:pod-b"])
+
+        await eventually(only_b_is_known, SOON, "nothing is left of the killed pod")
+
+
+async def test_a_killed_pods_users_fade_within_what_was_promised() -> None:
+    # Half a minute at most, and never while the pod lives and Redis answers late.
+    assert presence.LIFETIME_SECONDS <= 30
+    assert presence.LIFETIME_SECONDS >= 3 * presence.REFRESH_SECONDS
+
+
+async def test_who_was_on_a_pod_that_says_goodbye_fades_after_the_reload_grace(
+    a: Presence, b: Presence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "RELOAD_SECONDS", 1.0)
+    monkeypatch.setattr(presence, "REFRESH_SECONDS", 0.1)
+    async with running(a, b) as signs_of_life:
+        for one in ("gone", "back"):
+            a.arrive(user(one))
+            await becomes(b, user(one), True)
+        await a.withdraw()
+        b.arrive(user("back"))
+        assert await b.is_online(user("gone"))
+        # The task of a draining pod goes on for a while, and its last sockets still come and go.
+        a.arrive(user("late"))
+        await becomes(b, user("gone"), False)
+        assert await everyone(b) == [["back"]]
+        signs = len(signs_of_life)
+        await eventually(lambda: len(signs_of_life) > signs + 1, SOON, "the tasks live")
+
+
+async def test_what_redis_has_lost_is_written_again(
+    a: Presence, b: Presence, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "REFRESH_SECONDS", 0.25)
+    async with running(a):
+        a.arrive(user(1))
+        await becomes(b, user(1), True)
+        await redis.flushdb()
+        await becomes(b, user(1), True)
+
+
+async def test_without_redis_the_own_users_are_known_and_all_others_are_not() -> None:
+    with running_valkey() as valkey:
+        async with Redis.from_url(valkey.url, socket_connect_timeout=1) as redis:
+            a, b = Presence(redis, "pod-a"), Presence(redis, "pod-b")
+            async with running(a, b) as signs_of_life:
+                valkey.stop()
+                a.arrive(user(1))
+                assert await a.is_online(user(1))
+                for question in (a.is_online(user(2)), b.is_online(user(1)), a.online("", 10)):
+                    with pytest.raises(PresenceUnavailable, match="Redis cannot be reached"):
+                        await question
+                signs = len(signs_of_life)
+                await eventually(lambda: len(signs_of_life) > signs + 1, SOON, "the tasks live")
+                valkey.start()
+                await becomes(b, user(1), True)
+
+
+async def test_a_goodbye_to_a_redis_that_is_gone_is_no_error() -> None:
+    with running_valkey() as valkey:
+        async with Redis.from_url(valkey.url, socket_connect_timeout=1) as redis:
+            a = Presence(redis, "pod-a")
+            valkey.stop()
+            await a.withdraw()
+
+
+@given(st.lists(users, max_size=3), users, st.integers(1, 6))
+def test_pages_of_all_pods_merge_completely_and_without_doubles(
+    pods: list[set[UserId]], here: set[UserId], limit: int
+) -> None:
+    seen: list[UserId] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        after = cursor.encode()
+        pages = [sorted(one.encode() for one in pod if one.encode() > after) for pod in pods]
+        page = presence._merge([found[: limit + 1] for found in pages], here, cursor, limit)
+        assert len(page.users) == limit or page.cursor is None
+        assert page.users or not seen, "a cursor always leads to somebody"
+        seen += page.users
+        cursor = page.cursor
+    assert seen == sorted(here.union(*pods), key=str.encode)
