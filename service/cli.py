@@ -1,47 +1,250 @@
-"""The command line `constellation-ws`: words in, one call each, errors in one sentence."""
+"""The command line `constellation-ws`: words in, one call each, errors in one sentence.
+
+Exit codes: 0 done, 1 failed, 2 asked wrongly (arguments, settings, routes), 130 interrupted.
+Modules are imported by the command that needs them, so that `--help` and `listen` start at once.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service import lifecycle, settings, telemetry
-from service.routes import InvalidRoutes
+from service import __version__
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+_NAME = "constellation-ws"
+_FAILED, _ASKED_WRONGLY, _INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, secrets too
+    help="A Socket.IO gateway: events published on Redis reach the right browsers. "
+    "Settings are environment variables; `check` lists them.",
+)
 
 
 @app.command()
 def serve() -> None:
-    """Run the gateway in production; everything is set by environment variables."""
+    """Run the gateway as in production.
+
+    Logs go to stderr. SIGTERM drains and ends it; a second one ends it at once.
+    """
+    import structlog
+
+    from service import lifecycle, settings, telemetry
+    from service.routes import InvalidRoutes
+
     values = _settings()
     telemetry.set_up_logs(values.log_level, values.log_format)
-    try:
+    for unknown in settings.unknown_variables():
+        structlog.get_logger(__name__).warning(
+            "unknown setting", variable=unknown.name, closest=unknown.closest
+        )
+    with _ending(_ASKED_WRONGLY, InvalidRoutes):
         raise typer.Exit(lifecycle.serve(values))
-    except InvalidRoutes as error:
-        _fail(str(error))
+
+
+@app.command()
+def dev() -> None:
+    """Run a local gateway for development.
+
+    It starts again when its source changes, and says how to connect. It brings a Valkey of its own
+    unless REDIS_URL or REDIS_HOST is set.
+    """
+    from service import dev as development
+    from service.local import CannotStart
+
+    values = _settings_with_warnings()
+    with _ending(_FAILED, CannotStart):
+        raise typer.Exit(development.develop(values))
+
+
+@app.command()
+def demo() -> None:
+    """Show two users and an event every second.
+
+    Starts a gateway and what it needs, like dev, and prints what the users' clients get.
+    """
+    from service import demo as show
+    from service.client import CannotConnect
+    from service.local import CannotStart
+
+    values = _settings_with_warnings()
+    with _ending(_FAILED, CannotStart, CannotConnect):
+        raise typer.Exit(show.run(values))
+
+
+@app.command()
+def publish(
+    channel: Annotated[
+        str, typer.Argument(metavar="CHANNEL", help="Redis channel, such as chat:newMessage.")
+    ],
+    json: Annotated[
+        str, typer.Argument(metavar="JSON", help="The event; - reads one a line from stdin.")
+    ],
+) -> None:
+    """Publish events on Redis, as the API does.
+
+    Says how many gateways heard each. An event that no client will get is published all the same,
+    with a warning.
+    """
+    from service import publisher, routes
+
+    values = _settings_with_warnings()
+    with _ending(_ASKED_WRONGLY, routes.InvalidRoutes):
+        table = routes.load(values.routes_file)
+    events = ((channel, event) for event in _events(json))
+    with (
+        _ending(_FAILED, publisher.CannotPublish),
+        publisher.connected(values.redis_address()) as redis,
+    ):
+        for published in publisher.publish(redis, table, events):
+            heard = (
+                "1 gateway" if published.subscribers == 1 else f"{published.subscribers} gateways"
+            )
+            print(f"{published.channel}: heard by {heard}", flush=True)
+            if published.doubt:
+                _warn(published.doubt)
+
+
+@app.command()
+def listen(
+    user: Annotated[str, typer.Option(metavar="USER", help="Who to connect as.")],
+    chat: Annotated[
+        list[str] | None, typer.Option(metavar="CHAT", help="A chat to join; repeatable.")
+    ] = None,
+    url: Annotated[str, typer.Option(metavar="URL", help="The gateway.")] = "http://localhost:7000",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    count: Annotated[
+        int | None, typer.Option(min=1, metavar="EVENTS", help="End after so many.")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="End then; with code 1 if --count is not met."),
+    ] = None,
+) -> None:
+    """Print the events that a user gets.
+
+    Connects as any web client does, and again when the connection is lost. Events go to stdout, one
+    a line; what becomes of the connection goes to stderr.
+    """
+    from service import client, listener
+    from service.events import ChatId, UserId
+
+    write = listener.to_json if as_json else listener.to_line
+    chats = [ChatId(one) for one in chat or ()]
+    patience = listener.Patience(count, timeout)
+    with (
+        _ending(_ASKED_WRONGLY, client.InvalidUrl),
+        _ending(_FAILED, client.CannotConnect, listener.TooFewEvents),
+    ):
+        asyncio.run(listener.listen(url, UserId(user), chats, patience, write))
 
 
 @app.command()
 def check() -> None:
-    """Show the effective settings."""
-    _settings()
+    """Show the settings, and try what Redis permits.
+
+    The exit code is 1 where a gateway could not work.
+    """
+    from service import inspection, publisher, routes, settings
+
+    values = _settings()
+    with _ending(_ASKED_WRONGLY, routes.InvalidRoutes):
+        table = routes.load(values.routes_file)
+    rows = [
+        (one.variable, one.value or "(none)", "default" if one.is_default else "set")
+        for one in settings.effective(values)
+    ]
+    print(inspection.to_table([("setting", "value", "from"), *rows]), end="\n\n")
+    with publisher.connected(values.redis_address()) as redis:
+        findings = [
+            inspection.inspect_variables(settings.unknown_variables()),
+            inspection.inspect_routes(table),
+            *inspection.inspect(redis, values.redis_label(), table),
+        ]
+    print(inspection.to_table((one.verdict.value, one.subject, one.detail) for one in findings))
+    raise typer.Exit(_FAILED if inspection.has_failed(findings) else 0)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take what stands before the command."""
 
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    sys.exit(run(sys.argv[1:]))
 
 
-def _settings() -> settings.Settings:
+def run(arguments: list[str]) -> int:
+    """Carry out a command line and give its exit code."""
     try:
+        return app(arguments or ["--help"], prog_name=_NAME, standalone_mode=False) or 0
+    except typer.TyperException as error:
+        _complain(f"{error.format_message().rstrip('.')}. See {_NAME} --help.")
+        return _ASKED_WRONGLY
+    except typer.Abort:
+        return _INTERRUPTED
+
+
+def _settings() -> Settings:
+    from service import settings
+
+    with _ending(_ASKED_WRONGLY, settings.InvalidSettings):
         return settings.load()
-    except settings.InvalidSettings as error:
-        _fail(str(error))
-        raise
 
 
-def _fail(reason: str) -> None:
-    print(reason, file=sys.stderr)
-    raise typer.Exit(2)
+def _settings_with_warnings() -> Settings:
+    from service import settings
+
+    values = _settings()
+    for unknown in settings.unknown_variables():
+        _warn(str(unknown))
+    return values
+
+
+def _events(text: str) -> Iterable[bytes]:
+    """Give the argument itself, or the lines of stdin as they come."""
+    if text != "-":
+        return [text.encode(errors="surrogateescape")]
+    return (line for raw in sys.stdin.buffer if (line := raw.strip()))
+
+
+@contextmanager
+def _ending(code: int, *faults: type[Exception]) -> Iterator[None]:
+    """End with a code and the fault's own sentence."""
+    try:
+        yield
+    except faults as error:
+        _complain(str(error))
+        raise typer.Exit(code) from error
+
+
+def _complain(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _warn(sentence: str) -> None:
+    _complain(f"warning: {sentence}")

@@ -6,10 +6,13 @@ It reconnects and rejoins by itself. What comes is put into a queue; nothing is 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -44,14 +47,18 @@ class Heard:
     event: str
     data: Any
     """The payload: the event's first argument."""
+    at: datetime
     monotonic_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What became of a connection, in a sentence."""
+    """What became of a connection; `str()` tells it."""
 
     text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 News = Heard | Note | CannotConnect
@@ -187,7 +194,8 @@ class _Client:
         self._joined.set()
 
     def _hear(self, event: str, data: Any = None, *_: Any) -> None:
-        self._news.put_nowait(Heard(self._user, event, data, time.monotonic()))
+        now = datetime.now(UTC)
+        self._news.put_nowait(Heard(self._user, event, data, now, time.monotonic()))
 
 
 def _reason(error: BaseException) -> str:
@@ -195,12 +203,19 @@ def _reason(error: BaseException) -> str:
     for cause in _causes(error):
         match cause:
             case aiohttp.ClientConnectorError():
-                return (cause.os_error.strerror or str(cause.os_error)).lower()
+                return _words_of(cause.os_error)
             case aiohttp.WSServerHandshakeError(status=503):
                 return "it takes no connections now (HTTP 503)"
             case aiohttp.WSServerHandshakeError():
                 return f"no Socket.IO there (HTTP {cause.status})"
     return str(error)
+
+
+def _words_of(error: OSError) -> str:
+    """Leave out the address: asyncio puts it into its errors' texts, and it is told already."""
+    is_lookup = isinstance(error, socket.gaierror)
+    words = error.strerror if is_lookup or error.errno is None else os.strerror(error.errno)
+    return (words or str(error)).lower()
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ def story(number: int, now_ms: int) -> Scene:
     match scene:
         case 0:
             people = {"senderId": ALICE, "recipientId": BOB}
-            text = {"messageId": message, "text": f"Hello Bob, this is message {told + 1} 👋"}
+            text = {"messageId": message, "text": f"Hello Bob, this is message {told + 1}"}
             payload = {"chatId": CHAT} | text | people | {"timestamp": now_ms}
             return Scene("chat:newMessage", payload)
         case 1:
@@ -82,11 +82,12 @@ def describe(event: str, data: Any) -> str:
     return said if len(said) <= _WIDTH else f"{said[: _WIDTH - 3]}..."
 
 
-def to_line(heard: Heard, taken_ms: float | None, clock: str) -> str:
+def to_line(heard: Heard, taken_ms: float | None) -> str:
     """Write a delivery as a line of the table."""
     taken = "" if taken_ms is None else f"{taken_ms:8.1f}"
     said = f"{describe(heard.event, heard.data):<{_WIDTH}}"
-    return f"{clock}  {heard.user:<6} {printable(heard.event):<13} {said}{taken}".rstrip()
+    who = f"{heard.at.astimezone():%H:%M:%S}  {heard.user:<6} {printable(heard.event):<13}"
+    return f"{who} {said}{taken}".rstrip()
 
 
 def run(values: Settings) -> int:
@@ -102,55 +103,50 @@ async def _run(where: local.Place) -> int:
             if not await local.ready(process, where, stop):
                 return 0 if stop.is_set() else 1  # the gateway has said why
             print(f"\n{local.how_to_join(where)}\nCtrl-C ends it all.\n", flush=True)
-            async with _users(where) as news, _redis(where) as redis:
-                print(f"{'time':<8}  {'to':<6} {'event':<13} {'what':<{_WIDTH}}{'ms':>8}")
+            async with _users(where) as news, Redis.from_url(where.redis_url) as redis:
                 for number in itertools.count():
-                    await _play(story(number, int(time.time() * 1_000)), redis, news, stop)
-                    if stop.is_set():
+                    await _play(story(number, int(time.time() * 1_000)), redis, news)
+                    if stop.is_set() or process.returncode is not None:
                         break
-                    if process.returncode is not None:
-                        print(f"The gateway has ended with code {process.returncode}.")
-                        return 1
-            print("\nStopping", flush=True)
-    return 0
+            print(f"\n{_farewell(process.returncode)}", flush=True)
+            return 0 if process.returncode is None else 1
+
+
+def _farewell(code: int | None) -> str:
+    return "Stopping" if code is None else f"The gateway has ended with code {code}."
 
 
 @contextlib.asynccontextmanager
-async def _users(where: local.Place) -> Any:
+async def _users(where: local.Place) -> AsyncIterator[asyncio.Queue[News]]:
     news: asyncio.Queue[News] = asyncio.Queue()
     async with (
         connected(where.url, ALICE, [CHAT], news),
         connected(where.url, BOB, [CHAT], news),
     ):
+        while not news.empty():
+            print(news.get_nowait(), flush=True)
+        print(f"\n{'time':<8}  {'to':<6} {'event':<13} {'what':<{_WIDTH}}{'ms':>8}", flush=True)
         yield news
 
 
-@contextlib.asynccontextmanager
-async def _redis(where: local.Place) -> Any:
-    async with Redis.from_url(where.redis_url) as redis:
-        yield redis
-
-
-async def _play(scene: Scene, redis: Redis, news: asyncio.Queue[News], stop: asyncio.Event) -> None:
+async def _play(scene: Scene, redis: Redis, news: asyncio.Queue[News]) -> None:
     """Publish a scene and tell what comes of it, for the length of a tick."""
     started = time.monotonic()
     try:
         await redis.publish(scene.channel, json.dumps(scene.payload))
     except RedisError as error:
         print(f"Redis did not take the event: {error}", flush=True)
-    await local.wait(stop, _TICK_SECONDS)
-    for line in _lines(news, scene, started):
-        print(line, flush=True)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_TICK_SECONDS):
+            while True:
+                print(_tell(await news.get(), scene, started), flush=True)
 
 
-def _lines(news: asyncio.Queue[News], scene: Scene, started: float) -> Iterator[str]:
-    while not news.empty():
-        match news.get_nowait():
-            case Heard() as heard:
-                is_ours = scene.is_source_of(heard)
-                taken_ms = (heard.monotonic_seconds - started) * 1_000 if is_ours else None
-                yield to_line(heard, taken_ms, time.strftime("%H:%M:%S"))
-            case Note(text):
-                yield text
-            case CannotConnect() as ended:
-                yield str(ended)
+def _tell(news: News, scene: Scene, started: float) -> str:
+    match news:
+        case Heard():
+            is_ours = scene.is_source_of(news)
+            taken_ms = (news.monotonic_seconds - started) * 1_000
+            return to_line(news, taken_ms if is_ours else None)
+        case Note() | CannotConnect():
+            return str(news)

@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
 from service import commands
+from service.variables import UnknownVariable
 
 _Call = Callable[[], object]
 _TRIAL_SECONDS = 5
@@ -62,6 +63,13 @@ def inspect(redis: Redis, address: str, channels: Iterable[str]) -> Iterator[Fin
     yield _permission("publish", _own_publications(redis))
     yield _may_publish(redis, shared)
     yield _permission("presence", _presence(redis))
+
+
+def inspect_variables(unknown: Iterable[UnknownVariable]) -> Finding:
+    """Tell which variables look like settings and are none."""
+    typos = "; ".join(map(str, unknown))
+    verdict = Verdict.WARNING if typos else Verdict.OK
+    return Finding("settings", verdict, typos or "every variable is known")
 
 
 def inspect_routes(channels: Iterable[str]) -> Finding:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from service.client import CannotConnect, Heard, News, Note, connected
 from service.events import ChatId, UserId
@@ -52,27 +50,17 @@ async def listen(
                 raise TooFewEvents(reason) from error
 
 
-def to_line(heard: Heard, at: datetime) -> str:
+def to_line(heard: Heard) -> str:
     """Write an event for people."""
     data = json.dumps(heard.data, ensure_ascii=False)
-    return f"{at.astimezone():%H:%M:%S}  {printable(heard.event):<13} {printable(data)}"
+    return f"{heard.at.astimezone():%H:%M:%S}  {printable(heard.event):<13} {printable(data)}"
 
 
-def to_json(heard: Heard, at: datetime) -> str:
+def to_json(heard: Heard) -> str:
     """Write an event for programs."""
-    moment = at.isoformat(timespec="milliseconds")
+    moment = heard.at.isoformat(timespec="milliseconds")
     fields = {"at": moment, "user": heard.user, "event": heard.event, "data": heard.data}
     return json.dumps(fields)
-
-
-def now_with(write: Callable[[Heard, datetime], str]) -> Callable[[Heard], str]:
-    """Give a writer the time of day at which an event came."""
-
-    def written(heard: Heard) -> str:
-        age_seconds = time.monotonic() - heard.monotonic_seconds
-        return write(heard, datetime.fromtimestamp(time.time() - age_seconds, UTC))
-
-    return written
 
 
 def printable(text: str) -> str:
@@ -95,8 +83,8 @@ def _tell(news: News, write: Callable[[Heard], str]) -> int:
         case Heard():
             print(write(news), flush=True)
             return 1
-        case Note(text):
-            print(text, file=sys.stderr, flush=True)
+        case Note():
+            print(news, file=sys.stderr, flush=True)
             return 0
         case CannotConnect():
             raise news

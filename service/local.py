@@ -27,7 +27,7 @@ _WILDCARDS = ("0.0.0.0", "::")
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.1
-_KIND_DEFAULTS = {
+_DEFAULTS = {
     "CONSTELLATION_WS_HOST": _HOST,
     "TCP_HOST": _HOST,
     "CONSTELLATION_LOG_FORMAT": "console",
@@ -72,11 +72,11 @@ def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[Place]:
     is_named = bool({"redis_url", "redis_host"} & given)
     redis = contextlib.nullcontext(values.redis_address()) if is_named else _embedded_valkey()
     with redis as redis_url:
-        ws_port = values.ws_port if "ws_port" in given else _free_port(values.ws_port, host)
-        tcp_port = values.tcp_port if "tcp_port" in given else _free_port(values.tcp_port, _HOST)
+        ws_port = values.ws_port if "ws_port" in given else free_port(values.ws_port, host)
+        tcp_port = values.tcp_port if "tcp_port" in given else free_port(values.tcp_port, _HOST)
         own = {"WS_PORT": str(ws_port), "TCP_PORT": str(tcp_port), "REDIS_URL": redis_url}
         set_by_hand = {name: value for name, value in os.environ.items() if value}
-        environment = _KIND_DEFAULTS | dict(overrides) | set_by_hand | own
+        environment = _DEFAULTS | dict(overrides) | set_by_hand | own | _this_package()
         reached = _HOST if host in _WILDCARDS else host
         yield Place(reached, ws_port, tcp_port, redis_url, not is_named, environment)
 
@@ -85,10 +85,7 @@ def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[Place]:
 async def gateway(where: Place) -> AsyncIterator[Process]:
     """Hold a gateway process; at the end it drains and ends, or is killed."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "service",
-        "serve",
+        *(sys.executable, "-P", "-m", "service", "serve"),
         env=where.environment,
         stdin=asyncio.subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is for us: we end it in order
@@ -149,8 +146,25 @@ def how_to_join(where: Place) -> str:
 
   From a browser: open {where.url}/health and paste into its console
     const {{ io }} = await import('https://cdn.socket.io/4.8.1/socket.io.esm.min.js')
-    io('{where.url}/chats', {{ auth: {{ userId: 'bob' }} }}).onAny((...event) => console.log(...event))
+    const socket = io('{where.url}/chats', {{ auth: {{ userId: 'bob' }} }})
+    socket.onAny((event, data) => console.log(event, data))
 """
+
+
+def free_port(wanted: int, host: str) -> int:
+    """Take the port that is wanted, or say that it is taken and find another.
+
+    Raises CannotStart.
+    """
+    for port in (wanted, 0):
+        with contextlib.suppress(OSError), socket.socket(_family(host)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            found = int(probe.getsockname()[1])
+            if found != wanted:
+                print(f"Port {wanted} is taken, so {found} it is.")
+            return found
+    raise CannotStart(f"No port can be listened on at {host}.")
 
 
 @contextlib.contextmanager
@@ -191,17 +205,11 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _free_port(wanted: int, host: str) -> int:
-    """Take the port that is wanted, or say that it is taken and find another."""
-    for port in (wanted, 0):
-        with contextlib.suppress(OSError), socket.socket(_family(host)) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            found = int(probe.getsockname()[1])
-            if found != wanted:
-                print(f"Port {wanted} is taken, so {found} it is.")
-            return found
-    raise CannotStart(f"No port can be listened on at {host}.")
+def _this_package() -> dict[str, str]:
+    """Let the gateway be this package, whatever folder called `service` is worked in."""
+    inherited = os.environ.get("PYTHONPATH")
+    root = str(Path(__file__).resolve().parent.parent)
+    return {"PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root])}
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -135,6 +135,8 @@ class Rooms:
             union = {one for one in self._by_sid.values() if one.stage is Stage.CONNECTED}
         else:
             populated = self._populated(rooms)
+            if len(populated) == 1 and not except_rooms:
+                return populated[0]
             if not except_rooms:
                 # Most often the recipient has joined the chat as well: the room is the answer, and
                 # the same object for every message of a batch, which lets `fanout` join them.

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -58,42 +58,23 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     event: EventName
     body: Fields
     """Encodes to the payload, its values untouched."""
-    rooms: list[str]
+    rooms: Sequence[str]
     """Rooms by name; plain `str`, since `Room(...)` is a call, and this is the hot path."""
-    except_rooms: list[str]
-    empties: list[str]
+    except_rooms: Sequence[str]
+    empties: Sequence[str]
 
 
-class _Target:
-    """A room template: a fixed prefix and the key whose ids complete it."""
+class _Target(NamedTuple):
+    """A room template: a fixed prefix, and how to read the value whose ids complete it."""
 
-    __slots__ = ("_prefix", "_read")
-
-    def __init__(self, template: str, attribute: Mapping[str, str]) -> None:
-        match = _TEMPLATE.fullmatch(template)
-        assert match is not None, "checked when the table was read"
-        self._prefix = match["prefix"]
-        self._read = attrgetter(attribute[match["key"]])
-
-    def add_rooms(self, fields: Fields, rooms: list[str]) -> bool:
-        """Append the rooms that the event names; say whether it has the key at all."""
-        raw = self._read(fields)
-        if isinstance(raw, msgspec.UnsetType):
-            return False
-        ids = _read_ids(raw)
-        if isinstance(ids, list):
-            rooms.extend([f"{self._prefix}{one}" for one in ids])
-        elif ids is None or ids == "":
-            return False
-        else:
-            rooms.append(f"{self._prefix}{ids}")
-        return True
+    prefix: str
+    read: Callable[[Fields], Slice]
 
 
 class Route:
     """One compiled row of the table."""
 
-    __slots__ = ("_all", "_decoder", "_empties", "_except", "_hidden", "_to", "_unless", "event")
+    __slots__ = ("_decode", "_empties", "_except", "_hidden", "_to", "_unless", "event")
 
     def __init__(self, entry: RouteEntry) -> None:
         templates = [*entry.to, *entry.empties, *([entry.except_] if entry.except_ else [])]
@@ -103,10 +84,10 @@ class Route:
         shape = fields_of(keys)
         attribute = dict(zip(keys, shape.__struct_fields__, strict=True))
         self.event = EventName(entry.event)
-        self._decoder = Decoder(shape)
-        self._to = [_Target(template, attribute) for template in entry.to]
-        self._except = _Target(entry.except_, attribute) if entry.except_ else None
-        self._empties = [_Target(template, attribute) for template in entry.empties]
+        self._decode = Decoder(shape).decode
+        self._to = _targets(entry.to, attribute)
+        self._except = _targets((entry.except_,) if entry.except_ else (), attribute)
+        self._empties = _targets(entry.empties, attribute)
         self._unless = attrgetter(attribute[entry.unless_empty]) if entry.unless_empty else None
         # Keys that only address the event follow the payload's and are unset before it is encoded.
         self._hidden = [attribute[key] for key in keys if key not in entry.keys]
@@ -116,25 +97,50 @@ class Route:
 
         Raises MalformedEvent where the event is not readable or names nobody.
         """
-        fields = self._decoder.decode(raw)
+        fields = self._decode(raw)
         try:
-            rooms: list[str] = []
-            named = [target.add_rooms(fields, rooms) for target in self._to]
-            if not any(named):
+            rooms = _rooms(self._to, fields)
+            if rooms is None:
                 raise MalformedEvent("lacks the keys that address it")
-            hidden_from: list[str] = []
-            if self._except is not None and not self._except.add_rooms(fields, hidden_from):
+            hidden_from = _rooms(self._except, fields) if self._except else _NOWHERE
+            if hidden_from is None:
                 raise MalformedEvent("lacks the key that names its author")
-            emptied: list[str] = []
-            for target in self._empties:
-                target.add_rooms(fields, emptied)
-            if self._unless is not None and _is_empty_list(self._unless(fields)):
-                return None
+            emptied = (_rooms(self._empties, fields) or _NOWHERE) if self._empties else _NOWHERE
         except msgspec.DecodeError as error:
             raise MalformedEvent("an address is neither an id nor a list of ids") from error
+        if self._unless is not None and _is_empty_list(self._unless(fields)):
+            return None
         for name in self._hidden:
             setattr(fields, name, msgspec.UNSET)
         return Message(self.event, fields, rooms, hidden_from, emptied)
+
+
+def _rooms(targets: list[_Target], fields: Fields) -> Sequence[str] | None:
+    """Name the rooms that the event addresses; None where it has none of the keys."""
+    rooms: list[str] = []
+    is_addressed = False
+    for prefix, read in targets:
+        raw = read(fields)
+        if isinstance(raw, msgspec.UnsetType):
+            continue
+        ids = _read_ids(raw)
+        if isinstance(ids, list):
+            rooms.extend([f"{prefix}{one}" for one in ids])
+            is_addressed = True
+        elif ids is not None and ids != "":
+            rooms.append(f"{prefix}{ids}")
+            is_addressed = True
+    return rooms if is_addressed else None
+
+
+_NOWHERE: Sequence[str] = ()
+
+
+def _targets(templates: Iterable[str], attribute: Mapping[str, str]) -> list[_Target]:
+    matches = [_TEMPLATE.fullmatch(template) for template in templates]
+    return [
+        _Target(match["prefix"], attrgetter(attribute[match["key"]])) for match in matches if match
+    ]
 
 
 Table = Mapping[str, Route]

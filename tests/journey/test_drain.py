@@ -1,12 +1,14 @@
 """SIGTERM: every client moves to another pod by itself, and the process ends with exit code 0."""
 
 import asyncio
+import json
 import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+import aiohttp
 import pytest
 
 from tests.forwarder import Forwarder, forwarder
@@ -95,6 +97,44 @@ async def test_every_kind_of_open_connection_is_let_go_in_the_end(
         assert pod.stray_lines() == []
 
 
+async def test_clients_that_have_vanished_do_not_hold_up_the_drain(
+    valkey: Valkey, gateway: StartGateway, mine: str
+) -> None:
+    """A polling client that polls no more, and a WebSocket client that reads no more."""
+    async with gateway(valkey.url) as pod, aiohttp.ClientSession() as session:
+        polling = f"{pod.http_url}/socket.io/?EIO=4&transport=polling"
+        async with session.get(polling) as answer:
+            sid = json.loads((await answer.text())[1:])["sid"]
+        hello = f'40/chats,{{"userId":"gone{mine}"}}'
+        async with session.post(f"{polling}&sid={sid}", data=hello) as answer:
+            assert answer.status == 200
+        async with _silent_websocket(pod.ws_port, hello):
+            await eventually(partial(_has_sockets, pod, 2), 5, "both clients are connected")
+            began = time.monotonic()
+
+            assert await pod.terminate() == 0
+
+            # Delay and window of a test pod, and the wait for a close that is never answered.
+            assert time.monotonic() - began < 0.2 + 1 + 7
+
+
+async def test_a_handshake_that_a_draining_pod_refuses_closes_its_connection(
+    valkey: Valkey, gateway: StartGateway
+) -> None:
+    """Kept alive, it would lead the browser's next attempts to the same pod."""
+    async with gateway(valkey.url, CONSTELLATION_DRAIN_DELAY_SECONDS=2) as pod:
+        reader, writer = await asyncio.open_connection(HOST, pod.ws_port)
+        request = f"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: {HOST}\r\n\r\n"
+        pod.signal(signal.SIGTERM)
+        await eventually(partial(_is_unready, pod), 2, "the drain has begun")
+
+        writer.write(request.encode())
+
+        async with asyncio.timeout(1):
+            assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+        await close_writer(writer)
+
+
 async def _crowd(js: JsClients, service: Forwarder, mine: str) -> list[JsClient]:
     """Connected clients of every transport, one user each."""
     url = f"http://{HOST}:{service.port}/chats"
@@ -144,14 +184,33 @@ async def _all_are_served(clients: list[JsClient], publish: Publisher) -> None:
         assert (await client.event("user-status")).payload == {"userId": "x", "status": "moved"}
 
 
+async def _has_sockets(pod: Gateway, count: int) -> bool:
+    return await pod.metric("constellation_sockets") == count
+
+
 async def _is_unready(pod: Gateway) -> bool:
     return (await pod.get("/readyz")).status == 503
 
 
 @asynccontextmanager
-async def _silent_connection(port: int) -> AsyncIterator[None]:
+async def _silent_connection(port: int) -> AsyncIterator[asyncio.StreamWriter]:
     _, writer = await asyncio.open_connection(HOST, port)
     try:
-        yield
+        yield writer
     finally:
         await close_writer(writer)
+
+
+@asynccontextmanager
+async def _silent_websocket(port: int, hello: str) -> AsyncIterator[None]:
+    """A client that has joined the namespace and reads nothing any more, not even a close."""
+    async with _silent_connection(port) as writer:
+        key = "dGhlIHNhbXBsZSBub25jZQ=="
+        writer.write(
+            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
+            f"Host: {HOST}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        # A masked text frame; a mask of zeros leaves the text as it is.
+        writer.write(bytes([0x81, 0x80 | len(hello)]) + bytes(4) + hello.encode())
+        yield

@@ -129,6 +129,8 @@ async def answer_strangely(_: bytes) -> object:
 
 
 Open = Callable[..., Awaitable[NestTcp]]
+Test = Callable[[Open, Recorded], Coroutine[Any, Any, None]]
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
 @contextlib.asynccontextmanager
@@ -150,6 +152,8 @@ async def doors(metrics: Recorded) -> AsyncIterator[Open]:
 
         yield open_door
     assert metrics.open == 0
+    for _turn in range(5):  # what a task raised is reported after it, by a callback
+        await asyncio.sleep(0)
     tasks_now = asyncio.all_tasks() - {asyncio.current_task()}
     assert tasks_now <= tasks_before
     assert unheard == []
@@ -166,25 +170,24 @@ async def open_door(metrics: Recorded) -> AsyncIterator[Open]:
         yield open_door
 
 
-def on_every_loop(
-    test: Callable[[Open, Recorded], Coroutine[Any, Any, None]],
-) -> Callable[[Callable[[], asyncio.AbstractEventLoop]], None]:
+def on_loops(*new_loops: NewLoop) -> Callable[[Test], Callable[[NewLoop], None]]:
     """For what depends on the loop: production runs on uvloop, and the two differ at the edges."""
 
-    async def scenario() -> None:
-        metrics = Recorded()
-        async with doors(metrics) as open_door:
-            await test(open_door, metrics)
+    def parametrized(test: Test) -> Callable[[NewLoop], None]:
+        async def scenario() -> None:
+            metrics = Recorded()
+            async with doors(metrics) as open_door:
+                await test(open_door, metrics)
 
-    @pytest.mark.parametrize(
-        "new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
-    )
-    def run(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(scenario())
+        def run(new_loop: NewLoop) -> None:
+            with asyncio.Runner(loop_factory=new_loop) as runner:
+                runner.run(scenario())
 
-    run.__name__ = test.__name__
-    return run
+        run.__name__ = test.__name__
+        names = [new_loop.__module__.partition(".")[0] for new_loop in new_loops]
+        return pytest.mark.parametrize("new_loop", new_loops, ids=names)(run)
+
+    return parametrized
 
 
 async def test_a_request_is_answered_with_its_id_and_nothing_but_nests_own_keys(
@@ -347,7 +350,7 @@ async def test_a_slow_request_does_not_hold_up_another_connection(open_door: Ope
         assert (await first.receive())["response"] == "waited"
 
 
-@on_every_loop
+@on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_flood_of_events_lets_the_loop_turn_between_its_reads(
     open_door: Open, metrics: Recorded
 ) -> None:
@@ -424,7 +427,7 @@ async def test_random_bytes_leave_nothing_behind(
         assert (await neighbour.ask("echo", 1))["data"] == 1
 
 
-@on_every_loop
+@on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_client_that_leaves_in_the_middle_of_a_frame_is_no_fault(
     open_door: Open, metrics: Recorded
 ) -> None:
@@ -436,7 +439,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_frame_is_no_fault(
     assert metrics.refusals == {}
 
 
-@on_every_loop
+@on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_client_that_resets_while_its_request_is_in_hand_is_no_fault(
     open_door: Open, metrics: Recorded
 ) -> None:
@@ -462,7 +465,7 @@ async def test_a_client_that_resets_while_its_request_is_in_hand_is_no_fault(
     assert metrics.refusals == {}
 
 
-@on_every_loop
+@on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_quiet_connection_is_closed_after_its_time(
     open_door: Open, metrics: Recorded
 ) -> None:
@@ -475,7 +478,7 @@ async def test_a_quiet_connection_is_closed_after_its_time(
     assert [log["log_level"] for log in logs] == ["info"]
 
 
-@on_every_loop
+@on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_byte_now_and_then_does_not_keep_a_connection(
     open_door: Open, metrics: Recorded
 ) -> None:
@@ -508,7 +511,7 @@ async def test_the_time_of_a_handler_does_not_count_as_idle(
     assert metrics.refusals == {CloseReason.IDLE: 1}
 
 
-@on_every_loop
+@on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_client_that_does_not_read_its_replies_is_closed_and_asks_no_more(
     open_door: Open, metrics: Recorded
 ) -> None:
@@ -529,7 +532,7 @@ async def test_a_client_that_does_not_read_its_replies_is_closed_and_asks_no_mor
     assert metrics.requests == {("talk", Outcome.OK): 1}
 
 
-@on_every_loop
+@on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_connection_too_many_is_closed_at_once_and_leaves_room_when_others_go(
     open_door: Open, metrics: Recorded
 ) -> None:
@@ -547,7 +550,7 @@ async def test_a_connection_too_many_is_closed_at_once_and_leaves_room_when_othe
         assert (await later.ask("echo", 2))["data"] == 2
 
 
-@on_every_loop
+@on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_closing_answers_the_request_in_hand_and_begins_no_other(
     open_door: Open, metrics: Recorded
 ) -> None:
@@ -575,7 +578,7 @@ async def test_closing_answers_the_request_in_hand_and_begins_no_other(
     assert metrics.refusals == {}
 
 
-@on_every_loop
+@on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_closing_cuts_off_what_does_not_end_in_its_grace(
     open_door: Open, metrics: Recorded
 ) -> None:
@@ -600,7 +603,9 @@ async def test_closing_cuts_off_what_does_not_end_in_its_grace(
         assert await client.is_closed_by_server()
 
 
-@on_every_loop
+# Only there: in a still narrower moment CPython's own loop loses such a connection by itself (its
+# transport cannot be attached to a closed server), and nobody but the garbage collector closes it.
+@on_loops(uvloop.new_event_loop)
 async def test_whoever_comes_while_the_door_closes_is_sent_away(
     open_door: Open, metrics: Recorded
 ) -> None:

@@ -1,0 +1,401 @@
+"""The bus on a real Valkey: what is published arrives, and a lost subscription comes back.
+
+Spans of seconds are made shorter where a test waits for their end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import hiredis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from service import commands, redis_bus
+from service.commands import Disconnect, Join
+from service.events import Room
+from service.metrics import Metrics
+from service.redis_bus import Published, RedisBus, RedisUnavailable
+from tests.processes import Valkey, running_valkey
+from tests.waiting import eventually, throughout
+
+SOON = 5.0
+CHANNELS = ("chat:new", "chat:newMessage")
+
+
+class Pod:
+    """A bus with what it was handed."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.metrics = Metrics()
+        self.bus = RedisBus(redis, CHANNELS, self.metrics)
+        self.batches: list[list[Published]] = []
+        self.beats = 0
+
+    @property
+    def heard(self) -> list[Published]:
+        return [message for batch in self.batches for message in batch]
+
+    def count_beat(self) -> None:
+        self.beats += 1
+
+    def reconnects(self, reason: str) -> float:
+        value: float = self.metrics.redis_reconnects.labels(reason)._value.get()
+        return value
+
+    def malformed(self) -> float:
+        value: float = self.metrics.commands.labels("malformed")._value.get()
+        return value
+
+    @property
+    def stands(self) -> bool:
+        return self.bus.lost_at is None
+
+
+@asynccontextmanager
+async def running(*pods: Pod, beating: bool = True) -> AsyncIterator[None]:
+    """Let pods subscribe and send heartbeats; what ends by itself is an error."""
+    works = [pod.bus.run(pod.batches.append) for pod in pods]
+    works += [pod.bus.beat(pod.count_beat) for pod in pods if beating]
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [end for end in ended if not isinstance(end, asyncio.CancelledError)] == []
+
+
+async def standing(*pods: Pod) -> None:
+    await eventually(lambda: all(pod.stands for pod in pods), SOON, "the subscriptions stand")
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Valkey]:
+    with running_valkey() as server:
+        yield server
+
+
+@pytest.fixture
+async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
+    async with Redis.from_url(valkey.url) as redis:
+        yield redis
+
+
+@pytest.fixture
+def quick_heart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_bus, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(redis_bus, "SILENCE_SECONDS", 0.4)
+
+
+@pytest.fixture
+async def pod(redis: Redis) -> AsyncIterator[Pod]:
+    pod = Pod(redis)
+    async with running(pod):
+        await standing(pod)
+        yield pod
+
+
+async def test_messages_arrive_whole_and_in_order_a_read_at_a_time(pod: Pod, redis: Redis) -> None:
+    payloads = [b"%d " % number + b"x" * (number % 3_000) for number in range(2_000)]
+    async with redis.pipeline(transaction=False) as pipe:
+        for number, payload in enumerate(payloads):
+            pipe.publish(CHANNELS[number % 2], payload)
+        await pipe.execute()
+    await eventually(lambda: len(pod.heard) == len(payloads), SOON, "all have arrived")
+    assert pod.heard == [
+        (CHANNELS[number % 2].encode(), payload) for number, payload in enumerate(payloads)
+    ]
+    assert len(pod.batches) < len(payloads) / 5
+    assert all(pod.batches)
+
+
+async def test_any_bytes_pass_and_other_channels_do_not(pod: Pod, redis: Redis) -> None:
+    await redis.publish("chat:other", b"not for us")
+    await redis.publish("chat:new", bytes(range(256)))
+    await redis.publish("chat:new", b"")
+    await redis.publish(commands.EMITTER_CHANNEL, b"{}")
+    await eventually(lambda: len(pod.heard) >= 3, SOON, "three have arrived")
+    assert pod.heard == [
+        (b"chat:new", bytes(range(256))),
+        (b"chat:new", b""),
+        (b"socketio", b"{}"),
+    ]
+
+
+async def test_a_command_is_told_to_every_pod_its_sender_included(redis: Redis) -> None:
+    a, b = Pod(redis), Pod(redis)
+    command = Join(Room("user:1"), Room("team"))
+    async with running(a, b):
+        await standing(a, b)
+        await a.bus.tell(command)
+        for pod in (a, b):
+            await eventually(lambda pod=pod: pod.heard, SOON, "it has arrived")
+            ((channel, payload),) = pod.heard
+            assert (channel.decode(), commands.decode(payload)) == (commands.CHANNEL, command)
+
+
+async def test_publishing_says_how_many_subscribers_redis_reached(pod: Pod) -> None:
+    assert await pod.bus.publish("chat:new", b"{}") == 1
+    assert await pod.bus.publish("nobody listens", b"{}") == 0
+
+
+async def test_heartbeats_are_timed_and_nobody_elses_business(
+    redis: Redis, quick_heart: None
+) -> None:
+    pod = Pod(redis)
+    async with running(pod):
+        await standing(pod)
+        await eventually(lambda: pod.beats >= 3, SOON, "the heart beats")
+        await eventually(lambda: pod.metrics.redis_round_trip._value.get() > 0, SOON, "it is timed")
+    assert pod.metrics.redis_round_trip._value.get() < 1
+    assert pod.heard == []
+
+
+async def test_a_quiet_subscription_whose_heart_beats_stands(
+    redis: Redis, quick_heart: None
+) -> None:
+    pod = Pod(redis)
+    async with running(pod):
+        await standing(pod)
+        await throughout(lambda: pod.stands, 1.0, "the subscription stands")
+    assert pod.reconnects("silent") == 0
+
+
+async def test_a_subscription_without_heartbeats_is_dead_and_made_anew(
+    redis: Redis, quick_heart: None
+) -> None:
+    pod = Pod(redis)
+    async with running(pod, beating=False):
+        await eventually(lambda: pod.reconnects("silent") >= 2, SOON, "it is found dead, twice")
+        # Messages alone are no proof: a half-open path may deliver what it had buffered.
+        await standing(pod)
+        await redis.publish("chat:new", b"{}")
+        await eventually(lambda: pod.heard, SOON, "a message arrives")
+    assert pod.reconnects("connection") == 0
+
+
+def test_a_dead_subscription_is_noticed_in_time_and_a_late_heartbeat_forgiven() -> None:
+    assert redis_bus.SILENCE_SECONDS < 15
+    assert redis_bus.SILENCE_SECONDS >= 3 * redis_bus.HEARTBEAT_SECONDS
+
+
+async def test_a_killed_connection_is_replaced_and_nothing_is_left_of_it(
+    pod: Pod, redis: Redis
+) -> None:
+    for time in (1, 2):
+        await redis.client_kill_filter(_type="pubsub", skipme=True)
+        await eventually(lambda time=time: pod.reconnects("connection") == time, SOON, "it is lost")
+        await standing(pod)
+    await redis.publish("chat:new", b"{}")
+    await eventually(lambda: pod.heard, SOON, "a message arrives")
+    assert len(await redis.client_list("pubsub")) == 1
+
+
+async def test_the_bus_outlives_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_bus, "HEARTBEAT_SECONDS", 0.05)
+    with running_valkey() as valkey:
+        async with Redis.from_url(valkey.url, socket_connect_timeout=1) as redis:
+            pod = Pod(redis)
+            assert (pod.stands, pod.bus.has_subscribed) == (False, False)
+            async with running(pod):
+                await standing(pod)
+                assert pod.bus.has_subscribed
+                valkey.stop()
+                await eventually(lambda: not pod.stands, SOON, "the loss is noticed")
+                lost_at = pod.bus.lost_at
+                with pytest.raises(RedisUnavailable, match="try again"):
+                    await pod.bus.publish("chat:new", b"{}")
+                with pytest.raises(RedisUnavailable):
+                    await pod.bus.tell(Join(Room("a"), Room("b")))
+                with pytest.raises(RedisUnavailable):
+                    await pod.bus.disconnect(Room("a"), "")
+                beats = pod.beats
+                await eventually(lambda: pod.beats > beats + 1, SOON, "the heart beats on")
+                # The first moment counts, however often it was tried since.
+                await eventually(lambda: pod.reconnects("connection") >= 2, SOON, "it tries again")
+                assert pod.bus.lost_at == lost_at
+                valkey.start()
+                await standing(pod)
+                await pod.bus.publish("chat:new", b"{}")
+                await eventually(lambda: pod.heard, SOON, "a message arrives")
+
+
+async def test_a_refused_subscription_is_tried_ever_more_slowly(
+    redis: Redis, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[int] = []
+
+    def no_backoff(attempt: int, chance: float) -> float:
+        attempts.append(attempt)
+        return 0.0
+
+    monkeypatch.setattr(redis_bus, "_backoff_seconds", no_backoff)
+    await redis.acl_setuser(
+        "mute", enabled=True, nopass=True, commands=["+@all"], reset_channels=True
+    )
+    async with Redis.from_url(valkey.url, username="mute", password="any") as mute:
+        pod = Pod(mute)
+        async with running(pod, beating=False):
+            await eventually(lambda: len(attempts) >= 4, SOON, "four attempts")
+    assert attempts[:4] == [1, 2, 3, 4]
+    assert not pod.bus.has_subscribed
+    assert pod.reconnects("connection") >= 4
+
+
+async def test_attempts_begin_anew_once_a_subscription_stood(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[int] = []
+
+    def no_backoff(attempt: int, chance: float) -> float:
+        attempts.append(attempt)
+        return 0.0
+
+    monkeypatch.setattr(redis_bus, "_backoff_seconds", no_backoff)
+    pod = Pod(redis)
+    async with running(pod):
+        for time in (1, 2, 3):
+            await standing(pod)
+            await redis.client_kill_filter(_type="pubsub", skipme=True)
+            await eventually(
+                lambda time=time: pod.reconnects("connection") == time, SOON, "it is lost"
+            )
+    assert attempts[:3] == [1, 1, 1]
+
+
+@given(st.integers(1, 10**6), st.floats(0, 1))
+def test_no_pause_between_attempts_is_longer_than_a_second(attempt: int, chance: float) -> None:
+    assert 0 <= redis_bus._backoff_seconds(attempt, chance) <= 1
+    assert redis_bus._backoff_seconds(attempt, 1) >= redis_bus._backoff_seconds(attempt, chance)
+
+
+def test_pauses_grow_from_a_tenth_of_a_second_to_a_second() -> None:
+    pauses = [redis_bus._backoff_seconds(attempt, 1.0) for attempt in range(1, 8)]
+    assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1, 1])
+
+
+async def test_an_error_of_whoever_takes_the_messages_ends_it(redis: Redis) -> None:
+    bus = RedisBus(redis, CHANNELS, Metrics())
+
+    def take(_: list[Published]) -> None:
+        raise RuntimeError("a broken promise")
+
+    task = asyncio.create_task(bus.run(take))
+    await eventually(lambda: bus.lost_at is None, SOON, "the subscription stands")
+    await redis.publish("chat:new", b"{}")
+    with pytest.raises(RuntimeError, match="a broken promise"):
+        async with asyncio.timeout(SOON):
+            await task
+
+
+async def test_garbage_on_the_pods_own_channels_is_counted_and_survived(
+    pod: Pod, redis: Redis
+) -> None:
+    own = [name for name in await redis.pubsub_channels() if pod.bus.instance.encode() in name]
+    assert len(own) == 2
+    garbage = [b"", b"x", b"\xff\xfe", b"1", b"1 ", b"1 x", b"999 5", b"{}"]
+    for channel in own:
+        for payload in garbage:
+            await redis.publish(channel, payload)
+    await redis.publish("chat:new", b"{}")
+    await eventually(lambda: pod.heard, SOON, "a message arrives")
+    assert pod.stands
+    # "1" is a heartbeat, "999 5" an answer that nobody waits for: all else is neither.
+    assert pod.malformed() == 2 * len(garbage) - 2
+
+
+async def test_a_push_that_is_no_message_is_passed_over(redis: Redis) -> None:
+    # RESP3 servers announce their own news on any connection: maintenance, tracking.
+    pod, parser = Pod(redis), hiredis.Reader()
+    parser.feed(b">2\r\n$10\r\ninvalidate\r\n*0\r\n")
+    parser.feed(b">4\r\n$6\r\nMOVING\r\n:1\r\n:15\r\n$9\r\nhost:6379\r\n")
+    parser.feed(b">3\r\n$7\r\nmessage\r\n$8\r\nchat:new\r\n$2\r\n{}\r\n")
+    pod.bus._sort(pod.batches.append, parser)
+    assert pod.heard == [(b"chat:new", b"{}")]
+
+
+async def test_a_subscription_that_nobody_waits_for_leaves_no_complaint() -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    for order in ("lost first", "forgotten first", "only forgotten"):
+        subscription = redis_bus._Subscription(lambda parser: None)
+        if order == "lost first":
+            subscription.connection_lost(None)
+        subscription.forget()
+        if order == "forgotten first":
+            subscription.connection_lost(OSError("reset"))
+        del subscription
+    gc.collect()
+    assert complaints == []
+
+
+async def test_a_disconnect_adds_up_what_the_pods_answer(redis: Redis) -> None:
+    a, b = Pod(redis), Pod(redis)
+
+    async def answer_with(pod: Pod, count: int) -> None:
+        await eventually(lambda: pod.heard, SOON, "it is asked")
+        command = commands.decode(pod.heard[0][1])
+        assert isinstance(command, Disconnect)
+        assert (command.who, command.reason) == ("user:1", "kicked")
+        await pod.bus.answer(command, count)
+
+    async with running(a, b):
+        await standing(a, b)
+        counting = asyncio.create_task(a.bus.disconnect(Room("user:1"), "kicked"))
+        await answer_with(a, 2)
+        await answer_with(b, 3)
+        async with asyncio.timeout(1.5):  # at once, and not after the wait for silent pods
+            assert await counting == 5
+
+
+async def test_two_questions_at_a_time_do_not_mix(redis: Redis) -> None:
+    pod = Pod(redis)
+    async with running(pod):
+        await standing(pod)
+        first = asyncio.create_task(pod.bus.disconnect(Room("user:1"), ""))
+        second = asyncio.create_task(pod.bus.disconnect(Room("user:2"), ""))
+        await eventually(lambda: len(pod.heard) == 2, SOON, "both are asked")
+        counts = {"user:1": 10, "user:2": 20}
+        for _, payload in reversed(pod.heard):
+            command = commands.decode(payload)
+            assert isinstance(command, Disconnect)
+            await pod.bus.answer(command, counts[command.who])
+        assert (await first, await second) == (10, 20)
+
+
+async def test_a_pod_that_does_not_answer_is_waited_for_only_so_long(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 0.1)
+    assert await pod.bus.disconnect(Room("user:1"), "") == 0
+    assert pod.bus._waiting == {}
+
+
+async def test_a_disconnect_that_nobody_hears_counts_nobody(redis: Redis) -> None:
+    async with asyncio.timeout(1.5):
+        assert await RedisBus(redis, CHANNELS, Metrics()).disconnect(Room("user:1"), "") == 0
+
+
+async def test_the_end_of_the_bus_leaves_no_subscription(redis: Redis) -> None:
+    pod = Pod(redis)
+    async with running(pod):
+        await standing(pod)
+        assert await redis.pubsub_numsub("chat:new") == [(b"chat:new", 1)]
+
+    async def nobody_listens() -> bool:
+        return await redis.pubsub_numsub("chat:new") == [(b"chat:new", 0)]
+
+    await eventually(nobody_listens, SOON, "the subscription is gone")
+    assert redis.connection_pool._in_use_connections == set()
+
+
+async def test_every_bus_is_its_own(redis: Redis) -> None:
+    assert len({RedisBus(redis, CHANNELS, Metrics()).instance for _ in range(10)}) == 10
