@@ -139,14 +139,13 @@ def listen(
     from service import client, listener
     from service.events import ChatId, UserId
 
-    write = listener.to_json if as_json else listener.to_line
+    with _ending(_ASKED_WRONGLY, client.InvalidUrl):
+        address = client.check_url(url)
     chats = [ChatId(one) for one in chat or ()]
     patience = listener.Patience(count, timeout)
-    with (
-        _ending(_ASKED_WRONGLY, client.InvalidUrl),
-        _ending(_FAILED, client.CannotConnect, listener.TooFewEvents),
-    ):
-        asyncio.run(listener.listen(url, UserId(user), chats, patience, write))
+    write = listener.to_json if as_json else listener.to_line
+    with _ending(_FAILED, client.CannotConnect, listener.TooFewEvents):
+        asyncio.run(listener.listen(address, UserId(user), chats, patience, write))
 
 
 @app.command()

@@ -77,14 +77,14 @@ def check_url(url: str) -> str:
 async def connected(
     url: str, user: UserId, chats: Sequence[ChatId], news: asyncio.Queue[News]
 ) -> AsyncIterator[None]:
-    """Hold a client that has connected and joined the chats.
+    """Hold a client that has connected to a checked URL and joined the chats.
 
-    Raises InvalidUrl, and CannotConnect where the gateway is not there or refuses either.
+    Raises CannotConnect where the gateway is not there or refuses either.
     """
     async with aiohttp.ClientSession() as http:
         client = _Client(http, user, chats, news)
         try:
-            await client.connect(check_url(url))
+            await client.connect(url)
             yield
         finally:
             await client.close()

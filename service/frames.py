@@ -29,7 +29,9 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     def websocket(self) -> bytes:
         """Make the WebSocket frames, in one piece."""
         text = text_frame(b"4" + self.packet)
-        return b"".join([text, *map(binary_frame, self.attachments)]) if self.attachments else text
+        if not self.attachments:
+            return text
+        return b"".join([text, *map(binary_frame, self.attachments)])
 
     def polling(self) -> list[str]:
         """Make the packets of a long-polling payload, where binary ones are base64."""
@@ -39,7 +41,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 def encode_event(event: EventName, body: Fields) -> Frame:
     """Put an event's payload, values untouched, behind its name."""
-    return Frame(b"%b%b]" % (_prefix(event), _encode(body)))
+    return Frame(_prefix(event) + _encode(body) + b"]")
 
 
 def encode_emit(command: Emit) -> Frame:

@@ -35,7 +35,7 @@ async def listen(
 ) -> None:
     """Print a user's events. The time counts from when the client has joined its chats.
 
-    Raises InvalidUrl, CannotConnect, and TooFewEvents when fewer came than were asked for.
+    Raises CannotConnect, and TooFewEvents when fewer came than were asked for.
     """
     news: asyncio.Queue[News] = asyncio.Queue()
     async with connected(url, user, chats, news):

@@ -148,8 +148,8 @@ class NestTcp:
         await self._server.wait_closed()
 
     async def _wait_until_gone(self, timeout: float | None) -> None:
-        if self._open:
-            await asyncio.wait({connection.task for connection in self._open}, timeout=timeout)
+        if tasks := {connection.task for connection in self._open}:
+            await asyncio.wait(tasks, timeout=timeout)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, in the task that asyncio made for it."""

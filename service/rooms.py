@@ -50,9 +50,6 @@ class Member:
         """The door's own memory of the member: its request allowance."""
 
 
-_NOBODY: set[Member] = set()
-
-
 class Rooms:
     """The index of one namespace. A member's sid is also the name of a room that holds it alone."""
 
@@ -134,22 +131,22 @@ class Rooms:
         if rooms is None:
             union = {one for one in self._by_sid.values() if one.stage is Stage.CONNECTED}
         else:
-            populated = self._populated(rooms)
-            if len(populated) == 1 and not except_rooms:
-                return populated[0]
+            found, by_sid = self._rooms, self._by_sid
+            populated: list[set[Member]] = []
+            for room in rooms:
+                if room in found:
+                    populated.append(found[room])
+                elif room in by_sid:
+                    populated.append({by_sid[room]})
             if not except_rooms:
+                if len(populated) < 2:
+                    return populated[0] if populated else ()
                 # Most often the recipient has joined the chat as well: the room is the answer, and
                 # the same object for every message of a batch, which lets `fanout` join them.
-                largest = max(populated, key=len, default=_NOBODY)
+                largest = max(populated, key=len)
                 if all(one is largest or largest.issuperset(one) for one in populated):
                     return largest
             union = set().union(*populated)
         for room in except_rooms:
             union.difference_update(self.members(room))
         return union
-
-    def _populated(self, rooms: Collection[str]) -> list[set[Member]]:
-        found, by_sid = self._rooms, self._by_sid
-        return [
-            found.get(room) or {by_sid[room]} for room in rooms if room in found or room in by_sid
-        ]

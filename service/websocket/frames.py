@@ -19,6 +19,8 @@ LAST: Final = 0x80
 _SMALL_BYTES: Final = 126
 _MEDIUM_BYTES: Final = 1 << 16
 _MEDIUM_HEADER: Final = struct.Struct("!BBH")
+_MEDIUM_TEXT: Final = struct.Struct("!HH")
+_TEXT_START: Final = (LAST | TEXT) << 8 | 126
 _LARGE_HEADER: Final = struct.Struct("!BBQ")
 
 
@@ -50,6 +52,9 @@ def may_be_sent(code: int) -> bool:
 
 def text_frame(payload: bytes) -> bytes:
     """Build the frame of one text message. The caller promises that the payload is UTF-8."""
+    size = len(payload)
+    if _SMALL_BYTES <= size < _MEDIUM_BYTES:  # what events weigh; a call less on the hot path
+        return _MEDIUM_TEXT.pack(_TEXT_START, size) + payload
     return _frame(LAST | TEXT, payload)
 
 
