@@ -57,7 +57,9 @@ def show(value: object) -> str:
         return NOT_SHOWN if value.get_secret_value() else ""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return "" if value is None else str(value).removesuffix(".0")
+    if isinstance(value, float):
+        return str(value).removesuffix(".0")
+    return "" if value is None else str(value)
 
 
 def find_unknown(

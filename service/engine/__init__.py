@@ -8,13 +8,16 @@ Private surface of others that is used here, pinned in pyproject.toml and guarde
 tests/contract/test_upstream.py, which says on failure what moved:
 
 - python-engineio 4.15: `AsyncServer` as a base class for `sockets`, `handlers`, `generate_id`,
-  `_get_socket`; its transports are not used. `Packet`.
+  `reason`; its transports are not used. `Packet`.
 - python-socketio 5.18: `AsyncServer._engineio_server_class`, `._handle_eio_connect`,
-  `._handle_eio_message`, `._handle_eio_disconnect`, `._handle_connect`, `._send_packet`,
-  `.environ`, `.packet_class`, `._binary_packet`; `BaseManager`'s index, replaced whole
-  (`pre_connect` ... `get_rooms`); `Packet.decode`.
-- uvicorn 0.54: `HttpToolsProtocol.handle_websocket_upgrade`, `.headers`, `.url`, `.scope`,
-  `.parser`, `.connections`, `.transport`, `.client`.
+  `._handle_eio_message`, `._handle_eio_disconnect`, `._handle_connect`, `._handle_disconnect`,
+  `._handle_event`, `._handle_ack`, `._trigger_event`, `._send_packet`, `.environ`,
+  `.packet_class`, `._binary_packet`; `BaseManager`'s index, replaced whole (`rooms`,
+  `pre_connect` ... `get_rooms`) and its `callbacks`; `Packet.decode`, `.add_attachment`.
+- uvicorn 0.54: `HttpToolsProtocol` as a base class whose `data_received` is replaced:
+  `._should_upgrade`, `._unset_keepalive_if_required`, `.timeout_keep_alive_task` and its handler,
+  the parser's callbacks, `.cycle.response_complete`, `.headers`, `.url`, `.scope`, `.parser`,
+  `.connections`, `.transport`, `.client`, `.loop`. httptools 0.9: where an upgrade's bytes begin.
 """
 
 from service.engine.http_protocol import HttpProtocol, UpgradeRequest

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.websocket import Refuse, refusal_response
 
@@ -140,7 +140,8 @@ class HttpProtocol(HttpToolsProtocol):
             answer.data_received(rest)
 
     def _decide(self) -> asyncio.Protocol | Refuse:
-        if self.cycle is not None and not self.cycle.response_complete:
+        before = cast("RequestResponseCycle | None", self.cycle)  # uvicorn's type leaves None out
+        if before is not None and not before.response_complete:
             return PIPELINED  # its answer would be written between the frames
         path, _, query = self.url.decode("latin-1").partition("?")
         request = UpgradeRequest(

@@ -39,6 +39,8 @@ class Json:
 class Packet(sio.Packet):  # type: ignore[misc]  # python-socketio is untyped
     """A packet whose shape is checked, as the reference implementation does."""
 
+    packet_type: int
+
     json = Json
 
     def decode(self, encoded_packet: str) -> int:

@@ -14,14 +14,16 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from service.admission import Refusal
-from service.engine.refusals import (
+from service.engine import inbox
+from service.engine.entrance import (
     BAD_METHOD,
     BAD_REQUEST,
     PAYLOAD_TOO_LARGE,
     TOO_SLOW,
     UNKNOWN_SESSION,
+    check_query,
 )
-from service.engine.server import MAX_INBOX, Engine
+from service.engine.server import Engine
 from service.engine.session import NOOP, Probe, Session
 
 Scope = MutableMapping[str, Any]
@@ -53,7 +55,7 @@ class LongPolling:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers: Headers = scope["headers"]
-        if (refusal := self._engine.check_origin(headers)) is not None:
+        if (refusal := self._engine.origins.check(headers)) is not None:
             status, more, body = self._refuse(refusal)
         else:
             status, more, body = await self._answer(scope, headers, receive)
@@ -70,7 +72,7 @@ class LongPolling:
             return HTTPStatus.NO_CONTENT, [], b""
         query_string = scope["query_string"].decode("latin-1")
         query = dict(parse_qsl(query_string))
-        if (refusal := self._engine.check_query(query, "polling")) is not None:
+        if (refusal := check_query(query, "polling")) is not None:
             return self._refuse(refusal)
         if "sid" not in query:
             address = (scope.get("client") or ("",))[0]
@@ -164,7 +166,7 @@ class LongPolling:
             return self._refuse(UNKNOWN_SESSION)
         for packet in packets:
             self._take(session, packet)
-        if session.inbox is not None and len(session.inbox) >= MAX_INBOX:
+        if inbox.is_full(session):
             await may_go_on  # as a WebSocket is not read meanwhile
         return HTTPStatus.OK, [_TEXT], b"ok"
 

@@ -7,14 +7,12 @@ handled by `polling` and `connection`; what messages mean, by whoever registers 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl
 
 import engineio
@@ -22,7 +20,7 @@ import msgspec
 import structlog
 
 from service.admission import DRAINING, Allowance, Rate, Refusal
-from service.engine import refusals
+from service.engine import entrance, inbox
 from service.engine.connection import WebSocketConnection
 from service.engine.deadlines import Deadlines
 from service.engine.http_protocol import UpgradeRequest
@@ -43,8 +41,6 @@ LINGER_SECONDS = 5.0
 """How long a closed session waits for its client to hear of it."""
 UPGRADE_SECONDS = 10.0
 """How long a WebSocket may probe before it is given up."""
-MAX_INBOX = 64
-"""Messages of one client that may wait before it is no longer read."""
 _PING = text_frame(b"2")
 _POD_TAG_CHARS = 4
 
@@ -67,12 +63,6 @@ class EngineLimits:
     connects: Rate
 
 
-class Farewell(NamedTuple):
-    """The last entry of an inbox: the session is closed, and why."""
-
-    reason: str
-
-
 class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is untyped
     """All sessions of one path. Everything but message handlers is `def`: nothing waits."""
 
@@ -88,7 +78,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.limits = limits
         self.sockets: dict[str, Session] = {}
         self._pod_tag = pod_tag[:_POD_TAG_CHARS].ljust(_POD_TAG_CHARS, "0")
-        self._origins = None if "*" in cors_origins else frozenset(map(str.encode, cors_origins))
+        self.origins = entrance.Origins(cors_origins)
         self._kept_headers = kept_headers
         self._connects = Allowance(limits.connects, time.monotonic())
         step = min(1.0, limits.ping_interval_seconds / 10, limits.ping_timeout_seconds / 10)
@@ -119,7 +109,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         if isinstance(verdict, Refuse):
             return verdict
         query = dict(parse_qsl(request.query))
-        fault = self.check_query(query, "websocket") or self.check_origin(request.headers)
+        fault = entrance.check_query(query, "websocket") or self.origins.check(request.headers)
         if fault is not None:
             return self._refuse(fault)
         if "sid" in query:
@@ -141,7 +131,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         if isinstance(session, Refusal):
             return self._refuse(session)
         if session.upgraded or session.probe is not Probe.NONE:
-            return self._refuse(refusals.BAD_REQUEST)
+            return self._refuse(entrance.BAD_REQUEST)
         connection = WebSocketConnection(self, transport)
         connection.probe(session)
         self._probes.add(connection, time.monotonic())
@@ -153,13 +143,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         sid = self._pod_tag + self.generate_id()
         session = self.sockets[sid] = Session(self, sid)
         kept = tuple(header for header in headers if header[0] in self._kept_headers)
-        self.handlers["connect"](sid, Handshake(query, address, kept))
         # Spread from the start: after a roll thousands connect within a second, and their
         # heartbeats would stay together for ever. Early, so that a client that was never there
         # is gone when interval and timeout are over, whatever the wheel rounds up.
         first = self.limits.ping_interval_seconds * random.uniform(0.7, 0.9)
         self._wheel.put(session, first)
         self.expect_use(session)
+        self.handlers["connect"](sid, Handshake(query, address, kept))
         return session
 
     def expect_use(self, session: Session) -> None:
@@ -188,30 +178,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         if self.is_closed_to_new:
             return DRAINING
         if self.is_full():
-            return refusals.TOO_MANY_CONNECTIONS
+            return entrance.TOO_MANY_CONNECTIONS
         if not self._connects.take(self.limits.connects, time.monotonic()):
-            return refusals.TOO_MANY_CONNECTS
+            return entrance.TOO_MANY_CONNECTS
         return None
 
     def is_full(self) -> bool:
         """Tell whether the pod holds as many connections as it may."""
         return len(self.sockets) >= self.limits.max_connections
-
-    def check_query(self, query: dict[str, str], transport: str) -> Refusal | None:
-        """Check the parameters that every Engine.IO request carries."""
-        if query.get("transport") != transport:
-            return refusals.UNKNOWN_TRANSPORT
-        if query.get("EIO") != "4":
-            return refusals.UNSUPPORTED_VERSION
-        return None
-
-    def check_origin(self, headers: list[tuple[bytes, bytes]]) -> Refusal | None:
-        """Check the page that a browser says it is on; other clients send no Origin."""
-        if self._origins is None:
-            return None
-        origin = next((value for name, value in headers if name == b"origin"), None)
-        is_allowed = origin is None or origin in self._origins
-        return None if is_allowed else refusals.FORBIDDEN_ORIGIN
 
     def find(self, sid: str) -> Session | Refusal:
         """Find an open session."""
@@ -220,13 +194,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             return session
         is_ours = sid.startswith(self._pod_tag)
         if is_ours or len(sid) <= _POD_TAG_CHARS:
-            return refusals.UNKNOWN_SESSION
-        return refusals.OTHER_POD
+            return entrance.UNKNOWN_SESSION
+        return entrance.OTHER_POD
 
     def refuse(self, refusal: Refusal) -> tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]:
         """Count a refusal and give its HTTP status, further headers and body."""
         self.on_refused(refusal.code)
-        return refusals.answer(refusal)
+        return entrance.answer(refusal)
 
     def _refuse(self, refusal: Refusal) -> Refuse:
         return Refuse(*self.refuse(refusal))
@@ -248,38 +222,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     def receive(self, session: Session, data: str | bytes) -> None:
         """Have a message handled: one of a session at a time, in order."""
-        if session.inbox is None:
-            session.inbox = deque()
-            self.spawn(self._handle(session, data))
-            return
-        session.inbox.append(data)
-        if len(session.inbox) == MAX_INBOX and session.websocket is not None:
-            session.websocket.pause_reading()
-
-    async def _handle(self, session: Session, data: str | bytes | Farewell) -> None:
-        """Handle what a session has sent until there is no more."""
-        inbox = session.inbox
-        assert inbox is not None, "made by the caller"
-        for handled in itertools.count(1):
-            try:
-                await self._dispatch(session, data)
-            except Exception:  # the boundary around handlers: one client fails, not all
-                log.exception("a client's message could not be handled", sid=session.sid)
-                self.end(session, "server error")
-            if handled % MAX_INBOX == 0:
-                await asyncio.sleep(0)  # handlers that do not wait would keep everyone else out
-            if not inbox:
-                break
-            data = inbox.popleft()
-            if len(inbox) == MAX_INBOX // 2:
-                session.resume()
-        session.inbox = None
-
-    async def _dispatch(self, session: Session, data: str | bytes | Farewell) -> None:
-        if isinstance(data, Farewell):
-            await self.handlers["disconnect"](session.sid, data.reason)
-        elif not session.closed:
-            await self.handlers["message"](session.sid, data)
+        inbox.put(self, session, data)
 
     # Closing
 
@@ -292,12 +235,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self._wheel.remove(session)
         self.settle(session)
         session.wake_poll()
-        farewell = Farewell(reason)
-        if session.inbox is not None:
-            session.inbox.append(farewell)
-        else:
-            session.inbox = deque()
-            self.spawn(self._handle(session, farewell))
+        inbox.put(self, session, inbox.Farewell(reason))
 
     def end(self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL) -> None:
         """Close a session after all that was sent to it, so that its client may come back at once.

@@ -2,15 +2,16 @@
 
 `python -m tests.conformance --port 3000 --ping-interval 1 --ping-timeout 1`
 
-The suites: github.com/socketio/socket.io-protocol and github.com/socketio/engine.io-protocol, folder
-`test-suite` of each. Socket.IO answers on `/socket.io/` (namespaces `/` and `/custom`), an Engine.IO
-echo on `/engine.io/`. Port 0 takes a free one; the line `listening on <port>` names it.
+The suites: github.com/socketio/socket.io-protocol and github.com/socketio/engine.io-protocol,
+folder `test-suite` of each. Socket.IO answers on `/socket.io/` (namespaces `/` and `/custom`), an
+Engine.IO echo on `/engine.io/`. Port 0 takes a free one; the line `listening on <port>` names it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 
 import uvloop
 
@@ -33,7 +34,10 @@ def main() -> None:
         DEFAULT_CONNECT_SECONDS, CONNECT_HEARTBEATS * chosen.ping_interval
     )
     timing = Timing(chosen.ping_interval, chosen.ping_timeout, connect_timeout)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         runner.run(serve(chosen.port, timing))
 
 

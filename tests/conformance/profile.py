@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +20,7 @@ from service.admission import Rate
 from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Server
 from service.http import dispatch
 
-HOST = "127.0.0.1"
+HOST, HOST_V6 = "127.0.0.1", "::1"
 NAMESPACES = ("/", "/custom")
 SOCKET_IO, ENGINE_IO = "/socket.io", "/engine.io"
 
@@ -102,15 +104,30 @@ async def serve(port: int, timing: Timing) -> None:
     socket_io(engines[SOCKET_IO])
     echo(engines[ENGINE_IO])
     server = uvicorn.Server(_config(engines))
-    with socket.create_server((HOST, port), backlog=1024) as listener:
-        print(f"listening on {listener.getsockname()[1]}", flush=True)
+    with _listeners(port) as listeners:
+        print(f"listening on {listeners[0].getsockname()[1]}", flush=True)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(engine.run(lambda: None)) for engine in engines.values()]
             for engine in engines.values():
                 engine.spawn = group.create_task
-            await server.serve(sockets=[listener])
+            tasks = [group.create_task(engine.run(lambda: None)) for engine in engines.values()]
+            await server.serve(sockets=listeners)
             for task in tasks:
                 task.cancel()
+
+
+@contextmanager
+def _listeners(port: int) -> Iterator[list[socket.socket]]:
+    """Listen on both addresses of `localhost`, as clients take the one or the other first."""
+    with socket.create_server((HOST, port), backlog=1024) as listener:
+        listeners = [listener]
+        with suppress(OSError):  # no IPv6 here, or the port is taken there: the first one will do
+            port = listener.getsockname()[1]
+            listeners.append(socket.create_server((HOST_V6, port), family=socket.AF_INET6))
+        try:
+            yield listeners
+        finally:
+            for one in listeners:
+                one.close()
 
 
 def _config(engines: dict[str, Engine]) -> uvicorn.Config:

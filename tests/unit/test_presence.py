@@ -1,26 +1,38 @@
 """Who is online in the cluster, with two pods on one real Valkey.
 
-The spans of presence are seconds; tests that wait for the end of one make it shorter.
+The pods' clock is the test's, so that no grace is waited for. What ends in Redis itself, a key's
+life, is made shorter.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from service import presence
 from service.events import UserId
-from service.presence import OnlinePage, Presence, PresenceUnavailable
+from service.presence import (
+    LIFETIME_SECONDS,
+    REFRESH_SECONDS,
+    RELOAD_SECONDS,
+    OnlinePage,
+    Presence,
+    PresenceUnavailable,
+)
 from tests.processes import Valkey, running_valkey
-from tests.waiting import eventually, throughout
+from tests.waiting import eventually
+
+unhurried = settings(deadline=None)  # other processes may hold the processor
 
 SOON = 5.0
+USERS_OF_A = "constellation:presence:users:pod-a"
 ODD_IDS = ["-", "+", "(", "[", "(a", "a b", "1", "10", "2", "Б", "а", "я", "🙂", "\U0010ffff", "é"]
 
 users = st.sets(st.sampled_from([*ODD_IDS, *"abcdefgh"]).map(UserId))
@@ -39,9 +51,25 @@ async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
         await redis.flushdb()
 
 
+class Clock:
+    """The monotonic clock of all pods, which stands still unless it is turned."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def time(self) -> float:
+        return time.time()
+
+
 @pytest.fixture(autouse=True)
-def _quick_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "_STEP_SECONDS", 0.02)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(presence, "time", clock)
+    monkeypatch.setattr(presence, "_STEP_SECONDS", 0.01)
+    return clock
 
 
 @pytest.fixture
@@ -83,6 +111,12 @@ async def becomes(pod: Presence, one: UserId, is_online: bool) -> None:
     await eventually(has_become, SOON, f"{one} online: {is_online}")
 
 
+async def some_steps(signs_of_life: list[int]) -> None:
+    """Let every pod do all that is due."""
+    enough = len(signs_of_life) + 8
+    await eventually(lambda: len(signs_of_life) >= enough, SOON, "the tasks go on")
+
+
 async def everyone(pod: Presence, limit: int = 100) -> list[list[str]]:
     """All pages of who is online."""
     pages: list[list[str]] = []
@@ -106,15 +140,17 @@ async def test_a_user_is_online_here_at_once_and_everywhere_soon(a: Presence, b:
 
 
 async def test_who_leaves_is_online_for_a_grace_and_then_nowhere(
-    a: Presence, b: Presence, monkeypatch: pytest.MonkeyPatch
+    a: Presence, b: Presence, clock: Clock
 ) -> None:
-    monkeypatch.setattr(presence, "RELOAD_SECONDS", 0.5)
-    async with running(a, b):
+    async with running(a, b) as signs_of_life:
         a.arrive(user(1))
         await becomes(b, user(1), True)
         a.depart(user(1))
+        clock.seconds += RELOAD_SECONDS - 0.1
+        await some_steps(signs_of_life)
         assert (await a.is_online(user(1)), await b.is_online(user(1))) == (True, True)
         assert a.user_count == 1
+        clock.seconds += 0.1
         await becomes(b, user(1), False)
         assert not await a.is_online(user(1))
         assert a.user_count == 0
@@ -122,38 +158,53 @@ async def test_who_leaves_is_online_for_a_grace_and_then_nowhere(
 
 
 async def test_a_reload_is_no_flicker_on_the_same_pod_or_another(
-    a: Presence, b: Presence, monkeypatch: pytest.MonkeyPatch
+    a: Presence, b: Presence, clock: Clock
 ) -> None:
-    monkeypatch.setattr(presence, "RELOAD_SECONDS", 0.3)
-    async with running(a, b):
+    async with running(a, b) as signs_of_life:
         for one in (user("stays"), user("moves")):
             a.arrive(one)
             await becomes(b, one, True)
             a.depart(one)
+        clock.seconds += RELOAD_SECONDS - 0.1
         a.arrive(user("stays"))
         b.arrive(user("moves"))
-
-        async def both_are_online() -> bool:
-            return await everyone(b) == [["moves", "stays"]] == await everyone(a)
-
-        await throughout(both_are_online, 0.8, "both users are online")
+        await some_steps(signs_of_life)
+        assert await everyone(a) == await everyone(b) == [["moves", "stays"]]
+        clock.seconds += 100
+        await some_steps(signs_of_life)
+        assert await everyone(a) == await everyone(b) == [["moves", "stays"]]
         assert (a.user_count, b.user_count) == (1, 1)
 
 
-async def test_who_comes_and_goes_quickly_ends_as_was_said_last(
-    a: Presence, b: Presence, monkeypatch: pytest.MonkeyPatch
+async def test_who_leaves_twice_has_a_grace_from_the_last_time(
+    a: Presence, b: Presence, clock: Clock
 ) -> None:
-    monkeypatch.setattr(presence, "RELOAD_SECONDS", 0.0)
-    async with running(a, b):
+    async with running(a, b) as signs_of_life:
+        for one in ("first", "second", "first"):
+            a.arrive(user(one))
+            await becomes(b, user(one), True)
+            a.depart(user(one))
+            clock.seconds += 0.9 * RELOAD_SECONDS
+            await some_steps(signs_of_life)
+        assert await everyone(b) == [["first"]]
+        clock.seconds += 0.1 * RELOAD_SECONDS
+        await becomes(b, user("first"), False)
+
+
+async def test_who_comes_and_goes_quickly_ends_as_was_said_last(
+    a: Presence, b: Presence, clock: Clock
+) -> None:
+    async with running(a, b) as signs_of_life:
         for _ in range(5):
             for one in ("ends here", "ends away"):
                 a.arrive(user(one))
                 a.depart(user(one))
+            clock.seconds += RELOAD_SECONDS
             await asyncio.sleep(0)
         a.arrive(user("ends here"))
-        await becomes(b, user("ends here"), True)
-        await becomes(b, user("ends away"), False)
-        assert await everyone(b) == [["ends here"]]
+        clock.seconds += RELOAD_SECONDS
+        await some_steps(signs_of_life)
+        assert await everyone(a) == await everyone(b) == [["ends here"]]
 
 
 async def test_users_on_two_pods_are_listed_once(a: Presence, b: Presence) -> None:
@@ -195,66 +246,83 @@ async def test_thousands_of_users_are_written(a: Presence, b: Presence) -> None:
 
 
 async def test_a_killed_pods_users_fade_and_a_living_ones_stay(
-    a: Presence, b: Presence, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    a: Presence, b: Presence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "LIFETIME_SECONDS", 1)
-    monkeypatch.setattr(presence, "REFRESH_SECONDS", 0.25)
     b.arrive(user("lives"))
     async with running(b):
+        await becomes(a, user("lives"), True)
+        monkeypatch.setattr(presence, "LIFETIME_SECONDS", 1)
         async with running(a):
             a.arrive(user("dies"))
             await becomes(b, user("dies"), True)
-
-            async def both_are_online() -> bool:
-                return await everyone(b) == [["dies", "lives"]]
-
-            # Longer than a pod lives without a sign of life.
-            await throughout(both_are_online, 1.3, "a pod that lives keeps its users")
         await becomes(b, user("dies"), False)
         assert await everyone(b) == [["lives"]]
 
-        async def only_b_is_known() -> bool:
-            pods = await redis.zrange("constellation:presence:pods", 0, -1)
-            keys = await redis.keys("*presence:users*")
-            return (pods, keys) == ([b"pod-b"], [b"constellation:presence:users:pod-b"])
 
-        await eventually(only_b_is_known, SOON, "nothing is left of the killed pod")
-
-
-async def test_a_killed_pods_users_fade_within_what_was_promised() -> None:
-    # Half a minute at most, and never while the pod lives and Redis answers late.
-    assert presence.LIFETIME_SECONDS <= 30
-    assert presence.LIFETIME_SECONDS >= 3 * presence.REFRESH_SECONDS
-
-
-async def test_who_was_on_a_pod_that_says_goodbye_fades_after_the_reload_grace(
-    a: Presence, b: Presence, monkeypatch: pytest.MonkeyPatch
+async def test_a_living_pod_prolongs_its_life_in_time(
+    a: Presence, redis: Redis, clock: Clock
 ) -> None:
-    monkeypatch.setattr(presence, "RELOAD_SECONDS", 1.0)
-    monkeypatch.setattr(presence, "REFRESH_SECONDS", 0.1)
+    async with running(a) as signs_of_life:
+        a.arrive(user(1))
+        await some_steps(signs_of_life)
+        for _ in range(3):
+            (pod,) = await redis.zrange("constellation:presence:pods", 0, -1, withscores=True)
+            assert pod[0] == b"pod-a"
+            assert 0 <= time.time() + LIFETIME_SECONDS - pod[1] < SOON
+            assert LIFETIME_SECONDS - SOON < await redis.ttl(USERS_OF_A) <= LIFETIME_SECONDS
+            # As if most of its life had passed.
+            await redis.zadd("constellation:presence:pods", {"pod-a": time.time() + 1})
+            await redis.expire(USERS_OF_A, 1)
+            clock.seconds += REFRESH_SECONDS
+            await some_steps(signs_of_life)
+
+
+async def test_a_pod_that_has_long_been_gone_is_forgotten(
+    a: Presence, redis: Redis, clock: Clock
+) -> None:
+    long_ago, lately = time.time() - LIFETIME_SECONDS - 1, time.time() - 1
+    await redis.zadd("constellation:presence:pods", {"long gone": long_ago, "lately": lately})
+    async with running(a) as signs_of_life:
+        await some_steps(signs_of_life)
+    assert await redis.zrange("constellation:presence:pods", 0, -1) == [b"lately", b"pod-a"]
+
+
+def test_a_killed_pods_users_fade_within_what_was_promised() -> None:
+    # Half a minute at most, and never while the pod lives and Redis answers late.
+    assert LIFETIME_SECONDS <= 30
+    assert LIFETIME_SECONDS >= 3 * REFRESH_SECONDS
+
+
+async def test_a_pod_that_says_goodbye_writes_nothing_more(
+    a: Presence, b: Presence, redis: Redis, clock: Clock
+) -> None:
     async with running(a, b) as signs_of_life:
         for one in ("gone", "back"):
             a.arrive(user(one))
             await becomes(b, user(one), True)
         await a.withdraw()
-        b.arrive(user("back"))
+        # For the grace of a reload all are online: some are on their way to another pod.
         assert await b.is_online(user("gone"))
-        # The task of a draining pod goes on for a while, and its last sockets still come and go.
+        assert 0 < await redis.ttl(USERS_OF_A) <= RELOAD_SECONDS
+        # The task of a draining pod goes on for a while, and its last sockets come and go.
+        a.depart(user("back"))
         a.arrive(user("late"))
-        await becomes(b, user("gone"), False)
-        assert await everyone(b) == [["back"]]
-        signs = len(signs_of_life)
-        await eventually(lambda: len(signs_of_life) > signs + 1, SOON, "the tasks live")
+        b.arrive(user("back"))
+        clock.seconds += REFRESH_SECONDS + RELOAD_SECONDS
+        await some_steps(signs_of_life)
+        assert 0 < await redis.ttl(USERS_OF_A) <= RELOAD_SECONDS
+        assert await redis.zrange(USERS_OF_A, 0, -1) == [b"back", b"gone"]
 
 
 async def test_what_redis_has_lost_is_written_again(
-    a: Presence, b: Presence, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    a: Presence, b: Presence, redis: Redis, clock: Clock
 ) -> None:
-    monkeypatch.setattr(presence, "REFRESH_SECONDS", 0.25)
     async with running(a):
         a.arrive(user(1))
         await becomes(b, user(1), True)
         await redis.flushdb()
+        assert not await b.is_online(user(1))
+        clock.seconds += REFRESH_SECONDS
         await becomes(b, user(1), True)
 
 
@@ -283,6 +351,7 @@ async def test_a_goodbye_to_a_redis_that_is_gone_is_no_error() -> None:
             await a.withdraw()
 
 
+@unhurried
 @given(st.lists(users, max_size=3), users, st.integers(1, 6))
 def test_pages_of_all_pods_merge_completely_and_without_doubles(
     pods: list[set[UserId]], here: set[UserId], limit: int

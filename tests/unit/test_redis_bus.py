@@ -13,7 +13,7 @@ from typing import Any
 
 import hiredis
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
@@ -23,7 +23,9 @@ from service.events import Room
 from service.metrics import Metrics
 from service.redis_bus import Published, RedisBus, RedisUnavailable
 from tests.processes import Valkey, running_valkey
-from tests.waiting import eventually, throughout
+from tests.waiting import eventually
+
+unhurried = settings(deadline=None)  # other processes may hold the processor
 
 SOON = 5.0
 CHANNELS = ("chat:new", "chat:newMessage")
@@ -100,12 +102,6 @@ async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-def quick_heart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_bus, "HEARTBEAT_SECONDS", 0.05)
-    monkeypatch.setattr(redis_bus, "SILENCE_SECONDS", 0.4)
-
-
-@pytest.fixture
 async def pod(redis: Redis) -> AsyncIterator[Pod]:
     pod = Pod(redis)
     async with running(pod):
@@ -158,30 +154,42 @@ async def test_publishing_says_how_many_subscribers_redis_reached(pod: Pod) -> N
 
 
 async def test_heartbeats_are_timed_and_nobody_elses_business(
-    redis: Redis, quick_heart: None
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(redis_bus, "HEARTBEAT_SECONDS", 0.02)
     pod = Pod(redis)
     async with running(pod):
         await standing(pod)
         await eventually(lambda: pod.beats >= 3, SOON, "the heart beats")
         await eventually(lambda: pod.metrics.redis_round_trip._value.get() > 0, SOON, "it is timed")
-    assert pod.metrics.redis_round_trip._value.get() < 1
+    assert pod.metrics.redis_round_trip._value.get() < SOON
     assert pod.heard == []
 
 
-async def test_a_quiet_subscription_whose_heart_beats_stands(
-    redis: Redis, quick_heart: None
+async def test_every_heartbeat_puts_off_the_end_of_a_quiet_subscription(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(redis_bus, "HEARTBEAT_SECONDS", 0.02)
     pod = Pod(redis)
+
+    def end() -> float:
+        assert pod.bus._deadline is not None
+        return pod.bus._deadline.when() or 0.0
+
     async with running(pod):
         await standing(pod)
-        await throughout(lambda: pod.stands, 1.0, "the subscription stands")
+        for _ in range(3):
+            before = end()
+            await eventually(lambda before=before: end() > before, SOON, "the end is put off")
+        loop = asyncio.get_running_loop()
+        assert 0 <= loop.time() + redis_bus.SILENCE_SECONDS - end() < SOON
     assert pod.reconnects("silent") == 0
 
 
 async def test_a_subscription_without_heartbeats_is_dead_and_made_anew(
-    redis: Redis, quick_heart: None
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(redis_bus, "SILENCE_SECONDS", 0.2)
     pod = Pod(redis)
     async with running(pod, beating=False):
         await eventually(lambda: pod.reconnects("silent") >= 2, SOON, "it is found dead, twice")
@@ -281,6 +289,7 @@ async def test_attempts_begin_anew_once_a_subscription_stood(
     assert attempts[:3] == [1, 1, 1]
 
 
+@unhurried
 @given(st.integers(1, 10**6), st.floats(0, 1))
 def test_no_pause_between_attempts_is_longer_than_a_second(attempt: int, chance: float) -> None:
     assert 0 <= redis_bus._backoff_seconds(attempt, chance) <= 1

@@ -60,6 +60,9 @@ def test_a_long_value_is_cut_and_stays_on_its_line() -> None:
     ("value", "shown"),
     [
         (7000, "7000"),
+        (25.0, "25"),
+        (0.5, "0.5"),
+        ("0.0.0.0", "0.0.0.0"),
         (None, ""),
         (("https://a.example", "*"), "https://a.example,*"),
         (SecretStr("hunter2"), NOT_SHOWN),

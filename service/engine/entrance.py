@@ -1,13 +1,18 @@
-"""Why a handshake or a request of Engine.IO is refused, and how that is told to the client."""
+"""Who may come in: decisions on requests of Engine.IO, and how a refusal is told.
+
+Lives here: what the request alone decides. Whether there is room is the engine's to say.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
 from service.admission import DRAINING, Refusal
+from service.websocket.handshake import Headers
 
 UNKNOWN_TRANSPORT = Refusal("unknown_transport", "Transport unknown")
 UNKNOWN_SESSION = Refusal("unknown_session", "Session ID unknown")
@@ -40,6 +45,30 @@ _EXTRA_HEADERS: dict[HTTPStatus, tuple[tuple[bytes, bytes], ...]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: ((b"retry-after", b"1"),),
     HTTPStatus.REQUEST_TIMEOUT: ((b"connection", b"close"),),
 }
+
+
+def check_query(query: Mapping[str, str], transport: str) -> Refusal | None:
+    """Check the parameters that every request carries."""
+    if query.get("transport") != transport:
+        return UNKNOWN_TRANSPORT
+    if query.get("EIO") != "4":
+        return UNSUPPORTED_VERSION
+    return None
+
+
+class Origins:
+    """The pages that may connect; `*` stands for all of them."""
+
+    def __init__(self, origins: Iterable[str]) -> None:
+        allowed = frozenset(map(str.encode, origins))
+        self._allowed = None if b"*" in allowed else allowed
+
+    def check(self, headers: Headers) -> Refusal | None:
+        """Check the page that a browser says it is on; other clients send no Origin."""
+        if self._allowed is None:
+            return None
+        origin = next((value for name, value in headers if name == b"origin"), None)
+        return None if origin is None or origin in self._allowed else FORBIDDEN_ORIGIN
 
 
 def answer(refusal: Refusal) -> tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]:

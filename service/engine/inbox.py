@@ -1,0 +1,74 @@
+"""What a session has sent and nobody has handled yet: one message at a time, in order.
+
+What a message means is known to the handlers that are registered with the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+if TYPE_CHECKING:
+    from service.engine.server import Engine
+    from service.engine.session import Session
+
+log = structlog.get_logger(__name__)
+
+MAX_INBOX = 64
+"""Messages of one client that may wait before it is no longer read."""
+
+
+class Farewell(NamedTuple):
+    """The last entry of an inbox: the session is closed, and why."""
+
+    reason: str
+
+
+Entry = str | bytes | Farewell
+
+
+def put(engine: Engine, session: Session, entry: Entry) -> None:
+    """Have a message handled after all that came before it; too fast a client has to wait."""
+    if session.inbox is None:
+        session.inbox = deque()
+        engine.spawn(_handle(engine, session, entry))
+        return
+    session.inbox.append(entry)
+    if len(session.inbox) == MAX_INBOX and session.websocket is not None:
+        session.websocket.pause_reading()
+
+
+def is_full(session: Session) -> bool:
+    """Tell whether a client should wait before it sends more."""
+    return session.inbox is not None and len(session.inbox) >= MAX_INBOX
+
+
+async def _handle(engine: Engine, session: Session, entry: Entry) -> None:
+    """Handle what a session has sent until there is no more."""
+    inbox = session.inbox
+    assert inbox is not None, "made by the caller"
+    for handled in itertools.count(1):
+        try:
+            await _dispatch(engine, session, entry)
+        except Exception:  # the boundary around handlers: one client fails, not all
+            log.exception("a client's message could not be handled", sid=session.sid)
+            engine.end(session, "server error")
+        if handled % MAX_INBOX == 0:
+            await asyncio.sleep(0)  # handlers that do not wait would keep everyone else out
+        if not inbox:
+            break
+        entry = inbox.popleft()
+        if len(inbox) == MAX_INBOX // 2:
+            session.resume()
+    session.inbox = None
+
+
+async def _dispatch(engine: Engine, session: Session, entry: Entry) -> None:
+    if isinstance(entry, Farewell):
+        await engine.handlers["disconnect"](session.sid, entry.reason)
+    elif not session.closed:
+        await engine.handlers["message"](session.sid, entry)

@@ -1,0 +1,50 @@
+"""The README keeps up with the code: generated tables, error codes, commands, and links."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from service.cli import app
+from tools.readme_tables import README, STALE, metrics_rows, settings_rows, updated
+
+ROOT = README.parent
+# A refusal's code is the first text of the call that makes it.
+CODES = re.compile(r'\b(?:Refusal|RequestRefused)\(\s*"([a-z_]+)"')
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    return README.read_text(encoding="utf-8")
+
+
+async def test_the_generated_tables_are_those_of_the_code(readme: str) -> None:
+    for row in (*settings_rows(), *await metrics_rows()):
+        assert f"| {' | '.join(row)} |" in readme, STALE
+
+
+def test_tables_without_their_marks_are_not_lost_silently() -> None:
+    with pytest.raises(SystemExit, match="settings"):
+        updated("# A README without marks")
+
+
+def test_every_code_that_somebody_may_be_answered_is_explained(readme: str) -> None:
+    sources = (ROOT / "service").rglob("*.py")
+    codes = {code for source in sources for code in CODES.findall(source.read_text("utf-8"))}
+
+    assert len(codes) > 10
+    assert [code for code in sorted(codes) if f"`{code}`" not in readme] == []
+
+
+def test_every_command_is_named(readme: str) -> None:
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert f"constellation-ws {command.callback.__name__}" in readme
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "CHANGELOG.md"])
+def test_links_within_the_repository_lead_somewhere(page: str) -> None:
+    file = ROOT / page
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", file.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not Path(file.parent, link).exists()] == []
