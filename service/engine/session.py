@@ -33,6 +33,9 @@ class WebSocket(Protocol):
     def abort(self) -> None:
         """Hang up without sending what still waits."""
 
+    def is_flushed(self) -> bool:
+        """Tell whether the kernel has taken all that was sent."""
+
     def pause_reading(self) -> None:
         """Let the client wait: it sends faster than its requests can be answered."""
 
@@ -102,6 +105,11 @@ class Session:
     def connected(self) -> bool:
         """Whether the session is open, in python-engineio's word."""
         return not self.closed
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether nothing waits here for the client any more: the kernel has it, or it has."""
+        return not self.outbox if self.websocket is None else self.websocket.is_flushed()
 
     def send_message(self, data: str | bytes) -> None:
         """Send one Engine.IO message; nothing happens when the session is closed."""
