@@ -27,6 +27,7 @@ _WILDCARDS = ("0.0.0.0", "::")
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.1
+_PROBE_SECONDS = 2.0
 _DEFAULTS = {
     "CONSTELLATION_WS_HOST": _HOST,
     "TCP_HOST": _HOST,
@@ -72,8 +73,9 @@ def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[Place]:
     is_named = bool({"redis_url", "redis_host"} & given)
     redis = contextlib.nullcontext(values.redis_address()) if is_named else _embedded_valkey()
     with redis as redis_url:
-        ws_port = values.ws_port if "ws_port" in given else free_port(values.ws_port, host)
-        tcp_port = values.tcp_port if "tcp_port" in given else free_port(values.tcp_port, _HOST)
+        tcp_host = values.tcp_host if "tcp_host" in given else _HOST
+        ws_port = free_port(values.ws_port, host, must="ws_port" in given)
+        tcp_port = free_port(values.tcp_port, tcp_host, must="tcp_port" in given)
         own = {"WS_PORT": str(ws_port), "TCP_PORT": str(tcp_port), "REDIS_URL": redis_url}
         set_by_hand = {name: value for name, value in os.environ.items() if value}
         environment = _DEFAULTS | dict(overrides) | set_by_hand | own | _this_package()
@@ -99,7 +101,8 @@ async def gateway(where: Place) -> AsyncIterator[Process]:
 async def ready(process: Process, where: Place, stop: asyncio.Event) -> bool:
     """Wait until the gateway takes clients; False when it ended instead, or `stop` was set."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_START_SECONDS), aiohttp.ClientSession() as http:
+        probes = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_SECONDS))
+        async with asyncio.timeout(_START_SECONDS), probes as http:
             while process.returncode is None and not stop.is_set():
                 if await _is_ready(http, where):
                     return True
@@ -151,20 +154,21 @@ def how_to_join(where: Place) -> str:
 """
 
 
-def free_port(wanted: int, host: str) -> int:
-    """Take the port that is wanted, or say that it is taken and find another.
+def free_port(wanted: int, host: str, *, must: bool) -> int:
+    """Take the port that is wanted; where it is taken, say so and find another unless it `must` be.
 
+    A gateway would tell a taken port too, but whoever has it may answer our probes in its place.
     Raises CannotStart.
     """
-    for port in (wanted, 0):
+    for port in (wanted,) if must else (wanted, 0):
         with contextlib.suppress(OSError), socket.socket(_family(host)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
             found = int(probe.getsockname()[1])
-            if found != wanted:
-                print(f"Port {wanted} is taken, so {found} it is.")
+            if port != wanted:
+                print(f"Port {wanted} is taken, so {found} it is.", flush=True)
             return found
-    raise CannotStart(f"No port can be listened on at {host}.")
+    raise CannotStart(f"Cannot listen on {host}:{wanted}: it is taken, or no address of ours.")
 
 
 @contextlib.contextmanager
@@ -220,7 +224,7 @@ async def _is_ready(http: aiohttp.ClientSession, where: Place) -> bool:
     try:
         async with http.get(f"{where.url}/readyz") as answer:
             return answer.status == 200
-    except aiohttp.ClientError:
+    except (aiohttp.ClientError, TimeoutError):
         return False
 
 

@@ -6,7 +6,6 @@ Knows no pattern and no Redis: handlers come as values. What the bytes mean is `
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -33,8 +32,7 @@ Handler = Callable[[bytes], Awaitable[object]]
 UNKNOWN_PATTERN = "unknown"
 """The metrics' label for any pattern without a handler: clients must not make labels."""
 
-# Small, because the loop is yielded to once per read: a flood of tiny events must not make the
-# gateway's other clients wait.
+# Small: the loop turns once per read, and a flood of tiny events must not hold up the others.
 _READ_BYTES = 16 * 1024
 
 _log = structlog.get_logger(__name__)
@@ -109,8 +107,7 @@ class NestTcp:
         self, handlers: Mapping[str, Handler], metrics: TcpMetrics, limits: TcpLimits
     ) -> None:
         self._desk = _Desk(handlers, metrics)
-        self._metrics = metrics
-        self._limits = limits
+        self._metrics, self._limits = metrics, limits
         self._server: asyncio.Server | None = None
         self._closing = False
         self._open: set[_Connection] = set()
@@ -175,24 +172,21 @@ class NestTcp:
 
     def _report(self, peer: object, reason: Reason) -> None:
         self._metrics.refused(reason)
-        # A quiet client is nobody's fault.
-        level = logging.INFO if reason is CloseReason.IDLE else logging.WARNING
-        _log.log(level, "tcp connection closed", reason=reason.value, peer=peer)
+        log = _log.info if reason is CloseReason.IDLE else _log.warning  # quiet is no fault
+        log("tcp connection closed", reason=reason.value, peer=peer)
 
 
 class _Desk:
     """Where packets are answered: the handlers, and the boundary around them."""
 
     def __init__(self, handlers: Mapping[str, Handler], metrics: TcpMetrics) -> None:
-        self._handlers = handlers
-        self._metrics = metrics
+        self._handlers, self._metrics = handlers, metrics
 
     async def reply_to(self, packet: Packet) -> bytes | None:
         """Handle one packet; the frame to send back, or None where nobody waits for one."""
         started = time.perf_counter()
-        pattern = packet.pattern or ""
-        handler = self._handlers.get(pattern)
-        label = UNKNOWN_PATTERN if handler is None else pattern
+        handler = self._handlers.get(packet.pattern or "")
+        label = UNKNOWN_PATTERN if handler is None else str(packet.pattern)
         reply, outcome = await self._ask(handler, packet)
         self._metrics.request(label, outcome, time.perf_counter() - started)
         return reply if packet.id is not None else None
@@ -223,8 +217,7 @@ class _Connection:
         limits: TcpLimits,
         report: Callable[[Reason], None],
     ) -> None:
-        self._reader = reader
-        self._writer = writer
+        self._reader, self._writer = reader, writer
         self._desk = desk
         self._idle_seconds = limits.idle_seconds
         self._report = report

@@ -14,6 +14,8 @@ from structlog.typing import EventDict, WrappedLogger
 _REPEAT_WINDOW_SECONDS = 60.0
 _REPEATS = 5
 _MAX_REMEMBERED = 1_000
+# The last two, where they have no level, give themselves a handler: a second line without form.
+_LIBRARIES = ("asyncio", "uvicorn", "uvicorn.error", "engineio.server", "socketio.server")
 
 
 class RepeatLimit:
@@ -82,7 +84,7 @@ def set_up_logs(level: str, log_format: Literal["auto", "json", "console"]) -> N
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for noisy in ("asyncio", "uvicorn", "uvicorn.error", "engineio", "socketio"):
+    for noisy in _LIBRARIES:
         library = logging.getLogger(noisy)
         library.handlers, library.propagate = [], True
         library.setLevel(max(logging.WARNING, root.level))

@@ -83,13 +83,13 @@ class Forwarder:
             pass  # one end was reset: the other is closed below
         await close_writer(writer)
 
-    async def cut(self) -> None:
-        """Break every connection, and wait until none is left."""
+    def break_all(self) -> bool:
+        """Break every connection of now; say whether there was none left to break."""
         for thawed in self._thawed:
             thawed.set()
         for writer in self._writers:
             writer.transport.abort()
-        await eventually(lambda: not self._writers, within=10, what="no connection is forwarded")
+        return not self._writers
 
 
 @asynccontextmanager
@@ -102,5 +102,6 @@ async def forwarder(target: int) -> AsyncIterator[Forwarder]:
         yield forwarding
     finally:
         server.close()
-        await forwarding.cut()
+        # More than once: a connection may have been accepted and not yet been served.
+        await eventually(forwarding.break_all, within=10, what="no connection is forwarded")
         await server.wait_closed()

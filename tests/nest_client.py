@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.processes import HOST, close_writer
+from tests.processes import tcp_stream
 
 PATIENCE_SECONDS = 10.0
 NO_HANDLER = "There is no matching message handler defined in the remote service."
@@ -83,8 +83,5 @@ class NestClient:
 @asynccontextmanager
 async def nest_client(port: int) -> AsyncIterator[NestClient]:
     """A connection to a gateway's TCP port."""
-    reader, writer = await asyncio.open_connection(HOST, port)
-    try:
+    async with tcp_stream(port) as (reader, writer):
         yield NestClient(reader, writer)
-    finally:
-        await close_writer(writer)

@@ -266,6 +266,16 @@ def _record(line: str) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
+@asynccontextmanager
+async def tcp_stream(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a port of this machine, for what no well-behaved client would say."""
+    reader, writer = await asyncio.open_connection(HOST, port)
+    try:
+        yield reader, writer
+    finally:
+        await close_writer(writer)
+
+
 async def close_writer(writer: asyncio.StreamWriter) -> None:
     """Close a stream whose other end may be gone already."""
     writer.close()

@@ -9,6 +9,7 @@ import asyncio
 from base64 import b64decode
 from typing import TYPE_CHECKING
 
+from service.engine.session import NOOP, Probe
 from service.websocket import (
     Close,
     CloseCode,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from service.engine.server import Engine
     from service.engine.session import Session
 
-_PROBE, _PROBE_ANSWER, _UPGRADE, _NOOP = "2probe", text_frame(b"3probe"), "5", "6"
+_PROBE, _PROBE_ANSWER, _UPGRADE = "2probe", text_frame(b"3probe"), "5"
 
 
 class WebSocketConnection(asyncio.Protocol):
@@ -51,7 +52,7 @@ class WebSocketConnection(asyncio.Protocol):
     def probe(self, session: Session) -> None:
         """Begin to take a session over from long-polling."""
         self._session = session
-        session.upgrading = True
+        session.probe = Probe.SILENT
 
     def give_up_probe(self) -> None:
         """End a probe that has not led to an upgrade; the session goes on polling."""
@@ -61,16 +62,23 @@ class WebSocketConnection(asyncio.Protocol):
     # What asyncio calls
 
     def data_received(self, data: bytes) -> None:
+        pongs: list[bytes] = []
         for message in self._parser.feed(data):
             session = self._session
             if type(message) is str and session is not None and session.websocket is self:
                 if not session.closed:
                     self._engine.hear(session, message)
+            elif isinstance(message, Ping):
+                pongs.append(pong_frame(message.payload))
             else:
+                self._write_pongs(pongs)
                 self._take_other(message)
+        if pongs:
+            self._write_pongs(pongs)
 
     def eof_received(self) -> None:
-        """Let the transport close: half a WebSocket is none."""
+        """Hang up: half a WebSocket is none."""
+        self._hang_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._engine.has_closed(self)
@@ -80,20 +88,17 @@ class WebSocketConnection(asyncio.Protocol):
         if session.websocket is self:
             self._engine.lose(session, self._engine.reason.TRANSPORT_CLOSE)
         else:
-            session.upgrading = False
+            session.probe = Probe.NONE
 
     def pause_writing(self) -> None:
-        if self._session is not None:
+        if self._session is not None and not self._is_probing():
             self._engine.drop_slow(self._session)
+        self.abort()
 
     def resume_writing(self) -> None:
         """Nothing to resume: who was paused is gone."""
 
     # What a session calls
-
-    def write(self, data: bytes) -> None:
-        """Send ready frames."""
-        self._transport.write(data)
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye and wait a little for the answer.
@@ -127,54 +132,71 @@ class WebSocketConnection(asyncio.Protocol):
 
     # What a client says besides text packets
 
+    def _write_pongs(self, pongs: list[bytes]) -> None:
+        """Answer the pings of one read in one write: a flood of them costs a system call each."""
+        if pongs and not self._said_close:
+            self._transport.write(b"".join(pongs))
+        pongs.clear()
+
     def _take_other(self, message: Received) -> None:
-        if isinstance(message, Ping):
+        if isinstance(message, Close):
             if not self._said_close:
-                self._transport.write(pong_frame(message.payload))
-        elif isinstance(message, Close):
-            if not self._said_close:
+                self._said_close = True
                 self._transport.write(close_frame(message.code))
-            self._transport.close()
+            self._hang_up()
         elif isinstance(message, Failure):
             self._fail(message)
-        elif self._is_probing():
-            self._take_probe(message)
-        elif isinstance(message, bytes) and self._session is not None and not self._session.closed:
-            self._engine.receive(self._session, message)
+        elif isinstance(message, str | bytes) and self._session is not None:
+            if self._is_probing():
+                self._take_probe(message)
+            elif isinstance(message, bytes) and not self._session.closed:
+                self._engine.receive(self._session, message)
 
     def _fail(self, failure: Failure) -> None:
-        session = self._session
-        if session is not None and session.websocket is self:
-            self._engine.end(session, "parse error", failure.code)
-        else:
-            self.close(failure.code, failure.reason)
+        self.close(failure.code, failure.reason)
+        self._lose("parse error")
+        if not self._transport.is_closing():
+            # The client's goodbye will not be understood: its end of the stream will be.
+            self._transport.write_eof()
+
+    def _hang_up(self) -> None:
+        """Close as soon as all is sent, if that is within the time that a goodbye has."""
+        self._lose(self._engine.reason.TRANSPORT_CLOSE)
+        self._engine.await_closing(self)
+        self._transport.close()
+
+    def _lose(self, reason: str) -> None:
+        if self._session is not None and self._session.websocket is self:
+            self._engine.lose(self._session, reason)
 
     def _is_probing(self) -> bool:
         return self._session is not None and self._session.websocket is not self
 
-    def _take_probe(self, message: Received) -> None:
+    def _take_probe(self, message: str | bytes) -> None:
         session = self._session
         assert session is not None, "asked before"
         if session.closed or self._said_close:
-            self._transport.close()
+            self._hang_up()
         elif message == _PROBE:
             self._transport.write(_PROBE_ANSWER)
-            session.queue(_NOOP)  # ends the poll that waits, so that the client can pause polling
+            session.probe = Probe.ANSWERED
+            session.queue(NOOP)  # ends the poll that waits, so that the client can pause polling
         elif message == _UPGRADE:
             self._take_over(session)
         else:
-            session.upgrading = False
+            session.probe = Probe.NONE
             self._session = None
             self.close(CloseCode.PROTOCOL_ERROR, "no upgrade")
 
     def _take_over(self, session: Session) -> None:
         """Move a session here, with what has waited for its next poll, in order."""
-        waiting = [packet for packet in session.take_outbox() if packet != _NOOP]
-        session.upgrading = False
+        waiting = [_reframe(packet) for packet in session.take_outbox() if packet != NOOP]
+        session.probe = Probe.NONE
+        self._engine.has_upgraded(self)
         self.carry(session)
         session.wake_poll()
-        for packet in waiting:
-            self._transport.write(_reframe(packet))
+        if waiting:
+            self._transport.write(b"".join(waiting))
 
 
 def _reframe(packet: str) -> bytes:

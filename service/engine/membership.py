@@ -5,7 +5,7 @@ The method names and arguments are python-socketio's; what they mean is said the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import socketio
@@ -13,23 +13,22 @@ import socketio
 from service.events import NAMESPACE, Room, Sid
 from service.rooms import Member, Rooms, Stage
 
+_NOBODY = Rooms()
+
 
 class Membership(socketio.AsyncManager):  # type: ignore[misc]  # python-socketio is untyped
     """python-socketio's view of `Rooms`: the same calls, another index behind them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.namespaces: dict[str, Rooms] = {}
+        self.rooms: dict[str, Rooms] = {}  # where upstream looks which namespaces there are
 
     def rooms_of(self, namespace: str) -> Rooms:
-        """Give the index of a namespace, the same object for ever."""
-        return self.namespaces.setdefault(namespace, Rooms())
-
-    def get_namespaces(self) -> Iterable[str]:
-        return self.namespaces.keys()
+        """Give the index of a namespace that is served, the same object for ever."""
+        return self.rooms.setdefault(namespace, Rooms())
 
     def get_participants(self, namespace: str, room: Any) -> Iterator[tuple[str, str]]:
-        rooms = self.rooms_of(namespace)
+        rooms = self._look(namespace)
         wanted = (Room(room),) if isinstance(room, str) else room
         audience = rooms.audience(wanted, ())
         yield from [(member.sid, member.eio_sid) for member in audience]
@@ -50,7 +49,7 @@ class Membership(socketio.AsyncManager):  # type: ignore[misc]  # python-socketi
 
     def member(self, sid: str | None, namespace: str = NAMESPACE) -> Member | None:
         """Find a member of a namespace."""
-        return self.rooms_of(namespace).by_sid(sid)
+        return self._look(namespace).by_sid(sid)
 
     def is_pre_connected(self, sid: str, namespace: str) -> bool:
         return self._stage(sid, namespace) is Stage.CONNECTING
@@ -59,7 +58,7 @@ class Membership(socketio.AsyncManager):  # type: ignore[misc]  # python-socketi
         return self._stage(sid, namespace) is Stage.CONNECTED
 
     def sid_from_eio_sid(self, eio_sid: str, namespace: str) -> str | None:
-        member = self.rooms_of(namespace).by_eio_sid(eio_sid)
+        member = self._look(namespace).by_eio_sid(eio_sid)
         return None if member is None else member.sid
 
     def eio_sid_from_sid(self, sid: str, namespace: str) -> str | None:
@@ -101,6 +100,10 @@ class Membership(socketio.AsyncManager):  # type: ignore[misc]  # python-socketi
     def get_rooms(self, sid: str, namespace: str) -> list[str]:
         member = self.member(sid, namespace)
         return [] if member is None else [sid, *member.rooms]
+
+    def _look(self, namespace: str) -> Rooms:
+        """Look into an index without making one: clients may name any namespace."""
+        return self.rooms.get(namespace, _NOBODY)
 
     def _stage(self, sid: str | None, namespace: str) -> Stage | None:
         member = self.member(sid, namespace)

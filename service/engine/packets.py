@@ -11,7 +11,8 @@ from socketio import packet as sio
 from service.events import RESERVED_EVENTS
 
 _MAX_ATTACHMENTS = 10
-_BINARY = (sio.BINARY_EVENT, sio.BINARY_ACK)
+_TEXT = {sio.BINARY_EVENT: sio.EVENT, sio.BINARY_ACK: sio.ACK}
+_BINARY = tuple(_TEXT)
 
 
 class BadPacket(ValueError):
@@ -48,7 +49,18 @@ class Packet(sio.Packet):  # type: ignore[misc]  # python-socketio is untyped
             raise BadPacket("not a Socket.IO packet") from error
         if not is_well_formed(self.packet_type, self.data, attachments):
             raise BadPacket("a packet whose payload does not fit its type")
+        if not attachments and self.packet_type in _BINARY:
+            # Nothing follows: upstream would wait for it.
+            self.packet_type = _TEXT[self.packet_type]
         return attachments
+
+    def add_attachment(self, attachment: bytes) -> bool:
+        """Take an attachment and say whether it was the last. Raises BadPacket."""
+        try:
+            is_last: bool = super().add_attachment(attachment)
+        except (ValueError, TypeError, IndexError, RecursionError) as error:
+            raise BadPacket("a placeholder that stands for no attachment") from error
+        return is_last
 
 
 def is_well_formed(kind: int, data: object, attachments: int) -> bool:
@@ -75,7 +87,7 @@ def is_well_formed(kind: int, data: object, attachments: int) -> bool:
 def ack_id(text: str) -> int | None:
     """Find the ack id of an event packet without reading its payload."""
     header, bracket, _ = text[:256].partition("[")
-    digits = (
-        header.rpartition(",")[2].lstrip("25") if "," not in header else header.rpartition(",")[2]
-    )
+    _, comma, digits = header.rpartition(",")
+    if not comma:  # the main namespace is not named: the type, and how many attachments follow
+        digits = header[1:].rpartition("-")[2]
     return int(digits) if bracket and digits.isdecimal() and digits.isascii() else None

@@ -14,20 +14,22 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from service.admission import Refusal
-from service.engine.server import (
+from service.engine.refusals import (
     BAD_METHOD,
     BAD_REQUEST,
     PAYLOAD_TOO_LARGE,
+    TOO_SLOW,
     UNKNOWN_SESSION,
-    Engine,
 )
-from service.engine.session import Session
+from service.engine.server import MAX_INBOX, Engine
+from service.engine.session import NOOP, Probe, Session
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+Answer = tuple[HTTPStatus, Headers, bytes]
 
 _SEPARATOR = "\x1e"
 _TEXT = (b"content-type", b"text/plain; charset=UTF-8")
@@ -36,6 +38,10 @@ _JSON = (b"content-type", b"application/json")
 
 class _Gone(Exception):
     """The client hung up before its request was whole."""
+
+
+class _TooLarge(Exception):
+    """The body has more bytes than are taken."""
 
 
 class LongPolling:
@@ -47,18 +53,18 @@ class LongPolling:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers: Headers = scope["headers"]
-        status, more, body = await self._answer(scope, headers, receive)
+        if (refusal := self._engine.check_origin(headers)) is not None:
+            status, more, body = self._refuse(refusal)
+        else:
+            status, more, body = await self._answer(scope, headers, receive)
+            more += _cors(scope["method"], headers)
         length = (b"content-length", b"%d" % len(body))
-        all_headers = [length, *more, *_cors(scope["method"], headers), _NO_STORE]
+        all_headers = [length, *more, _NO_STORE]
         start = {"type": "http.response.start", "status": int(status), "headers": all_headers}
         await send(start)
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(
-        self, scope: Scope, headers: Headers, receive: Receive
-    ) -> tuple[HTTPStatus, Headers, bytes]:
-        if (refusal := self._engine.check_origin(headers)) is not None:
-            return self._refuse(refusal)
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
         method = scope["method"]
         if method == "OPTIONS":
             return HTTPStatus.NO_CONTENT, [], b""
@@ -71,19 +77,15 @@ class LongPolling:
             return self._open(method, query_string, address, headers)
         return await self._serve(method, query["sid"], receive)
 
-    def _open(
-        self, method: str, query: str, address: str, headers: Headers
-    ) -> tuple[HTTPStatus, Headers, bytes]:
+    def _open(self, method: str, query: str, address: str, headers: Headers) -> Answer:
         refusal = BAD_METHOD if method != "GET" else self._engine.admit()
         if refusal is not None:
             return self._refuse(refusal)
         session = self._engine.open(query, address, headers)
         return HTTPStatus.OK, [_TEXT], b"0" + self._engine.opening(session)
 
-    async def _serve(
-        self, method: str, sid: str, receive: Receive
-    ) -> tuple[HTTPStatus, Headers, bytes]:
-        goodbye = self._engine.goodbyes.pop(sid, None) if method == "GET" else None
+    async def _serve(self, method: str, sid: str, receive: Receive) -> Answer:
+        goodbye = self._engine.take_goodbye(sid) if method == "GET" else None
         if goodbye is not None:
             return _packets(goodbye.take_outbox())
         session = self._engine.find(sid)
@@ -97,18 +99,17 @@ class LongPolling:
             return await self._post(session, receive)
         return self._refuse(BAD_METHOD)
 
-    async def _poll(self, session: Session, receive: Receive) -> tuple[HTTPStatus, Headers, bytes]:
+    async def _poll(self, session: Session, receive: Receive) -> Answer:
         """Wait until there is something to send. A second poll beside the first is a fault."""
         if session.poll is not None:
             self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
             return self._refuse(BAD_REQUEST)
         if not session.outbox:
-            if session.upgrading:
-                return _packets(["6"])
+            if session.probe is Probe.ANSWERED:
+                return _packets([NOOP])
             await self._wait(session, receive)
             if session.upgraded:
-                return _packets(["6"])
-        self._engine.goodbyes.pop(session.sid, None)
+                return _packets([NOOP])
         packets = session.take_outbox()
         if session.closed and not packets:
             return self._refuse(UNKNOWN_SESSION)
@@ -132,35 +133,55 @@ class LongPolling:
             # What would be sent now would be lost unnoticed.
             self._engine.lose(session, self._engine.reason.TRANSPORT_CLOSE)
 
-    async def _post(self, session: Session, receive: Receive) -> tuple[HTTPStatus, Headers, bytes]:
+    async def _post(self, session: Session, receive: Receive) -> Answer:
+        """Take packets. A second request beside the first is a fault: which one is older?"""
+        if session.post is not None:
+            self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
+            return self._refuse(BAD_REQUEST)
+        session.post = asyncio.get_running_loop().create_future()
+        try:
+            return await self._take_body(session, session.post, receive)
+        finally:
+            session.post = None
+
+    async def _take_body(
+        self, session: Session, may_go_on: asyncio.Future[None], receive: Receive
+    ) -> Answer:
         try:
             packets = _decode(await self._read(receive))
         except _Gone:
             return self._refuse(BAD_REQUEST)
-        except ValueError:
-            self._engine.end(session, "parse error")
-            return self._refuse(BAD_REQUEST)
-        if packets is None:
+        except TimeoutError:
+            self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
+            return self._refuse(TOO_SLOW)
+        except _TooLarge:
             self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
             return self._refuse(PAYLOAD_TOO_LARGE)
+        except ValueError:
+            self._engine.fail(session)
+            return self._refuse(BAD_REQUEST)
+        if session.closed:
+            return self._refuse(UNKNOWN_SESSION)
         for packet in packets:
-            if session.closed:
-                break
             self._take(session, packet)
+        if session.inbox is not None and len(session.inbox) >= MAX_INBOX:
+            await may_go_on  # as a WebSocket is not read meanwhile
         return HTTPStatus.OK, [_TEXT], b"ok"
 
     def _take(self, session: Session, packet: str | bytes) -> None:
+        if session.closed:
+            return
         if isinstance(packet, bytes):
             self._engine.receive(session, packet)
         elif packet == "1":
             # The reference server answers the poll that waits with a noop, and both with 200.
-            session.queue("6")
+            session.queue(NOOP)
             self._engine.lose(session, self._engine.reason.CLIENT_DISCONNECT)
         else:
             self._engine.hear(session, packet)
 
-    async def _read(self, receive: Receive) -> bytes | None:
-        """Read the body; None when it is larger than is taken."""
+    async def _read(self, receive: Receive) -> bytes:
+        """Read the body. Raises _Gone, _TooLarge and TimeoutError."""
         body = bytearray()
         limits = self._engine.limits
         async with asyncio.timeout(limits.ping_interval_seconds + limits.ping_timeout_seconds):
@@ -170,27 +191,24 @@ class LongPolling:
                     raise _Gone
                 body += message.get("body", b"")
                 if len(body) > limits.max_payload_bytes:
-                    return None
+                    raise _TooLarge
                 if not message.get("more_body", False):
                     return bytes(body)
 
-    def _refuse(self, refusal: Refusal) -> tuple[HTTPStatus, Headers, bytes]:
-        status, body = self._engine.refuse(refusal)
-        retry = [(b"retry-after", b"1")] if status is HTTPStatus.SERVICE_UNAVAILABLE else []
-        return status, [_JSON, *retry], body
+    def _refuse(self, refusal: Refusal) -> Answer:
+        status, headers, body = self._engine.refuse(refusal)
+        return status, [_JSON, *headers], body
 
 
 _NO_STORE = (b"cache-control", b"no-store")
 
 
-def _packets(packets: list[str]) -> tuple[HTTPStatus, Headers, bytes]:
+def _packets(packets: list[str]) -> Answer:
     return HTTPStatus.OK, [_TEXT], _SEPARATOR.join(packets).encode()
 
 
-def _decode(body: bytes | None) -> list[str | bytes] | None:
+def _decode(body: bytes) -> list[str | bytes]:
     """Split a payload into packets. Raises ValueError where one is none."""
-    if body is None:
-        return None
     packets: list[str | bytes] = []
     for packet in body.decode().split(_SEPARATOR):
         if packet.startswith("b"):

@@ -14,19 +14,28 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import engineio
 import msgspec
 import structlog
 
-from service.admission import Allowance, Rate, Refusal
+from service.admission import DRAINING, Allowance, Rate, Refusal
+from service.engine import refusals
 from service.engine.connection import WebSocketConnection
+from service.engine.deadlines import Deadlines
 from service.engine.http_protocol import UpgradeRequest
-from service.engine.session import Handshake, Session
+from service.engine.session import Handshake, Probe, Session
 from service.engine.wheel import Wheel
-from service.websocket import CloseCode, Refuse, check_upgrade, text_frame, upgrade_response
+from service.websocket import (
+    Accept,
+    CloseCode,
+    Refuse,
+    check_upgrade,
+    text_frame,
+    upgrade_response,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +43,9 @@ LINGER_SECONDS = 5.0
 """How long a closed session waits for its client to hear of it."""
 UPGRADE_SECONDS = 10.0
 """How long a WebSocket may probe before it is given up."""
-_PING = text_frame(b"2")
-_MAX_INBOX = 64
+MAX_INBOX = 64
 """Messages of one client that may wait before it is no longer read."""
+_PING = text_frame(b"2")
 _POD_TAG_CHARS = 4
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
@@ -86,11 +95,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self._step_seconds = step
         longest = max(limits.ping_interval_seconds, limits.ping_timeout_seconds)
         self._wheel = Wheel(step, longest)
-        self._unused: dict[Session, float] = {}
-        self._lingering: deque[tuple[float, str]] = deque()
-        self._probes: deque[tuple[float, WebSocketConnection]] = deque()
-        self._ending: dict[WebSocketConnection, float] = {}
-        self.goodbyes: dict[str, Session] = {}
+        self._unused: Deadlines[Session] = Deadlines(limits.connect_timeout_seconds)
+        self._probes: Deadlines[WebSocketConnection] = Deadlines(UPGRADE_SECONDS)
+        self._ending: Deadlines[WebSocketConnection] = Deadlines(LINGER_SECONDS)
+        self._lingering: Deadlines[str] = Deadlines(LINGER_SECONDS)
+        self._goodbyes: dict[str, Session] = {}
         """Closed polling sessions whose client has not fetched its last packets yet."""
         self.is_closed_to_new = False
         """Set while draining: new handshakes are refused, sessions that exist go on."""
@@ -113,24 +122,30 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         fault = self.check_query(query, "websocket") or self.check_origin(request.headers)
         if fault is not None:
             return self._refuse(fault)
-        connection = WebSocketConnection(self, transport)
         if "sid" in query:
-            session = self.find(query["sid"])
-            if isinstance(session, Refusal):
-                return self._refuse(session)
-            if session.upgraded or session.upgrading:
-                return self._refuse(BAD_REQUEST)
-            transport.write(upgrade_response(verdict.key))
-            connection.probe(session)
-            self._probes.append((time.monotonic() + UPGRADE_SECONDS, connection))
-            return connection
+            return self._probe(transport, verdict, query["sid"])
         refusal = self.admit()
         if refusal is not None:
             return self._refuse(refusal)
         session = self.open(request.query, request.address, request.headers)
+        connection = WebSocketConnection(self, transport)
+        connection.carry(session)
         hello = text_frame(b"0" + self.opening(session))
         transport.write(upgrade_response(verdict.key) + hello)
-        connection.carry(session)
+        return connection
+
+    def _probe(
+        self, transport: asyncio.Transport, accept: Accept, sid: str
+    ) -> asyncio.Protocol | Refuse:
+        session = self.find(sid)
+        if isinstance(session, Refusal):
+            return self._refuse(session)
+        if session.upgraded or session.probe is not Probe.NONE:
+            return self._refuse(refusals.BAD_REQUEST)
+        connection = WebSocketConnection(self, transport)
+        connection.probe(session)
+        self._probes.add(connection, time.monotonic())
+        transport.write(upgrade_response(accept.key))
         return connection
 
     def open(self, query: str, address: str, headers: list[tuple[bytes, bytes]]) -> Session:
@@ -140,29 +155,30 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         kept = tuple(header for header in headers if header[0] in self._kept_headers)
         self.handlers["connect"](sid, Handshake(query, address, kept))
         # Spread from the start: after a roll thousands connect within a second, and their
-        # heartbeats would stay together for ever.
-        first = self.limits.ping_interval_seconds * random.uniform(0.7, 1.0)
+        # heartbeats would stay together for ever. Early, so that a client that was never there
+        # is gone when interval and timeout are over, whatever the wheel rounds up.
+        first = self.limits.ping_interval_seconds * random.uniform(0.7, 0.9)
         self._wheel.put(session, first)
         self.expect_use(session)
         return session
 
     def expect_use(self, session: Session) -> None:
         """Close the session unless `settle` is called within the connect timeout."""
-        self._unused[session] = time.monotonic() + self.limits.connect_timeout_seconds
+        self._unused.add(session, time.monotonic())
 
     def settle(self, session: Session) -> None:
         """Take note that the session is of use to somebody."""
-        self._unused.pop(session, None)
+        self._unused.remove(session)
 
     def opening(self, session: Session) -> bytes:
         """Write the payload of the open packet."""
-        upgrades = [] if session.upgraded or session.write else ["websocket"]
+        upgrades = [] if session.upgraded else ["websocket"]
         return msgspec.json.encode(
             {
                 "sid": session.sid,
                 "upgrades": upgrades,
-                "pingInterval": int(self.limits.ping_interval_seconds * 1000),
-                "pingTimeout": int(self.limits.ping_timeout_seconds * 1000),
+                "pingInterval": round(self.limits.ping_interval_seconds * 1000),
+                "pingTimeout": round(self.limits.ping_timeout_seconds * 1000),
                 "maxPayload": self.limits.max_payload_bytes,
             }
         )
@@ -172,9 +188,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         if self.is_closed_to_new:
             return DRAINING
         if self.is_full():
-            return TOO_MANY_CONNECTIONS
+            return refusals.TOO_MANY_CONNECTIONS
         if not self._connects.take(self.limits.connects, time.monotonic()):
-            return TOO_MANY_CONNECTS
+            return refusals.TOO_MANY_CONNECTS
         return None
 
     def is_full(self) -> bool:
@@ -184,9 +200,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
     def check_query(self, query: dict[str, str], transport: str) -> Refusal | None:
         """Check the parameters that every Engine.IO request carries."""
         if query.get("transport") != transport:
-            return UNKNOWN_TRANSPORT
+            return refusals.UNKNOWN_TRANSPORT
         if query.get("EIO") != "4":
-            return UNSUPPORTED_VERSION
+            return refusals.UNSUPPORTED_VERSION
         return None
 
     def check_origin(self, headers: list[tuple[bytes, bytes]]) -> Refusal | None:
@@ -194,7 +210,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         if self._origins is None:
             return None
         origin = next((value for name, value in headers if name == b"origin"), None)
-        return None if origin is None or origin in self._origins else FORBIDDEN_ORIGIN
+        is_allowed = origin is None or origin in self._origins
+        return None if is_allowed else refusals.FORBIDDEN_ORIGIN
 
     def find(self, sid: str) -> Session | Refusal:
         """Find an open session."""
@@ -202,21 +219,17 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         if session is not None:
             return session
         is_ours = sid.startswith(self._pod_tag)
-        return UNKNOWN_SESSION if is_ours or len(sid) <= _POD_TAG_CHARS else OTHER_POD
+        if is_ours or len(sid) <= _POD_TAG_CHARS:
+            return refusals.UNKNOWN_SESSION
+        return refusals.OTHER_POD
 
-    def refuse(self, refusal: Refusal) -> tuple[HTTPStatus, bytes]:
-        """Count a refusal and give its HTTP status and body, in the reference server's form."""
+    def refuse(self, refusal: Refusal) -> tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]:
+        """Count a refusal and give its HTTP status, further headers and body."""
         self.on_refused(refusal.code)
-        status, number = _ANSWERS[refusal.code]
-        body: dict[str, Any] = {"message": refusal.message, "data": {"code": refusal.code}}
-        if number is not None:
-            body = {"code": number, **body}
-        return status, msgspec.json.encode(body)
+        return refusals.answer(refusal)
 
     def _refuse(self, refusal: Refusal) -> Refuse:
-        status, body = self.refuse(refusal)
-        headers = ((b"retry-after", b"1"),) if status is HTTPStatus.SERVICE_UNAVAILABLE else ()
-        return Refuse(status, headers, body)
+        return Refuse(*self.refuse(refusal))
 
     # Hearing
 
@@ -231,7 +244,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         elif kind == "1":
             self.end(session, self.reason.CLIENT_DISCONNECT)
         elif packet not in ("5", "6"):  # an upgrade or noop out of place means nothing
-            self.end(session, "parse error")
+            self.fail(session)
 
     def receive(self, session: Session, data: str | bytes) -> None:
         """Have a message handled: one of a session at a time, in order."""
@@ -240,24 +253,26 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             self.spawn(self._handle(session, data))
             return
         session.inbox.append(data)
-        if len(session.inbox) == _MAX_INBOX and session.websocket is not None:
+        if len(session.inbox) == MAX_INBOX and session.websocket is not None:
             session.websocket.pause_reading()
 
     async def _handle(self, session: Session, data: str | bytes | Farewell) -> None:
         """Handle what a session has sent until there is no more."""
         inbox = session.inbox
         assert inbox is not None, "made by the caller"
-        while True:
+        for handled in itertools.count(1):
             try:
                 await self._dispatch(session, data)
             except Exception:  # the boundary around handlers: one client fails, not all
                 log.exception("a client's message could not be handled", sid=session.sid)
                 self.end(session, "server error")
+            if handled % MAX_INBOX == 0:
+                await asyncio.sleep(0)  # handlers that do not wait would keep everyone else out
             if not inbox:
                 break
             data = inbox.popleft()
-            if len(inbox) == _MAX_INBOX // 2 and session.websocket is not None:
-                session.websocket.resume_reading()
+            if len(inbox) == MAX_INBOX // 2:
+                session.resume()
         session.inbox = None
 
     async def _dispatch(self, session: Session, data: str | bytes | Farewell) -> None:
@@ -296,9 +311,22 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             session.websocket.close(code, reason)
         else:
             session.queue("1")
-            self.goodbyes[session.sid] = session
-            self._lingering.append((time.monotonic() + LINGER_SECONDS, session.sid))
+            if session.poll is None and not session.closed:
+                self._goodbyes[session.sid] = session
+                self._lingering.add(session.sid, time.monotonic())
         self.lose(session, reason)
+
+    def fail(self, session: Session) -> None:
+        """Close a session whose client breaks the protocol; only a poll that waits is told."""
+        if session.poll is not None or session.upgraded:
+            self.end(session, "parse error")
+        else:
+            self.lose(session, "parse error")
+
+    def take_goodbye(self, sid: str) -> Session | None:
+        """Give a closed polling session whose last packets wait for its client, once."""
+        self._lingering.remove(sid)
+        return self._goodbyes.pop(sid, None)
 
     def drop_slow(self, session: Session) -> None:
         """Cut off a client for which too much waits: its memory is the others'."""
@@ -313,23 +341,33 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     async def goodbyes_said(self) -> None:
         """Wait until every closed session's client has heard of it, or has had its time."""
-        while self._ending or self.goodbyes:  # noqa: ASYNC110 - `turn` ends both in time
+        while self._ending or self._goodbyes:  # noqa: ASYNC110 - `turn` ends both in time
             await asyncio.sleep(self._step_seconds)
 
     def await_closing(self, connection: WebSocketConnection) -> None:
-        """Give a client some time to answer our closing handshake."""
-        self._ending[connection] = time.monotonic() + LINGER_SECONDS
+        """Give a client some time to answer our closing handshake, and to read what was sent."""
+        if connection not in self._ending:
+            self._ending.add(connection, time.monotonic())
+
+    def has_upgraded(self, connection: WebSocketConnection) -> None:
+        """Take note that a connection is done with probing."""
+        self._probes.remove(connection)
 
     def has_closed(self, connection: WebSocketConnection) -> None:
         """Take note that a connection is gone."""
-        self._ending.pop(connection, None)
+        self._ending.remove(connection)
+        self._probes.remove(connection)
 
     # Time
 
     async def run(self, tell: Callable[[], None]) -> None:
         """Turn the wheel, for ever; `tell` after every step."""
+        due = time.monotonic()
         while True:
-            await asyncio.sleep(self._step_seconds)
+            # A late step is made up for, a pause of the whole process is not: what clients have
+            # answered meanwhile is still to be read.
+            due = max(due + self._step_seconds, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
             self.turn(time.monotonic())
             tell()
 
@@ -338,14 +376,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         for session in self._wheel.turn():
             assert isinstance(session, Session), "nothing else is put there"
             self._beat(session)
-        for session in _first_due(self._unused, now):
+        for session in self._unused.take_due(now):
             self.end(session, "connect timeout")
-        while self._lingering and self._lingering[0][0] <= now:
-            self.goodbyes.pop(self._lingering.popleft()[1], None)
-        while self._probes and self._probes[0][0] <= now:
-            self._probes.popleft()[1].give_up_probe()
-        for connection in _first_due(self._ending, now):
-            del self._ending[connection]
+        for sid in self._lingering.take_due(now):
+            self.take_goodbye(sid)
+        for connection in self._probes.take_due(now):
+            connection.give_up_probe()
+        for connection in self._ending.take_due(now):
             connection.abort()
 
     def _beat(self, session: Session) -> None:
@@ -376,14 +413,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             await session.send(pkt)
 
 
-_Key = TypeVar("_Key")
-
-
-def _first_due(deadlines: dict[_Key, float], now: float) -> list[_Key]:
-    """Those at the front whose time has come: deadlines are added in their order."""
-    return list(itertools.takewhile(lambda key: deadlines[key] <= now, deadlines))
-
-
 def _no_spawn(work: Coroutine[Any, Any, None]) -> object:
     work.close()
     raise RuntimeError("the engine is not running: give it `spawn`")
@@ -391,31 +420,3 @@ def _no_spawn(work: Coroutine[Any, Any, None]) -> object:
 
 def _ignore(_: str) -> None:
     """Nobody counts yet."""
-
-
-UNKNOWN_TRANSPORT = Refusal("unknown_transport", "Transport unknown")
-UNKNOWN_SESSION = Refusal("unknown_session", "Session ID unknown")
-OTHER_POD = Refusal("wrong_pod", "Session ID unknown")
-BAD_METHOD = Refusal("bad_method", "Bad handshake method")
-BAD_REQUEST = Refusal("bad_request", "Bad request")
-FORBIDDEN_ORIGIN = Refusal("forbidden_origin", "Forbidden")
-UNSUPPORTED_VERSION = Refusal("unsupported_version", "Unsupported protocol version")
-PAYLOAD_TOO_LARGE = Refusal("payload_too_large", "Payload too large")
-DRAINING = Refusal("draining", "This server is being replaced: connect again.")
-TOO_MANY_CONNECTIONS = Refusal("overloaded", "This server is full: connect again.")
-TOO_MANY_CONNECTS = Refusal("connect_rate", "Too many connects at once: connect again.")
-
-# The numbers are those of the reference server, github.com/socketio/engine.io, lib/server.ts.
-_ANSWERS: dict[str, tuple[HTTPStatus, int | None]] = {
-    "unknown_transport": (HTTPStatus.BAD_REQUEST, 0),
-    "unknown_session": (HTTPStatus.BAD_REQUEST, 1),
-    "wrong_pod": (HTTPStatus.BAD_REQUEST, 1),
-    "bad_method": (HTTPStatus.BAD_REQUEST, 2),
-    "bad_request": (HTTPStatus.BAD_REQUEST, 3),
-    "forbidden_origin": (HTTPStatus.FORBIDDEN, 4),
-    "unsupported_version": (HTTPStatus.BAD_REQUEST, 5),
-    "payload_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, None),
-    "draining": (HTTPStatus.SERVICE_UNAVAILABLE, None),
-    "overloaded": (HTTPStatus.SERVICE_UNAVAILABLE, None),
-    "connect_rate": (HTTPStatus.SERVICE_UNAVAILABLE, None),
-}

@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engineio import packet as eio
@@ -21,11 +22,22 @@ if TYPE_CHECKING:
     from service.engine.server import Engine
 
 
+NOOP = "6"
+"""The packet that ends a poll and says nothing."""
+
+
+class Probe(Enum):
+    """How far a WebSocket has come that is to take a session over from long-polling."""
+
+    NONE = auto()
+    SILENT = auto()
+    """It is open. Polls go on waiting: many a proxy opens one and lets nothing through."""
+    ANSWERED = auto()
+    """It works. Polls end at once: the client waits for the last one before it moves."""
+
+
 class WebSocket(Protocol):
     """What a session needs of the WebSocket that carries it."""
-
-    def write(self, data: bytes) -> None:
-        """Send ready frames."""
 
     def close(self, code: int, reason: str) -> None:
         """Send what waits, then the closing handshake."""
@@ -65,10 +77,11 @@ class Session:
         "outbox_bytes",
         "pending",
         "poll",
+        "post",
+        "probe",
         "session",
         "sid",
         "slot",
-        "upgrading",
         "websocket",
         "write",
     )
@@ -87,7 +100,9 @@ class Session:
         self.outbox_bytes = 0
         self.poll: Future[None] | None = None
         """The poll that waits for packets."""
-        self.upgrading = False
+        self.post: Future[None] | None = None
+        """The request that brings packets; done when the next one may come."""
+        self.probe = Probe.NONE
         self.inbox: deque[Any] | None = None
         """What the client sent while an earlier message of its is being handled."""
         self.awaits_pong = False
@@ -142,6 +157,13 @@ class Session:
         """Let the waiting poll answer."""
         if self.poll is not None and not self.poll.done():
             self.poll.set_result(None)
+
+    def resume(self) -> None:
+        """Let the client go on: what it has sent is handled, nearly."""
+        if self.websocket is not None:
+            self.websocket.resume_reading()
+        if self.post is not None and not self.post.done():
+            self.post.set_result(None)
 
     def take_outbox(self) -> list[str]:
         """Hand over what waits."""

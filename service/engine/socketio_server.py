@@ -10,7 +10,7 @@ from socketio import packet as sio
 
 from service.admission import INVALID_NAMESPACE
 from service.engine.membership import Membership
-from service.engine.packets import Packet, ack_id
+from service.engine.packets import BadPacket, Packet, ack_id
 from service.engine.server import Engine
 from service.engine.session import Handshake, Session
 from service.events import NAMESPACE
@@ -19,6 +19,10 @@ from service.websocket import CloseCode
 
 RequestGate = Callable[[str, int, int | None], Awaitable[bool]]
 """(Engine.IO sid, request bytes, ack id) -> whether the request may be handled."""
+
+
+class HandlerFailed(Exception):
+    """A handler raised what would be taken for a client's fault."""
 
 
 class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is untyped
@@ -56,6 +60,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
                 eio_sid, self.packet_class(sio.CONNECT_ERROR, data=error, namespace=namespace)
             )
             return
+        if self.membership.rooms_of(namespace).by_eio_sid(eio_sid) is not None:
+            raise BadPacket("a second CONNECT to the same namespace")
         await super()._handle_connect(eio_sid, namespace, data)
         session = self._engine.sockets.get(eio_sid)
         if session is not None and self.membership.rooms_of(namespace).by_eio_sid(eio_sid):
@@ -71,35 +77,69 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
 
     async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
         try:
+            self._check_turn(eio_sid, data)
             if await self._passes_gate(eio_sid, data):
                 await super()._handle_eio_message(eio_sid, data)
         except ValueError:
-            # BadPacket, or upstream's own objection: an attachment without its packet.
+            # BadPacket, or upstream's own objection: a binary packet from who is not connected.
             self._end(eio_sid, "parse error")
+
+    def _check_turn(self, eio_sid: str, data: str | bytes) -> None:
+        """Take attachments where they are due, and nothing else there. Raises BadPacket."""
+        is_attachment = isinstance(data, bytes)
+        if is_attachment is not (eio_sid in self._binary_packet) or data == "":
+            raise BadPacket("an attachment too many, one too few, or nothing at all")
+
+    async def _handle_event(self, eio_sid: str, namespace: str | None, *packet: Any) -> None:
+        self._check_use(eio_sid)
+        await super()._handle_event(eio_sid, namespace, *packet)
+
+    async def _handle_ack(self, eio_sid: str, namespace: str | None, *packet: Any) -> None:
+        self._check_use(eio_sid)
+        await super()._handle_ack(eio_sid, namespace, *packet)
+
+    def _check_use(self, eio_sid: str) -> None:
+        """Object to a client that talks before it connects. Raises BadPacket.
+
+        Who is connected somewhere may have been disconnected here without knowing it yet.
+        """
+        if not self._is_in_use(eio_sid):
+            raise BadPacket("not connected")
+
+    async def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
+        try:
+            return await super()._trigger_event(event, namespace, *args)
+        except ValueError as error:
+            raise HandlerFailed(event) from error
 
     async def _handle_disconnect(
         self, eio_sid: str, namespace: str | None, reason: str | None = None
     ) -> None:
+        if eio_sid in self._engine.sockets:  # else it is the end of all its namespaces
+            self._check_use(eio_sid)
         await super()._handle_disconnect(eio_sid, namespace, reason)
-        if not self._is_in_use(eio_sid):
-            self._end(eio_sid, self.reason.CLIENT_DISCONNECT)
+        self._expect_use(eio_sid)
 
     async def disconnect(self, sid: str, namespace: str | None = None, **options: Any) -> None:
         """Disconnect a member for good; its client hangs up, or is hung up on after a while."""
         eio_sid = self.membership.eio_sid_from_sid(sid, namespace or "/")
         await super().disconnect(sid, namespace, **options)
+        self._expect_use(eio_sid)
+
+    def _expect_use(self, eio_sid: str | None) -> None:
+        """Give a client that has left its last namespace some time to enter another."""
         session = self._engine.sockets.get(eio_sid or "")
         if session is not None and not self._is_in_use(session.sid):
             self._engine.expect_use(session)
 
     def _is_in_use(self, eio_sid: str) -> bool:
-        indexes = self.membership.namespaces.values()
+        indexes = self.membership.rooms.values()
         return any(rooms.by_eio_sid(eio_sid) is not None for rooms in indexes)
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         await super()._handle_eio_disconnect(eio_sid, reason)
         self._binary_packet.pop(eio_sid, None)
-        for rooms in self.membership.namespaces.values():
+        for rooms in self.membership.rooms.values():
             # Left over where the connect handler failed: upstream would keep it for good.
             member = rooms.by_eio_sid(eio_sid)
             if member is not None:

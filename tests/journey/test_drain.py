@@ -15,7 +15,7 @@ from tests.forwarder import Forwarder, forwarder
 from tests.journey.conftest import Pods, StartGateway
 from tests.journey.publishing import Publisher
 from tests.js_clients import POLLING, UPGRADING, WEBSOCKET, JsClient, JsClients
-from tests.processes import HOST, Gateway, Valkey, close_writer
+from tests.processes import HOST, Gateway, Valkey, tcp_stream
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -46,14 +46,16 @@ async def test_five_hundred_clients_move_to_the_other_pod_within_the_window(
 
         assert await draining.exited(within=10) == 0
         assert draining.stray_lines() == []
+        # Evenly means evenly: neither a wall at the beginning nor one at the end.
+        assert half_time > DELAY_SECONDS + 0.25 * WINDOW_SECONDS
+        assert half_time < DELAY_SECONDS + 0.75 * WINDOW_SECONDS
+        for client in clients:
+            assert client.connects == 2, client
+            assert client.disconnects in (["transport close"], ["transport error"]), client
+        await _all_are_served(clients, publish)
 
-    # Evenly means evenly: neither a wall at the beginning nor one at the end.
-    assert half_time > DELAY_SECONDS + 0.25 * WINDOW_SECONDS
-    assert half_time < DELAY_SECONDS + 0.75 * WINDOW_SECONDS
-    for client in clients:
-        assert client.connects == 2, client
-        assert client.disconnects in (["transport close"], ["transport error"]), client
-    await _all_are_served(clients, publish)
+        js.close()
+        await eventually(partial(_has_sockets, pods.b, 0), 10, "all have left for good")
 
 
 async def test_a_second_sigterm_ends_the_drain_at_once(
@@ -91,7 +93,7 @@ async def test_every_kind_of_open_connection_is_let_go_in_the_end(
             await js.connect(
                 pod.chats_url, user=f"bob{mine}", transports=transports, reconnection=False
             )
-        async with _silent_connection(pod.ws_port), _silent_connection(pod.tcp_port):
+        async with tcp_stream(pod.ws_port), tcp_stream(pod.tcp_port):
             pod.signal(number)
             assert await pod.exited(within=10) == 0
         assert pod.stray_lines() == []
@@ -123,16 +125,17 @@ async def test_a_handshake_that_a_draining_pod_refuses_closes_its_connection(
 ) -> None:
     """Kept alive, it would lead the browser's next attempts to the same pod."""
     async with gateway(valkey.url, CONSTELLATION_DRAIN_DELAY_SECONDS=2) as pod:
-        reader, writer = await asyncio.open_connection(HOST, pod.ws_port)
         request = f"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: {HOST}\r\n\r\n"
-        pod.signal(signal.SIGTERM)
-        await eventually(partial(_is_unready, pod), 2, "the drain has begun")
+        async with tcp_stream(pod.ws_port) as (reader, writer):
+            pod.signal(signal.SIGTERM)
+            await eventually(partial(_is_unready, pod), 2, "the drain has begun")
 
-        writer.write(request.encode())
+            writer.write(request.encode())
 
-        async with asyncio.timeout(1):
-            assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
-        await close_writer(writer)
+            async with asyncio.timeout(1):
+                assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
+                head = await reader.readuntil(b"\r\n\r\n")
+            assert b"\r\nconnection: close\r\n" in b"\r\n" + head.lower()
 
 
 async def _crowd(js: JsClients, service: Forwarder, mine: str) -> list[JsClient]:
@@ -193,18 +196,9 @@ async def _is_unready(pod: Gateway) -> bool:
 
 
 @asynccontextmanager
-async def _silent_connection(port: int) -> AsyncIterator[asyncio.StreamWriter]:
-    _, writer = await asyncio.open_connection(HOST, port)
-    try:
-        yield writer
-    finally:
-        await close_writer(writer)
-
-
-@asynccontextmanager
 async def _silent_websocket(port: int, hello: str) -> AsyncIterator[None]:
     """A client that has joined the namespace and reads nothing any more, not even a close."""
-    async with _silent_connection(port) as writer:
+    async with tcp_stream(port) as (_, writer):
         key = "dGhlIHNhbXBsZSBub25jZQ=="
         writer.write(
             "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"

@@ -14,7 +14,7 @@ from tests.journey.conftest import StartGateway
 from tests.journey.publishing import Publisher
 from tests.js_clients import JsClient, JsClients, NodeHost
 from tests.nest_client import NO_HANDLER, frame, nest_client
-from tests.processes import HOST, Gateway, Valkey, close_writer
+from tests.processes import HOST, Gateway, Valkey, tcp_stream
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -189,10 +189,9 @@ async def test_half_a_frame_and_a_sudden_end_leave_nothing(target: Gateway) -> N
 async def test_random_bytes_on_the_websocket_port_are_survived(target: Gateway) -> None:
     chance = random.Random(2)
     for _ in range(ROUNDS):
-        reader, writer = await asyncio.open_connection(HOST, target.ws_port)
-        writer.write(chance.randbytes(chance.randrange(1, 2000)) + b"\r\n\r\n")
-        await _read_to_the_end(reader)
-        await close_writer(writer)
+        async with tcp_stream(target.ws_port) as (reader, writer):
+            writer.write(chance.randbytes(chance.randrange(1, 2000)) + b"\r\n\r\n")
+            await _read_to_the_end(reader)
 
 
 async def test_random_bytes_after_a_websocket_upgrade_close_it(target: Gateway) -> None:
@@ -306,13 +305,12 @@ def _upgrade_request() -> bytes:
 
 
 async def _break_a_websocket(pod: Gateway, garbage: bytes) -> None:
-    reader, writer = await asyncio.open_connection(HOST, pod.ws_port)
-    writer.write(_upgrade_request())
-    async with asyncio.timeout(10):
-        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
-    writer.write(garbage)
-    await _read_to_the_end(reader)
-    await close_writer(writer)
+    async with tcp_stream(pod.ws_port) as (reader, writer):
+        writer.write(_upgrade_request())
+        async with asyncio.timeout(10):
+            assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(garbage)
+        await _read_to_the_end(reader)
 
 
 async def _read_to_the_end(reader: asyncio.StreamReader) -> None:

@@ -6,8 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
-from prometheus_client.parser import text_string_to_metric_families as prometheus
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.journey.conftest import Pods, StartGateway
 from tests.processes import Gateway, Valkey, started_gateway
@@ -37,13 +36,14 @@ async def test_a_working_pod_is_alive_and_ready_with_a_list_of_checks(pods: Pods
 async def test_metrics_come_as_prometheus_text_and_as_openmetrics(pods: Pods) -> None:
     text = await pods.a.get("/metrics")
     assert text.headers["Content-Type"].startswith("text/plain")
-    names = {family.name for family in prometheus(text.text)}
+    names = {family.name for family in text_string_to_metric_families(text.text)}
     assert "constellation_events" in names
 
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
     text = await pods.a.get("/metrics", accept)
     assert text.headers["Content-Type"].startswith("application/openmetrics-text")
-    assert "constellation_events" in {family.name for family in open_metrics(text.text)}
+    assert "# TYPE constellation_events counter" in text.text
+    assert text.text.endswith("# EOF\n")
 
 
 async def test_an_unknown_path_is_not_found(pods: Pods) -> None:

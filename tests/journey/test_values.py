@@ -26,12 +26,14 @@ SLICES = [
     '""',
     r'"\u0041\/\n\u0000\u001e"',
     r'"\ud83d\ude00"',
-    r'"half a pair: \ud83d"',
     '"Привет, мир 👋 \u2028 </script>"',
     "[ 1, 2.50 ,null ]",
     '{"b": {"a" : [[], {}, [{"z":1e1}]]},\n "b": 2}',
     '"' + "длинно" * 5000 + '"',
 ]
+# Legal JSON that no UTF-8 can carry. The TCP door replaces it, as every UTF-8 encoder does; what is
+# published passes through.
+HALF_A_PAIR = r'"half a pair: \ud83d"'
 BROKEN: list[str | bytes] = [
     "",
     "{oops",
@@ -64,10 +66,12 @@ async def test_values_leave_as_they_came(
 ) -> None:
     bob = await js.connect(pods.a.chats_url, user=f"bob{mine}", transports=transports)
 
-    await publish.burst([("chat:newMessage", _message(value, mine)) for value in SLICES])
+    slices = [*SLICES, HALF_A_PAIR]
+
+    await publish.burst([("chat:newMessage", _message(value, mine)) for value in slices])
 
     (heard,) = await publish.heard_by(bob)
-    for value, event in zip(SLICES, heard, strict=True):
+    for value, event in zip(slices, heard, strict=True):
         assert f'"text":{value},' in event.text
         assert '"timestamp":1760000000123.50' in event.text
 

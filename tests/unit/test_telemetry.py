@@ -186,6 +186,20 @@ def test_the_level_is_a_floor_for_us_and_libraries_speak_from_warnings_on() -> N
     assert events("debug") == ["ours debug", "ours info", *trouble]
 
 
+def test_libraries_that_log_by_themselves_are_brought_into_line() -> None:
+    lines = records(
+        "import engineio, socketio",
+        "engineio.AsyncServer(async_mode='asgi'), socketio.AsyncServer(async_mode='asgi')",
+        'for name in ("engineio.server", "socketio.server"):',
+        '    logging.getLogger(name).info("chatter")',
+        '    logging.getLogger(name).error("trouble")',
+    )
+    assert [(line["logger"], line["event"]) for line in lines] == [
+        ("engineio.server", "trouble"),
+        ("socketio.server", "trouble"),
+    ]
+
+
 def test_the_console_form_is_for_people_and_auto_is_json_where_nobody_looks() -> None:
     (line,) = said('ours.warning("slow", user="u1")', log_format="console")
     assert "warning" in line

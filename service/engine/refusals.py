@@ -1,0 +1,51 @@
+"""Why a handshake or a request of Engine.IO is refused, and how that is told to the client."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from service.admission import DRAINING, Refusal
+
+UNKNOWN_TRANSPORT = Refusal("unknown_transport", "Transport unknown")
+UNKNOWN_SESSION = Refusal("unknown_session", "Session ID unknown")
+OTHER_POD = Refusal("wrong_pod", "Session ID unknown")
+BAD_METHOD = Refusal("bad_method", "Bad handshake method")
+BAD_REQUEST = Refusal("bad_request", "Bad request")
+FORBIDDEN_ORIGIN = Refusal("forbidden_origin", "Forbidden")
+UNSUPPORTED_VERSION = Refusal("unsupported_version", "Unsupported protocol version")
+PAYLOAD_TOO_LARGE = Refusal("payload_too_large", "Payload too large")
+TOO_SLOW = Refusal("too_slow", "The request did not come to its end")
+TOO_MANY_CONNECTIONS = Refusal("overloaded", "This server is full: connect again.")
+TOO_MANY_CONNECTS = Refusal("connect_rate", "Too many connects at once: connect again.")
+
+# The numbers are those of the reference server, github.com/socketio/engine.io, lib/server.ts.
+_ANSWERS: dict[Refusal, tuple[HTTPStatus, int | None]] = {
+    UNKNOWN_TRANSPORT: (HTTPStatus.BAD_REQUEST, 0),
+    UNKNOWN_SESSION: (HTTPStatus.BAD_REQUEST, 1),
+    OTHER_POD: (HTTPStatus.BAD_REQUEST, 1),
+    BAD_METHOD: (HTTPStatus.BAD_REQUEST, 2),
+    BAD_REQUEST: (HTTPStatus.BAD_REQUEST, 3),
+    FORBIDDEN_ORIGIN: (HTTPStatus.FORBIDDEN, 4),
+    UNSUPPORTED_VERSION: (HTTPStatus.BAD_REQUEST, 5),
+    PAYLOAD_TOO_LARGE: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, None),
+    TOO_SLOW: (HTTPStatus.REQUEST_TIMEOUT, None),
+    DRAINING: (HTTPStatus.SERVICE_UNAVAILABLE, None),
+    TOO_MANY_CONNECTIONS: (HTTPStatus.SERVICE_UNAVAILABLE, None),
+    TOO_MANY_CONNECTS: (HTTPStatus.SERVICE_UNAVAILABLE, None),
+}
+_EXTRA_HEADERS: dict[HTTPStatus, tuple[tuple[bytes, bytes], ...]] = {
+    HTTPStatus.SERVICE_UNAVAILABLE: ((b"retry-after", b"1"),),
+    HTTPStatus.REQUEST_TIMEOUT: ((b"connection", b"close"),),
+}
+
+
+def answer(refusal: Refusal) -> tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]:
+    """Give the status, further headers and JSON body, in the reference server's form."""
+    status, number = _ANSWERS[refusal]
+    body: dict[str, Any] = {"message": refusal.message, "data": {"code": refusal.code}}
+    if number is not None:
+        body = {"code": number, **body}
+    return status, _EXTRA_HEADERS.get(status, ()), msgspec.json.encode(body)

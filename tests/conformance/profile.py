@@ -1,0 +1,133 @@
+"""The product's engine and server, dressed as the official protocol suites presuppose.
+
+Lives here: the handlers that echo, the limits, and serving both paths on one port. The command line
+is `__main__`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from service.admission import Rate
+from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Server
+from service.http import dispatch
+
+HOST = "127.0.0.1"
+NAMESPACES = ("/", "/custom")
+SOCKET_IO, ENGINE_IO = "/socket.io", "/engine.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long the profile is patient."""
+
+    ping_interval_seconds: float
+    ping_timeout_seconds: float
+    connect_timeout_seconds: float
+
+
+class SuiteServer(Server):
+    """The product's server with the one sentence that the suite compares letter by letter."""
+
+    def invalid_namespace(self) -> dict[str, Any]:
+        """Answer as the reference server does, without a code."""
+        return {"message": "Invalid namespace"}
+
+
+def socket_io(engine: Engine) -> Server:
+    """Echo events and greet with the handshake's payload, on both namespaces."""
+    server = SuiteServer(engine)
+    for namespace in NAMESPACES:
+
+        async def connect(
+            sid: str, environ: object, auth: object, namespace: str = namespace
+        ) -> None:
+            # After the CONNECT packet, which is sent when this handler has returned.
+            server.start_background_task(
+                server.emit, "auth", auth or {}, to=sid, namespace=namespace
+            )
+
+        async def message(sid: str, *args: Any, namespace: str = namespace) -> None:
+            await server.emit("message-back", args, to=sid, namespace=namespace)
+
+        async def message_with_ack(sid: str, *args: Any) -> tuple[Any, ...]:
+            return args
+
+        server.on("connect", connect, namespace=namespace)
+        server.on("message", message, namespace=namespace)
+        server.on("message-with-ack", message_with_ack, namespace=namespace)
+    return server
+
+
+def echo(engine: Engine) -> None:
+    """Send every Engine.IO message back."""
+
+    def connect(sid: str, handshake: object) -> None:
+        engine.settle(engine.sockets[sid])
+
+    async def message(sid: str, data: str | bytes) -> None:
+        await engine.send(sid, data)
+
+    async def disconnect(sid: str, reason: str) -> None:
+        """Nothing is kept."""
+
+    engine.on("connect", connect)
+    engine.on("message", message)
+    engine.on("disconnect", disconnect)
+
+
+def make_engine(timing: Timing) -> Engine:
+    """Make an engine with the limits that the suites expect."""
+    limits = EngineLimits(
+        ping_interval_seconds=timing.ping_interval_seconds,
+        ping_timeout_seconds=timing.ping_timeout_seconds,
+        connect_timeout_seconds=timing.connect_timeout_seconds,
+        max_payload_bytes=1_000_000,
+        max_write_buffer_bytes=10_000_000,
+        max_connections=10_000,
+        connects=Rate(10_000, 10_000),
+    )
+    return Engine(limits, pod_tag="test", cors_origins=("*",))
+
+
+async def serve(port: int, timing: Timing) -> None:
+    """Serve both protocols until interrupted, and say where."""
+    engines = {path: make_engine(timing) for path in (SOCKET_IO, ENGINE_IO)}
+    socket_io(engines[SOCKET_IO])
+    echo(engines[ENGINE_IO])
+    server = uvicorn.Server(_config(engines))
+    with socket.create_server((HOST, port), backlog=1024) as listener:
+        print(f"listening on {listener.getsockname()[1]}", flush=True)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(engine.run(lambda: None)) for engine in engines.values()]
+            for engine in engines.values():
+                engine.spawn = group.create_task
+            await server.serve(sockets=[listener])
+            for task in tasks:
+                task.cancel()
+
+
+def _config(engines: dict[str, Engine]) -> uvicorn.Config:
+    app = _not_found
+    for path, engine in engines.items():
+        app = dispatch(app, LongPolling(engine), path)
+    upgrades = {path: engine.upgrade for path, engine in engines.items()}
+    return uvicorn.Config(
+        app,
+        http=functools.partial(HttpProtocol, upgrades=upgrades),  # type: ignore[arg-type]  # a class
+        ws=asyncio.Protocol,
+        lifespan="off",
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+    )
+
+
+async def _not_found(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body", "body": b""})

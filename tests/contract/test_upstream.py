@@ -1,0 +1,641 @@
+"""What the gateway relies on in python-socketio, python-engineio, uvicorn and redis-py.
+
+Canaries: much of this surface is private, so a release may move it without notice. Each test fails
+with a sentence that says what has moved and where it is used. What the gateway does with it is
+tested elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from importlib import metadata
+from typing import Any
+
+import engineio
+import hiredis
+import pytest
+import socketio
+import uvicorn
+from engineio import packet as eio
+from engineio.base_server import BaseServer as EngineIoBaseServer
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from socketio import async_manager, async_server, base_manager, base_server
+from socketio import packet as sio
+from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.engine import Membership, Session
+from tests.processes import HOST, Valkey, running_valkey, unused_port
+from tests.waiting import eventually
+
+SOON = 5.0
+NAMESPACE = "/chats"
+
+
+def parameters(function: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+def calls_on(attribute: str, *modules: Any) -> set[str]:
+    """The names that are read from `self.<attribute>` in the sources of modules."""
+    sources = "\n".join(inspect.getsource(module) for module in modules)
+    return set(re.findall(rf"self\.{attribute}\.(\w+)", sources))
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Valkey]:
+    with running_valkey() as server:
+        yield server
+
+
+@pytest.fixture
+async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
+    async with Redis.from_url(valkey.url) as redis:
+        yield redis
+
+
+@pytest.mark.parametrize(
+    ("distribution", "series"),
+    [
+        ("python-socketio", "5.18."),
+        ("python-engineio", "4.15."),
+        ("uvicorn", "0.54."),
+        ("redis", "8."),
+        ("hiredis", "3."),
+    ],
+)
+def test_the_installed_release_is_of_the_series_that_was_read(
+    distribution: str, series: str
+) -> None:
+    version = metadata.version(distribution)
+    assert version.startswith(series), (
+        f"{distribution} is {version}: read its private surface again (this file lists what is "
+        f"used), then change the range in pyproject.toml and here"
+    )
+
+
+# python-socketio
+
+
+class StubEngine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is untyped
+    """An Engine.IO server whose sockets are a dictionary, and which keeps what is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(async_mode="asgi", monitor_clients=False)
+        self.sent: list[tuple[str, Any]] = []
+
+    async def send(self, sid: str, data: Any) -> None:
+        self.sent.append((sid, data))
+
+
+class StockServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is untyped
+    """python-socketio's server on the stub, with handlers of each kind."""
+
+    def __init__(self) -> None:
+        self.stub = StubEngine()
+        self.heard: list[tuple[Any, ...]] = []
+        super().__init__(async_handlers=False)
+        self.on("connect", self._on_connect, namespace=NAMESPACE)
+        self.on("disconnect", self._on_disconnect, namespace=NAMESPACE)
+        self.on("ask", self._on_ask, namespace=NAMESPACE)
+        self.on("*", self._on_anything, namespace=NAMESPACE)
+
+    def _engineio_server_class(self) -> Callable[..., StubEngine]:
+        return lambda **_: self.stub
+
+    def _on_connect(self, sid: str, environ: Any, auth: Any) -> None:
+        self.heard.append(("connect", environ, auth))
+        if auth == "refuse me":
+            raise HandshakeRefused("No.", {"code": "unauthorized"})
+
+    def _on_disconnect(self, sid: str, reason: str) -> None:
+        self.heard.append(("disconnect", reason))
+
+    def _on_ask(self, sid: str, *args: Any) -> dict[str, Any]:
+        self.heard.append(("ask", *args))
+        return {"success": True}
+
+    def _on_anything(self, event: str, sid: str, *args: Any) -> dict[str, Any]:
+        self.heard.append(("*", event, *args))
+        return {"success": False}
+
+    async def connected(self, eio_sid: str = "eio-1") -> str:
+        """Connect a client to the namespace; its sid."""
+        await self.stub.handlers["connect"](eio_sid, {"a": "request"})
+        await self.stub.handlers["message"](eio_sid, '0/chats,{"userId":"u1"}')
+        return json.loads(self.stub.sent.pop()[1].removeprefix("0/chats,"))["sid"]
+
+
+async def test_socketio_builds_its_engine_from_the_class_that_a_subclass_names() -> None:
+    server = StockServer()
+    assert server.eio is server.stub, (
+        "socketio.AsyncServer no longer makes its engine with `_engineio_server_class()`: "
+        "service/engine/socketio_server.py puts ours there"
+    )
+    assert set(server.stub.handlers) == {"connect", "message", "disconnect"}, (
+        "socketio.AsyncServer registers other handlers with its engine: service/engine/server.py "
+        "calls connect(sid, environ), message(sid, data) and disconnect(sid, reason)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "waits"),
+    [
+        ("_handle_eio_connect", ["self", "eio_sid", "environ"], True),
+        ("_handle_eio_message", ["self", "eio_sid", "data"], True),
+        ("_handle_eio_disconnect", ["self", "eio_sid", "reason"], True),
+        ("_handle_connect", ["self", "eio_sid", "namespace", "data"], True),
+        ("_handle_disconnect", ["self", "eio_sid", "namespace", "reason"], True),
+        ("_handle_event", ["self", "eio_sid", "namespace", "id", "data"], True),
+        ("_handle_ack", ["self", "eio_sid", "namespace", "id", "data"], True),
+        ("_trigger_event", ["self", "event", "namespace", "args"], True),
+        ("_send_packet", ["self", "eio_sid", "pkt"], True),
+        ("_engineio_server_class", ["self"], False),
+    ],
+)
+def test_socketio_methods_that_are_overridden_have_the_same_shape(
+    name: str, expected: list[str], waits: bool
+) -> None:
+    method = getattr(socketio.AsyncServer, name, None)
+    assert method is not None, f"socketio.AsyncServer.{name} is gone; the engine overrides it"
+    assert parameters(method) == expected, f"socketio.AsyncServer.{name} takes other arguments"
+    assert inspect.iscoroutinefunction(method) is waits, f"{name} waits, or waits no longer"
+
+
+def test_socketio_disconnect_takes_a_sid_and_a_namespace() -> None:
+    assert parameters(socketio.AsyncServer.disconnect)[:3] == ["self", "sid", "namespace"], (
+        "socketio.AsyncServer.disconnect takes other arguments; the engine overrides it"
+    )
+
+
+def test_socketio_asks_its_manager_for_nothing_that_we_do_not_replace() -> None:
+    assert calls_on("manager", async_server, base_server) <= {
+        "can_disconnect",
+        "close_room",
+        "connect",
+        "disconnect",
+        "eio_sid_from_sid",
+        "emit",
+        "enter_room",
+        "get_namespaces",
+        "get_rooms",
+        "initialize",
+        "is_connected",
+        "leave_room",
+        "pre_connect",
+        "pre_disconnect",
+        "set_server",
+        "sid_from_eio_sid",
+        "trigger_callback",
+    }, "python-socketio asks its manager something new: see whether Membership answers it"
+
+
+def test_socketios_index_of_rooms_is_replaced_whole() -> None:
+    index = {
+        name
+        for name, method in vars(base_manager.BaseManager).items()
+        if inspect.isfunction(method)
+        and re.search(r"self\.(rooms|eio_to_sid|pending_\w+)\b", inspect.getsource(method))
+    }
+    # Ours keeps its indexes in `rooms` too, of which `get_namespaces` reads but the names.
+    missed = index - set(vars(Membership)) - {"__init__", "get_namespaces"}
+    assert not missed, (
+        f"socketio's BaseManager reads its own index in {sorted(missed)}: "
+        f"service/engine/membership.py must override what it replaces"
+    )
+
+
+def test_socketio_reads_no_more_of_the_managers_rooms_than_which_namespaces_there_are() -> None:
+    members = Membership()
+    members.rooms_of(NAMESPACE)
+    assert set(members.get_namespaces()) == {NAMESPACE}
+    uses = re.findall(r"self\.rooms\b.*", inspect.getsource(async_manager))
+    assert uses == ["self.rooms:"], "socketio's AsyncManager reads rooms that are ours by now"
+
+
+def test_socketios_manager_methods_take_what_ours_take() -> None:
+    for name in set(vars(Membership)) & set(dir(base_manager.BaseManager)):
+        if name.startswith("__"):
+            continue
+        theirs = [p for p in parameters(getattr(base_manager.BaseManager, name)) if p != "kwargs"]
+        ours = parameters(getattr(Membership, name))
+        assert ours[: len(theirs)] == theirs, f"BaseManager.{name} takes other arguments: {theirs}"
+
+
+def test_socketio_asks_its_engine_for_nothing_that_we_do_not_offer() -> None:
+    assert calls_on("eio", async_server, base_server) <= {
+        "async_mode",
+        "attach",
+        "create_event",
+        "get_session",
+        "handle_request",
+        "on",
+        "send",
+        "send_packet",
+        "shutdown",
+        "sleep",
+        "start_background_task",
+        "transport",
+    }, "python-socketio asks its engine something new: see whether service/engine/server.py has it"
+
+
+async def test_socketio_calls_handlers_and_acknowledges_as_we_count_on() -> None:
+    server = StockServer()
+    await server.connected()
+    for text in (
+        '2/chats,7["ask",{"chatId":"c"},2]',
+        '2/chats,8["whatever",1]',
+        '2/chats,["ask"]',
+    ):
+        await server.stub.handlers["message"]("eio-1", text)
+    assert server.heard == [
+        ("connect", {"a": "request"}, {"userId": "u1"}),
+        ("ask", {"chatId": "c"}, 2),
+        ("*", "whatever", 1),
+        ("ask",),
+    ], "python-socketio calls handlers with other arguments; service/chats.py registers such ones"
+    assert server.stub.sent == [
+        ("eio-1", '3/chats,7[{"success":true}]'),
+        ("eio-1", '3/chats,8[{"success":false}]'),
+    ], "python-socketio acknowledges in another form, or where no acknowledgement was asked for"
+
+
+async def test_socketio_refuses_with_the_message_and_data_of_the_exception() -> None:
+    server = StockServer()
+    await server.stub.handlers["connect"]("eio-1", {})
+    await server.stub.handlers["message"]("eio-1", '0/chats,"refuse me"')
+    assert server.stub.sent == [
+        ("eio-1", '4/chats,{"message":"No.","data":{"code":"unauthorized"}}')
+    ], "a refused connection is answered otherwise; service/chats.py raises ConnectionRefusedError"
+    assert server.manager.get_rooms("whoever", NAMESPACE) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (lambda server: server.stub.handlers["message"]("eio-1", "1/chats,"), "client disconnect"),
+        (lambda server: server.stub.handlers["disconnect"]("eio-1", "drain"), "drain"),
+    ],
+)
+async def test_socketio_tells_the_reason_of_a_disconnect_and_forgets_the_member(
+    end: Callable[[StockServer], Any], reason: str
+) -> None:
+    server = StockServer()
+    sid = await server.connected()
+    await end(server)
+    assert server.heard[-1] == ("disconnect", reason), "disconnect handlers get another reason"
+    assert server.manager.get_rooms(sid, NAMESPACE) == []
+
+
+async def test_socketio_keeps_the_request_of_a_connection_until_its_end() -> None:
+    server = StockServer()
+    await server.connected()
+    assert server.environ == {"eio-1": {"a": "request"}}, "`environ` of socketio.AsyncServer moved"
+    await server.stub.handlers["disconnect"]("eio-1", "x")
+    assert server.environ == {}, "socketio.AsyncServer no longer forgets the request of a session"
+
+
+async def test_socketio_keeps_half_a_binary_packet_where_we_clear_it() -> None:
+    server = StockServer()
+    await server.connected()
+    await server.stub.handlers["message"](
+        "eio-1", '51-/chats,["ask",{"_placeholder":true,"num":0}]'
+    )
+    assert set(server._binary_packet) == {"eio-1"}, (
+        "socketio.AsyncServer keeps unfinished binary packets elsewhere than in `_binary_packet`; "
+        "service/engine/socketio_server.py drops those of sessions that are gone"
+    )
+    await server.stub.handlers["message"]("eio-1", b"\x00")
+    assert server.heard[-1] == ("ask", b"\x00")
+    assert server._binary_packet == {}
+
+
+async def test_socketio_still_answers_an_unknown_namespace_with_a_bare_string() -> None:
+    server = StockServer()
+    await server.stub.handlers["connect"]("eio-1", {})
+    await server.stub.handlers["message"]("eio-1", "0/nowhere,")
+    assert server.stub.sent == [("eio-1", '4/nowhere,"Unable to connect"')], (
+        "python-socketio answers an unknown namespace otherwise: our own answer in "
+        "service/engine/socketio_server.py may have become needless"
+    )
+
+
+def test_socketio_numbers_its_packets_as_the_protocol_does() -> None:
+    numbers = (sio.CONNECT, sio.DISCONNECT, sio.EVENT, sio.ACK, sio.CONNECT_ERROR)
+    assert (*numbers, sio.BINARY_EVENT, sio.BINARY_ACK) == tuple(range(7))
+
+
+def test_socketio_reads_a_packet_where_it_is_made_and_says_how_many_attachments_follow() -> None:
+    packet = socketio.packet.Packet(encoded_packet='52-/chats,12["x",{}]')
+    state = (packet.packet_type, packet.namespace, packet.id, packet.attachment_count, packet.data)
+    assert state == (sio.BINARY_EVENT, NAMESPACE, 12, 2, ["x", {}]), "socketio.packet.Packet moved"
+    assert sio.Packet().decode('2/chats,["x"]') == 0, "Packet.decode no longer returns a count"
+
+
+@given(
+    st.text(max_size=20) | st.from_regex(r"[0-9](\d*-)?(/chats,)?\d*[\[{\"].{0,9}", fullmatch=True)
+)
+def test_socketios_reader_fails_only_in_the_ways_we_catch(text: str) -> None:
+    # service/engine/packets.py makes a BadPacket of these, and of nothing else.
+    with contextlib.suppress(ValueError, TypeError, IndexError, RecursionError):
+        sio.Packet().decode(text)
+
+
+def test_socketio_reads_numbers_texts_and_constants_as_the_standard_library() -> None:
+    text = '2["x",12345678901234567890,1.0,"\\ud83d",null]'
+    values = sio.Packet(encoded_packet=text).data[1:]
+    assert values == [12345678901234567890, 1.0, "\ud83d", None], "python-socketio reads JSON anew"
+    assert [type(value) for value in values] == [int, float, str, type(None)]
+
+
+async def test_socketios_redis_manager_publishes_json_with_the_keys_we_read(
+    valkey: Valkey, redis: Redis
+) -> None:
+    emitter = socketio.AsyncRedisManager(valkey.url, write_only=True)
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe("socketio")
+        await pubsub.get_message(timeout=SOON)
+        await emitter.emit("e", b"\x00", namespace=NAMESPACE, room="r", skip_sid="s")
+        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=SOON)
+    await emitter.redis.aclose()
+    assert message is not None, "AsyncRedisManager publishes on another channel than `socketio`"
+    assert json.loads(message["data"]) == {
+        "method": "emit",
+        "event": "e",
+        "data": [[{"_placeholder": True, "num": 0}], "AA=="],
+        "binary": True,
+        "namespace": NAMESPACE,
+        "room": "r",
+        "skip_sid": "s",
+        "callback": None,
+        "host_id": emitter.host_id,
+    }, "AsyncRedisManager publishes in another form; service/commands.py reads it"
+
+
+# python-engineio
+
+
+class StubSocket:
+    """What `AsyncServer` asks of a socket, beside what our engine overrides."""
+
+    def __init__(self, closed: bool = False) -> None:
+        self.closed = closed
+        self.upgraded = True
+        self.connected = True
+        self.session: dict[str, Any] | None = None
+        self.closes = 0
+
+    async def close(self, wait: bool = True, abort: bool = False, reason: Any = None) -> None:
+        self.closes += 1
+
+
+async def test_engineio_keeps_its_sockets_in_a_dictionary_that_we_may_fill() -> None:
+    server, here = StubEngine(), StubSocket()
+    server.sockets["a"] = here
+    server.sockets["b"] = StubSocket(closed=True)
+    assert server._get_socket("a") is here, "engineio.AsyncServer looks elsewhere for its sockets"
+    for gone in ("b", "c"):
+        with pytest.raises(KeyError):
+            server._get_socket(gone)
+
+
+async def test_engineio_asks_a_socket_for_no_more_than_a_session_of_ours_has() -> None:
+    server, here = StubEngine(), StubSocket()
+    server.sockets["a"] = here
+    await server.save_session("a", {"x": 1})
+    assert await server.get_session("a") == {"x": 1}
+    assert server.transport("a") == "websocket"
+    await server.disconnect("a")
+    assert here.closes == 1, "engineio.AsyncServer.disconnect no longer calls the socket's close()"
+    offered = set(Session.__slots__) | set(vars(Session))
+    assert {"closed", "upgraded", "connected", "session", "close", "send"} <= offered
+
+
+def test_engineio_makes_ids_that_nobody_guesses_and_that_need_no_quoting() -> None:
+    server = StubEngine()
+    ids = {server.generate_id() for _ in range(200)}
+    assert len(ids) == 200
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{20}", one) for one in ids), "generate_id() has moved"
+
+
+def test_engineio_takes_the_arguments_of_our_engine() -> None:
+    server = StubEngine()
+    assert server.handlers == {}, "engineio.AsyncServer keeps its handlers elsewhere"
+    server.on("connect", print)
+    assert server.handlers == {"connect": print}
+    assert server.start_service_task is False, "`monitor_clients=False` has lost its meaning"
+
+
+def test_engineio_names_the_reasons_that_we_give() -> None:
+    reason = EngineIoBaseServer.reason
+    names = ("SERVER_DISCONNECT", "CLIENT_DISCONNECT", "PING_TIMEOUT", "TRANSPORT_CLOSE")
+    assert [getattr(reason, name) for name in (*names, "TRANSPORT_ERROR")] == [
+        "server disconnect",
+        "client disconnect",
+        "ping timeout",
+        "transport close",
+        "transport error",
+    ], "the reasons of a disconnect are labels of a metric: they have changed"
+    assert socketio.AsyncServer.reason is reason
+
+
+def test_engineio_numbers_its_packets_as_the_protocol_does() -> None:
+    numbers = (eio.OPEN, eio.CLOSE, eio.PING, eio.PONG, eio.MESSAGE, eio.UPGRADE, eio.NOOP)
+    assert numbers == tuple(range(7))
+    packet = eio.Packet(eio.MESSAGE, "text")
+    assert (packet.packet_type, packet.data) == (eio.MESSAGE, "text")
+
+
+# uvicorn
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__(extra={"peername": ("10.0.0.9", 5), "sockname": ("10.0.0.1", 80)})
+        self.written = b""
+        self.protocol: asyncio.BaseProtocol | None = None
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        self.written += bytes(data)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Caught(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with its WebSocket upgrade caught, as ours catches it."""
+
+    caught: Any = None
+
+    def handle_websocket_upgrade(self) -> None:
+        type(self).caught = self
+
+
+async def no_app(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("no request gets here")
+
+
+async def test_uvicorn_hands_an_upgrade_to_the_method_that_we_override() -> None:
+    protocol_class = type("Protocol", (Caught,), {})
+    config = uvicorn.Config(
+        no_app,
+        http=functools.partial(protocol_class),
+        ws=asyncio.Protocol,
+        lifespan="off",  # type: ignore[arg-type]  # called like the class
+    )
+    config.load()
+    state = uvicorn.server.ServerState()
+    protocol = config.http_protocol_class(config=config, server_state=state, app_state={})
+    wire = Wire()
+    protocol.connection_made(wire)
+    assert state.connections == {protocol}, "uvicorn keeps its connections elsewhere"
+    protocol.data_received(
+        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: h\r\nUpgrade: WebSocket\r\n"
+        b"Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nX-Y: z\r\n\r\n"
+    )
+    seen = protocol_class.caught
+    assert seen is protocol, (
+        "uvicorn's HttpToolsProtocol no longer calls handle_websocket_upgrade() for an upgrade: "
+        "service/engine/http_protocol.py takes WebSockets over there"
+    )
+    assert wire.written == b"", "uvicorn answers an upgrade before handle_websocket_upgrade()"
+    assert (seen.url, seen.client, seen.transport) == (
+        b"/socket.io/?EIO=4&transport=websocket",
+        ("10.0.0.9", 5),
+        wire,
+    ), "`url`, `client` or `transport` of HttpToolsProtocol moved"
+    assert (seen.scope["method"], seen.scope["http_version"]) == ("GET", "1.1")
+    assert (b"x-y", b"z") in seen.headers, "HttpToolsProtocol no longer lowers headers' names"
+    assert seen.connections is state.connections
+    seen._unset_keepalive_if_required()
+
+
+async def test_uvicorn_serves_a_given_socket_leaves_signals_to_us_and_ends_when_told() -> None:
+    class Child(uvicorn.Server):
+        captured = False
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            type(self).captured = True
+            yield
+
+    async def hello(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(
+            hello,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+            backlog=16,
+        )
+        server = Child(config)
+        assert parameters(uvicorn.Server.startup) == ["self", "sockets"]
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        await eventually(lambda: server.started, SOON, "uvicorn has started")
+        assert Child.captured, "uvicorn.Server.serve no longer uses capture_signals()"
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(SOON):
+            assert (await reader.read()).startswith(b"HTTP/1.1 204")
+        writer.close()
+        await writer.wait_closed()
+        server.should_exit = True
+        async with asyncio.timeout(SOON):
+            await serving
+        assert hasattr(server, "force_exit"), "uvicorn.Server.force_exit moved"
+
+
+# redis-py
+
+
+async def test_redis_py_gives_a_connection_whose_transport_takes_another_protocol(
+    redis: Redis,
+) -> None:
+    received = asyncio.Queue[bytes]()
+
+    class Reader(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            received.put_nowait(data)
+
+    pool: Any = redis.connection_pool
+    connection = await pool.get_connection()
+    try:
+        assert isinstance(getattr(connection, "_writer", None), asyncio.StreamWriter), (
+            "redis-py's connection no longer keeps a StreamWriter in `_writer`: "
+            "service/redis_bus.py reads Pub/Sub from its transport"
+        )
+        connection._writer.transport.set_protocol(Reader())
+        await connection.send_command("SUBSCRIBE", "a", "b")
+        parser = hiredis.Reader()
+        replies: list[Any] = []
+        async with asyncio.timeout(SOON):
+            while len(replies) < 3:
+                parser.feed(await received.get())
+                while (reply := parser.gets()) is not False:
+                    replies.append(list(reply))
+                if len(replies) == 2:
+                    await redis.publish("a", b"\x00")
+        assert replies == [
+            [b"subscribe", b"a", 1],
+            [b"subscribe", b"b", 2],
+            [b"message", b"a", b"\x00"],
+        ]
+    finally:
+        await connection.disconnect(nowait=True)
+        await pool.release(connection)
+    assert connection._writer is None, "disconnect() leaves redis-py's connection connected"
+    # The pool hands the same connection out again, connected anew.
+    assert await redis.ping()
+
+
+async def test_redis_pys_failures_are_of_the_kinds_that_we_catch() -> None:
+    # service/redis_bus.py and service/presence.py catch these two and nothing else.
+    async with Redis.from_url(f"redis://{HOST}:{unused_port()}") as redis:
+        pool: Any = redis.connection_pool
+        for call in (redis.publish("a", "b"), pool.get_connection(), redis.zcard("a")):
+            with pytest.raises((RedisError, OSError)):
+                await call
+
+
+async def test_redis_py_raises_its_own_error_where_it_may_not_enter() -> None:
+    with running_valkey() as valkey:
+        async with Redis.from_url(valkey.url) as redis:
+            await redis.config_set("requirepass", "open sesame")
+        async with Redis.from_url(valkey.url) as redis:
+            pool: Any = redis.connection_pool
+            for call in (redis.publish("a", "b"), pool.get_connection()):
+                with pytest.raises(RedisError):
+                    await call
+
+
+async def test_redis_py_never_sends_a_command_twice_by_itself(valkey: Valkey) -> None:
+    async with Redis.from_url(valkey.url) as redis:
+        pool: Any = redis.connection_pool
+        assert pool.make_connection().retry.get_retries() == 0, (
+            "Redis.from_url now retries by itself: a PUBLISH might be delivered twice, and a "
+            "reconnect takes longer than service/redis_bus.py promises"
+        )

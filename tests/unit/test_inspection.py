@@ -1,0 +1,48 @@
+"""Findings and how they are shown. Putting the questions needs a Redis."""
+
+import pytest
+
+from service.inspection import (
+    Finding,
+    Verdict,
+    has_failed,
+    inspect_routes,
+    inspect_variables,
+    to_table,
+)
+from service.variables import UnknownVariable
+
+
+def test_columns_align_and_nothing_trails() -> None:
+    table = to_table([("a", "bbb", "c"), ("aaaa", "b", ""), ("", "", "cc cc")])
+
+    assert table.splitlines() == ["a     bbb  c", "aaaa  b", "           cc cc"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "failed"),
+    [
+        ([], False),
+        ([Verdict.OK, Verdict.WARNING], False),
+        ([Verdict.OK, Verdict.FAILED, Verdict.OK], True),
+    ],
+)
+def test_warnings_do_not_fail_and_one_failure_does(verdicts: list[Verdict], failed: bool) -> None:
+    findings = [Finding("redis", verdict, "") for verdict in verdicts]
+
+    assert has_failed(findings) is failed
+
+
+def test_typos_warn_each_by_its_name() -> None:
+    finding = inspect_variables([UnknownVariable("A_B", "A_C"), UnknownVariable("D", None)])
+
+    assert finding.verdict is Verdict.WARNING
+    assert "did you mean A_C?" in finding.detail
+    assert "D is not a setting" in finding.detail
+    assert inspect_variables([]).verdict is Verdict.OK
+
+
+def test_the_channels_are_counted_and_named_in_order() -> None:
+    finding = inspect_routes(["chat:new", "chat:deleted"])
+
+    assert finding == Finding("routes", Verdict.OK, "2 channels: chat:deleted, chat:new")

@@ -1,0 +1,285 @@
+"""The patterns of the TCP port, with a real bus and real presence on a real Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from service import __version__, commands, routes
+from service.commands import Command, Disconnect, Emit, Join, Leave
+from service.events import Room, UserId
+from service.metrics import Metrics
+from service.nest_tcp import RequestRefused
+from service.presence import Presence
+from service.redis_bus import Published, RedisBus
+from service.rpc import MAX_PAGE, Rpc
+from tests.event_cases import event_cases
+from tests.processes import HOST, Valkey, running_valkey, unused_port
+from tests.waiting import eventually
+
+SOON = 5.0
+TABLE = routes.load()
+PATTERNS = {
+    "ping",
+    "isUserOnline",
+    "getOnlineUsers",
+    "sendToUser",
+    "sendToRoom",
+    "joinRoom",
+    "leaveRoom",
+    "disconnectUser",
+}
+
+
+class Pod:
+    """A pod's TCP side, and what Redis brings to all pods because of it."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.bus = RedisBus(redis, TABLE, Metrics())
+        self.presence = Presence(redis, self.bus.instance)
+        self.heard: list[Published] = []
+        self._handlers = Rpc(self.bus, self.presence, TABLE, "pod-1").handlers()
+
+    async def ask(self, pattern: str, data: object) -> Any:
+        """The response as NestJS gets it; `data` is JSON text or a value."""
+        raw = data if isinstance(data, bytes) else json.dumps(data).encode()
+        return json.loads(msgspec.json.encode(await self._handlers[pattern](raw)))
+
+    async def done(self, pattern: str, data: object) -> Any:
+        """The response's data, of a request that succeeded."""
+        response = await self.ask(pattern, data)
+        assert response.pop("success") is True
+        return response.pop("data")
+
+    async def refused(self, pattern: str, data: object) -> RequestRefused:
+        with pytest.raises(RequestRefused) as caught:
+            await self.ask(pattern, data)
+        return caught.value
+
+    async def command(self) -> Command:
+        """The one command that was told."""
+        await eventually(lambda: self.heard, SOON, "a command is told")
+        ((channel, payload),) = self.heard
+        assert channel.decode() == commands.CHANNEL
+        return commands.decode(payload)
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Valkey]:
+    with running_valkey() as server:
+        yield server
+
+
+@pytest.fixture
+async def pod(valkey: Valkey) -> AsyncIterator[Pod]:
+    async with Redis.from_url(valkey.url) as redis:
+        pod = Pod(redis)
+        task = asyncio.create_task(pod.bus.run(pod.heard.extend))
+        await eventually(lambda: pod.bus.lost_at is None, SOON, "the subscription stands")
+        yield pod
+        # It waits for messages here, where no cancellation is lost.
+        task.cancel()
+        await asyncio.wait({task})
+        assert task.cancelled()
+        await redis.flushdb()
+
+
+@pytest.fixture
+async def lonely() -> AsyncIterator[Pod]:
+    """A pod without a Redis."""
+    async with Redis.from_url(f"redis://{HOST}:{unused_port()}") as redis:
+        yield Pod(redis)
+
+
+async def test_the_patterns_are_the_contracts_and_the_tables_channels(pod: Pod) -> None:
+    assert set(pod._handlers) == PATTERNS | set(TABLE)
+
+
+@pytest.mark.parametrize("data", [None, {}, "x", b"null", [1]])
+async def test_ping_says_which_pod_and_version_it_is(pod: Pod, data: object) -> None:
+    assert await pod.done("ping", data) == {"pong": True, "version": __version__, "pod": "pod-1"}
+
+
+@pytest.mark.parametrize("user", ["u1", 42])
+async def test_a_user_is_asked_for_by_string_or_number_and_named_as_asked(
+    pod: Pod, user: str | int
+) -> None:
+    assert await pod.done("isUserOnline", {"userId": user}) == {"userId": user, "online": False}
+    pod.presence.arrive(UserId(str(user)))
+    assert await pod.done("isUserOnline", {"userId": user}) == {"userId": user, "online": True}
+
+
+async def test_who_is_online_comes_in_pages(pod: Pod) -> None:
+    for number in range(5):
+        pod.presence.arrive(UserId(f"u{number}"))
+    everyone = {"users": ["u0", "u1", "u2", "u3", "u4"]}
+    assert await pod.done("getOnlineUsers", {}) == everyone
+    assert await pod.done("getOnlineUsers", b"null") == everyone
+    assert await pod.done("getOnlineUsers", {"limit": 5, "cursor": None}) == everyone
+    page = await pod.done("getOnlineUsers", {"limit": 2})
+    assert page["users"] == ["u0", "u1"]
+    page = await pod.done("getOnlineUsers", {"limit": 2, "cursor": page["cursor"]})
+    assert page["users"] == ["u2", "u3"]
+    page = await pod.done("getOnlineUsers", {"limit": 2, "cursor": page["cursor"]})
+    assert page == {"users": ["u4"]}
+
+
+@pytest.mark.parametrize("limit", [0, -1, MAX_PAGE + 1, 1.5, "2", None])
+async def test_a_page_of_an_impossible_size_is_refused(pod: Pod, limit: object) -> None:
+    assert (await pod.refused("getOnlineUsers", {"limit": limit})).code == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "address", "room"),
+    [
+        ("sendToUser", {"userId": "u1"}, "user:u1"),
+        ("sendToUser", {"userId": 42}, "user:42"),
+        ("sendToRoom", {"room": "chat:c 1"}, "chat:c 1"),
+    ],
+)
+async def test_an_event_is_sent_to_every_pod_with_its_data_untouched(
+    pod: Pod, pattern: str, address: dict[str, Any], room: str
+) -> None:
+    text = '{ "n": 12345678901234567890.50, "t": "Привет \\u0041 👋" }'
+    request = f'{json.dumps(address)[:-1]}, "event": "hello", "data": {text}}}'
+    assert await pod.done(pattern, request.encode()) == {"accepted": True}
+    assert await pod.command() == Emit(msgspec.Raw(f'["hello",{text}]'.encode()), (Room(room),))
+
+
+async def test_an_event_without_data_has_null_for_its_argument(pod: Pod) -> None:
+    await pod.done("sendToUser", {"userId": "u1", "event": "hello"})
+    assert await pod.command() == Emit(msgspec.Raw(b'["hello",null]'), (Room("user:u1"),))
+
+
+@pytest.mark.parametrize(("pattern", "command"), [("joinRoom", Join), ("leaveRoom", Leave)])
+async def test_a_users_sockets_join_and_leave_rooms_on_every_pod(
+    pod: Pod, pattern: str, command: type[Join | Leave]
+) -> None:
+    request = {"userId": 7, "roomName": "team", "ignored": 1}
+    assert await pod.done(pattern, request) == {
+        "userId": 7,
+        "roomName": "team",
+        "status": "success",
+    }
+    assert await pod.command() == command(Room("user:7"), Room("team"))
+
+
+@pytest.mark.parametrize(
+    ("request_data", "reason"),
+    [
+        ({"userId": "u1", "reason": "kicked"}, "kicked"),
+        ({"userId": "u1"}, ""),
+        ({"userId": "u1", "reason": None}, ""),
+    ],
+)
+async def test_a_user_is_disconnected_everywhere_and_the_sockets_counted(
+    pod: Pod, request_data: dict[str, Any], reason: str
+) -> None:
+    asking = asyncio.create_task(pod.done("disconnectUser", request_data))
+    command = await pod.command()
+    assert isinstance(command, Disconnect)
+    assert (command.who, command.reason) == ("user:u1", reason)
+    await pod.bus.answer(command, 3)
+    assert await asking == {"disconnected": 3}
+
+
+@pytest.mark.parametrize("case", [c for c in event_cases() if c.event], ids=lambda c: c.name)
+async def test_an_event_of_the_table_is_published_as_it_came(pod: Pod, case: Any) -> None:
+    assert await pod.done(case.channel, case.publish.encode()) == {"accepted": True}
+    await eventually(lambda: pod.heard, SOON, "it is published")
+    assert pod.heard == [(case.channel.encode(), case.publish.encode())]
+
+
+async def test_an_event_that_nobody_needs_is_accepted_all_the_same(pod: Pod) -> None:
+    nothing = {"userId": "u1", "messageIds": []}
+    assert await pod.done("chat:messageRead", nothing) == {"accepted": True}
+
+
+@pytest.mark.parametrize(
+    ("channel", "data"),
+    [("chat:new", b"null"), ("chat:new", b"[]"), ("chat:new", {}), ("chat:typing", {"chatId": 1})],
+)
+async def test_a_malformed_event_is_refused_and_not_published(
+    pod: Pod, channel: str, data: object
+) -> None:
+    refusal = await pod.refused(channel, data)
+    assert refusal.code == "invalid_request"
+    assert refusal.message.startswith(f"{channel}: ")
+    await pod.done("joinRoom", {"userId": 1, "roomName": "r"})
+    assert isinstance(await pod.command(), Join)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "data"),
+    [
+        *((pattern, None) for pattern in sorted(PATTERNS - {"ping", "getOnlineUsers"})),
+        *((pattern, {}) for pattern in sorted(PATTERNS - {"ping", "getOnlineUsers"})),
+        *((pattern, [1]) for pattern in sorted(PATTERNS - {"ping"})),
+        ("isUserOnline", {"userId": ""}),
+        ("isUserOnline", {"userId": None}),
+        ("isUserOnline", {"userId": True}),
+        ("isUserOnline", {"userId": 1.5}),
+        ("isUserOnline", {"userId": ["u1"]}),
+        ("isUserOnline", "u1"),
+        ("getOnlineUsers", {"cursor": 7}),
+        ("sendToUser", {"userId": "u1", "event": ""}),
+        ("sendToUser", {"userId": "u1", "event": 7}),
+        ("sendToRoom", {"room": "", "event": "e"}),
+        ("sendToRoom", {"room": 7, "event": "e"}),
+        ("joinRoom", {"userId": "u1", "roomName": ""}),
+        ("leaveRoom", {"userId": "u1"}),
+        ("disconnectUser", {"userId": "u1", "reason": 7}),
+        ("sendToUser", b'{"userId": "\xff", "event": "e"}'),
+        ("sendToUser", b"[" * 100_000),
+    ],
+)
+async def test_a_request_that_does_not_fit_its_pattern_is_refused(
+    pod: Pod, pattern: str, data: object
+) -> None:
+    refusal = await pod.refused(pattern, data)
+    assert refusal.code == "invalid_request"
+    assert refusal.message
+    assert pod.heard == []
+
+
+@pytest.mark.parametrize("event", ["connect", "connect_error", "disconnect", "disconnecting"])
+@pytest.mark.parametrize(
+    ("pattern", "address"), [("sendToUser", {"userId": "u1"}), ("sendToRoom", {"room": "r"})]
+)
+async def test_a_name_that_would_end_the_clients_connection_is_refused(
+    pod: Pod, pattern: str, address: dict[str, Any], event: str
+) -> None:
+    refusal = await pod.refused(pattern, address | {"event": event, "data": 1})
+    assert refusal.code == "invalid_request"
+    assert event in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("pattern", "data"),
+    [
+        ("isUserOnline", {"userId": "u1"}),
+        ("getOnlineUsers", {}),
+        ("sendToUser", {"userId": "u1", "event": "e", "data": 1}),
+        ("sendToRoom", {"room": "r", "event": "e", "data": 1}),
+        ("joinRoom", {"userId": "u1", "roomName": "r"}),
+        ("leaveRoom", {"userId": "u1", "roomName": "r"}),
+        ("disconnectUser", {"userId": "u1"}),
+        ("chat:new", {"userId": "u1"}),
+    ],
+)
+async def test_without_redis_a_request_is_refused_as_unavailable(
+    lonely: Pod, pattern: str, data: object
+) -> None:
+    assert (await lonely.refused(pattern, data)).code == "unavailable"
+
+
+async def test_a_ping_and_an_own_user_need_no_redis(lonely: Pod) -> None:
+    lonely.presence.arrive(UserId("u1"))
+    assert (await lonely.done("ping", None))["pong"] is True
+    assert (await lonely.done("isUserOnline", {"userId": "u1"}))["online"] is True
