@@ -1,6 +1,6 @@
-"""The log's recent entries as this pod has delivered them, and which of them a session missed. Pure.
+"""The log's recent entries as this pod delivered them, and which of them a session missed.
 
-A reconnect storm asks for the same seconds of the log thousands of times: they are kept here, and
+Pure. A reconnect storm asks for the same seconds of the log thousands of times: they are kept here, and
 each entry is routed once.
 """
 
@@ -132,18 +132,25 @@ class ReplayLimits:
 
 
 def replay(
-    sid: str, rooms: Iterable[str], missed: Iterable[Entry], read: Read, limits: ReplayLimits
+    sid: str,
+    rooms: Iterable[str],
+    rooms_at: LogId,
+    missed: Iterable[Entry],
+    read: Read,
+    limits: ReplayLimits,
 ) -> Replay | None:
     """Walk what was logged while a session was away, as if it had been there.
 
-    It leaves and joins rooms on the way: what was said in a room after it lost it is not its to
-    read. None where that is more than the limits allow.
+    After `rooms_at` it leaves and joins rooms on the way: what was said in a room after it lost it
+    is not its to read. None where that is more than the limits allow.
     """
     member_of = {sid, *rooms}
     frames: list[Frame] = []
     size = 0
     for entry in missed:
         frame = _witness(entry, entry.meaning(read), member_of)
+        if entry.id > rooms_at:
+            _move(entry.meaning(read), sid, member_of)
         if frame is not None:
             frames.append(frame)
             size += len(frame.packet)
@@ -154,24 +161,31 @@ def replay(
 
 
 def _witness(entry: Entry, meaning: Meaning, member_of: set[str]) -> Frame | None:
-    """Let one entry happen to a member of these rooms."""
+    """Give what a member of these rooms is sent of an entry, if anything."""
     offset = entry.logged[0]
     match meaning:
-        case Message(event, body, to, except_rooms, empties):
-            is_addressed = _is_in(to, member_of) and not _is_in(except_rooms, member_of)
-            member_of.difference_update(empties)
-            return encode_event(event, body, offset) if is_addressed else None
+        case Message(event, body, to, except_rooms):
+            if _is_in(to, member_of) and not _is_in(except_rooms, member_of):
+                return encode_event(event, body, offset)
         case Emit(_, to_rooms, except_rooms):
             is_addressed = to_rooms is None or _is_in(to_rooms, member_of)
             if is_addressed and not _is_in(except_rooms, member_of):
                 return encode_emit(meaning, offset)
+    return None
+
+
+def _move(meaning: Meaning, sid: str, member_of: set[str]) -> None:
+    """Let an entry change the rooms of a member; its sid is not a room that can be left."""
+    match meaning:
+        case Message(empties=empties):
+            member_of.difference_update(empties)
         case Join(who, room) if who in member_of:
             member_of.add(room)
         case Leave(who, room) if who in member_of:
             member_of.discard(room)
         case Empty(room):
             member_of.discard(room)
-    return None
+    member_of.add(sid)
 
 
 def _is_in(rooms: Iterable[str], member_of: set[str]) -> bool:

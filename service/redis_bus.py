@@ -12,15 +12,11 @@ import itertools
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import hiredis
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
 
 from service import commands
 from service.events import Room

@@ -42,7 +42,7 @@ class Link(asyncio.Protocol):
 
     def send(self, *words: str | bytes | int) -> None:
         """Send a command; its reply comes like any other."""
-        self._transport.write(hiredis.pack_command(words))
+        self._transport.write(hiredis.pack_command(words))  # type: ignore[arg-type]  # any length
 
     async def lost(self) -> None:
         """Wait until the connection is gone. Raises what ended it, ConnectionError if nothing did.

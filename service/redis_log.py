@@ -277,4 +277,3 @@ def _channel_and_data(fields: list[bytes]) -> tuple[bytes, bytes]:
         return fields[1], fields[3]
     named = dict(zip(fields[::2], fields[1::2], strict=False))
     return named.get(b"channel", b""), named.get(b"data", b"")
-

@@ -19,7 +19,7 @@ from service.frames import encode_emit, encode_event
 from service.history import Logged
 from service.metrics import Metrics
 from service.redis_bus import Published
-from service.rooms import Rooms
+from service.rooms import Member, Rooms
 from service.routes import Message, Route, Table
 
 log = structlog.get_logger(__name__)
@@ -42,6 +42,7 @@ class Relay:
         *,
         disconnect: Callable[[Disconnect], Errand],
         send_errand: Callable[[Errand], None],
+        on_moved: Callable[[Member], None],
         on_fence: Callable[[str, str], None],
         on_handover: Callable[[], None],
     ) -> None:
@@ -52,6 +53,7 @@ class Relay:
         self._events, self._deliveries = metrics.events.counts, metrics.deliveries.counts
         self._disconnect = disconnect
         self._send_errand = send_errand
+        self._on_moved = on_moved
         self._on_fence = on_fence
         self._on_handover = on_handover
 
@@ -104,7 +106,12 @@ class Relay:
         if message.empties:
             self._fanout.flush()
             for room in message.empties:
-                self._rooms.empty(room)
+                self._empty(room)
+
+    def _empty(self, room: str) -> None:
+        for member in tuple(self._rooms.members(room)):
+            self._rooms.leave(member, room)
+            self._on_moved(member)
 
     def _obey(self, channel: bytes, payload: bytes, offset: bytes) -> None:
         try:
@@ -126,11 +133,13 @@ class Relay:
             case Join(who, room):
                 for member in tuple(self._rooms.members(who)):
                     self._rooms.enter(member, room)
+                    self._on_moved(member)
             case Leave(who, room):
                 for member in tuple(self._rooms.members(who)):
                     self._rooms.leave(member, room)
+                    self._on_moved(member)
             case Empty(room):
-                self._rooms.empty(room)
+                self._empty(room)
             case Disconnect():
                 self._send_errand(self._disconnect(command))
             case Fence(sid, owner):

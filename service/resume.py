@@ -171,7 +171,8 @@ class Recovery:
             if self._history.floor != floor:
                 return Outcome.TOO_MUCH  # the pod forgets faster than it can read
             missed = [*entries_of(older), *newer]
-        result = replay(record.sid, record.rooms, missed, self._read, self._limits)
+        rooms_at = parse_id(record.rooms_at) or start
+        result = replay(record.sid, record.rooms, rooms_at, missed, self._read, self._limits)
         if result is None:
             return Outcome.TOO_MUCH
         if claimed is None and not record.is_exact and result.frames:
@@ -212,6 +213,10 @@ class Recovery:
         done = self._save(member)
         if done is not None:
             await asyncio.wait({done}, timeout=_SAVE_SECONDS)
+
+    def touch(self, member: Member) -> None:
+        """Write soon that a member's rooms have changed."""
+        self._save(member)
 
     def pinged(self, eio_sid: str) -> None:
         """Take note of what had been written when a ping was."""
@@ -283,6 +288,7 @@ class Recovery:
             sid=member.sid,
             rooms=list(member.rooms),
             position=format_id(ticket.position).decode(),
+            rooms_at=format_id(self._log.delivered).decode(),
             is_exact=ticket.is_exact or member.wants_offsets,
         )
         # A connected one is refreshed several times per window; a killed pod's live on as long.

@@ -48,6 +48,8 @@ class SessionRecord(msgspec.Struct, frozen=True):
     rooms: list[str]
     position: str
     """Log ID: all up to it has reached the client, or was before its time."""
+    rooms_at: str
+    """Log ID up to which the rooms follow what the log says of them."""
     is_exact: bool
     """Whether nothing after the position has reached it either."""
 
@@ -173,7 +175,7 @@ class SessionStore:
         async with self._redis.pipeline(transaction=False) as pipe:
             for pid, write in chunk.items():
                 if write.record is None:
-                    self._drop(keys=[_key(pid)], args=[write.owner], client=pipe)
+                    await self._drop(keys=[_key(pid)], args=[write.owner], client=pipe)
                 else:
                     words = [
                         write.owner,
@@ -182,7 +184,7 @@ class SessionStore:
                         write.record.user,
                         _encode(write.record),
                     ]
-                    self._save(keys=[_key(pid)], args=words, client=pipe)
+                    await self._save(keys=[_key(pid)], args=words, client=pipe)
             return list(await pipe.execute())
 
 

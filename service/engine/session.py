@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from engineio import packet as eio
 
+from service.frames import Frame
 from service.websocket import binary_frame, text_frame
 
 if TYPE_CHECKING:
@@ -134,6 +135,17 @@ class Session:
             )
         else:
             self.queue("4" + data if isinstance(data, str) else "b" + b64encode(data).decode())
+
+    def send_after(self, missed: list[Frame], packet: str) -> None:
+        """Send a text packet behind events with their offsets, all in one write."""
+        if self.write is not None:
+            frames = [frame.websocket(with_offset=True) for frame in missed]
+            self.write(b"".join([*frames, text_frame(b"4" + packet.encode())]))
+            return
+        for frame in missed:
+            for one in frame.polling(with_offset=True):
+                self.queue(one)
+        self.queue("4" + packet)
 
     def send_control(self, packet_type: str) -> None:
         """Send an Engine.IO packet without data, such as a ping."""
