@@ -27,6 +27,7 @@ from service.auth import identify
 from service.events import NAMESPACE, Room, UserId, chat_room, user_room
 from service.metrics import Metrics
 from service.rooms import Member, Rooms
+from service.welcome import Welcome
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,26 @@ class Server(Protocol):
         """Close a session so that its client comes back."""
 
 
+class Recovery(Protocol):
+    """What the namespace needs of whoever makes sessions resumable."""
+
+    async def open(self, member: Member, user: UserId, auth: Any) -> Welcome:
+        """Give a member the session that it claims, with its rooms, or a new one."""
+
+    def begin(self, member: Member) -> None:
+        """Write a new session."""
+
+    async def saved(self, member: Member) -> None:
+        """Write that a member's rooms have changed."""
+
+    def leave(self, member: Member, *, for_good: bool) -> None:
+        """Keep the session of a member that has left for a while, or drop it."""
+
+
+_FOR_GOOD = ("client disconnect", "server disconnect")
+"""Reasons of python-socketio after which nobody resumes: somebody meant it."""
+
+
 class Chats:
     """The namespace's handlers, registered on construction."""
 
@@ -61,8 +82,10 @@ class Chats:
         self._metrics = metrics
         self.rooms = rooms
         self.is_draining = False
+        self.recovery: Recovery | None = None
+        """Makes sessions resumable; None where they are not."""
         self.on_arrival: Callable[[UserId], None] = lambda user: None
-        """Told when a user's first socket on this pod is there."""
+        """Told when a socket of a user is there."""
         self.on_departure: Callable[[UserId], None] = lambda user: None
         """Told when a user's last socket on this pod is gone."""
         server.on_refused = lambda code: metrics.connects.labels(code).inc()
@@ -83,7 +106,7 @@ class Chats:
             await self._server.disconnect(member.sid, namespace=NAMESPACE)
         return len(members)
 
-    def _connect(self, sid: str, environ: dict[str, Any], auth: object) -> None:
+    async def _connect(self, sid: str, environ: object, auth: object) -> Welcome | None:
         user = DRAINING if self.is_draining else identify(auth, self._limits.max_id_chars)
         if isinstance(user, Refusal):
             self._metrics.connects.labels(user.code).inc()
@@ -92,18 +115,22 @@ class Chats:
         assert member is not None, "pre-connected by the server"
         member.user = user
         member.allowance = Allowance(self._limits.requests, time.monotonic())
-        room = user_room(user)
-        is_first = not self.rooms.members(room)
-        self.rooms.enter(member, room)
+        welcome = await self.recovery.open(member, user, auth) if self.recovery else None
+        # From here on nothing waits: what is delivered next reaches a member of its rooms.
+        self.rooms.enter(member, user_room(user))
+        if self.recovery and welcome and not welcome.is_recovered:
+            self.recovery.begin(member)
         self._metrics.connects.labels("ok").inc()
-        if is_first:
-            self.on_arrival(user)
+        self.on_arrival(user)
+        return welcome
 
     def _disconnect(self, sid: str, reason: str) -> None:
         self._metrics.disconnects.labels(reason).inc()
         member = self.rooms.by_sid(sid)
         if member is None or member.user is None:
             return
+        if self.recovery:
+            self.recovery.leave(member, for_good=reason in _FOR_GOOD)
         self.rooms.leave(member, user_room(member.user))
         if not self.rooms.members(user_room(member.user)):
             self.on_departure(member.user)
@@ -129,7 +156,7 @@ class Chats:
         elif ack_id is not None:
             await self._server.acknowledge(member, ack_id, _refused(refusal))
 
-    def _join(self, sid: str, request: object = None, *_: object) -> Answer:
+    async def _join(self, sid: str, request: object = None, *_: object) -> Answer:
         member = self.rooms.by_sid(sid)
         assert member is not None, "a connected client asked"
         chat = read_chat_id(request, self._limits.max_id_chars)
@@ -141,16 +168,23 @@ class Chats:
             if refusal is not None:
                 return self._answer("join-chat", refusal)
             self.rooms.enter(member, room)
+            await self._save(member)
         return self._answer("join-chat", {"chatId": chat})
 
-    def _leave(self, sid: str, request: object = None, *_: object) -> Answer:
+    async def _leave(self, sid: str, request: object = None, *_: object) -> Answer:
         member = self.rooms.by_sid(sid)
         assert member is not None, "a connected client asked"
         chat = read_chat_id(request, self._limits.max_id_chars)
         if isinstance(chat, Refusal):
             return self._answer("leave-chat", chat)
         self.rooms.leave(member, chat_room(chat))
+        await self._save(member)
         return self._answer("leave-chat", {"chatId": chat})
+
+    async def _save(self, member: Member) -> None:
+        """Answer a change of rooms only when it would survive this pod."""
+        if self.recovery:
+            await self.recovery.saved(member)
 
     def _unknown(self, event: str, sid: str, *_: object) -> Answer:
         message = "There is no such request; known are join-chat and leave-chat."

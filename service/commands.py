@@ -65,7 +65,18 @@ class Disconnect(msgspec.Struct, frozen=True, tag="disconnect", omit_defaults=Tr
     ask: int = 0
 
 
-Command = Emit | Join | Leave | Empty | Disconnect
+class Fence(msgspec.Struct, frozen=True, tag="fence"):
+    """The session `sid` has moved on: whoever held it as `owner` closes that connection."""
+
+    sid: str
+    owner: str
+
+
+class Handover(msgspec.Struct, frozen=True, tag="handover"):
+    """The recorder has let its lease go: whoever can takes it now."""
+
+
+Command = Emit | Join | Leave | Empty | Disconnect | Fence | Handover
 
 _encode = msgspec.json.Encoder().encode
 _decode: Callable[[bytes], Command] = msgspec.json.Decoder(Command).decode

@@ -41,39 +41,61 @@ class Fanout:
             _write_runs(runs)
 
 
+class _Forms:
+    """Frames in the forms that an audience needs, each made on first need."""
+
+    __slots__ = ("_frames", "_polling", "_websocket")
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self._frames = frames
+        self._websocket: list[bytes | None] = [None, None]
+        self._polling: list[list[str] | None] = [None, None]
+
+    def websocket(self, with_offset: bool) -> bytes:
+        data = self._websocket[with_offset]
+        if data is None:
+            parts = [frame.websocket(with_offset=with_offset) for frame in self._frames]
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._websocket[with_offset] = data
+        return data
+
+    def polling(self, with_offset: bool) -> list[str]:
+        packets = self._polling[with_offset]
+        if packets is None:
+            packets = [one for f in self._frames for one in f.polling(with_offset=with_offset)]
+            self._polling[with_offset] = packets
+        return packets
+
+
 def _write_run(frames: list[Frame], audience: Collection[Member]) -> None:
     """Write the same bytes to everyone."""
-    data = _websocket(frames)
-    polling: list[str] = []
+    forms = _Forms(frames)
     for member in audience:
         write = member.socket.write
         if write is not None:
-            write(data)
+            write(forms.websocket(member.wants_offsets))
         elif not member.socket.closed:
-            polling = polling or _polling(frames)
-            _queue(member.socket, polling)
+            _queue(member.socket, forms.polling(member.wants_offsets))
 
 
 def _write_runs(runs: list[_Run]) -> None:
     """Collect per socket first, then write: a socket may be in several audiences."""
     touched: list[Outlet] = []
     for frames, audience in runs:
-        data = _websocket(frames)
-        polling: list[str] = []
+        forms = _Forms(frames)
         for member in audience:
             outlet = member.socket
             pending = outlet.pending
             if outlet.write is None:
                 if not outlet.closed:
-                    polling = polling or _polling(frames)
-                    _queue(outlet, polling)
+                    _queue(outlet, forms.polling(member.wants_offsets))
             elif pending is None:
-                outlet.pending = data
+                outlet.pending = forms.websocket(member.wants_offsets)
                 touched.append(outlet)
             elif isinstance(pending, bytes):
-                outlet.pending = [pending, data]
+                outlet.pending = [pending, forms.websocket(member.wants_offsets)]
             else:
-                pending.append(data)
+                pending.append(forms.websocket(member.wants_offsets))
     _write_collected(touched)
 
 
@@ -92,16 +114,6 @@ def _write_collected(touched: list[Outlet]) -> None:
             data = pending
         if outlet.write is not None:
             outlet.write(data)
-
-
-def _websocket(frames: list[Frame]) -> bytes:
-    if len(frames) == 1:
-        return frames[0].websocket()
-    return b"".join([frame.websocket() for frame in frames])
-
-
-def _polling(frames: list[Frame]) -> list[str]:
-    return [packet for frame in frames for packet in frame.polling()]
 
 
 def _queue(outlet: Outlet, packets: list[str]) -> None:

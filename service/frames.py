@@ -25,31 +25,40 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     """`2/chats,["new-message",{...}]` in UTF-8."""
     attachments: tuple[bytes, ...] = ()
     """Binary packets that follow it at once on the same socket."""
+    offset: bytes = b""
+    """The event's log ID; empty where it came without the log."""
 
-    def websocket(self) -> bytes:
+    def websocket(self, *, with_offset: bool = False) -> bytes:
         """Make the WebSocket frames, in one piece."""
-        text = text_frame(b"4" + self.packet)
+        text = text_frame(b"4" + self._packet(with_offset))
         if not self.attachments:
             return text
         return b"".join([text, *map(binary_frame, self.attachments)])
 
-    def polling(self) -> list[str]:
+    def polling(self, *, with_offset: bool = False) -> list[str]:
         """Make the packets of a long-polling payload, where binary ones are base64."""
         binary = ["b" + b64encode(one).decode() for one in self.attachments]
-        return ["4" + self.packet.decode(), *binary]
+        return ["4" + self._packet(with_offset).decode(), *binary]
+
+    def _packet(self, with_offset: bool) -> bytes:
+        """Give the text packet; the offset is the event's last argument, a string."""
+        if with_offset and self.offset:
+            return b'%b,"%b"]' % (self.packet[:-1], self.offset)
+        return self.packet
 
 
-def encode_event(event: EventName, body: Fields) -> Frame:
+def encode_event(event: EventName, body: Fields, offset: bytes = b"") -> Frame:
     """Put an event's payload, values untouched, behind its name."""
-    return Frame(_prefix(event) + _encode(body) + b"]")
+    return Frame(_prefix(event) + _encode(body) + b"]", (), offset)
 
 
-def encode_emit(command: Emit) -> Frame:
+def encode_emit(command: Emit, offset: bytes = b"") -> Frame:
     """Put arguments that came ready-made into a packet, binary ones behind it."""
     args, count = bytes(command.args), len(command.attachments)
     if not count:
-        return Frame(b"2%b,%b" % (NAMESPACE.encode(), args))
-    return Frame(b"5%d-%b,%b" % (count, NAMESPACE.encode(), args), command.attachments)
+        return Frame(b"2%b,%b" % (NAMESPACE.encode(), args), (), offset)
+    packet = b"5%d-%b,%b" % (count, NAMESPACE.encode(), args)
+    return Frame(packet, command.attachments, offset)
 
 
 @lru_cache(maxsize=256)  # as many as there are events in the route table, which is bounded

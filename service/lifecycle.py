@@ -8,42 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import gc
 import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 import uvicorn
-from redis.asyncio import Redis
 
-from service import __version__, commands, routes
-from service.admission import Limits, Rate
-from service.chats import Chats
+from service import __version__
 from service.drain import closed_by
-from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Server
-from service.events import NAMESPACE
-from service.fanout import Fanout
-from service.http import AsgiApp, Check, Health, Phase, create_app, dispatch
-from service.metrics import Metrics
-from service.nest_tcp import NestTcp, PortUnavailable, TcpLimits
-from service.presence import Presence
-from service.redis_bus import RedisBus, RedisUnavailable
-from service.relay import Errand, Relay
-from service.rpc import Rpc
+from service.gateway import Gateway
+from service.http import Phase
+from service.nest_tcp import PortUnavailable
+from service.redis_link import RedisUnavailable
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 DEADLINE_MARGIN_SECONDS = 10.0
 """What a drain may take beyond its delay and window before the process ends all the same."""
-SOCKET_IO_PATH = "/socket.io"
 _DRAIN_STEP_SECONDS = 0.05
-_MAX_ERRANDS = 100_000
+_FLUSH_SECONDS = 2.0
 _TCP_GRACE_SECONDS = 2.0
 
 
@@ -67,62 +55,14 @@ class _Http(uvicorn.Server):
         self.listening.set()
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Where the two doors listen."""
+class Life:
+    """One process, from listening to its exit."""
 
-    ws: int
-    tcp: int
-
-
-class Gateway:
-    """All parts of one process, wired; `run` is its life."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self.metrics = Metrics()
-        self.health = Health()
-        self._redis = Redis.from_url(
-            settings.redis_address(), socket_connect_timeout=2, socket_timeout=5
-        )
-        table = routes.load(settings.routes_file)
-        self._bus = RedisBus(self._redis, table, self.metrics)
-        self._engine = Engine(
-            _engine_limits(settings),
-            pod_tag=self._bus.instance,
-            cors_origins=settings.cors_origins,
-        )
-        self._engine.on_refused = lambda code: self.metrics.connects.labels(code).inc()
-        self._engine.on_dropped = self.metrics.slow_consumers.inc
-        self._server = Server(self._engine)
-        rooms = self._server.membership.rooms_of(NAMESPACE)
-        self._presence = Presence(self._redis, self._bus.instance)
-        self._chats = Chats(self._server, rooms, _limits(settings), self.metrics)
-        self._chats.on_arrival = self._presence.arrive
-        self._chats.on_departure = self._presence.depart
-        self._errands: asyncio.Queue[Errand] = asyncio.Queue(_MAX_ERRANDS)
-        self._relay = Relay(
-            table,
-            rooms,
-            Fanout(),
-            self.metrics,
-            disconnect=self._disconnect,
-            send_errand=self._errands.put_nowait,
-        )
-        rpc = Rpc(self._bus, self._presence, table, socket.gethostname())
-        self._tcp = NestTcp(
-            rpc.handlers(),
-            _TcpReport(self.metrics),
-            TcpLimits(
-                settings.tcp_max_frame_bytes,
-                settings.tcp_idle_seconds,
-                settings.tcp_max_connections,
-            ),
-        )
-        self.health.readiness += [self._check_redis, self._check_room]
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._settings = gateway.settings
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
-        self._watch()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, drain, and return; a second signal ends it at once.
@@ -130,10 +70,10 @@ class Gateway:
         Raises PortUnavailable, or an ExceptionGroup when a vital part has died.
         """
         async with contextlib.AsyncExitStack() as held:
-            held.push_async_callback(self._redis.aclose)
+            held.push_async_callback(self._gateway.redis.aclose)
             listener = held.enter_context(_listen(self._settings.ws_host, self._settings.ws_port))
-            held.push_async_callback(self._tcp.aclose, _TCP_GRACE_SECONDS)
-            await self._tcp.start(self._settings.tcp_host, self._settings.tcp_port)
+            held.push_async_callback(self._gateway.tcp.aclose, _TCP_GRACE_SECONDS)
+            await self._gateway.tcp.start(self._settings.tcp_host, self._settings.tcp_port)
             held.enter_context(self._signals())
             await self._run_parts(listener)
 
@@ -142,18 +82,12 @@ class Gateway:
         (self._stop_now if self._stop.is_set() else self._stop).set()
 
     async def _run_parts(self, listener: socket.socket) -> None:
-        http = _Http(self._http_config())
+        http = _Http(self._gateway.http_config())
         async with asyncio.TaskGroup() as group:
-            self._engine.spawn = group.create_task
+            self._gateway.engine.spawn = group.create_task
             parts = [
                 group.create_task(_forever(name, work), name=name)
-                for name, work in {
-                    "subscription": self._bus.run(self._relay.take),
-                    "heartbeat": self._bus.beat(self.health.watch("heartbeat")),
-                    "presence": self._presence.run(self.health.watch("presence")),
-                    "errands": self._run_errands(),
-                    "engine": self._engine.run(self.health.watch("engine")),
-                }.items()
+                for name, work in self._parts().items()
             ]
             serving = group.create_task(self._serve(http, listener), name="http")
             await self._announce(http, listener)
@@ -168,11 +102,44 @@ class Gateway:
             self._tell_how_it_ended(draining)
             http.should_exit = True
             http.force_exit = self._stop_now.is_set()
-            await self._tcp.aclose(_TCP_GRACE_SECONDS)
-            await self._presence.withdraw()
+            await self._stop_doors()
             await serving
             for task in (*parts, ending, draining):
                 task.cancel()
+
+    def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Everything that lives as long as the process."""
+        gateway, watch = self._gateway, self._gateway.health.watch
+        take = gateway.recorder.take if gateway.recorder else gateway.relay.take
+        parts = {
+            "subscription": gateway.bus.run(take),
+            "heartbeat": gateway.bus.beat(watch("heartbeat")),
+            "presence": gateway.presence.run(watch("presence")),
+            "errands": self._run_errands(),
+            "engine": gateway.engine.run(watch("engine")),
+        }
+        if gateway.log and gateway.recorder:
+            gateway.log.on_gap = lambda reason: self._begin(self._tell_of_gap())
+            parts["log"] = gateway.log.run(gateway.deliver)
+            parts["recorder"] = gateway.recorder.run(watch("recorder"))
+        if gateway.store and gateway.recovery:
+            parts["sessions"] = gateway.store.run(watch("sessions"))
+            parts["recovery"] = gateway.recovery.run(watch("recovery"))
+        return parts
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._gateway.engine.spawn(work)
+
+    async def _stop_doors(self) -> None:
+        """The order matters: no new work, then nothing that others wait for stays with us."""
+        await self._gateway.tcp.aclose(_TCP_GRACE_SECONDS)
+        if self._gateway.recorder:
+            await self._gateway.recorder.hand_over()
+        if self._gateway.recovery:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FLUSH_SECONDS):
+                    await self._gateway.recovery.flush()
+        await self._gateway.presence.withdraw()
 
     async def _serve(self, http: uvicorn.Server, listener: socket.socket) -> None:
         await http.serve(sockets=[listener])
@@ -181,41 +148,52 @@ class Gateway:
 
     async def _announce(self, http: _Http, listener: socket.socket) -> None:
         await http.listening.wait()
-        self.health.phase = Phase.SERVING
+        self._gateway.health.phase = Phase.SERVING
         log.info(
             "listening",
             ws_port=listener.getsockname()[1],
-            tcp_port=self._tcp.port,
+            tcp_port=self._gateway.tcp.port,
             redis=self._settings.redis_label(),
+            delivery=self._settings.delivery,
             version=__version__,
         )
 
     async def _drain(self) -> None:
         """Empty this pod: tell, wait for the endpoints to notice, close sockets evenly."""
-        started = time.monotonic()
-        self.health.phase = Phase.DRAINING
-        self._engine.is_closed_to_new = self._chats.is_draining = True
-        total = len(self._engine.sockets)
-        log.info("draining", sockets=total, delay_seconds=self._settings.drain_delay_seconds)
+        engine, started = self._gateway.engine, time.monotonic()
+        self._gateway.health.phase = Phase.DRAINING
+        engine.is_closed_to_new = self._gateway.chats.is_draining = True
+        log.info("draining", sockets=len(engine.sockets))
         await asyncio.sleep(self._settings.drain_delay_seconds)
-        window_started, closed = time.monotonic(), 0
-        sessions = list(self._engine.sockets.values())
+        closed = await self._close_evenly("drain")
+        await engine.goodbyes_said()
+        log.info("drained", sockets=closed, seconds=round(time.monotonic() - started, 1))
+
+    async def _tell_of_gap(self) -> None:
+        """Let every client connect anew, so that it learns that it may have missed something."""
+        if self._gateway.recovery:
+            self._gateway.recovery.forget_all()
+            await self._close_evenly("log gap")
+
+    async def _close_evenly(self, reason: str) -> int:
+        """Close all sessions that there are now, spread over the drain window; say how many."""
+        engine, started, closed = self._gateway.engine, time.monotonic(), 0
+        sessions = list(engine.sockets.values())
         while closed < len(sessions):
-            elapsed = time.monotonic() - window_started
+            elapsed = time.monotonic() - started
             due = closed_by(len(sessions), elapsed, self._settings.drain_window_seconds)
             for session in sessions[closed:due]:
-                self._server.end(session, "drain")
+                self._gateway.close_session(session, reason)
             closed = due
             await asyncio.sleep(_DRAIN_STEP_SECONDS)
-        await self._engine.goodbyes_said()
-        log.info("drained", sockets=closed, seconds=round(time.monotonic() - started, 1))
+        return closed
 
     def _drain_deadline_seconds(self) -> float:
         planned = self._settings.drain_delay_seconds + self._settings.drain_window_seconds
         return planned + DEADLINE_MARGIN_SECONDS
 
     def _tell_how_it_ended(self, draining: asyncio.Task[None]) -> None:
-        left = len(self._engine.sockets)
+        left = len(self._gateway.engine.sockets)
         if self._stop_now.is_set():
             log.warning("ended at once by a second signal", sockets_left=left)
         elif not draining.done():
@@ -224,81 +202,11 @@ class Gateway:
     async def _run_errands(self) -> None:
         """Do what the relay must not wait for, one after the other."""
         while True:
-            errand = await self._errands.get()
+            errand = await self._gateway.errands.get()
             try:
                 await errand
             except RedisUnavailable as error:
-                log.warning("another pod was not answered", reason=str(error))
-
-    async def _disconnect(self, command: commands.Disconnect) -> None:
-        count = await self._chats.disconnect(command.who)
-        if count:
-            log.info("disconnected on request", sockets=count, reason=command.reason)
-        if command.reply_to:
-            await self._bus.answer(command, count)
-
-    def _app(self) -> AsgiApp:
-        pages = create_app(self.health, self.metrics.registry)
-        return dispatch(pages, LongPolling(self._engine), SOCKET_IO_PATH)
-
-    def _http_config(self) -> uvicorn.Config:
-        protocol = functools.partial(HttpProtocol, upgrades={SOCKET_IO_PATH: self._engine.upgrade})
-        return uvicorn.Config(
-            self._app(),
-            http=protocol,  # type: ignore[arg-type]  # called like the class that uvicorn asks for
-            ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            backlog=4096,
-            timeout_graceful_shutdown=2,
-            server_header=False,
-        )
-
-    def _check_redis(self) -> Check:
-        if not self._bus.has_subscribed:
-            return Check("redis", False, "not subscribed yet")
-        if self._bus.lost_at is None:
-            return Check("redis", True, "subscribed")
-        away = time.monotonic() - self._bus.lost_at
-        within_grace = away < self._settings.redis_grace_seconds
-        return Check("redis", within_grace, f"subscription lost {away:.0f} s ago")
-
-    def _check_room(self) -> Check:
-        detail = f"{len(self._engine.sockets)} of {self._settings.max_connections}"
-        return Check("connections", not self._engine.is_full(), detail)
-
-    def _watch(self) -> None:
-        rooms = self._server.membership.rooms_of(NAMESPACE)
-        watch = self.metrics.watch
-        watch("constellation_sockets", "Clients connected to /chats.", lambda: float(len(rooms)))
-        watch("constellation_rooms", "Rooms with a member here.", lambda: float(rooms.room_count))
-        watch(
-            "constellation_users",
-            "Users of this pod that count as online.",
-            lambda: float(self._presence.user_count),
-        )
-        watch(
-            "constellation_redis_up",
-            "1 while the Redis subscription stands.",
-            lambda: float(self._bus.lost_at is None),
-        )
-        watch(
-            "constellation_draining",
-            "1 from SIGTERM on.",
-            lambda: float(self.health.phase is Phase.DRAINING),
-        )
-        self.metrics.watch_by(
-            "constellation_connections",
-            "Engine.IO connections by transport.",
-            "transport",
-            self._count_transports,
-        )
-
-    def _count_transports(self) -> dict[str, float]:
-        sockets = self._engine.sockets.values()
-        websockets = sum(1 for one in sockets if one.upgraded)
-        return {"websocket": float(websockets), "polling": float(len(sockets) - websockets)}
+                log.warning("another pod was not reached", reason=str(error))
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -310,25 +218,6 @@ class Gateway:
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
-
-
-class _TcpReport:
-    """What the TCP door reports, as metrics."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def connection_opened(self) -> None:
-        self._metrics.tcp_connections.inc()
-
-    def connection_closed(self) -> None:
-        self._metrics.tcp_connections.dec()
-
-    def request(self, pattern: str, outcome: str, seconds: float) -> None:
-        self._metrics.tcp_requests.labels(pattern, outcome).observe(seconds)
-
-    def refused(self, reason: str) -> None:
-        self._metrics.tcp_refused.labels(reason).inc()
 
 
 async def _forever(name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -366,7 +255,7 @@ def _calm_garbage_collection() -> None:
 
 
 async def _run(settings: Settings) -> None:
-    await Gateway(settings).run()
+    await Life(Gateway(settings)).run()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -396,25 +285,3 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
             sentence = f"Cannot listen on {host}:{port} (CONSTELLATION_WS_HOST, WS_PORT): {reason}."
             raise PortUnavailable(sentence) from error
         yield listener
-
-
-def _engine_limits(settings: Settings) -> EngineLimits:
-    per_second = settings.max_connects_per_second
-    return EngineLimits(
-        settings.ping_interval_seconds,
-        settings.ping_timeout_seconds,
-        settings.connect_timeout_seconds,
-        settings.max_payload_bytes,
-        settings.max_write_buffer_bytes,
-        settings.max_connections,
-        Rate(per_second, 5 * per_second),
-    )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        settings.max_id_chars,
-        settings.max_rooms_per_socket,
-        settings.max_request_bytes,
-        Rate(settings.max_requests_per_second, settings.max_request_burst),
-    )

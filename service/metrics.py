@@ -97,6 +97,28 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.log_gaps = Counter(
+            "constellation_log_gaps",
+            "Times that events were lost in the log before this pod could read them, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.recorded = Counter(
+            "constellation_recorded_events",
+            "Events that this pod, as the recorder, appended to the log from Pub/Sub.",
+            registry=registry,
+        )
+        self.recoveries = Counter(
+            "constellation_recoveries",
+            "Attempts of clients to resume a session, by outcome.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.replayed = Counter(
+            "constellation_replayed_events",
+            "Events sent to resumed sessions that had missed them.",
+            registry=registry,
+        )
         self.redis_round_trip = Gauge(
             "constellation_redis_round_trip_seconds",
             "Last heartbeat's time from PUBLISH to the subscriber.",

@@ -12,19 +12,16 @@ import itertools
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import hiredis
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
 
 from service import commands
 from service.events import Room
 from service.metrics import Metrics
+from service.redis_link import FAULTS, RedisUnavailable, backoff_seconds, open_link
 
 log = structlog.get_logger(__name__)
 
@@ -34,17 +31,11 @@ SILENCE_SECONDS = 12.0
 
 Below the 15 seconds within which it has to be noticed; two heartbeats may be late before it counts.
 """
-_MAX_BACKOFF_SECONDS = 1.0
 _ASK_SECONDS = 2.0
-_FAULTS = (RedisError, OSError, hiredis.HiredisError, asyncio.IncompleteReadError)
 
 
 Published = tuple[bytes, bytes]
 """One message from Redis as it came: channel and payload. A bare tuple: one is made per message."""
-
-
-class RedisUnavailable(ConnectionError):
-    """Redis did not take a command; the sender should try again."""
 
 
 class RedisBus:
@@ -70,6 +61,10 @@ class RedisBus:
         """Monotonic time since which there is no subscription; None while it stands."""
         self.has_subscribed = False
         """Whether the subscription has stood at least once."""
+        self.on_standing: Callable[[], None] = lambda: None
+        """Told each time the subscription stands."""
+        self.on_lost: Callable[[], None] = lambda: None
+        """Told each time it is lost."""
         self._attempts = 0
         """Tries since the subscription last stood."""
 
@@ -78,15 +73,17 @@ class RedisBus:
         while True:
             try:
                 # Around the subscription: what it brings may be here before `lost` is called.
+                sort = functools.partial(self._sort, take)
                 async with asyncio.timeout(SILENCE_SECONDS) as self._deadline:
-                    async with self._subscription(take) as subscription:
-                        await subscription.lost()
+                    async with open_link(self._redis, sort) as link:
+                        link.send("SUBSCRIBE", *self._channels)
+                        await link.lost()
             except TimeoutError:
                 self._lose("silent", "no heartbeat came back")
-            except _FAULTS as error:
+            except FAULTS as error:
                 self._lose("connection", str(error))
             self._attempts += 1
-            await asyncio.sleep(_backoff_seconds(self._attempts, random.random()))
+            await asyncio.sleep(backoff_seconds(self._attempts, random.random()))
 
     async def beat(self, tell: Callable[[], None]) -> None:
         """Send heartbeats through Redis, for ever; `tell` after each, sent or not."""
@@ -94,7 +91,7 @@ class RedisBus:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
                 await self._redis.publish(self._heartbeat.decode(), str(time.monotonic()))
-            except _FAULTS as error:
+            except FAULTS as error:
                 log.debug("the heartbeat could not be sent", error=str(error))
             tell()
 
@@ -102,7 +99,7 @@ class RedisBus:
         """Publish and say how many subscribers Redis reached. Raises RedisUnavailable."""
         try:
             return int(await self._redis.publish(channel, payload))
-        except _FAULTS as error:
+        except FAULTS as error:
             raise RedisUnavailable("Redis cannot be reached; try again") from error
 
     async def tell(self, command: commands.Command) -> None:
@@ -131,28 +128,6 @@ class RedisBus:
         """Answer another pod's `disconnect`. Raises RedisUnavailable."""
         await self.publish(command.reply_to, b"%d %d" % (command.ask, count))
 
-    @asynccontextmanager
-    async def _subscription(
-        self, take: Callable[[list[Published]], None]
-    ) -> AsyncIterator[_Subscription]:
-        """Hold a subscribed connection; what it brings goes to `take` until it is lost.
-
-        redis-py connects (TLS, authentication, Sentinel), then its stream's transport is ours: its
-        own Pub/Sub reader costs ten times as much, see docs/decisions/0001-pubsub-reader.md.
-        """
-        pool: Any = self._redis.connection_pool  # its methods carry no types
-        connection = await pool.get_connection()
-        subscription = _Subscription(functools.partial(self._sort, take))
-        try:
-            transport_of(connection).set_protocol(subscription)
-            await connection.send_command("SUBSCRIBE", *self._channels)
-            yield subscription
-        finally:
-            subscription.forget()
-            # Not fit for commands any more: the pool opens a fresh one when it needs it.
-            await connection.disconnect(nowait=True)
-            await pool.release(connection)
-
     def _sort(self, take: Callable[[list[Published]], None], parser: hiredis.Reader) -> None:
         """Take out what has arrived whole; keep what is ours, pass the rest on as one batch."""
         batch: list[Published] = []
@@ -177,6 +152,7 @@ class RedisBus:
             log.info("subscribed to Redis again")
         self.lost_at, self.has_subscribed = None, True
         self._attempts = 0
+        self.on_standing()
 
     def _lose(self, reason: str, error: str) -> None:
         self._metrics.redis_reconnects.labels(reason).inc()
@@ -184,6 +160,7 @@ class RedisBus:
             log.warning("no Redis subscription, trying again", reason=reason, error=error)
         if self.lost_at is None:
             self.lost_at = time.monotonic()
+        self.on_lost()
 
     def _attend(self, own: Callable[[bytes], None], payload: bytes) -> None:
         """Hear a heartbeat or an answer; anybody may publish on these channels too."""
@@ -226,59 +203,3 @@ class _Tally:
     def _check(self) -> None:
         if self.expected is not None and self.answers >= self.expected:
             self.complete.set()
-
-
-def _backoff_seconds(attempt: int, chance: float) -> float:
-    """Full jitter below a bound that doubles up to a second."""
-    # Bounded before it is raised: the 1024th attempt, ten minutes without Redis, would overflow.
-    return chance * min(_MAX_BACKOFF_SECONDS, 0.05 * 2.0 ** min(attempt, 10))
-
-
-class _Subscription(asyncio.Protocol):
-    """Reads replies off a connection as they come; a read is a batch.
-
-    Handled within the read's own callback: no task wakes up, and between two reads the loop serves
-    the sockets.
-    """
-
-    def __init__(self, sort: Callable[[hiredis.Reader], None]) -> None:
-        self._sort = sort
-        self._parser = hiredis.Reader()
-        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def lost(self) -> None:
-        """Wait until the connection is gone. Raises what ended it, ConnectionError if nothing did.
-
-        An error of whoever takes the batches is raised here too.
-        """
-        await self._lost
-
-    def forget(self) -> None:
-        """Want to hear no more, not of the end either."""
-        if not self._lost.cancel() and not self._lost.cancelled():
-            self._lost.exception()  # or asyncio logs it as never retrieved
-
-    def data_received(self, data: bytes) -> None:
-        self._parser.feed(data)
-        try:
-            self._sort(self._parser)
-        except Exception as error:  # noqa: BLE001 - carried to `lost`, whose caller it concerns
-            self._fail(error)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(exc or ConnectionError("Redis closed the connection"))
-
-    def _fail(self, error: Exception) -> None:
-        if not self._lost.done():
-            self._lost.set_exception(error)
-
-
-def transport_of(connection: AbstractConnection) -> asyncio.WriteTransport:
-    """Get at the transport of a redis-py connection; private, guarded by tests/contract.
-
-    Raises ConnectionError where there is none any more.
-    """
-    writer = connection._writer
-    if writer is None:
-        raise ConnectionError("Redis closed the connection")
-    return writer.transport

@@ -12,14 +12,15 @@ from typing import Any
 import structlog
 
 from service import commands
-from service.commands import Disconnect, Emit, Empty, Join, Leave
+from service.commands import Disconnect, Emit, Empty, Fence, Handover, Join, Leave
 from service.events import MalformedEvent
 from service.fanout import Fanout
 from service.frames import encode_emit, encode_event
+from service.history import Logged
 from service.metrics import Metrics
 from service.redis_bus import Published
-from service.rooms import Rooms
-from service.routes import Route, Table
+from service.rooms import Member, Rooms
+from service.routes import Message, Route, Table
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,9 @@ class Relay:
         *,
         disconnect: Callable[[Disconnect], Errand],
         send_errand: Callable[[Errand], None],
+        on_moved: Callable[[Member], None],
+        on_fence: Callable[[str, str], None],
+        on_handover: Callable[[], None],
     ) -> None:
         self._routes = {channel.encode(): _Path(channel, route) for channel, route in table.items()}
         self._rooms = rooms
@@ -49,18 +53,40 @@ class Relay:
         self._events, self._deliveries = metrics.events.counts, metrics.deliveries.counts
         self._disconnect = disconnect
         self._send_errand = send_errand
+        self._on_moved = on_moved
+        self._on_fence = on_fence
+        self._on_handover = on_handover
 
     def take(self, batch: list[Published]) -> None:
         """Carry out one read from Redis, in its order. A broken message costs itself only."""
         for channel, payload in batch:
-            known = self._routes.get(channel)
-            if known is not None:
-                self._relay(known, payload)
-            else:
-                self._obey(channel, payload)
+            self._pass_on(channel, payload, b"")
         self._fanout.flush()
 
-    def _relay(self, path: _Path, payload: bytes) -> None:
+    def take_logged(self, batch: list[Logged]) -> None:
+        """Carry out one read from the log, in its order."""
+        for offset, channel, payload in batch:
+            self._pass_on(channel, payload, offset)
+        self._fanout.flush()
+
+    def read(self, channel: bytes, payload: bytes) -> Message | commands.Command | None:
+        """Say what an entry of the log means, without carrying it out; None for nothing."""
+        known = self._routes.get(channel)
+        try:
+            if known is not None:
+                return known.route.route(payload)
+            return _read_command(channel, payload)
+        except MalformedEvent:
+            return None
+
+    def _pass_on(self, channel: bytes, payload: bytes, offset: bytes) -> None:
+        known = self._routes.get(channel)
+        if known is not None:
+            self._relay(known, payload, offset)
+        else:
+            self._obey(channel, payload, offset)
+
+    def _relay(self, path: _Path, payload: bytes, offset: bytes) -> None:
         try:
             message = path.route.route(payload)
         except MalformedEvent as error:
@@ -72,7 +98,7 @@ class Relay:
             return
         audience = self._rooms.audience(message.rooms, message.except_rooms)
         if audience:
-            self._fanout.add(encode_event(message.event, message.body), audience)
+            self._fanout.add(encode_event(message.event, message.body, offset), audience)
             self._events[path.delivered] += 1
             self._deliveries[path.event] += len(audience)
         else:
@@ -80,9 +106,14 @@ class Relay:
         if message.empties:
             self._fanout.flush()
             for room in message.empties:
-                self._rooms.empty(room)
+                self._empty(room)
 
-    def _obey(self, channel: bytes, payload: bytes) -> None:
+    def _empty(self, room: str) -> None:
+        for member in tuple(self._rooms.members(room)):
+            self._rooms.leave(member, room)
+            self._on_moved(member)
+
+    def _obey(self, channel: bytes, payload: bytes, offset: bytes) -> None:
         try:
             command = _read_command(channel, payload)
         except MalformedEvent as error:
@@ -91,29 +122,35 @@ class Relay:
             return
         if command is not None:
             self._metrics.commands.labels(type(command).__name__.lower()).inc()
-            self._carry_out(command)
+            self._carry_out(command, offset)
 
-    def _carry_out(self, command: commands.Command) -> None:
+    def _carry_out(self, command: commands.Command, offset: bytes) -> None:
         if isinstance(command, Emit):
-            self._emit(command)
+            self._emit(command, offset)
             return
         self._fanout.flush()  # what came before goes to those who were in the room then
         match command:
             case Join(who, room):
                 for member in tuple(self._rooms.members(who)):
                     self._rooms.enter(member, room)
+                    self._on_moved(member)
             case Leave(who, room):
                 for member in tuple(self._rooms.members(who)):
                     self._rooms.leave(member, room)
+                    self._on_moved(member)
             case Empty(room):
-                self._rooms.empty(room)
+                self._empty(room)
             case Disconnect():
                 self._send_errand(self._disconnect(command))
+            case Fence(sid, owner):
+                self._on_fence(sid, owner)
+            case Handover():
+                self._on_handover()
 
-    def _emit(self, command: Emit) -> None:
+    def _emit(self, command: Emit, offset: bytes) -> None:
         audience = self._rooms.audience(command.rooms, command.except_rooms)
         if audience:
-            self._fanout.add(encode_emit(command), audience)
+            self._fanout.add(encode_emit(command, offset), audience)
             self._deliveries[_EMITTED] += len(audience)
 
 

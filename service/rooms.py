@@ -30,14 +30,44 @@ class Outlet(Protocol):
     pending: bytes | list[bytes] | None
     """Room for what one batch brings; `fanout` empties it before it returns."""
 
+    @property
+    def is_flushed(self) -> bool:
+        """Whether nothing waits here for the client any more."""
+
     def queue(self, packet: str) -> None:
         """Keep a packet, in polling's encoding, for the next poll."""
+
+
+class Ticket:
+    """What a member's session is known by, and how far its client has provably come."""
+
+    __slots__ = ("is_exact", "owner", "pid", "pinged_at", "position")
+
+    def __init__(self, pid: str, owner: str, position: tuple[int, int]) -> None:
+        self.pid = pid
+        self.owner = owner
+        self.position = position
+        """Log ID: all up to it has reached the client, or was before its time."""
+        self.pinged_at: tuple[int, int] | None = None
+        """Log ID up to which all was written when the last ping was."""
+        self.is_exact = False
+        """Whether nothing after the position has reached the client either."""
 
 
 class Member:
     """One socket's connection to the namespace. Identity is what counts: compared by `is`."""
 
-    __slots__ = ("allowance", "eio_sid", "rooms", "sid", "socket", "stage", "user")
+    __slots__ = (
+        "allowance",
+        "eio_sid",
+        "rooms",
+        "sid",
+        "socket",
+        "stage",
+        "ticket",
+        "user",
+        "wants_offsets",
+    )
 
     def __init__(self, sid: Sid, eio_sid: str, socket: Outlet) -> None:
         self.sid = sid
@@ -45,6 +75,9 @@ class Member:
         self.socket = socket
         self.stage = Stage.CONNECTING
         self.user: UserId | None = None
+        self.ticket: Ticket | None = None
+        self.wants_offsets = False
+        """Whether each event ends with its log ID, which a client presents when it resumes."""
         self.rooms: set[str] = set()
         self.allowance: Any = None
         """The door's own memory of the member: its request allowance."""
@@ -82,6 +115,12 @@ class Rooms:
             self.leave(member, room)
         if self._by_sid.get(member.sid) is member:
             del self._by_sid[member.sid], self._by_eio_sid[member.eio_sid]
+
+    def rename(self, member: Member, sid: str) -> None:
+        """Give a member, in no room yet, the sid that it had before; nobody else may have it."""
+        del self._by_sid[member.sid]
+        member.sid = Sid(sid)
+        self._by_sid[sid] = member
 
     def by_sid(self, sid: str | None) -> Member | None:
         """Find a member by its Socket.IO session id."""

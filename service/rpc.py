@@ -5,7 +5,7 @@ Any pod answers any pattern: what concerns sockets elsewhere goes through Redis.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -16,7 +16,8 @@ from service.commands import Join, Leave
 from service.events import RESERVED_EVENTS, MalformedEvent, Room, UserId, user_room
 from service.nest_tcp import Handler, RequestRefused
 from service.presence import Presence, PresenceUnavailable
-from service.redis_bus import RedisBus, RedisUnavailable
+from service.redis_bus import RedisBus
+from service.redis_link import RedisUnavailable
 from service.routes import Route, Table
 
 MAX_PAGE = 10_000
@@ -70,11 +71,21 @@ class DisconnectRequest(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+Send = Callable[[str, bytes], Awaitable[object]]
+"""Sends (channel, payload) to every pod: by the log, or by Pub/Sub where there is none.
+
+Raises RedisUnavailable.
+"""
+
+
 class Rpc:
     """The patterns of CONTRACT section 3 and what each does."""
 
-    def __init__(self, bus: RedisBus, presence: Presence, table: Table, pod: str) -> None:
+    def __init__(
+        self, bus: RedisBus, presence: Presence, table: Table, pod: str, send: Send
+    ) -> None:
         self._bus = bus
+        self._send = send
         self._presence = presence
         self._table = table
         self._pod = pod
@@ -163,7 +174,7 @@ class Rpc:
             except MalformedEvent as error:
                 raise RequestRefused("invalid_request", f"{channel}: {error}") from error
             try:
-                await self._bus.publish(channel, data)
+                await self._send(channel, data)
             except RedisUnavailable as error:
                 raise RequestRefused("unavailable", str(error)) from error
             return _success({"accepted": True})
@@ -179,7 +190,7 @@ class Rpc:
 
     async def _tell(self, command: commands.Command) -> None:
         try:
-            await self._bus.tell(command)
+            await self._send(commands.CHANNEL, commands.encode(command))
         except RedisUnavailable as error:
             raise RequestRefused("unavailable", str(error)) from error
 

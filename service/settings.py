@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -168,6 +168,33 @@ class Settings(BaseSettings):
         1_000,
         validation_alias="CONSTELLATION_TCP_MAX_CONNECTIONS",
         description="Connections on the TCP microservice port at a time.",
+    )
+    delivery: Literal["durable", "live"] = Field(
+        "durable",
+        validation_alias="CONSTELLATION_DELIVERY",
+        description="`durable` keeps events in a Redis stream, so that clients can resume; "
+        "`live` hands them from Pub/Sub straight to the sockets.",
+    )
+    recovery: Literal["auto", "always", "off"] = Field(
+        "auto",
+        validation_alias="CONSTELLATION_RECOVERY",
+        description="Which clients get the log's offset as an event's last argument: `auto` those "
+        "that ask or have resumed, `always` all, `off` none, and nobody can resume.",
+    )
+    recovery_window_seconds: Annotated[float, Field(ge=5, le=86_400)] = Field(
+        120,
+        validation_alias="CONSTELLATION_RECOVERY_WINDOW_SECONDS",
+        description="Seconds that events stay in the log, and sessions after their connection.",
+    )
+    log_max_entries: _Count = Field(
+        1_000_000,
+        validation_alias="CONSTELLATION_LOG_MAX_ENTRIES",
+        description="Events that the log holds at most, whatever their age.",
+    )
+    max_replay_events: _Count = Field(
+        1_000,
+        validation_alias="CONSTELLATION_MAX_REPLAY_EVENTS",
+        description="Events that one resume may replay; who missed more is not recovered.",
     )
     redis_grace_seconds: _Seconds = Field(
         30,

@@ -116,6 +116,10 @@ class WebSocketConnection(asyncio.Protocol):
         """Hang up without sending what still waits."""
         self._transport.abort()
 
+    def is_flushed(self) -> bool:
+        """Tell whether the kernel has taken all that was sent."""
+        return not self._transport.get_write_buffer_size()
+
     def pause_reading(self) -> None:
         """Let the client wait."""
         if not self._transport.is_closing():

@@ -70,5 +70,6 @@ async def _handle(engine: Engine, session: Session, entry: Entry) -> None:
 async def _dispatch(engine: Engine, session: Session, entry: Entry) -> None:
     if isinstance(entry, Farewell):
         await engine.handlers["disconnect"](session.sid, entry.reason)
-    elif not session.closed:
+    else:
+        # Of a client that has hung up too: its last word may have been that it leaves for good.
         await engine.handlers["message"](session.sid, entry)

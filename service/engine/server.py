@@ -96,6 +96,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.spawn: Spawn = _no_spawn
         self.on_refused: Callable[[str], None] = _ignore
         """Told the code of every refused handshake."""
+        self.on_ping: Callable[[str], None] = _ignore
+        """Told the sid of every session that is sent a ping."""
+        self.on_pong: Callable[[str], None] = _ignore
+        """Told the sid of every session whose client has answered one."""
         self.on_dropped: Callable[[], None] = lambda: None
         """Told of every slow consumer that was closed."""
 
@@ -215,6 +219,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         elif kind == "3":
             session.awaits_pong = False
             self._wheel.put(session, self.limits.ping_interval_seconds)
+            self.on_pong(session.sid)
         elif kind == "1":
             self.end(session, self.reason.CLIENT_DISCONNECT)
         elif packet not in ("5", "6"):  # an upgrade or noop out of place means nothing
@@ -245,6 +250,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """
         if session.closed:
             return
+        if session.inbox is not None:
+            session.inbox.clear()  # we have heard enough, save the answer to our goodbye
+            session.resume()
         if session.websocket is not None:
             session.websocket.close(code, reason)
         else:
@@ -330,6 +338,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             close(session, self.reason.PING_TIMEOUT)
             return
         session.awaits_pong = True
+        self.on_ping(session.sid)
         self._wheel.put(session, self.limits.ping_timeout_seconds)
         if session.write is not None:
             session.write(_PING)

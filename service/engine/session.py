@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from engineio import packet as eio
 
+from service.frames import Frame
 from service.websocket import binary_frame, text_frame
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class WebSocket(Protocol):
 
     def abort(self) -> None:
         """Hang up without sending what still waits."""
+
+    def is_flushed(self) -> bool:
+        """Tell whether the kernel has taken all that was sent."""
 
     def pause_reading(self) -> None:
         """Let the client wait: it sends faster than its requests can be answered."""
@@ -118,6 +122,11 @@ class Session:
         """Whether the session is open, in python-engineio's word."""
         return not self.closed
 
+    @property
+    def is_flushed(self) -> bool:
+        """Whether nothing waits here for the client any more: the kernel has it, or it has."""
+        return not self.outbox if self.websocket is None else self.websocket.is_flushed()
+
     def send_message(self, data: str | bytes) -> None:
         """Send one Engine.IO message; nothing happens when the session is closed."""
         if self.write is not None:
@@ -126,6 +135,17 @@ class Session:
             )
         else:
             self.queue("4" + data if isinstance(data, str) else "b" + b64encode(data).decode())
+
+    def send_after(self, missed: list[Frame], packet: str) -> None:
+        """Send a text packet behind events with their offsets, all in one write."""
+        if self.write is not None:
+            frames = [frame.websocket(with_offset=True) for frame in missed]
+            self.write(b"".join([*frames, text_frame(b"4" + packet.encode())]))
+            return
+        for frame in missed:
+            for one in frame.polling(with_offset=True):
+                self.queue(one)
+        self.queue("4" + packet)
 
     def send_control(self, packet_type: str) -> None:
         """Send an Engine.IO packet without data, such as a ping."""

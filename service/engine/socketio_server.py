@@ -7,6 +7,7 @@ from typing import Any
 
 import socketio
 from socketio import packet as sio
+from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
 from service.admission import INVALID_NAMESPACE
 from service.engine.membership import Membership
@@ -14,8 +15,9 @@ from service.engine.packets import BadPacket, Packet, ack_id
 from service.engine.server import Engine
 from service.engine.session import Handshake, Session
 from service.events import NAMESPACE
-from service.rooms import Member
+from service.rooms import Member, Stage
 from service.websocket import CloseCode
+from service.welcome import Welcome
 
 RequestGate = Callable[[str, int, int | None], Awaitable[bool]]
 """(Engine.IO sid, request bytes, ack id) -> whether the request may be handled."""
@@ -62,10 +64,35 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             return
         if self.membership.rooms_of(namespace).by_eio_sid(eio_sid) is not None:
             raise BadPacket("a second CONNECT to the same namespace")
-        await super()._handle_connect(eio_sid, namespace, data)
+        sid = await self.membership.pre_connect(eio_sid, namespace)
+        if sid is None:
+            return  # the session went while its message waited
+        try:
+            welcome = await self._trigger_event(
+                "connect", namespace, sid, self.environ[eio_sid], data
+            )
+        except HandshakeRefused as refused:
+            await self._send_packet(
+                eio_sid,
+                self.packet_class(sio.CONNECT_ERROR, data=refused.error_args, namespace=namespace),
+            )
+            await self.membership.disconnect(sid, namespace)
+        else:
+            self._greet(eio_sid, namespace, welcome)
+
+    def _greet(self, eio_sid: str, namespace: str, welcome: Welcome | None) -> None:
+        """Send what a member missed and that it is connected: nothing may come in between."""
         session = self._engine.sockets.get(eio_sid)
-        if session is not None and self.membership.rooms_of(namespace).by_eio_sid(eio_sid):
-            self._engine.settle(session)
+        member = self.membership.rooms_of(namespace).by_eio_sid(eio_sid)
+        if session is None or member is None:
+            return  # it left while the handler waited; its farewell cleans up
+        member.stage = Stage.CONNECTED
+        self._engine.settle(session)
+        answer: dict[str, str] = {"sid": member.sid}
+        if welcome is not None and welcome.pid is not None:
+            answer["pid"] = welcome.pid
+        packet = self.packet_class(sio.CONNECT, answer, namespace=namespace)
+        session.send_after(welcome.missed if welcome is not None else [], packet.encode())
 
     def invalid_namespace(self) -> dict[str, Any]:
         """What a CONNECT to an unknown namespace is answered.

@@ -1,0 +1,107 @@
+"""One Redis connection whose replies are read as they come, for whoever reads all the time.
+
+redis-py connects (TLS, authentication, Sentinel), then the transport is ours. What the replies mean
+is not known here. Why: docs/decisions/0001-pubsub-reader.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import hiredis
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError
+
+FAULTS = (RedisError, OSError, hiredis.HiredisError, asyncio.IncompleteReadError)
+"""What a Redis that is away, full or moving raises."""
+
+OnReplies = Callable[[hiredis.Reader], None]
+"""Takes out of the reader what has arrived whole; a read is a batch."""
+
+
+class RedisUnavailable(ConnectionError):
+    """Redis did not take a command; the sender should try again."""
+
+
+class Link(asyncio.Protocol):
+    """The reading half of a connection, and raw writing.
+
+    Replies are handled within the read's own callback: no task wakes up, and between two reads the
+    loop serves the sockets.
+    """
+
+    def __init__(self, transport: asyncio.WriteTransport, on_replies: OnReplies) -> None:
+        self._transport = transport
+        self._on_replies = on_replies
+        self._parser = hiredis.Reader()
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def send(self, *words: str | bytes | int) -> None:
+        """Send a command; its reply comes like any other."""
+        self._transport.write(hiredis.pack_command(words))  # type: ignore[arg-type]  # any length
+
+    async def lost(self) -> None:
+        """Wait until the connection is gone. Raises what ended it, ConnectionError if nothing did.
+
+        An error of whoever takes the replies is raised here too.
+        """
+        await self._lost
+
+    def forget(self) -> None:
+        """Want to hear no more, not of the end either."""
+        if not self._lost.cancel() and not self._lost.cancelled():
+            self._lost.exception()  # or asyncio logs it as never retrieved
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed(data)
+        try:
+            self._on_replies(self._parser)
+        except Exception as error:  # noqa: BLE001 - carried to `lost`, whose caller it concerns
+            self._fail(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(exc or ConnectionError("Redis closed the connection"))
+
+    def _fail(self, error: Exception) -> None:
+        if not self._lost.done():
+            self._lost.set_exception(error)
+
+
+@asynccontextmanager
+async def open_link(redis: Redis, on_replies: OnReplies) -> AsyncIterator[Link]:
+    """Hold a connection of its own. Raises what FAULTS names."""
+    pool: Any = redis.connection_pool  # its methods carry no types
+    connection = await pool.get_connection()
+    link: Link | None = None
+    try:
+        transport = transport_of(connection)
+        link = Link(transport, on_replies)
+        transport.set_protocol(link)
+        yield link
+    finally:
+        if link is not None:
+            link.forget()
+        # Not fit for commands any more: the pool opens a fresh one when it needs it.
+        await connection.disconnect(nowait=True)
+        await pool.release(connection)
+
+
+def transport_of(connection: AbstractConnection) -> asyncio.WriteTransport:
+    """Get at the transport of a redis-py connection; private, guarded by tests/contract.
+
+    Raises ConnectionError where there is none any more.
+    """
+    writer = connection._writer
+    if writer is None:
+        raise ConnectionError("Redis closed the connection")
+    return writer.transport
+
+
+def backoff_seconds(attempt: int, chance: float) -> float:
+    """Full jitter below a bound that doubles from 50 ms up to a second."""
+    # Bounded before it is raised: the 1024th attempt, ten minutes without Redis, would overflow.
+    return chance * min(1.0, 0.05 * 2.0 ** min(attempt, 10))

@@ -1,0 +1,279 @@
+"""The log: one capped Redis Stream that holds every accepted event for the recovery window.
+
+Layout of an entry: field `channel` (a channel of the route table, or `constellation:commands`),
+field `data` (the message, as it would be published) and, from the recorder only, field `at` (its
+position in the Pub/Sub stream). Any producer may XADD; the ID must be `*`.
+
+Who gets what is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import hiredis
+import structlog
+from redis.asyncio import Redis
+
+from service.history import BEGINNING, Logged, LogId, format_id, parse_id
+from service.metrics import Metrics
+from service.recording import Heard
+from service.redis_link import FAULTS, Link, RedisUnavailable, backoff_seconds, open_link
+
+log = structlog.get_logger(__name__)
+
+KEY = "constellation:events"
+# In the log's own hash slot, so that one script may touch both on a Redis Cluster.
+IDENTITY_KEY = "{constellation:events}:identity"
+LEASE_KEY = "{constellation:events}:recorder"
+
+_BLOCK_MILLISECONDS = 1_000
+_SILENCE_SECONDS = 5.0
+_PAGE = 1_000
+_MAX_TAIL_ENTRIES = 20_000
+
+_APPEND = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+for i = 2, #ARGV, 3 do
+  redis.call('XADD', KEYS[1], '*', 'channel', ARGV[i], 'data', ARGV[i + 1], 'at', ARGV[i + 2])
+end
+return 1
+"""
+_LEASE = """
+local holder = redis.call('GET', KEYS[1])
+if holder == false or holder == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return 1
+end
+return 0
+"""
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+
+
+class LostLease(RuntimeError):
+    """Another pod is the recorder now; what was to be appended was not."""
+
+
+class RedisLog:
+    """This pod's view of the log: its tail, reading back, and appending.
+
+    `run` must run in one task for as long as the process lives.
+    """
+
+    def __init__(self, redis: Redis, metrics: Metrics) -> None:
+        self._redis = redis
+        self._metrics = metrics
+        self._append: Any = redis.register_script(_APPEND)
+        self._lease: Any = redis.register_script(_LEASE)
+        self._release: Any = redis.register_script(_RELEASE)
+        self._identity: bytes | None = None
+        self._take: Callable[[list[Logged]], None] = lambda batch: None
+        self._link: Link | None = None
+        self._deadline: asyncio.Timeout | None = None
+        self._attempts = 0
+        self._moved = asyncio.Event()
+        self.delivered: LogId = BEGINNING
+        """The last entry that was handed over here."""
+        self.lost_at: float | None = time.monotonic()
+        """Monotonic time since which the tail is not followed; None while it is."""
+        self.has_followed = False
+        self.on_start: Callable[[LogId], None] = lambda start: None
+        """Told where following begins, at the start and after a gap."""
+        self.on_gap: Callable[[str], None] = lambda reason: None
+        """Told when entries were lost between two reads and cannot be had any more."""
+
+    async def reached(self, log_id: LogId) -> None:
+        """Wait until this pod has delivered up to this entry, which another one may have before."""
+        while self.delivered < log_id:
+            await self._moved.wait()
+
+    # Following
+
+    async def run(self, take: Callable[[list[Logged]], None]) -> None:
+        """Hand every batch to `take`, for ever; go on after the last ID when Redis was away."""
+        self._take = take
+        while True:
+            try:
+                await self._catch_up()
+                async with asyncio.timeout(_SILENCE_SECONDS) as self._deadline:
+                    async with open_link(self._redis, self._on_replies) as self._link:
+                        self._ask()
+                        await self._link.lost()
+            except TimeoutError:
+                self._lose("silent", "no answer to XREAD")
+            except FAULTS as error:
+                self._lose("connection", str(error))
+            self._attempts += 1
+            await asyncio.sleep(backoff_seconds(self._attempts, random.random()))
+
+    def _ask(self) -> None:
+        assert self._link is not None, "asked while the link is open"
+        self._link.send(
+            "XREAD", "COUNT", _PAGE, "BLOCK", _BLOCK_MILLISECONDS, "STREAMS", KEY,
+            format_id(self.delivered),
+        )  # fmt: skip
+
+    def _on_replies(self, parser: hiredis.Reader) -> None:
+        while (reply := parser.gets()) is not False:
+            if isinstance(reply, hiredis.ReplyError):
+                raise ConnectionError(f"Redis refused to read the log: {reply}")
+            self._stand()
+            batch = _entries(reply)
+            if batch:
+                last = parse_id(batch[-1][0])
+                assert last is not None, "IDs are Redis's own"
+                self.delivered = last
+            self._ask()  # before the batch is carried out: Redis works meanwhile
+            if batch:
+                self._take(batch)
+                self._moved.set()
+                self._moved = asyncio.Event()
+
+    def _stand(self) -> None:
+        assert self._deadline is not None, "read inside the timeout"
+        self._deadline.reschedule(asyncio.get_running_loop().time() + _SILENCE_SECONDS)
+        if self.lost_at is not None and self.has_followed:
+            log.info("following the log again", after=format_id(self.delivered).decode())
+        self.lost_at, self.has_followed, self._attempts = None, True, 0
+
+    def _lose(self, reason: str, error: str) -> None:
+        self._metrics.redis_reconnects.labels(f"log {reason}").inc()
+        if self.lost_at is None or not self.has_followed:
+            log.warning("the log cannot be followed, trying again", reason=reason, error=error)
+        if self.lost_at is None:
+            self.lost_at = time.monotonic()
+
+    async def _catch_up(self) -> None:
+        """Find where to go on, and whether something is missing there. Raises what FAULTS names."""
+        identity = await self._read_identity()
+        last, deleted = await self._bounds()
+        if self._identity is None:
+            self.delivered = last
+            self.on_start(last)
+        elif identity != self._identity:
+            self._report_gap("replaced", BEGINNING)
+        elif last < self.delivered:
+            self._report_gap("rolled_back", last)
+        elif deleted > self.delivered:
+            self._report_gap("trimmed", self.delivered)
+        self._identity = identity
+
+    def _report_gap(self, reason: str, resume_after: LogId) -> None:
+        log.error("events were lost in the log", reason=reason)
+        self._metrics.log_gaps.labels(reason).inc()
+        self.delivered = resume_after
+        self.on_start(resume_after)
+        self.on_gap(reason)
+
+    async def _read_identity(self) -> bytes:
+        """Read the log's name, so that a Redis that came back empty is told from one that did not.
+
+        Set by whoever comes first; it lives as long as the data.
+        """
+        fresh = secrets.token_hex(8)
+        await self._redis.set(IDENTITY_KEY, fresh, nx=True)
+        identity: Any = await self._redis.get(IDENTITY_KEY)
+        return bytes(identity)
+
+    async def _bounds(self) -> tuple[LogId, LogId]:
+        """Read the last ID given out and the highest one deleted, (0, 0) for none."""
+        try:
+            found: Any = await self._redis.xinfo_stream(KEY)
+        except FAULTS as error:
+            if "no such key" not in str(error):
+                raise
+            return BEGINNING, BEGINNING
+        last = parse_id(found["last-generated-id"])
+        return last or BEGINNING, parse_id(found.get("max-deleted-entry-id", b"")) or BEGINNING
+
+    # Reading back
+
+    async def read_between(self, start: LogId, end: LogId) -> list[Logged] | None:
+        """Read the entries after `start` up to and with `end`; None where some are gone already.
+
+        Raises RedisUnavailable.
+        """
+        try:
+            entries = [entry async for entry in self._pages(start, end)]
+            _, deleted = await self._bounds()  # after reading: trimming goes on meanwhile
+        except FAULTS as error:
+            raise RedisUnavailable("the log cannot be read: Redis is away") from error
+        return None if deleted > start else entries
+
+    async def _pages(self, start: LogId, end: LogId) -> AsyncIterator[Logged]:
+        while start < end:
+            page: Any = await self._redis.xrange(
+                KEY, b"(" + format_id(start), format_id(end), count=_PAGE
+            )
+            for log_id, fields in page:
+                yield log_id, fields.get(b"channel", b""), fields.get(b"data", b"")
+            if len(page) < _PAGE:
+                return
+            start = parse_id(page[-1][0]) or end
+
+    # Appending
+
+    async def append(self, channel: str, data: bytes) -> None:
+        """Append one message. Raises RedisUnavailable."""
+        try:
+            await self._redis.xadd(KEY, {"channel": channel, "data": data})
+        except FAULTS as error:
+            raise RedisUnavailable("the log cannot be written: Redis is away or full") from error
+
+    async def record(self, token: str, heard: Sequence[Heard]) -> None:
+        """Append what was heard, while `token` holds the lease. Raises LostLease, or FAULTS."""
+        words: list[bytes | str] = [token]
+        for one in heard:
+            words += (one.channel, one.payload, one.position)
+        if not await self._append(keys=[KEY, LEASE_KEY], args=words):
+            raise LostLease
+
+    async def recorded_positions(self) -> AsyncIterator[bytes]:
+        """Give the recorder's positions from the end of the log backwards. Raises FAULTS."""
+        end, read = b"+", 0
+        while read < _MAX_TAIL_ENTRIES:
+            page: Any = await self._redis.xrevrange(KEY, end, b"-", count=_PAGE)
+            for _, fields in page:
+                if b"at" in fields:
+                    yield fields[b"at"]
+            if len(page) < _PAGE:
+                return
+            end, read = b"(" + page[-1][0], read + len(page)
+
+    async def take_lease(self, token: str, milliseconds: int) -> bool:
+        """Become or stay the recorder; False while another pod is. Raises FAULTS."""
+        return bool(await self._lease(keys=[LEASE_KEY], args=[token, milliseconds]))
+
+    async def release_lease(self, token: str) -> None:
+        """Stop being the recorder. Raises FAULTS."""
+        await self._release(keys=[LEASE_KEY], args=[token])
+
+    async def trim(self, window_seconds: float, max_entries: int) -> None:
+        """Let go what is older than the window or too much. Raises FAULTS."""
+        seconds, microseconds = await self._redis.time()
+        oldest = int((seconds + microseconds / 1e6 - window_seconds) * 1000)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.xtrim(KEY, minid=max(0, oldest), approximate=True)
+            pipe.xtrim(KEY, maxlen=max_entries, approximate=True)
+            await pipe.execute()
+
+
+def _entries(reply: Any) -> list[Logged]:
+    """Take the entries out of an XREAD reply, a map in RESP3 and pairs in RESP2."""
+    if not reply:
+        return []
+    found = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
+    return [(log_id, *_channel_and_data(fields)) for log_id, fields in found]
+
+
+def _channel_and_data(fields: list[bytes]) -> tuple[bytes, bytes]:
+    """Find the two fields that count; an entry without them means nothing and is dropped later."""
+    if fields[:1] == [b"channel"] and fields[2:3] == [b"data"]:
+        return fields[1], fields[3]
+    named = dict(zip(fields[::2], fields[1::2], strict=False))
+    return named.get(b"channel", b""), named.get(b"data", b"")

@@ -1,0 +1,19 @@
+"""What a connect handler gives a member to begin with. A word that engine, namespace and recovery
+share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.frames import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The answer to a CONNECT, besides the sid."""
+
+    pid: str | None
+    """Names the session to whoever wants to resume it; None where nobody can."""
+    missed: list[Frame]
+    """Sent before the answer, each with its offset."""
+    is_recovered: bool
