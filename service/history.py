@@ -1,7 +1,7 @@
 """The log's recent entries as this pod delivered them, and which of them a session missed.
 
-Pure. A reconnect storm asks for the same seconds of the log thousands of times: they are kept here, and
-each entry is routed once.
+Pure. A reconnect storm asks for the same seconds of the log thousands of times: they are kept here,
+and each entry is routed once.
 """
 
 from __future__ import annotations

@@ -76,6 +76,10 @@ class Polling:
         data = body.encode() if isinstance(body, str) else body
         return await self._http.ask("POST", data, EIO="4", transport="polling", sid=self.sid)
 
+    async def round_trip(self) -> None:
+        """Have the server refuse something, which changes nothing and takes it a turn."""
+        assert (await self._http.ask()).status == 400
+
     async def packets(self) -> list[str]:
         """Poll, and give what came, packet by packet; the session must be there."""
         answer = await self.poll()

@@ -1,6 +1,6 @@
 """Engine.IO v4, case by case of its protocol suite, and what its document says besides.
 
-The heartbeats are those of the suite: 300 and 200 milliseconds. Here they are awaited, not slept.
+The heartbeats are nearly those of the suite, and awaited where it sleeps.
 """
 
 from __future__ import annotations
@@ -9,13 +9,22 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
 
 from tests.conformance.conftest import PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS
 from tests.conformance.polling import Http, Polling, http
-from tests.conformance.wire import ENGINE_IO, Wire, request, upgrade_headers, websocket, wired
+from tests.conformance.wire import (
+    ENGINE_IO,
+    Response,
+    Wire,
+    request,
+    upgrade_headers,
+    websocket,
+    wired,
+)
 
 OPENING_KEYS = {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"}
 SEVERAL = "4test1\x1e4test2\x1e4test3"
@@ -48,6 +57,20 @@ async def ws(patient_port: int) -> AsyncIterator[Wire]:
         yield wire
 
 
+@asynccontextmanager
+async def waiting_poll(port: int, polling: Polling) -> AsyncIterator[Wire]:
+    """A poll that has reached the server and waits there."""
+    async with wired(port) as wire:
+        await wire.write(request(f"/engine.io/?EIO=4&transport=polling&sid={polling.sid}"))
+        for _ in range(3):  # accepted, read, handled: one turn of the server's loop each
+            await polling.round_trip()
+        yield wire
+
+
+def assert_answered(response: Response, text: str) -> None:
+    assert (response.status, response.body.decode()) == (200, text)
+
+
 # Handshake
 
 
@@ -75,7 +98,7 @@ def assert_limits(opening: dict[str, object]) -> None:
     """Milliseconds and bytes, as whole numbers."""
     assert isinstance(opening["sid"], str)
     limits = [opening[key] for key in ("pingInterval", "pingTimeout", "maxPayload")]
-    assert limits == [300, 200, 1_000_000]
+    assert limits == [PING_INTERVAL_SECONDS * 1000, PING_TIMEOUT_SECONDS * 1000, 1_000_000]
     assert all(type(limit) is int for limit in limits)
 
 
@@ -166,15 +189,12 @@ async def test_a_payload_that_is_none_closes_the_session(polling: Polling, name:
     assert (await polling.poll()).status == 400
 
 
-async def test_a_poll_that_waits_is_told_when_a_payload_is_none(polling: Polling) -> None:
-    poll = asyncio.create_task(polling.poll())
-    await polling.send("4first")
-    assert (await poll).text == "4first"
-    poll = asyncio.create_task(polling.poll())
-    await asyncio.sleep(0.05)  # nothing to observe: the poll has to be there first
-    assert (await polling.post("abc")).status == 400
-    answer = await poll
-    assert (answer.status, answer.text) == (200, "1")
+async def test_a_poll_that_waits_is_told_when_a_payload_is_none(
+    patient_port: int, polling: Polling
+) -> None:
+    async with waiting_poll(patient_port, polling) as poll:
+        assert (await polling.post("abc")).status == 400
+        assert_answered(await poll.response(), "1")
     assert (await polling.poll()).status == 400
 
 
@@ -298,13 +318,12 @@ async def test_a_pong_that_was_not_asked_for_does_no_harm(ws: Wire) -> None:
 # Closing
 
 
-async def test_a_client_that_closes_ends_its_poll_and_its_session(polling: Polling) -> None:
-    poll = asyncio.create_task(polling.poll())
-    await asyncio.sleep(0.05)  # nothing to observe: the poll has to be there first
-    answer = await polling.post("1")
-    assert (answer.status, answer.text) == (200, "ok")
-    answer = await poll
-    assert (answer.status, answer.text) == (200, "6")
+async def test_a_client_that_closes_ends_its_poll_and_its_session(
+    patient_port: int, polling: Polling
+) -> None:
+    async with waiting_poll(patient_port, polling) as poll:
+        await polling.send("1")
+        assert_answered(await poll.response(), "6")
     assert (await polling.poll()).status == 400
 
 
@@ -343,17 +362,21 @@ async def test_a_session_moves_to_a_websocket(polling: Polling, probe: Wire) -> 
     assert await probe.message() == "4hello"
 
 
-async def test_a_poll_that_waits_is_ended_by_the_probe(polling: Polling, probe: Wire) -> None:
-    poll = asyncio.create_task(polling.packets())
-    await asyncio.sleep(0.05)  # nothing to observe: the poll has to be there first
-    await probe.send("2probe")
-    assert await poll == ["6"]
+async def test_a_poll_that_waits_is_ended_by_the_probe(
+    patient_port: int, polling: Polling, probe: Wire
+) -> None:
+    async with waiting_poll(patient_port, polling) as poll:
+        await probe.send("2probe")
+        assert_answered(await poll.response(), "6")
 
 
-async def test_a_poll_waits_while_a_websocket_is_only_open(polling: Polling, probe: Wire) -> None:
-    poll = asyncio.create_task(polling.packets())
-    await polling.send("4hello")
-    assert await poll == ["4hello"], "and not a noop, which would be asked for again at once"
+async def test_a_poll_waits_while_a_websocket_is_only_open(
+    patient_port: int, polling: Polling, probe: Wire
+) -> None:
+    async with waiting_poll(patient_port, polling) as poll:
+        await polling.send("4hello")
+        # and not a noop, after which the client would ask again at once
+        assert_answered(await poll.response(), "4hello")
     await upgrade(probe)
 
 
@@ -369,12 +392,11 @@ async def test_polls_end_at_once_between_the_probe_and_the_upgrade(
 
 
 async def test_a_poll_that_waits_is_ended_by_an_upgrade_without_probe(
-    polling: Polling, probe: Wire
+    patient_port: int, polling: Polling, probe: Wire
 ) -> None:
-    poll = asyncio.create_task(polling.packets())
-    await asyncio.sleep(0.05)  # nothing to observe: the poll has to be there first
-    await probe.send("5")
-    assert await poll == ["6"]
+    async with waiting_poll(patient_port, polling) as poll:
+        await probe.send("5")
+        assert_answered(await poll.response(), "6")
     await probe.send("4hello")
     assert await probe.message() == "4hello"
 
