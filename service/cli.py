@@ -168,7 +168,9 @@ def check() -> None:
         findings = [
             inspection.inspect_variables(settings.unknown_variables()),
             inspection.inspect_routes(table),
-            *inspection.inspect(redis, values.redis_label(), table),
+            *inspection.inspect(
+                redis, values.redis_label(), table, keeps_log=values.delivery == "durable"
+            ),
         ]
     print(inspection.to_table((one.verdict.value, one.subject, one.detail) for one in findings))
     raise typer.Exit(_FAILED if inspection.has_failed(findings) else 0)

@@ -69,23 +69,36 @@ class History:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._entries: deque[Entry] = deque()
+        self._fresh: list[Logged] = []
+        """Delivered since somebody last asked: most entries are forgotten before anybody does."""
         self.floor: LogId = BEGINNING
         """All entries after this one, up to the last delivered, are here."""
 
     def start(self, floor: LogId) -> None:
         """Begin anew: nothing up to `floor` is here."""
         self._entries.clear()
+        self._fresh.clear()
         self._bytes, self.floor = 0, floor
 
     def append(self, batch: Iterable[Logged]) -> None:
         """Take what was delivered; forget the oldest where it gets too much."""
-        for logged in batch:
-            self._entries.append(Entry(logged))
-            self._bytes += len(logged[2])
-        while self._bytes > self._max_bytes and self._entries:
+        before = len(self._fresh)
+        self._fresh.extend(batch)
+        self._bytes += sum([len(logged[2]) for logged in self._fresh[before:]])
+        if self._bytes > self._max_bytes:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Make room for a while: an eighth at a time, so that not every batch has to."""
+        self._settle()
+        while self._bytes > self._max_bytes * 7 // 8 and self._entries:
             oldest = self._entries.popleft()
             self._bytes -= len(oldest.logged[2])
             self.floor = oldest.id
+
+    def _settle(self) -> None:
+        self._entries.extend(map(Entry, self._fresh))
+        self._fresh.clear()
 
     def prepend(self, older: Iterable[Logged], start: LogId, floor: LogId) -> None:
         """Take the entries between `start` and `floor`, read from the log, where they fit.
@@ -103,6 +116,7 @@ class History:
         """Give the entries after `start`; None where they do not all stand here."""
         if start < self.floor:
             return None
+        self._settle()
         entries = self._entries
         if not entries or start >= entries[-1].id:
             return []

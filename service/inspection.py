@@ -12,17 +12,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from hashlib import sha1
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
 from service import commands
+from service.recorder import TICK_CHANNEL
+from service.redis_log import KEY
 from service.variables import UnknownVariable
 
 _Call = Callable[[], object]
 _TRIAL_SECONDS = 5
 _PODS_KEY = "constellation:presence:pods"
+_LEASE_PREFIX = f"{{{KEY}}}:"
+"""The log's hash slot: keys that one script touches together with it."""
 _OWN_CHANNELS = ("constellation:heartbeat:", "constellation:reply:")
 """Prefixes of the channels that each pod has for itself."""
 
@@ -44,7 +49,9 @@ class Finding:
     detail: str
 
 
-def inspect(redis: Redis, address: str, channels: Iterable[str]) -> Iterator[Finding]:
+def inspect(
+    redis: Redis, address: str, channels: Iterable[str], *, keeps_log: bool
+) -> Iterator[Finding]:
     """Find out whether Redis is there and lets a gateway do what it does.
 
     `address` is shown and must hold no secret.
@@ -58,11 +65,14 @@ def inspect(redis: Redis, address: str, channels: Iterable[str]) -> Iterator[Fin
     taken_ms = (time.perf_counter() - started) * 1_000
     yield Finding("redis", Verdict.OK, f"{address} answered in {taken_ms:.1f} ms")
     yield _identify(redis)
-    shared = (*channels, commands.CHANNEL)
+    shared = (*channels, commands.CHANNEL, *([TICK_CHANNEL] if keeps_log else []))
     yield _permission("subscribe", _subscriptions(redis, (*shared, commands.EMITTER_CHANNEL)))
     yield _permission("publish", _own_publications(redis))
     yield _may_publish(redis, shared)
     yield _permission("presence", _presence(redis))
+    if keeps_log:
+        yield _permission("log", _log(redis))
+        yield _permission("sessions", _sessions(redis))
 
 
 def inspect_variables(unknown: Iterable[UnknownVariable]) -> Finding:
@@ -138,6 +148,56 @@ def _presence(redis: Redis) -> Mapping[str, _Call]:
         "ZREMRANGEBYSCORE": lambda: redis.zremrangebyscore(key, 1, 1),
         "ZREM": lambda: redis.zrem(key, "check"),
     }
+
+
+def _log(redis: Redis) -> Mapping[str, _Call]:
+    """What the log and its recorder's lease do, on keys of our own that are gone at the end."""
+    key, lease = f"{KEY}:{_trial_name()}", f"{_LEASE_PREFIX}{_trial_name()}"
+    entry: Any = {"channel": "check", "data": "{}"}
+    return {
+        "SET": lambda: redis.set(lease, "check", nx=True, px=_TRIAL_SECONDS * 1_000),
+        "GET": lambda: redis.get(lease),
+        "XADD": lambda: redis.xadd(key, entry),
+        "EXPIRE": lambda: redis.expire(key, _TRIAL_SECONDS),  # where it cannot be deleted below
+        "XREAD": lambda: redis.xread({key: "0"}, count=1),
+        "XRANGE": lambda: redis.xrange(key, count=1),
+        "XREVRANGE": lambda: redis.xrevrange(key, count=1),
+        "XINFO STREAM": lambda: redis.xinfo_stream(key),
+        "XTRIM": lambda: redis.xtrim(key, maxlen=1),
+        "TIME": redis.time,
+        **_scripts(redis, "return redis.call('DEL', KEYS[1])", key),
+        "DEL": partial(_run_script, redis, "return redis.call('DEL', KEYS[1])", lease),
+    }
+
+
+def _sessions(redis: Redis) -> Mapping[str, _Call]:
+    """What sessions do, all of it in scripts as there."""
+    key = f"constellation:session:{_trial_name()}"
+    calls = {
+        "HSET": "'HSET', KEYS[1], 'owner', 'check'",
+        "PEXPIRE": f"'PEXPIRE', KEYS[1], {_TRIAL_SECONDS * 1_000}",
+        "HGET": "'HGET', KEYS[1], 'owner'",
+        "HMGET": "'HMGET', KEYS[1], 'owner'",
+        "DEL": "'DEL', KEYS[1]",
+    }
+    return {
+        name: partial(_run_script, redis, f"return redis.call({call})", key)
+        for name, call in calls.items()
+    }
+
+
+def _scripts(redis: Any, source: str, key: str) -> Mapping[str, _Call]:
+    """The three steps by which a client brings a script to Redis."""
+    digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return {
+        "SCRIPT LOAD": lambda: redis.script_load(source),
+        "SCRIPT EXISTS": lambda: redis.script_exists(digest),
+        "EVALSHA": lambda: redis.evalsha(digest, 1, key),
+    }
+
+
+def _run_script(redis: Any, source: str, key: str) -> None:
+    redis.register_script(source)(keys=[key])
 
 
 def _permission(subject: str, trials: Mapping[str, _Call]) -> Finding:

@@ -7,6 +7,7 @@ appends what the log lacks of its own memory.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from service.metrics import Metrics
 from service.recording import Heard, Memory, TailReader, unrecorded
 from service.redis_bus import Published, RedisBus
 from service.redis_link import FAULTS, RedisUnavailable
-from service.redis_log import LostLease, RedisLog
+from service.redis_log import Appender, LostLease, RedisLog
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,7 @@ _RENEW_SECONDS = 0.5
 _MEMORY_SECONDS = 15.0
 _MEMORY_BYTES = 64 * 1024 * 1024
 _CHUNK = 1_000
+_MAX_UNANSWERED = 1
 _OVERLAP_SECONDS = 10.0
 """How long after a take-over the predecessor's last entries may still turn up in our stream."""
 
@@ -56,6 +58,11 @@ class Recorder:
         self._ticks = itertools.count()
         self._news = asyncio.Event()
         self.holds_lease = False
+        self._appender: Appender | None = None
+        self._appended = 0
+        """Number of the first message that was not sent to the log yet."""
+        self._recorded: set[bytes] = set()
+        """Positions that the predecessor had appended already, as long as they may turn up here."""
         self._renewed = self._trimmed = 0.0
         bus.on_standing = self._news.set
         bus.on_lost = self._interrupt
@@ -72,7 +79,10 @@ class Recorder:
             else:
                 self._memory.hear(channel, payload, now)
         self._memory.forget(now)
-        self._news.set()
+        if self._appender is not None:
+            self._append_news(self._appender)
+        else:
+            self._news.set()
         if told:
             self._obey(told)
 
@@ -91,9 +101,7 @@ class Recorder:
                 log.warning("another pod records now")
             except FAULTS as error:
                 log.debug("recording was interrupted", error=str(error))
-            except RedisUnavailable as error:
-                log.debug("recording was interrupted", error=str(error))
-            self.holds_lease = False
+            self.holds_lease, self._appender = False, None
             await self._wait_for_news(_RENEW_SECONDS)
 
     async def hand_over(self) -> None:
@@ -117,23 +125,35 @@ class Recorder:
 
     async def _record(self, tell: Callable[[], None]) -> None:
         """Append what the log lacks, then everything new, while the lease is ours."""
-        begun = self._renewed = time.monotonic()
-        heard_until = self._memory.end
-        heard = self._memory.since(0)
-        recorded = await self._read_tail(heard)
-        await self._append(unrecorded(heard, recorded))
-        self.holds_lease = True
-        log.info("recording", caught_up=len(unrecorded(heard, recorded)))
-        while self._bus.lost_at is None and self._memory.is_positioned:
-            tell()
-            fresh, heard_until = self._memory.since(heard_until), self._memory.end
-            if fresh and time.monotonic() - begun < _OVERLAP_SECONDS:
-                fresh = unrecorded(fresh, recorded)
-            await self._append(fresh)
-            await self._keep_house()
-            if self._memory.end == heard_until:
-                await self._wait_for_news(_RENEW_SECONDS)
+        self._renewed = time.monotonic()
+        async with self._log.open_appender(self._bus.instance) as appender:
+            heard = self._memory.since(0)
+            self._recorded = await self._read_tail(heard)
+            self._appended = self._memory.end - len(heard)
+            self._append_news(appender)
+            appender.on_answer = lambda: self._append_news(appender)
+            self._appender, self.holds_lease = appender, True
+            log.info("recording")
+            overlap_until = time.monotonic() + _OVERLAP_SECONDS
+            while self._bus.lost_at is None and self._memory.is_positioned:
+                tell()
+                if time.monotonic() > overlap_until:
+                    self._recorded = set()
+                await self._keep_house()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_RENEW_SECONDS):
+                        await appender.lost()
         await self._log.release_lease(self._bus.instance)
+
+    def _append_news(self, appender: Appender) -> None:
+        """Send what is new to the log, as far as Redis keeps up; the rest waits in the memory."""
+        while appender.unanswered < _MAX_UNANSWERED and self._appended < self._memory.end:
+            fresh = self._memory.since(self._appended)[:_CHUNK]
+            self._appended = max(self._appended, self._memory.begin) + len(fresh)
+            lacking = unrecorded(fresh, self._recorded) if self._recorded else fresh
+            if lacking:
+                appender.append(lacking)
+                self._metrics.recorded.inc(len(lacking))
 
     async def _read_tail(self, heard: list[Heard]) -> set[bytes]:
         tail = TailReader(heard)
@@ -142,12 +162,6 @@ class Recorder:
             if tail.is_done:
                 break
         return tail.positions
-
-    async def _append(self, heard: list[Heard]) -> None:
-        for at in range(0, len(heard), _CHUNK):
-            chunk = heard[at : at + _CHUNK]
-            await self._log.record(self._bus.instance, chunk)
-            self._metrics.recorded.inc(len(chunk))
 
     async def _keep_house(self) -> None:
         """Renew the lease and mark the stream now and then; let go what is past the window."""

@@ -51,6 +51,11 @@ class Memory:
         return self._tick is not None
 
     @property
+    def begin(self) -> int:
+        """Number of the oldest message that is not forgotten."""
+        return self._first
+
+    @property
     def end(self) -> int:
         """Number of the next message; numbers are this pod's own and never reused."""
         return self._first + len(self._heard)

@@ -41,7 +41,9 @@ class Link(asyncio.Protocol):
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def send(self, *words: str | bytes | int) -> None:
-        """Send a command; its reply comes like any other."""
+        """Send a command; its reply comes like any other. Nothing happens once the link is lost."""
+        if self._lost.done():
+            return
         self._transport.write(hiredis.pack_command(words))  # type: ignore[arg-type]  # any length
 
     async def lost(self) -> None:
@@ -49,7 +51,7 @@ class Link(asyncio.Protocol):
 
         An error of whoever takes the replies is raised here too.
         """
-        await self._lost
+        await asyncio.shield(self._lost)  # who waits for a while only must not end the link
 
     def forget(self) -> None:
         """Want to hear no more, not of the end either."""

@@ -14,6 +14,7 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import hiredis
@@ -55,8 +56,50 @@ return 0
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 
 
-class LostLease(RuntimeError):
+class LostLease(ConnectionError):
     """Another pod is the recorder now; what was to be appended was not."""
+
+
+class Appender:
+    """The recorder's own connection: appends are sent without waiting for one another.
+
+    Redis carries out a connection's commands in order, so the first that fails is followed only by
+    such that fail too.
+    """
+
+    def __init__(self, script: str, token: str) -> None:
+        self._words = ("EVALSHA", script, 2, KEY, LEASE_KEY, token)
+        self._link: Link | None = None
+        self.unanswered = 0
+        """Appends sent and not confirmed."""
+        self.on_answer: Callable[[], None] = lambda: None
+        """Told when some were confirmed."""
+
+    def attach(self, link: Link) -> None:
+        """Send over this connection from now on."""
+        self._link = link
+
+    def append(self, heard: Sequence[Heard]) -> None:
+        """Send some of the stream to the log."""
+        assert self._link is not None, "attached when it was opened"
+        fields = [word for one in heard for word in (one.channel, one.payload, one.position)]
+        self._link.send(*self._words, *fields)
+        self.unanswered += 1
+
+    def hear(self, parser: hiredis.Reader) -> None:
+        """Take Redis's answers. Raises LostLease, or ConnectionError where Redis objects."""
+        while (reply := parser.gets()) is not False:
+            if isinstance(reply, hiredis.ReplyError):
+                raise ConnectionError(f"Redis refused to append to the log: {reply}")
+            if not reply:
+                raise LostLease
+            self.unanswered -= 1
+        self.on_answer()
+
+    async def lost(self) -> None:
+        """Wait until appending has failed. Raises LostLease, or what FAULTS names."""
+        assert self._link is not None, "attached when it was opened"
+        await self._link.lost()
 
 
 class RedisLog:
@@ -68,7 +111,6 @@ class RedisLog:
     def __init__(self, redis: Redis, metrics: Metrics) -> None:
         self._redis = redis
         self._metrics = metrics
-        self._append: Any = redis.register_script(_APPEND)
         self._lease: Any = redis.register_script(_LEASE)
         self._release: Any = redis.register_script(_RELEASE)
         self._identity: bytes | None = None
@@ -225,13 +267,13 @@ class RedisLog:
         except FAULTS as error:
             raise RedisUnavailable("the log cannot be written: Redis is away or full") from error
 
-    async def record(self, token: str, heard: Sequence[Heard]) -> None:
-        """Append what was heard, while `token` holds the lease. Raises LostLease, or FAULTS."""
-        words: list[bytes | str] = [token]
-        for one in heard:
-            words += (one.channel, one.payload, one.position)
-        if not await self._append(keys=[KEY, LEASE_KEY], args=words):
-            raise LostLease
+    @asynccontextmanager
+    async def open_appender(self, token: str) -> AsyncIterator[Appender]:
+        """Hold a connection that appends while `token` holds the lease. Raises FAULTS."""
+        appender = Appender(await self._redis.script_load(_APPEND), token)
+        async with open_link(self._redis, appender.hear) as link:
+            appender.attach(link)
+            yield appender
 
     async def recorded_positions(self) -> AsyncIterator[bytes]:
         """Give the recorder's positions from the end of the log backwards. Raises FAULTS."""
@@ -273,7 +315,7 @@ def _entries(reply: Any) -> list[Logged]:
 
 def _channel_and_data(fields: list[bytes]) -> tuple[bytes, bytes]:
     """Find the two fields that count; an entry without them means nothing and is dropped later."""
-    if fields[:1] == [b"channel"] and fields[2:3] == [b"data"]:
+    if len(fields) > 3 and fields[0] == b"channel" and fields[2] == b"data":
         return fields[1], fields[3]
     named = dict(zip(fields[::2], fields[1::2], strict=False))
     return named.get(b"channel", b""), named.get(b"data", b"")

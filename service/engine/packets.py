@@ -28,12 +28,17 @@ class Json:
         try:
             return msgspec.json.decode(text)
         except msgspec.DecodeError:
-            return json.loads(text)  # half a surrogate pair, which msgspec refuses, is JSON
+            # Half a surrogate pair, which msgspec refuses, is JSON; NaN, which Python takes, not.
+            return json.loads(text, parse_constant=_refuse)
 
     @staticmethod
     def dumps(value: Any, **_: Any) -> str:
         """Write compact JSON, whatever style python-socketio asks for."""
         return msgspec.json.encode(value).decode()
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 class Packet(sio.Packet):  # type: ignore[misc]  # python-socketio is untyped
@@ -63,6 +68,20 @@ class Packet(sio.Packet):  # type: ignore[misc]  # python-socketio is untyped
         except (ValueError, TypeError, IndexError, RecursionError) as error:
             raise BadPacket("a placeholder that stands for no attachment") from error
         return is_last
+
+    @classmethod
+    def reconstruct_binary(cls, data: Any, attachments: list[bytes]) -> Any:
+        """Put attachments where their placeholders are. Raises IndexError and TypeError."""
+        if isinstance(data, list):
+            return [cls.reconstruct_binary(item, attachments) for item in data]
+        if not isinstance(data, dict):
+            return data
+        if data.get("_placeholder") is True:
+            number = data.get("num")
+            if type(number) is not int or number < 0:  # Python counts those from the end
+                raise IndexError(number)
+            return attachments[number]
+        return {key: cls.reconstruct_binary(item, attachments) for key, item in data.items()}
 
 
 def is_well_formed(kind: int, data: object, attachments: int) -> bool:

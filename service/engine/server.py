@@ -221,7 +221,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             self._wheel.put(session, self.limits.ping_interval_seconds)
             self.on_pong(session.sid)
         elif kind == "1":
-            self.end(session, self.reason.CLIENT_DISCONNECT)
+            self._close(session, self.reason.CLIENT_DISCONNECT)
         elif packet not in ("5", "6"):  # an upgrade or noop out of place means nothing
             self.fail(session)
 
@@ -253,6 +253,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         if session.inbox is not None:
             session.inbox.clear()  # we have heard enough, save the answer to our goodbye
             session.resume()
+        self._close(session, reason, code)
+
+    def _close(self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL) -> None:
         if session.websocket is not None:
             session.websocket.close(code, reason)
         else:

@@ -146,5 +146,6 @@ def _config(engines: dict[str, Engine]) -> uvicorn.Config:
 
 
 async def _not_found(scope: Any, receive: Any, send: Any) -> None:
-    await send({"type": "http.response.start", "status": 404, "headers": []})
+    empty = [(b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 404, "headers": empty})
     await send({"type": "http.response.body", "body": b""})

@@ -209,9 +209,8 @@ async def test_a_second_poll_closes_the_session(polling: Polling) -> None:
 async def test_a_poll_that_is_cancelled_closes_the_session(
     patient_port: int, polling: Polling
 ) -> None:
-    target = f"/engine.io/?EIO=4&transport=polling&sid={polling.sid}"
-    async with wired(patient_port) as wire:
-        await wire.write(request(target))
+    async with waiting_poll(patient_port, polling):
+        pass
     assert (await polling.poll()).status == 400
 
 

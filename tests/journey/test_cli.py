@@ -270,7 +270,7 @@ async def test_check_approves_of_a_redis_that_permits_everything(
     assert "(set, not shown)" in done.out
     assert "did you mean CONSTELLATION_LOG_LEVEL?" in done.out
     assert "FAILED" not in done.out
-    for permitted in ("chat:newMessage", "constellation:commands", "ZRANGEBYLEX"):
+    for permitted in ("chat:newMessage", "constellation:commands", "ZRANGEBYLEX", "XREAD", "HMGET"):
         assert permitted in done.out
 
 
@@ -282,6 +282,9 @@ async def test_check_approves_of_a_redis_that_permits_everything(
         ("+@all -zadd ~* &*", "presence", "zadd"),
         ("+@all ~other:* &*", "presence", "ZADD EXPIRE"),
         ("+@all -subscribe ~* &*", "subscribe", "subscribe"),
+        ("+@all ~constellation:* &*", "log", "SET GET DEL"),
+        ("+@all -xread ~* &*", "log", "xread"),
+        ("+@all -hmget ~* &*", "sessions", "hmget"),
     ],
 )
 async def test_check_names_what_an_acl_user_lacks(
@@ -289,7 +292,9 @@ async def test_check_names_what_an_acl_user_lacks(
 ) -> None:
     async with acl_user(valkey, f"gateway{mine}", rules) as url:
         with publisher.connected(url) as redis:
-            findings = list(inspection.inspect(redis, "redis://shown", routes.load()))
+            findings = list(
+                inspection.inspect(redis, "redis://shown", routes.load(), keeps_log=True)
+            )
 
     (failed,) = [finding.detail for finding in findings if finding.subject == subject]
     assert says in failed
@@ -321,6 +326,15 @@ async def test_check_fails_without_a_redis_and_shows_no_secret(terminal: Termina
     assert done.code == 1
     assert "Connection refused" in done.out.splitlines()[-1]
     assert "hunter2" not in done.out + done.err
+
+
+async def test_check_of_a_gateway_without_a_log_does_not_ask_for_one(
+    terminal: Terminal, valkey: Valkey
+) -> None:
+    done = await terminal.run("check", redis=valkey.url, CONSTELLATION_DELIVERY="live")
+
+    assert done.code == 0
+    assert "XREAD" not in done.out
 
 
 async def test_check_leaves_nothing_in_redis(terminal: Terminal) -> None:

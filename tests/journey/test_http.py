@@ -73,7 +73,7 @@ async def test_a_pod_without_redis_is_alive_and_not_ready_until_it_has_subscribe
 async def test_readiness_falls_at_the_first_moment_of_a_drain_while_the_pod_lives_on(
     valkey: Valkey, gateway: StartGateway
 ) -> None:
-    delay = {"CONSTELLATION_DRAIN_DELAY_SECONDS": 3, "CONSTELLATION_DRAIN_WINDOW_SECONDS": 1}
+    delay = {"CONSTELLATION_DRAIN_DELAY_SECONDS": 1.5, "CONSTELLATION_DRAIN_WINDOW_SECONDS": 1}
     async with gateway(valkey.url, **delay) as pod:
         pod.signal(signal.SIGTERM)
 

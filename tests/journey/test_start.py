@@ -16,6 +16,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LogPath = Callable[[], Path]
 
+SECRET = "hunter2"
+UNREADABLE = {
+    "WS_PORT": "seven",
+    "TCP_PORT": "-1",
+    "REDIS_PORT": "70000",
+    "REDIS_DB": "zero",
+    "CONSTELLATION_LOG_FORMAT": "xml",
+    "CONSTELLATION_DRAIN_WINDOW_SECONDS": "soon",
+    "CONSTELLATION_MAX_ID_CHARS": "0",
+    "CONSTELLATION_ROUTES_FILE": "no-such-file.toml",
+}
 ROUTES = """
 [[route]]
 channel = "like:new"
@@ -41,48 +52,25 @@ async def test_a_taken_port_is_named_in_one_line(
     _assert_one_clear_line(ended.lines, variable, str(port))
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("WS_PORT", "seven"),
-        ("WS_PORT", "70000"),
-        ("TCP_PORT", "-1"),
-        ("REDIS_PORT", "6379x"),
-        ("REDIS_DB", "zero"),
-        ("CONSTELLATION_LOG_FORMAT", "xml"),
-        ("CONSTELLATION_DRAIN_WINDOW_SECONDS", "soon"),
-        ("CONSTELLATION_MAX_ID_CHARS", "0"),
-        ("CONSTELLATION_ROUTES_FILE", "no-such-file.toml"),
-    ],
-)
-async def test_a_setting_that_cannot_be_read_is_named_with_what_it_holds(
-    variable: str, value: str, valkey: Valkey, log_path: LogPath
+async def test_every_setting_that_cannot_be_read_has_a_line_that_says_what_it_holds(
+    log_path: LogPath,
 ) -> None:
-    ended = await ended_gateway(log_path(), valkey.url, **{variable: value})
+    ended = await ended_gateway(log_path(), f"redis//:{SECRET}@localhost", **UNREADABLE)
 
     assert ended.code != 0
-    _assert_one_clear_line(ended.lines, variable, value)
-
-
-async def test_every_fault_has_a_line_and_no_secret_is_shown(log_path: LogPath) -> None:
-    url = "redis//:hunter2@localhost"
-
-    ended = await ended_gateway(log_path(), url, WS_PORT="seven", TCP_PORT="eight")
-
-    assert ended.code != 0
-    assert len(ended.lines) == 3
-    for line, variable in zip(ended.lines, ("WS_PORT", "TCP_PORT", "REDIS_URL"), strict=True):
-        assert variable in line
-    assert "hunter2" not in "".join(ended.lines)
+    assert len(ended.lines) == len(UNREADABLE) + 1, "\n".join(ended.lines)
+    for variable, value in UNREADABLE.items():
+        (line,) = [line for line in ended.lines if line.startswith(variable)]
+        assert value in line
+    (line,) = [line for line in ended.lines if line.startswith("REDIS_URL")]
+    assert "redis://" in line, "what it takes is said"
+    assert SECRET not in "".join(ended.lines), "what it holds is not"
 
 
 @pytest.mark.parametrize(
     ("routes", "says"),
     [
-        ("[[route", "not TOML"),
         (ROUTES.replace("like:new", "chat:new"), "chat:new"),
-        (ROUTES.replace('"user:{likedUserId}"', '"user:likedUserId"'), "user:likedUserId"),
-        (ROUTES.replace('event = "new-like"', ""), "event"),
         (ROUTES.replace("except", "exept"), "exept"),
     ],
 )

@@ -170,7 +170,7 @@ async def test_a_reload_is_no_flicker(pods: Pods, js: JsClients, mine: str) -> N
         page.close()
         await throughout(is_online, 4, "the user of a reloading page is online")
         await js.connect(pods.b.chats_url, user=user)
-        await throughout(is_online, 3, "the user of a reloaded page is online")
+        await throughout(is_online, 2, "the user of a reloaded page is online")
 
 
 @pytest.mark.parametrize("as_event", [False, True], ids=["request", "event"])
