@@ -31,6 +31,7 @@ _MEMORY_SECONDS = 15.0
 _MEMORY_BYTES = 64 * 1024 * 1024
 _CHUNK = 1_000
 _MAX_UNANSWERED = 1
+_GATHER_SECONDS = 0.001
 _OVERLAP_SECONDS = 10.0
 """How long after a take-over the predecessor's last entries may still turn up in our stream."""
 
@@ -61,6 +62,8 @@ class Recorder:
         self._appender: Appender | None = None
         self._appended = 0
         """Number of the first message that was not sent to the log yet."""
+        self._appended_at = 0.0
+        self._is_gathering = False
         self._recorded: set[bytes] = set()
         """Positions that the predecessor had appended already, as long as they may turn up here."""
         self._renewed = self._trimmed = 0.0
@@ -80,7 +83,7 @@ class Recorder:
                 self._memory.hear(channel, payload, now)
         self._memory.forget(now)
         if self._appender is not None:
-            self._append_news(self._appender)
+            self._append_soon(self._appender)
         else:
             self._news.set()
         if told:
@@ -131,7 +134,7 @@ class Recorder:
             self._recorded = await self._read_tail(heard)
             self._appended = self._memory.end - len(heard)
             self._append_news(appender)
-            appender.on_answer = lambda: self._append_news(appender)
+            appender.on_answer = lambda: self._append_soon(appender)
             self._appender, self.holds_lease = appender, True
             log.info("recording")
             overlap_until = time.monotonic() + _OVERLAP_SECONDS
@@ -145,6 +148,26 @@ class Recorder:
                         await appender.lost()
         await self._log.release_lease(self._bus.instance)
 
+    def _append_soon(self, appender: Appender) -> None:
+        """Append now, or a moment after the last time: what comes close together goes together.
+
+        Each append costs Redis a script and every pod a wake-up, however much it brings.
+        """
+        if self._is_gathering or self._appended == self._memory.end:
+            return
+        loop = asyncio.get_running_loop()
+        wait_seconds = self._appended_at + _GATHER_SECONDS - loop.time()
+        if wait_seconds <= 0:
+            self._append_news(appender)
+        else:
+            self._is_gathering = True
+            loop.call_later(wait_seconds, self._append_gathered, appender)
+
+    def _append_gathered(self, appender: Appender) -> None:
+        self._is_gathering = False
+        if appender is self._appender:
+            self._append_news(appender)
+
     def _append_news(self, appender: Appender) -> None:
         """Send what is new to the log, as far as Redis keeps up; the rest waits in the memory."""
         while appender.unanswered < _MAX_UNANSWERED and self._appended < self._memory.end:
@@ -152,6 +175,7 @@ class Recorder:
             self._appended = max(self._appended, self._memory.begin) + len(fresh)
             lacking = unrecorded(fresh, self._recorded) if self._recorded else fresh
             if lacking:
+                self._appended_at = asyncio.get_running_loop().time()
                 appender.append(lacking)
                 self._metrics.recorded.inc(len(lacking))
 

@@ -119,6 +119,8 @@ class RedisLog:
         self._deadline: asyncio.Timeout | None = None
         self._attempts = 0
         self._moved = asyncio.Event()
+        self._is_awaited = False
+        self._heard_at = 0.0
         self.delivered: LogId = BEGINNING
         """The last entry that was handed over here."""
         self.lost_at: float | None = time.monotonic()
@@ -132,6 +134,7 @@ class RedisLog:
     async def reached(self, log_id: LogId) -> None:
         """Wait until this pod has delivered up to this entry, which another one may have before."""
         while self.delivered < log_id:
+            self._is_awaited = True
             await self._moved.wait()
 
     # Following
@@ -173,12 +176,17 @@ class RedisLog:
             self._ask()  # before the batch is carried out: Redis works meanwhile
             if batch:
                 self._take(batch)
-                self._moved.set()
-                self._moved = asyncio.Event()
+                if self._is_awaited:
+                    self._is_awaited = False
+                    self._moved.set()
+                    self._moved = asyncio.Event()
 
     def _stand(self) -> None:
         assert self._deadline is not None, "read inside the timeout"
-        self._deadline.reschedule(asyncio.get_running_loop().time() + _SILENCE_SECONDS)
+        now = asyncio.get_running_loop().time()
+        if now - self._heard_at > _SILENCE_SECONDS / 4:  # a timer per reply costs more than it
+            self._heard_at = now
+            self._deadline.reschedule(now + _SILENCE_SECONDS)
         if self.lost_at is not None and self.has_followed:
             log.info("following the log again", after=format_id(self.delivered).decode())
         self.lost_at, self.has_followed, self._attempts = None, True, 0

@@ -120,6 +120,7 @@ class Recovery:
             self._metrics.recoveries.labels(outcome.value).inc()
             if welcome is not None:
                 return welcome
+            log.debug("not recovered", outcome=outcome.value, user=user)
         member.wants_offsets = wants_offsets
         member.ticket = Ticket(secrets.token_urlsafe(15), owner, self._log.delivered)
         return Welcome(member.ticket.pid, [], is_recovered=False)

@@ -94,7 +94,12 @@ def _formatter(
     shared: list[structlog.typing.Processor], console: bool
 ) -> structlog.stdlib.ProcessorFormatter:
     render: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,  # rich ones show local variables
+            )
+        ]
         if console
         else [_tracebacks(), structlog.processors.JSONRenderer()]
     )

@@ -50,10 +50,14 @@ def unused_port() -> int:
 
 
 class Valkey:
-    """A Valkey that keeps its port while it is stopped and started again; its data do not stay."""
+    """A Valkey that keeps its port while it is stopped and started again.
 
-    def __init__(self) -> None:
+    What it holds is gone with it, unless it has a folder to write it to when it is stopped.
+    """
+
+    def __init__(self, data: Path | None = None) -> None:
         self.port = unused_port()
+        self._data = data
         self._server: ValkeyServer | None = None
 
     @property
@@ -61,7 +65,15 @@ class Valkey:
         return f"redis://{HOST}:{self.port}/0"
 
     def start(self) -> None:
-        self._server = ValkeyServer(port=self.port, host=HOST, config={"loglevel": "warning"})
+        # One change is enough to be saved at the stop; in between there is no time for it.
+        config = {"loglevel": "warning", "save": "" if self._data is None else "3600 1"}
+        self._server = ValkeyServer(
+            port=self.port,
+            host=HOST,
+            data_dir=self._data,
+            persist=self._data is not None,
+            config=config,
+        )
         self._server.start()
 
     def stop(self) -> None:
@@ -71,10 +83,10 @@ class Valkey:
 
 
 @contextmanager
-def running_valkey() -> Iterator[Valkey]:
+def running_valkey(data: Path | None = None) -> Iterator[Valkey]:
     """A started Valkey. Another process may take the port first: then another port is tried."""
     for attempt in range(5):
-        valkey = Valkey()
+        valkey = Valkey(data)
         try:
             valkey.start()
         except (ValkeyServerStartupError, OSError):

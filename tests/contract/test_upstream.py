@@ -572,7 +572,14 @@ async def test_uvicorn_serves_a_given_socket_leaves_signals_to_us_and_ends_when_
         assert hasattr(server, "force_exit"), "uvicorn.Server.force_exit moved"
 
 
-# redis-py
+# redis-py and hiredis
+
+
+def test_hiredis_packs_texts_bytes_and_numbers_as_redis_reads_them() -> None:
+    packed = hiredis.pack_command(("XREAD", b"\x00\r\n", 12))
+    assert packed == b"*3\r\n$5\r\nXREAD\r\n$3\r\n\x00\r\n\r\n$2\r\n12\r\n", (
+        "hiredis.pack_command writes otherwise; service/redis_link.py sends with it"
+    )
 
 
 async def test_redis_py_gives_a_connection_whose_transport_takes_another_protocol(
@@ -589,10 +596,10 @@ async def test_redis_py_gives_a_connection_whose_transport_takes_another_protoco
     try:
         assert isinstance(getattr(connection, "_writer", None), asyncio.StreamWriter), (
             "redis-py's connection no longer keeps a StreamWriter in `_writer`: "
-            "service/redis_bus.py reads Pub/Sub from its transport"
+            "service/redis_link.py reads from its transport"
         )
         connection._writer.transport.set_protocol(Reader())
-        await connection.send_command("SUBSCRIBE", "a", "b")
+        connection._writer.transport.write(hiredis.pack_command(("SUBSCRIBE", "a", b"b")))
         parser = hiredis.Reader()
         replies: list[Any] = []
         async with asyncio.timeout(SOON):
@@ -616,7 +623,7 @@ async def test_redis_py_gives_a_connection_whose_transport_takes_another_protoco
 
 
 async def test_redis_pys_failures_are_of_the_kinds_that_we_catch() -> None:
-    # service/redis_bus.py and service/presence.py catch these two and nothing else.
+    # service/redis_link.py (FAULTS) and service/presence.py catch these and nothing else.
     async with Redis.from_url(f"redis://{HOST}:{unused_port()}") as redis:
         pool: Any = redis.connection_pool
         for call in (redis.publish("a", "b"), pool.get_connection(), redis.zcard("a")):

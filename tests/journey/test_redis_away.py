@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -21,9 +22,9 @@ GRACE_SECONDS = 2.0
 
 
 @pytest.fixture
-def mortal_valkey() -> Iterator[Valkey]:
-    """A Valkey of this test's own, to be stopped and started."""
-    with running_valkey() as valkey:
+def mortal_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A Valkey of this test's own that has its data again when it is started again."""
+    with running_valkey(tmp_path) as valkey:
         yield valkey
 
 
@@ -70,7 +71,7 @@ async def test_redis_stopped_for_ten_seconds_drops_nobody_and_delivery_goes_on(
         assert seconds < 2
         assert [client.disconnects for client in clients] == [[] for _ in clients]
         await eventually(impatient.is_ready, 2, "ready again")
-        # The restarted Redis has forgotten who is online; the pods have not.
+        # What Redis knew of them has expired or is out of date; the pods tell it anew.
         async with nest_client(impatient.tcp_port) as other:
 
             async def is_online() -> bool:

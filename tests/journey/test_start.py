@@ -6,11 +6,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from tests.journey.conftest import StartGateway
 from tests.journey.publishing import Publisher
 from tests.js_clients import JsClients
-from tests.processes import HOST, Valkey, ended_gateway
+from tests.processes import HOST, Valkey, ended_gateway, running_valkey
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -87,31 +88,32 @@ async def test_a_route_table_that_cannot_be_used_stops_the_start(
 
 
 async def test_a_further_channel_is_added_by_configuration(
-    valkey: Valkey,
-    gateway: StartGateway,
-    js: JsClients,
-    publish: Publisher,
-    tmp_path: Path,
-    mine: str,
+    gateway: StartGateway, js: JsClients, tmp_path: Path
 ) -> None:
+    """On a Redis of its own: all pods of a cluster have the same table."""
     file = tmp_path / "routes.toml"
     file.write_text(ROUTES)
-    async with gateway(valkey.url, CONSTELLATION_ROUTES_FILE=file) as pod:
-        bob = await js.connect(pod.chats_url, user=f"bob{mine}")
-        carol = await js.connect(pod.chats_url, user=f"carol{mine}")
-        await carol.join(f"c{mine}")
-        like = {"likeId": 1, "from": f"alice{mine}", "likedUserId": f"bob{mine}", "secret": 1}
+    with running_valkey() as valkey:
+        async with (
+            gateway(valkey.url, CONSTELLATION_ROUTES_FILE=file) as pod,
+            Redis.from_url(valkey.url) as redis,
+        ):
+            publish = Publisher(redis)
+            bob = await js.connect(pod.chats_url, user="bob")
+            carol = await js.connect(pod.chats_url, user="carol")
+            await carol.join("c")
+            like = {"likeId": 1, "likedUserId": "bob", "secret": 1}
 
-        await publish("like:new", like | {"at": 1})
-        await publish("like:new", like | {"chatIds": [f"c{mine}"], "from": f"bob{mine}"})
+            await publish("like:new", like | {"from": "alice", "at": 1})
+            await publish("like:new", like | {"from": "bob", "chatIds": ["c"]})
 
-        to_bob, to_carol = await publish.heard_by(bob, carol)
-        assert [(event.event, event.payload) for event in to_bob] == [
-            ("new-like", {"likeId": 1, "from": f"alice{mine}", "at": 1})
-        ]
-        assert [(event.event, event.payload) for event in to_carol] == [
-            ("new-like", {"likeId": 1, "from": f"bob{mine}"})
-        ]
+            to_bob, to_carol = await publish.heard_by(bob, carol)
+            assert [(event.event, event.payload) for event in to_bob] == [
+                ("new-like", {"likeId": 1, "from": "alice", "at": 1})
+            ]
+            assert [(event.event, event.payload) for event in to_carol] == [
+                ("new-like", {"likeId": 1, "from": "bob"})
+            ]
 
 
 def _assert_one_clear_line(lines: tuple[str, ...], *parts: str) -> None:

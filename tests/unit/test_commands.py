@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from socketio.packet import EVENT, Packet
 
 from service import commands
-from service.commands import Disconnect, Emit, Empty, Join, Leave
+from service.commands import Disconnect, Emit, Empty, Fence, Handover, Join, Leave
 from service.events import NAMESPACE, MalformedEvent, Room
 
 unhurried = settings(deadline=None)  # other processes may hold the processor
@@ -49,6 +49,8 @@ every_command = (
     | st.builds(Leave, rooms, rooms)
     | st.builds(Empty, rooms)
     | st.builds(Disconnect, rooms, texts, texts, st.integers(0, 2**40))
+    | st.builds(Fence, texts, texts)
+    | st.just(Handover())
 )
 
 
@@ -95,6 +97,24 @@ def as_stock_sends(data: object) -> list[Any]:
     """The event that a stock python-socketio server makes of `emit("e", data)`."""
     values = [] if data is None else list(data) if isinstance(data, tuple) else [data]
     return ["e", *values]
+
+
+@pytest.mark.parametrize(
+    ("channel", "is_own"),
+    [
+        (commands.CHANNEL, True),
+        (commands.EMITTER_CHANNEL, True),
+        ("constellation:heartbeat:x", True),
+        ("chat:new", False),
+        ("socketio:new", False),
+        ("my:constellation:new", False),
+        ("", False),
+    ],
+)
+def test_channels_that_pods_and_emitters_use_are_told_from_those_of_events(
+    channel: str, is_own: bool
+) -> None:
+    assert commands.is_own_channel(channel) is is_own
 
 
 @unhurried

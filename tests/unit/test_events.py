@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.events import (
+    RESERVED_EVENTS,
     ChatId,
     Decoder,
     Fields,
@@ -77,6 +78,11 @@ def decoder(*names: str) -> Decoder:
 def test_rooms_carry_the_names_of_the_contract() -> None:
     assert user_room(UserId("u1")) == "user:u1"
     assert chat_room(ChatId("42")) == "chat:42"
+
+
+def test_names_that_a_client_takes_for_its_own_are_reserved() -> None:
+    # As socket.io-client has them (RESERVED_EVENTS), without those of Node's EventEmitter.
+    assert {"connect", "connect_error", "disconnect", "disconnecting"} == RESERVED_EVENTS
 
 
 def test_listed_keys_are_kept_as_they_were_written_and_others_are_not() -> None:

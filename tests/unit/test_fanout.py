@@ -16,14 +16,17 @@ from service.rooms import Member, Stage
 
 unhurried = settings(deadline=None)  # other processes may hold the processor
 
-FRAMES = [Frame(b"2/chats,[%d]" % number) for number in range(4)]
-BINARY = Frame(b'51-/chats,["file",{"_placeholder":true,"num":0}]', (b"\x00\xff",))
+FRAMES = [Frame(b"2/chats,[%d]" % number, (), b"%d-0" % number) for number in range(4)]
+BINARY = Frame(b'51-/chats,["file",{"_placeholder":true,"num":0}]', (b"\x00\xff",), b"9-0")
 
 
 class Outlet:
     """A socket that remembers what was written to it, and in how many calls."""
 
-    def __init__(self, websocket: bool) -> None:
+    is_flushed = True
+
+    def __init__(self, websocket: bool, wants_offsets: bool) -> None:
+        self.wants_offsets = wants_offsets
         self.closed = False
         self.pending: bytes | list[bytes] | None = None
         self.writes: list[bytes] = []
@@ -35,17 +38,21 @@ class Outlet:
 
     def has(self, *frames: Frame) -> bool:
         """Whether exactly these were written, in this order."""
-        return b"".join(self.writes) == b"".join(
-            frame.websocket() for frame in frames if self.write is not None
-        ) and self.packets == [
-            packet for frame in frames if self.write is None for packet in frame.polling()
+        forms = [
+            (frame.websocket(with_offset=wants), frame.polling(with_offset=wants))
+            for frame in frames
+            for wants in [self.wants_offsets]
         ]
+        if self.write is None:
+            return self.packets == [packet for _, packets in forms for packet in packets]
+        return b"".join(self.writes) == b"".join(data for data, _ in forms)
 
 
-def member(websocket: bool = True) -> tuple[Member, Outlet]:
-    outlet = Outlet(websocket)
+def member(websocket: bool = True, wants_offsets: bool = False) -> tuple[Member, Outlet]:
+    outlet = Outlet(websocket, wants_offsets)
     one = Member(Sid("s"), "e", outlet)
     one.stage = Stage.CONNECTED
+    one.wants_offsets = wants_offsets
     return one, outlet
 
 
@@ -57,6 +64,19 @@ def test_a_frame_reaches_everyone_in_the_form_of_their_transport(frame: Frame) -
     fanout.flush()
     assert over_websocket.has(frame)
     assert over_polling.has(frame)
+
+
+@pytest.mark.parametrize("websocket", [True, False])
+@pytest.mark.parametrize("rooms", [1, 2])
+def test_who_wants_offsets_gets_them_and_nobody_else(websocket: bool, rooms: int) -> None:
+    fanout = Fanout()
+    (a, of_a), (b, of_b) = member(websocket, wants_offsets=True), member(websocket)
+    for frame in FRAMES[:rooms]:
+        fanout.add(frame, [a, b])
+    fanout.flush()
+    assert of_a.has(*FRAMES[:rooms])
+    assert of_b.has(*FRAMES[:rooms])
+    assert (of_a.writes, of_a.packets) != (of_b.writes, of_b.packets)
 
 
 def test_nothing_is_written_before_the_flush_and_nothing_twice() -> None:
@@ -115,14 +135,14 @@ def test_a_socket_that_is_closed_by_one_write_is_spared_and_spares_the_others() 
 
 @unhurried
 @given(
-    st.lists(st.booleans(), min_size=1, max_size=4),
+    st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=4),
     st.lists(st.tuples(st.sampled_from([*FRAMES, BINARY]), st.sets(st.integers(0, 3))), max_size=8),
     st.sets(st.integers(0, 7)),
 )
 def test_any_batches_reach_each_socket_whole_and_in_order(
-    transports: list[bool], deliveries: list[tuple[Frame, set[int]]], flushes: set[int]
+    transports: list[tuple[bool, bool]], deliveries: list[tuple[Frame, set[int]]], flushes: set[int]
 ) -> None:
-    fanout, members = Fanout(), [member(websocket) for websocket in transports]
+    fanout, members = Fanout(), [member(*transport) for transport in transports]
     # Audiences are often the very same set, a room.
     rooms: dict[frozenset[int], set[Member]] = {}
     for number, (frame, places) in enumerate(deliveries):

@@ -108,6 +108,26 @@ def test_a_poll_carries_the_same_packet() -> None:
     assert parsed(list(frame.polling())).packet_type == EVENT
 
 
+@pytest.mark.parametrize("data", ["text", {"deep": [b"\x00", b"\x01"]}, [], None])
+def test_an_offset_is_the_last_argument_where_it_is_wanted_and_there_is_one(data: Any) -> None:
+    command = emit_of("e", data)
+    plain, logged = encode_emit(command), encode_emit(command, b"1760000000000-7")
+    assert logged.websocket() == plain.websocket() == plain.websocket(with_offset=True)
+    assert logged.polling() == plain.polling() == plain.polling(with_offset=True)
+    for messages in (
+        websocket_messages(logged.websocket(with_offset=True)),
+        list[str | bytes](logged.polling(with_offset=True)),
+    ):
+        assert parsed(messages).data == ["e", data, "1760000000000-7"]
+
+
+def test_an_events_offset_follows_its_payload() -> None:
+    fields = Decoder(fields_of(["text"])).decode(b'{"text":1.0}')
+    frame = encode_event(NEW_MESSAGE, fields, b"5-1")
+    assert frame.polling() == ['42/chats,["new-message",{"text":1.0}]']
+    assert frame.polling(with_offset=True) == ['42/chats,["new-message",{"text":1.0},"5-1"]']
+
+
 def test_making_a_form_changes_nothing() -> None:
     frame = encode_emit(emit_of("file", {"a": b"\x00", "b": [b"\x01"]}))
     assert (frame.websocket(), frame.polling()) == (frame.websocket(), frame.polling())

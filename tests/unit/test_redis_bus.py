@@ -6,26 +6,21 @@ Spans of seconds are made shorter where a test waits for their end.
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import hiredis
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from service import commands, redis_bus
 from service.commands import Disconnect, Join
 from service.events import Room
 from service.metrics import Metrics
-from service.redis_bus import Published, RedisBus, RedisUnavailable
+from service.redis_bus import Published, RedisBus
+from service.redis_link import RedisUnavailable
 from tests.processes import Valkey, running_valkey
 from tests.waiting import eventually
-
-unhurried = settings(deadline=None)  # other processes may hold the processor
 
 SOON = 5.0
 CHANNELS = ("chat:new", "chat:newMessage")
@@ -39,6 +34,9 @@ class Pod:
         self.bus = RedisBus(redis, CHANNELS, self.metrics)
         self.batches: list[list[Published]] = []
         self.beats = 0
+        self.news: list[str] = []
+        self.bus.on_standing = lambda: self.news.append("stands")
+        self.bus.on_lost = lambda: self.news.append("lost")
 
     @property
     def heard(self) -> list[Published]:
@@ -212,6 +210,7 @@ async def test_a_killed_connection_is_replaced_and_nothing_is_left_of_it(
         await redis.client_kill_filter(_type="pubsub", skipme=True)
         await eventually(lambda time=time: pod.reconnects("connection") == time, SOON, "it is lost")
         await standing(pod)
+    assert pod.news == ["stands", "lost", "stands", "lost", "stands"]
     await redis.publish("chat:new", b"{}")
     await eventually(lambda: pod.heard, SOON, "a message arrives")
     assert len(await redis.client_list("pubsub")) == 1
@@ -255,7 +254,7 @@ async def test_a_refused_subscription_is_tried_ever_more_slowly(
         attempts.append(attempt)
         return 0.01
 
-    monkeypatch.setattr(redis_bus, "_backoff_seconds", no_backoff)
+    monkeypatch.setattr(redis_bus, "backoff_seconds", no_backoff)
     await redis.acl_setuser(
         "mute", enabled=True, nopass=True, commands=["+@all"], reset_channels=True
     )
@@ -277,7 +276,7 @@ async def test_attempts_begin_anew_once_a_subscription_stood(
         attempts.append(attempt)
         return 0.01
 
-    monkeypatch.setattr(redis_bus, "_backoff_seconds", no_backoff)
+    monkeypatch.setattr(redis_bus, "backoff_seconds", no_backoff)
     pod = Pod(redis)
     async with running(pod):
         for time in (1, 2, 3):
@@ -287,18 +286,6 @@ async def test_attempts_begin_anew_once_a_subscription_stood(
                 lambda time=time: pod.reconnects("connection") == time, SOON, "it is lost"
             )
     assert attempts[:3] == [1, 1, 1]
-
-
-@unhurried
-@given(st.integers(1, 10**6), st.floats(0, 1))
-def test_no_pause_between_attempts_is_longer_than_a_second(attempt: int, chance: float) -> None:
-    assert 0 <= redis_bus._backoff_seconds(attempt, chance) <= 1
-    assert redis_bus._backoff_seconds(attempt, 1) >= redis_bus._backoff_seconds(attempt, chance)
-
-
-def test_pauses_grow_from_a_tenth_of_a_second_to_a_second() -> None:
-    pauses = [redis_bus._backoff_seconds(attempt, 1.0) for attempt in range(1, 8)]
-    assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1, 1])
 
 
 async def test_an_error_of_whoever_takes_the_messages_ends_it(redis: Redis) -> None:
@@ -350,21 +337,6 @@ async def test_a_push_that_is_no_message_is_passed_over(redis: Redis) -> None:
     parser.feed(b">3\r\n$7\r\nmessage\r\n$8\r\nchat:new\r\n$2\r\n{}\r\n")
     pod.bus._sort(pod.batches.append, parser)
     assert pod.heard == [(b"chat:new", b"{}")]
-
-
-async def test_a_subscription_that_nobody_waits_for_leaves_no_complaint() -> None:
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
-    for order in ("lost first", "forgotten first", "only forgotten"):
-        subscription = redis_bus._Subscription(lambda parser: None)
-        if order == "lost first":
-            subscription.connection_lost(None)
-        subscription.forget()
-        if order == "forgotten first":
-            subscription.connection_lost(OSError("reset"))
-        del subscription
-    gc.collect()
-    assert complaints == []
 
 
 async def test_a_disconnect_adds_up_what_the_pods_answer(redis: Redis) -> None:

@@ -18,12 +18,13 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from service import commands, routes
-from service.commands import Disconnect, Empty, Join, Leave
+from service.commands import Disconnect, Empty, Fence, Handover, Join, Leave
 from service.events import Room, Sid, UserId, chat_room, user_room
 from service.fanout import Fanout
 from service.metrics import Metrics
 from service.relay import Errand, Relay
 from service.rooms import Member, Rooms, Stage
+from service.routes import Message
 from tests.event_cases import EventCase, event_cases
 
 unhurried = settings(deadline=None)  # other processes may hold the processor
@@ -36,6 +37,8 @@ CHATS = ("c-1", "c-2", "c-3")
 
 class Client:
     """One socket: a member with an outlet that keeps what is queued for it."""
+
+    is_flushed = True
 
     def __init__(self, number: int, user: str) -> None:
         self.closed = False
@@ -64,6 +67,9 @@ class Pod:
         self.metrics = Metrics()
         self.disconnected: list[Disconnect] = []
         self.errands: list[Errand] = []
+        self.moved: list[Member] = []
+        self.fenced: list[tuple[str, str]] = []
+        self.handovers = 0
         self.relay = Relay(
             TABLE,
             self.rooms,
@@ -71,6 +77,9 @@ class Pod:
             self.metrics,
             disconnect=self._disconnect,
             send_errand=self.errands.append,
+            on_moved=self.moved.append,
+            on_fence=lambda sid, owner: self.fenced.append((sid, owner)),
+            on_handover=self._count_handover,
         )
 
     def client(self, user: str, *chats: str) -> Client:
@@ -88,6 +97,12 @@ class Pod:
     def publish(self, channel: str, *messages: dict[str, Any] | str | bytes) -> None:
         """One batch on one channel."""
         self.relay.take([published(channel, message) for message in messages])
+
+    def log(self, *entries: tuple[str, str, dict[str, Any]]) -> None:
+        """One batch from the log: offset, channel and message."""
+        self.relay.take_logged(
+            [(offset.encode(), *published(channel, event)) for offset, channel, event in entries]
+        )
 
     def tell(self, *orders: commands.Command) -> None:
         """One batch of commands."""
@@ -107,6 +122,9 @@ class Pod:
             for sample in family.samples
             if sample.name.endswith("_total") and sample.labels == labels
         )
+
+    def _count_handover(self) -> None:
+        self.handovers += 1
 
     async def _disconnect(self, command: Disconnect) -> None:
         self.disconnected.append(command)
@@ -234,6 +252,7 @@ def test_a_deleted_chat_is_told_and_then_empty_within_one_batch(pod: Pod) -> Non
     ]
     assert outsider.heard == [["chat-deleted", {"chatId": "c-1"}]]
     assert member.member.rooms == {"user:alice", "chat:c-2"}
+    assert pod.moved == [member.member]
 
 
 def test_an_emit_reaches_rooms_and_sids_but_not_the_excepted(pod: Pod) -> None:
@@ -298,6 +317,7 @@ def test_joining_and_leaving_count_from_their_place_in_the_batch(pod: Pod) -> No
         emit("x", "after", "team"),
     )
     assert [tab.heard for tab in tabs] == [[["x", "inside"]]] * 2
+    assert set(pod.moved) == {tab.member for tab in tabs}
     assert other.heard == []
     assert pod.rooms.room_count == 2
     assert pod.count("commands", kind="join") == 2
@@ -310,6 +330,7 @@ def test_an_emptied_room_loses_everyone_and_keeps_what_came_before(pod: Pod) -> 
     pod.tell(emit("x", 1, room), Empty(room), emit("x", 2, room))
     assert (a.heard, b.heard) == ([["x", 1]], [["x", 1]])
     assert not pod.rooms.members(room)
+    assert set(pod.moved) == {a.member, b.member}
 
 
 def test_a_disconnect_is_an_errand_and_holds_up_nothing(pod: Pod) -> None:
@@ -319,6 +340,47 @@ def test_a_disconnect_is_an_errand_and_holds_up_nothing(pod: Pod) -> None:
     assert (bob.heard, pod.disconnected) == ([["x", 1]], [])
     pod.run_errands()
     assert pod.disconnected == [order]
+
+
+def test_what_comes_by_the_log_carries_its_offset_to_who_wants_it(pod: Pod) -> None:
+    wants, plain = pod.client("bob", "c-1"), pod.client("bob", "c-1")
+    wants.member.wants_offsets = True
+    encoded = json.loads(commands.encode(emit("x", 1, "user:bob")))
+    pod.log(
+        ("5-0", "chat:new", {"userId": "bob"}),
+        ("5-1", "chat:new", {"text": "to nobody"}),
+        ("6-0", commands.CHANNEL, encoded),
+        ("6-1", "chat:deleted", {"chatId": "c-1"}),
+        ("6-2", "chat:deleted", {"chatId": "c-1"}),
+    )
+    pod.publish("chat:new", {"userId": "bob", "chatId": "by Pub/Sub"})
+    events = [["new-chat", {}], ["x", 1], ["chat-deleted", {"chatId": "c-1"}]]
+    live = ["new-chat", {"chatId": "by Pub/Sub"}]
+    assert plain.heard == [*events, live]
+    offsets = ["5-0", "6-0", "6-1"]
+    assert wants.heard == [
+        *([*event, offset] for event, offset in zip(events, offsets, strict=True)),
+        live,
+    ]
+    assert pod.count("events", channel="chat:new", outcome="malformed") == 1
+
+
+def test_an_entry_is_read_without_being_carried_out(pod: Pod) -> None:
+    bob = pod.client("bob")
+    message = pod.relay.read(*published("chat:new", {"userId": "bob"}))
+    assert isinstance(message, Message)
+    assert (message.event, list(message.rooms)) == ("new-chat", ["user:bob"])
+    join = Join(Room("user:bob"), Room("team"))
+    assert pod.relay.read(commands.CHANNEL.encode(), commands.encode(join)) == join
+    for channel in ("chat:new", commands.CHANNEL, commands.EMITTER_CHANNEL, "who knows"):
+        assert pod.relay.read(channel.encode(), b"{oops") is None
+    assert pod.relay.read(*published("chat:messageRead", {"userId": 1, "messageIds": []})) is None
+    assert (bob.heard, bob.member.rooms) == ([], {"user:bob"})
+
+
+def test_fences_and_handovers_are_passed_to_whom_they_concern(pod: Pod) -> None:
+    pod.tell(Fence("sid-1", "owner-1"), Handover())
+    assert (pod.fenced, pod.handovers) == ([("sid-1", "owner-1")], 1)
 
 
 def test_a_socket_that_has_closed_is_passed_over(pod: Pod) -> None:

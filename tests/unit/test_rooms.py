@@ -23,6 +23,8 @@ names = st.sampled_from(NAMES)
 class Nowhere:
     """An outlet that nothing is written to."""
 
+    is_flushed = True
+
     def __init__(self) -> None:
         self.closed = False
         self.write = None
@@ -51,6 +53,7 @@ class RoomsMachine(RuleBasedStateMachine):
         super().__init__()
         self.rooms = Rooms()
         self.arrived = 0
+        self.sids: set[str] = set()
         self.model: dict[Room, set[Member]] = {}
         self.present: list[Member] = []
 
@@ -60,6 +63,7 @@ class RoomsMachine(RuleBasedStateMachine):
         one = member(self.arrived)
         assert self.rooms.add(one)
         self.present.append(one)
+        self.sids.add(one.sid)
         return one
 
     @rule(one=members)
@@ -73,6 +77,14 @@ class RoomsMachine(RuleBasedStateMachine):
     @rule(one=members)
     def begin_to_leave(self, one: Member) -> None:
         one.stage = Stage.LEAVING
+
+    @rule(one=members)
+    def take_an_earlier_sid(self, one: Member) -> None:
+        if not one.rooms:
+            before = one.sid
+            self.rooms.rename(one, f"{before}-again")
+            self.sids.add(one.sid)
+            assert (one.sid, self.rooms.by_sid(before)) == (f"{before}-again", None)
 
     @rule(one=members, room=names)
     def enter(self, one: Member, room: Room) -> None:
@@ -141,13 +153,15 @@ class RoomsMachine(RuleBasedStateMachine):
 
     @invariant()
     def everyone_is_found_and_nobody_else(self) -> None:
-        assert list(self.rooms) == self.present
+        assert set(self.rooms) == set(self.present)
         assert len(self.rooms) == len(self.present)
+        by_sid = {one.sid: one for one in self.present}
+        for sid in self.sids:
+            assert self.rooms.by_sid(sid) is by_sid.get(sid)
+            assert list(self.rooms.members(sid)) == ([by_sid[sid]] if sid in by_sid else [])
+        by_eio_sid = {one.eio_sid: one for one in self.present}
         for number in range(1, self.arrived + 1):
-            found = self.rooms.by_sid(f"sid-{number}")
-            assert found is self.rooms.by_eio_sid(f"eio-{number}")
-            assert list(self.rooms.members(f"sid-{number}")) == ([found] if found else [])
-            assert (found in self.present) is (found is not None)
+            assert self.rooms.by_eio_sid(f"eio-{number}") is by_eio_sid.get(f"eio-{number}")
 
     def teardown(self) -> None:
         for one in self.present:

@@ -232,7 +232,7 @@ def test_a_file_adds_channels_beside_the_contracts(tmp_path: Path) -> None:
         keys = ["with", "ключ"]
         to = ["user:{users}", "{anyRoom}"]
         except = "user:{by}"
-        unless_empty = "users"
+        unless_empty = "reasons"
         empties = ["room:{users}"]
         """,
     )
@@ -245,7 +245,10 @@ def test_a_file_adds_channels_beside_the_contracts(tmp_path: Path) -> None:
     assert message.except_rooms == ["user:2"]
     assert message.empties == ["room:1", "room:2"]
     assert payload(message) == '{"with":{"x": 1.0},"ключ":"é"}'
-    assert route.route(b'{"users": [], "by": 2}') is None
+    assert route.route(b'{"users": [1], "by": 2, "reasons": []}') is None
+    message = route.route(b'{"users": [], "by": 2, "reasons": [1]}')
+    assert message is not None
+    assert payload(message) == "{}"
 
 
 def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ class Pod:
         self.bus = RedisBus(redis, TABLE, Metrics())
         self.presence = Presence(redis, self.bus.instance)
         self.heard: list[Published] = []
-        self._handlers = Rpc(self.bus, self.presence, TABLE, "pod-1").handlers()
+        rpc = Rpc(self.bus, self.presence, TABLE, "pod-1", send=self.bus.publish)
+        self._handlers = rpc.handlers()
 
     async def ask(self, pattern: str, data: object) -> Any:
         """The response as NestJS gets it; `data` is JSON text or a value."""

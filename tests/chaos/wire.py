@@ -1,0 +1,114 @@
+"""The network between some of the clients and the load balancer: it can be cut, loudly or silently.
+
+Lives here: moving bytes, and ceasing to. Nothing is known of what they mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.processes import HOST
+
+
+class _End(asyncio.Protocol):
+    """One end of a carried connection."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.transport: asyncio.Transport | None = None
+        self.peer: _End | None = None
+        self._early: list[bytes] = []
+        self.is_silent = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._wire.ends.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.is_silent:
+            return  # what is lost on a dead network is lost: nothing arrives when it is alive again
+        if self.peer is None or self.peer.transport is None:
+            self._early.append(data)
+        else:
+            self.peer.transport.write(data)
+
+    def meet(self, peer: _End) -> None:
+        """Carry to `peer` from now on, first what has come already."""
+        self.peer, peer.peer = peer, self
+        assert peer.transport is not None
+        peer.transport.writelines(self._early)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wire.ends.discard(self)
+        if self.peer is not None and self.peer.transport is not None and not self.is_silent:
+            self.peer.transport.close()
+
+
+class _ClientEnd(_End):
+    """The client's end: dials the load balancer."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._wire.dial(self)
+
+
+class Wire:
+    """Carries connections to one port of this machine."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._dials: set[asyncio.Task[None]] = set()
+        self.port = 0
+        self.ends: set[_End] = set()
+
+    def dial(self, client: _End) -> None:
+        """Connect a client's end with the target."""
+        task = asyncio.get_running_loop().create_task(self._dial(client))
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+
+    async def _dial(self, client: _End) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            _, end = await loop.create_connection(lambda: _End(self), HOST, self._target)
+        except OSError:
+            assert client.transport is not None
+            client.transport.abort()
+            return
+        client.meet(end)
+
+    def reset(self) -> int:
+        """Break every connection of now with a TCP reset, on both sides; say how many ends."""
+        ends = list(self.ends)
+        for end in ends:
+            assert end.transport is not None
+            raw = end.transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            end.transport.abort()
+        return len(ends)
+
+    def go_silent(self) -> int:
+        """Let every connection of now stay open and carry nothing more; new ones work."""
+        for end in self.ends:
+            end.is_silent = True
+        return len(self.ends)
+
+
+@asynccontextmanager
+async def wire(target: int) -> AsyncIterator[Wire]:
+    """A wire that listens on a free port of this machine."""
+    carrying = Wire(target)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _ClientEnd(carrying), HOST, 0, backlog=1024)
+    carrying.port = server.sockets[0].getsockname()[1]
+    try:
+        yield carrying
+    finally:
+        server.close()
+        carrying.reset()
+        await server.wait_closed()
