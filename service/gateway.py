@@ -12,7 +12,6 @@ import time
 
 import structlog
 import uvicorn
-from redis.asyncio import Redis
 
 from service import commands, routes
 from service.admission import Limits, Rate
@@ -27,6 +26,7 @@ from service.nest_tcp import NestTcp, TcpLimits
 from service.presence import Presence
 from service.recorder import TICK_CHANNEL, Recorder
 from service.redis_bus import RedisBus
+from service.redis_link import make_client
 from service.redis_log import RedisLog
 from service.relay import Errand, Relay
 from service.resume import Offsets, Recovery
@@ -52,12 +52,13 @@ class Gateway:
         self.settings = settings
         self.metrics = Metrics()
         self.health = Health()
-        self.redis = Redis.from_url(
-            settings.redis_address(), socket_connect_timeout=2, socket_timeout=5
-        )
+        self.redis = make_client(settings.redis_address(), retries=5)
+        # For events: whoever sends one decides whether to send it again.
+        self.redis_once = make_client(settings.redis_address(), retries=0)
         table = routes.load(settings.routes_file)
         ticks = [TICK_CHANNEL] if settings.delivery == "durable" else []
-        self.bus = RedisBus(self.redis, [*table, *ticks], self.metrics)
+        bus_redis = self.redis if settings.delivery == "durable" else self.redis_once
+        self.bus = RedisBus(bus_redis, [*table, *ticks], self.metrics)
         self.engine = Engine(
             _engine_limits(settings), pod_tag=self.bus.instance, cors_origins=settings.cors_origins
         )
@@ -120,7 +121,7 @@ class Gateway:
             self.server.end(session, reason)
 
     def _keep_log(self) -> RedisLog:
-        redis_log = RedisLog(self.redis, self.metrics)
+        redis_log = RedisLog(self.redis, self.redis_once, self.metrics)
         self.recorder = Recorder(
             self.bus,
             redis_log,

@@ -71,6 +71,7 @@ class Life:
         """
         async with contextlib.AsyncExitStack() as held:
             held.push_async_callback(self._gateway.redis.aclose)
+            held.push_async_callback(self._gateway.redis_once.aclose)
             listener = held.enter_context(_listen(self._settings.ws_host, self._settings.ws_port))
             held.push_async_callback(self._gateway.tcp.aclose, _TCP_GRACE_SECONDS)
             await self._gateway.tcp.start(self._settings.tcp_host, self._settings.tcp_port)

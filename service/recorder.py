@@ -16,7 +16,7 @@ import structlog
 
 from service import commands
 from service.metrics import Metrics
-from service.recording import Heard, Memory, TailReader, unrecorded
+from service.recording import Memory, unrecorded
 from service.redis_bus import Published, RedisBus
 from service.redis_link import FAULTS, RedisUnavailable
 from service.redis_log import Appender, LostLease, RedisLog
@@ -27,7 +27,9 @@ TICK_CHANNEL = "constellation:ticks"
 LEASE_SECONDS = 2.0
 """With the retry below, a dead recorder is replaced within three seconds."""
 _RENEW_SECONDS = 0.5
-_MEMORY_SECONDS = 15.0
+_MEMORY_SECONDS = 10.0
+"""Less than the log's least age, by the margin within which pods hear the same: what is not in the
+log any more must not be taken for what never was."""
 _MEMORY_BYTES = 64 * 1024 * 1024
 _CHUNK = 1_000
 _MAX_UNANSWERED = 1
@@ -57,6 +59,11 @@ class Recorder:
         self._max_entries = max_entries
         self._memory = Memory(_MEMORY_SECONDS, _MEMORY_BYTES)
         self._ticks = itertools.count()
+        self._recordings = itertools.count()
+        self._token = ""
+        self._positioned_at = 0.0
+        self._has_retired = False
+        self._interruptions = 0
         self._news = asyncio.Event()
         self.holds_lease = False
         self._appender: Appender | None = None
@@ -76,7 +83,7 @@ class Recorder:
         told: list[Published] = []
         for channel, payload in batch:
             if channel == _TICKS:
-                self._memory.tick(payload)
+                self._hear_tick(payload, now)
             elif channel == _COMMANDS:
                 told.append((channel, payload))
             else:
@@ -84,10 +91,14 @@ class Recorder:
         self._memory.forget(now)
         if self._appender is not None:
             self._append_soon(self._appender)
-        else:
-            self._news.set()
         if told:
             self._obey(told)
+
+    def _hear_tick(self, name: bytes, now: float) -> None:
+        if not self._memory.is_positioned:
+            self._positioned_at = now
+            self._news.set()
+        self._memory.tick(name)
 
     def nudge(self) -> None:
         """Try for the lease now: its holder has let it go."""
@@ -108,37 +119,55 @@ class Recorder:
             await self._wait_for_news(_RENEW_SECONDS)
 
     async def hand_over(self) -> None:
-        """Let the lease go, after all that was heard has been appended, and tell the others."""
+        """Let the lease go for good, and tell the others; what is still unwritten they append."""
+        self._has_retired = True
         if not self.holds_lease:
             return
         try:
-            await self._log.release_lease(self._bus.instance)
+            await self._log.release_lease(self._token)
             await self._bus.tell(commands.Handover())
         except (*FAULTS, RedisUnavailable) as error:
             log.warning("the lease could not be handed over; it expires", error=str(error))
 
     async def _may_record(self) -> bool:
         """Make sure that positions count, then try for the lease."""
-        if self._bus.lost_at is not None:
+        if self._bus.lost_at is not None or self._has_retired:
             return False
         if not self._memory.is_positioned:
             await self._tick()
             return False
-        return await self._log.take_lease(self._bus.instance, int(LEASE_SECONDS * 1000))
+        # New each time: what an earlier recording of ours still has under way must come to nothing.
+        self._token = f"{self._bus.instance}.{next(self._recordings)}"
+        return await self._hold_lease()
+
+    async def _hold_lease(self) -> bool:
+        listening_seconds = time.monotonic() - self._positioned_at
+        return await self._log.take_lease(
+            self._token, int(LEASE_SECONDS * 1000), self._bus.instance, listening_seconds
+        )
 
     async def _record(self, tell: Callable[[], None]) -> None:
         """Append what the log lacks, then everything new, while the lease is ours."""
-        self._renewed = time.monotonic()
-        async with self._log.open_appender(self._bus.instance) as appender:
-            heard = self._memory.since(0)
-            self._recorded = await self._read_tail(heard)
-            self._appended = self._memory.end - len(heard)
-            self._append_news(appender)
-            appender.on_answer = lambda: self._append_soon(appender)
+        try:
+            await self._record_as(self._token, tell)
+        finally:
+            with contextlib.suppress(*FAULTS):
+                await self._log.release_lease(self._token)
+
+    async def _record_as(self, token: str, tell: Callable[[], None]) -> None:
+        self._renewed, interruptions = time.monotonic(), self._interruptions
+        async with self._log.open_appender(token) as appender:
+            self._memory.forget(self._renewed)
+            self._appended = self._memory.begin
+            self._recorded = await self._log.recorded_positions(_MEMORY_SECONDS)
+            if self._interruptions != interruptions:
+                return
             self._appender, self.holds_lease = appender, True
+            appender.on_answer = lambda: self._append_soon(appender)
+            self._append_news(appender)
             log.info("recording")
             overlap_until = time.monotonic() + _OVERLAP_SECONDS
-            while self._bus.lost_at is None and self._memory.is_positioned:
+            while self._interruptions == interruptions and not self._has_retired:
                 tell()
                 if time.monotonic() > overlap_until:
                     self._recorded = set()
@@ -146,7 +175,6 @@ class Recorder:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_RENEW_SECONDS):
                         await appender.lost()
-        await self._log.release_lease(self._bus.instance)
 
     def _append_soon(self, appender: Appender) -> None:
         """Append now, or a moment after the last time: what comes close together goes together.
@@ -155,6 +183,8 @@ class Recorder:
         """
         if self._is_gathering or self._appended == self._memory.end:
             return
+        if appender is not self._appender:
+            return  # the subscription was interrupted
         loop = asyncio.get_running_loop()
         wait_seconds = self._appended_at + _GATHER_SECONDS - loop.time()
         if wait_seconds <= 0:
@@ -179,20 +209,12 @@ class Recorder:
                 appender.append(lacking)
                 self._metrics.recorded.inc(len(lacking))
 
-    async def _read_tail(self, heard: list[Heard]) -> set[bytes]:
-        tail = TailReader(heard)
-        async for position in self._log.recorded_positions():
-            tail.take(position)
-            if tail.is_done:
-                break
-        return tail.positions
-
     async def _keep_house(self) -> None:
         """Renew the lease and mark the stream now and then; let go what is past the window."""
         now = time.monotonic()
         if now - self._renewed >= _RENEW_SECONDS:
             self._renewed = now
-            if not await self._log.take_lease(self._bus.instance, int(LEASE_SECONDS * 1000)):
+            if not await self._hold_lease():
                 raise LostLease
             await self._tick()
         if now - self._trimmed >= 1:
@@ -213,6 +235,9 @@ class Recorder:
 
     def _interrupt(self) -> None:
         self._memory.interrupt()
+        # Others have heard what we are missing now: they go on from before it.
+        self._appender = None
+        self._interruptions += 1
         self._news.set()
 
 

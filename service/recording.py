@@ -7,7 +7,7 @@ is the same on every pod, so that equal messages in a row are told apart by plac
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -101,28 +101,3 @@ class Memory:
 def unrecorded(heard: Iterable[Heard], recorded: Collection[bytes]) -> list[Heard]:
     """Give what the log lacks, in the stream's order; `recorded` are the positions it has."""
     return [one for one in heard if one.position not in recorded]
-
-
-class TailReader:
-    """Decides how far back the log's marked tail has to be read; fed from its end backwards.
-
-    Positions of ticks that this pod never heard may stand at the end (another pod was ahead); once
-    known ticks have been met, an unknown one is older than all that this pod remembers.
-    """
-
-    def __init__(self, heard: Sequence[Heard]) -> None:
-        self._known = {one.tick for one in heard}
-        self._met = False
-        self.positions: set[bytes] = set()
-        self.is_done = not heard
-
-    def take(self, position: bytes) -> None:
-        """Take the next position towards the past."""
-        if self.is_done:
-            return
-        is_known = position.rpartition(b":")[0] in self._known
-        if self._met and not is_known:
-            self.is_done = True
-            return
-        self._met = self._met or is_known
-        self.positions.add(position)

@@ -14,6 +14,8 @@ from typing import Any
 import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 
 FAULTS = (RedisError, OSError, hiredis.HiredisError, asyncio.IncompleteReadError)
@@ -25,6 +27,16 @@ OnReplies = Callable[[hiredis.Reader], None]
 
 class RedisUnavailable(ConnectionError):
     """Redis did not take a command; the sender should try again."""
+
+
+def make_client(url: str, *, retries: int) -> Redis:
+    """Make a client; nothing connects yet.
+
+    With retries, within two seconds, for what may be done twice: after a restart of Redis every
+    connection in the pool fails at its first use. Without, for what may not.
+    """
+    retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), retries)
+    return Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5, retry=retry)
 
 
 class Link(asyncio.Protocol):

@@ -32,11 +32,16 @@ KEY = "constellation:events"
 # In the log's own hash slot, so that one script may touch both on a Redis Cluster.
 IDENTITY_KEY = "{constellation:events}:identity"
 LEASE_KEY = "{constellation:events}:recorder"
+SENIOR_KEY = "{constellation:events}:senior"
+TRIMMED_KEY = "{constellation:events}:trimmed"
 
 _BLOCK_MILLISECONDS = 1_000
 _SILENCE_SECONDS = 5.0
 _PAGE = 1_000
-_MAX_TAIL_ENTRIES = 20_000
+_SENIORITY_MILLISECONDS = 1_500
+"""How long a candidate for the lease is waited for; it shows itself every half a second."""
+_TAIL_MARGIN_SECONDS = 4.0
+"""How much later than another pod this one may have heard what it remembers."""
 
 _APPEND = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
@@ -47,11 +52,32 @@ return 1
 """
 _LEASE = """
 local holder = redis.call('GET', KEYS[1])
-if holder == false or holder == ARGV[1] then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if holder == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
   return 1
 end
-return 0
+local time = redis.call('TIME')
+local since = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[3]
+local name, their_since = string.match(redis.call('GET', KEYS[2]) or '', '^(.*) (%d+)$')
+if name and name ~= ARGV[4] and tonumber(their_since) <= since then return 0 end
+redis.call('SET', KEYS[2], string.format('%s %.0f', ARGV[4], since), 'PX', ARGV[5])
+if holder ~= false then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('DEL', KEYS[2])
+return 1
+"""
+_TRIM = """
+local gone = redis.call('XREVRANGE', KEYS[1], '(' .. ARGV[1], '-', 'COUNT', 1)[1]
+redis.call('XTRIM', KEYS[1], 'MINID', ARGV[1])
+local mark = gone and gone[1]
+if redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[2]) > 0 then
+  local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1][1]
+  local ms, seq = string.match(first, '^(%d+)-(%d+)$')
+  -- All before the first that is left; sequence numbers are larger than Lua's are exact.
+  mark = string.format('%.0f-18446744073709551615', ms - 1)
+  if seq ~= '0' then mark = string.format('%s-%.0f', ms, seq - 1) end
+end
+if mark then redis.call('SET', KEYS[2], mark) end
 """
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 
@@ -108,11 +134,14 @@ class RedisLog:
     `run` must run in one task for as long as the process lives.
     """
 
-    def __init__(self, redis: Redis, metrics: Metrics) -> None:
+    def __init__(self, redis: Redis, redis_once: Redis, metrics: Metrics) -> None:
+        """`redis` may try again; `redis_once` must not: an event would be in the log twice."""
         self._redis = redis
+        self._redis_once = redis_once
         self._metrics = metrics
         self._lease: Any = redis.register_script(_LEASE)
         self._release: Any = redis.register_script(_RELEASE)
+        self._trim: Any = redis.register_script(_TRIM)
         self._identity: bytes | None = None
         self._take: Callable[[list[Logged]], None] = lambda batch: None
         self._link: Link | None = None
@@ -211,6 +240,8 @@ class RedisLog:
             self._report_gap("rolled_back", last)
         elif deleted > self.delivered:
             self._report_gap("trimmed", self.delivered)
+        elif deleted < self.delivered and not await self._has(self.delivered):
+            self._report_gap("rolled_back", self.delivered)
         self._identity = identity
 
     def _report_gap(self, reason: str, resume_after: LogId) -> None:
@@ -231,15 +262,22 @@ class RedisLog:
         return bytes(identity)
 
     async def _bounds(self) -> tuple[LogId, LogId]:
-        """Read the last ID given out and the highest one deleted, (0, 0) for none."""
+        """Read the last ID given out and the highest one let go, (0, 0) for none."""
         try:
+            trimmed: Any = await self._redis.get(TRIMMED_KEY)
             found: Any = await self._redis.xinfo_stream(KEY)
         except FAULTS as error:
             if "no such key" not in str(error):
                 raise
             return BEGINNING, BEGINNING
         last = parse_id(found["last-generated-id"])
-        return last or BEGINNING, parse_id(found.get("max-deleted-entry-id", b"")) or BEGINNING
+        # Redis takes note of what XDEL deletes, and not of what is trimmed.
+        deleted = parse_id(found.get("max-deleted-entry-id", b"")) or BEGINNING
+        return last or BEGINNING, max(deleted, parse_id(trimmed or b"") or BEGINNING)
+
+    async def _has(self, log_id: LogId) -> bool:
+        """Tell whether an entry that was not let go is there: else Redis came back with less."""
+        return bool(await self._redis.xrange(KEY, format_id(log_id), format_id(log_id)))
 
     # Reading back
 
@@ -271,7 +309,7 @@ class RedisLog:
     async def append(self, channel: str, data: bytes) -> None:
         """Append one message. Raises RedisUnavailable."""
         try:
-            await self._redis.xadd(KEY, {"channel": channel, "data": data})
+            await self._redis_once.xadd(KEY, {"channel": channel, "data": data})
         except FAULTS as error:
             raise RedisUnavailable("the log cannot be written: Redis is away or full") from error
 
@@ -283,34 +321,41 @@ class RedisLog:
             appender.attach(link)
             yield appender
 
-    async def recorded_positions(self) -> AsyncIterator[bytes]:
-        """Give the recorder's positions from the end of the log backwards. Raises FAULTS."""
-        end, read = b"+", 0
-        while read < _MAX_TAIL_ENTRIES:
-            page: Any = await self._redis.xrevrange(KEY, end, b"-", count=_PAGE)
-            for _, fields in page:
-                if b"at" in fields:
-                    yield fields[b"at"]
+    async def recorded_positions(self, age_seconds: float) -> set[bytes]:
+        """Give the recorder's positions in the log as far back as this age. Raises FAULTS."""
+        oldest = max(0, await self._now_ms() - int((age_seconds + _TAIL_MARGIN_SECONDS) * 1000))
+        start, positions = b"%d" % oldest, set[bytes]()
+        while True:
+            page: Any = await self._redis.xrange(KEY, start, b"+", count=_PAGE)
+            positions.update(fields[b"at"] for _, fields in page if b"at" in fields)
             if len(page) < _PAGE:
-                return
-            end, read = b"(" + page[-1][0], read + len(page)
+                return positions
+            start = b"(" + page[-1][0]
 
-    async def take_lease(self, token: str, milliseconds: int) -> bool:
-        """Become or stay the recorder; False while another pod is. Raises FAULTS."""
-        return bool(await self._lease(keys=[LEASE_KEY], args=[token, milliseconds]))
+    async def take_lease(
+        self, token: str, milliseconds: int, candidate: str, listening_seconds: float
+    ) -> bool:
+        """Become or stay the recorder; False while another pod is, or should be. Raises FAULTS.
+
+        The candidate that has listened longest goes first: after a restart of Redis it has heard
+        what the others have missed.
+        """
+        listening = int(listening_seconds * 1000)
+        words = [token, milliseconds, listening, candidate, _SENIORITY_MILLISECONDS]
+        return bool(await self._lease(keys=[LEASE_KEY, SENIOR_KEY], args=words))
 
     async def release_lease(self, token: str) -> None:
         """Stop being the recorder. Raises FAULTS."""
         await self._release(keys=[LEASE_KEY], args=[token])
 
     async def trim(self, window_seconds: float, max_entries: int) -> None:
-        """Let go what is older than the window or too much. Raises FAULTS."""
+        """Let go what is older than the window or too much, and leave a mark. Raises FAULTS."""
+        oldest = max(0, await self._now_ms() - int(window_seconds * 1000))
+        await self._trim(keys=[KEY, TRIMMED_KEY], args=[f"{oldest}-0", max_entries])
+
+    async def _now_ms(self) -> int:
         seconds, microseconds = await self._redis.time()
-        oldest = int((seconds + microseconds / 1e6 - window_seconds) * 1000)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.xtrim(KEY, minid=max(0, oldest), approximate=True)
-            pipe.xtrim(KEY, maxlen=max_entries, approximate=True)
-            await pipe.execute()
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 def _entries(reply: Any) -> list[Logged]:

@@ -204,7 +204,7 @@ class Recovery:
 
     def begin(self, member: Member) -> None:
         """Write a new session; its member is in its rooms now."""
-        self._save(member, is_new=True)
+        self._save(member)
 
     async def saved(self, member: Member) -> None:
         """Write that a member's rooms have changed, and wait for it, though not for ever.
@@ -278,9 +278,7 @@ class Recovery:
             self.leave(member, for_good=True)
         return members
 
-    def _save(
-        self, member: Member, *, lifetime_seconds: float = 0, is_new: bool = False
-    ) -> asyncio.Future[None] | None:
+    def _save(self, member: Member, *, lifetime_seconds: float = 0) -> asyncio.Future[None] | None:
         ticket = member.ticket
         if ticket is None or member.user is None:
             return None
@@ -294,4 +292,4 @@ class Recovery:
         )
         # A connected one is refreshed several times per window; a killed pod's live on as long.
         lifetime = lifetime_seconds or self._window_seconds * (1 + 2 / _REFRESHES_PER_WINDOW)
-        return self._store.save(ticket.pid, ticket.owner, record, lifetime, is_new=is_new)
+        return self._store.save(ticket.pid, ticket.owner, record, lifetime)

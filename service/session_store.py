@@ -7,6 +7,7 @@ one pod: who has lost a session to a newer connection can write it no more.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,9 +27,9 @@ _IDLE_SECONDS = 5.0
 
 _SAVE = """
 local owner = redis.call('HGET', KEYS[1], 'owner')
-if owner ~= ARGV[1] and not (owner == false and ARGV[2] == '1') then return 0 end
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'user', ARGV[4], 'record', ARGV[5])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
+if owner ~= ARGV[1] and owner ~= false then return 0 end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'user', ARGV[3], 'record', ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
 """
 _TAKE = """
@@ -69,7 +70,6 @@ class _Write:
     owner: str
     record: SessionRecord | None
     """None deletes."""
-    is_new: bool
     lifetime_milliseconds: int
     done: asyncio.Future[None]
 
@@ -91,22 +91,26 @@ class SessionStore:
         self._take: Any = redis.register_script(_TAKE)
         self._drop: Any = redis.register_script(_DROP)
         self._writes: dict[str, _Write] = {}
+        self._sending: dict[str, _Write] = {}
         self._has_writes = asyncio.Event()
         self.on_fenced: Callable[[str, str], None] = lambda sid, owner: None
         """Told the (sid, owner) of a connection whose session belongs to another one by now."""
 
     def save(
-        self, pid: str, owner: str, record: SessionRecord, lifetime_seconds: float, *, is_new: bool
+        self, pid: str, owner: str, record: SessionRecord, lifetime_seconds: float
     ) -> asyncio.Future[None]:
-        """Write a session soon; the future is done when it is written."""
-        return self._write(pid, owner, record, lifetime_seconds, is_new)
+        """Write a session soon; the future is done when it is written.
+
+        One that Redis has let go meanwhile is written anew: its connection is there.
+        """
+        return self._write(pid, owner, record, lifetime_seconds)
 
     def drop(self, pid: str, owner: str) -> asyncio.Future[None]:
         """Delete a session soon."""
-        return self._write(pid, owner, None, 0, is_new=False)
+        return self._write(pid, owner, None, 0)
 
     def _write(
-        self, pid: str, owner: str, record: SessionRecord | None, lifetime: float, is_new: bool
+        self, pid: str, owner: str, record: SessionRecord | None, lifetime: float
     ) -> asyncio.Future[None]:
         earlier = self._writes.get(pid)
         if earlier is not None and earlier.owner == owner:
@@ -115,7 +119,7 @@ class SessionStore:
         done = asyncio.get_running_loop().create_future()
         if earlier is not None:
             earlier.done.cancel()  # another connection of this pod owns the session now
-        self._writes[pid] = _Write(owner, record, is_new, int(lifetime * 1000), done)
+        self._writes[pid] = _Write(owner, record, int(lifetime * 1000), done)
         self._has_writes.set()
         return done
 
@@ -149,20 +153,19 @@ class SessionStore:
 
     async def flush(self) -> None:
         """Wait until all that is to be written now is written."""
-        waiting = [write.done for write in self._writes.values()]
+        waiting = [write.done for write in (*self._sending.values(), *self._writes.values())]
         if waiting:
             await asyncio.wait(waiting)
 
     async def _flush(self) -> bool:
         """Write a chunk; False where Redis did not take it, and it stays to be written."""
         pids = list(itertools.islice(self._writes, _CHUNK))
-        chunk = {pid: self._writes.pop(pid) for pid in pids}
+        chunk = self._sending = {pid: self._writes.pop(pid) for pid in pids}
         try:
             results = await self._send(chunk)
         except FAULTS as error:
             log.debug("sessions could not be written", error=str(error))
-            # What was asked for meanwhile is newer.
-            self._writes = {**chunk, **self._writes}
+            self._keep(chunk)
             return False
         for write, result in zip(chunk.values(), results, strict=True):
             if result == 0 and write.record is not None:
@@ -170,6 +173,13 @@ class SessionStore:
             if not write.done.done():
                 write.done.set_result(None)
         return True
+
+    def _keep(self, chunk: dict[str, _Write]) -> None:
+        """Put back what could not be written; what was asked for meanwhile is newer."""
+        for pid, write in chunk.items():
+            newer = self._writes.setdefault(pid, write)
+            if newer is not write and not newer.done.done():
+                newer.done.add_done_callback(functools.partial(_follow, write.done))
 
     async def _send(self, chunk: dict[str, _Write]) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -179,13 +189,18 @@ class SessionStore:
                 else:
                     words = [
                         write.owner,
-                        int(write.is_new),
                         write.lifetime_milliseconds,
                         write.record.user,
                         _encode(write.record),
                     ]
                     await self._save(keys=[_key(pid)], args=words, client=pipe)
             return list(await pipe.execute())
+
+
+def _follow(earlier: asyncio.Future[None], newer: asyncio.Future[None]) -> None:
+    """Tell who waits for an earlier write when a newer one of the same session is done."""
+    if not earlier.done():
+        earlier.set_result(None)
 
 
 def _key(pid: str) -> str:

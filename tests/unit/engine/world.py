@@ -1,0 +1,246 @@
+"""An engine behind a real listening socket, in the loop of the test, with its clock in hand.
+
+Lives here: serving, and asking whether anything is left. Nothing turns the engine's wheel but the
+test: time passes when it says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import uvicorn
+
+from service.admission import Rate
+from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Server
+from service.fanout import Fanout
+from service.frames import Frame
+from service.http import dispatch
+from service.rooms import Rooms
+from tests.conformance import polling, wire
+from tests.waiting import eventually
+
+PATIENCE_SECONDS = 10.0
+NAMESPACE = "/chats"
+PATH = "/socket.io"
+TARGET = f"{PATH}/?EIO=4&transport=websocket"
+LIMITS = EngineLimits(
+    ping_interval_seconds=25,
+    ping_timeout_seconds=20,
+    connect_timeout_seconds=45,
+    max_payload_bytes=100_000,
+    max_write_buffer_bytes=262_144,
+    max_connections=1_000,
+    connects=Rate(10_000, 10_000),
+)
+
+
+class Clock:
+    """The engine's module `time`: what the test has let pass is added."""
+
+    def __init__(self) -> None:
+        self.ahead_seconds = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead_seconds
+
+
+class World:
+    """A gateway's engine and Socket.IO server, without the gateway."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.server = Server(engine)
+        self.refused: list[str] = []
+        self.dropped = 0
+        self.port = 0
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.clock = Clock()
+        self._uvicorn: uvicorn.Server | None = None
+        engine.on_refused = self.refused.append
+        engine.on_dropped = self._count_dropped
+        self.server.on("connect", lambda sid, handshake, auth: None, namespace=NAMESPACE)
+        self.server.on("disconnect", lambda sid, reason: None, namespace=NAMESPACE)
+
+    @property
+    def rooms(self) -> Rooms:
+        """Who is in the namespace."""
+        return self.server.membership.rooms_of(NAMESPACE)
+
+    @property
+    def http_connections(self) -> int:
+        """TCP connections that are no WebSocket, idle ones too."""
+        assert self._uvicorn is not None
+        return len(self._uvicorn.server_state.connections)
+
+    @property
+    def sids(self) -> list[str]:
+        """Open Engine.IO sessions, oldest first."""
+        return list(self.engine.sockets)
+
+    def on(self, event: str, handler: Callable[..., Any]) -> None:
+        """Handle an event of the namespace."""
+        self.server.on(event, handler, namespace=NAMESPACE)
+
+    def publish(self, *numbers: int, payload: bytes = b"") -> None:
+        """Send events to everyone in the namespace, in one batch."""
+        fanout = Fanout()
+        for number in numbers:
+            fanout.add(event(number, payload), self.rooms.audience(None, ()))
+        fanout.flush()
+
+    def pass_seconds(self, seconds: float) -> None:
+        """Let time go by for the engine: step by step, as it would."""
+        until = self.clock.monotonic() + seconds
+        while self.clock.monotonic() < until:
+            self.clock.ahead_seconds += self.engine._step_seconds
+            self.engine.turn(self.clock.monotonic())
+
+    def websocket(self, target: str = TARGET) -> AbstractAsyncContextManager[wire.Wire]:
+        """Open a WebSocket; its opening packet is still to be read."""
+        return wire.websocket(self.port, target)
+
+    @asynccontextmanager
+    async def member(self) -> AsyncIterator[wire.Wire]:
+        """Have a client on a WebSocket in the namespace."""
+        async with self.websocket() as client:
+            await client.message()
+            await join(client)
+            yield client
+
+    def http(self) -> AbstractAsyncContextManager[polling.Http]:
+        """Open an HTTP client."""
+        return polling.http(self.port, f"{PATH}/")
+
+    def wired(self) -> AbstractAsyncContextManager[wire.Wire]:
+        """Open a TCP connection."""
+        return wire.wired(self.port)
+
+    def spawn(self, work: Any) -> asyncio.Task[None]:
+        """Run what the engine asks for; a failure of it fails the test at its end."""
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self.tasks.add(task)
+        return task
+
+    async def settled(self) -> None:
+        """Wait until all that was spawned is done."""
+        await eventually(self._is_settled, PATIENCE_SECONDS, "nothing is being handled")
+
+    def left(self) -> dict[str, int]:
+        """Count what is remembered of clients, leaving out what is not."""
+        engine, server = self.engine, self.server
+        counts = {
+            "sockets": len(engine.sockets),
+            "wheel": len(engine._wheel),
+            "unused": len(engine._unused),
+            "probes": len(engine._probes),
+            "ending": len(engine._ending),
+            "lingering": len(engine._lingering),
+            "goodbyes": len(engine._goodbyes),
+            "environ": len(server.environ),
+            "binary packets": len(server._binary_packet),
+            "callbacks": len(server.manager.callbacks),
+            "namespaces": len(server.membership.rooms) - 1,
+            "members": len(self.rooms),
+            "rooms": self.rooms.room_count,
+            "tasks": sum(not task.done() for task in self.tasks),
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    async def empty(self) -> None:
+        """Wait until nothing is left."""
+        left: dict[str, int] = {}
+
+        def look() -> bool:
+            nonlocal left
+            left = self.left()
+            return not left
+
+        try:
+            await eventually(look, PATIENCE_SECONDS, "nothing is left")
+        except AssertionError:
+            raise AssertionError(f"still there: {left}") from None
+
+    async def serve(self, listener: socket.socket, ready: asyncio.Event) -> None:
+        """Serve until the test is over."""
+        app = dispatch(_nothing, LongPolling(self.engine), PATH)
+        self._uvicorn = server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http=functools.partial(HttpProtocol, upgrades={PATH: self.engine.upgrade}),  # type: ignore[arg-type]  # called like the class
+                ws=asyncio.Protocol,
+                lifespan="off",
+                log_config=None,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self.port = listener.getsockname()[1]
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup(sockets=[listener])
+        ready.set()
+
+    async def stop(self) -> None:
+        """End all connections and find out whether anything has failed."""
+        assert self._uvicorn is not None
+        for session in list(self.engine.sockets.values()):
+            self.engine.drop_slow(session)
+        await self._uvicorn.shutdown()
+        await asyncio.gather(*self.tasks)
+
+    def _is_settled(self) -> bool:
+        return all(task.done() for task in self.tasks)
+
+    def _count_dropped(self) -> None:
+        self.dropped += 1
+
+
+@asynccontextmanager
+async def serving(
+    *, pod_tag: str = "podA", cors_origins: tuple[str, ...] = ("*",), **limits: Any
+) -> AsyncIterator[World]:
+    """Serve an engine with these limits for the length of an `async with`."""
+    engine = Engine(replace(LIMITS, **limits), pod_tag=pod_tag, cors_origins=cors_origins)
+    world = World(engine)
+    engine.spawn = world.spawn
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr("service.engine.server.time", world.clock)
+    ready = asyncio.Event()
+    with socket.create_server((wire.HOST, 0), backlog=1024) as listener:
+        await world.serve(listener, ready)
+        try:
+            yield world
+        finally:
+            await world.stop()
+            monkeypatch.undo()
+
+
+def event(number: int, payload: bytes = b"") -> Frame:
+    """Make an event that tells its number."""
+    return Frame(b'2/chats,["event",%d,"%b"]' % (number, payload))
+
+
+def heard(number: int, payload: str = "") -> str:
+    """Say how a client hears it."""
+    return f'42/chats,["event",{number},"{payload}"]'
+
+
+async def join(client: wire.Wire) -> None:
+    """Connect to the namespace."""
+    await client.send("40/chats")
+    answer = await client.packet()
+    assert isinstance(answer, str)
+    assert answer.startswith("40/chats,")
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    empty = [(b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 404, "headers": empty})
+    await send({"type": "http.response.body", "body": b""})
