@@ -35,7 +35,8 @@ def parse_id(text: bytes | str) -> LogId | None:
     milliseconds, dash, sequence = raw.partition(b"-")
     if not (dash and milliseconds.isdigit() and sequence.isdigit() and len(raw) <= 41):
         return None
-    return int(milliseconds), int(sequence)
+    log_id = int(milliseconds), int(sequence)
+    return log_id if max(log_id) < 1 << 64 else None
 
 
 def format_id(log_id: LogId) -> bytes:

@@ -42,7 +42,8 @@ _ANSWERS: dict[Refusal, tuple[HTTPStatus, int | None]] = {
     TOO_MANY_CONNECTS: (HTTPStatus.SERVICE_UNAVAILABLE, None),
 }
 _EXTRA_HEADERS: dict[HTTPStatus, tuple[tuple[bytes, bytes], ...]] = {
-    HTTPStatus.SERVICE_UNAVAILABLE: ((b"retry-after", b"1"),),
+    # Closed, since a kept connection would lead the next try to this same pod.
+    HTTPStatus.SERVICE_UNAVAILABLE: ((b"retry-after", b"1"), (b"connection", b"close")),
     HTTPStatus.REQUEST_TIMEOUT: ((b"connection", b"close"),),
 }
 

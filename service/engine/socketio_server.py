@@ -175,7 +175,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
     async def _passes_gate(self, eio_sid: str, data: str | bytes) -> bool:
         if self.gate is None or isinstance(data, bytes) or data[:1] not in ("2", "5"):
             return True
-        return await self.gate(eio_sid, len(data), ack_id(data))
+        size = len(data) if data.isascii() else len(data.encode())
+        return await self.gate(eio_sid, size, ack_id(data))
 
     async def acknowledge(self, member: Member, ack: int, answer: dict[str, Any]) -> None:
         """Answer a request that was refused before it was read."""

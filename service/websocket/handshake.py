@@ -90,7 +90,7 @@ def refusal_response(refuse: Refuse) -> bytes:
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", b"%d" % len(refuse.body)),
     )
-    return _head(refuse.status, (*refuse.headers, *framing)) + refuse.body
+    return _head(refuse.status, dict.fromkeys((*refuse.headers, *framing))) + refuse.body
 
 
 def _considered(headers: Headers) -> dict[bytes, list[bytes]]:

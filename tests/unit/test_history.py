@@ -42,7 +42,8 @@ def test_what_is_no_id_is_none_and_nothing_is_raised(text: str) -> None:
     parsed = parse_id(text)
     if parsed is not None:
         head, _, tail = text.partition("-")
-        assert head.isascii() and head.isdigit()
+        assert head.isascii()
+        assert head.isdigit()
         assert parsed == (int(head), int(tail))
 
 

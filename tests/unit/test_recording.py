@@ -1,4 +1,4 @@
-"""Recording as a pure matter: however pods come, stall, miss and take over, the log is the stream."""
+"""Recording as a pure matter: however pods come, miss and take over, the log is the stream."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ class Recording(RuleBasedStateMachine):
 
 
 TestRecording = Recording.TestCase
-TestRecording.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestRecording.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
 @given(

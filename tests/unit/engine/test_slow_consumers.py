@@ -1,19 +1,19 @@
-"""Clients that do not read: cut off at their bound, their memory given back, the others unharmed."""
+"""Clients that do not read: cut off at their bound, their memory freed, the others unharmed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 
 from service.engine.connection import WebSocketConnection
 from tests.conformance.wire import Wire
-from tests.unit.engine.world import PATIENCE_SECONDS, World, heard, join, serving
+from tests.unit.engine.world import PATIENCE_SECONDS, World, flood, heard, serving
 from tests.waiting import eventually
+from tests.websocket_frames import client_close
 
 KERNEL_BYTES = 16_000_000
 """More than the kernel's buffers on both sides take."""
@@ -130,8 +130,6 @@ async def test_who_polls_in_time_gets_all_that_waited(world: World) -> None:
 
 
 async def test_who_floods_pings_and_reads_no_pong_is_cut_off(world: World) -> None:
-    from tests.unit.engine.test_upgrade import flood  # noqa: PLC0415
-
     async with world.member() as other, world.member() as client:
         with pytest.raises(ConnectionError):
             await flood(client)
@@ -154,8 +152,6 @@ async def test_who_does_not_even_read_the_goodbye_is_hung_up_on_in_the_end(goodb
         elif goodbye == "half-close":
             client.half_close()
         else:
-            from tests.websocket_frames import client_close  # noqa: PLC0415
-
             await client.write(client_close(1000))
         await eventually(lambda: session.closed, PATIENCE_SECONDS, "the session is closed")
         await world.settled()
@@ -166,11 +162,7 @@ async def test_who_does_not_even_read_the_goodbye_is_hung_up_on_in_the_end(goodb
 
 async def test_one_event_larger_than_the_bound_still_reaches_who_reads() -> None:
     """What the kernel takes at once does not wait."""
-    limits = replace
-    assert limits is replace
-    async with serving(max_write_buffer_bytes=10_000) as world, world.websocket() as client:
-        await client.message()
-        await join(client)
-        world.publish(1, payload=b"x" * 9_000)
-        assert await client.packet() == heard(1, "x" * 9_000)
+    async with serving(max_write_buffer_bytes=10_000) as world, world.member() as client:
+        world.publish(1, payload=b"x" * 50_000)
+        assert await client.packet() == heard(1, "x" * 50_000)
     assert world.dropped == 0

@@ -11,8 +11,8 @@ import pytest_asyncio
 from service.engine.server import UPGRADE_SECONDS
 from tests.conformance.polling import Polling
 from tests.conformance.wire import Wire, request, upgrade_headers
-from tests.unit.engine.world import TARGET, World, heard, serving
-from tests.websocket_frames import CLOSE, PING, TEXT, client_frame
+from tests.unit.engine.world import TARGET, World, flood, heard, serving
+from tests.websocket_frames import CLOSE, TEXT, client_frame
 
 
 @pytest_asyncio.fixture
@@ -30,13 +30,6 @@ async def polling(world: World) -> AsyncIterator[Polling]:
         (answer,) = await polling.packets()
         assert answer.startswith("40/chats,")
         yield polling
-
-
-async def flood(client: Wire) -> None:
-    """Send pings for ever, and read no pong."""
-    pings = client_frame(PING, b"x" * 125) * 500
-    while True:
-        await client.write(pings)
 
 
 async def events(client: Wire, count: int) -> list[str]:

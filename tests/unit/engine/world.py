@@ -26,6 +26,7 @@ from service.http import dispatch
 from service.rooms import Rooms
 from tests.conformance import polling, wire
 from tests.waiting import eventually
+from tests.websocket_frames import PING, client_frame
 
 PATIENCE_SECONDS = 10.0
 NAMESPACE = "/chats"
@@ -238,6 +239,13 @@ async def join(client: wire.Wire) -> None:
     answer = await client.packet()
     assert isinstance(answer, str)
     assert answer.startswith("40/chats,")
+
+
+async def flood(client: wire.Wire) -> None:
+    """Send pings for ever, and read no pong."""
+    pings = client_frame(PING, b"x" * 125) * 500
+    while True:
+        await client.write(pings)
 
 
 async def _nothing(scope: Any, receive: Any, send: Any) -> None:

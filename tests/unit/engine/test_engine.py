@@ -1,0 +1,461 @@
+"""The engine: who is let in, whose heart beats, and how sessions end, on both transports."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from service.admission import Rate
+from service.engine import Engine
+from tests.conformance.polling import Polling
+from tests.conformance.wire import Response, Wire, request, upgrade_headers
+from tests.unit.engine.world import (
+    LIMITS,
+    PATH,
+    PATIENCE_SECONDS,
+    TARGET,
+    World,
+    heard,
+    join,
+    serving,
+)
+from tests.waiting import eventually
+
+POLLING = f"{PATH}/?EIO=4&transport=polling"
+BOTH = pytest.mark.parametrize("transport", ["websocket", "polling"])
+
+
+@pytest_asyncio.fixture
+async def world() -> AsyncIterator[World]:
+    async with serving() as world:
+        yield world
+
+
+async def handshake(world: World, transport: str, query: str = "", origin: str = "") -> Response:
+    """Ask for a session, on a connection that is closed behind it."""
+    headers = [("Origin", origin)] if origin else []
+    if transport == "websocket":
+        headers += upgrade_headers()
+    async with world.wired() as wire:
+        await wire.write(request(f"{PATH}/?EIO=4&transport={transport}{query}", headers))
+        return await wire.response()
+
+
+def code(response: Response) -> str:
+    return str(json.loads(response.body)["data"]["code"])
+
+
+# Who is let in
+
+
+def assert_told_to_come_back(world: World, response: Response, why: str) -> None:
+    assert response.status == 503
+    assert response.headers["retry-after"] == "1"
+    assert code(response) == why
+    assert world.refused[-1] == why
+
+
+@BOTH
+async def test_above_the_cap_handshakes_are_refused_and_who_is_inside_stays(
+    transport: str,
+) -> None:
+    async with serving(max_connections=2) as world, world.member() as client:
+        assert not world.engine.is_full()
+        async with world.http() as http:
+            polling = await http.open()
+            assert world.engine.is_full()
+            assert_told_to_come_back(world, await handshake(world, transport), "overloaded")
+            world.publish(1)
+            assert await client.packet() == heard(1)
+            await polling.send("1")
+            await eventually(lambda: not world.engine.is_full(), PATIENCE_SECONDS, "there is room")
+            assert (await handshake(world, transport)).status in (101, 200)
+
+
+@BOTH
+async def test_above_the_cap_a_session_may_still_be_upgraded(transport: str) -> None:
+    async with serving(max_connections=1) as world, world.http() as http:
+        polling = await http.open()
+        async with world.websocket(f"{TARGET}&sid={polling.sid}") as client:
+            await client.send("2probe")
+            assert await client.message() == "3probe"
+        assert_told_to_come_back(world, await handshake(world, transport), "overloaded")
+
+
+@BOTH
+async def test_too_many_handshakes_at_once_are_refused_until_time_has_passed(
+    transport: str,
+) -> None:
+    async with serving(connects=Rate(per_second=1, burst=3)) as world:
+        answers = [await handshake(world, transport) for _ in range(4)]
+        assert [answer.status for answer in answers[:3]] == [
+            101 if transport[0] == "w" else 200
+        ] * 3
+        assert_told_to_come_back(world, answers[3], "connect_rate")
+        world.pass_seconds(2)
+        assert (await handshake(world, transport)).status in (101, 200)
+
+
+@BOTH
+async def test_while_draining_handshakes_are_refused_and_who_is_inside_stays(
+    world: World, transport: str
+) -> None:
+    async with world.member() as client, world.http() as http:
+        polling = await http.open()
+        world.engine.is_closed_to_new = True
+        assert_told_to_come_back(world, await handshake(world, transport), "draining")
+        world.publish(1)
+        assert await client.packet() == heard(1)
+        await polling.send("40/chats")
+        (answer,) = await polling.packets()
+        assert answer.startswith("40/chats,")
+
+
+@pytest.mark.parametrize(
+    ("sid", "expected"),
+    [
+        ("podBabcdefghijklmnopqrst", "wrong_pod"),
+        ("podAabcdefghijklmnopqrst", "unknown_session"),
+        ("pod", "unknown_session"),
+        ("'; DROP TABLE", "wrong_pod"),
+    ],
+)
+@BOTH
+async def test_a_sid_of_another_pod_is_told_from_an_expired_one(
+    world: World, transport: str, sid: str, expected: str
+) -> None:
+    response = await handshake(world, transport, f"&sid={sid.replace(' ', '%20')}")
+    assert (response.status, code(response)) == (400, expected)
+    assert world.refused == [expected]
+
+
+async def test_a_sid_begins_with_the_tag_of_its_pod_and_cannot_be_guessed(world: World) -> None:
+    for _ in range(20):
+        await handshake(world, "polling")
+    assert all(sid.startswith("podA") for sid in world.sids)
+    tails = [sid.removeprefix("podA") for sid in world.sids]
+    assert len(set(tails)) == 20
+    assert all(len(tail) >= 20 for tail in tails)
+
+
+@pytest.mark.parametrize("tag", ["", "a", "abc", "abcd", "abcdefgh"])
+def test_a_tag_of_any_length_does(tag: str) -> None:
+    engine = Engine(LIMITS, pod_tag=tag, cors_origins=("*",))
+    engine.on("connect", lambda sid, handshake: None)
+    engine.spawn = lambda work: work.close()
+    sid = engine.open("", "", []).sid
+    engine.lose(engine.sockets[sid], "over")
+    refusal = engine.find(sid)
+    assert getattr(refusal, "code", None) == "unknown_session"
+
+
+ALLOWED, FOREIGN = "https://app.example", "https://evil.example"
+
+
+@pytest_asyncio.fixture
+async def strict() -> AsyncIterator[World]:
+    async with serving(cors_origins=(ALLOWED, "http://localhost:3000")) as world:
+        yield world
+
+
+@BOTH
+async def test_pages_of_the_list_and_clients_that_are_no_pages_may_connect(
+    strict: World, transport: str
+) -> None:
+    for origin in (ALLOWED, "http://localhost:3000", ""):
+        response = await handshake(strict, transport, origin=origin)
+        assert response.status in (101, 200)
+        if transport == "polling":
+            assert response.headers.get("access-control-allow-origin", "") == origin
+
+
+@BOTH
+async def test_other_pages_may_not_and_are_not_told_that_they_may(
+    strict: World, transport: str
+) -> None:
+    for origin in (FOREIGN, "null", ALLOWED + ".evil.example", ALLOWED + "/", "*"):
+        response = await handshake(strict, transport, origin=origin)
+        assert (response.status, code(response)) == (403, "forbidden_origin")
+        assert not [name for name in response.headers if name.startswith("access-control")]
+    assert not strict.sids
+
+
+async def test_a_page_is_told_what_it_may_send(strict: World) -> None:
+    headers = [
+        ("Origin", ALLOWED),
+        ("Access-Control-Request-Method", "POST"),
+        ("Access-Control-Request-Headers", "x-custom"),
+    ]
+    async with strict.wired() as wire:
+        await wire.write(request(POLLING, headers, method="OPTIONS"))
+        response = await wire.response()
+    assert response.status == 204
+    assert response.headers["access-control-allow-origin"] == ALLOWED
+    assert response.headers["access-control-allow-credentials"] == "true"
+    assert response.headers["access-control-allow-methods"] == "get, post, options"
+    assert response.headers["access-control-allow-headers"] == "x-custom"
+    assert response.headers["vary"] == "origin"
+
+
+async def test_a_foreign_page_is_not_told_what_it_may_send(strict: World) -> None:
+    async with strict.wired() as wire:
+        await wire.write(request(POLLING, [("Origin", FOREIGN)], method="OPTIONS"))
+        response = await wire.response()
+    assert response.status == 403
+    assert "access-control-allow-origin" not in response.headers
+
+
+async def test_where_all_pages_may_connect_each_is_named(world: World) -> None:
+    """With credentials a page is not content with a star."""
+    response = await handshake(world, "polling", origin=FOREIGN)
+    assert response.headers["access-control-allow-origin"] == FOREIGN
+
+
+async def test_no_answer_may_be_kept_by_a_cache(world: World) -> None:
+    for query in ("", "&sid=nobody"):
+        response = await handshake(world, "polling", query)
+        assert response.headers["cache-control"] == "no-store"
+
+
+async def test_of_a_handshake_only_what_was_asked_for_is_remembered() -> None:
+    engine = Engine(
+        LIMITS, pod_tag="p", cors_origins=("*",), kept_headers=frozenset([b"authorization"])
+    )
+    seen = []
+    engine.on("connect", lambda sid, handshake: seen.append(handshake))
+    engine.open("EIO=4&a=b", "10.0.0.1", [(b"cookie", b"x" * 1000), (b"authorization", b"Bearer")])
+    assert seen[0].headers == ((b"authorization", b"Bearer"),)
+    assert (seen[0].query, seen[0].address) == ("EIO=4&a=b", "10.0.0.1")
+
+
+# Hearts
+
+
+async def beat(world: World, client: Wire) -> None:
+    """Let time go by until the client is asked, and have it answer."""
+    world.pass_seconds(26)
+    assert await client.message() == "2"
+    await client.send("3")
+    await client.send('42/chats,["unknown"]')
+    await eventually(
+        lambda: not any(session.awaits_pong for session in world.engine.sockets.values()),
+        PATIENCE_SECONDS,
+        "the answer has come",
+    )
+
+
+async def test_who_answers_is_asked_once_an_interval_and_stays(world: World) -> None:
+    async with world.member() as client:
+        for _ in range(5):
+            await beat(world, client)
+        world.publish(1)
+        assert await client.message() == heard(1)
+
+
+async def test_who_does_not_answer_is_told_and_closed(world: World) -> None:
+    async with world.member() as client:
+        world.pass_seconds(26 + 21)
+        assert await client.messages_to_the_end() == (["2"], 1000)
+    await world.empty()
+
+
+async def test_who_polls_and_answers_stays_and_who_does_not_is_forgotten(world: World) -> None:
+    async with world.http() as http:
+        polling, silent = await http.open(), await http.open()
+        for one in (polling, silent):
+            await one.send("40/chats")
+            await one.packets()
+        for _ in range(3):
+            world.pass_seconds(26)
+            assert await polling.packets() == ["2"]
+            await polling.send("3")
+            world.pass_seconds(15)
+        assert world.sids == [polling.sid]
+        assert (await silent.poll()).status == 400
+        world.publish(1)
+        assert await polling.packets() == [heard(1)]
+
+
+async def test_events_keep_nobody_alive(world: World) -> None:
+    """Only an answer shows that somebody is there."""
+    async with world.member() as client:
+        for number in range(60):
+            world.publish(number)
+            world.pass_seconds(1)
+        messages, code = await client.messages_to_the_end()
+    assert code == 1000
+    assert messages.count("2") == 1
+
+
+async def test_first_pings_are_spread_and_none_is_late(world: World) -> None:
+    """After a roll thousands connect within a second."""
+    engine = world.engine
+    for _ in range(500):
+        engine.open("", "", [])
+    asked = []
+    for _ in range(26):
+        engine.turn(world.clock.monotonic())
+        asked.append(sum(session.awaits_pong for session in engine.sockets.values()) - sum(asked))
+    assert sum(asked) == 500
+    assert sum(asked[:16]) == 0
+    assert sum(asked[23:]) == 0, "23 seconds at most: nine tenths of the interval, rounded up"
+    assert max(asked) < 250
+
+
+class Enough(Exception):
+    """Ends what would go on for ever."""
+
+
+class Lateness:
+    """A clock on which every sleep ends late by the next of these seconds."""
+
+    def __init__(self, late_seconds: list[float]) -> None:
+        self.now = 100.0
+        self.turns: list[float] = []
+        self._late_seconds = iter(late_seconds)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.now += seconds + next(self._late_seconds)
+
+    def note_turn(self) -> None:
+        """Remember when, and stop when nobody is late any more."""
+        self.turns.append(self.now)
+        if len(self.turns) == 10:
+            raise Enough
+
+
+async def turns(monkeypatch: pytest.MonkeyPatch, late_seconds: list[float]) -> list[float]:
+    """Run an engine, and say when it turned its wheel, in steps since it began."""
+    clock = Lateness(late_seconds)
+    engine = Engine(LIMITS, pod_tag="p", cors_origins=("*",))
+    monkeypatch.setattr("service.engine.server.time", clock)
+    monkeypatch.setattr("service.engine.server.asyncio", clock)
+    with pytest.raises(Enough):
+        await engine.run(clock.note_turn)
+    assert engine._step_seconds == 1
+    return [turn - 100.0 for turn in clock.turns]
+
+
+async def test_the_wheel_makes_up_for_small_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await turns(monkeypatch, [0.25] * 10)
+    assert found == [step + 0.25 for step in range(1, 11)]
+
+
+async def test_the_wheel_does_not_make_up_for_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What clients have answered meanwhile is still to be read: they are not to be closed."""
+    found = await turns(monkeypatch, [0.0, 0.0, 60.0, *[0.0] * 7])
+    assert found == [1, 2, 63, 63, 64, 65, 66, 67, 68, 69]
+
+
+# Ends
+
+
+@BOTH
+async def test_who_never_connects_to_a_namespace_is_closed(world: World, transport: str) -> None:
+    if transport == "websocket":
+        async with world.websocket() as client:
+            await client.message()
+            world.pass_seconds(24)
+            await client.send("3")
+            await eventually(lambda: not unanswered(world), PATIENCE_SECONDS, "it has answered")
+            world.pass_seconds(22)
+            _, code = await client.messages_to_the_end()
+        assert code == 1000
+    else:
+        async with world.http() as http:
+            polling = await http.open()
+            world.pass_seconds(24)
+            assert await polling.packets() == ["2"]
+            await polling.send("3")
+            world.pass_seconds(22)
+            assert "1" in await polling.packets()
+    await world.empty()
+
+
+def unanswered(world: World) -> bool:
+    return any(session.awaits_pong for session in world.engine.sockets.values())
+
+
+async def test_a_drained_client_gets_what_was_sent_before_and_the_code_to_come_back(
+    world: World,
+) -> None:
+    async with world.member() as client:
+        (session,) = world.engine.sockets.values()
+        world.publish(*range(20))
+        world.server.end(session, "drain")
+        world.publish(99)
+        messages, code = await client.messages_to_the_end()
+    assert messages == [heard(number) for number in range(20)]
+    assert code == 1012
+
+
+async def test_goodbyes_are_waited_for_and_no_longer_than_their_time(world: World) -> None:
+    async with world.http() as http, world.member() as deaf:
+        polling: Polling = await http.open()
+        forgetful: Polling = await http.open()
+        for session in list(world.engine.sockets.values()):
+            world.engine.end(session, "drain")
+        saying = asyncio.create_task(world.engine.goodbyes_said())
+        assert await polling.packets() == ["1"]
+        await world.settled()
+        assert not saying.done()
+        world.pass_seconds(6)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await saying
+        assert (await forgetful.poll()).status == 400
+        await deaf.closed()
+    await world.empty()
+
+
+async def test_a_goodbye_is_fetched_once_with_all_that_came_before_it(world: World) -> None:
+    async with world.http() as http:
+        polling = await http.open()
+        await polling.send("40/chats")
+        await polling.packets()
+        (session,) = world.engine.sockets.values()
+        world.publish(1, 2)
+        world.server.end(session, "drain")
+        world.publish(3)
+        assert await polling.packets() == [heard(1), heard(2), "1"]
+        assert (await polling.poll()).status == 400
+        assert (await polling.post("3")).status == 400
+    await world.empty()
+
+
+async def test_a_session_may_be_ended_lost_and_dropped_in_any_order(world: World) -> None:
+    """Only the first one counts."""
+    engine = world.engine
+    closers = (
+        lambda session: engine.end(session, "end"),
+        lambda session: engine.lose(session, "lose"),
+        engine.drop_slow,
+        engine.fail,
+    )
+    reasons: list[str] = []
+    world.on("disconnect", lambda sid, reason: reasons.append(reason))
+    for order in itertools.permutations(closers):
+        async with world.member():
+            (session,) = engine.sockets.values()
+            for close in order:
+                close(session)
+            await world.settled()
+    assert len(reasons) == 24
+    world.pass_seconds(6)
+    await world.empty()
+
+
+async def test_joining_after_all_that_still_works(world: World) -> None:
+    async with world.websocket() as client:
+        await client.message()
+        await join(client)
+        world.publish(1)
+        assert await client.packet() == heard(1)
