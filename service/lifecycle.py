@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
 import time
@@ -32,6 +33,8 @@ DEADLINE_MARGIN_SECONDS = 10.0
 """What a drain may take beyond its delay and window before the process ends all the same."""
 _DRAIN_STEP_SECONDS = 0.05
 _FLUSH_SECONDS = 2.0
+_CANCEL_SECONDS = 0.2
+_DEATH_SECONDS = 5.0
 _TCP_GRACE_SECONDS = 2.0
 
 
@@ -105,8 +108,7 @@ class Life:
             http.force_exit = self._stop_now.is_set()
             await self._stop_doors()
             await serving
-            for task in (*parts, ending, draining):
-                task.cancel()
+            await _end({*parts, ending, draining})
 
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Everything that lives as long as the process."""
@@ -222,8 +224,31 @@ class Life:
 
 
 async def _forever(name: str, work: Coroutine[Any, Any, None]) -> None:
-    await work
+    try:
+        await work
+    except Exception as error:
+        # The TaskGroup cancels the others once and waits; see `_end` for why that may not suffice.
+        reason = f"{type(error).__name__}: {error}"
+        asyncio.get_running_loop().call_later(_DEATH_SECONDS, _die, name, reason)
+        raise
     raise PartEnded(name)
+
+
+def _die(name: str, reason: str) -> None:
+    log.error("a vital part died and others did not end", part=name, error=reason)
+    os._exit(1)
+
+
+async def _end(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they are gone.
+
+    Once is not enough: redis-py waits in `asyncio.wait_for`, which on Python 3.11 may swallow a
+    cancellation (github.com/python/cpython/issues/86296).
+    """
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
 
 
 def serve(settings: Settings) -> int:
