@@ -136,6 +136,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(answer)
             return
         self.transport.set_protocol(answer)
+        # Parser and protocol hold each other, which only the collector would find out, and it comes
+        # rarely: 3 KiB a connection until then. uvicorn lets go of it in the same way.
+        self.parser = None  # type: ignore[assignment]
         if rest:
             answer.data_received(rest)
 
