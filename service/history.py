@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -136,6 +136,8 @@ class Replay:
 
     frames: list[Frame]
     rooms: set[str]
+    joined: dict[str, LogId]
+    """Rooms that it was not in from the beginning, and after which entry it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ class ReplayLimits:
 def replay(
     sid: str,
     rooms: Iterable[str],
+    joined: Mapping[str, LogId],
     rooms_at: LogId,
     missed: Iterable[Entry],
     read: Read,
@@ -156,23 +159,30 @@ def replay(
 ) -> Replay | None:
     """Walk what was logged while a session was away, as if it had been there.
 
-    After `rooms_at` it leaves and joins rooms on the way: what was said in a room after it lost it
-    is not its to read. None where that is more than the limits allow.
+    What was said in a room before it joined, or after it lost it, is not its to read: `joined` says
+    after which entry it was in a room, where that was on the way; after `rooms_at` entries move it.
+    None where that is more than the limits allow.
     """
-    member_of = {sid, *rooms}
+    to_join, joined = sorted(joined.items(), key=lambda one: one[1], reverse=True), dict(joined)
+    member_of = {sid, *rooms}.difference(joined)
     frames: list[Frame] = []
     size = 0
     for entry in missed:
+        while to_join and to_join[-1][1] < entry.id:
+            member_of.add(to_join.pop()[0])
         frame = _witness(entry, entry.meaning(read), member_of)
         if entry.id > rooms_at:
+            before = frozenset(member_of)
             _move(entry.meaning(read), sid, member_of)
+            joined.update(dict.fromkeys(member_of.difference(before), entry.id))
         if frame is not None:
             frames.append(frame)
             size += len(frame.packet)
             if len(frames) > limits.max_events or size > limits.max_bytes:
                 return None
+    member_of.update(room for room, _ in to_join)
     member_of.discard(sid)
-    return Replay(frames, member_of)
+    return Replay(frames, member_of, joined)
 
 
 def _witness(entry: Entry, meaning: Meaning, member_of: set[str]) -> Frame | None:

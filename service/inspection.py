@@ -73,6 +73,7 @@ def inspect(
     if keeps_log:
         yield _permission("log", _log(redis))
         yield _permission("sessions", _sessions(redis))
+        yield _persistence(redis)
 
 
 def inspect_variables(unknown: Iterable[UnknownVariable]) -> Finding:
@@ -110,6 +111,22 @@ def _identify(redis: Redis) -> Finding:
     name = str(server.get("server_name", "redis"))
     version = server.get(f"{name}_version", server.get("redis_version"))
     return Finding("version", Verdict.OK, f"{name} {version}, user {user}")
+
+
+def _persistence(redis: Redis) -> Finding:
+    """Tell what a restart of Redis would cost; many a user may not ask, which is no fault."""
+    subject = "persistence"
+    try:
+        state: Any = redis.info("persistence")
+        snapshots: Any = redis.config_get("save")
+    except RedisError as error:
+        return Finding(subject, Verdict.OK, f"not told ({error}); see that appendonly is on")
+    if state.get("aof_enabled"):
+        return Finding(subject, Verdict.OK, "append-only file")
+    lost = (
+        "what was logged since the last snapshot" if snapshots.get("save") else "log and sessions"
+    )
+    return Finding(subject, Verdict.WARNING, f"appendonly is off: a restart of Redis loses {lost}")
 
 
 def _subscriptions(redis: Redis, shared: Iterable[str]) -> Mapping[str, _Call]:

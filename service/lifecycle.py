@@ -21,6 +21,7 @@ import uvicorn
 
 from service import __version__
 from service.drain import closed_by
+from service.engine import Session
 from service.gateway import Gateway
 from service.http import Phase
 from service.nest_tcp import PortUnavailable
@@ -181,12 +182,19 @@ class Life:
     async def _close_evenly(self, reason: str) -> int:
         """Close all sessions that there are now, spread over the drain window; say how many."""
         engine, started, closed = self._gateway.engine, time.monotonic(), 0
-        sessions = list(engine.sockets.values())
-        while closed < len(sessions):
+        sessions, busy = list(engine.sockets.values()), list[Session]()
+        while closed < len(sessions) or busy:
             elapsed = time.monotonic() - started
             due = closed_by(len(sessions), elapsed, self._settings.drain_window_seconds)
-            for session in sessions[closed:due]:
-                self._gateway.close_session(session, reason)
+            is_over = elapsed >= self._settings.drain_window_seconds
+            # Who still has something to fetch gets the time that there is: only then is it known
+            # what has reached a client that does not count for itself.
+            due_now, busy = [*busy, *sessions[closed:due]], []
+            for session in due_now:
+                if session.closed or session.is_flushed or is_over:
+                    self._gateway.close_session(session, reason)
+                else:
+                    busy.append(session)
             closed = due
             await asyncio.sleep(_DRAIN_STEP_SECONDS)
         return closed

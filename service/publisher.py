@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from service.events import MalformedEvent
+from service.redis_address import read_sentinel
 from service.routes import Table
 
 _TIMEOUT_SECONDS = 5.0
@@ -35,16 +38,27 @@ class Published:
 @contextmanager
 def connected(redis_url: str) -> Iterator[Redis]:
     """Hold a connection for a command or a few; a failure is told at once and not retried."""
-    redis = Redis.from_url(
-        redis_url,
-        socket_connect_timeout=_TIMEOUT_SECONDS,
-        socket_timeout=_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    redis = _make_client(redis_url)
     try:
         yield redis
     finally:
         redis.close()
+
+
+def _make_client(redis_url: str) -> Redis:
+    options: dict[str, Any] = {
+        "socket_connect_timeout": _TIMEOUT_SECONDS,
+        "socket_timeout": _TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    watched = read_sentinel(redis_url)
+    if watched is None:
+        return Redis.from_url(redis_url, **options)
+    asking = {"password": watched.password, "ssl": watched.primary["ssl"]}
+    make_sentinel: Any = Sentinel  # it carries no types
+    sentinel = make_sentinel(watched.nodes, sentinel_kwargs=asking)
+    primary: Redis = sentinel.master_for(watched.service, **watched.primary, **options)
+    return primary
 
 
 def publish(redis: Redis, table: Table, events: Iterable[tuple[str, bytes]]) -> Iterator[Published]:

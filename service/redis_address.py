@@ -7,15 +7,62 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 _NETWORK_SCHEMES = ("redis", "rediss")
+_SENTINEL = "+sentinel"
+_SENTINEL_PORT = 26379
+_SENTINEL_PATH = re.compile(r"/([0-9]+)/([A-Za-z0-9_.-]+)")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", re.ASCII)
 _DATABASE = re.compile(r"(/[0-9]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class SentinelAddress:
+    """Where the Sentinels are, and which primary they watch for us."""
+
+    nodes: tuple[tuple[str, int], ...]
+    service: str
+    primary: dict[str, Any]
+    """How to connect to the primary, as redis-py names it."""
+    password: str | None
+    """The Sentinels' own; None where they ask for none."""
+
+
+def read_sentinel(url: str) -> SentinelAddress | None:
+    """Read `redis+sentinel://user:password@host:port,host:port/database/name`; None for others.
+
+    `rediss+sentinel` is TLS to all of them, `?sentinel_password=` the Sentinels' own password.
+    Raises ValueError.
+    """
+    parts = _split(url)
+    scheme, plus, _ = parts.scheme.partition(_SENTINEL)
+    if not plus:
+        return None
+    path = _SENTINEL_PATH.fullmatch(parts.path)
+    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    if scheme not in _NETWORK_SCHEMES or path is None or options.keys() - {"sentinel_password"}:
+        raise ValueError("not a Sentinel URL")
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    primary: dict[str, Any] = {"db": int(path[1]), "ssl": scheme == "rediss"}
+    primary |= {"username": unquote(user) or None, "password": unquote(password) or None}
+    nodes = tuple(_read_node(node) for node in hosts.split(","))
+    return SentinelAddress(nodes, path[2], primary, options.get("sentinel_password"))
+
+
+def _read_node(node: str) -> tuple[str, int]:
+    host, colon, port = node.rpartition(":")
+    if not colon:
+        host, port = node, str(_SENTINEL_PORT)
+    if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        raise ValueError("not a port")
+    return check_host(host.strip("[]")), int(port)
 
 
 def check_url(url: str) -> str:
@@ -27,6 +74,8 @@ def check_url(url: str) -> str:
     parts = _split(url)
     if "#" in url or parts.netloc.count("@") > 1 or "@" in parts.path + parts.query:
         raise ValueError("not percent-encoded")
+    if read_sentinel(url) is not None:
+        return url
     if parts.scheme == "unix":
         if not parts.path.strip("/"):
             raise ValueError("no path")

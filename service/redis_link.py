@@ -15,8 +15,11 @@ import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
+
+from service.redis_address import read_sentinel
 
 FAULTS = (RedisError, OSError, hiredis.HiredisError, asyncio.IncompleteReadError)
 """What a Redis that is away, full or moving raises."""
@@ -35,8 +38,19 @@ def make_client(url: str, *, retries: int) -> Redis:
     With retries, within two seconds, for what may be done twice: after a restart of Redis every
     connection in the pool fails at its first use. Without, for what may not.
     """
-    retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), retries)
-    return Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5, retry=retry)
+    options: dict[str, Any] = {
+        "socket_connect_timeout": 2,
+        "socket_timeout": 5,
+        "retry": Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), retries),
+    }
+    watched = read_sentinel(url)
+    if watched is None:
+        return Redis.from_url(url, **options)
+    asking = {"password": watched.password, "ssl": watched.primary["ssl"], "socket_timeout": 2}
+    make_sentinel: Any = Sentinel  # it carries no types
+    sentinel = make_sentinel(watched.nodes, sentinel_kwargs=asking)
+    primary: Redis = sentinel.master_for(watched.service, **watched.primary, **options)
+    return primary
 
 
 class Link(asyncio.Protocol):

@@ -152,6 +152,8 @@ class RedisLog:
         self._heard_at = 0.0
         self.delivered: LogId = BEGINNING
         """The last entry that was handed over here."""
+        self.delivered_before: LogId = BEGINNING
+        """The last entry before the batch that was handed over here last."""
         self.lost_at: float | None = time.monotonic()
         """Monotonic time since which the tail is not followed; None while it is."""
         self.has_followed = False
@@ -201,7 +203,7 @@ class RedisLog:
             if batch:
                 last = parse_id(batch[-1][0])
                 assert last is not None, "IDs are Redis's own"
-                self.delivered = last
+                self.delivered_before, self.delivered = self.delivered, last
             self._ask()  # before the batch is carried out: Redis works meanwhile
             if batch:
                 self._take(batch)

@@ -19,6 +19,7 @@ import structlog
 
 from service.events import UserId
 from service.history import (
+    Entry,
     History,
     LogId,
     Read,
@@ -40,6 +41,7 @@ log = structlog.get_logger(__name__)
 
 _REACH_SECONDS = 2.0
 """How long a client that is ahead of this pod's view of the log is waited for."""
+_READ_ATTEMPTS = 5
 _SAVE_SECONDS = 1.0
 """How long a join waits to be written: Redis may be away, and chat goes on."""
 _REFRESHES_PER_WINDOW = 4
@@ -142,6 +144,7 @@ class Recovery:
         self._settle(member, taken, missed)
         member.wants_offsets = True
         member.ticket = Ticket(pid, owner, start)
+        member.ticket.rooms, member.ticket.joined = tuple(missed.rooms), missed.joined
         self._save(member)
         self._metrics.replayed.inc(len(missed.frames))
         return Outcome.RECOVERED, Welcome(pid, missed.frames, is_recovered=True)
@@ -160,25 +163,36 @@ class Recovery:
                 await self._log.reached(start)
         except TimeoutError:
             return Outcome.GONE  # of a log that is no more, or made up
-        floor = self._history.floor
-        older = await self._log.read_between(start, floor) if start < floor else []
-        if older is None:
-            return Outcome.GONE
-        self._history.prepend(older, start, floor)
+        missed = await self._entries_after(start)
         # From here on nothing waits: what is delivered later reaches the member as one of its room.
-        missed = self._history.after(start)
-        if missed is None:
-            newer = self._history.after(self._history.floor) or []
-            if self._history.floor != floor:
-                return Outcome.TOO_MUCH  # the pod forgets faster than it can read
-            missed = [*entries_of(older), *newer]
+        if isinstance(missed, Outcome):
+            return missed
         rooms_at = parse_id(record.rooms_at) or start
-        result = replay(record.sid, record.rooms, rooms_at, missed, self._read, self._limits)
+        joined = {room: parse_id(at) or start for room, at in record.joined.items()}
+        result = replay(
+            record.sid, record.rooms, joined, rooms_at, missed, self._read, self._limits
+        )
         if result is None:
             return Outcome.TOO_MUCH
         if claimed is None and not record.is_exact and result.frames:
             return Outcome.UNPROVEN
         return start, result
+
+    async def _entries_after(self, start: LogId) -> list[Entry] | Outcome:
+        """Give what was delivered after `start`, read back where it is not at hand any more."""
+        for _ in range(_READ_ATTEMPTS):
+            floor = self._history.floor
+            older = await self._log.read_between(start, floor) if start < floor else []
+            if older is None:
+                return Outcome.GONE
+            self._history.prepend(older, start, floor)
+            missed = self._history.after(start)
+            if missed is not None:
+                return missed
+            if self._history.floor == floor:  # there was no room for them
+                return [*entries_of(older), *(self._history.after(floor) or [])]
+            # Another resume has read back some of it meanwhile, or this pod has forgotten more.
+        return Outcome.TOO_MUCH
 
     def _settle(self, member: Member, taken: Taken, missed: Replay) -> None:
         """Let the member be who it was; an older connection of the same session is no more."""
@@ -216,8 +230,8 @@ class Recovery:
             await asyncio.wait({done}, timeout=_SAVE_SECONDS)
 
     def touch(self, member: Member) -> None:
-        """Write soon that a member's rooms have changed."""
-        self._save(member)
+        """Write soon that a member's rooms have changed, by an entry of the batch of now."""
+        self._save(member, joined_after=self._log.delivered_before)
 
     def pinged(self, eio_sid: str) -> None:
         """Take note of what had been written when a ping was."""
@@ -278,14 +292,18 @@ class Recovery:
             self.leave(member, for_good=True)
         return members
 
-    def _save(self, member: Member, *, lifetime_seconds: float = 0) -> asyncio.Future[None] | None:
+    def _save(
+        self, member: Member, *, lifetime_seconds: float = 0, joined_after: LogId | None = None
+    ) -> asyncio.Future[None] | None:
         ticket = member.ticket
         if ticket is None or member.user is None:
             return None
+        _note_rooms(ticket, member.rooms, joined_after or self._log.delivered)
         record = SessionRecord(
             user=member.user,
             sid=member.sid,
-            rooms=list(member.rooms),
+            rooms=list(ticket.rooms),
+            joined={room: format_id(at).decode() for room, at in (ticket.joined or {}).items()},
             position=format_id(ticket.position).decode(),
             rooms_at=format_id(self._log.delivered).decode(),
             is_exact=ticket.is_exact or member.wants_offsets,
@@ -293,3 +311,13 @@ class Recovery:
         # A connected one is refreshed several times per window; a killed pod's live on as long.
         lifetime = lifetime_seconds or self._window_seconds * (1 + 2 / _REFRESHES_PER_WINDOW)
         return self._store.save(ticket.pid, ticket.owner, record, lifetime)
+
+
+def _note_rooms(ticket: Ticket, rooms: set[str], joined_after: LogId) -> None:
+    """Take note of which rooms are new, as long as what was said there before might be replayed."""
+    joined = {
+        **(ticket.joined or {}),
+        **dict.fromkeys(rooms.difference(ticket.rooms), joined_after),
+    }
+    late = {room: at for room, at in joined.items() if at > ticket.position and room in rooms}
+    ticket.rooms, ticket.joined = tuple(rooms), late or None

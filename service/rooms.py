@@ -41,7 +41,7 @@ class Outlet(Protocol):
 class Ticket:
     """What a member's session is known by, and how far its client has provably come."""
 
-    __slots__ = ("is_exact", "owner", "pid", "pinged_at", "position")
+    __slots__ = ("is_exact", "joined", "owner", "pid", "pinged_at", "position", "rooms")
 
     def __init__(self, pid: str, owner: str, position: tuple[int, int]) -> None:
         self.pid = pid
@@ -50,6 +50,10 @@ class Ticket:
         """Log ID: all up to it has reached the client, or was before its time."""
         self.pinged_at: tuple[int, int] | None = None
         """Log ID up to which all was written when the last ping was."""
+        self.rooms: tuple[str, ...] = ()
+        """The member's rooms as its session was written last."""
+        self.joined: dict[str, tuple[int, int]] | None = None
+        """Rooms that it is in since a later log ID than its position, and since which."""
         self.is_exact = False
         """Whether nothing after the position has reached the client either."""
 

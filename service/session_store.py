@@ -41,7 +41,7 @@ return {found[2], found[3]}
 _DROP = "if redis.call('HGET', KEYS[1], 'owner') == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
-class SessionRecord(msgspec.Struct, frozen=True):
+class SessionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a session is made of."""
 
     user: str
@@ -53,6 +53,8 @@ class SessionRecord(msgspec.Struct, frozen=True):
     """Log ID up to which the rooms follow what the log says of them."""
     is_exact: bool
     """Whether nothing after the position has reached it either."""
+    joined: dict[str, str] = {}
+    """Rooms that it has joined after the position, and the log ID after which it was in them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ class JsClient:
         self.user = user
         self.connects = 0
         self.connected = False
+        self.recovered: list[bool] = []
+        """What `socket.recovered` said at each connect."""
         self.transport: str | None = None
         self.refusals: list[Refusal] = []
         self.disconnects: list[str] = []
@@ -151,6 +153,7 @@ class JsClient:
             case "connect":
                 self.connected, self.connects = True, self.connects + 1
                 self.transport = report["transport"]
+                self.recovered.append(bool(report["recovered"]))
             case "upgrade":
                 self.transport = report["transport"]
             case "connect_error":

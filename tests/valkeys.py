@@ -15,7 +15,7 @@ from tests.processes import HOST, unused_port
 
 
 class LastingValkey:
-    """A Valkey that keeps port and data (append-only file) while it is stopped and started again."""
+    """A Valkey that keeps port and data (in an append-only file) while it is stopped."""
 
     def __init__(self, folder: Path, config: Mapping[str, object] | None = None) -> None:
         self.port = unused_port()

@@ -6,7 +6,7 @@ Lives here: the two shapes of patience that tests need. What is observed lives w
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar, overload
 
 POLL_SECONDS = 0.02
@@ -48,3 +48,12 @@ async def throughout(condition: Callable[[], object], seconds: float, what: str)
 async def _ask(condition: Callable[[], object]) -> object:
     answer = condition()
     return await answer if inspect.isawaitable(answer) else answer
+
+
+async def cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: Python 3.11's `wait_for` may swallow a cancellation."""
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.1)

@@ -64,14 +64,16 @@ class WebSocketConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         pongs: list[bytes] = []
         for message in self._parser.feed(data):
+            if type(message) is Ping:
+                pongs.append(pong_frame(message.payload))
+                continue
+            if pongs:
+                self._write_pongs(pongs)
             session = self._session
             if type(message) is str and session is not None and session.websocket is self:
                 if not session.closed:
                     self._engine.hear(session, message)
-            elif isinstance(message, Ping):
-                pongs.append(pong_frame(message.payload))
             else:
-                self._write_pongs(pongs)
                 self._take_other(message)
         if pongs:
             self._write_pongs(pongs)
@@ -133,8 +135,8 @@ class WebSocketConnection(asyncio.Protocol):
     # What a client says besides text packets
 
     def _write_pongs(self, pongs: list[bytes]) -> None:
-        """Answer the pings of one read in one write: a flood of them costs a system call each."""
-        if pongs and not self._said_close:
+        """Answer pings in a row in one write: a flood of them costs a system call each."""
+        if not self._said_close:
             self._transport.write(b"".join(pongs))
         pongs.clear()
 

@@ -34,7 +34,10 @@ class Json:
     @staticmethod
     def dumps(value: Any, **_: Any) -> str:
         """Write compact JSON, whatever style python-socketio asks for."""
-        return msgspec.json.encode(value).decode()
+        try:
+            return msgspec.json.encode(value).decode()
+        except UnicodeEncodeError:
+            return json.dumps(value, separators=(",", ":"))  # which escapes half a surrogate pair
 
 
 def _refuse(constant: str) -> None:
@@ -57,6 +60,8 @@ class Packet(sio.Packet):  # type: ignore[misc]  # python-socketio is untyped
         if not is_well_formed(self.packet_type, self.data, attachments):
             raise BadPacket("a packet whose payload does not fit its type")
         if not attachments and self.packet_type in _BINARY:
+            if not encoded_packet.startswith("0-", 1):
+                raise BadPacket("a binary packet that does not say how much follows")
             # Nothing follows: upstream would wait for it.
             self.packet_type = _TEXT[self.packet_type]
         return attachments

@@ -178,7 +178,7 @@ class LongPolling:
         elif packet == "1":
             # The reference server answers the poll that waits with a noop, and both with 200.
             session.queue(NOOP)
-            self._engine.lose(session, self._engine.reason.CLIENT_DISCONNECT)
+            self._engine.lose(session, self._engine.reason.TRANSPORT_CLOSE)
         else:
             self._engine.hear(session, packet)
 

@@ -221,7 +221,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             self._wheel.put(session, self.limits.ping_interval_seconds)
             self.on_pong(session.sid)
         elif kind == "1":
-            self._close(session, self.reason.CLIENT_DISCONNECT)
+            # Not CLIENT_DISCONNECT, which is for good: socket.io-client says this over polling when
+            # a request of its fails, and comes back.
+            self._close(session, self.reason.TRANSPORT_CLOSE)
         elif packet not in ("5", "6"):  # an upgrade or noop out of place means nothing
             self.fail(session)
 

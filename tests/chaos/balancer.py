@@ -57,7 +57,7 @@ async def balancer(folder: Path, upstream_ports: Sequence[int]) -> AsyncIterator
     caddyfile = folder / "Caddyfile"
     caddyfile.write_text(_CADDYFILE.format(port=port, host=HOST, upstreams=upstreams))
     with (folder / "caddy.log").open("wb") as log:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220 - to start it takes no time
             [caddy_executable(), "run", "--config", str(caddyfile), "--adapter", "caddyfile"],
             env={"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)},
             stdin=subprocess.DEVNULL,

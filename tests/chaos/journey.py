@@ -84,7 +84,7 @@ class Slots:
             await pod.ready()
 
     async def roll(self, slot: int) -> None:
-        """Replace a pod in Kubernetes' order: the new one is ready before the old one gets SIGTERM."""
+        """Replace a pod as Kubernetes does: the new one is ready, then the old one gets SIGTERM."""
         old = await self._replace(slot)
         old.signal(signal.SIGTERM)
         assert await old.exited(within=30) == 0
@@ -343,4 +343,3 @@ def _is_recorded(log: Sequence[Entry], books: Books) -> bool:
     """Whether the log ends with what was accepted last, whatever was lost before."""
     logged = {number for _, number in log}
     return all(numbers[-1] in logged for numbers in books.accepted.values() if numbers)
-

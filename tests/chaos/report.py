@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -161,7 +162,7 @@ def _recording(log: Log, books: Books, way: Way, timeline: Timeline) -> Recordin
     accepted = books.accepted[way]
     times = Counter(entry.number for entry in log.entries)
     places = [(log.place[number], number) for number in accepted if number in log.place]
-    pairs = zip(places, places[1:], strict=False)
+    pairs = itertools.pairwise(places)
     lacking = [number for number in accepted if number not in log.place]
     disordered = [number for (place, number), (after, _) in pairs if after < place]
     at_restart = {

@@ -174,7 +174,7 @@ def _missing(log: Log, user: str, account: Account, seen: set[int], end: int) ->
 
 
 def _begin(log: Log, moment_ms: int, seen: Iterable[int]) -> int:
-    """Find where a duty to deliver begins: with the first delivery, or a while after the promise."""
+    """Find where a duty to deliver begins: at the first delivery, or a while after the promise."""
     return min([log.since(moment_ms + SETTLING_MS), *(log.place[n] for n in seen)])
 
 

@@ -76,9 +76,14 @@ class Polling:
         data = body.encode() if isinstance(body, str) else body
         return await self._http.ask("POST", data, EIO="4", transport="polling", sid=self.sid)
 
-    async def round_trip(self) -> None:
-        """Have the server refuse something, which changes nothing and takes it a turn."""
-        assert (await self._http.ask()).status == 400
+    async def turns(self) -> None:
+        """Let the server take notice of what was written or closed on another connection.
+
+        It is accepted, read and handled in one turn of the server's loop each; each of these
+        requests, which is refused and changes nothing, takes at least one.
+        """
+        for _ in range(3):
+            assert (await self._http.ask()).status == 400
 
     async def packets(self) -> list[str]:
         """Poll, and give what came, packet by packet; the session must be there."""

@@ -62,8 +62,7 @@ async def waiting_poll(port: int, polling: Polling) -> AsyncIterator[Wire]:
     """A poll that has reached the server and waits there."""
     async with wired(port) as wire:
         await wire.write(request(f"/engine.io/?EIO=4&transport=polling&sid={polling.sid}"))
-        for _ in range(3):  # accepted, read, handled: one turn of the server's loop each
-            await polling.round_trip()
+        await polling.turns()
         yield wire
 
 

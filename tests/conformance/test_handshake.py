@@ -273,6 +273,7 @@ async def test_an_upload_that_breaks_off_is_not_taken_and_the_session_goes_on(
             if ending == "half-closes":
                 wire.half_close()
                 assert await wire.ended() == b""
+        await polling.turns()
         await polling.send("4hello")
         assert await polling.packets() == ["4hello"]
 

@@ -261,3 +261,12 @@ async def test_a_case_comes_out_the_same_right_behind_the_handshake(
         assert (await wire.response()).status == 101
         await wire.message()
         await play(wire, case, case.end)
+
+
+async def test_a_ping_is_answered_before_what_comes_behind_it(patient_port: int) -> None:
+    ping = client_frame(PING, b"first")
+    async with websocket(patient_port) as wire:
+        await wire.message()
+        await wire.write(ping + ping + client_frame(TEXT, b"1"))
+        assert [await wire.frame() for _ in range(2)] == [(PONG, b"first")] * 2
+        assert await wire.messages_to_the_end() == ([], 1000)

@@ -14,7 +14,7 @@ import inspect
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -34,7 +34,8 @@ from socketio import packet as sio
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.engine import Membership, Session
+from service.engine import HttpProtocol, Membership, Session, UpgradeRequest
+from service.engine.http_protocol import Upgrade
 from tests.processes import HOST, Valkey, running_valkey, unused_port
 from tests.waiting import eventually
 
@@ -484,52 +485,109 @@ class Wire(asyncio.Transport):
         self.closed = True
 
 
-class Caught(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with its WebSocket upgrade caught, as ours catches it."""
-
-    caught: Any = None
-
-    def handle_websocket_upgrade(self) -> None:
-        type(self).caught = self
+def http_protocol(wire: Wire, upgrades: Mapping[str, Upgrade]) -> HttpProtocol:
+    """Make a connection of ours as uvicorn's server makes it."""
+    config = uvicorn.Config(
+        no_app,
+        http=functools.partial(HttpProtocol, upgrades=upgrades),  # type: ignore[arg-type]  # called like the class
+        ws=asyncio.Protocol,
+        lifespan="off",
+    )
+    config.load()
+    state = uvicorn.server.ServerState()
+    protocol = config.http_protocol_class(config=config, server_state=state, app_state={})
+    assert isinstance(protocol, HttpProtocol)
+    protocol.connection_made(wire)
+    assert state.connections == {protocol}, "uvicorn keeps its connections elsewhere"
+    return protocol
 
 
 async def no_app(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError("no request gets here")
 
 
-async def test_uvicorn_hands_an_upgrade_to_the_method_that_we_override() -> None:
-    protocol_class = type("Protocol", (Caught,), {})
-    config = uvicorn.Config(
-        no_app,
-        http=functools.partial(protocol_class),
-        ws=asyncio.Protocol,
-        lifespan="off",  # type: ignore[arg-type]  # called like the class
-    )
-    config.load()
-    state = uvicorn.server.ServerState()
-    protocol = config.http_protocol_class(config=config, server_state=state, app_state={})
+HANDSHAKE = (
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: h\r\nUpgrade: WebSocket\r\n"
+    b"Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nX-Y: z\r\n\r\n"
+)
+
+
+async def test_uvicorn_knows_of_an_upgrade_what_we_read_there() -> None:
+    seen: list[tuple[Any, UpgradeRequest]] = []
+    taken: list[bytes] = []
+
+    class Next(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            taken.append(data)
+
+    def upgrade(transport: asyncio.Transport, request: UpgradeRequest) -> asyncio.Protocol:
+        seen.append((transport, request))
+        return Next()
+
     wire = Wire()
-    protocol.connection_made(wire)
-    assert state.connections == {protocol}, "uvicorn keeps its connections elsewhere"
-    protocol.data_received(
-        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: h\r\nUpgrade: WebSocket\r\n"
-        b"Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nX-Y: z\r\n\r\n"
-    )
-    seen = protocol_class.caught
-    assert seen is protocol, (
-        "uvicorn's HttpToolsProtocol no longer calls handle_websocket_upgrade() for an upgrade: "
-        "service/engine/http_protocol.py takes WebSockets over there"
-    )
-    assert wire.written == b"", "uvicorn answers an upgrade before handle_websocket_upgrade()"
-    assert (seen.url, seen.client, seen.transport) == (
-        b"/socket.io/?EIO=4&transport=websocket",
-        ("10.0.0.9", 5),
-        wire,
-    ), "`url`, `client` or `transport` of HttpToolsProtocol moved"
-    assert (seen.scope["method"], seen.scope["http_version"]) == ("GET", "1.1")
-    assert (b"x-y", b"z") in seen.headers, "HttpToolsProtocol no longer lowers headers' names"
-    assert seen.connections is state.connections
-    seen._unset_keepalive_if_required()
+    protocol = http_protocol(wire, {"/socket.io": upgrade})
+    protocol.data_received(HANDSHAKE + b"\x89\x80mask")
+    ((transport, request),) = seen
+    assert transport is wire, "`transport` of HttpToolsProtocol moved"
+    assert (request.path, request.query) == ("/socket.io/", "EIO=4&transport=websocket")
+    assert (request.method, request.version) == (b"GET", b"HTTP/1.1"), "`scope` moved"
+    assert request.address == "10.0.0.9", "`client` of HttpToolsProtocol moved"
+    assert (b"x-y", b"z") in request.headers, "HttpToolsProtocol no longer lowers headers' names"
+    assert taken == [b"\x89\x80mask"], "httptools no longer says where an upgrade's bytes begin"
+    assert isinstance(wire.protocol, Next)
+    assert wire.written == b"", "uvicorn answers an upgrade by itself"
+    assert not protocol.connections
+
+
+async def test_uvicorn_reads_a_request_in_the_steps_that_ours_replaces() -> None:
+    """service/engine/http_protocol.py has a `data_received` of its own."""
+    names = set(HttpToolsProtocol.data_received.__code__.co_names)
+    assert names == {
+        "_unset_keepalive_if_required",
+        "parser",
+        "feed_data",
+        "httptools",
+        "HttpParserError",
+        "HttpParserUpgrade",
+        "logger",
+        "warning",
+        "send_400_response",
+        "_should_upgrade",
+        "handle_websocket_upgrade",
+        "_unsupported_upgrade_warning",
+    }, "HttpToolsProtocol.data_received() does something else than it did"
+    upgrading = set(HttpToolsProtocol.handle_websocket_upgrade.__code__.co_names)
+    assert "connections" in upgrading, "somebody else has to discard an upgraded connection"
+
+
+async def test_uvicorns_timer_of_idle_connections_is_where_we_set_and_clear_it() -> None:
+    wire = Wire()
+    protocol = http_protocol(wire, {})
+    timer = protocol.timeout_keep_alive_task
+    assert timer is not None, "ours has set it for the first head"
+    protocol.data_received(b"GET / HTTP/1.1\r\nHost: h\r\n")
+    assert protocol.timeout_keep_alive_task is timer
+    protocol._unset_keepalive_if_required()
+    assert timer.cancelled()
+    protocol.on_response_complete()
+    again = protocol.timeout_keep_alive_task
+    assert again is not None, "uvicorn arms another timer when a response is complete"
+    protocol.timeout_keep_alive_handler()
+    assert wire.closed
+    again.cancel()
+
+
+async def test_uvicorns_request_cycle_tells_whether_it_is_answered() -> None:
+    wire = Wire()
+    protocol = http_protocol(wire, {})
+    protocol.data_received(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert protocol.cycle.response_complete is False
+    protocol.data_received(HANDSHAKE)
+    assert wire.written.startswith(b"HTTP/1.1 400 "), "behind a request that waits"
+    (task,) = protocol.tasks
+    task.cancel()
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
 
 
 async def test_uvicorn_serves_a_given_socket_leaves_signals_to_us_and_ends_when_told() -> None:

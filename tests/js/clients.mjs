@@ -41,7 +41,9 @@ function open({ name, url, options }) {
   sockets.set(name, socket);
   socket.io.on("open", () => watchEngine(name, socket.io, texts));
   socket.on("connect", () => {
-    report({ name, kind: "connect", id: socket.id, transport: socket.io.engine.transport.name });
+    const transport = socket.io.engine.transport.name;
+    const recovered = socket.recovered === true; // undefined where nothing can be recovered
+    report({ name, kind: "connect", id: socket.id, transport, recovered });
   });
   socket.on("connect_error", (error) => {
     report({ name, kind: "connect_error", message: error.message, data: error.data });

@@ -148,7 +148,7 @@ def test_replay_is_what_a_member_would_have_seen(
 ) -> None:
     missed = [logged(n + 1, payload=commands.encode(command)) for n, command in enumerate(story)]
 
-    result = replay(ME, rooms, (rooms_at, 0), entries_of(missed), read_command, PLENTY)
+    result = replay(ME, rooms, {}, (rooms_at, 0), entries_of(missed), read_command, PLENTY)
 
     assert result is not None
     mine = {ME, *rooms}
@@ -177,7 +177,7 @@ def test_what_was_said_in_a_room_after_it_was_lost_is_not_read() -> None:
     lost = commands.encode(Leave(Room(USER), Room("chat:a")))
     missed = entries_of([logged(1, payload=said), logged(2, payload=lost), logged(3, payload=said)])
 
-    result = replay(ME, [USER, "chat:a"], (0, 0), missed, read_command, PLENTY)
+    result = replay(ME, [USER, "chat:a"], {}, (0, 0), missed, read_command, PLENTY)
 
     assert result is not None
     assert [frame.offset for frame in result.frames] == [b"1-0"]
@@ -197,5 +197,40 @@ def test_more_than_the_limits_allow_is_not_replayed_at_all(
 ) -> None:
     said = commands.encode(commands.emit("e", msgspec.Raw(json.dumps(1).encode()), (Room(USER),)))
     missed = entries_of([logged(n, payload=said) for n in (1, 2, 3)])
-    result = replay(ME, [USER], (0, 0), missed, read_command, limits)
+    result = replay(ME, [USER], {}, (0, 0), missed, read_command, limits)
     assert (result is None) is is_too_much
+
+
+@given(st.integers(0, 6), st.integers(0, 6))
+def test_what_was_said_in_a_room_before_it_was_joined_is_not_read(
+    joined_after: int, rooms_at: int
+) -> None:
+    said = commands.encode(commands.emit("e", msgspec.Raw(b"1"), (Room("chat:a"),)))
+    missed = entries_of([logged(n, payload=said) for n in range(1, 6)])
+    joined = {"chat:a": (joined_after, 0)}
+
+    result = replay(
+        ME, [USER, "chat:a"], joined, (max(rooms_at, joined_after), 0), missed, read_command, PLENTY
+    )
+
+    assert result is not None
+    assert [frame.offset for frame in result.frames] == [
+        b"%d-0" % n for n in range(joined_after + 1, 6)
+    ]
+    assert result.rooms == {USER, "chat:a"}
+    assert result.joined == joined
+
+
+def test_a_second_replay_from_the_same_place_gives_the_same() -> None:
+    """A client may vanish again before it has read what was replayed to it."""
+    said = commands.encode(commands.emit("e", msgspec.Raw(b"1"), (Room("chat:a"),)))
+    enters = commands.encode(Join(Room(USER), Room("chat:a")))
+    missed = entries_of(
+        [logged(1, payload=said), logged(2, payload=enters), logged(3, payload=said)]
+    )
+    first = replay(ME, [USER], {}, (0, 0), missed, read_command, PLENTY)
+    assert first is not None
+    second = replay(ME, first.rooms, first.joined, (3, 0), missed, read_command, PLENTY)
+    assert second is not None
+    assert [frame.offset for frame in first.frames] == [b"3-0"]
+    assert second.frames == first.frames

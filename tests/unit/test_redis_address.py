@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio.connection import parse_url
 
-from service.redis_address import check_host, check_url, label, url_of
+from service.redis_address import check_host, check_url, label, read_sentinel, url_of
 
 unhurried = settings(deadline=None)  # other processes may hold the processor
 # Any character that the environment can hold.
@@ -112,3 +112,37 @@ def test_an_accepted_url_is_labelled_without_its_password_and_a_refusal_holds_no
         shown = f"{refusal} {refusal.__cause__}"
 
     assert "hunter2" not in shown
+
+
+def test_a_sentinel_url_names_sentinels_primary_and_database() -> None:
+    url = "rediss+sentinel://me:p%40ss@a:1,b,[::1]:3/2/main?sentinel_password=s"
+    assert check_url(url) == url
+    found = read_sentinel(url)
+    assert found is not None
+    assert found.nodes == (("a", 1), ("b", 26379), ("::1", 3))
+    assert (found.service, found.password) == ("main", "s")
+    assert found.primary == {"db": 2, "ssl": True, "username": "me", "password": "p@ss"}
+    assert label(url) == "rediss+sentinel://a:1,b,[::1]:3/2/main"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://a:1/main",
+        "redis+sentinel://a:1/x/main",
+        "redis+sentinel://a:x/0/main",
+        "redis+sentinel://a:70000/0/main",
+        "redis+sentinel://a:1,/0/main",
+        "redis+sentinel:///0/main",
+        "unix+sentinel://a:1/0/main",
+        "redis+sentinel://a:1/0/main?password=x",
+        "redis+sentinel://a:1/0/main?sentinel_password",
+    ],
+)
+def test_a_sentinel_url_that_is_not_whole_is_refused(url: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - its text never holds the address
+        check_url(url)
+
+
+def test_other_urls_name_no_sentinel() -> None:
+    assert read_sentinel("redis://host:1/0") is None

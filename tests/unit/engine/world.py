@@ -148,8 +148,8 @@ class World:
             "environ": len(server.environ),
             "binary packets": len(server._binary_packet),
             "callbacks": len(server.manager.callbacks),
-            "namespaces": len(server.membership.rooms) - 1,
             "members": len(self.rooms),
+            "namespaces": len(server.membership.rooms) - 1,
             "rooms": self.rooms.room_count,
             "tasks": sum(not task.done() for task in self.tasks),
         }
@@ -169,8 +169,8 @@ class World:
         except AssertionError:
             raise AssertionError(f"still there: {left}") from None
 
-    async def serve(self, listener: socket.socket, ready: asyncio.Event) -> None:
-        """Serve until the test is over."""
+    async def serve(self, listener: socket.socket) -> None:
+        """Begin to serve."""
         app = dispatch(_nothing, LongPolling(self.engine), PATH)
         self._uvicorn = server = uvicorn.Server(
             uvicorn.Config(
@@ -186,7 +186,6 @@ class World:
         server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)
         await server.startup(sockets=[listener])
-        ready.set()
 
     async def stop(self) -> None:
         """End all connections and find out whether anything has failed."""
@@ -194,7 +193,8 @@ class World:
         for session in list(self.engine.sockets.values()):
             self.engine.drop_slow(session)
         await self._uvicorn.shutdown()
-        await asyncio.gather(*self.tasks)
+        ended = await asyncio.gather(*self.tasks, return_exceptions=True)
+        assert not [failure for failure in ended if isinstance(failure, Exception)]
 
     def _is_settled(self) -> bool:
         return all(task.done() for task in self.tasks)
@@ -211,16 +211,16 @@ async def serving(
     engine = Engine(replace(LIMITS, **limits), pod_tag=pod_tag, cors_origins=cors_origins)
     world = World(engine)
     engine.spawn = world.spawn
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr("service.engine.server.time", world.clock)
-    ready = asyncio.Event()
-    with socket.create_server((wire.HOST, 0), backlog=1024) as listener:
-        await world.serve(listener, ready)
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        socket.create_server((wire.HOST, 0), backlog=1024) as listener,
+    ):
+        monkeypatch.setattr("service.engine.server.time", world.clock)
+        await world.serve(listener)
         try:
             yield world
         finally:
             await world.stop()
-            monkeypatch.undo()
 
 
 def event(number: int, payload: bytes = b"") -> Frame:

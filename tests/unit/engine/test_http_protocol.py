@@ -1,0 +1,122 @@
+"""How long and how large an HTTP head may be, seen from both ends of the connection.
+
+What is in a head, and what is none, is tests/conformance/test_handshake.py's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from service.engine import http_protocol
+from tests.conformance.wire import request, upgrade_headers
+from tests.unit.engine.world import PATH, PATIENCE_SECONDS, TARGET, World, serving
+from tests.waiting import eventually
+
+POLLING = f"{PATH}/?EIO=4&transport=polling"
+HEAD_SECONDS = 0.3
+
+
+@pytest_asyncio.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", HEAD_SECONDS)
+    async with serving() as world:
+        yield world
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"GET ", id="half a request line"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ", id="half a header"),
+        pytest.param(b"\r\n\r\n", id="empty lines"),
+        pytest.param(request(TARGET, upgrade_headers())[:-2], id="all but the last line end"),
+    ],
+)
+async def test_who_does_not_come_to_the_end_of_the_head_is_hung_up_on(
+    world: World, said: bytes
+) -> None:
+    async with world.wired() as wire:
+        await wire.write(said)
+        assert await wire.ended() == b""
+    await eventually(lambda: not world.http_connections, PATIENCE_SECONDS, "it is forgotten")
+
+
+async def test_who_sends_a_byte_now_and_then_is_hung_up_on_in_time(world: World) -> None:
+    loop = asyncio.get_running_loop()
+    async with world.wired() as wire:
+        began = loop.time()
+        ended = asyncio.create_task(wire.ended())
+        while not ended.done():
+            try:
+                await wire.write(b"X")
+            except ConnectionError:
+                break
+            await asyncio.wait([ended], timeout=HEAD_SECONDS / 10)
+        assert await ended in (b"", MALFORMED)
+        assert loop.time() - began < HEAD_SECONDS + 2
+
+
+MALFORMED = http_protocol.refusal_response(http_protocol.MALFORMED)
+
+
+async def test_the_second_request_of_a_connection_has_as_long_as_the_first(world: World) -> None:
+    async with world.wired() as wire:
+        await wire.write(request(POLLING))
+        assert (await wire.response()).status == 200
+        await wire.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        assert await wire.ended() == b""
+
+
+async def test_empty_lines_between_requests_keep_nobody_longer(world: World) -> None:
+    async with world.wired() as wire:
+        await wire.write(request(POLLING))
+        assert (await wire.response()).status == 200
+        await wire.write(b"\r\n")
+        assert await wire.ended() == b""
+
+
+async def test_a_head_that_is_there_is_in_no_hurry_any_more(world: World) -> None:
+    """A poll waits, a body takes its time, and a WebSocket stays."""
+    async with world.http() as http, world.wired() as body, world.member() as member:
+        polling = await http.open()
+        poll = asyncio.create_task(polling.poll())
+        head = request(f"{POLLING}&sid={polling.sid}", [("Content-Length", "8")], method="POST")
+        await body.write(head, b"40/")
+        await asyncio.sleep(3 * HEAD_SECONDS)  # nothing is to happen
+        assert not poll.done()
+        await body.write(b"chats")
+        assert (await body.response()).status == 200
+        assert (await poll).status == 200
+        world.publish(1)
+        assert isinstance(await member.packet(), str)
+
+
+async def test_who_waits_for_its_answer_may_send_the_next_request_already(world: World) -> None:
+    async with world.wired() as wire:
+        await wire.write(request(POLLING) + request(POLLING)[:-10])
+        assert (await wire.response()).status == 200
+        await wire.write(request(POLLING)[-10:])
+        assert (await wire.response()).status == 200
+
+
+async def test_a_connection_that_became_a_websocket_is_none_of_http_any_more(
+    world: World,
+) -> None:
+    async with world.member() as client:
+        assert world.http_connections == 0
+        await client.send("1")
+        await client.closed()
+    await world.empty()
+
+
+async def test_a_websocket_that_is_refused_is_forgotten(world: World) -> None:
+    async with world.wired() as wire:
+        await wire.write(request("/elsewhere", upgrade_headers()))
+        assert (await wire.response()).status == 404
+        assert await wire.ended() == b""
+    assert world.http_connections == 0

@@ -1,0 +1,160 @@
+"""Recorders on a real Valkey: one writes, the next goes on where it stopped, nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+
+from service.metrics import Metrics
+from service.recorder import TICK_CHANNEL, Recorder
+from service.redis_bus import Published, RedisBus
+from service.redis_link import make_client
+from service.redis_log import KEY, RedisLog
+from tests.processes import Valkey, running_valkey
+from tests.waiting import cancelled, eventually
+
+SOON = 10.0
+CHANNEL = "chat:new"
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Valkey]:
+    with running_valkey() as valkey:
+        yield valkey
+
+
+@pytest.fixture
+async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
+    async with make_client(valkey.url, retries=5) as redis:
+        await redis.flushall()
+        yield redis
+
+
+class Pod:
+    """What of a pod records."""
+
+    def __init__(self, url: str) -> None:
+        self.redis = make_client(url, retries=5)
+        self.metrics = Metrics()
+        self.bus = RedisBus(self.redis, [CHANNEL, TICK_CHANNEL], self.metrics)
+        self.log = RedisLog(self.redis, self.redis, self.metrics)
+        self.told: list[Published] = []
+        self.recorder = Recorder(
+            self.bus, self.log, self.metrics, obey=self._obey, window_seconds=60, max_entries=1_000
+        )
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def _obey(self, batch: list[Published]) -> None:
+        self.told += batch
+        self.recorder.nudge()
+
+    def start(self) -> None:
+        self.tasks = [
+            asyncio.create_task(self.bus.run(self.recorder.take)),
+            asyncio.create_task(self.recorder.run(lambda: None)),
+        ]
+
+    async def stop(self) -> None:
+        """End at once, as SIGKILL would: nothing is handed over."""
+        await cancelled(self.tasks)
+        self.tasks = []
+        await self.redis.aclose()
+
+    def listens(self) -> bool:
+        return self.recorder._memory.is_positioned
+
+    def records(self) -> bool:
+        return self.recorder.holds_lease
+
+
+@asynccontextmanager
+async def pods(valkey: Valkey, count: int) -> AsyncIterator[list[Pod]]:
+    made = [Pod(valkey.url) for _ in range(count)]
+    try:
+        for pod in made:
+            pod.start()
+            await eventually(pod.listens, SOON, "it listens")
+        await eventually(lambda: any(pod.records() for pod in made), SOON, "one records")
+        yield made
+    finally:
+        for pod in made:
+            await pod.stop()
+
+
+async def recorded(redis: Redis) -> list[int]:
+    return [int(fields[b"data"]) for _, fields in await redis.xrange(KEY)]
+
+
+async def is_recorded(redis: Redis, count: int) -> None:
+    async def all_is_there() -> bool:
+        return len(await recorded(redis)) >= count
+
+    await eventually(all_is_there, SOON, f"{count} events are in the log")
+    assert await recorded(redis) == list(range(count))
+
+
+async def test_what_is_published_is_in_the_log_once_and_in_order(
+    valkey: Valkey, redis: Redis
+) -> None:
+    async with pods(valkey, 3) as three:
+        for number in range(200):
+            await redis.publish(CHANNEL, str(number))
+        await is_recorded(redis, 200)
+        assert sum(pod.records() for pod in three) == 1
+
+
+async def test_a_retiring_recorder_hands_over_at_once_and_nothing_is_lost_or_doubled(
+    valkey: Valkey, redis: Redis
+) -> None:
+    async with pods(valkey, 3) as three:
+        for round_ in range(2):
+            (recorder,) = [pod for pod in three if pod.records()]
+            for number in range(round_ * 50, round_ * 50 + 50):
+                await redis.publish(CHANNEL, str(number))
+                if number == round_ * 50 + 25:
+                    await recorder.recorder.hand_over()
+            others = [pod for pod in three if pod is not recorder]
+            await eventually(lambda o=others: any(pod.records() for pod in o), 1, "another records")
+            await is_recorded(redis, round_ * 50 + 50)
+            assert not recorder.records()
+
+
+async def test_a_recorder_that_dies_is_replaced_and_its_successor_knows_what_is_missing(
+    valkey: Valkey, redis: Redis
+) -> None:
+    async with pods(valkey, 2) as two:
+        (recorder,) = [pod for pod in two if pod.records()]
+        for number in range(20):
+            await redis.publish(CHANNEL, str(number))
+        await recorder.stop()
+        for number in range(20, 40):
+            await redis.publish(CHANNEL, str(number))
+        await is_recorded(redis, 40)
+
+
+async def test_a_recorder_that_missed_something_leaves_it_to_one_that_did_not(
+    valkey: Valkey, redis: Redis
+) -> None:
+    """Its subscription breaks; what is published until it is back, the other pod has heard."""
+    async with pods(valkey, 2) as two:
+        for number in range(30):
+            await redis.publish(CHANNEL, str(number))
+            if number == 10:  # the first that subscribed, which is the one that records
+                assert two[0].records()
+                for line in (await redis.client_list(_type="pubsub"))[:1]:
+                    await redis.client_kill_filter(_id=line["id"])
+        await is_recorded(redis, 30)
+        await eventually(two[1].records, SOON, "the other one records now")
+
+
+async def test_commands_are_obeyed_by_every_pod_and_not_recorded(
+    valkey: Valkey, redis: Redis
+) -> None:
+    async with pods(valkey, 2) as two:
+        await redis.publish("constellation:commands", b"{}")
+        await eventually(lambda: all(pod.told for pod in two), SOON, "both were told")
+        assert await recorded(redis) == []

@@ -1,0 +1,267 @@
+"""Resuming on a real Valkey: what is proven to have arrived, and what becomes of the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+from service import routes
+from service.events import Sid, UserId, user_room
+from service.history import History, Logged, Meaning, ReplayLimits, format_id
+from service.metrics import Metrics
+from service.redis_link import make_client
+from service.redis_log import RedisLog
+from service.resume import Offsets, Recovery
+from service.rooms import Member, Rooms
+from service.session_store import SessionStore
+from service.welcome import Welcome
+from tests.processes import Valkey, running_valkey
+from tests.waiting import cancelled, eventually
+
+SOON = 10.0
+USER = UserId("u")
+TABLE = routes.load(None)
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Valkey]:
+    with running_valkey() as valkey:
+        yield valkey
+
+
+@pytest.fixture
+async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
+    async with make_client(valkey.url, retries=5) as redis:
+        await redis.flushall()
+        yield redis
+
+
+class Outlet:
+    """A connection on which nothing is sent here."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.write: Callable[[bytes], None] | None = None
+        self.pending: bytes | list[bytes] | None = None
+        self.is_flushed = True
+
+    def queue(self, packet: str) -> None:
+        raise AssertionError("nothing is sent here")
+
+
+class Pod:
+    """What of a pod lets clients resume."""
+
+    def __init__(self, redis: Redis, name: str, **settings: object) -> None:
+        self.metrics = Metrics()
+        self.log = RedisLog(redis, redis, self.metrics)
+        self.history = History(1 << 20)
+        self.log.on_start = self.history.start
+        self.store = SessionStore(redis)
+        self.rooms = Rooms()
+        self.closed: list[tuple[Member, str]] = []
+        self.fenced: list[tuple[str, str]] = []
+        self.recovery = Recovery(
+            name, self.log, self.store, self.history, self.rooms, self.metrics,
+            read=_read, offsets=Offsets.AUTO, limits=ReplayLimits(10, 10_000), window_seconds=60,
+            close=lambda member, reason: self.closed.append((member, reason)),
+            fence=lambda sid, owner: self.fenced.append((sid, owner)),
+        )  # fmt: skip
+        self.tasks = [
+            asyncio.create_task(self.log.run(self._deliver)),
+            asyncio.create_task(self.store.run(lambda: None)),
+        ]
+        self._names = iter(range(1_000))
+
+    def _deliver(self, batch: list[Logged]) -> None:
+        self.history.append(batch)
+
+    async def connect(self, **auth: object) -> tuple[Member, Welcome]:
+        """Do what the namespace does with a client that connects."""
+        name = f"{id(self)}-{next(self._names)}"
+        member = Member(Sid(f"s{name}"), f"e{name}", Outlet())
+        self.rooms.add(member)
+        member.user = USER
+        welcome = await self.recovery.open(member, USER, auth)
+        self.rooms.enter(member, user_room(USER))
+        if not welcome.is_recovered:
+            self.recovery.begin(member)
+        return member, welcome
+
+    async def lose(self, member: Member) -> None:
+        self.recovery.leave(member, for_good=False)
+        self.rooms.remove(member)
+        await self.recovery.flush()
+
+    async def log_event(self) -> bytes:
+        """Log an event for the user and wait until this pod has delivered it."""
+        before = self.log.delivered
+        await self.log.append("chat:new", b'{"userId":"u","chatId":"c"}')
+        await eventually(lambda: self.log.delivered > before, SOON, "it is delivered")
+        return format_id(self.log.delivered)
+
+    def outcomes(self, outcome: str) -> float:
+        value: float = self.metrics.recoveries.labels(outcome)._value.get()
+        return value
+
+
+def _read(channel: bytes, payload: bytes) -> Meaning:
+    return TABLE[channel.decode()].route(payload)
+
+
+@pytest.fixture
+async def pods(redis: Redis) -> AsyncIterator[tuple[Pod, Pod]]:
+    two = Pod(redis, "a"), Pod(redis, "b")
+    for pod in two:
+        await eventually(lambda pod=pod: pod.log.lost_at is None, SOON, "it follows the log")
+    yield two
+    await cancelled(task for pod in two for task in pod.tasks)
+
+
+async def test_who_counts_for_itself_says_where_it_goes_on(pods: tuple[Pod, Pod]) -> None:
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    seen = await a.log_event()
+    missed = [await a.log_event() for _ in range(2)]
+    await a.lose(member)
+
+    again, resumed = await b.connect(pid=welcome.pid, offset=seen.decode())
+
+    assert resumed.is_recovered
+    assert (resumed.pid, again.sid, again.wants_offsets) == (welcome.pid, member.sid, True)
+    assert [frame.offset for frame in resumed.missed] == missed
+
+
+async def test_what_an_unchanged_client_was_sent_before_its_last_pong_has_arrived(
+    pods: tuple[Pod, Pod],
+) -> None:
+    a, b = pods
+    member, welcome = await a.connect()
+    await a.log_event()
+    a.recovery.pinged(member.eio_sid)
+    a.recovery.ponged(member.eio_sid)
+    await a.lose(member)
+    assert (await b.connect(pid=welcome.pid))[1].missed == []
+    assert b.outcomes("recovered") == 1
+
+
+async def test_where_it_is_not_known_what_has_arrived_an_unchanged_client_is_told(
+    pods: tuple[Pod, Pod],
+) -> None:
+    a, b = pods
+    member, welcome = await a.connect()
+    a.recovery.pinged(member.eio_sid)
+    await a.log_event()
+    a.recovery.ponged(member.eio_sid)
+    await a.lose(member)
+    _, told = await b.connect(pid=welcome.pid)
+    assert not told.is_recovered
+    assert told.pid != welcome.pid
+    assert b.outcomes("unproven") == 1
+
+
+@pytest.mark.parametrize("is_flushed", [True, False])
+async def test_a_close_after_all_was_sent_is_proof_and_one_before_is_none(
+    pods: tuple[Pod, Pod], is_flushed: bool
+) -> None:
+    a, b = pods
+    member, welcome = await a.connect()
+    await a.log_event()
+    member.socket.is_flushed = is_flushed  # type: ignore[misc]  # an Outlet of ours
+    a.recovery.release(member)
+    missed = await a.log_event()
+    await a.lose(member)
+    _, resumed = await b.connect(pid=welcome.pid)
+    assert resumed.is_recovered is is_flushed
+    assert [frame.offset for frame in resumed.missed] == ([missed] if is_flushed else [])
+
+
+async def test_what_the_log_does_not_hold_any_more_is_never_recovered_in_part(
+    pods: tuple[Pod, Pod],
+) -> None:
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    for _ in range(3):
+        await a.log_event()
+    await a.log.trim(3_600, 1)
+    await a.lose(member)
+    b.history.start(b.log.delivered)  # as of a pod that has just started
+    assert not (await b.connect(pid=welcome.pid))[1].is_recovered
+    assert b.outcomes("gone") == 1
+
+
+async def test_a_pod_that_has_just_started_reads_back_what_was_missed(
+    pods: tuple[Pod, Pod],
+) -> None:
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    missed = [await a.log_event() for _ in range(3)]
+    await a.lose(member)
+    await b.log.reached(a.log.delivered)
+    b.history.start(b.log.delivered)
+    _, resumed = await b.connect(pid=welcome.pid)
+    assert [frame.offset for frame in resumed.missed] == missed
+
+
+async def test_an_offset_from_the_future_is_not_waited_for_long(pods: tuple[Pod, Pod]) -> None:
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    await a.lose(member)
+    async with asyncio.timeout(5):
+        _, told = await b.connect(pid=welcome.pid, offset="99999999999999-0")
+    assert not told.is_recovered
+    assert b.outcomes("gone") == 1
+
+
+async def test_an_older_connection_is_fenced_here_and_elsewhere(pods: tuple[Pod, Pod]) -> None:
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    await a.recovery.flush()
+    again, _ = await a.connect(pid=welcome.pid)
+    assert a.closed == [(member, "fenced")]
+    assert member.ticket is None
+    await a.recovery.flush()
+    await b.connect(pid=welcome.pid)
+    assert again.ticket is not None
+    assert b.fenced == [(again.sid, again.ticket.owner)]
+    a.recovery.fence(again.sid, again.ticket.owner)
+    assert a.closed[-1] == (again, "fenced")
+
+
+async def test_who_leaves_for_good_cannot_come_back(pods: tuple[Pod, Pod]) -> None:
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    a.recovery.leave(member, for_good=True)
+    await a.recovery.flush()
+    assert not (await b.connect(pid=welcome.pid))[1].is_recovered
+    assert b.outcomes("unknown") == 1
+
+
+async def test_after_a_gap_nobody_is_recovered(pods: tuple[Pod, Pod]) -> None:
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    assert a.recovery.forget_all() == [member]
+    await a.recovery.flush()
+    assert not (await b.connect(pid=welcome.pid))[1].is_recovered
+
+
+async def test_two_resumes_that_read_back_at_once_do_not_disturb_each_other(
+    pods: tuple[Pod, Pod],
+) -> None:
+    a, b = pods
+    first, first_welcome = await a.connect(recovery=True)
+    missed = [await a.log_event() for _ in range(2)]
+    second, second_welcome = await a.connect(recovery=True)
+    missed.append(await a.log_event())
+    for member in (first, second):
+        await a.lose(member)
+    await b.log.reached(a.log.delivered)
+    b.history.start(b.log.delivered)
+    resumed = await asyncio.gather(
+        b.connect(pid=second_welcome.pid), b.connect(pid=first_welcome.pid)
+    )
+    offsets = [[frame.offset for frame in welcome.missed] for _, welcome in resumed]
+    assert offsets == [missed[2:], missed]
