@@ -163,7 +163,7 @@ async def test_the_farewell_comes_after_all_that_the_client_has_sent(desk: Desk)
         desk.open.set()
         await world.empty()
     assert desk.asked == [1, 2]
-    assert told == ["transport close"]
+    assert told == ["client disconnect"]
 
 
 async def test_who_is_closed_by_us_is_not_heard_any_more(world: World, desk: Desk) -> None:
