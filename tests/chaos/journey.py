@@ -343,3 +343,4 @@ def _is_recorded(log: Sequence[Entry], books: Books) -> bool:
     """Whether the log ends with what was accepted last, whatever was lost before."""
     logged = {number for _, number in log}
     return all(numbers[-1] in logged for numbers in books.accepted.values() if numbers)
+

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.asyncio.retry import Retry
 from redis.exceptions import RedisError
 
 from service.redis_log import KEY
@@ -111,7 +111,9 @@ class Publishers:
         # One attempt only: a retry of redis-py's own could append twice.
         return Redis.from_url(self._redis_url, retry=Retry(NoBackoff(), 0), socket_timeout=5)
 
-    async def _pace(self, way: Way, send: Callable[[Redis, _Event], object], pause: float) -> None:
+    async def _pace(
+        self, way: Way, send: Callable[[Redis, _Event], object], pause: float
+    ) -> None:
         loop = asyncio.get_running_loop()
         async with self._redis() as redis:
             due = loop.time()

@@ -167,11 +167,7 @@ def _recording(log: Log, books: Books, way: Way, timeline: Timeline) -> Recordin
         way.value,
         len(accepted),
         lacking,
-        [
-            n
-            for n in lacking
-            if way is Way.PUBLISH and _is_at_restart(books.accepted_ms[n], timeline)
-        ],
+        [n for n in lacking if way is Way.PUBLISH and _is_at_restart(books.accepted_ms[n], timeline)],
         [number for number in accepted if times[number] > 1],
         [number for (place, _), (after, number) in pairs if after < place],
     )
