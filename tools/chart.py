@@ -1,6 +1,7 @@
-"""Writes what is made from the chart and from the code: its README's table, its schema's list of settings, k8s/base.
+"""Writes what is made: the chart's table of values, its schema's list of settings, k8s/base.
 
-`python -m tools.chart` writes; `stale` names what would change, for the test that says so. Needs helm from `make setup`.
+`python -m tools.chart` writes; `stale` names what would change, for the test that says so. Helm is
+the one that `make setup` brings.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ CHART = ROOT / "helm" / "constellation-ws"
 BASE = ROOT / "k8s" / "base" / "constellation-ws.yaml"
 HELM = ROOT / ".venv" / "kube" / "helm4"
 
+_MADE = "# Made from helm/constellation-ws by `make chart`; change the chart, not this file."
 _OWNED = {
     "CONSTELLATION_DRAIN_DELAY_SECONDS",
     "CONSTELLATION_DRAIN_WINDOW_SECONDS",
@@ -31,7 +33,7 @@ _OWNED = {
 
 
 def made() -> Iterator[tuple[Path, str]]:
-    """Yield every file that is made with the text that it should have; the last one needs the ones before."""
+    """Yield each file that is made and the text it should have; the last needs those before."""
     yield CHART / "README.md", _readme()
     yield CHART / "values.schema.json", _schema()
     yield BASE, _base()
@@ -94,8 +96,11 @@ def _readme() -> str:
 def _schema() -> str:
     path = CHART / "values.schema.json"
     schema = json.loads(path.read_text(encoding="utf-8"))
-    known = {name for name, _ in fields() if name.startswith(PREFIX)}
-    schema["definitions"]["setting"]["enum"] = sorted(known - _OWNED)
+    schema["properties"]["config"]["properties"] = {
+        name: {"type": ["string", "number", "boolean"], "description": field.description}
+        for name, field in fields()
+        if name.startswith(PREFIX) and name not in _OWNED
+    }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -111,11 +116,11 @@ def _base() -> str:
     for document in documents:
         _forget_helm(document)
     text = yaml.safe_dump_all(documents, sort_keys=False, width=120)
-    return f"# Made from helm/constellation-ws by `make chart`; change the chart, not this file.\n{text}"
+    return f"{_MADE}\n{text}"
 
 
 def _forget_helm(node: Any) -> None:
-    """Take out what only makes sense in a release: Helm's labels, and the namespace, which kustomize sets."""
+    """Take out what only a release has: Helm's labels, and the namespace, which kustomize sets."""
     if isinstance(node, dict):
         for labels in (node.get("labels"), node.get("matchLabels")):
             for label in ("helm.sh/chart", "app.kubernetes.io/managed-by"):

@@ -1,4 +1,7 @@
-"""Real Helm and kubectl: how tests render the chart. What is right about the result is said by the tests."""
+"""Real Helm and kubectl: how tests render the chart.
+
+What is right about the result is said by the tests.
+"""
 
 import functools
 import json
@@ -18,7 +21,7 @@ CASES = CHART / "ci"
 TOOLS = ROOT / ".venv" / "kube"
 HELMS = ("helm3", "helm4")
 OLDEST, NEWEST = "1.30.0", "1.37.0"
-"""Kubernetes versions: the first that the chart takes, and the newest whose schemas are published."""
+"""Kubernetes versions: the first that the chart takes, the newest with published schemas."""
 
 Object = dict[str, Any]
 
@@ -54,7 +57,7 @@ def run(name: str, *arguments: str | Path) -> str:
 
 
 def render(helm: str = "helm4", *arguments: str, version: str = OLDEST) -> list[Object]:
-    """Render the chart as release `chat` in namespace `talk`; the hooks (test pods) are among the objects."""
+    """Render the chart as release `chat` in namespace `talk`, with its hooks (the test pods)."""
     return list(_render(helm, arguments, version))
 
 

@@ -1,4 +1,4 @@
-"""Every way in which the chart is used renders alike in Helm 3 and 4, to objects that Kubernetes takes."""
+"""Every way to use the chart renders alike in Helm 3 and 4, to objects that Kubernetes takes."""
 
 from pathlib import Path
 
@@ -11,12 +11,13 @@ from tests.chart.rendering import (
     NEWEST,
     OLDEST,
     Object,
+    Refused,
     cases,
     of_kind,
     render,
     run,
 )
-from tests.chart.schemas import CUSTOM, UNPUBLISHED, custom_faults, faults, group
+from tests.chart.schemas import CUSTOM, UNPUBLISHED, core_faults, custom_faults, group
 
 OPTIONAL = CUSTOM + UNPUBLISHED
 CASE = pytest.mark.parametrize("case", list(cases()), ids=lambda path: path.stem)
@@ -36,7 +37,14 @@ def test_both_helms_render_the_same_objects(case: Path) -> None:
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 def test_every_object_is_what_its_schema_takes(case: Path, version: str) -> None:
     objects = render("helm4", f"--values={case}", version=version)
-    assert faults(objects, version) == []
+    assert core_faults(objects, version) == []
+
+
+def test_every_custom_resource_is_what_its_owner_takes() -> None:
+    objects = [one for case in cases() for one in render("helm4", f"--values={case}")]
+    kinds = {one["kind"] for one in objects if group(one) in CUSTOM}
+    assert kinds == {"HTTPRoute", "ScaledObject", "ServiceMonitor", "PodMonitor"}
+    assert custom_faults(objects) == []
 
 
 @CASE
@@ -63,7 +71,7 @@ def test_lint_has_nothing_to_say(helm: str) -> None:
 
 
 def test_an_older_cluster_is_refused() -> None:
-    with pytest.raises(Exception, match="1.30"):
+    with pytest.raises(Refused, match=r"requires kubeVersion: >=1\.30"):
         render("helm4", version="1.29.0")
 
 
@@ -85,6 +93,6 @@ def test_the_cases_leave_out_no_template() -> None:
 def test_the_schemas_refuse_what_is_wrong() -> None:
     objects = render("helm4", f"--values={CASES / 'everything-values.yaml'}")
     deployment = of_kind(objects, "Deployment", "constellation-ws")
-    assert faults([deployment | {"spec": deployment["spec"] | {"replica": 2}}], OLDEST)
+    assert core_faults([deployment | {"spec": deployment["spec"] | {"replica": 2}}], OLDEST)
     route = of_kind(objects, "HTTPRoute")
     assert custom_faults([route | {"spec": route["spec"] | {"hostnames": "one"}}])

@@ -11,7 +11,7 @@ const PACKAGES = {
 for (const object of JSON.parse(readFileSync(0, 'utf8'))) {
   const [group] = object.apiVersion.split('/')
   try {
-    const { [object.kind]: Model } = await import(`${PACKAGES[group]}/${object.apiVersion}`)
+    const { [object.kind]: Model } = await import(`${PACKAGES[group]}/${object.apiVersion}/${object.kind}`)
     new Model(object).validate()
   } catch (error) {
     console.log(`${object.kind} ${object.metadata.name}: ${error.message}`)
