@@ -40,7 +40,7 @@ FROM runtime AS dev
 # `dev` restarts the gateway when a file under /src changes. REDIS_HOST or REDIS_URL must be set: the
 # embedded Valkey is no part of the image.
 COPY --chown=10001:10001 service /src/service
-ENV PYTHONPATH=/src
+ENV PYTHONPATH=/src CONSTELLATION_WS_HOST=0.0.0.0 TCP_HOST=0.0.0.0
 CMD ["dev"]
 
 FROM runtime AS production

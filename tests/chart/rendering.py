@@ -18,6 +18,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "constellation-ws"
 CASES = CHART / "ci"
+VALUES = ROOT / "helm" / "values"
 TOOLS = ROOT / ".venv" / "kube"
 HELMS = ("helm3", "helm4")
 OLDEST, NEWEST = "1.30.0", "1.37.0"
@@ -82,7 +83,7 @@ def parse(text: str) -> Iterator[Object]:
 
 def cases() -> Iterator[Path]:
     """Yield the values files that stand for the ways in which the chart is used."""
-    return iter(sorted(CASES.glob("*-values.yaml")))
+    return iter(sorted([*CASES.glob("*-values.yaml"), *VALUES.glob("*.yaml")]))
 
 
 def of_kind(objects: Iterable[Object], kind: str, name_end: str = "") -> Object:
