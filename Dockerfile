@@ -18,8 +18,7 @@ COPY pyproject.toml LICENSE ./
 COPY service service
 RUN /build/tools/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . && \
     /app/bin/python -m pip install --no-deps --no-index dist/*.whl && \
-    /app/bin/python -m pip uninstall --yes pip && \
-    find /app -name '__pycache__' -path '*pip*' -prune -exec rm -rf {} +
+    /app/bin/python -m pip uninstall --yes setuptools pip
 
 FROM ${BASE_IMAGE} AS runtime
 # What the base image brings for installing has no place beside a running service.

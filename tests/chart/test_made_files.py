@@ -1,11 +1,15 @@
 """What is made from other files is up to date, and every value says what it is for."""
 
+import re
 import subprocess
 from typing import Any
 
 import yaml
 
-from tests.chart.rendering import CHART, ROOT, of_kind, parse, render
+from service.lifecycle import Gateway
+from service.settings import Settings, fields
+from tests.chart.rendering import CHART, OLDEST, ROOT, of_kind, parse, render, render_values
+from tests.chart.schemas import core_faults, custom_faults
 from tools.chart import stale, values_rows
 
 
@@ -63,3 +67,29 @@ def test_the_base_differs_from_a_release_only_in_what_helm_adds() -> None:
     one, other = (of_kind(objects, "Deployment") for objects in (base, release))
     containers = [of["spec"]["template"]["spec"]["containers"] for of in (one, other)]
     assert containers[0] == containers[1]
+
+
+def test_every_recipe_of_the_documentation_renders_to_valid_objects() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    recipes = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
+    assert len(recipes) >= 2
+    for recipe in recipes:
+        objects = render_values(recipe)
+        assert core_faults(objects, OLDEST) == []
+        assert custom_faults(objects) == []
+
+
+def test_every_value_and_setting_that_the_documentation_names_exists() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    values = {key for key, _, _ in values_rows((CHART / "values.yaml").read_text(encoding="utf-8"))}
+    tops = {key.partition(".")[0] for key in values}
+    named = set(re.findall(r"`([a-z]\w*(?:\.\w+)+)[=:`]", text, re.I))
+    assert {one for one in named if one.partition(".")[0] in tops} <= values
+    settings = {name for name, _ in fields()}
+    assert set(re.findall(r"CONSTELLATION_[A-Z_]+", text)) <= settings
+
+
+def test_every_metric_that_the_documentation_queries_exists() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    names = Gateway(Settings.model_construct()).metrics.registry._names_to_collectors
+    assert set(re.findall(r"constellation_[a-z_]+", text)) <= names.keys()
