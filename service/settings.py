@@ -196,6 +196,12 @@ class Settings(BaseSettings):
         validation_alias="CONSTELLATION_MAX_REPLAY_EVENTS",
         description="Events that one resume may replay; who missed more is not recovered.",
     )
+    max_connection_age_seconds: _Seconds = Field(
+        0,
+        validation_alias="CONSTELLATION_MAX_CONNECTION_AGE_SECONDS",
+        description="Seconds after which a connection is closed, up to a fifth earlier by chance, "
+        "so that its client reconnects and new pods get their share. 0 means never.",
+    )
     redis_grace_seconds: _Seconds = Field(
         30,
         validation_alias="CONSTELLATION_REDIS_GRACE_SECONDS",

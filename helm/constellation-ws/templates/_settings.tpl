@@ -1,0 +1,203 @@
+{{/* What follows from the values: sums, refusals, the environment. Names live in _names.tpl. */}}
+
+{{/* Seconds that the process takes for itself beyond its plan (10), and some for the container runtime (5). */}}
+{{- define "constellation-ws.drainMargin" -}}15{{- end }}
+
+{{- define "constellation-ws.gracePeriod" -}}
+{{- $drain := .Values.drain }}
+{{- $least := add (ceil $drain.preStopSeconds) (ceil $drain.delaySeconds) (ceil $drain.windowSeconds) (include "constellation-ws.drainMargin" . | int) }}
+{{- $wanted := .Values.terminationGracePeriodSeconds }}
+{{- if kindIs "invalid" $wanted }}
+{{- $least }}
+{{- else if lt (int64 $wanted) (int64 $least) }}
+{{- fail (printf "terminationGracePeriodSeconds is %d, but the drain needs %d: drain.preStopSeconds + drain.delaySeconds + drain.windowSeconds and a margin of %s. Raise it, leave it null, or shorten the drain." (int64 $wanted) $least (include "constellation-ws.drainMargin" .)) }}
+{{- else }}
+{{- int64 $wanted }}
+{{- end }}
+{{- end }}
+
+{{/* A number as people write it: Helm reads 1000000 as the float 1e+06. */}}
+{{- define "constellation-ws.text" -}}
+{{- if kindIs "float64" . }}
+{{- if eq . (floor .) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
+{{- else }}
+{{- toString . }}
+{{- end }}
+{{- end }}
+
+{{/* Refusals that the schema cannot express. */}}
+{{- define "constellation-ws.check" -}}
+{{- $redis := .Values.redis }}
+{{- if and .Values.valkey.enabled (or $redis.url $redis.existingSecret) }}
+{{- fail "valkey.enabled brings a Valkey of the chart's own, so redis.url and redis.existingSecret must be empty: choose one." }}
+{{- end }}
+{{- if and $redis.existingSecret (not $redis.urlKey) (or $redis.tls.enabled $redis.username) }}
+{{- fail "redis.existingSecret with redis.tls.enabled or redis.username needs redis.urlKey: put the whole URL, such as rediss://user:password@host:6379/0, into that Secret." }}
+{{- end }}
+{{- if and $redis.urlKey (not $redis.existingSecret) }}
+{{- fail "redis.urlKey names a key, but redis.existingSecret names no Secret." }}
+{{- end }}
+{{- if and $redis.existingSecret (or $redis.url $redis.password) }}
+{{- fail "redis.existingSecret holds the password or the URL, so redis.url and redis.password must be empty." }}
+{{- end }}
+{{- if and $redis.username (not $redis.password) (not $redis.url) (not $redis.existingSecret) }}
+{{- fail "redis.username needs redis.password, or a URL in redis.url or redis.existingSecret." }}
+{{- end }}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
+{{- fail "ingress.enabled needs at least one name in ingress.hosts." }}
+{{- end }}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
+{{- fail "httpRoute.enabled needs at least one Gateway in httpRoute.parentRefs." }}
+{{- end }}
+{{- if and (eq .Values.stickiness "envoy-gateway") (not .Values.httpRoute.enabled) }}
+{{- fail "stickiness envoy-gateway works on an HTTPRoute: set httpRoute.enabled." }}
+{{- end }}
+{{- $pdb := .Values.podDisruptionBudget }}
+{{- if and $pdb.enabled (eq (kindIs "invalid" $pdb.maxUnavailable) (kindIs "invalid" $pdb.minAvailable)) }}
+{{- fail "podDisruptionBudget takes exactly one of maxUnavailable and minAvailable: set the other one to null." }}
+{{- end }}
+{{- $scaling := .Values.autoscaling }}
+{{- if ne $scaling.type "none" }}
+{{- if and (kindIs "invalid" $scaling.targetCpuPercent) (kindIs "invalid" $scaling.targetConnections) }}
+{{- fail "autoscaling needs targetCpuPercent, targetConnections or both." }}
+{{- end }}
+{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) }}
+{{- fail (printf "autoscaling.minReplicas (%d) is above autoscaling.maxReplicas (%d)." (int $scaling.minReplicas) (int $scaling.maxReplicas)) }}
+{{- end }}
+{{- if and (eq $scaling.type "keda") $scaling.targetConnections (not $scaling.prometheusAddress) }}
+{{- fail "autoscaling.targetConnections with type keda needs autoscaling.prometheusAddress." }}
+{{- end }}
+{{- end }}
+{{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
+{{- fail "metrics.serviceMonitor and metrics.podMonitor would count everything twice: enable one." }}
+{{- end }}
+{{- end }}
+
+{{/* The URL, where host and password alone cannot say it. Nothing when they can. */}}
+{{- define "constellation-ws.redisUrl" -}}
+{{- $redis := .Values.redis }}
+{{- if $redis.url }}
+{{- $redis.url }}
+{{- else if and (not .Values.valkey.enabled) (not $redis.existingSecret) (or $redis.tls.enabled $redis.username) }}
+{{- $password := $redis.password | urlquery | replace "+" "%20" }}
+{{- $user := $redis.username | urlquery | replace "+" "%20" }}
+{{- $credentials := ternary (printf "%s:%s@" $user $password) "" (ne $redis.password "") }}
+{{- $query := ternary (printf "?ssl_ca_certs=/etc/redis-ca/%s" $redis.tls.caKey) "" (and $redis.tls.enabled (ne $redis.tls.caSecret "")) }}
+{{- printf "%s://%s%s:%d/%d%s" (ternary "rediss" "redis" $redis.tls.enabled) $credentials $redis.host (int $redis.port) (int $redis.db) $query }}
+{{- end }}
+{{- end }}
+
+{{/* What the chart's Secret holds, as YAML of plain text; empty when there is nothing secret. */}}
+{{- define "constellation-ws.secrets" -}}
+{{- $secrets := dict }}
+{{- with include "constellation-ws.redisUrl" . }}
+{{- $_ := set $secrets "REDIS_URL" . }}
+{{- end }}
+{{- if and .Values.redis.password (not (hasKey $secrets "REDIS_URL")) (not .Values.valkey.enabled) }}
+{{- $_ := set $secrets "REDIS_PASSWORD" .Values.redis.password }}
+{{- end }}
+{{- range $name, $value := .Values.secretConfig }}
+{{- $_ := set $secrets $name (include "constellation-ws.text" $value) }}
+{{- end }}
+{{- if $secrets }}{{ toYaml $secrets }}{{ end }}
+{{- end }}
+
+{{/* Where Redis is, as environment variables that are not secret or come from a Secret of the user. */}}
+{{- define "constellation-ws.redisEnv" -}}
+{{- $redis := .Values.redis }}
+{{- if .Values.valkey.enabled }}
+- name: REDIS_HOST
+  value: {{ include "constellation-ws.fullname" . }}-valkey
+- name: REDIS_PORT
+  value: "6379"
+{{- else if $redis.urlKey }}
+- name: REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ $redis.existingSecret }}
+      key: {{ $redis.urlKey }}
+{{- else if not (include "constellation-ws.redisUrl" .) }}
+- name: REDIS_HOST
+  value: {{ $redis.host | quote }}
+- name: REDIS_PORT
+  value: {{ $redis.port | quote }}
+- name: REDIS_DB
+  value: {{ $redis.db | quote }}
+{{- if $redis.existingSecret }}
+- name: REDIS_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ $redis.existingSecret }}
+      key: {{ $redis.passwordKey }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The gateway's environment. extraEnv stands last. */}}
+{{- define "constellation-ws.env" -}}
+- name: WS_PORT
+  value: "7000"
+- name: TCP_PORT
+  value: "7756"
+{{- if not .Values.tcp.enabled }}
+- name: TCP_HOST
+  value: 127.0.0.1
+{{- end }}
+{{- include "constellation-ws.redisEnv" . }}
+- name: CONSTELLATION_LOG_FORMAT
+  value: {{ default "json" .Values.config.CONSTELLATION_LOG_FORMAT }}
+- name: CONSTELLATION_DRAIN_DELAY_SECONDS
+  value: {{ include "constellation-ws.text" .Values.drain.delaySeconds | quote }}
+- name: CONSTELLATION_DRAIN_WINDOW_SECONDS
+  value: {{ include "constellation-ws.text" .Values.drain.windowSeconds | quote }}
+{{- if not (kindIs "invalid" .Values.maxConnectionAgeSeconds) }}
+- name: CONSTELLATION_MAX_CONNECTION_AGE_SECONDS
+  value: {{ include "constellation-ws.text" .Values.maxConnectionAgeSeconds | quote }}
+{{- end }}
+{{- if .Values.routes }}
+- name: CONSTELLATION_ROUTES_FILE
+  value: /etc/constellation-ws/routes.toml
+{{- end }}
+{{- range $name, $value := omit .Values.config "CONSTELLATION_LOG_FORMAT" }}
+- name: {{ $name }}
+  value: {{ include "constellation-ws.text" $value | quote }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "constellation-ws.envFrom" -}}
+{{- if include "constellation-ws.secrets" . }}
+- secretRef:
+    name: {{ include "constellation-ws.fullname" . }}
+{{- end }}
+{{- with .Values.existingSecret }}
+- secretRef:
+    name: {{ . }}
+{{- end }}
+{{- with .Values.extraEnvFrom }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Annotations for sticky sessions, where the ingress named by `stickiness` looks for them on an Ingress. */}}
+{{- define "constellation-ws.ingressAnnotations" -}}
+{{- $own := dict }}
+{{- if eq .Values.stickiness "haproxy" }}
+{{- $own = dict "haproxy.org/cookie-persistence" "constellation-pod" "haproxy.org/timeout-tunnel" "1h" }}
+{{- else if eq .Values.stickiness "nginx" }}
+{{- $own = dict "nginx.org/lb-method" "ip_hash" "nginx.org/websocket-services" (include "constellation-ws.fullname" .) "nginx.org/proxy-read-timeout" "1h" "nginx.org/proxy-send-timeout" "1h" }}
+{{- end }}
+{{- $all := merge (deepCopy .Values.ingress.annotations) $own }}
+{{- if $all }}{{ toYaml $all }}{{ end }}
+{{- end }}
+
+{{- define "constellation-ws.serviceAnnotations" -}}
+{{- $own := dict }}
+{{- if eq .Values.stickiness "traefik" }}
+{{- $own = dict "traefik.ingress.kubernetes.io/service.sticky.cookie" "true" "traefik.ingress.kubernetes.io/service.sticky.cookie.name" "constellation-pod" "traefik.ingress.kubernetes.io/service.sticky.cookie.httponly" "true" }}
+{{- end }}
+{{- $all := merge (deepCopy .Values.service.annotations) $own }}
+{{- if $all }}{{ toYaml $all }}{{ end }}
+{{- end }}

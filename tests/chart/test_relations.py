@@ -1,0 +1,305 @@
+"""What must fit together does: ports, selectors, probe paths, the drain, secrets, metric names."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.http import Health, create_app
+from service.lifecycle import DEADLINE_MARGIN_SECONDS, Gateway
+from service.settings import Settings, fields
+from tests.chart.rendering import (
+    CASES,
+    Object,
+    cases,
+    container,
+    environment,
+    gateway,
+    of_kind,
+    render,
+    render_values,
+)
+
+CASE = pytest.mark.parametrize("case", list(cases()), ids=lambda path: path.stem)
+EVERYTHING = f"--values={CASES / 'everything-values.yaml'}"
+PRODUCTION = f"--values={CASES / 'production-values.yaml'}"
+
+
+def pod_labels(objects: list[Object]) -> list[dict[str, str]]:
+    """The labels of each kind of pod: the gateway's, Valkey's, the tests'."""
+    deployed = [one["spec"]["template"] for one in objects if one["kind"] == "Deployment"]
+    pods = deployed + [one for one in objects if one["kind"] == "Pod"]
+    return [one["metadata"]["labels"] for one in pods]
+
+
+def selected(selector: dict[str, str], objects: list[Object]) -> list[dict[str, str]]:
+    return [labels for labels in pod_labels(objects) if selector.items() <= labels.items()]
+
+
+def selectors(objects: list[Object]) -> list[dict[str, str]]:
+    """Every selector that should find exactly one kind of pod."""
+    found = []
+    for one in objects:
+        spec = one.get("spec", {})
+        match one["kind"]:
+            case "Service":
+                found.append(spec["selector"])
+            case "Deployment" | "PodDisruptionBudget" | "PodMonitor":
+                found.append(spec["selector"]["matchLabels"])
+            case "NetworkPolicy":
+                found.append(spec["podSelector"]["matchLabels"])
+    return found
+
+
+@CASE
+def test_each_selector_finds_one_kind_of_pod(case: Path) -> None:
+    objects = render("helm4", f"--values={case}")
+    for selector in selectors(objects):
+        assert len(selected(selector, objects)) == 1, selector
+
+
+@CASE
+def test_each_service_leads_to_a_port_that_its_pods_have(case: Path) -> None:
+    objects = render("helm4", f"--values={case}")
+    for service in (one for one in objects if one["kind"] == "Service"):
+        (deployment,) = (
+            one
+            for one in objects
+            if one["kind"] == "Deployment"
+            and service["spec"]["selector"].items()
+            <= one["spec"]["template"]["metadata"]["labels"].items()
+        )
+        pod = deployment["spec"]["template"]["spec"]
+        ports = {port["name"] for port in pod["containers"][0]["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+
+
+def test_the_container_ports_are_those_the_gateway_is_told_to_listen_on() -> None:
+    objects = render()
+    ports = {port["name"]: str(port["containerPort"]) for port in container(objects)["ports"]}
+    told = environment(objects)
+    assert ports == {"http": told["WS_PORT"], "tcp": told["TCP_PORT"]}
+    assert ports == {
+        "http": str(Settings.model_fields["ws_port"].default),
+        "tcp": str(Settings.model_fields["tcp_port"].default),
+    }
+
+
+def test_the_monitors_find_the_service_of_the_metrics_and_not_the_other_one() -> None:
+    objects = render("helm4", PRODUCTION)
+    wanted = of_kind(objects, "ServiceMonitor")["spec"]["selector"]["matchLabels"].items()
+    found = [
+        one
+        for one in objects
+        if one["kind"] == "Service" and wanted <= one["metadata"]["labels"].items()
+    ]
+    assert [one["metadata"]["name"] for one in found] == ["chat-constellation-ws"]
+    assert found[0]["spec"]["ports"][0]["name"] == "http"
+
+
+def test_the_probes_and_the_monitors_ask_paths_that_the_gateway_answers() -> None:
+    app = create_app(Health(), Gateway(Settings.model_construct()).metrics.registry)
+    paths = {getattr(route, "path", "") for route in app.routes}
+    pod = container(render())
+    asked = {kind: pod[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness")}
+    assert asked == {"startup": "/livez", "liveness": "/livez"}
+    assert pod["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    monitors = [
+        of_kind(render("helm4", PRODUCTION), "ServiceMonitor")["spec"]["endpoints"],
+        of_kind(render("helm4", EVERYTHING), "PodMonitor")["spec"]["podMetricsEndpoints"],
+    ]
+    assert {one["path"] for (one,) in monitors} == {"/metrics"}
+    assert {"/livez", "/readyz", "/metrics"} <= paths
+
+
+@CASE
+def test_the_grace_period_is_enough_for_the_whole_drain(case: Path) -> None:
+    objects = render("helm4", f"--values={case}")
+    pod = gateway(objects)["spec"]["template"]["spec"]
+    told = environment(objects)
+    hooks = container(objects).get("lifecycle", {"preStop": {"sleep": {"seconds": 0}}})
+    hook = hooks["preStop"]["sleep"]["seconds"]
+    delay = float(told["CONSTELLATION_DRAIN_DELAY_SECONDS"])
+    window = float(told["CONSTELLATION_DRAIN_WINDOW_SECONDS"])
+    # Beyond its own deadline the process takes up to 4 s to close its doors.
+    needed = hook + delay + window + DEADLINE_MARGIN_SECONDS + 4
+    assert pod["terminationGracePeriodSeconds"] >= needed
+
+
+def test_a_grace_period_that_is_long_enough_is_kept() -> None:
+    objects = render_values({"terminationGracePeriodSeconds": 300})
+    assert gateway(objects)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 300
+
+
+def test_without_a_prestop_there_is_no_hook() -> None:
+    objects = render_values({"drain.preStopSeconds": 0, "drain.delaySeconds": 5})
+    assert "lifecycle" not in container(objects)
+    assert gateway(objects)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 40
+
+
+@CASE
+def test_every_variable_is_a_setting_of_the_gateway_and_can_be_read(
+    case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {name for name, _ in fields()}
+    told = environment(render("helm4", f"--values={case}"))
+    own = {name: value for name, value in told.items() if not name.startswith("OTEL_")}
+    assert own.keys() <= known
+    for name, value in own.items():
+        if isinstance(value, str) and name != "CONSTELLATION_ROUTES_FILE":
+            monkeypatch.setenv(name, value)
+    Settings()
+
+
+def test_numbers_reach_the_gateway_as_people_write_them() -> None:
+    told = environment(
+        render_values(
+            {
+                "config": {
+                    "CONSTELLATION_LOG_MAX_ENTRIES": 1000000,
+                    "CONSTELLATION_LOG_LEVEL": "info",
+                }
+            }
+        )
+    )
+    assert told["CONSTELLATION_LOG_MAX_ENTRIES"] == "1000000"
+
+
+def test_while_an_autoscaler_owns_the_number_of_pods_the_deployment_does_not_say_it() -> None:
+    assert "replicas" not in gateway(render("helm4", PRODUCTION))["spec"]
+    assert "replicas" not in gateway(render("helm4", EVERYTHING))["spec"]
+    assert gateway(render())["spec"]["replicas"] == 2
+    for case, kind in ((PRODUCTION, "HorizontalPodAutoscaler"), (EVERYTHING, "ScaledObject")):
+        objects = render("helm4", case)
+        target = of_kind(objects, kind)["spec"]["scaleTargetRef"]
+        assert target["name"] == gateway(objects)["metadata"]["name"]
+
+
+def test_the_autoscalers_ask_for_metrics_that_the_gateway_has() -> None:
+    by_pod = of_kind(render("helm4", PRODUCTION), "HorizontalPodAutoscaler")["spec"]["metrics"]
+    asked = [one["pods"]["metric"]["name"] for one in by_pod if one["type"] == "Pods"]
+    triggers = of_kind(render("helm4", EVERYTHING), "ScaledObject")["spec"]["triggers"]
+    queries = [one["metadata"]["query"] for one in triggers if one["type"] == "prometheus"]
+    asked += [name for query in queries for name in re.findall(r"constellation_\w+", query)]
+    assert asked == ["constellation_sockets"] * 2
+    # Its public views read every gauge, and one of them needs a running loop.
+    assert (
+        set(asked)
+        <= Gateway(Settings.model_construct()).metrics.registry._names_to_collectors.keys()
+    )
+
+
+REDIS: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({"redis.url": "rediss://u:p%40@r/1"}, {"REDIS_URL": "rediss://u:p%40@r/1"}),
+    ({"redis.password": "p@ss"}, {"REDIS_PASSWORD": "p@ss"}),
+    (
+        {"redis.password": "p@ s+", "redis.username": "g", "redis.db": 2},
+        {"REDIS_URL": "redis://g:p%40%20s%2B@redis:6379/2"},
+    ),
+    ({"redis.tls.enabled": True}, {"REDIS_URL": "rediss://redis:6379/0"}),
+    (
+        {"redis.tls.enabled": True, "redis.tls.caSecret": "ca", "redis.password": "x"},
+        {"REDIS_URL": "rediss://:x@redis:6379/0?ssl_ca_certs=/etc/redis-ca/ca.crt"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "secret"), REDIS)
+def test_secrets_of_redis_are_in_the_secret_and_nowhere_else(
+    values: dict[str, Any], secret: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = render_values(values)
+    assert of_kind(objects, "Secret")["stringData"] == secret
+    assert "p@" not in str(gateway(objects))
+    assert "p%40" not in str(gateway(objects))
+    (source,) = container(objects)["envFrom"]
+    assert source["secretRef"]["name"] == of_kind(objects, "Secret")["metadata"]["name"]
+    for name, value in secret.items():
+        monkeypatch.setenv(name, value)
+    Settings()
+
+
+def test_a_secret_of_the_operator_is_referred_to_and_none_is_made() -> None:
+    objects = render_values({"redis.existingSecret": "mine"})
+    expected = {"secretKeyRef": {"name": "mine", "key": "redis-password"}}
+    assert environment(objects)["REDIS_PASSWORD"] == expected
+    objects = render_values({"redis.existingSecret": "mine", "redis.urlKey": "url"})
+    assert environment(objects)["REDIS_URL"] == {"secretKeyRef": {"name": "mine", "key": "url"}}
+    assert "REDIS_HOST" not in environment(objects)
+    assert [one for one in objects if one["kind"] == "Secret"] == []
+
+
+def test_a_changed_secret_or_route_table_rolls_the_pods_and_a_new_chart_alone_does_not() -> None:
+    def annotations(values: Object) -> dict[str, str]:
+        found: dict[str, str] = gateway(render_values(values))["spec"]["template"]["metadata"][
+            "annotations"
+        ]
+        return found
+
+    assert annotations({"redis.password": "x"}) != annotations({"redis.password": "y"})
+    assert annotations({"routes": "a"}) != annotations({"routes": "b"})
+    template = gateway(render())["spec"]["template"]
+    assert "helm.sh/chart" not in template["metadata"]["labels"]
+
+
+def test_the_route_table_is_mounted_where_the_gateway_is_told_to_look() -> None:
+    objects = render("helm4", EVERYTHING)
+    path = Path(environment(objects)["CONSTELLATION_ROUTES_FILE"])
+    mounts = {one["name"]: one["mountPath"] for one in container(objects)["volumeMounts"]}
+    assert mounts["routes"] == str(path.parent)
+    assert "like:new" in of_kind(objects, "ConfigMap", "-routes")["data"][path.name]
+
+
+@CASE
+def test_every_pod_of_the_chart_satisfies_the_restricted_standard(case: Path) -> None:
+    objects = render("helm4", f"--values={case}")
+    pods = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
+    pods += [one["spec"] for one in objects if one["kind"] == "Pod"]
+    for pod in pods:
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        security = pod["containers"][0]["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        # In development sources are copied into it.
+        assert security["readOnlyRootFilesystem"] or case.stem == "dev"
+        assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_a_rolling_update_never_has_fewer_pods_than_wanted() -> None:
+    rolling = gateway(render())["spec"]["strategy"]["rollingUpdate"]
+    assert rolling == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_the_nestjs_port_is_for_the_namespace_and_can_be_switched_off() -> None:
+    ingress = of_kind(render(), "NetworkPolicy")["spec"]["ingress"]
+    rules = {rule["ports"][0]["port"]: rule.get("from") for rule in ingress}
+    assert rules["http"] is None
+    assert rules["tcp"][0] == {"podSelector": {}}
+    off = render_values({"tcp.enabled": False})
+    assert [one["metadata"]["name"] for one in off if one["kind"] == "Service"] == [
+        "chat-constellation-ws"
+    ]
+    assert environment(off)["TCP_HOST"] == "127.0.0.1"
+
+
+def test_each_ingress_finds_its_stickiness_where_it_looks_for_it() -> None:
+    hosts = {"ingress.enabled": True, "ingress.hosts": ["a"]}
+    made = {
+        name: render_values({**hosts, "stickiness": name})
+        for name in ("haproxy", "nginx", "traefik")
+    }
+
+    def annotations(name: str, kind: str) -> dict[str, str]:
+        metadata = of_kind(made[name], kind, "constellation-ws")["metadata"]
+        return dict(metadata.get("annotations", {}))
+
+    assert annotations("haproxy", "Ingress")["haproxy.org/cookie-persistence"]
+    assert annotations("nginx", "Ingress")["nginx.org/lb-method"] == "ip_hash"
+    sticky = "traefik.ingress.kubernetes.io/service.sticky.cookie"
+    assert annotations("traefik", "Service")[sticky] == "true"
+    policy = of_kind(render("helm4", EVERYTHING), "BackendTrafficPolicy")["spec"]
+    assert policy["targetRefs"][0]["name"] == "every-constellation-ws"
+    assert policy["loadBalancer"]["consistentHash"]["type"] == "Cookie"
