@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import socketio
 
 from tests.chaos.verdict import Story
@@ -106,7 +107,9 @@ class StrictClient(socketio.AsyncClient):  # type: ignore[misc]  # python-socket
     """A python-socketio client with `def handler(data)`: one more argument would raise."""
 
     def __init__(self, client: Client, now_ms: Callable[[], int]) -> None:
-        super().__init__(reconnection_delay=0.2, reconnection_delay_max=1)
+        # A session of ours: its own are left open where an attempt to reconnect fails.
+        self._http = aiohttp.ClientSession()
+        super().__init__(reconnection_delay=0.2, reconnection_delay_max=1, http_session=self._http)
         self._client = client
         self._now_ms = now_ms
         self._entries: list[Any] = []
@@ -141,6 +144,11 @@ class StrictClient(socketio.AsyncClient):  # type: ignore[misc]  # python-socket
             transports=["websocket"],
             retry=True,
         )
+
+    async def leave(self) -> None:
+        """Disconnect for good."""
+        await self.disconnect()
+        await self._http.close()
 
     def _hear(self, data: dict[str, Any]) -> None:
         self._entries.append(data["timestamp"])

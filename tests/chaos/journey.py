@@ -278,7 +278,7 @@ async def _wait_for_last(
 
 async def _disconnect(clients: Sequence[StrictClient]) -> None:
     for client in clients:
-        await client.disconnect()
+        await client.leave()
 
 
 Entry = tuple[int, int]
