@@ -106,11 +106,21 @@ def url_of(host: str, port: int, password: str, database: int) -> str:
 
 def label(url: str) -> str:
     """Name a checked URL without its credentials and its query, which may hold some too."""
-    parts = urlsplit(url)
+    parts = _split(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _split(url: str) -> SplitResult:
+    """Split a URL. Raises ValueError.
+
+    One that lists Sentinels is split here: whether urllib takes more than one host, one of them in
+    brackets, depends on Python's patch release.
+    """
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme.endswith("+sentinel"):
+        address, _, query = rest.partition("?")
+        netloc, slash, path = address.partition("/")
+        return SplitResult(scheme, netloc, slash + path, query, "")
     try:
         return urlsplit(url)
     except ValueError:

@@ -141,6 +141,8 @@ class Recording(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9))
     def interrupt_or_resubscribe(self, which: int) -> None:
         pod = self.pods[which % len(self.pods)]
+        if not pod.is_alive:
+            return
         if pod.is_listening:
             pod.is_listening = False
             pod.memory.interrupt()
