@@ -102,8 +102,9 @@ RedisUrl = Annotated[
     SecretStr | None,
     AfterValidator(_check_redis_url),
     Takes(
-        "a URL (secret) such as `redis://user:password@host:6379/0`, `rediss://host` or "
-        "`unix:///path`, with special characters of the password percent-encoded"
+        "a URL (secret) such as `redis://user:password@host:6379/0`, `rediss://host`, "
+        "`redis+sentinel://host:26379,host:26379/0/primary` or `unix:///path`, with special "
+        "characters of the password percent-encoded"
     ),
 ]
 ReadableFile = Annotated[

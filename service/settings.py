@@ -118,7 +118,8 @@ class Settings(BaseSettings):
         description="Largest request of a client; a larger one is refused with "
         "`payload_too_large`.",
     )
-    max_payload_bytes: _Count = Field(
+    # A limit that the handshake itself exceeds would let nobody in.
+    max_payload_bytes: Annotated[int, Field(ge=512, le=10_000_000)] = Field(
         1_000_000,
         validation_alias="CONSTELLATION_MAX_PAYLOAD_BYTES",
         description="Largest Engine.IO packet taken at all; above it the connection is closed.",

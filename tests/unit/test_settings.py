@@ -139,6 +139,14 @@ def test_a_request_must_fit_into_a_packet() -> None:
     assert "CONSTELLATION_MAX_PAYLOAD_BYTES" in lines[0]
 
 
+def test_a_limit_that_the_handshake_itself_exceeds_is_refused() -> None:
+    lines = faults(CONSTELLATION_MAX_PAYLOAD_BYTES="124", CONSTELLATION_MAX_REQUEST_BYTES="100")
+
+    assert len(lines) == 1
+    assert lines[0].startswith("CONSTELLATION_MAX_PAYLOAD_BYTES")
+    assert "512" in lines[0]
+
+
 def test_typos_are_found_and_known_names_are_not() -> None:
     with environment({"CONSTELLATION_LOG_LEVEL": "info", "CONSTELLATION_LOGLEVEL": "debug"}):
         (typo,) = settings.unknown_variables()
