@@ -117,7 +117,7 @@ def _split(url: str) -> SplitResult:
     brackets, depends on Python's patch release.
     """
     scheme, separator, rest = url.partition("://")
-    if separator and scheme.endswith("+sentinel"):
+    if separator and scheme.endswith(_SENTINEL):
         address, _, query = rest.partition("?")
         netloc, slash, path = address.partition("/")
         return SplitResult(scheme, netloc, slash + path, query, "")
