@@ -25,7 +25,7 @@ import socketio
 import uvicorn
 from engineio import packet as eio
 from engineio.base_server import BaseServer as EngineIoBaseServer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -38,8 +38,6 @@ from service.engine import HttpProtocol, Membership, Session, UpgradeRequest
 from service.engine.http_protocol import Upgrade
 from tests.processes import HOST, Valkey, running_valkey, unused_port
 from tests.waiting import eventually
-
-unhurried = settings(deadline=None)  # other processes may hold the processor
 
 SOON = 5.0
 NAMESPACE = "/chats"
@@ -345,7 +343,6 @@ def test_socketio_reads_a_packet_where_it_is_made_and_says_how_many_attachments_
     assert sio.Packet().decode('2/chats,["x"]') == 0, "Packet.decode no longer returns a count"
 
 
-@unhurried
 @given(
     st.text(max_size=20) | st.from_regex(r"[0-9](\d*-)?(/chats,)?\d*[\[{\"].{0,9}", fullmatch=True)
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.admission import (
@@ -22,8 +22,6 @@ from service.admission import (
     read_chat_id,
     read_user_id,
 )
-
-unhurried = settings(deadline=None)  # other processes may hold the processor
 
 MAX_CHARS = 16
 LIMITS = Limits(
@@ -99,7 +97,6 @@ def test_nobody_is_unauthorized_and_no_chat_is_an_invalid_one() -> None:
         assert answer.code == "invalid_chat"
 
 
-@unhurried
 @given(st.text(max_size=MAX_CHARS + 2) | st.integers() | st.floats(), st.integers(1, MAX_CHARS))
 @example("\U000e0001", MAX_CHARS)
 def test_what_is_taken_as_an_id_can_be_written_as_utf_8_on_one_line(
@@ -175,7 +172,6 @@ def test_who_slows_down_is_forgiven() -> None:
     assert not allowance.is_abused(rate)
 
 
-@unhurried
 @given(rates, pauses)
 def test_no_span_of_time_gives_more_than_a_burst_and_its_rate(
     rate: Rate, waits: list[float]
@@ -191,7 +187,6 @@ def test_no_span_of_time_gives_more_than_a_burst_and_its_rate(
             assert last - first + 1 <= rate.burst + rate.per_second * span + 1e-6
 
 
-@unhurried
 @given(rates, pauses)
 def test_who_keeps_to_the_rate_is_never_refused(rate: Rate, waits: list[float]) -> None:
     now, allowance = 0.0, Allowance(rate, 0.0)

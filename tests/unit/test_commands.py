@@ -13,15 +13,13 @@ from typing import Any
 import msgspec
 import pytest
 import socketio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from socketio.packet import EVENT, Packet
 
 from service import commands
 from service.commands import Disconnect, Emit, Empty, Fence, Handover, Join, Leave
 from service.events import NAMESPACE, MalformedEvent, Room
-
-unhurried = settings(deadline=None)  # other processes may hold the processor
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 rooms = texts.map(Room)
@@ -117,7 +115,6 @@ def test_channels_that_pods_and_emitters_use_are_told_from_those_of_events(
     assert commands.is_own_channel(channel) is is_own
 
 
-@unhurried
 @given(every_command)
 def test_a_command_arrives_as_it_was_sent(command: commands.Command) -> None:
     arrived = commands.decode(commands.encode(command))
@@ -132,7 +129,6 @@ def test_values_of_an_emit_travel_as_their_own_text() -> None:
     assert arrived == Emit(msgspec.Raw(b'["we\\"ird",%b]' % bytes(data)), (Room("user:1"),))
 
 
-@unhurried
 @given(st.binary(max_size=60))
 def test_bytes_that_are_no_command_are_malformed_and_never_worse(raw: bytes) -> None:
     for read in (commands.decode, commands.decode_emitter):
@@ -161,7 +157,6 @@ def test_a_damaged_command_is_malformed(raw: bytes) -> None:
         commands.decode(raw)
 
 
-@unhurried
 @given(json_values)
 def test_what_an_emitter_sends_reaches_clients_as_from_a_stock_server(data: object) -> None:
     command = emitted(data, room="chat:1")
@@ -289,7 +284,6 @@ def test_an_emitters_text_that_is_not_utf_8_is_malformed(place: bytes) -> None:
         commands.decode_emitter(raw)
 
 
-@unhurried
 @given(st.lists(st.binary(max_size=4), max_size=3))
 def test_any_attachments_survive_base64(attachments: list[bytes]) -> None:
     command = emitted(tuple(attachments), room="r")

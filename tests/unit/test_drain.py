@@ -5,19 +5,16 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.drain import closed_by
-
-unhurried = settings(deadline=None)  # other processes may hold the processor
 
 totals = st.integers(0, 200_000)
 windows = st.floats(0, 86_400)
 shares = st.floats(0, 1.2)
 
 
-@unhurried
 @given(totals, windows, st.lists(shares, max_size=20))
 def test_what_is_closed_stays_closed_and_is_never_more_than_there_is(
     total: int, window: float, moments: list[float]
@@ -27,14 +24,12 @@ def test_what_is_closed_stays_closed_and_is_never_more_than_there_is(
     assert all(0 <= count <= total for count in closed)
 
 
-@unhurried
 @given(totals, windows, st.floats(0, 1000))
 def test_all_are_closed_when_the_window_is_over(total: int, window: float, late: float) -> None:
     assert closed_by(total, window, window) == total
     assert closed_by(total, window + late, window) == total
 
 
-@unhurried
 @given(totals, st.floats(0.1, 86_400), st.floats(0, 1))
 def test_the_closing_is_even_over_the_window(total: int, window: float, share: float) -> None:
     assert abs(closed_by(total, share * window, window) - total * share) <= 1 + total * 1e-9

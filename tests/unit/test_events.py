@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.events import (
@@ -22,8 +22,6 @@ from service.events import (
     slice_object,
     user_room,
 )
-
-unhurried = settings(deadline=None)  # other processes may hold the processor
 
 KEYS = ("chatId", "text", "ключ")
 DEEP = b'{"text":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
@@ -156,7 +154,6 @@ def test_a_text_cut_inside_an_emoji_costs_no_message() -> None:
     assert texts_of(decoder().decode(raw)) == {"chatId": '"c-1"', "text": r'"cut \ud83d"'}
 
 
-@unhurried
 @given(members(values), spaces)
 def test_slices_are_the_texts_of_the_values(pairs: list[tuple[str, str]], space: str) -> None:
     text = object_text(pairs, space)
@@ -165,7 +162,6 @@ def test_slices_are_the_texts_of_the_values(pairs: list[tuple[str, str]], space:
     assert {key: parse(value) for key, value in slices.items()} == parse(text)
 
 
-@unhurried
 @given(members(values).map(object_text), st.integers(0), st.sampled_from(['"', "{", "}", ",", ":"]))
 @example('{"a":1}', 6, ",")
 @example('{"a":1}', 0, ",")
@@ -178,7 +174,6 @@ def test_a_damaged_object_is_refused_where_python_refuses_it(
         assert _accepts(slice_object, damaged) == _accepts(_parse_object, damaged), damaged
 
 
-@unhurried
 @given(members(plain_values).map(object_text))
 def test_the_fast_and_the_lenient_path_read_the_same(text: str) -> None:
     # Half an emoji in a key that is not listed is what the fast path cannot read.
@@ -190,7 +185,6 @@ def test_the_fast_and_the_lenient_path_read_the_same(text: str) -> None:
     }
 
 
-@unhurried
 @given(st.binary(max_size=40) | members(values).map(object_text).map(str.encode), st.data())
 def test_any_bytes_give_fields_that_are_json_or_malformed_event(
     raw: bytes, data: st.DataObject

@@ -6,15 +6,13 @@ How WebSocket frames are put together is `frames`' business; here a frame is tol
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.events import Sid
 from service.fanout import Fanout
 from service.frames import Frame
 from service.rooms import Member, Stage
-
-unhurried = settings(deadline=None)  # other processes may hold the processor
 
 FRAMES = [Frame(b"2/chats,[%d]" % number, (), b"%d-0" % number) for number in range(4)]
 BINARY = Frame(b'51-/chats,["file",{"_placeholder":true,"num":0}]', (b"\x00\xff",), b"9-0")
@@ -133,7 +131,6 @@ def test_a_socket_that_is_closed_by_one_write_is_spared_and_spares_the_others() 
     assert of_slow.pending is None
 
 
-@unhurried
 @given(
     st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=4),
     st.lists(st.tuples(st.sampled_from([*FRAMES, BINARY]), st.sets(st.integers(0, 3))), max_size=8),

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from socketio.packet import BINARY_EVENT, EVENT, Packet
 from websockets.frames import Opcode
@@ -18,8 +18,6 @@ from service import commands
 from service.commands import Emit
 from service.events import Decoder, EventName, Room, fields_of
 from service.frames import Frame, encode_emit, encode_event
-
-unhurried = settings(deadline=None)  # other processes may hold the processor
 
 NEW_MESSAGE = EventName("new-message")
 TEXT = '{"chatId":"c","text":"Привет 👋 \\ud83d","at":12345678901234567890.50}'
@@ -133,7 +131,6 @@ def test_making_a_form_changes_nothing() -> None:
     assert (frame.websocket(), frame.polling()) == (frame.websocket(), frame.polling())
 
 
-@unhurried
 @given(st.text(min_size=1, max_size=5), json_values)
 def test_an_emit_reads_back_the_same_from_both_transports(event: str, data: Any) -> None:
     command = emit_of(event, data)

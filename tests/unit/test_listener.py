@@ -5,14 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.client import Heard
 from service.events import UserId
 from service.listener import printable, to_json, to_line
 
-unhurried = settings(deadline=None)  # other processes may hold the processor
 AT = datetime(2025, 6, 1, 12, 30, 59, 123_456, tzinfo=UTC)
 
 
@@ -43,7 +42,6 @@ def test_what_a_terminal_would_obey_is_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
-@unhurried
 @given(st.text())
 def test_any_text_fits_a_line(text: str) -> None:
     shown = printable(text)
@@ -53,7 +51,6 @@ def test_any_text_fits_a_line(text: str) -> None:
     assert shown.encode() or not text
 
 
-@unhurried
 @given(
     event=st.text(),
     data=st.recursive(

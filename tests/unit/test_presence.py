@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
@@ -28,8 +28,6 @@ from service.presence import (
 )
 from tests.processes import Valkey, running_valkey
 from tests.waiting import eventually
-
-unhurried = settings(deadline=None)  # other processes may hold the processor
 
 SOON = 5.0
 USERS_OF_A = "constellation:presence:users:pod-a"
@@ -351,7 +349,6 @@ async def test_a_goodbye_to_a_redis_that_is_gone_is_no_error() -> None:
             await a.withdraw()
 
 
-@unhurried
 @given(st.lists(users, max_size=3), users, st.integers(1, 6))
 def test_pages_of_all_pods_merge_completely_and_without_doubles(
     pods: list[set[UserId]], here: set[UserId], limit: int

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.rebalancing import Ages
-
-unhurried = settings(deadline=None)  # other processes may hold the processor
 
 
 def never_less() -> float:
@@ -46,7 +44,6 @@ def test_who_has_gone_is_not_handed_over() -> None:
     assert ages.take_due({"b"}, 1, 100) == ["b"]
 
 
-@unhurried
 @given(st.floats(0.1, 86_400), st.floats(0, 1, exclude_max=True))
 def test_chance_takes_off_a_fifth_at_most(max_age: float, chance: float) -> None:
     ages = Ages(max_age, lambda: chance)

@@ -226,7 +226,7 @@ class Recording(RuleBasedStateMachine):
 
 
 TestRecording = Recording.TestCase
-TestRecording.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestRecording.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 @given(

@@ -1,13 +1,12 @@
 """Addresses of Redis: what is taken, what is refused, and that labels hold no secret."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio.connection import parse_url
 
 from service.redis_address import check_host, check_url, label, read_sentinel, url_of
 
-unhurried = settings(deadline=None)  # other processes may hold the processor
 # Any character that the environment can hold.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
@@ -77,7 +76,6 @@ def test_nothing_else_is_a_host(host: str) -> None:
         check_host(host)
 
 
-@unhurried
 @given(
     host=st.sampled_from(["localhost", "10.1.2.3", "::1"]),
     port=st.integers(1, 65535),
@@ -95,13 +93,11 @@ def test_redis_reads_back_what_the_four_settings_say(
     assert read.get("password", "") == password
 
 
-@unhurried
 @given(password=TEXTS.map(lambda text: f"hunter2{text}"))
 def test_a_label_never_holds_the_password(password: str) -> None:
     assert "hunter2" not in label(url_of("redis", 6379, password, 0))
 
 
-@unhurried
 @given(text=TEXTS.map(lambda text: f"redis://:hunter2{text}@redis"))
 def test_an_accepted_url_is_labelled_without_its_password_and_a_refusal_holds_none(
     text: str,

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
@@ -26,8 +26,6 @@ from service.relay import Errand, Relay
 from service.rooms import Member, Rooms, Stage
 from service.routes import Message
 from tests.event_cases import EventCase, event_cases
-
-unhurried = settings(deadline=None)  # other processes may hold the processor
 
 TABLE = routes.load()
 CASES = event_cases()
@@ -164,7 +162,6 @@ def test_a_sample_reaches_exactly_those_it_is_for_once(case: EventCase, pod: Pod
         assert client.heard == ([[case.event, case.payload]] if reached else [])
 
 
-@unhurried
 @given(
     st.lists(st.tuples(st.sampled_from(PEOPLE), st.sets(st.sampled_from(CHATS))), max_size=6),
     st.lists(
@@ -390,7 +387,6 @@ def test_a_socket_that_has_closed_is_passed_over(pod: Pod) -> None:
     assert (gone.heard, here.heard) == ([], [["new-chat", {}]])
 
 
-@unhurried
 @given(
     st.lists(
         st.tuples(

@@ -169,7 +169,7 @@ class RoomsMachine(RuleBasedStateMachine):
         assert (len(self.rooms), self.rooms.room_count) == (0, 0)
 
 
-RoomsMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+RoomsMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 TestAnyHistory = RoomsMachine.TestCase
 
 

@@ -8,15 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service import commands, routes
 from service.events import MalformedEvent
 from service.routes import InvalidRoutes, Message, Table
 from tests.event_cases import EventCase, event_cases
-
-unhurried = settings(deadline=None)  # other processes may hold the processor
 
 CONTRACT = routes.load()
 CASES = event_cases()
@@ -104,7 +102,6 @@ def test_a_sample_that_goes_to_nobody_is_nothing_to_send_or_malformed(case: Even
             maybe_routed(case.channel, case.publish)
 
 
-@unhurried
 @given(
     st.sampled_from(sorted(CONTRACT)),
     st.dictionaries(st.sampled_from(every_key), st.integers() | st.text(max_size=3)),
@@ -129,7 +126,6 @@ def test_only_listed_keys_are_forwarded_and_their_values_are_untouched(
     assert list(forwarded) == [key for key in keys if key in event]
 
 
-@unhurried
 @given(st.lists(ids, max_size=4), ids, ids)
 def test_ids_name_their_rooms_numbers_as_decimal_strings(
     people: list[str | int], author: str | int, chat: str | int
@@ -208,7 +204,6 @@ def test_what_is_no_empty_list_is_sent(some: str) -> None:
     assert payload(message) == f'{{"messageIds":{some}}}'
 
 
-@unhurried
 @given(st.sampled_from(sorted(CONTRACT)), st.binary(max_size=30))
 def test_any_bytes_are_routed_or_malformed_and_never_worse(channel: str, raw: bytes) -> None:
     with pytest.raises(MalformedEvent):

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +16,6 @@ from service import settings
 from service.kinds import kind
 from service.settings import InvalidSettings, Settings, load
 
-unhurried = hypothesis.settings(deadline=None)  # other processes may hold the processor
 # What an environment can hold. The marker is what must never be seen again.
 SECRETS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")).map(
     lambda text: f"hunter2{text}"
@@ -154,7 +152,6 @@ def test_typos_are_found_and_known_names_are_not() -> None:
     assert typo.closest == "CONSTELLATION_LOG_LEVEL"
 
 
-@unhurried
 @given(secret=SECRETS)
 def test_no_view_of_the_settings_shows_the_password(secret: str) -> None:
     values = read(REDIS_PASSWORD=secret)
@@ -163,7 +160,6 @@ def test_no_view_of_the_settings_shows_the_password(secret: str) -> None:
     assert "hunter2" not in _views(values)
 
 
-@unhurried
 @given(secret=SECRETS)
 def test_neither_a_refusal_nor_its_traceback_nor_any_view_shows_a_secret_of_the_url(
     secret: str,
@@ -176,7 +172,6 @@ def test_neither_a_refusal_nor_its_traceback_nor_any_view_shows_a_secret_of_the_
     assert "hunter2" not in seen
 
 
-@unhurried
 @given(secret=SECRETS)
 def test_a_fault_elsewhere_shows_no_secret_either(secret: str) -> None:
     variables = {

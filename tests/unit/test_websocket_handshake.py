@@ -4,7 +4,7 @@ import base64
 from http import HTTPStatus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from websockets.client import ClientProtocol
 from websockets.http11 import Response
@@ -141,14 +141,12 @@ def test_a_request_without_a_host_is_refused() -> None:
 
 
 @given(st.binary(min_size=16, max_size=16))
-@settings(deadline=None)
 def test_any_16_bytes_make_a_key(nonce: bytes) -> None:
     key = base64.b64encode(nonce)
     assert decide(sec_websocket_key=key) == Accept(key)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(GOOD)), st.binary(max_size=40)))
-@settings(deadline=None)
 def test_any_header_values_are_decided_about(values: dict[bytes, bytes]) -> None:
     decision = check_upgrade(b"GET", b"HTTP/1.1", (GOOD | values).items())
     assert isinstance(decision, Accept | Refuse)

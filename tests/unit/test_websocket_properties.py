@@ -7,7 +7,7 @@ import codecs
 import itertools
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
@@ -51,8 +51,6 @@ controls = st.tuples(st.sampled_from((PING, PONG)), st.binary(max_size=10), mask
 contents = st.one_of(
     st.text(max_size=20), st.binary(max_size=20), st.text(max_size=4).map(lambda few: few * 40)
 )
-unhurried = settings(deadline=None)
-"""A shared machine may pause anywhere; how long one example takes says nothing."""
 
 
 @st.composite
@@ -82,7 +80,6 @@ def conversations(draw: st.DrawFn) -> Sent:
 
 
 @given(sent=conversations(), cuts=st.lists(st.integers(min_value=1, max_value=300)))
-@unhurried
 def test_what_was_sent_arrives_however_it_was_fragmented_and_cut(
     sent: Sent, cuts: list[int]
 ) -> None:
@@ -96,7 +93,6 @@ def test_what_was_sent_arrives_however_it_was_fragmented_and_cut(
 
 
 @given(st.binary(max_size=500))
-@unhurried
 def test_any_bytes_are_survived(data: bytes) -> None:
     check_stream(data)
 
@@ -109,7 +105,6 @@ recipes = st.lists(st.builds(lambda first, rest: bytes((first,)) + rest, first_b
 
 
 @given(recipes.map(b"".join))
-@unhurried
 def test_any_frames_are_survived(recipe: bytes) -> None:
     check_frames(recipe)
 
@@ -186,7 +181,6 @@ def second_opinion(stream: bytes) -> list[Received | CloseCode]:
 
 
 @given(st.lists(written_frames, max_size=8))
-@unhurried
 def test_the_websockets_library_reads_any_frames_the_same_way(frames: list[WrittenFrame]) -> None:
     stream = b"".join(frame.to_bytes() for frame in frames)
     received = Parser(TOLERANT_BYTES).feed(stream)
@@ -219,7 +213,6 @@ def test_what_a_websockets_client_writes_is_understood() -> None:
 
 
 @given(st.text(max_size=300), st.binary(max_size=300), st.binary(max_size=125))
-@unhurried
 def test_what_the_server_writes_is_understood_by_a_websockets_client(
     text: str, binary: bytes, control: bytes
 ) -> None:
