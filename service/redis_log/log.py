@@ -1,9 +1,5 @@
 """The log: one capped Redis Stream that holds every accepted event for the recovery window.
 
-Layout of an entry: field `channel` (a channel of the route table, or `constellation:commands`),
-field `data` (the message, as it would be published) and, from the recorder only, field `at` (its
-position in the Pub/Sub stream). Any producer may XADD; the ID must be `*`.
-
 Who gets what is not known here.
 """
 
@@ -13,7 +9,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,33 +19,29 @@ from redis.asyncio import Redis
 
 from service.history import BEGINNING, Logged, LogId, format_id, parse_id
 from service.metrics import Metrics
-from service.recording import Heard
 from service.redis_link import FAULTS, Link, RedisUnavailable, backoff_seconds, open_link
+from service.redis_log.appender import APPEND, Appender
+from service.redis_log.layout import (
+    IDENTITY_KEY,
+    KEY,
+    LEASE_KEY,
+    PAGE,
+    SENIOR_KEY,
+    TRIMMED_KEY,
+    read_entries,
+)
 
 log = structlog.get_logger(__name__)
 
-KEY = "constellation:events"
-# In the log's own hash slot, so that one script may touch both on a Redis Cluster.
-IDENTITY_KEY = "{constellation:events}:identity"
-LEASE_KEY = "{constellation:events}:recorder"
-SENIOR_KEY = "{constellation:events}:senior"
-TRIMMED_KEY = "{constellation:events}:trimmed"
-
 _BLOCK_MILLISECONDS = 1_000
 _SILENCE_SECONDS = 5.0
-_PAGE = 1_000
+_QUIET_SECONDS = 0.002
+"""How long after the last append's answer this pod asks for entries itself again."""
 _SENIORITY_MILLISECONDS = 1_500
 """How long a candidate for the lease is waited for; it shows itself every half a second."""
 _TAIL_MARGIN_SECONDS = 4.0
 """How much later than another pod this one may have heard what it remembers."""
 
-_APPEND = """
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-for i = 2, #ARGV, 3 do
-  redis.call('XADD', KEYS[1], '*', 'channel', ARGV[i], 'data', ARGV[i + 1], 'at', ARGV[i + 2])
-end
-return 1
-"""
 _LEASE = """
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then
@@ -82,52 +74,6 @@ if mark then redis.call('SET', KEYS[2], mark) end
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 
 
-class LostLease(ConnectionError):
-    """Another pod is the recorder now; what was to be appended was not."""
-
-
-class Appender:
-    """The recorder's own connection: appends are sent without waiting for one another.
-
-    Redis carries out a connection's commands in order, so the first that fails is followed only by
-    such that fail too.
-    """
-
-    def __init__(self, script: str, token: str) -> None:
-        self._words = ("EVALSHA", script, 2, KEY, LEASE_KEY, token)
-        self._link: Link | None = None
-        self.unanswered = 0
-        """Appends sent and not confirmed."""
-        self.on_answer: Callable[[], None] = lambda: None
-        """Told when some were confirmed."""
-
-    def attach(self, link: Link) -> None:
-        """Send over this connection from now on."""
-        self._link = link
-
-    def append(self, heard: Sequence[Heard]) -> None:
-        """Send some of the stream to the log."""
-        assert self._link is not None, "attached when it was opened"
-        fields = [word for one in heard for word in (one.channel, one.payload, one.position)]
-        self._link.send(*self._words, *fields)
-        self.unanswered += 1
-
-    def hear(self, parser: hiredis.Reader) -> None:
-        """Take Redis's answers. Raises LostLease, or ConnectionError where Redis objects."""
-        while (reply := parser.gets()) is not False:
-            if isinstance(reply, hiredis.ReplyError):
-                raise ConnectionError(f"Redis refused to append to the log: {reply}")
-            if not reply:
-                raise LostLease
-            self.unanswered -= 1
-        self.on_answer()
-
-    async def lost(self) -> None:
-        """Wait until appending has failed. Raises LostLease, or what FAULTS names."""
-        assert self._link is not None, "attached when it was opened"
-        await self._link.lost()
-
-
 class RedisLog:
     """This pod's view of the log: its tail, reading back, and appending.
 
@@ -150,6 +96,10 @@ class RedisLog:
         self._moved = asyncio.Event()
         self._is_awaited = False
         self._heard_at = 0.0
+        self._is_brought = False
+        """Whether the recorder's appends have answered with entries lately."""
+        self._quiet: asyncio.TimerHandle | None = None
+        """Set while nothing is asked for, since the appends' answers bring it."""
         self.delivered: LogId = BEGINNING
         """The last entry that was handed over here."""
         self.delivered_before: LogId = BEGINNING
@@ -190,7 +140,7 @@ class RedisLog:
     def _ask(self) -> None:
         assert self._link is not None, "asked while the link is open"
         self._link.send(
-            "XREAD", "COUNT", _PAGE, "BLOCK", _BLOCK_MILLISECONDS, "STREAMS", KEY,
+            "XREAD", "COUNT", PAGE, "BLOCK", _BLOCK_MILLISECONDS, "STREAMS", KEY,
             format_id(self.delivered),
         )  # fmt: skip
 
@@ -199,18 +149,53 @@ class RedisLog:
             if isinstance(reply, hiredis.ReplyError):
                 raise ConnectionError(f"Redis refused to read the log: {reply}")
             self._stand()
-            batch = _entries(reply)
-            if batch:
-                last = parse_id(batch[-1][0])
-                assert last is not None, "IDs are Redis's own"
-                self.delivered_before, self.delivered = self.delivered, last
-            self._ask()  # before the batch is carried out: Redis works meanwhile
-            if batch:
-                self._take(batch)
-                if self._is_awaited:
-                    self._is_awaited = False
-                    self._moved.set()
-                    self._moved = asyncio.Event()
+            batch = self._take_up(_tail_entries(reply))
+            if self._is_brought:
+                self._ask_when_quiet()
+            else:
+                self._ask()  # before the batch is carried out: Redis works meanwhile
+            self._hand_over(batch)
+
+    def _take_answer(self, entries: list[Logged]) -> None:
+        """Hand over what an append's answer brings, where this pod has not read it already."""
+        if self.lost_at is not None:
+            return  # whether this log goes on where ours has ended is found out elsewhere
+        self._is_brought = True
+        self._stand()
+        self._hand_over(self._take_up(entries))
+
+    def _ask_when_quiet(self) -> None:
+        """Ask for nothing as long as appends answer: each reply to XREAD would be a wake-up more.
+
+        What others append meanwhile comes with the next answer, or a moment after the last.
+        """
+        self._is_brought = False
+        self._quiet = asyncio.get_running_loop().call_later(_QUIET_SECONDS, self._end_quiet)
+
+    def _end_quiet(self) -> None:
+        if self._is_brought:
+            self._ask_when_quiet()
+        else:
+            self._ask()
+
+    def _take_up(self, entries: list[Logged]) -> list[Logged]:
+        """Give those that were not handed over yet, and count them as delivered."""
+        if not entries:
+            return entries
+        if _id_of(entries[0]) <= self.delivered:
+            entries = [entry for entry in entries if _id_of(entry) > self.delivered]
+        if entries:
+            self.delivered_before, self.delivered = self.delivered, _id_of(entries[-1])
+        return entries
+
+    def _hand_over(self, batch: list[Logged]) -> None:
+        if not batch:
+            return
+        self._take(batch)
+        if self._is_awaited:
+            self._is_awaited = False
+            self._moved.set()
+            self._moved = asyncio.Event()
 
     def _stand(self) -> None:
         assert self._deadline is not None, "read inside the timeout"
@@ -223,6 +208,8 @@ class RedisLog:
         self.lost_at, self.has_followed, self._attempts = None, True, 0
 
     def _lose(self, reason: str, error: str) -> None:
+        if self._quiet is not None:
+            self._quiet.cancel()
         self._metrics.redis_reconnects.labels(f"log {reason}").inc()
         if self.lost_at is None or not self.has_followed:
             log.warning("the log cannot be followed, trying again", reason=reason, error=error)
@@ -298,11 +285,11 @@ class RedisLog:
     async def _pages(self, start: LogId, end: LogId) -> AsyncIterator[Logged]:
         while start < end:
             page: Any = await self._redis.xrange(
-                KEY, b"(" + format_id(start), format_id(end), count=_PAGE
+                KEY, b"(" + format_id(start), format_id(end), count=PAGE
             )
             for log_id, fields in page:
                 yield log_id, fields.get(b"channel", b""), fields.get(b"data", b"")
-            if len(page) < _PAGE:
+            if len(page) < PAGE:
                 return
             start = parse_id(page[-1][0]) or end
 
@@ -317,8 +304,12 @@ class RedisLog:
 
     @asynccontextmanager
     async def open_appender(self, token: str) -> AsyncIterator[Appender]:
-        """Hold a connection that appends while `token` holds the lease. Raises FAULTS."""
-        appender = Appender(await self._redis.script_load(_APPEND), token)
+        """Hold a connection that appends while `token` holds the lease. Raises FAULTS.
+
+        What its answers bring is handed over like what is read.
+        """
+        script = await self._redis.script_load(APPEND)
+        appender = Appender(script, token, lambda: self.delivered, self._take_answer)
         async with open_link(self._redis, appender.hear) as link:
             appender.attach(link)
             yield appender
@@ -328,9 +319,9 @@ class RedisLog:
         oldest = max(0, await self._now_ms() - int((age_seconds + _TAIL_MARGIN_SECONDS) * 1000))
         start, positions = b"%d" % oldest, set[bytes]()
         while True:
-            page: Any = await self._redis.xrange(KEY, start, b"+", count=_PAGE)
+            page: Any = await self._redis.xrange(KEY, start, b"+", count=PAGE)
             positions.update(fields[b"at"] for _, fields in page if b"at" in fields)
-            if len(page) < _PAGE:
+            if len(page) < PAGE:
                 return positions
             start = b"(" + page[-1][0]
 
@@ -360,17 +351,14 @@ class RedisLog:
         return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-def _entries(reply: Any) -> list[Logged]:
+def _tail_entries(reply: Any) -> list[Logged]:
     """Take the entries out of an XREAD reply, a map in RESP3 and pairs in RESP2."""
     if not reply:
         return []
-    found = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
-    return [(log_id, *_channel_and_data(fields)) for log_id, fields in found]
+    return read_entries(next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1])
 
 
-def _channel_and_data(fields: list[bytes]) -> tuple[bytes, bytes]:
-    """Find the two fields that count; an entry without them means nothing and is dropped later."""
-    if len(fields) > 3 and fields[0] == b"channel" and fields[2] == b"data":
-        return fields[1], fields[3]
-    named = dict(zip(fields[::2], fields[1::2], strict=False))
-    return named.get(b"channel", b""), named.get(b"data", b"")
+def _id_of(entry: Logged) -> LogId:
+    log_id = parse_id(entry[0])
+    assert log_id is not None, "IDs are Redis's own"
+    return log_id

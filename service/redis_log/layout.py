@@ -1,0 +1,35 @@
+"""How the log looks in Redis: its keys, and what an entry holds.
+
+Layout of an entry: field `channel` (a channel of the route table, or `constellation:commands`),
+field `data` (the message, as it would be published) and, from the recorder only, field `at` (its
+position in the Pub/Sub stream). Any producer may XADD; the ID must be `*`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.history import Logged
+
+KEY = "constellation:events"
+# In the log's own hash slot, so that one script may touch both on a Redis Cluster.
+IDENTITY_KEY = "{constellation:events}:identity"
+LEASE_KEY = "{constellation:events}:recorder"
+SENIOR_KEY = "{constellation:events}:senior"
+TRIMMED_KEY = "{constellation:events}:trimmed"
+
+PAGE = 1_000
+"""Entries that are read at once."""
+
+
+def read_entries(pairs: list[Any]) -> list[Logged]:
+    """Take the entries out of Redis's pairs of an ID and its fields."""
+    return [(log_id, *_channel_and_data(fields)) for log_id, fields in pairs]
+
+
+def _channel_and_data(fields: list[bytes]) -> tuple[bytes, bytes]:
+    """Find the two fields that count; an entry without them means nothing and is dropped later."""
+    if len(fields) > 3 and fields[0] == b"channel" and fields[2] == b"data":
+        return fields[1], fields[3]
+    named = dict(zip(fields[::2], fields[1::2], strict=False))
+    return named.get(b"channel", b""), named.get(b"data", b"")
