@@ -164,7 +164,10 @@ def check() -> None:
         for one in settings.effective(values)
     ]
     print(inspection.to_table([("setting", "value", "from"), *rows]), end="\n\n")
-    with publisher.connected(values.redis_address()) as redis:
+    with (
+        _ending(_FAILED, publisher.CannotPublish),
+        publisher.connected(values.redis_address()) as redis,
+    ):
         findings = [
             inspection.inspect_variables(settings.unknown_variables()),
             inspection.inspect_routes(table),

@@ -16,18 +16,17 @@ from hashlib import sha1
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from service import commands
 from service.recorder import TICK_CHANNEL
+from service.redis_cluster import SLOT
 from service.redis_log import KEY
 from service.variables import UnknownVariable
 
 _Call = Callable[[], object]
 _TRIAL_SECONDS = 5
-_PODS_KEY = "constellation:presence:pods"
-_LEASE_PREFIX = f"{{{KEY}}}:"
-"""The log's hash slot: keys that one script touches together with it."""
+_PODS_KEY = f"{SLOT}:presence:pods"
 _OWN_CHANNELS = ("constellation:heartbeat:", "constellation:reply:")
 """Prefixes of the channels that each pod has for itself."""
 
@@ -154,7 +153,7 @@ def _subscribe(redis: Any, channel: str) -> None:
 
 def _presence(redis: Redis) -> Mapping[str, _Call]:
     """What presence does, on a key that is empty and gone at the end."""
-    key = f"constellation:presence:users:{_trial_name()}"
+    key = f"{SLOT}:presence:users:{_trial_name()}"
     return {
         "ZADD": lambda: redis.zadd(key, {"check": 0}),
         "EXPIRE": lambda: redis.expire(key, _TRIAL_SECONDS),
@@ -169,9 +168,10 @@ def _presence(redis: Redis) -> Mapping[str, _Call]:
 
 def _log(redis: Redis) -> Mapping[str, _Call]:
     """What the log and its recorder's lease do, on keys of our own that are gone at the end."""
-    key, lease = f"{KEY}:{_trial_name()}", f"{_LEASE_PREFIX}{_trial_name()}"
+    key, lease = f"{SLOT}:{_trial_name()}", f"{SLOT}:{_trial_name()}"
     entry: Any = {"channel": "check", "data": "{}"}
     return {
+        f"XADD {KEY}": lambda: _append_nothing(redis),
         "SET": lambda: redis.set(lease, "check", nx=True, px=_TRIAL_SECONDS * 1_000),
         "GET": lambda: redis.get(lease),
         "XADD": lambda: redis.xadd(key, entry),
@@ -189,7 +189,7 @@ def _log(redis: Redis) -> Mapping[str, _Call]:
 
 def _sessions(redis: Redis) -> Mapping[str, _Call]:
     """What sessions do, all of it in scripts as there."""
-    key = f"constellation:session:{_trial_name()}"
+    key = f"{SLOT}:session:{_trial_name()}"
     calls = {
         "HSET": "'HSET', KEYS[1], 'owner', 'check'",
         "PEXPIRE": f"'PEXPIRE', KEYS[1], {_TRIAL_SECONDS * 1_000}",
@@ -263,3 +263,13 @@ def _is_refused_in_transaction(redis: Any, channel: str) -> bool:
         finally:
             connection.execute_command("DISCARD")
         return False
+
+
+def _append_nothing(redis: Any) -> None:
+    """Let Redis judge an append to the log itself that it cannot carry out: the ID is none."""
+    try:
+        redis.execute_command("XADD", KEY, "no-id", "channel", "check")
+    except NoPermissionError:
+        raise
+    except ResponseError:
+        return

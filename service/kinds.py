@@ -103,8 +103,8 @@ RedisUrl = Annotated[
     AfterValidator(_check_redis_url),
     Takes(
         "a URL (secret) such as `redis://user:password@host:6379/0`, `rediss://host`, "
-        "`redis+sentinel://host:26379,host:26379/0/primary` or `unix:///path`, with special "
-        "characters of the password percent-encoded"
+        "`redis+sentinel://host:26379,host:26379/0/primary`, `redis+cluster://host:6379,host:6379` "
+        "or `unix:///path`, with special characters of the password percent-encoded"
     ),
 ]
 ReadableFile = Annotated[

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from service.events import UserId
+from service.redis_cluster import SLOT
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +27,7 @@ REFRESH_SECONDS = 5.0
 RELOAD_SECONDS = 5.0
 """A user who is back within this was never offline: a page reload is no news."""
 _STEP_SECONDS = 0.25
-_PODS_KEY = "constellation:presence:pods"
+_PODS_KEY = f"{SLOT}:presence:pods"
 _CHUNK = 1_000
 _FAULTS = (RedisError, OSError)
 
@@ -172,7 +173,7 @@ class Presence:
 
 
 def _key(instance: str) -> str:
-    return f"constellation:presence:users:{instance}"
+    return f"{SLOT}:presence:users:{instance}"
 
 
 def _merge(

@@ -14,7 +14,8 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from service.events import MalformedEvent
-from service.redis_address import read_sentinel
+from service.redis_address import read_cluster, read_sentinel
+from service.redis_cluster import find_slot
 from service.routes import Table
 
 _TIMEOUT_SECONDS = 5.0
@@ -37,8 +38,14 @@ class Published:
 
 @contextmanager
 def connected(redis_url: str) -> Iterator[Redis]:
-    """Hold a connection for a command or a few; a failure is told at once and not retried."""
-    redis = _make_client(redis_url)
+    """Hold a connection for a command or a few; a failure is told at once and not retried.
+
+    Raises CannotPublish where no node of a Cluster can be asked for the others.
+    """
+    try:
+        redis = _make_client(redis_url)
+    except RedisError as error:
+        raise CannotPublish(f"Redis cannot be used: {error}.") from error
     try:
         yield redis
     finally:
@@ -51,6 +58,9 @@ def _make_client(redis_url: str) -> Redis:
         "socket_timeout": _TIMEOUT_SECONDS,
         "retry": Retry(NoBackoff(), 0),
     }
+    cluster = read_cluster(redis_url)
+    if cluster is not None:
+        return find_slot(cluster, **options)
     watched = read_sentinel(redis_url)
     if watched is None:
         return Redis.from_url(redis_url, **options)

@@ -16,7 +16,9 @@ from redis.exceptions import RedisError
 
 _NETWORK_SCHEMES = ("redis", "rediss")
 _SENTINEL = "+sentinel"
+_CLUSTER = "+cluster"
 _SENTINEL_PORT = 26379
+_PORT = 6379
 _SENTINEL_PATH = re.compile(r"/([0-9]+)/([A-Za-z0-9_.-]+)")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", re.ASCII)
 _DATABASE = re.compile(r"(/[0-9]*)?")
@@ -34,6 +36,30 @@ class SentinelAddress:
     """The Sentinels' own; None where they ask for none."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterAddress:
+    """Where some nodes of a Redis Cluster are; they tell of the others."""
+
+    nodes: tuple[tuple[str, int], ...]
+    options: dict[str, Any]
+    """How to connect to any of them, as redis-py names it."""
+
+
+def read_cluster(url: str) -> ClusterAddress | None:
+    """Read `redis+cluster://user:password@host:port,host:port`; None for others.
+
+    `rediss+cluster` is TLS to all of them. There is one database. Raises ValueError.
+    """
+    parts = _split(url)
+    scheme, plus, _ = parts.scheme.partition(_CLUSTER)
+    if not plus:
+        return None
+    if scheme not in _NETWORK_SCHEMES or parts.path.strip("/") not in ("", "0") or parts.query:
+        raise ValueError("not a Cluster URL")
+    nodes, credentials = _read_nodes(parts.netloc, _PORT)
+    return ClusterAddress(nodes, {"ssl": scheme == "rediss", **credentials})
+
+
 def read_sentinel(url: str) -> SentinelAddress | None:
     """Read `redis+sentinel://user:password@host:port,host:port/database/name`; None for others.
 
@@ -48,18 +74,25 @@ def read_sentinel(url: str) -> SentinelAddress | None:
     options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
     if scheme not in _NETWORK_SCHEMES or path is None or options.keys() - {"sentinel_password"}:
         raise ValueError("not a Sentinel URL")
-    credentials, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = credentials.partition(":")
-    primary: dict[str, Any] = {"db": int(path[1]), "ssl": scheme == "rediss"}
-    primary |= {"username": unquote(user) or None, "password": unquote(password) or None}
-    nodes = tuple(_read_node(node) for node in hosts.split(","))
+    nodes, credentials = _read_nodes(parts.netloc, _SENTINEL_PORT)
+    primary = {"db": int(path[1]), "ssl": scheme == "rediss", **credentials}
     return SentinelAddress(nodes, path[2], primary, options.get("sentinel_password"))
 
 
-def _read_node(node: str) -> tuple[str, int]:
+def _read_nodes(
+    netloc: str, default_port: int
+) -> tuple[tuple[tuple[str, int], ...], dict[str, str | None]]:
+    """Read `user:password@host:port,host`; the credentials as redis-py names them."""
+    credentials, _, hosts = netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    named = {"username": unquote(user) or None, "password": unquote(password) or None}
+    return tuple(_read_node(node, default_port) for node in hosts.split(",")), named
+
+
+def _read_node(node: str, default_port: int) -> tuple[str, int]:
     host, colon, port = node.rpartition(":")
     if not colon:
-        host, port = node, str(_SENTINEL_PORT)
+        host, port = node, str(default_port)
     if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
         raise ValueError("not a port")
     return check_host(host.strip("[]")), int(port)
@@ -74,7 +107,7 @@ def check_url(url: str) -> str:
     parts = _split(url)
     if "#" in url or parts.netloc.count("@") > 1 or "@" in parts.path + parts.query:
         raise ValueError("not percent-encoded")
-    if read_sentinel(url) is not None:
+    if read_sentinel(url) is not None or read_cluster(url) is not None:
         return url
     if parts.scheme == "unix":
         if not parts.path.strip("/"):
@@ -113,11 +146,11 @@ def label(url: str) -> str:
 def _split(url: str) -> SplitResult:
     """Split a URL. Raises ValueError.
 
-    One that lists Sentinels is split here: whether urllib takes more than one host, one of them in
-    brackets, depends on Python's patch release.
+    One that lists hosts is split here: whether urllib takes more than one, one of them in brackets,
+    depends on Python's patch release.
     """
     scheme, separator, rest = url.partition("://")
-    if separator and scheme.endswith(_SENTINEL):
+    if separator and scheme.endswith((_SENTINEL, _CLUSTER)):
         address, _, query = rest.partition("?")
         netloc, slash, path = address.partition("/")
         return SplitResult(scheme, netloc, slash + path, query, "")

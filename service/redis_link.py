@@ -1,7 +1,7 @@
 """One Redis connection whose replies are read as they come, for whoever reads all the time.
 
-redis-py connects (TLS, authentication, Sentinel), then the transport is ours. What the replies mean
-is not known here. Why: docs/decisions/0001-pubsub-reader.md.
+redis-py connects (TLS, authentication, Sentinel, Cluster), then the transport is ours. What the
+replies mean is not known here. Why: docs/decisions/0001-pubsub-reader.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 
-from service.redis_address import read_sentinel
+from service.redis_address import read_cluster, read_sentinel
+from service.redis_cluster import follow_slot
 
 FAULTS = (RedisError, OSError, hiredis.HiredisError, asyncio.IncompleteReadError)
 """What a Redis that is away, full or moving raises."""
@@ -43,6 +44,9 @@ def make_client(url: str, *, retries: int) -> Redis:
         "socket_timeout": 5,
         "retry": Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), retries),
     }
+    cluster = read_cluster(url)
+    if cluster is not None:
+        return follow_slot(cluster, **options)
     watched = read_sentinel(url)
     if watched is None:
         return Redis.from_url(url, **options)

@@ -1,7 +1,7 @@
 """Sessions that may be resumed, in Redis, so that any pod can resume what another one held.
 
-One hash per session, `constellation:session:<pid>`. Every write names the owner, one connection of
-one pod: who has lost a session to a newer connection can write it no more.
+One hash per session, `{constellation:events}:session:<pid>`. Every write names the owner, one
+connection of one pod: who has lost a session to a newer connection can write it no more.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 
+from service.redis_cluster import SLOT
 from service.redis_link import FAULTS, RedisUnavailable
 
 log = structlog.get_logger(__name__)
@@ -206,4 +207,4 @@ def _follow(earlier: asyncio.Future[None], newer: asyncio.Future[None]) -> None:
 
 
 def _key(pid: str) -> str:
-    return f"constellation:session:{pid}"
+    return f"{SLOT}:session:{pid}"

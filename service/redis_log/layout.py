@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from service.history import Logged
+from service.redis_cluster import SLOT
 
 KEY = "constellation:events"
-# In the log's own hash slot, so that one script may touch both on a Redis Cluster.
-IDENTITY_KEY = "{constellation:events}:identity"
-LEASE_KEY = "{constellation:events}:recorder"
-SENIOR_KEY = "{constellation:events}:senior"
-TRIMMED_KEY = "{constellation:events}:trimmed"
+IDENTITY_KEY = f"{SLOT}:identity"
+LEASE_KEY = f"{SLOT}:recorder"
+SENIOR_KEY = f"{SLOT}:senior"
+TRIMMED_KEY = f"{SLOT}:trimmed"
 
 PAGE = 1_000
 """Entries that are read at once."""

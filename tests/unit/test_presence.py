@@ -30,7 +30,7 @@ from tests.processes import Valkey, running_valkey
 from tests.waiting import eventually
 
 SOON = 5.0
-USERS_OF_A = "constellation:presence:users:pod-a"
+USERS_OF_A = "{constellation:events}:presence:users:pod-a"
 ODD_IDS = ["-", "+", "(", "[", "(a", "a b", "1", "10", "2", "Б", "а", "я", "🙂", "\U0010ffff", "é"]
 
 users = st.sets(st.sampled_from([*ODD_IDS, *"abcdefgh"]).map(UserId))
@@ -264,12 +264,14 @@ async def test_a_living_pod_prolongs_its_life_in_time(
         a.arrive(user(1))
         await some_steps(signs_of_life)
         for _ in range(3):
-            (pod,) = await redis.zrange("constellation:presence:pods", 0, -1, withscores=True)
+            (pod,) = await redis.zrange(
+                "{constellation:events}:presence:pods", 0, -1, withscores=True
+            )
             assert pod[0] == b"pod-a"
             assert 0 <= time.time() + LIFETIME_SECONDS - pod[1] < SOON
             assert LIFETIME_SECONDS - SOON < await redis.ttl(USERS_OF_A) <= LIFETIME_SECONDS
             # As if most of its life had passed.
-            await redis.zadd("constellation:presence:pods", {"pod-a": time.time() + 1})
+            await redis.zadd("{constellation:events}:presence:pods", {"pod-a": time.time() + 1})
             await redis.expire(USERS_OF_A, 1)
             clock.seconds += REFRESH_SECONDS
             await some_steps(signs_of_life)
@@ -279,10 +281,15 @@ async def test_a_pod_that_has_long_been_gone_is_forgotten(
     a: Presence, redis: Redis, clock: Clock
 ) -> None:
     long_ago, lately = time.time() - LIFETIME_SECONDS - 1, time.time() - 1
-    await redis.zadd("constellation:presence:pods", {"long gone": long_ago, "lately": lately})
+    await redis.zadd(
+        "{constellation:events}:presence:pods", {"long gone": long_ago, "lately": lately}
+    )
     async with running(a) as signs_of_life:
         await some_steps(signs_of_life)
-    assert await redis.zrange("constellation:presence:pods", 0, -1) == [b"lately", b"pod-a"]
+    assert await redis.zrange("{constellation:events}:presence:pods", 0, -1) == [
+        b"lately",
+        b"pod-a",
+    ]
 
 
 def test_a_killed_pods_users_fade_within_what_was_promised() -> None:

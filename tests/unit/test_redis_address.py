@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio.connection import parse_url
 
-from service.redis_address import check_host, check_url, label, read_sentinel, url_of
+from service.redis_address import (
+    check_host,
+    check_url,
+    label,
+    read_cluster,
+    read_sentinel,
+    url_of,
+)
 
 # Any character that the environment can hold.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -142,3 +149,30 @@ def test_a_sentinel_url_that_is_not_whole_is_refused(url: str) -> None:
 
 def test_other_urls_name_no_sentinel() -> None:
     assert read_sentinel("redis://host:1/0") is None
+
+
+def test_a_cluster_url_names_some_nodes() -> None:
+    url = "rediss+cluster://me:p%40ss@a:1,b,[::1]:3"
+    assert check_url(url) == url
+    found = read_cluster(url)
+    assert found is not None
+    assert found.nodes == (("a", 1), ("b", 6379), ("::1", 3))
+    assert found.options == {"ssl": True, "username": "me", "password": "p@ss"}
+    assert label(url) == "rediss+cluster://a:1,b,[::1]:3"
+    assert read_cluster("redis://host:1/0") is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+cluster://",
+        "redis+cluster://a:x",
+        "redis+cluster://a:1,",
+        "redis+cluster://a:1/1",  # a Cluster has one database
+        "redis+cluster://a:1?password=x",
+        "unix+cluster://a:1",
+    ],
+)
+def test_a_cluster_url_that_is_not_whole_is_refused(url: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - its text never holds the address
+        check_url(url)

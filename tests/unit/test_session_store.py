@@ -104,7 +104,7 @@ async def test_a_session_ends_with_its_lifetime(redis: Redis) -> None:
         await store.save("p", "a.1", record(), 0.2)
 
         async def is_gone() -> bool:
-            return not await redis.exists("constellation:session:p")
+            return not await redis.exists("{constellation:events}:session:p")
 
         await eventually(is_gone, SOON, "it has expired")
         assert await store.take("p", "u", "b.1") is None
@@ -122,7 +122,7 @@ async def test_a_thousand_sessions_are_written(redis: Redis) -> None:
         for n in range(1_200):
             store.save(f"p{n}", "a.1", record(), 60)
         await store.flush()
-        assert len(await redis.keys("constellation:session:*")) == 1_200
+        assert len(await redis.keys("{constellation:events}:session:*")) == 1_200
 
 
 async def test_a_new_connection_of_this_pod_takes_the_place_of_what_waits(redis: Redis) -> None:
