@@ -33,11 +33,10 @@ from tests.processes import (
     unused_port,
 )
 from tests.valkeys import lasting_valkey
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PATIENCE = 30.0
 DELIVERY_DOCUMENT = REPOSITORY / "docs" / "delivery.md"
 
 
@@ -70,7 +69,9 @@ async def test_the_documented_user_may_do_all_that_a_gateway_does_and_no_more(
             async with nest_client(pod.tcp_port) as nest:
                 await _use_everything(nest, redis, f"bob{mine}", f"c{mine}")
             expected = ["notice", "new-message", "new-message"]
-            await eventually(lambda: len(client.received) == 3, PATIENCE, "all events have come")
+            await eventually(
+                lambda: len(client.received) == 3, PATIENCE_SECONDS, "all events have come"
+            )
             assert sorted(event.event for event in client.received) == sorted(expected)
             client.sever()
             await client.until(lambda: client.connects == 2, "a return")
@@ -96,7 +97,7 @@ async def test_a_gateway_connects_over_tls_and_checks_the_certificate(
             await pod.listening()
             await eventually(
                 lambda: "CERTIFICATE_VERIFY_FAILED" in "".join(pod.lines()),
-                PATIENCE,
+                PATIENCE_SECONDS,
                 "a certificate of an unknown authority is refused",
             )
             assert not await pod.is_ready()
@@ -125,7 +126,7 @@ async def test_a_sentinel_failover_is_followed(
                     return False  # it has just been started
                 return bool(found)
 
-            await eventually(knows_the_replica, PATIENCE, "the Sentinel knows the replica")
+            await eventually(knows_the_replica, PATIENCE_SECONDS, "the Sentinel knows the replica")
         async with (
             gateway(f"redis+sentinel://{HOST}:{port},{HOST}:{port}/0/main") as pod,
             Redis.from_url(replica.url) as later,
@@ -145,7 +146,7 @@ async def test_a_sentinel_failover_is_followed(
                     return False  # a replica that is promoted hangs up
                 return any(event.payload == {"chatId": "after"} for event in client.received)
 
-            await eventually(is_served, PATIENCE, "events come through the new primary")
+            await eventually(is_served, PATIENCE_SECONDS, "events come through the new primary")
 
 
 async def _use_everything(nest: object, redis: Redis, user: str, chat: str) -> None:
@@ -160,7 +161,7 @@ async def _use_everything(nest: object, redis: Redis, user: str, chat: str) -> N
     async def is_online() -> bool:
         return bool((await ask("isUserOnline", {"userId": user}))["online"])
 
-    await eventually(is_online, PATIENCE, "presence is written")
+    await eventually(is_online, PATIENCE_SECONDS, "presence is written")
     assert user in (await ask("getOnlineUsers", {}))["users"]
     assert await ask("isUserOnline", {"userId": "nobody"}) == {"userId": "nobody", "online": False}
     assert await ask("disconnectUser", {"userId": "nobody"}) == {"disconnected": 0}
@@ -209,7 +210,7 @@ async def _tls_port(valkey_port: int, certificate: Path, key: Path) -> AsyncIter
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await eventually(forwarding.break_all, 10, "no connection is forwarded")
+        await eventually(forwarding.break_all, PATIENCE_SECONDS, "no connection is forwarded")
         await server.wait_closed()
 
 

@@ -19,9 +19,8 @@ from service.rooms import Member, Rooms
 from service.session_store import SessionStore
 from service.welcome import Welcome
 from tests.processes import Valkey, running_valkey
-from tests.waiting import cancelled, eventually
+from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
-SOON = 10.0
 USER = UserId("u")
 TABLE = routes.load(None)
 
@@ -100,7 +99,7 @@ class Pod:
         """Log an event for the user and wait until this pod has delivered it."""
         before = self.log.delivered
         await self.log.append("chat:new", b'{"userId":"u","chatId":"c"}')
-        await eventually(lambda: self.log.delivered > before, SOON, "it is delivered")
+        await eventually(lambda: self.log.delivered > before, PATIENCE_SECONDS, "it is delivered")
         return format_id(self.log.delivered)
 
     def outcomes(self, outcome: str) -> float:
@@ -116,7 +115,9 @@ def _read(channel: bytes, payload: bytes) -> Meaning:
 async def pods(redis: Redis) -> AsyncIterator[tuple[Pod, Pod]]:
     two = Pod(redis, "a"), Pod(redis, "b")
     for pod in two:
-        await eventually(lambda pod=pod: pod.log.lost_at is None, SOON, "it follows the log")
+        await eventually(
+            lambda pod=pod: pod.log.lost_at is None, PATIENCE_SECONDS, "it follows the log"
+        )
     yield two
     await cancelled(task for pod in two for task in pod.tasks)
 
@@ -210,7 +211,7 @@ async def test_an_offset_from_the_future_is_not_waited_for_long(pods: tuple[Pod,
     a, b = pods
     member, welcome = await a.connect(recovery=True)
     await a.lose(member)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         _, told = await b.connect(pid=welcome.pid, offset="99999999999999-0")
     assert not told.is_recovered
     assert b.outcomes("gone") == 1

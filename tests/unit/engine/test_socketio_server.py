@@ -13,8 +13,8 @@ from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 from service.admission import Refusal
 from service.rooms import Stage
 from tests.conformance.wire import Wire
-from tests.unit.engine.world import PATIENCE_SECONDS, World, heard, join, serving
-from tests.waiting import eventually
+from tests.unit.engine.world import World, heard, join, serving
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 class Gate:
