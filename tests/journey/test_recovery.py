@@ -113,6 +113,13 @@ async def say_in(publish: Publisher, chat: str, number: int) -> None:
     await publish("chat:newMessage", {"chatId": chat, "recipientId": "-", "messageId": number})
 
 
+async def passed(pod: Gateway, publish: Publisher, mine: str) -> None:
+    """Wait until a pod has delivered all that was logged by now."""
+    async with raw(pod, f"witness{mine}") as witness:
+        await say(publish, f"witness{mine}", 0)
+        await witness.event()
+
+
 def numbers(events: list[list[Any]]) -> list[Any]:
     return [event[1].get("messageId") or event[1]["chatId"] for event in events]
 
@@ -127,6 +134,7 @@ async def test_what_was_missed_comes_before_the_answer_and_the_identity_stays(
         *_, offset = await before.event()
     await say(publish, user, 2)
     await say_in(publish, f"c{mine}", 3)
+    await passed(pods.b, publish, mine)
 
     async with raw(pods.b, user, pid=before.answer["pid"], offset=offset) as after:
         assert after.answer == before.answer
@@ -143,6 +151,7 @@ async def test_who_has_seen_nothing_yet_recovers_from_its_connect(
     async with raw(pods.a, user, recovery=True) as before:
         pass
     await say(publish, user, 1)
+    await passed(pods.b, publish, mine)
     async with raw(pods.b, user, pid=before.answer["pid"]) as after:
         assert after.answer == before.answer
         assert numbers(after.missed) == ["n1"]
@@ -155,6 +164,7 @@ async def test_a_session_cannot_be_taken_by_another_user(
     async with raw(pods.a, user, recovery=True) as before:
         pid = before.answer["pid"]
     await say(publish, user, 1)
+    await passed(pods.b, publish, mine)
     async with raw(pods.b, f"eve{mine}", pid=pid) as thief:
         assert thief.missed == []
         assert not set(thief.answer.values()) & set(before.answer.values())
@@ -202,6 +212,7 @@ async def test_a_room_that_was_lost_is_not_read_on(
             event = {"chatId": chat, "deletedByUserId": "x", "participants": [], "timestamp": 2}
             assert await nest.ask("chat:deleted", event) == {"accepted": True}
         assert await nest.ask("chat:newMessage", _message(chat, 3)) == {"accepted": True}
+    await passed(pods.b, publish, mine)
     pid = before.answer["pid"]
     async with raw(pods.b, user, pid=pid, offset=offset) as after:
         assert after.answer["pid"] == pid
@@ -221,12 +232,11 @@ async def test_what_was_said_in_a_room_before_it_was_joined_is_not_replayed(
         *_, offset = await before.event()
         async with nest_client(pods.a.tcp_port) as nest:
             assert await nest.ask("chat:newMessage", _message(chat, 2)) == {"accepted": True}
-        async with raw(pods.a, f"al{mine}") as witness:
-            await say(publish, f"al{mine}", 0)
-            assert numbers([await witness.event()]) == ["n0"]  # so this pod is past the second
+        await passed(pods.a, publish, mine)
         await before.join(chat)
     async with nest_client(pods.a.tcp_port) as nest:
         assert await nest.ask("chat:newMessage", _message(chat, 3)) == {"accepted": True}
+    await passed(pods.b, publish, mine)
     async with raw(pods.b, user, pid=before.answer["pid"], offset=offset) as after:
         assert after.answer == before.answer
         assert numbers(after.missed) == [3]
@@ -240,6 +250,7 @@ async def test_an_offset_that_is_no_log_id_counts_as_none(
     async with raw(pods.a, user, recovery=True) as before:
         pass
     await say(publish, user, 1)
+    await passed(pods.b, publish, mine)
     async with raw(pods.b, user, pid=before.answer["pid"], offset=offset) as after:
         assert after.answer == before.answer
         assert numbers(after.missed) == ["n1"]
@@ -317,13 +328,16 @@ async def test_live_delivery_needs_no_log_and_offers_no_session(
         assert await redis.keys("*constellation:events*") == []
 
 
-async def test_what_the_tcp_port_sends_is_in_the_log_and_is_replayed(pods: Pods, mine: str) -> None:
+async def test_what_the_tcp_port_sends_is_in_the_log_and_is_replayed(
+    pods: Pods, publish: Publisher, mine: str
+) -> None:
     user = f"bob{mine}"
     async with raw(pods.a, user, recovery=True) as before:
         pass
     async with nest_client(pods.b.tcp_port) as nest:
         sent = {"userId": user, "event": "e", "data": {"chatId": "n1"}}
         assert await nest.ask("sendToUser", sent) == {"accepted": True}
+    await passed(pods.b, publish, mine)
     async with raw(pods.b, user, pid=before.answer["pid"]) as after:
         assert after.answer == before.answer
         ((event, _, offset),) = after.missed
@@ -336,6 +350,7 @@ async def test_more_than_the_limit_is_not_replayed_and_that_is_told(
     async with (
         gateway(own_valkey.url, CONSTELLATION_MAX_REPLAY_EVENTS=3) as pod,
         nest_client(pod.tcp_port) as nest,
+        Redis.from_url(own_valkey.url) as redis,
     ):
         for count, is_recovered in ((3, True), (4, False)):
             async with raw(pod, f"bob{mine}", recovery=True) as before:
@@ -343,6 +358,7 @@ async def test_more_than_the_limit_is_not_replayed_and_that_is_told(
             for number in range(count):
                 sent = {"userId": f"bob{mine}", "event": "e", "data": {"chatId": number}}
                 assert await nest.ask("sendToUser", sent) == {"accepted": True}
+            await passed(pod, Publisher(redis), mine)
             async with raw(pod, f"bob{mine}", pid=pid) as after:
                 assert (after.answer["pid"] == pid) is is_recovered
                 assert len(after.missed) == (count if is_recovered else 0)

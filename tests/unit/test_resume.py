@@ -86,8 +86,6 @@ class Pod:
         member.user = USER
         welcome = await self.recovery.open(member, USER, auth)
         self.rooms.enter(member, user_room(USER))
-        if not welcome.is_recovered:
-            self.recovery.begin(member)
         return member, welcome
 
     async def lose(self, member: Member) -> None:
@@ -134,6 +132,17 @@ async def test_who_counts_for_itself_says_where_it_goes_on(pods: tuple[Pod, Pod]
     assert resumed.is_recovered
     assert (resumed.pid, again.sid, again.wants_offsets) == (welcome.pid, member.sid, True)
     assert [frame.offset for frame in resumed.missed] == missed
+
+
+async def test_a_session_can_be_resumed_as_soon_as_its_client_is_answered(
+    pods: tuple[Pod, Pod],
+) -> None:
+    """The pod may be killed, or the line cut, right after the answer."""
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    again, resumed = await b.connect(pid=welcome.pid)
+    assert resumed.is_recovered
+    assert (again.sid, again.rooms) == (member.sid, {user_room(USER)})
 
 
 async def test_what_an_unchanged_client_was_sent_before_its_last_pong_has_arrived(
