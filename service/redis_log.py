@@ -36,6 +36,8 @@ SENIOR_KEY = "{constellation:events}:senior"
 TRIMMED_KEY = "{constellation:events}:trimmed"
 
 _BLOCK_MILLISECONDS = 1_000
+_FIRST_BLOCK_MILLISECONDS = 1
+"""The first answer says that the log is followed: a pod is not ready before it."""
 _SILENCE_SECONDS = 5.0
 _PAGE = 1_000
 _SENIORITY_MILLISECONDS = 1_500
@@ -178,7 +180,7 @@ class RedisLog:
                 await self._catch_up()
                 async with asyncio.timeout(_SILENCE_SECONDS) as self._deadline:
                     async with open_link(self._redis, self._on_replies) as self._link:
-                        self._ask()
+                        self._ask(_FIRST_BLOCK_MILLISECONDS)
                         await self._link.lost()
             except TimeoutError:
                 self._lose("silent", "no answer to XREAD")
@@ -187,10 +189,10 @@ class RedisLog:
             self._attempts += 1
             await asyncio.sleep(backoff_seconds(self._attempts, random.random()))
 
-    def _ask(self) -> None:
+    def _ask(self, block_milliseconds: int = _BLOCK_MILLISECONDS) -> None:
         assert self._link is not None, "asked while the link is open"
         self._link.send(
-            "XREAD", "COUNT", _PAGE, "BLOCK", _BLOCK_MILLISECONDS, "STREAMS", KEY,
+            "XREAD", "COUNT", _PAGE, "BLOCK", block_milliseconds, "STREAMS", KEY,
             format_id(self.delivered),
         )  # fmt: skip
 
