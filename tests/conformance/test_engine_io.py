@@ -297,11 +297,12 @@ async def test_a_polling_client_that_answers_no_ping_is_closed(hasty: Http) -> N
 
 
 async def test_a_client_that_never_polls_is_closed_when_interval_and_timeout_are_over(
-    hasty: Http,
+    hasty: Http, hasty_port: int
 ) -> None:
     polling = await hasty.open()
-    # Nothing tells when it is gone: asking would keep it, or be the poll that was missing.
-    await asyncio.sleep(PING_INTERVAL_SECONDS + PING_TIMEOUT_SECONDS)
+    # Asking would keep it, or be the poll that was missing. A younger one is gone after it.
+    async with websocket(hasty_port) as younger:
+        await younger.closed()
     assert (await polling.poll()).status == 400
     assert (await polling.post("3")).status == 400
 
