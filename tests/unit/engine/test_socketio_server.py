@@ -77,6 +77,7 @@ async def test_who_vanishes_while_it_connects_leaves_nothing(
             messages, _ = await client.messages_to_the_end()
             assert not [one for one in messages if isinstance(one, str) and one[:2] == "40"]
     await world.empty()
+    assert len(gate.left) == 1, "whoever counts it as there is told"
 
 
 async def test_who_polls_and_closes_while_it_connects_leaves_nothing(
@@ -90,6 +91,7 @@ async def test_who_polls_and_closes_while_it_connects_leaves_nothing(
         await polling.send("1")
         gate.open.set()
     await world.empty()
+    assert len(gate.left) == 1
 
 
 async def test_what_is_sent_while_it_connects_is_handled_behind_it(
