@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,23 +15,10 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from tests.processes import Valkey, running_valkey
+from tests.processes import Valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 ODD_IDS = ["-", "+", "(", "[", "(a", "[a", "", "a b", "1", "10", "2", "Б", "а", "🙂", "\U0010ffff"]
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as server:
-        yield server
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with Redis.from_url(valkey.url) as redis:
-        yield redis
-        await redis.flushall()
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ import inspect
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -50,18 +50,6 @@ def calls_on(attribute: str, *modules: Any) -> set[str]:
     """The names that are read from `self.<attribute>` in the sources of modules."""
     sources = "\n".join(inspect.getsource(module) for module in modules)
     return set(re.findall(rf"self\.{attribute}\.(\w+)", sources))
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as server:
-        yield server
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with Redis.from_url(valkey.url) as redis:
-        yield redis
 
 
 @pytest.mark.parametrize(

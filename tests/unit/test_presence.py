@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -26,26 +26,13 @@ from service.presence import (
     Presence,
     PresenceUnavailable,
 )
-from tests.processes import Valkey, running_valkey
+from tests.processes import running_valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 USERS_OF_A = "constellation:presence:users:pod-a"
 ODD_IDS = ["-", "+", "(", "[", "(a", "a b", "1", "10", "2", "Б", "а", "я", "🙂", "\U0010ffff", "é"]
 
 users = st.sets(st.sampled_from([*ODD_IDS, *"abcdefgh"]).map(UserId))
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as server:
-        yield server
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with Redis.from_url(valkey.url) as redis:
-        yield redis
-        await redis.flushdb()
 
 
 class Clock:

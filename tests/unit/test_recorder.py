@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,23 +15,10 @@ from service.recorder import TICK_CHANNEL, Recorder
 from service.redis_bus import Published, RedisBus
 from service.redis_link import make_client
 from service.redis_log import KEY, RedisLog
-from tests.processes import Valkey, running_valkey
+from tests.processes import Valkey
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 CHANNEL = "chat:new"
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as valkey:
-        yield valkey
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with make_client(valkey.url, retries=5) as redis:
-        await redis.flushall()
-        yield redis
 
 
 class Pod:

@@ -6,7 +6,7 @@ Spans of seconds are made shorter where a test waits for their end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import hiredis
@@ -86,18 +86,6 @@ async def standing(*pods: Pod) -> None:
     await eventually(
         lambda: all(pod.stands for pod in pods), PATIENCE_SECONDS, "the subscriptions stand"
     )
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as server:
-        yield server
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with Redis.from_url(valkey.url) as redis:
-        yield redis
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import hiredis
 import pytest
@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from service.redis_link import backoff_seconds, make_client, open_link, transport_of
-from tests.processes import Valkey, running_valkey
+from tests.processes import Valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as valkey:
-        yield valkey
 
 
 @pytest.fixture

@@ -16,22 +16,8 @@ from service.metrics import Metrics
 from service.recording import Heard
 from service.redis_link import RedisUnavailable, make_client
 from service.redis_log import IDENTITY_KEY, KEY, LEASE_KEY, LostLease, RedisLog
-from tests.processes import Valkey, running_valkey
 from tests.valkeys import LastingValkey, lasting_valkey
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as valkey:
-        yield valkey
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with make_client(valkey.url, retries=5) as redis:
-        await redis.flushall()
-        yield redis
 
 
 @pytest.fixture

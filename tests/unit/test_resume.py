@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from redis.asyncio import Redis
@@ -12,30 +12,15 @@ from service import routes
 from service.events import Sid, UserId, user_room
 from service.history import History, Logged, Meaning, ReplayLimits, format_id
 from service.metrics import Metrics
-from service.redis_link import make_client
 from service.redis_log import RedisLog
 from service.resume import Offsets, Recovery
 from service.rooms import Member, Rooms
 from service.session_store import SessionStore
 from service.welcome import Welcome
-from tests.processes import Valkey, running_valkey
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 USER = UserId("u")
 TABLE = routes.load(None)
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as valkey:
-        yield valkey
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with make_client(valkey.url, retries=5) as redis:
-        await redis.flushall()
-        yield redis
 
 
 class Outlet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -20,7 +20,7 @@ from service.presence import Presence
 from service.redis_bus import Published, RedisBus
 from service.rpc import MAX_PAGE, Rpc
 from tests.event_cases import event_cases
-from tests.processes import HOST, Valkey, running_valkey, unused_port
+from tests.processes import HOST, Valkey, unused_port
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 TABLE = routes.load()
@@ -68,12 +68,6 @@ class Pod:
         ((channel, payload),) = self.heard
         assert channel.decode() == commands.CHANNEL
         return commands.decode(payload)
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,22 +12,8 @@ from redis.asyncio import Redis
 
 from service.redis_link import RedisUnavailable, make_client
 from service.session_store import SessionRecord, SessionStore
-from tests.processes import Valkey, running_valkey
 from tests.valkeys import lasting_valkey
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as valkey:
-        yield valkey
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with make_client(valkey.url, retries=5) as redis:
-        await redis.flushall()
-        yield redis
 
 
 @asynccontextmanager
