@@ -59,9 +59,6 @@ class Recovery(Protocol):
     async def open(self, member: Member, user: UserId, auth: Any) -> Welcome:
         """Give a member the session that it claims, with its rooms, or a new one."""
 
-    def begin(self, member: Member) -> None:
-        """Write a new session."""
-
     async def saved(self, member: Member) -> None:
         """Write that a member's rooms have changed."""
 
@@ -118,8 +115,6 @@ class Chats:
         welcome = await self.recovery.open(member, user, auth) if self.recovery else None
         # From here on nothing waits: what is delivered next reaches a member of its rooms.
         self.rooms.enter(member, user_room(user))
-        if self.recovery and welcome and not welcome.is_recovered:
-            self.recovery.begin(member)
         self._metrics.connects.labels("ok").inc()
         self.on_arrival(user)
         return welcome

@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from service.events import UserId
+from service.events import UserId, user_room
 from service.history import (
     Entry,
     History,
@@ -43,7 +43,7 @@ _REACH_SECONDS = 2.0
 """How long a client that is ahead of this pod's view of the log is waited for."""
 _READ_ATTEMPTS = 5
 _SAVE_SECONDS = 1.0
-"""How long a join waits to be written: Redis may be away, and chat goes on."""
+"""How long a connect or a join waits to be written: Redis may be away, and chat goes on."""
 _REFRESHES_PER_WINDOW = 4
 _RECOVERY_CLAIM = "recovery"
 
@@ -109,8 +109,9 @@ class Recovery:
     async def open(self, member: Member, user: UserId, auth: Any) -> Welcome:
         """Give a member its session: the one that it claims, or a new one.
 
-        The caller has authenticated the user and puts a new member into its rooms; a recovered one
-        is in them when this returns, and has received nothing yet.
+        It is written when this returns: any pod can resume what a client was answered. The caller
+        has authenticated the user and puts a new member into its user's room; a recovered one is in
+        its rooms by then, and has received nothing yet.
         """
         claim = auth if isinstance(auth, dict) else {}
         owner = f"{self._instance}.{next(self._owners)}"
@@ -125,7 +126,9 @@ class Recovery:
             log.debug("not recovered", outcome=outcome.value, user=user)
         member.wants_offsets = wants_offsets
         member.ticket = Ticket(secrets.token_urlsafe(15), owner, self._log.delivered)
-        return Welcome(member.ticket.pid, [], is_recovered=False)
+        welcome = Welcome(member.ticket.pid, [], is_recovered=False)
+        await self._written(self._save(member, rooms={user_room(user)}))
+        return welcome
 
     async def _resume(
         self, member: Member, user: UserId, pid: str, owner: str, offset: object
@@ -216,16 +219,14 @@ class Recovery:
 
     # Staying
 
-    def begin(self, member: Member) -> None:
-        """Write a new session; its member is in its rooms now."""
-        self._save(member)
-
     async def saved(self, member: Member) -> None:
         """Write that a member's rooms have changed, and wait for it, though not for ever.
 
         A join is answered when it would survive this pod; a Redis that is away does not stop chat.
         """
-        done = self._save(member)
+        await self._written(self._save(member))
+
+    async def _written(self, done: asyncio.Future[None] | None) -> None:
         if done is not None:
             await asyncio.wait({done}, timeout=_SAVE_SECONDS)
 
@@ -293,12 +294,18 @@ class Recovery:
         return members
 
     def _save(
-        self, member: Member, *, lifetime_seconds: float = 0, joined_after: LogId | None = None
+        self,
+        member: Member,
+        *,
+        rooms: set[str] | None = None,
+        lifetime_seconds: float = 0,
+        joined_after: LogId | None = None,
     ) -> asyncio.Future[None] | None:
+        """Write soon what a member's session is; `rooms` where it is not in them yet."""
         ticket = member.ticket
         if ticket is None or member.user is None:
             return None
-        _note_rooms(ticket, member.rooms, joined_after or self._log.delivered)
+        _note_rooms(ticket, rooms or member.rooms, joined_after or self._log.delivered)
         record = SessionRecord(
             user=member.user,
             sid=member.sid,

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.processes import HOST, REPOSITORY, gateway_environment
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 # An import of everything takes seconds where other workers keep both cores busy.
-PATIENCE_SECONDS = 30.0
 NO_REDIS = f"redis://:hunter2@{HOST}:1/0"
 """Where nobody listens."""
 

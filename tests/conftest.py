@@ -1,7 +1,29 @@
-"""What holds for every test."""
+"""What holds for every test, and the Valkey that the tests of one file share."""
 
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
 from hypothesis import settings
+from redis.asyncio import Redis
+
+from service.redis_link import make_client
+from tests.processes import Valkey, running_valkey
 
 # A deadline per example measures the machine: a busy one is no fault of the code.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Valkey]:
+    """A Valkey for the tests of one file, which may do to it what they want but stop it."""
+    with running_valkey() as valkey:
+        yield valkey
+
+
+@pytest.fixture
+async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
+    """A client of the shared Valkey, in which nothing is yet."""
+    async with make_client(valkey.url, retries=5) as redis:
+        await redis.flushall()
+        yield redis

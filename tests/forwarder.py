@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.processes import HOST, close_writer
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 CHUNK_BYTES = 65_536
 # In the request line of a client that has a session, and in the answer that gives it one.
@@ -105,7 +105,9 @@ async def forwarder(target: int) -> AsyncIterator[Forwarder]:
     finally:
         server.close()
         # More than once: a connection may have been accepted and not yet been served.
-        await eventually(forwarding.break_all, within=10, what="no connection is forwarded")
+        await eventually(
+            forwarding.break_all, within=PATIENCE_SECONDS, what="no connection is forwarded"
+        )
         await server.wait_closed()
         _bury_lost_sockets()
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from tests.processes import REPOSITORY, node_executable
+from tests.waiting import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 10.0
 WEBSOCKET = ("websocket",)
 POLLING = ("polling",)
 UPGRADING = ("polling", "websocket")

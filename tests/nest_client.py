@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.processes import tcp_stream
+from tests.waiting import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 10.0
 NO_HANDLER = "There is no matching message handler defined in the remote service."
 
 

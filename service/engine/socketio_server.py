@@ -84,9 +84,11 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         """Send what a member missed and that it is connected: nothing may come in between."""
         session = self._engine.sockets.get(eio_sid)
         member = self.membership.rooms_of(namespace).by_eio_sid(eio_sid)
-        if session is None or member is None:
+        if member is None:
+            return
+        member.stage = Stage.CONNECTED  # also of one that has left: its farewell says so
+        if session is None:
             return  # it left while the handler waited; its farewell cleans up
-        member.stage = Stage.CONNECTED
         self._engine.settle(session)
         answer: dict[str, str] = {"sid": member.sid}
         if welcome is not None and welcome.pid is not None:

@@ -34,6 +34,8 @@ from service.redis_log.layout import (
 log = structlog.get_logger(__name__)
 
 _BLOCK_MILLISECONDS = 1_000
+_FIRST_BLOCK_MILLISECONDS = 1
+"""The first answer says that the log is followed: a pod is not ready before it."""
 _SILENCE_SECONDS = 5.0
 _QUIET_SECONDS = 0.002
 """How long after the last append's answer this pod asks for entries itself again."""
@@ -128,7 +130,7 @@ class RedisLog:
                 await self._catch_up()
                 async with asyncio.timeout(_SILENCE_SECONDS) as self._deadline:
                     async with open_link(self._redis, self._on_replies) as self._link:
-                        self._ask()
+                        self._ask(_FIRST_BLOCK_MILLISECONDS)
                         await self._link.lost()
             except TimeoutError:
                 self._lose("silent", "no answer to XREAD")
@@ -137,10 +139,10 @@ class RedisLog:
             self._attempts += 1
             await asyncio.sleep(backoff_seconds(self._attempts, random.random()))
 
-    def _ask(self) -> None:
+    def _ask(self, block_milliseconds: int = _BLOCK_MILLISECONDS) -> None:
         assert self._link is not None, "asked while the link is open"
         self._link.send(
-            "XREAD", "COUNT", PAGE, "BLOCK", _BLOCK_MILLISECONDS, "STREAMS", KEY,
+            "XREAD", "COUNT", PAGE, "BLOCK", block_milliseconds, "STREAMS", KEY,
             format_id(self.delivered),
         )  # fmt: skip
 

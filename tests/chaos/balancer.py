@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.processes import HOST, unused_port
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 # Ports are all named at the start: the pod that is not there yet is an unhealthy upstream, as an
 # endpoint that is not ready is none. `admin off`: nothing of this machine is touched.
@@ -65,7 +65,9 @@ async def balancer(folder: Path, upstream_ports: Sequence[int]) -> AsyncIterator
             stderr=subprocess.STDOUT,
         )
     try:
-        await eventually(lambda: _serves(port), 15, "the load balancer passes requests on")
+        await eventually(
+            lambda: _serves(port), PATIENCE_SECONDS, "the load balancer passes requests on"
+        )
         yield port
     finally:
         process.terminate()

@@ -15,6 +15,7 @@ import contextlib
 
 import uvloop
 
+from service.engine.server import LINGER_SECONDS
 from tests.conformance.profile import Timing, serve
 
 DEFAULT_CONNECT_SECONDS = 45.0
@@ -29,11 +30,12 @@ def main() -> None:
     parser.add_argument("--ping-interval", type=float, default=25, help="seconds")
     parser.add_argument("--ping-timeout", type=float, default=20, help="seconds")
     parser.add_argument("--connect-timeout", type=float, help="seconds")
+    parser.add_argument("--linger", type=float, default=LINGER_SECONDS, help="seconds")
     chosen = parser.parse_args()
     connect_timeout = chosen.connect_timeout or min(
         DEFAULT_CONNECT_SECONDS, CONNECT_HEARTBEATS * chosen.ping_interval
     )
-    timing = Timing(chosen.ping_interval, chosen.ping_timeout, connect_timeout)
+    timing = Timing(chosen.ping_interval, chosen.ping_timeout, connect_timeout, chosen.linger)
     with (
         contextlib.suppress(KeyboardInterrupt),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,

@@ -1,4 +1,4 @@
-"""The conformance profile as a process, in two tempers.
+"""The conformance profile as a process, in three tempers.
 
 Lives here: starting and ending it, and the proof that nothing was said on its standard error.
 """
@@ -15,28 +15,38 @@ from typing import TextIO
 import pytest
 
 from tests.processes import REPOSITORY
+from tests.waiting import PATIENCE_SECONDS
 
-# The suites have 0.3 and 0.2. A fifth of a second is too little on a machine that is busy.
 PING_INTERVAL_SECONDS, PING_TIMEOUT_SECONDS = 0.3, 0.6
 CONNECT_TIMEOUT_SECONDS = 1.5
-END_SECONDS = 20
+# Longer than anything is waited for: who is closed for breaking the protocol is not waited for.
+LINGER_SECONDS = 10 * PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="session")
 def patient_port(start_profile: Callable[..., int]) -> int:
-    """A profile that gives its clients all the time they need."""
-    return start_profile("--ping-interval", "25", "--ping-timeout", "20")
+    """A profile that gives its clients all the time they need, but not to answer a close."""
+    return start_profile(ping_interval=25, ping_timeout=20, linger=LINGER_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def beating_port(start_profile: Callable[..., int]) -> int:
+    """A profile that pings often and waits long for a pong: for clients that stay."""
+    return start_profile(
+        ping_interval=PING_INTERVAL_SECONDS,
+        ping_timeout=PATIENCE_SECONDS,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+    )
 
 
 @pytest.fixture(scope="session")
 def hasty_port(start_profile: Callable[..., int]) -> int:
     """A profile whose patience is short enough to wait for its end."""
-    arguments = {
-        "--ping-interval": PING_INTERVAL_SECONDS,
-        "--ping-timeout": PING_TIMEOUT_SECONDS,
-        "--connect-timeout": CONNECT_TIMEOUT_SECONDS,
-    }
-    return start_profile(*(str(word) for option in arguments.items() for word in option))
+    return start_profile(
+        ping_interval=PING_INTERVAL_SECONDS,
+        ping_timeout=PING_TIMEOUT_SECONDS,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +63,8 @@ def start_profile(
 def _profiles(folder: Path) -> Iterator[Callable[..., int]]:
     running: list[tuple[subprocess.Popen[str], Path]] = []
 
-    def start(*arguments: str) -> int:
+    def start(**seconds: float) -> int:
+        arguments = [f"--{name.replace('_', '-')}={value}" for name, value in seconds.items()]
         errors = folder / f"{len(running)}.err"
         with errors.open("w") as stderr:
             process = _start(arguments, stderr)
@@ -72,7 +83,7 @@ def _profiles(folder: Path) -> Iterator[Callable[..., int]]:
     assert said == [""] * len(running), "a client's doing has made the server complain"
 
 
-def _start(arguments: tuple[str, ...], stderr: TextIO) -> subprocess.Popen[str]:
+def _start(arguments: list[str], stderr: TextIO) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "tests.conformance", "--port", "0", *arguments],
         cwd=REPOSITORY,
@@ -85,7 +96,7 @@ def _start(arguments: tuple[str, ...], stderr: TextIO) -> subprocess.Popen[str]:
 
 def _end(process: subprocess.Popen[str], errors: Path) -> str:
     try:
-        process.communicate(timeout=END_SECONDS)
+        process.communicate(timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()

@@ -13,7 +13,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.conformance.wire import HOST, PATIENCE_SECONDS
+from tests.conformance.wire import HOST
+from tests.waiting import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import uvicorn
 
 from service.admission import Rate
 from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Server
+from service.engine import server as engine_server
 from service.http import dispatch
 
 HOST, HOST_V6 = "127.0.0.1", "::1"
@@ -32,6 +33,8 @@ class Timing:
     ping_interval_seconds: float
     ping_timeout_seconds: float
     connect_timeout_seconds: float
+    linger_seconds: float
+    """For a client's answer to a close."""
 
 
 class SuiteServer(Server):
@@ -95,6 +98,7 @@ def make_engine(timing: Timing) -> Engine:
         max_connections=10_000,
         connects=Rate(10_000, 10_000),
     )
+    engine_server.LINGER_SECONDS = timing.linger_seconds  # the product has no setting for it
     return Engine(limits, pod_tag="test", cors_origins=("*",))
 
 

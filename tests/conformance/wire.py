@@ -15,10 +15,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tests.processes import close_writer
+from tests.waiting import PATIENCE_SECONDS
 from tests.websocket_frames import BINARY, CLOSE, PING, TEXT, client_close, client_frame
 
 HOST = "127.0.0.1"
-PATIENCE_SECONDS = 10.0
 ENGINE_IO = "/engine.io/?EIO=4&transport=websocket"
 SOCKET_IO = "/socket.io/?EIO=4&transport=websocket"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,24 +15,10 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from tests.processes import Valkey, running_valkey
-from tests.waiting import eventually
+from tests.processes import Valkey
+from tests.waiting import PATIENCE_SECONDS, eventually
 
-SOON = 5.0
 ODD_IDS = ["-", "+", "(", "[", "(a", "[a", "", "a b", "1", "10", "2", "Б", "а", "🙂", "\U0010ffff"]
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as server:
-        yield server
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with Redis.from_url(valkey.url) as redis:
-        yield redis
-        await redis.flushall()
 
 
 @asynccontextmanager
@@ -44,16 +30,16 @@ async def subscribed(redis: Redis, *channels: str) -> AsyncIterator[Any]:
         async def stands() -> bool:
             return all(count > 0 for _, count in await redis.pubsub_numsub(*channels))
 
-        await eventually(stands, SOON, "the subscription stands")
+        await eventually(stands, PATIENCE_SECONDS, "the subscription stands")
         yield pubsub
 
 
 async def heard(pubsub: Any, count: int) -> list[tuple[bytes, bytes]]:
     """The next messages, as (channel, payload)."""
     messages: list[tuple[bytes, bytes]] = []
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while len(messages) < count:
-            message = await pubsub.get_message(timeout=SOON)
+            message = await pubsub.get_message(timeout=PATIENCE_SECONDS)
             if message is not None:
                 messages.append((message["channel"], message["data"]))
     return messages
@@ -115,7 +101,7 @@ async def test_a_channel_that_is_subscribed_twice_counts_and_delivers_once(redis
     async with redis.pubsub() as pubsub:
         await pubsub.subscribe("a", "b")
         await pubsub.subscribe("a")
-        counts = [(await pubsub.get_message(timeout=SOON))["data"] for _ in range(3)]
+        counts = [(await pubsub.get_message(timeout=PATIENCE_SECONDS))["data"] for _ in range(3)]
         assert counts == [1, 2, 2]
         assert await redis.publish("a", "x") == 1
 
@@ -151,7 +137,7 @@ async def test_a_subscription_without_permission_is_refused_with_an_error(
         async with api.pubsub() as pubsub:
             await pubsub.subscribe("user:status")
             with pytest.raises(NoPermissionError):
-                await pubsub.get_message(timeout=SOON)
+                await pubsub.get_message(timeout=PATIENCE_SECONDS)
 
 
 async def test_members_of_one_score_are_ordered_by_their_bytes(redis: Redis) -> None:
@@ -205,7 +191,7 @@ async def test_an_expired_key_is_gone_for_readers_at_once(redis: Redis) -> None:
     async def is_gone() -> bool:
         return await redis.zscore("users", "a") is None
 
-    await eventually(is_gone, SOON, "the key has expired")
+    await eventually(is_gone, PATIENCE_SECONDS, "the key has expired")
     assert await redis.zcard("users") == 0
 
 

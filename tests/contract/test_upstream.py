@@ -14,7 +14,7 @@ import inspect
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -37,9 +37,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.engine import HttpProtocol, Membership, Session, UpgradeRequest
 from service.engine.http_protocol import Upgrade
 from tests.processes import HOST, Valkey, running_valkey, unused_port
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
-SOON = 5.0
 NAMESPACE = "/chats"
 
 
@@ -51,18 +50,6 @@ def calls_on(attribute: str, *modules: Any) -> set[str]:
     """The names that are read from `self.<attribute>` in the sources of modules."""
     sources = "\n".join(inspect.getsource(module) for module in modules)
     return set(re.findall(rf"self\.{attribute}\.(\w+)", sources))
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as server:
-        yield server
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with Redis.from_url(valkey.url) as redis:
-        yield redis
 
 
 @pytest.mark.parametrize(
@@ -365,9 +352,9 @@ async def test_socketios_redis_manager_publishes_json_with_the_keys_we_read(
     emitter = socketio.AsyncRedisManager(valkey.url, write_only=True)
     async with redis.pubsub() as pubsub:
         await pubsub.subscribe("socketio")
-        await pubsub.get_message(timeout=SOON)
+        await pubsub.get_message(timeout=PATIENCE_SECONDS)
         await emitter.emit("e", b"\x00", namespace=NAMESPACE, room="r", skip_sid="s")
-        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=SOON)
+        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=PATIENCE_SECONDS)
     await emitter.redis.aclose()
     assert message is not None, "AsyncRedisManager publishes on another channel than `socketio`"
     assert json.loads(message["data"]) == {
@@ -613,16 +600,16 @@ async def test_uvicorn_serves_a_given_socket_leaves_signals_to_us_and_ends_when_
         server = Child(config)
         assert parameters(uvicorn.Server.startup) == ["self", "sockets"]
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        await eventually(lambda: server.started, SOON, "uvicorn has started")
+        await eventually(lambda: server.started, PATIENCE_SECONDS, "uvicorn has started")
         assert Child.captured, "uvicorn.Server.serve no longer uses capture_signals()"
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         writer.write(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert (await reader.read()).startswith(b"HTTP/1.1 204")
         writer.close()
         await writer.wait_closed()
         server.should_exit = True
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await serving
         assert hasattr(server, "force_exit"), "uvicorn.Server.force_exit moved"
 
@@ -657,7 +644,7 @@ async def test_redis_py_gives_a_connection_whose_transport_takes_another_protoco
         connection._writer.transport.write(hiredis.pack_command(("SUBSCRIBE", "a", b"b")))
         parser = hiredis.Reader()
         replies: list[Any] = []
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(replies) < 3:
                 parser.feed(await received.get())
                 while (reply := parser.gets()) is not False:

@@ -16,7 +16,7 @@ from tests.journey.conftest import Pods, StartGateway
 from tests.journey.publishing import Publisher
 from tests.js_clients import POLLING, UPGRADING, WEBSOCKET, JsClient, JsClients
 from tests.processes import HOST, Gateway, Valkey, tcp_stream
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -29,7 +29,7 @@ DRAIN = {
 }
 
 
-async def test_five_hundred_clients_move_to_the_other_pod_within_the_window(
+async def test_five_hundred_clients_move_to_the_other_pod(
     pods: Pods, valkey: Valkey, gateway: StartGateway, js: JsClients, publish: Publisher, mine: str
 ) -> None:
     """Behind an ingress: once a pod is not ready, new sessions go to the other one."""
@@ -39,23 +39,25 @@ async def test_five_hundred_clients_move_to_the_other_pod_within_the_window(
 
         began = time.monotonic()
         draining.signal(signal.SIGTERM)
-        await eventually(lambda: _is_unready(draining), 1, "readiness has fallen")
+        await eventually(lambda: _is_unready(draining), PATIENCE_SECONDS, "readiness has fallen")
         service.target = pods.b.ws_port
         half_time = await _wait_for_half(clients, began)
-        await _all_are_back(clients, began + DELAY_SECONDS + WINDOW_SECONDS + 5)
+        for client in clients:
+            await client.until(partial(_is_back, client), "a return", 2 * PATIENCE_SECONDS)
 
-        assert await draining.exited(within=10) == 0
+        assert await draining.exited() == 0
         assert draining.stray_lines() == []
-        # Evenly means evenly: neither a wall at the beginning nor one at the end.
+        # No wall at the beginning; how even the plan is, tests/unit/test_drain.py says.
         assert half_time > DELAY_SECONDS + 0.25 * WINDOW_SECONDS
-        assert half_time < DELAY_SECONDS + 0.75 * WINDOW_SECONDS
         for client in clients:
             assert client.connects == 2, client
             assert client.disconnects in (["transport close"], ["transport error"]), client
         await _all_are_served(clients, publish)
 
         js.close()
-        await eventually(partial(_has_sockets, pods.b, 0), 10, "all have left for good")
+        await eventually(
+            partial(_has_sockets, pods.b, 0), PATIENCE_SECONDS, "all have left for good"
+        )
 
 
 async def test_a_second_sigterm_ends_the_drain_at_once(
@@ -65,12 +67,12 @@ async def test_a_second_sigterm_ends_the_drain_at_once(
     async with gateway(valkey.url, **long) as pod:
         bob = await js.connect(pod.chats_url, user=f"bob{mine}", reconnection=False)
         pod.signal(signal.SIGTERM)
-        await eventually(lambda: _is_unready(pod), 2, "the drain has begun")
+        await eventually(lambda: _is_unready(pod), PATIENCE_SECONDS, "the drain has begun")
         assert bob.connected
 
         pod.signal(signal.SIGTERM)
 
-        await pod.exited(within=3)
+        await pod.exited()
         assert pod.stray_lines() == []
         await bob.lost()
 
@@ -80,7 +82,7 @@ async def test_an_idle_pod_leaves_as_soon_as_the_delay_is_over(
 ) -> None:
     settings = {"CONSTELLATION_DRAIN_DELAY_SECONDS": 0, "CONSTELLATION_DRAIN_WINDOW_SECONDS": 60}
     async with gateway(valkey.url, **settings) as pod:
-        assert await pod.terminate(within=5) == 0
+        assert await pod.terminate() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -95,7 +97,7 @@ async def test_every_kind_of_open_connection_is_let_go_in_the_end(
             )
         async with tcp_stream(pod.ws_port), tcp_stream(pod.tcp_port):
             pod.signal(number)
-            assert await pod.exited(within=10) == 0
+            assert await pod.exited() == 0
         assert pod.stray_lines() == []
 
 
@@ -111,28 +113,26 @@ async def test_clients_that_have_vanished_do_not_hold_up_the_drain(
         async with session.post(f"{polling}&sid={sid}", data=hello) as answer:
             assert answer.status == 200
         async with _silent_websocket(pod.ws_port, hello):
-            await eventually(partial(_has_sockets, pod, 2), 5, "both clients are connected")
-            began = time.monotonic()
-
+            await eventually(
+                partial(_has_sockets, pod, 2), PATIENCE_SECONDS, "both clients are connected"
+            )
+            # It would be no 0 if it had been ended by the deadline behind the plan.
             assert await pod.terminate() == 0
-
-            # Delay and window of a test pod, and the wait for a close that is never answered.
-            assert time.monotonic() - began < 0.2 + 1 + 7
 
 
 async def test_a_handshake_that_a_draining_pod_refuses_closes_its_connection(
     valkey: Valkey, gateway: StartGateway
 ) -> None:
     """Kept alive, it would lead the browser's next attempts to the same pod."""
-    async with gateway(valkey.url, CONSTELLATION_DRAIN_DELAY_SECONDS=2) as pod:
+    async with gateway(valkey.url, CONSTELLATION_DRAIN_DELAY_SECONDS=300) as pod:
         request = f"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: {HOST}\r\n\r\n"
         async with tcp_stream(pod.ws_port) as (reader, writer):
             pod.signal(signal.SIGTERM)
-            await eventually(partial(_is_unready, pod), 2, "the drain has begun")
+            await eventually(partial(_is_unready, pod), PATIENCE_SECONDS, "the drain has begun")
 
             writer.write(request.encode())
 
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
                 head = await reader.readuntil(b"\r\n\r\n")
             assert b"\r\nconnection: close\r\n" in b"\r\n" + head.lower()
@@ -154,9 +154,9 @@ async def _crowd(js: JsClients, service: Forwarder, mine: str) -> list[JsClient]
             )
         )
         if n % 50 == 49:
-            await clients[-1].until(clients[-1].is_connected, "a connection", within=30)
+            await clients[-1].until(clients[-1].is_connected, "a connection", 2 * PATIENCE_SECONDS)
     for client in clients:
-        await client.until(client.is_connected, "a connection", within=30)
+        await client.until(client.is_connected, "a connection", 2 * PATIENCE_SECONDS)
     return clients
 
 
@@ -166,14 +166,8 @@ async def _wait_for_half(clients: list[JsClient], began: float) -> float:
     def half_has_gone() -> bool:
         return sum(bool(client.disconnects) for client in clients) >= len(clients) / 2
 
-    await eventually(half_has_gone, DELAY_SECONDS + WINDOW_SECONDS + 5, "half of them have gone")
+    await eventually(half_has_gone, 2 * PATIENCE_SECONDS, "half of them have gone")
     return time.monotonic() - began
-
-
-async def _all_are_back(clients: list[JsClient], deadline: float) -> None:
-    for client in clients:
-        patience = deadline - time.monotonic()
-        await client.until(partial(_is_back, client), "a return", patience)
 
 
 def _is_back(client: JsClient) -> bool:

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.journey.conftest import Pods, StartGateway
 from tests.processes import Gateway, Valkey, started_gateway
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -64,7 +64,7 @@ async def test_a_pod_without_redis_is_alive_and_not_ready_until_it_has_subscribe
 
         valkey.start()
         try:
-            await eventually(pod.is_ready, 5, "ready once Redis is there")
+            await eventually(pod.is_ready, PATIENCE_SECONDS, "ready once Redis is there")
             assert await pod.terminate() == 0
         finally:
             valkey.stop()
@@ -73,18 +73,18 @@ async def test_a_pod_without_redis_is_alive_and_not_ready_until_it_has_subscribe
 async def test_readiness_falls_at_the_first_moment_of_a_drain_while_the_pod_lives_on(
     valkey: Valkey, gateway: StartGateway
 ) -> None:
-    delay = {"CONSTELLATION_DRAIN_DELAY_SECONDS": 1.5, "CONSTELLATION_DRAIN_WINDOW_SECONDS": 1}
-    async with gateway(valkey.url, **delay) as pod:
+    """Its delay is longer than anything here may take; a second signal ends it."""
+    async with gateway(valkey.url, CONSTELLATION_DRAIN_DELAY_SECONDS=300) as pod:
         pod.signal(signal.SIGTERM)
 
-        await eventually(lambda: _is_unready(pod), 1, "readiness has fallen")
+        await eventually(lambda: _is_unready(pod), PATIENCE_SECONDS, "readiness has fallen")
         answer = await pod.get("/readyz")
         assert "drain" in answer.text.lower(), "the failing check is named"
         assert (await pod.get("/livez")).status == 200
         assert (await pod.get("/health")).status == 200
         handshake = await pod.get("/socket.io/?EIO=4&transport=polling")
         assert handshake.status == 503, "a new client must go elsewhere"
-        assert await pod.exited(within=10) == 0
+        await pod.terminate()
 
 
 async def _is_unready(pod: Gateway) -> bool:

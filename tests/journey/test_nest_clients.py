@@ -8,7 +8,7 @@ from tests.journey.conftest import Pods
 from tests.journey.test_nest_door import MAJORS, NestClient, nest_client
 from tests.js_clients import POLLING, JsClients
 from tests.nest_client import NO_HANDLER
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -25,7 +25,7 @@ async def test_a_nest_client_reaches_users_on_both_pods_through_either(
     ]
     port = {"a": pods.a, "b": pods.b}[pod].tcp_port
     async with nest_client(major, port) as nest:
-        await eventually(lambda: _is_online(nest, user), 3, "the user is online")
+        await eventually(lambda: _is_online(nest, user), PATIENCE_SECONDS, "the user is online")
         assert await _ask(nest, "isUserOnline", {"userId": f"no{user}"}) == {
             "userId": f"no{user}",
             "online": False,

@@ -16,10 +16,10 @@ import pytest
 
 from service.nest_framing import NO_MESSAGE_HANDLER
 from service.nest_tcp import CloseReason, NestTcp, RequestRefused, TcpLimits
+from tests.waiting import PATIENCE_SECONDS
 
 MAJORS = (10, 11, 12)
 LIMITS = TcpLimits(max_frame_bytes=1_000_000, idle_seconds=60, max_connections=10)
-PATIENCE_SECONDS = 30
 CONNECTION_CLOSED = {"kind": "Error", "message": "Connection closed"}
 TEXT = "Привет, 😀! " * 5_000
 

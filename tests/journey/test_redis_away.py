@@ -13,7 +13,7 @@ from tests.journey.conftest import StartGateway
 from tests.js_clients import POLLING, UPGRADING, WEBSOCKET, JsClient, JsClients
 from tests.nest_client import nest_client
 from tests.processes import HOST, Valkey, running_valkey
-from tests.waiting import eventually, throughout
+from tests.waiting import PATIENCE_SECONDS, eventually, throughout
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -31,10 +31,9 @@ def mortal_valkey(tmp_path: Path) -> Iterator[Valkey]:
 async def test_redis_stopped_for_ten_seconds_drops_nobody_and_delivery_goes_on(
     mortal_valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
 ) -> None:
-    impatient_settings = {"CONSTELLATION_REDIS_GRACE_SECONDS": GRACE_SECONDS}
     async with (
-        gateway(mortal_valkey.url) as patient,
-        gateway(mortal_valkey.url, **impatient_settings) as impatient,
+        gateway(mortal_valkey.url, CONSTELLATION_REDIS_GRACE_SECONDS=300) as patient,
+        gateway(mortal_valkey.url, CONSTELLATION_REDIS_GRACE_SECONDS=GRACE_SECONDS) as impatient,
         nest_client(patient.tcp_port) as nest,
     ):
         clients = [
@@ -58,29 +57,26 @@ async def test_redis_stopped_for_ten_seconds_drops_nobody_and_delivery_goes_on(
         assert (await impatient.get("/livez")).status == 200
         # What needs no Redis works; what needs it says so instead of hanging.
         await clients[0].join(f"c{mine}")
-        asked_at = time.monotonic()
         sent = {"userId": f"u0{mine}", "event": "e", "data": 1}
         assert (await nest.response("sendToUser", sent))["success"] is False
-        assert time.monotonic() - asked_at < 5
         rest = OUTAGE_SECONDS - (time.monotonic() - stopped_at)
         await throughout(all_is_as_it_should_be, rest, "no client is dropped")
 
         mortal_valkey.start()
-        seconds = await _seconds_until_served(mortal_valkey, clients)
-
-        assert seconds < 2
+        # How soon a pod tries again, tests/unit/test_redis_link.py says.
+        await _all_are_served(mortal_valkey, clients)
         assert [client.disconnects for client in clients] == [[] for _ in clients]
-        await eventually(impatient.is_ready, 2, "ready again")
+        await eventually(impatient.is_ready, PATIENCE_SECONDS, "ready again")
         # What Redis knew of them has expired or is out of date; the pods tell it anew.
         async with nest_client(impatient.tcp_port) as other:
 
             async def is_online() -> bool:
                 return bool((await other.ask("isUserOnline", online))["online"])
 
-            await eventually(is_online, 10, "presence is known again")
+            await eventually(is_online, PATIENCE_SECONDS, "presence is known again")
 
 
-async def test_a_subscription_that_is_silently_dead_is_replaced_within_fifteen_seconds(
+async def test_a_subscription_that_is_silently_dead_is_replaced(
     valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
 ) -> None:
     async with (
@@ -91,16 +87,13 @@ async def test_a_subscription_that_is_silently_dead_is_replaced_within_fifteen_s
 
         wire.freeze()
 
-        # A second for the new connection, and for this machine to be busy with other things.
-        assert await _seconds_until_served(valkey, [bob], patience=20) < 16
+        # How soon the silence is noticed, tests/unit/test_redis_bus.py says.
+        await _all_are_served(valkey, [bob])
         assert bob.disconnects == []
 
 
-async def _seconds_until_served(
-    valkey: Valkey, clients: list[JsClient], patience: float = 10
-) -> float:
+async def _all_are_served(valkey: Valkey, clients: list[JsClient]) -> None:
     """Publish again and again, until each client has heard something of it."""
-    began = time.monotonic()
     users = [client.user for client in clients]
     async with Redis.from_url(valkey.url) as redis:
         event = json.dumps({"userId": "x", "status": "back", "notifyUsers": users})
@@ -109,5 +102,4 @@ async def _seconds_until_served(
             await redis.publish("user:status", event)
             return all(client.received for client in clients)
 
-        await eventually(all_have_heard, patience, "every client hears again")
-    return time.monotonic() - began
+        await eventually(all_have_heard, 2 * PATIENCE_SECONDS, "every client hears again")

@@ -34,11 +34,10 @@ from tests.processes import (
     unused_port,
 )
 from tests.valkeys import lasting_valkey, redis_cluster
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PATIENCE = 30.0
 DELIVERY_DOCUMENT = REPOSITORY / "docs" / "delivery.md"
 
 
@@ -71,7 +70,9 @@ async def test_the_documented_user_may_do_all_that_a_gateway_does_and_no_more(
             async with nest_client(pod.tcp_port) as nest:
                 await _use_everything(nest, redis, f"bob{mine}", f"c{mine}")
             expected = ["notice", "new-message", "new-message"]
-            await eventually(lambda: len(client.received) == 3, PATIENCE, "all events have come")
+            await eventually(
+                lambda: len(client.received) == 3, PATIENCE_SECONDS, "all events have come"
+            )
             assert sorted(event.event for event in client.received) == sorted(expected)
             client.sever()
             await client.until(lambda: client.connects == 2, "a return")
@@ -97,7 +98,7 @@ async def test_a_gateway_connects_over_tls_and_checks_the_certificate(
             await pod.listening()
             await eventually(
                 lambda: "CERTIFICATE_VERIFY_FAILED" in "".join(pod.lines()),
-                PATIENCE,
+                PATIENCE_SECONDS,
                 "a certificate of an unknown authority is refused",
             )
             assert not await pod.is_ready()
@@ -126,7 +127,7 @@ async def test_a_sentinel_failover_is_followed(
                     return False  # it has just been started
                 return bool(found)
 
-            await eventually(knows_the_replica, PATIENCE, "the Sentinel knows the replica")
+            await eventually(knows_the_replica, PATIENCE_SECONDS, "the Sentinel knows the replica")
         async with (
             gateway(f"redis+sentinel://{HOST}:{port},{HOST}:{port}/0/main") as pod,
             Redis.from_url(replica.url) as later,
@@ -146,7 +147,7 @@ async def test_a_sentinel_failover_is_followed(
                     return False  # a replica that is promoted hangs up
                 return any(event.payload == {"chatId": "after"} for event in client.received)
 
-            await eventually(is_served, PATIENCE, "events come through the new primary")
+            await eventually(is_served, PATIENCE_SECONDS, "events come through the new primary")
 
 
 async def test_a_cluster_is_used_where_our_slot_is_and_a_failover_is_followed(
@@ -162,7 +163,9 @@ async def test_a_cluster_is_used_where_our_slot_is_and_a_failover_is_followed(
             async with nest_client(b.tcp_port) as nest, Redis.from_url(cluster.elsewhere.url) as r:
                 await _use_everything(nest, r, user, f"c{mine}")
             expected = ["new-message", "new-message", "notice"]
-            await eventually(lambda: len(client.received) == 3, PATIENCE, "all events have come")
+            await eventually(
+                lambda: len(client.received) == 3, PATIENCE_SECONDS, "all events have come"
+            )
             assert sorted(event.event for event in client.received) == expected
             checked = await Terminal(tmp_path).run("check", redis=url)
             assert "FAILED" not in checked.out, checked.out
@@ -173,7 +176,7 @@ async def test_a_cluster_is_used_where_our_slot_is_and_a_failover_is_followed(
                     await Publisher(redis)("chat:new", {"userId": user, "chatId": "after"})
                     return any(event.payload == {"chatId": "after"} for event in client.received)
 
-                await eventually(is_served, 60, "events come through the new primary")
+                await eventually(is_served, PATIENCE_SECONDS, "events come through the new primary")
             client.sever()
             await client.until(lambda: client.connects == 2, "a return")
             assert client.recovered == [False, True]
@@ -191,7 +194,7 @@ async def _use_everything(nest: object, redis: Redis, user: str, chat: str) -> N
     async def is_online() -> bool:
         return bool((await ask("isUserOnline", {"userId": user}))["online"])
 
-    await eventually(is_online, PATIENCE, "presence is written")
+    await eventually(is_online, PATIENCE_SECONDS, "presence is written")
     assert user in (await ask("getOnlineUsers", {}))["users"]
     assert await ask("isUserOnline", {"userId": "nobody"}) == {"userId": "nobody", "online": False}
     assert await ask("disconnectUser", {"userId": "nobody"}) == {"disconnected": 0}
@@ -240,7 +243,7 @@ async def _tls_port(valkey_port: int, certificate: Path, key: Path) -> AsyncIter
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await eventually(forwarding.break_all, 10, "no connection is forwarded")
+        await eventually(forwarding.break_all, PATIENCE_SECONDS, "no connection is forwarded")
         await server.wait_closed()
 
 

@@ -9,12 +9,9 @@ from tests.journey.conftest import Pods
 from tests.journey.publishing import Publisher, heard_by, mark_over_tcp
 from tests.js_clients import POLLING, JsClient, JsClients
 from tests.nest_client import NO_HANDLER, NestClient, nest_client
-from tests.waiting import eventually, throughout
+from tests.waiting import PATIENCE_SECONDS, eventually, throughout
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-# The grace of a reload is 5 s; a user who has left for good is offline soon after it.
-OFFLINE_SECONDS = 10.0
 
 
 @pytest_asyncio.fixture(params=["a", "b"], loop_scope="session")
@@ -124,7 +121,7 @@ async def test_presence_is_the_same_from_every_pod(
         online: bool = answer["online"]
         return online
 
-    await eventually(lambda: is_online(f"bob{mine}"), 3, "bob is online")
+    await eventually(lambda: is_online(f"bob{mine}"), PATIENCE_SECONDS, "bob is online")
     assert not await is_online(f"nobody{mine}")
     assert f"bob{mine}" in await _all_online(nest)
 
@@ -134,7 +131,7 @@ async def test_presence_is_the_same_from_every_pod(
     async def is_offline() -> bool:
         return not await is_online(f"bob{mine}")
 
-    await eventually(is_offline, OFFLINE_SECONDS, "bob is offline")
+    await eventually(is_offline, PATIENCE_SECONDS, "bob is offline")
     assert f"bob{mine}" not in await _all_online(nest)
 
 
@@ -149,7 +146,7 @@ async def test_the_online_users_of_the_cluster_come_in_pages_each_of_them_once(
     async def all_are_listed() -> bool:
         return set(everybody) <= set(await _all_online(nest))
 
-    await eventually(all_are_listed, 3, "all users are listed")
+    await eventually(all_are_listed, PATIENCE_SECONDS, "all users are listed")
     for limit in (1, 3, 1000):
         listed = await _all_online(nest, limit)
         assert len(listed) == len(set(listed))
@@ -157,7 +154,7 @@ async def test_the_online_users_of_the_cluster_come_in_pages_each_of_them_once(
 
 
 async def test_a_reload_is_no_flicker(pods: Pods, js: JsClients, mine: str) -> None:
-    """The page is away for four seconds and comes back on the other pod."""
+    """The page is away for a second and comes back on the other pod; its grace would be five."""
     user = f"bob{mine}"
     page = await js.connect(pods.a.chats_url, user=user)
     async with nest_client(pods.a.tcp_port) as nest_a, nest_client(pods.b.tcp_port) as nest_b:
@@ -166,11 +163,11 @@ async def test_a_reload_is_no_flicker(pods: Pods, js: JsClients, mine: str) -> N
             answers = [await n.ask("isUserOnline", {"userId": user}) for n in (nest_a, nest_b)]
             return all(answer["online"] for answer in answers)
 
-        await eventually(is_online, 3, "the user is online")
+        await eventually(is_online, PATIENCE_SECONDS, "the user is online")
         page.close()
-        await throughout(is_online, 4, "the user of a reloading page is online")
+        await throughout(is_online, 1, "the user of a reloading page is online")
         await js.connect(pods.b.chats_url, user=user)
-        await throughout(is_online, 2, "the user of a reloaded page is online")
+        await throughout(is_online, 5, "the user of a reloaded page is online")
 
 
 @pytest.mark.parametrize("as_event", [False, True], ids=["request", "event"])

@@ -28,9 +28,9 @@ from service.nest_tcp import (
     RequestRefused,
     TcpLimits,
 )
+from tests.waiting import PATIENCE_SECONDS
 
 LIMITS = TcpLimits(max_frame_bytes=100_000, idle_seconds=60, max_connections=10)
-PATIENCE_SECONDS = 10
 
 
 class Recorded:

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
 
+from service import recorder as recording
 from service.metrics import Metrics
 from service.recorder import TICK_CHANNEL, Recorder
 from service.redis_bus import Published, RedisBus
 from service.redis_link import make_client
 from service.redis_log import KEY, RedisLog
-from tests.processes import Valkey, running_valkey
-from tests.waiting import cancelled, eventually
+from tests.processes import Valkey
+from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
-SOON = 10.0
 CHANNEL = "chat:new"
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as valkey:
-        yield valkey
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with make_client(valkey.url, retries=5) as redis:
-        await redis.flushall()
-        yield redis
 
 
 class Pod:
@@ -77,8 +64,10 @@ async def pods(valkey: Valkey, count: int) -> AsyncIterator[list[Pod]]:
     try:
         for pod in made:
             pod.start()
-            await eventually(pod.listens, SOON, "it listens")
-        await eventually(lambda: any(pod.records() for pod in made), SOON, "one records")
+            await eventually(pod.listens, PATIENCE_SECONDS, "it listens")
+        await eventually(
+            lambda: any(pod.records() for pod in made), PATIENCE_SECONDS, "one records"
+        )
         yield made
     finally:
         for pod in made:
@@ -93,7 +82,7 @@ async def is_recorded(redis: Redis, count: int) -> None:
     async def all_is_there() -> bool:
         return len(await recorded(redis)) >= count
 
-    await eventually(all_is_there, SOON, f"{count} events are in the log")
+    await eventually(all_is_there, PATIENCE_SECONDS, f"{count} events are in the log")
     assert await recorded(redis) == list(range(count))
 
 
@@ -107,9 +96,14 @@ async def test_what_is_published_is_in_the_log_once_and_in_order(
         assert sum(pod.records() for pod in three) == 1
 
 
+def test_a_dead_recorder_is_replaced_within_three_seconds() -> None:
+    assert recording.LEASE_SECONDS + recording._RENEW_SECONDS <= 3
+
+
 async def test_a_retiring_recorder_hands_over_at_once_and_nothing_is_lost_or_doubled(
-    valkey: Valkey, redis: Redis
+    valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(recording, "LEASE_SECONDS", 10 * PATIENCE_SECONDS)  # nobody waits for it
     async with pods(valkey, 3) as three:
         for round_ in range(2):
             (recorder,) = [pod for pod in three if pod.records()]
@@ -118,7 +112,11 @@ async def test_a_retiring_recorder_hands_over_at_once_and_nothing_is_lost_or_dou
                 if number == round_ * 50 + 25:
                     await recorder.recorder.hand_over()
             others = [pod for pod in three if pod is not recorder]
-            await eventually(lambda o=others: any(pod.records() for pod in o), 1, "another records")
+            await eventually(
+                lambda o=others: any(pod.records() for pod in o),
+                PATIENCE_SECONDS,
+                "another records",
+            )
             await is_recorded(redis, round_ * 50 + 50)
             assert not recorder.records()
 
@@ -148,7 +146,7 @@ async def test_a_recorder_that_missed_something_leaves_it_to_one_that_did_not(
                 for line in (await redis.client_list(_type="pubsub"))[:1]:
                     await redis.client_kill_filter(_id=line["id"])
         await is_recorded(redis, 30)
-        await eventually(two[1].records, SOON, "the other one records now")
+        await eventually(two[1].records, PATIENCE_SECONDS, "the other one records now")
 
 
 async def test_commands_are_obeyed_by_every_pod_and_not_recorded(
@@ -156,5 +154,5 @@ async def test_commands_are_obeyed_by_every_pod_and_not_recorded(
 ) -> None:
     async with pods(valkey, 2) as two:
         await redis.publish("constellation:commands", b"{}")
-        await eventually(lambda: all(pod.told for pod in two), SOON, "both were told")
+        await eventually(lambda: all(pod.told for pod in two), PATIENCE_SECONDS, "both were told")
         assert await recorded(redis) == []

@@ -6,7 +6,7 @@ Spans of seconds are made shorter where a test waits for their end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import hiredis
@@ -20,9 +20,8 @@ from service.metrics import Metrics
 from service.redis_bus import Published, RedisBus
 from service.redis_link import RedisUnavailable
 from tests.processes import Valkey, running_valkey
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
-SOON = 5.0
 CHANNELS = ("chat:new", "chat:newMessage")
 
 
@@ -84,19 +83,9 @@ async def ended(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def standing(*pods: Pod) -> None:
-    await eventually(lambda: all(pod.stands for pod in pods), SOON, "the subscriptions stand")
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as server:
-        yield server
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with Redis.from_url(valkey.url) as redis:
-        yield redis
+    await eventually(
+        lambda: all(pod.stands for pod in pods), PATIENCE_SECONDS, "the subscriptions stand"
+    )
 
 
 @pytest.fixture
@@ -113,7 +102,7 @@ async def test_messages_arrive_whole_and_in_order_a_read_at_a_time(pod: Pod, red
         for number, payload in enumerate(payloads):
             pipe.publish(CHANNELS[number % 2], payload)
         await pipe.execute()
-    await eventually(lambda: len(pod.heard) == len(payloads), SOON, "all have arrived")
+    await eventually(lambda: len(pod.heard) == len(payloads), PATIENCE_SECONDS, "all have arrived")
     assert pod.heard == [
         (CHANNELS[number % 2].encode(), payload) for number, payload in enumerate(payloads)
     ]
@@ -126,7 +115,7 @@ async def test_any_bytes_pass_and_other_channels_do_not(pod: Pod, redis: Redis) 
     await redis.publish("chat:new", bytes(range(256)))
     await redis.publish("chat:new", b"")
     await redis.publish(commands.EMITTER_CHANNEL, b"{}")
-    await eventually(lambda: len(pod.heard) >= 3, SOON, "three have arrived")
+    await eventually(lambda: len(pod.heard) >= 3, PATIENCE_SECONDS, "three have arrived")
     assert pod.heard == [
         (b"chat:new", bytes(range(256))),
         (b"chat:new", b""),
@@ -141,7 +130,7 @@ async def test_a_command_is_told_to_every_pod_its_sender_included(redis: Redis) 
         await standing(a, b)
         await a.bus.tell(command)
         for pod in (a, b):
-            await eventually(lambda pod=pod: pod.heard, SOON, "it has arrived")
+            await eventually(lambda pod=pod: pod.heard, PATIENCE_SECONDS, "it has arrived")
             ((channel, payload),) = pod.heard
             assert (channel.decode(), commands.decode(payload)) == (commands.CHANNEL, command)
 
@@ -158,9 +147,11 @@ async def test_heartbeats_are_timed_and_nobody_elses_business(
     pod = Pod(redis)
     async with running(pod):
         await standing(pod)
-        await eventually(lambda: pod.beats >= 3, SOON, "the heart beats")
-        await eventually(lambda: pod.metrics.redis_round_trip._value.get() > 0, SOON, "it is timed")
-    assert pod.metrics.redis_round_trip._value.get() < SOON
+        await eventually(lambda: pod.beats >= 3, PATIENCE_SECONDS, "the heart beats")
+        await eventually(
+            lambda: pod.metrics.redis_round_trip._value.get() > 0, PATIENCE_SECONDS, "it is timed"
+        )
+    assert pod.metrics.redis_round_trip._value.get() < PATIENCE_SECONDS
     assert pod.heard == []
 
 
@@ -178,9 +169,11 @@ async def test_every_heartbeat_puts_off_the_end_of_a_quiet_subscription(
         await standing(pod)
         for _ in range(3):
             before = end()
-            await eventually(lambda before=before: end() > before, SOON, "the end is put off")
+            await eventually(
+                lambda before=before: end() > before, PATIENCE_SECONDS, "the end is put off"
+            )
         loop = asyncio.get_running_loop()
-        assert 0 <= loop.time() + redis_bus.SILENCE_SECONDS - end() < SOON
+        assert 0 <= loop.time() + redis_bus.SILENCE_SECONDS - end() < PATIENCE_SECONDS
     assert pod.reconnects("silent") == 0
 
 
@@ -190,11 +183,13 @@ async def test_a_subscription_without_heartbeats_is_dead_and_made_anew(
     monkeypatch.setattr(redis_bus, "SILENCE_SECONDS", 0.2)
     pod = Pod(redis)
     async with running(pod, beating=False):
-        await eventually(lambda: pod.reconnects("silent") >= 2, SOON, "it is found dead, twice")
+        await eventually(
+            lambda: pod.reconnects("silent") >= 2, PATIENCE_SECONDS, "it is found dead, twice"
+        )
         # Messages alone are no proof: a half-open path may deliver what it had buffered.
         await standing(pod)
         await redis.publish("chat:new", b"{}")
-        await eventually(lambda: pod.heard, SOON, "a message arrives")
+        await eventually(lambda: pod.heard, PATIENCE_SECONDS, "a message arrives")
     assert pod.reconnects("connection") == 0
 
 
@@ -208,11 +203,13 @@ async def test_a_killed_connection_is_replaced_and_nothing_is_left_of_it(
 ) -> None:
     for time in (1, 2):
         await redis.client_kill_filter(_type="pubsub", skipme=True)
-        await eventually(lambda time=time: pod.reconnects("connection") == time, SOON, "it is lost")
+        await eventually(
+            lambda time=time: pod.reconnects("connection") == time, PATIENCE_SECONDS, "it is lost"
+        )
         await standing(pod)
     assert pod.news == ["stands", "lost", "stands", "lost", "stands"]
     await redis.publish("chat:new", b"{}")
-    await eventually(lambda: pod.heard, SOON, "a message arrives")
+    await eventually(lambda: pod.heard, PATIENCE_SECONDS, "a message arrives")
     assert len(await redis.client_list("pubsub")) == 1
 
 
@@ -226,7 +223,7 @@ async def test_the_bus_outlives_redis(monkeypatch: pytest.MonkeyPatch) -> None:
                 await standing(pod)
                 assert pod.bus.has_subscribed
                 valkey.stop()
-                await eventually(lambda: not pod.stands, SOON, "the loss is noticed")
+                await eventually(lambda: not pod.stands, PATIENCE_SECONDS, "the loss is noticed")
                 lost_at = pod.bus.lost_at
                 with pytest.raises(RedisUnavailable, match="try again"):
                     await pod.bus.publish("chat:new", b"{}")
@@ -235,14 +232,18 @@ async def test_the_bus_outlives_redis(monkeypatch: pytest.MonkeyPatch) -> None:
                 with pytest.raises(RedisUnavailable):
                     await pod.bus.disconnect(Room("a"), "")
                 beats = pod.beats
-                await eventually(lambda: pod.beats > beats + 1, SOON, "the heart beats on")
+                await eventually(
+                    lambda: pod.beats > beats + 1, PATIENCE_SECONDS, "the heart beats on"
+                )
                 # The first moment counts, however often it was tried since.
-                await eventually(lambda: pod.reconnects("connection") >= 2, SOON, "it tries again")
+                await eventually(
+                    lambda: pod.reconnects("connection") >= 2, PATIENCE_SECONDS, "it tries again"
+                )
                 assert pod.bus.lost_at == lost_at
                 valkey.start()
                 await standing(pod)
                 await pod.bus.publish("chat:new", b"{}")
-                await eventually(lambda: pod.heard, SOON, "a message arrives")
+                await eventually(lambda: pod.heard, PATIENCE_SECONDS, "a message arrives")
 
 
 async def test_a_refused_subscription_is_tried_ever_more_slowly(
@@ -261,7 +262,7 @@ async def test_a_refused_subscription_is_tried_ever_more_slowly(
     async with Redis.from_url(valkey.url, username="mute", password="any") as mute:
         pod = Pod(mute)
         async with running(pod, beating=False):
-            await eventually(lambda: len(attempts) >= 4, SOON, "four attempts")
+            await eventually(lambda: len(attempts) >= 4, PATIENCE_SECONDS, "four attempts")
     assert attempts[:4] == [1, 2, 3, 4]
     assert not pod.bus.has_subscribed
     assert pod.reconnects("connection") >= 4
@@ -283,7 +284,9 @@ async def test_attempts_begin_anew_once_a_subscription_stood(
             await standing(pod)
             await redis.client_kill_filter(_type="pubsub", skipme=True)
             await eventually(
-                lambda time=time: pod.reconnects("connection") == time, SOON, "it is lost"
+                lambda time=time: pod.reconnects("connection") == time,
+                PATIENCE_SECONDS,
+                "it is lost",
             )
     assert attempts[:3] == [1, 1, 1]
 
@@ -295,10 +298,10 @@ async def test_an_error_of_whoever_takes_the_messages_ends_it(redis: Redis) -> N
         raise RuntimeError("a broken promise")
 
     task = asyncio.create_task(bus.run(take))
-    await eventually(lambda: bus.lost_at is None, SOON, "the subscription stands")
+    await eventually(lambda: bus.lost_at is None, PATIENCE_SECONDS, "the subscription stands")
     await redis.publish("chat:new", b"{}")
     with pytest.raises(RuntimeError, match="a broken promise"):
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await task
 
 
@@ -312,7 +315,7 @@ async def test_garbage_on_the_pods_own_channels_is_counted_and_survived(
         for payload in garbage:
             await redis.publish(channel, payload)
     await redis.publish("chat:new", b"{}")
-    await eventually(lambda: pod.heard, SOON, "a message arrives")
+    await eventually(lambda: pod.heard, PATIENCE_SECONDS, "a message arrives")
     assert pod.stands
     assert pod.malformed() == 2 * len(garbage)
 
@@ -321,7 +324,7 @@ async def test_an_answer_that_nobody_waits_for_or_that_is_no_number_counts_nothi
     pod: Pod, redis: Redis
 ) -> None:
     counting = asyncio.create_task(pod.bus.disconnect(Room("user:1"), ""))
-    await eventually(lambda: pod.heard, SOON, "it is asked")
+    await eventually(lambda: pod.heard, PATIENCE_SECONDS, "it is asked")
     command = commands.decode(pod.heard[0][1])
     assert isinstance(command, Disconnect)
     for answer in (b"%d many", b"%d ", b"%d", b"99%d 7", b"%d 4"):
@@ -339,11 +342,14 @@ async def test_a_push_that_is_no_message_is_passed_over(redis: Redis) -> None:
     assert pod.heard == [(b"chat:new", b"{}")]
 
 
-async def test_a_disconnect_adds_up_what_the_pods_answer(redis: Redis) -> None:
+async def test_a_disconnect_adds_up_what_the_pods_answer(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 10 * PATIENCE_SECONDS)
     a, b = Pod(redis), Pod(redis)
 
     async def answer_with(pod: Pod, count: int) -> None:
-        await eventually(lambda: pod.heard, SOON, "it is asked")
+        await eventually(lambda: pod.heard, PATIENCE_SECONDS, "it is asked")
         command = commands.decode(pod.heard[0][1])
         assert isinstance(command, Disconnect)
         assert (command.who, command.reason) == ("user:1", "kicked")
@@ -354,7 +360,9 @@ async def test_a_disconnect_adds_up_what_the_pods_answer(redis: Redis) -> None:
         counting = asyncio.create_task(a.bus.disconnect(Room("user:1"), "kicked"))
         await answer_with(a, 2)
         await answer_with(b, 3)
-        async with asyncio.timeout(1.5):  # at once, and not after the wait for silent pods
+        async with asyncio.timeout(
+            PATIENCE_SECONDS
+        ):  # at once, and not after the wait for silent pods
             assert await counting == 5
 
 
@@ -364,7 +372,7 @@ async def test_two_questions_at_a_time_do_not_mix(redis: Redis) -> None:
         await standing(pod)
         first = asyncio.create_task(pod.bus.disconnect(Room("user:1"), ""))
         second = asyncio.create_task(pod.bus.disconnect(Room("user:2"), ""))
-        await eventually(lambda: len(pod.heard) == 2, SOON, "both are asked")
+        await eventually(lambda: len(pod.heard) == 2, PATIENCE_SECONDS, "both are asked")
         counts = {"user:1": 10, "user:2": 20}
         for _, payload in reversed(pod.heard):
             command = commands.decode(payload)
@@ -381,8 +389,11 @@ async def test_a_pod_that_does_not_answer_is_waited_for_only_so_long(
     assert pod.bus._waiting == {}
 
 
-async def test_a_disconnect_that_nobody_hears_counts_nobody(redis: Redis) -> None:
-    async with asyncio.timeout(1.5):
+async def test_a_disconnect_that_nobody_hears_counts_nobody(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 10 * PATIENCE_SECONDS)
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await RedisBus(redis, CHANNELS, Metrics()).disconnect(Room("user:1"), "") == 0
 
 
@@ -395,7 +406,7 @@ async def test_the_end_of_the_bus_leaves_no_subscription(redis: Redis) -> None:
     async def nobody_listens() -> bool:
         return await redis.pubsub_numsub("chat:new") == [(b"chat:new", 0)]
 
-    await eventually(nobody_listens, SOON, "the subscription is gone")
+    await eventually(nobody_listens, PATIENCE_SECONDS, "the subscription is gone")
     assert redis.connection_pool._in_use_connections == set()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import hiredis
 import pytest
@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from service.redis_link import backoff_seconds, make_client, open_link, transport_of
-from tests.processes import Valkey, running_valkey
-from tests.waiting import eventually
-
-SOON = 10.0
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as valkey:
-        yield valkey
+from tests.processes import Valkey
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 @pytest.fixture
@@ -39,7 +31,7 @@ async def test_replies_come_in_the_order_of_the_commands(redis: Redis) -> None:
     async with open_link(redis, take) as link:
         for n in range(100):
             link.send("ECHO", n)
-        await eventually(lambda: len(replies) == 100, SOON, "all replies")
+        await eventually(lambda: len(replies) == 100, PATIENCE_SECONDS, "all replies")
     assert replies == [b"%d" % n for n in range(100)]
 
 

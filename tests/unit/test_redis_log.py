@@ -16,24 +16,8 @@ from service.metrics import Metrics
 from service.recording import Heard
 from service.redis_link import RedisUnavailable, make_client
 from service.redis_log import IDENTITY_KEY, KEY, LEASE_KEY, LostLease, RedisLog
-from tests.processes import Valkey, running_valkey
 from tests.valkeys import LastingValkey, lasting_valkey
-from tests.waiting import cancelled, eventually
-
-SOON = 10.0
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as valkey:
-        yield valkey
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with make_client(valkey.url, retries=5) as redis:
-        await redis.flushall()
-        yield redis
+from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 
 @pytest.fixture
@@ -69,7 +53,7 @@ async def following(*followers: Follower) -> AsyncIterator[None]:
     ]
     try:
         for one in followers:
-            await eventually(one.is_following, SOON, "it follows")
+            await eventually(one.is_following, PATIENCE_SECONDS, "it follows")
         yield
     finally:
         await cancelled(tasks)
@@ -83,7 +67,9 @@ async def test_every_follower_hears_all_in_one_order(redis: Redis) -> None:
     a, b = Follower(redis), Follower(redis)
     async with following(a, b):
         await asyncio.gather(*(a.log.append("c", b"%d" % n) for n in range(50)))
-        await eventually(lambda: len(a.heard) == len(b.heard) == 50, SOON, "both have heard all")
+        await eventually(
+            lambda: len(a.heard) == len(b.heard) == 50, PATIENCE_SECONDS, "both have heard all"
+        )
     assert a.heard == b.heard
     assert sorted(map(int, a.heard)) == list(range(50))
 
@@ -93,7 +79,7 @@ async def test_what_was_logged_before_is_not_delivered_anew(redis: Redis) -> Non
     await first.log.append("c", b"old")
     async with following(first):
         await first.log.append("c", b"new")
-        await eventually(lambda: first.heard, SOON, "the new one")
+        await eventually(lambda: first.heard, PATIENCE_SECONDS, "the new one")
     assert first.heard == [b"new"]
     assert len(first.starts) == 1
 
@@ -103,7 +89,7 @@ async def test_fields_in_any_order_and_more_of_them_are_read(redis: Redis) -> No
     async with following(one):
         await redis.xadd(KEY, {"trace": "x", "data": "d", "channel": "c"})
         await redis.xadd(KEY, {"nothing": "known"})
-        await eventually(lambda: len(one.heard) == 2, SOON, "both")
+        await eventually(lambda: len(one.heard) == 2, PATIENCE_SECONDS, "both")
     assert one.heard == [b"d", b""]
 
 
@@ -113,7 +99,7 @@ async def test_a_connection_that_is_lost_is_made_anew_and_nothing_is_missed(redi
         for n in range(5):
             await one.log.append("c", b"%d" % n)
             await redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        await eventually(lambda: len(one.heard) == 5, SOON, "all five")
+        await eventually(lambda: len(one.heard) == 5, PATIENCE_SECONDS, "all five")
     assert one.heard == [b"0", b"1", b"2", b"3", b"4"]
     assert one.gaps == []
 
@@ -123,11 +109,11 @@ async def test_a_restart_with_its_data_loses_nothing_and_is_no_gap(mortal: Lasti
         one = Follower(redis)
         async with following(one):
             await one.log.append("c", b"before")
-            await eventually(lambda: one.heard, SOON, "the first")
+            await eventually(lambda: one.heard, PATIENCE_SECONDS, "the first")
             mortal.stop()
             mortal.start()
             await one.log.append("c", b"after")
-            await eventually(lambda: len(one.heard) == 2, SOON, "the second")
+            await eventually(lambda: len(one.heard) == 2, PATIENCE_SECONDS, "the second")
     assert one.heard == [b"before", b"after"]
     assert one.gaps == []
 
@@ -136,12 +122,12 @@ async def test_an_empty_redis_in_its_place_is_told_and_followed(redis: Redis) ->
     one = Follower(redis)
     async with following(one):
         await one.log.append("c", b"before")
-        await eventually(lambda: one.heard, SOON, "the first")
+        await eventually(lambda: one.heard, PATIENCE_SECONDS, "the first")
         await redis.flushall()
         await one.log.append("c", b"after")
         await _break_connections(redis)
-        await eventually(lambda: one.gaps, SOON, "the gap")
-        await eventually(lambda: one.heard[-1:] == [b"after"], SOON, "the second")
+        await eventually(lambda: one.gaps, PATIENCE_SECONDS, "the gap")
+        await eventually(lambda: one.heard[-1:] == [b"after"], PATIENCE_SECONDS, "the second")
     assert one.gaps == ["replaced"]
 
 
@@ -152,7 +138,7 @@ async def test_a_log_that_came_back_shorter_is_told(redis: Redis, goes_on: bool)
     async with following(one):
         for data in (b"1", b"2"):
             await one.log.append("c", data)
-        await eventually(lambda: len(one.heard) == 2, SOON, "both")
+        await eventually(lambda: len(one.heard) == 2, PATIENCE_SECONDS, "both")
     identity = await redis.get(IDENTITY_KEY)
     kept = (await redis.xrange(KEY))[0]
     await redis.flushall()
@@ -161,7 +147,7 @@ async def test_a_log_that_came_back_shorter_is_told(redis: Redis, goes_on: bool)
     if goes_on:
         await redis.xadd(KEY, {"channel": "c", "data": "3"})
     async with following(one):
-        await eventually(lambda: one.gaps, SOON, "the gap")
+        await eventually(lambda: one.gaps, PATIENCE_SECONDS, "the gap")
     assert one.gaps == ["rolled_back"]
 
 
@@ -175,7 +161,7 @@ async def test_what_was_trimmed_past_a_follower_is_told(redis: Redis) -> None:
         await redis.xadd(KEY, {"channel": "c", "data": str(n)}, id=f"{n + 1}-0")
     await one.log.trim(0, 1_000)
     async with following(one):
-        await eventually(lambda: one.gaps, SOON, "the gap")
+        await eventually(lambda: one.gaps, PATIENCE_SECONDS, "the gap")
     assert one.gaps == ["trimmed"]
 
 
@@ -245,7 +231,7 @@ async def test_only_the_holder_of_the_lease_appends(redis: Redis) -> None:
     assert not await log.take_lease("b.1", 5_000, "b", 99)
     async with log.open_appender("a.1") as appender, log.open_appender("b.1") as other:
         appender.append([heard(0), heard(1)])
-        await eventually(lambda: appender.unanswered == 0, SOON, "it is appended")
+        await eventually(lambda: appender.unanswered == 0, PATIENCE_SECONDS, "it is appended")
         other.append([heard(2)])
         with pytest.raises(LostLease):
             await other.lost()
@@ -297,7 +283,7 @@ async def test_a_senior_that_has_gone_is_not_waited_for_long(redis: Redis) -> No
     async def young_takes_it() -> bool:
         return await log.take_lease("young.1", 500, "young", 1)
 
-    await eventually(young_takes_it, 3, "the young one takes over")
+    await eventually(young_takes_it, PATIENCE_SECONDS, "the young one takes over")
 
 
 async def test_positions_are_found_as_far_back_as_asked_and_of_the_recorder_only(
@@ -327,7 +313,7 @@ async def test_waiting_for_what_another_pod_has_delivered_already(redis: Redis) 
     async with following(one):
         log_id = parse_id(await redis.xadd(KEY, {"channel": "c", "data": "d"}))
         assert log_id is not None
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await one.log.reached(log_id)
         assert one.heard == [b"d"]
 

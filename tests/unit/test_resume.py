@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from redis.asyncio import Redis
@@ -12,31 +12,15 @@ from service import routes
 from service.events import Sid, UserId, user_room
 from service.history import History, Logged, Meaning, ReplayLimits, format_id
 from service.metrics import Metrics
-from service.redis_link import make_client
 from service.redis_log import RedisLog
 from service.resume import Offsets, Recovery
 from service.rooms import Member, Rooms
 from service.session_store import SessionStore
 from service.welcome import Welcome
-from tests.processes import Valkey, running_valkey
-from tests.waiting import cancelled, eventually
+from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
-SOON = 10.0
 USER = UserId("u")
 TABLE = routes.load(None)
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as valkey:
-        yield valkey
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with make_client(valkey.url, retries=5) as redis:
-        await redis.flushall()
-        yield redis
 
 
 class Outlet:
@@ -87,8 +71,6 @@ class Pod:
         member.user = USER
         welcome = await self.recovery.open(member, USER, auth)
         self.rooms.enter(member, user_room(USER))
-        if not welcome.is_recovered:
-            self.recovery.begin(member)
         return member, welcome
 
     async def lose(self, member: Member) -> None:
@@ -100,7 +82,7 @@ class Pod:
         """Log an event for the user and wait until this pod has delivered it."""
         before = self.log.delivered
         await self.log.append("chat:new", b'{"userId":"u","chatId":"c"}')
-        await eventually(lambda: self.log.delivered > before, SOON, "it is delivered")
+        await eventually(lambda: self.log.delivered > before, PATIENCE_SECONDS, "it is delivered")
         return format_id(self.log.delivered)
 
     def outcomes(self, outcome: str) -> float:
@@ -116,7 +98,9 @@ def _read(channel: bytes, payload: bytes) -> Meaning:
 async def pods(redis: Redis) -> AsyncIterator[tuple[Pod, Pod]]:
     two = Pod(redis, "a"), Pod(redis, "b")
     for pod in two:
-        await eventually(lambda pod=pod: pod.log.lost_at is None, SOON, "it follows the log")
+        await eventually(
+            lambda pod=pod: pod.log.lost_at is None, PATIENCE_SECONDS, "it follows the log"
+        )
     yield two
     await cancelled(task for pod in two for task in pod.tasks)
 
@@ -133,6 +117,17 @@ async def test_who_counts_for_itself_says_where_it_goes_on(pods: tuple[Pod, Pod]
     assert resumed.is_recovered
     assert (resumed.pid, again.sid, again.wants_offsets) == (welcome.pid, member.sid, True)
     assert [frame.offset for frame in resumed.missed] == missed
+
+
+async def test_a_session_can_be_resumed_as_soon_as_its_client_is_answered(
+    pods: tuple[Pod, Pod],
+) -> None:
+    """The pod may be killed, or the line cut, right after the answer."""
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    again, resumed = await b.connect(pid=welcome.pid)
+    assert resumed.is_recovered
+    assert (again.sid, again.rooms) == (member.sid, {user_room(USER)})
 
 
 async def test_what_an_unchanged_client_was_sent_before_its_last_pong_has_arrived(
@@ -210,7 +205,7 @@ async def test_an_offset_from_the_future_is_not_waited_for_long(pods: tuple[Pod,
     a, b = pods
     member, welcome = await a.connect(recovery=True)
     await a.lose(member)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         _, told = await b.connect(pid=welcome.pid, offset="99999999999999-0")
     assert not told.is_recovered
     assert b.outcomes("gone") == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -20,10 +20,9 @@ from service.presence import Presence
 from service.redis_bus import Published, RedisBus
 from service.rpc import MAX_PAGE, Rpc
 from tests.event_cases import event_cases
-from tests.processes import HOST, Valkey, running_valkey, unused_port
-from tests.waiting import eventually
+from tests.processes import HOST, Valkey, unused_port
+from tests.waiting import PATIENCE_SECONDS, eventually
 
-SOON = 5.0
 TABLE = routes.load()
 PATTERNS = {
     "ping",
@@ -65,16 +64,10 @@ class Pod:
 
     async def command(self) -> Command:
         """The one command that was told."""
-        await eventually(lambda: self.heard, SOON, "a command is told")
+        await eventually(lambda: self.heard, PATIENCE_SECONDS, "a command is told")
         ((channel, payload),) = self.heard
         assert channel.decode() == commands.CHANNEL
         return commands.decode(payload)
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as server:
-        yield server
 
 
 @pytest.fixture
@@ -82,7 +75,9 @@ async def pod(valkey: Valkey) -> AsyncIterator[Pod]:
     async with Redis.from_url(valkey.url) as redis:
         pod = Pod(redis)
         task = asyncio.create_task(pod.bus.run(pod.heard.extend))
-        await eventually(lambda: pod.bus.lost_at is None, SOON, "the subscription stands")
+        await eventually(
+            lambda: pod.bus.lost_at is None, PATIENCE_SECONDS, "the subscription stands"
+        )
         yield pod
         # It waits for messages here, where no cancellation is lost.
         task.cancel()
@@ -193,7 +188,7 @@ async def test_a_user_is_disconnected_everywhere_and_the_sockets_counted(
 @pytest.mark.parametrize("case", [c for c in event_cases() if c.event], ids=lambda c: c.name)
 async def test_an_event_of_the_table_is_published_as_it_came(pod: Pod, case: Any) -> None:
     assert await pod.done(case.channel, case.publish.encode()) == {"accepted": True}
-    await eventually(lambda: pod.heard, SOON, "it is published")
+    await eventually(lambda: pod.heard, PATIENCE_SECONDS, "it is published")
     assert pod.heard == [(case.channel.encode(), case.publish.encode())]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,24 +12,8 @@ from redis.asyncio import Redis
 
 from service.redis_link import RedisUnavailable, make_client
 from service.session_store import SessionRecord, SessionStore
-from tests.processes import Valkey, running_valkey
 from tests.valkeys import lasting_valkey
-from tests.waiting import cancelled, eventually
-
-SOON = 10.0
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Valkey]:
-    with running_valkey() as valkey:
-        yield valkey
-
-
-@pytest.fixture
-async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
-    async with make_client(valkey.url, retries=5) as redis:
-        await redis.flushall()
-        yield redis
+from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 
 @asynccontextmanager
@@ -106,7 +90,7 @@ async def test_a_session_ends_with_its_lifetime(redis: Redis) -> None:
         async def is_gone() -> bool:
             return not await redis.exists("{constellation:events}:session:p")
 
-        await eventually(is_gone, SOON, "it has expired")
+        await eventually(is_gone, PATIENCE_SECONDS, "it has expired")
         assert await store.take("p", "u", "b.1") is None
 
 
@@ -144,12 +128,12 @@ async def test_what_could_not_be_written_is_written_when_redis_is_back(tmp_path:
             valkey.stop()
             first = store.save("p", "a.1", record(), 60)
             other = store.save("q", "a.2", record("t"), 60)
-            await eventually(lambda: store._sending, SOON, "they are under way")
+            await eventually(lambda: store._sending, PATIENCE_SECONDS, "they are under way")
             second = store.save("p", "a.1", record(rooms=("r",)), 60)
             with pytest.raises(RedisUnavailable):
                 await store.take("p", "u", "b.1")
             valkey.start()
-            async with asyncio.timeout(SOON):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await asyncio.gather(first, second, other)
 
             async def take_p() -> object:
@@ -158,13 +142,13 @@ async def test_what_could_not_be_written_is_written_when_redis_is_back(tmp_path:
                 except RedisUnavailable:
                     return None  # a connection of before the restart
 
-            taken = await eventually(take_p, SOON, "it is there")
+            taken = await eventually(take_p, PATIENCE_SECONDS, "it is there")
     assert taken.record.rooms == ["r"]  # type: ignore[attr-defined]  # `eventually` gives an object
 
 
 async def test_flush_waits_for_what_is_being_sent_too(redis: Redis) -> None:
     async with running(redis) as store:
         done = store.save("p", "a.1", record(), 60)
-        await eventually(lambda: store._sending or done.done(), SOON, "it is under way")
+        await eventually(lambda: store._sending or done.done(), PATIENCE_SECONDS, "it is under way")
         await store.flush()
         assert done.done()

@@ -17,14 +17,13 @@ from tests.conformance.wire import Response, Wire, request, upgrade_headers
 from tests.unit.engine.world import (
     LIMITS,
     PATH,
-    PATIENCE_SECONDS,
     TARGET,
     World,
     heard,
     join,
     serving,
 )
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 POLLING = f"{PATH}/?EIO=4&transport=polling"
 BOTH = pytest.mark.parametrize("transport", ["websocket", "polling"])

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from service.engine.inbox import MAX_INBOX
 from service.engine.session import Session
-from tests.unit.engine.world import PATIENCE_SECONDS, World, heard, serving
-from tests.waiting import eventually
+from tests.unit.engine.world import World, heard, serving
+from tests.waiting import PATIENCE_SECONDS, eventually
 from tests.websocket_frames import TEXT, client_frame
 
 MANY = 10_000

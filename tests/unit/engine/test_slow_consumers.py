@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from service.engine.connection import WebSocketConnection
 from tests.conformance.wire import Wire
-from tests.unit.engine.world import PATIENCE_SECONDS, World, flood, heard, serving
-from tests.waiting import eventually
+from tests.unit.engine.world import World, flood, heard, serving
+from tests.waiting import PATIENCE_SECONDS, eventually
 from tests.websocket_frames import client_close
 
 KERNEL_BYTES = 16_000_000

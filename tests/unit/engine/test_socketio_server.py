@@ -13,8 +13,8 @@ from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 from service.admission import Refusal
 from service.rooms import Stage
 from tests.conformance.wire import Wire
-from tests.unit.engine.world import PATIENCE_SECONDS, World, heard, join, serving
-from tests.waiting import eventually
+from tests.unit.engine.world import World, heard, join, serving
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 class Gate:
@@ -77,6 +77,7 @@ async def test_who_vanishes_while_it_connects_leaves_nothing(
             messages, _ = await client.messages_to_the_end()
             assert not [one for one in messages if isinstance(one, str) and one[:2] == "40"]
     await world.empty()
+    assert len(gate.left) == 1, "whoever counts it as there is told"
 
 
 async def test_who_polls_and_closes_while_it_connects_leaves_nothing(
@@ -90,6 +91,7 @@ async def test_who_polls_and_closes_while_it_connects_leaves_nothing(
         await polling.send("1")
         gate.open.set()
     await world.empty()
+    assert len(gate.left) == 1
 
 
 async def test_what_is_sent_while_it_connects_is_handled_behind_it(

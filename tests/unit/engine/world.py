@@ -25,10 +25,9 @@ from service.frames import Frame
 from service.http import dispatch
 from service.rooms import Rooms
 from tests.conformance import polling, wire
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 from tests.websocket_frames import PING, client_frame
 
-PATIENCE_SECONDS = 10.0
 NAMESPACE = "/chats"
 PATH = "/socket.io"
 TARGET = f"{PATH}/?EIO=4&transport=websocket"
