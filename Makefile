@@ -30,7 +30,7 @@ JS_STAMPS := $(JS_LOCKS:package-lock.json=node_modules/.installed)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test chaos chaos-short lint format chart bench bench-quick lock clean
+.PHONY: help setup run test chaos chaos-short lint format chart bench bench-quick soak lock clean
 
 help: ## Show what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ bench: setup $(VENV)/.compiler ## Measure against Node socket.io and python-sock
 
 bench-quick: setup $(VENV)/.compiler ## The same with few rounds, under two minutes
 	@$(BIN)/python -m benchmarks --quick $(BENCH_ARGS)
+
+soak: setup $(VENV)/.compiler ## Let a hundred thousand clients come and go, and one cease to read (long)
+	@$(BIN)/python -m benchmarks.soak
 
 lock: ## Write requirements/*.txt anew after a change to pyproject.toml
 	@tools/make-venv $(VENV) $(PYTHON)

@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=280)
     parser.add_argument("--strict-clients", type=int, default=20)
     parser.add_argument("--rate", type=float, default=200, help="events a second")
-    parser.add_argument("--rest", type=float, default=4, help="seconds between two disasters")
+    parser.add_argument("--rest", type=int, default=800, help="events between two disasters")
     parser.add_argument("--json", type=Path, help="folder for a JSON report of each run")
     parser.add_argument("--keep", type=Path, help="folder for the logs of all processes")
     asked = parser.parse_args()

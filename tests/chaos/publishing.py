@@ -53,6 +53,10 @@ class Books:
     """Sent, and the answer lost."""
     refused: int = 0
 
+    @property
+    def accepted_count(self) -> int:
+        return len(self.accepted_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class _Event:

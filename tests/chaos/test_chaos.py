@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.crowd import STRICT
 from tests.chaos.journey import Size, run
 
-SHORT = Size(clients=90, strict_clients=6, events_per_second=150, rest_seconds=1)
+SHORT = Size(clients=90, strict_clients=6, events_per_second=150, rest_events=150)
 
 
 @pytest.mark.timeout(240)

@@ -300,8 +300,11 @@ async def test_a_client_that_never_polls_is_closed_when_interval_and_timeout_are
     hasty: Http, hasty_port: int
 ) -> None:
     polling = await hasty.open()
-    # Asking would keep it, or be the poll that was missing. A younger one is gone after it.
+    # Asking would keep it, or be the poll that was missing. Who answers one ping is gone after it.
     async with websocket(hasty_port) as younger:
+        await younger.message()
+        assert await younger.message() == "2"
+        await younger.send("3")
         await younger.closed()
     assert (await polling.poll()).status == 400
     assert (await polling.post("3")).status == 400
