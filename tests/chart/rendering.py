@@ -64,8 +64,12 @@ def render(helm: str = "helm4", *arguments: str, version: str = OLDEST) -> list[
 
 def render_values(values: Object, helm: str = "helm4") -> list[Object]:
     """Render with values given as an object."""
-    flags = (f"--set-json={key}={json.dumps(value)}" for key, value in values.items())
-    return render(helm, *flags)
+    return render(helm, *value_flags(values))
+
+
+def value_flags(values: Object) -> list[str]:
+    """Give Helm's flags for values given as an object; a key may be a path with dots."""
+    return [f"--set-json={key}={json.dumps(value)}" for key, value in values.items()]
 
 
 @functools.cache
