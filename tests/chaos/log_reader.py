@@ -40,7 +40,7 @@ async def _read_log(redis_url: str, entries: list[Entry]) -> None:
                 continue
             for log_id, fields in _flat(found):
                 last = log_id
-                number = _number(fields[b"data"])
+                number = number_in(fields[b"data"])
                 if number:
                     entries.append((int(log_id.partition(b"-")[0]), number))
 
@@ -55,7 +55,7 @@ def _flat(found: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
     return list(found[0][1])
 
 
-def _number(data: bytes) -> int:
+def number_in(data: bytes) -> int:
     """Find an event's number, in its payload or inside a command."""
     _, _, rest = data.rpartition(b'"timestamp":')
     digits = rest.strip().split(b",")[0].split(b"}")[0]

@@ -52,6 +52,13 @@
 {{- if and $redis.username (not $redis.password) (not $redis.url) (not $redis.existingSecret) }}
 {{- fail "redis.username needs redis.password, or a URL in redis.url or redis.existingSecret." }}
 {{- end }}
+{{- $names := list }}
+{{- range include "constellation-ws.env" . | fromYamlArray }}
+{{- if has .name $names }}
+{{- fail (printf "extraEnv sets %s, which the chart sets from its own values: change it there. Helm 4 refuses a name that comes twice." .name) }}
+{{- end }}
+{{- $names = append $names .name }}
+{{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
 {{- fail "ingress.enabled needs at least one name in ingress.hosts." }}
 {{- end }}
