@@ -49,6 +49,16 @@ def test_the_chart_and_the_service_have_one_version() -> None:
     assert f'__version__ = "{chart["appVersion"]}"' in text
 
 
+def test_the_chart_its_listing_and_development_have_one_valkey() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    (listed,) = yaml.safe_load(chart["annotations"]["artifacthub.io/images"])
+    image = listed["image"]
+    development = (ROOT / "k8s" / "overlays" / "dev" / "redis.yaml").read_text(encoding="utf-8")
+    assert f"image: {image}\n" in development
+    deployed = of_kind(render_values({"valkey.enabled": True}), "Deployment", "-valkey")
+    assert deployed["spec"]["template"]["spec"]["containers"][0]["image"] == image
+
+
 def test_the_dockerfile_satisfies_hadolint() -> None:
     done = subprocess.run(
         [ROOT / ".venv" / "bin" / "hadolint", "--failure-threshold=style", ROOT / "Dockerfile"],

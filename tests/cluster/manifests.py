@@ -110,7 +110,7 @@ def _clients_pod(home: str) -> Object:
         ],
         "resources": {
             "requests": {"cpu": "100m", "memory": "128Mi"},
-            "limits": {"memory": "512Mi"},
+            "limits": {"memory": "1Gi"},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,
