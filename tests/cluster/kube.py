@@ -119,8 +119,12 @@ async def _run(*command: str, stdin: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *command, stdin=pipe, stdout=pipe, stderr=pipe, env=dict(os.environ)
     )
-    async with asyncio.timeout(_PATIENCE_SECONDS):
-        output, errors = await process.communicate(stdin.encode())
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            output, errors = await process.communicate(stdin.encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
     if process.returncode:
         raise CommandFailed(f"{' '.join(command)}\n{output.decode()}{errors.decode()}")
     return output.decode()
