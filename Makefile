@@ -30,7 +30,7 @@ JS_STAMPS := $(JS_LOCKS:package-lock.json=node_modules/.installed)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test chaos chaos-short lint format chart bench bench-quick soak lock clean
+.PHONY: help setup run test cluster-test chaos chaos-short lint format chart bench bench-quick soak lock clean
 
 help: ## Show what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ run: $(VENV)/.ready ## Start a gateway with its own Valkey and two demo users
 
 test: setup lint ## Check style, types and floors, then run every test
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
+
+cluster-test: setup ## Install, roll, drain and scale on the cluster of KUBECONFIG (long; see tests/cluster)
+	@$(BIN)/python -m pytest tests/cluster -rs $(PYTEST_ARGS)
 
 chaos-short: setup ## Break everything under load once, with fewer clients (over a minute)
 	@$(BIN)/python -m pytest tests/chaos

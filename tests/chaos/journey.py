@@ -6,20 +6,17 @@ import asyncio
 import itertools
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
-from service.redis_log import KEY
 from tests.chaos.balancer import balancer
 from tests.chaos.crowd import KINDS, STRICT, Client, NodeCrowd, StrictClient, node_crowd
+from tests.chaos.log_reader import is_recorded, log_reader, sent_of
 from tests.chaos.publishing import Books, Publishers
 from tests.chaos.report import Report, sum_up
-from tests.chaos.verdict import Log, Sent, judge
+from tests.chaos.verdict import Log, judge
 from tests.chaos.wire import Wire, wire
 from tests.processes import HOST, Gateway, gateway_environment, unused_port
 from tests.valkeys import LastingValkey, lasting_valkey
@@ -207,7 +204,7 @@ async def run(folder: Path, size: Size, disasters: Sequence[Disaster] = DISASTER
         world = World(valkey, slots, frail)
         crowd = await held.enter_async_context(node_crowd())
         clients, strict = _crowd(size, port, frail.port)
-        log = await held.enter_async_context(_log_reader(valkey.url))
+        log = await held.enter_async_context(log_reader(valkey.url))
         for client in clients:
             crowd.open(client)
         strict_clients = [StrictClient(client, now_ms) for client in strict]
@@ -230,12 +227,12 @@ async def run(folder: Path, size: Size, disasters: Sequence[Disaster] = DISASTER
             publishers.stop()
             await publishing
         await eventually(
-            lambda: _is_recorded(log, publishers.books), PATIENCE_SECONDS, "all is recorded"
+            lambda: is_recorded(log, publishers.books), PATIENCE_SECONDS, "all is recorded"
         )
         last = await publishers.to_everybody()
         lacking = await _wait_for_last(crowd, strict_clients, last)
         stories = [*await crowd.stories(), *(client.story for client in strict_clients)]
-    truth = Log(_sent(log, publishers.books))
+    truth = Log(sent_of(log, publishers.books))
     verdicts = [judge(truth, story) for story in stories]
     return sum_up(truth, publishers.books, verdicts, world.timeline, lacking)
 
@@ -296,67 +293,3 @@ async def _wait_for_last(
 async def _disconnect(clients: Sequence[StrictClient]) -> None:
     for client in clients:
         await client.leave()
-
-
-Entry = tuple[int, int]
-"""When it was logged, in milliseconds, and its number."""
-
-
-@asynccontextmanager
-async def _log_reader(redis_url: str) -> AsyncIterator[list[Entry]]:
-    """Follow the log into a list that outlives its trimming."""
-    entries: list[Entry] = []
-    reading = asyncio.get_running_loop().create_task(_read_log(redis_url, entries))
-    try:
-        yield entries
-    finally:
-        reading.cancel()
-        await asyncio.wait([reading])
-
-
-async def _read_log(redis_url: str, entries: list[Entry]) -> None:
-    last = b"0-0"
-    async with Redis.from_url(redis_url) as redis:
-        while True:
-            try:
-                found = await redis.xread({KEY: last}, count=1000, block=500)
-            except (RedisError, OSError):
-                await asyncio.sleep(0.1)
-                continue
-            for log_id, fields in _flat(found):
-                last = log_id
-                number = _number(fields[b"data"])
-                if number:
-                    entries.append((int(log_id.partition(b"-")[0]), number))
-
-
-def _flat(found: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    if not found:
-        return []
-    if isinstance(found, dict):
-        (pages,) = found.values()
-        return [entry for page in pages for entry in page]
-    assert isinstance(found, list)
-    return list(found[0][1])
-
-
-def _number(data: bytes) -> int:
-    """Find an event's number, in its payload or inside a command."""
-    _, _, rest = data.rpartition(b'"timestamp":')
-    digits = rest.strip().split(b",")[0].split(b"}")[0]
-    return int(digits) if digits.strip().isdigit() else 0
-
-
-def _sent(log: Sequence[Entry], books: Books) -> list[Sent]:
-    audience = books.audience
-    return [
-        Sent(number, logged_ms, audience[number].users, audience[number].rooms)
-        for logged_ms, number in log
-        if number in audience
-    ]
-
-
-def _is_recorded(log: Sequence[Entry], books: Books) -> bool:
-    """Whether the log ends with what was accepted last, whatever was lost before."""
-    logged = {number for _, number in log}
-    return all(numbers[-1] in logged for numbers in books.accepted.values() if numbers)

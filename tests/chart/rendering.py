@@ -6,6 +6,7 @@ What is right about the result is said by the tests.
 import functools
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -64,8 +65,12 @@ def render(helm: str = "helm4", *arguments: str, version: str = OLDEST) -> list[
 
 def render_values(values: Object, helm: str = "helm4") -> list[Object]:
     """Render with values given as an object."""
-    flags = (f"--set-json={key}={json.dumps(value)}" for key, value in values.items())
-    return render(helm, *flags)
+    return render(helm, *value_flags(values))
+
+
+def value_flags(values: Object) -> list[str]:
+    """Give Helm's flags for values given as an object; a key may be a path with dots."""
+    return [f"--set-json={key}={json.dumps(value)}" for key, value in values.items()]
 
 
 @functools.cache
@@ -84,6 +89,12 @@ def parse(text: str) -> Iterator[Object]:
 def cases() -> Iterator[Path]:
     """Yield the values files that stand for the ways in which the chart is used."""
     return iter(sorted([*CASES.glob("*-values.yaml"), *VALUES.glob("*.yaml")]))
+
+
+def recipes() -> list[Object]:
+    """Give the values that the documentation shows, in its order."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
 
 
 def of_kind(objects: Iterable[Object], kind: str, name_end: str = "") -> Object:

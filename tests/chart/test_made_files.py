@@ -8,7 +8,16 @@ import yaml
 
 from service.lifecycle import Gateway
 from service.settings import Settings, fields
-from tests.chart.rendering import CHART, OLDEST, ROOT, of_kind, parse, render, render_values
+from tests.chart.rendering import (
+    CHART,
+    OLDEST,
+    ROOT,
+    of_kind,
+    parse,
+    recipes,
+    render,
+    render_values,
+)
 from tests.chart.schemas import core_faults, custom_faults
 from tools.chart import stale, values_rows
 
@@ -38,6 +47,16 @@ def test_the_chart_and_the_service_have_one_version() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     text = (ROOT / "service" / "__init__.py").read_text(encoding="utf-8")
     assert f'__version__ = "{chart["appVersion"]}"' in text
+
+
+def test_the_chart_its_listing_and_development_have_one_valkey() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    (listed,) = yaml.safe_load(chart["annotations"]["artifacthub.io/images"])
+    image = listed["image"]
+    development = (ROOT / "k8s" / "overlays" / "dev" / "redis.yaml").read_text(encoding="utf-8")
+    assert f"image: {image}\n" in development
+    deployed = of_kind(render_values({"valkey.enabled": True}), "Deployment", "-valkey")
+    assert deployed["spec"]["template"]["spec"]["containers"][0]["image"] == image
 
 
 def test_the_dockerfile_satisfies_hadolint() -> None:
@@ -70,10 +89,8 @@ def test_the_base_differs_from_a_release_only_in_what_helm_adds() -> None:
 
 
 def test_every_recipe_of_the_documentation_renders_to_valid_objects() -> None:
-    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    recipes = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
-    assert len(recipes) >= 2
-    for recipe in recipes:
+    assert len(recipes()) >= 6
+    for recipe in recipes():
         objects = render_values(recipe)
         assert core_faults(objects, OLDEST) == []
         assert custom_faults(objects) == []

@@ -8,6 +8,7 @@ import pytest
 
 from service.http import Health, create_app
 from service.lifecycle import DEADLINE_MARGIN_SECONDS, Gateway
+from service.redis_address import SentinelAddress, read_sentinel
 from service.settings import Settings, fields
 from tests.chart.rendering import (
     CASES,
@@ -202,6 +203,14 @@ REDIS: list[tuple[dict[str, Any], dict[str, str]]] = [
         {"redis.tls.enabled": True, "redis.tls.caSecret": "ca", "redis.password": "x"},
         {"REDIS_URL": "rediss://:x@redis:6379/0?ssl_ca_certs=/etc/redis-ca/ca.crt"},
     ),
+    (
+        {"redis.sentinel.nodes": ["a", "b:26380"]},
+        {"REDIS_URL": "redis+sentinel://a,b:26380/0/mymaster"},
+    ),
+    (
+        {"redis.url": "redis+sentinel://:p%40@a,b/1/chat"},
+        {"REDIS_URL": "redis+sentinel://:p%40@a,b/1/chat"},
+    ),
 ]
 
 
@@ -218,6 +227,25 @@ def test_secrets_of_redis_are_in_the_secret_and_nowhere_else(
     for name, value in secret.items():
         monkeypatch.setenv(name, value)
     Settings()
+
+
+def test_the_gateway_reads_of_the_sentinels_what_the_values_say() -> None:
+    objects = render("helm4", f"--values={CASES / 'sentinel-values.yaml'}")
+
+    found = read_sentinel(of_kind(objects, "Secret")["stringData"]["REDIS_URL"])
+
+    assert found == SentinelAddress(
+        nodes=(("sentinel-0.redis", 26379), ("sentinel-1.redis", 26380), ("fd00::2", 26380)),
+        service="chat",
+        primary={"db": 1, "ssl": True, "username": "gateway", "password": "p@ss word/+%"},
+        password="s@nt/",
+    )
+
+
+def test_the_pods_may_reach_redis_and_the_sentinels() -> None:
+    policy = of_kind(render("helm4", f"--values={CASES / 'sentinel-values.yaml'}"), "NetworkPolicy")
+    _, redis = policy["spec"]["egress"]
+    assert [one["port"] for one in redis["ports"]] == [6379, 26379, 26380]
 
 
 def test_a_secret_of_the_operator_is_referred_to_and_none_is_made() -> None:
@@ -296,8 +324,17 @@ def test_each_ingress_finds_its_stickiness_where_it_looks_for_it() -> None:
         metadata = of_kind(made[name], kind, "constellation-ws")["metadata"]
         return dict(metadata.get("annotations", {}))
 
-    assert annotations("haproxy", "Ingress")["haproxy.org/cookie-persistence"]
-    assert annotations("nginx", "Ingress")["nginx.org/lb-method"] == "ip_hash"
+    # On an Ingress it would be ignored.
+    assert annotations("haproxy", "Service") == {
+        "haproxy.org/cookie-persistence": "constellation-pod"
+    }
+    assert annotations("haproxy", "Ingress") == {}
+    cookie = annotations("nginx", "Ingress")["nginx.org/sticky-cookie-services"].split()
+    assert cookie == [
+        "serviceName=chat-constellation-ws", "constellation-pod", "path=/socket.io", "httponly",
+    ]  # fmt: skip
+    websockets = annotations("nginx", "Ingress")["nginx.org/websocket-services"]
+    assert websockets == "chat-constellation-ws"
     sticky = "traefik.ingress.kubernetes.io/service.sticky.cookie"
     assert annotations("traefik", "Service")[sticky] == "true"
     policy = of_kind(render("helm4", EVERYTHING), "BackendTrafficPolicy")["spec"]

@@ -28,11 +28,20 @@
 {{/* Refusals that the schema cannot express. */}}
 {{- define "constellation-ws.check" -}}
 {{- $redis := .Values.redis }}
-{{- if and .Values.valkey.enabled (or $redis.url $redis.existingSecret) }}
-{{- fail "valkey.enabled brings a Valkey of the chart's own, so redis.url and redis.existingSecret must be empty: choose one." }}
+{{- if and .Values.valkey.enabled (or $redis.url $redis.existingSecret $redis.sentinel.nodes) }}
+{{- fail "valkey.enabled brings a Valkey of the chart's own, so redis.url, redis.existingSecret and redis.sentinel.nodes must be empty: choose one." }}
 {{- end }}
-{{- if and $redis.existingSecret (not $redis.urlKey) (or $redis.tls.enabled $redis.username) }}
-{{- fail "redis.existingSecret with redis.tls.enabled or redis.username needs redis.urlKey: put the whole URL, such as rediss://user:password@host:6379/0, into that Secret." }}
+{{- if and $redis.existingSecret (not $redis.urlKey) (or $redis.tls.enabled $redis.username $redis.sentinel.nodes) }}
+{{- fail "redis.existingSecret with redis.tls.enabled, redis.username or redis.sentinel.nodes needs redis.urlKey: put the whole URL, such as rediss://user:password@host:6379/0, into that Secret." }}
+{{- end }}
+{{- if and $redis.sentinel.nodes $redis.url }}
+{{- fail "redis.url says where Redis is, so redis.sentinel.nodes must be empty: a URL may name Sentinels itself, as redis+sentinel://host:26379,host:26379/0/mymaster." }}
+{{- end }}
+{{- if and $redis.sentinel.password (not $redis.sentinel.nodes) }}
+{{- fail "redis.sentinel.password needs redis.sentinel.nodes." }}
+{{- end }}
+{{- if and $redis.sentinel.nodes $redis.tls.caSecret }}
+{{- fail "redis.tls.caSecret does not reach Sentinels: mount it with extraVolumes and set SSL_CERT_FILE in extraEnv." }}
 {{- end }}
 {{- if and $redis.urlKey (not $redis.existingSecret) }}
 {{- fail "redis.urlKey names a key, but redis.existingSecret names no Secret." }}
@@ -42,6 +51,13 @@
 {{- end }}
 {{- if and $redis.username (not $redis.password) (not $redis.url) (not $redis.existingSecret) }}
 {{- fail "redis.username needs redis.password, or a URL in redis.url or redis.existingSecret." }}
+{{- end }}
+{{- $names := list }}
+{{- range include "constellation-ws.env" . | fromYamlArray }}
+{{- if has .name $names }}
+{{- fail (printf "extraEnv sets %s, which the chart sets from its own values: change it there. Helm 4 refuses a name that comes twice." .name) }}
+{{- end }}
+{{- $names = append $names .name }}
 {{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
 {{- fail "ingress.enabled needs at least one name in ingress.hosts." }}
@@ -78,12 +94,34 @@
 {{- $redis := .Values.redis }}
 {{- if $redis.url }}
 {{- $redis.url }}
-{{- else if and (not .Values.valkey.enabled) (not $redis.existingSecret) (or $redis.tls.enabled $redis.username) }}
-{{- $password := $redis.password | urlquery | replace "+" "%20" }}
-{{- $user := $redis.username | urlquery | replace "+" "%20" }}
-{{- $credentials := ternary (printf "%s:%s@" $user $password) "" (ne $redis.password "") }}
+{{- else if and (not .Values.valkey.enabled) (not $redis.existingSecret) (or $redis.tls.enabled $redis.username $redis.sentinel.nodes) }}
+{{- $scheme := ternary "rediss" "redis" $redis.tls.enabled }}
+{{- $user := include "constellation-ws.urlPart" $redis.username }}
+{{- $credentials := ternary (printf "%s:%s@" $user (include "constellation-ws.urlPart" $redis.password)) "" (ne $redis.password "") }}
+{{- if $redis.sentinel.nodes }}
+{{- $query := ternary (printf "?sentinel_password=%s" (include "constellation-ws.urlPart" $redis.sentinel.password)) "" (ne $redis.sentinel.password "") }}
+{{- printf "%s+sentinel://%s%s/%d/%s%s" $scheme $credentials (join "," $redis.sentinel.nodes) (int $redis.db) $redis.sentinel.primary $query }}
+{{- else }}
 {{- $query := ternary (printf "?ssl_ca_certs=/etc/redis-ca/%s" $redis.tls.caKey) "" (and $redis.tls.enabled (ne $redis.tls.caSecret "")) }}
-{{- printf "%s://%s%s:%d/%d%s" (ternary "rediss" "redis" $redis.tls.enabled) $credentials $redis.host (int $redis.port) (int $redis.db) $query }}
+{{- printf "%s://%s%s:%d/%d%s" $scheme $credentials $redis.host (int $redis.port) (int $redis.db) $query }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* A user or password as it stands in a URL. */}}
+{{- define "constellation-ws.urlPart" -}}
+{{- . | urlquery | replace "+" "%20" }}
+{{- end }}
+
+{{/* Ports that the pods reach Redis on, as a NetworkPolicy lists them: the Sentinels' too. */}}
+{{- define "constellation-ws.redisPorts" -}}
+{{- $redis := .Values.redis }}
+{{- $ports := list (ternary 6379 (default $redis.port .Values.networkPolicy.egress.redisPort | int) .Values.valkey.enabled) }}
+{{- range $redis.sentinel.nodes }}
+{{- $ports = append $ports (default "26379" (regexFind ":[0-9]+$" . | trimPrefix ":") | int) }}
+{{- end }}
+{{- range uniq $ports }}
+- port: {{ . }}
 {{- end }}
 {{- end }}
 
@@ -184,17 +222,21 @@
 {{/* Annotations for sticky sessions, where the ingress named by `stickiness` looks for them on an Ingress. */}}
 {{- define "constellation-ws.ingressAnnotations" -}}
 {{- $own := dict }}
-{{- if eq .Values.stickiness "haproxy" }}
-{{- $own = dict "haproxy.org/cookie-persistence" "constellation-pod" "haproxy.org/timeout-tunnel" "1h" }}
-{{- else if eq .Values.stickiness "nginx" }}
-{{- $own = dict "nginx.org/lb-method" "ip_hash" "nginx.org/websocket-services" (include "constellation-ws.fullname" .) "nginx.org/proxy-read-timeout" "1h" "nginx.org/proxy-send-timeout" "1h" }}
+{{- if eq .Values.stickiness "nginx" }}
+{{- $name := include "constellation-ws.fullname" . }}
+{{- $cookie := printf "serviceName=%s constellation-pod path=%s httponly" $name .Values.ingress.path }}
+{{- $own = dict "nginx.org/sticky-cookie-services" $cookie "nginx.org/websocket-services" $name "nginx.org/proxy-read-timeout" "1h" "nginx.org/proxy-send-timeout" "1h" }}
 {{- end }}
 {{- $all := merge (deepCopy .Values.ingress.annotations) $own }}
 {{- if $all }}{{ toYaml $all }}{{ end }}
 {{- end }}
 
+{{/* The same where it looks for them on a Service. */}}
 {{- define "constellation-ws.serviceAnnotations" -}}
 {{- $own := dict }}
+{{- if eq .Values.stickiness "haproxy" }}
+{{- $own = dict "haproxy.org/cookie-persistence" "constellation-pod" }}
+{{- end }}
 {{- if eq .Values.stickiness "traefik" }}
 {{- $own = dict "traefik.ingress.kubernetes.io/service.sticky.cookie" "true" "traefik.ingress.kubernetes.io/service.sticky.cookie.name" "constellation-pod" "traefik.ingress.kubernetes.io/service.sticky.cookie.httponly" "true" }}
 {{- end }}

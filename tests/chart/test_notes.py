@@ -1,0 +1,63 @@
+"""What Helm says after an install: the next commands, and a warning for each insecure choice."""
+
+from typing import Any
+
+import pytest
+
+from tests.chart.rendering import CHART, run, value_flags
+
+Values = dict[str, Any]
+
+
+def notes(values: Values) -> str:
+    """What an install with these values would say; no cluster is asked."""
+    said = run("helm4", "install", "chat", CHART, "--dry-run=client", *value_flags(values))
+    return said.partition("\nNOTES:\n")[2]
+
+
+def test_the_next_three_commands_are_there() -> None:
+    commands = [line.split()[0] for line in notes({}).splitlines() if line.startswith("  kubectl")]
+    assert commands == ["kubectl"] * 2
+    assert "rollout status deployment/chat-constellation-ws" in notes({})
+    assert "helm --namespace default test chat" in notes({})
+    assert "port-forward service/chat-constellation-ws 7000:7000" in notes({})
+
+
+def test_clients_on_websockets_alone_are_told_that_they_need_no_stickiness() -> None:
+    assert "transports: ['websocket'] need none" in notes({})
+    assert "Sticky" not in notes({"stickiness": "haproxy"})
+
+
+SECURE: Values = {
+    "redis.existingSecret": "redis",
+    "redis.urlKey": "url",
+    "config": {"CONSTELLATION_CORS_ORIGINS": "https://app.example.com"},
+}
+INSECURE: list[tuple[Values, str]] = [
+    ({"redis.password": "x"}, "The password of Redis"),
+    ({"redis.url": "rediss://:x@redis"}, "The password of Redis"),
+    ({"redis.host": "elsewhere"}, "unencrypted"),
+    ({"redis.url": "redis+sentinel://a/0/b"}, "unencrypted"),
+    ({"redis.host": "redis"}, "Redis is expected at the Service"),
+    ({"valkey.enabled": True}, "for trying out"),
+    ({"config": {"CONSTELLATION_CORS_ORIGINS": "*"}}, "every origin"),
+    ({**SECURE, "networkPolicy.enabled": False}, "The NestJS port has no authentication"),
+    (
+        {**SECURE, "ingress.enabled": True, "ingress.hosts": ["a"], "ingress.path": "/"},
+        "/metrics is open",
+    ),
+    ({**SECURE, "replicas": 1}, "One replica"),
+    ({**SECURE, "autoscaling.type": "hpa"}, "maxConnectionAgeSeconds"),
+]
+
+
+@pytest.mark.parametrize(("values", "said"), INSECURE, ids=lambda one: str(one)[:40])
+def test_an_insecure_choice_is_warned_of(values: Values, said: str) -> None:
+    assert said in notes(values)
+    assert said not in notes(SECURE)
+
+
+def test_what_is_not_chosen_is_not_warned_of() -> None:
+    encrypted = notes({"redis.sentinel.nodes": ["a"], "redis.tls.enabled": True})
+    assert "unencrypted" not in encrypted
+    assert "Redis is expected at" not in encrypted
