@@ -2,7 +2,8 @@
 
 Layout of an entry: field `channel` (a channel of the route table, or `constellation:commands`),
 field `data` (the message, as it would be published) and, from the recorder only, field `at` (its
-position in the Pub/Sub stream). Any producer may XADD; the ID must be `*`.
+position in the Pub/Sub stream). Any producer may XADD; the ID must be `*`. It may say in fields
+`traceparent` and `tracestate` what belongs into the message: there they are put.
 
 Who gets what is not known here.
 """
@@ -21,6 +22,7 @@ import hiredis
 import structlog
 from redis.asyncio import Redis
 
+from service import trace_context
 from service.history import BEGINNING, Logged, LogId, format_id, parse_id
 from service.metrics import Metrics
 from service.recording import Heard
@@ -370,7 +372,10 @@ def _entries(reply: Any) -> list[Logged]:
 
 def _channel_and_data(fields: list[bytes]) -> tuple[bytes, bytes]:
     """Find the two fields that count; an entry without them means nothing and is dropped later."""
-    if len(fields) > 3 and fields[0] == b"channel" and fields[2] == b"data":
+    is_plain = len(fields) == 4 or (len(fields) == 6 and fields[4] == b"at")
+    if is_plain and fields[0] == b"channel" and fields[2] == b"data":
         return fields[1], fields[3]
     named = dict(zip(fields[::2], fields[1::2], strict=False))
-    return named.get(b"channel", b""), named.get(b"data", b"")
+    data = named.get(b"data", b"")
+    context = trace_context.parse_fields(named.get(b"traceparent"), named.get(b"tracestate"))
+    return named.get(b"channel", b""), data if context is None else trace_context.put(data, context)

@@ -1,0 +1,298 @@
+"""Spans: what is seen of an event on its way, and of what clients and services ask for.
+
+Made only where an exporter is configured: elsewhere there is no `Tracing`, and whoever would have
+called it does not. Never a span per recipient, never one per WebSocket frame. No span holds what
+users write. Where spans go is `telemetry`'s; names and attributes are told in docs/tracing.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import msgspec
+from opentelemetry.context import Context, get_current
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+    set_span_in_context,
+    use_span,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from service import trace_context
+from service.events import Slice
+from service.frames import Frame
+from service.rooms import Member
+from service.trace_context import PARENT, STATE, TraceContext
+
+ALWAYS = 1 << 64
+"""The bound below which every 64-bit number is."""
+_SHOWN_ROOMS = 10
+_ODD_DIGITS = (b"1", b"3", b"5", b"7", b"9", b"b", b"d", b"f")
+"""Last digits of trace flags whose lowest bit says that the trace is recorded."""
+
+AfterWrites = Callable[[Callable[[], None]], object]
+"""Calls back when what was handed to the sockets has been written, as with `loop.call_soon`."""
+
+
+class Odds(NamedTuple):
+    """What the sampler would say, known before a span is made of anything.
+
+    Asking the SDK costs more than a delivery to one client, and most events are not sampled.
+    """
+
+    root_bound: int = ALWAYS
+    """A trace begins where 64 random bits are below it; they become part of its id."""
+    heeds_parent: bool = True
+    """Whether nothing is recorded of a trace that whoever began it does not record."""
+
+
+class _Delivery(NamedTuple):
+    """An event that was handed to sockets; its spans end when it has been written."""
+
+    process: Span
+    deliver: Span
+    recipients: list[Member]
+
+
+class Tracing:
+    """Makes this process's spans. Not for concurrent use, as nothing on an event loop is."""
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        odds: Odds,
+        *,
+        begin_as: Callable[[int], None],
+        after_writes: AfterWrites,
+    ) -> None:
+        """`begin_as` is told the low half of the id of the trace that begins next."""
+        self.tracer = tracer
+        self._odds = odds
+        self._begin_as = begin_as
+        self._after_writes = after_writes
+        self._drawn = 0
+        self._began_ns = 0
+        self._deliveries: list[_Delivery] = []
+        self._exemplar: Mapping[str, str] | None = None
+
+    # What the relay calls, per batch and per event
+
+    def begin_batch(self) -> None:
+        """Take note that a batch has been read: the processing of its events begins."""
+        self._began_ns = time.time_ns()
+
+    def wants(self, traceparent: Slice) -> bool:
+        """Decide whether an event's delivery is recorded; what it carries is as it was published.
+
+        One that carries no context begins a trace of its own now and then.
+        """
+        if isinstance(traceparent, msgspec.UnsetType):
+            self._drawn = random.getrandbits(64)
+            return self._drawn < self._odds.root_bound
+        return not self._odds.heeds_parent or bytes(traceparent)[-2:-1] in _ODD_DIGITS
+
+    def deliver(
+        self,
+        name: str,
+        passed: Passed,
+        rooms: Sequence[str] | None,
+        frame: Frame,
+        audience: Collection[Member],
+    ) -> None:
+        """Record an event that goes to sockets of this pod."""
+        process = self._process(passed, trace_context.read(passed.payload), "delivered")
+        if process is None:
+            return
+        recipients = [member for member in audience if not member.socket.closed]
+        packet_bytes = len(frame.packet) + sum(map(len, frame.attachments))
+        deliver = self.tracer.start_span(
+            f"deliver {name}",
+            set_span_in_context(process),
+            attributes={
+                "constellation.rooms": [*(["*"] if rooms is None else rooms)][:_SHOWN_ROOMS],
+                "constellation.recipients": len(recipients),
+                "constellation.bytes": packet_bytes * len(recipients),
+            },
+        )
+        self._deliveries.append(_Delivery(process, deliver, recipients))
+        self._exemplar = ids_of(deliver)
+
+    def drop(self, passed: Passed, outcome: str) -> Span:
+        """Record that an event goes to nobody here; only where it belongs to a trace already.
+
+        The span has ended: it is given for the lines that are logged about it.
+        """
+        carried = trace_context.read(passed.payload)
+        process = None if carried is None else self._process(passed, carried, outcome)
+        if process is None:
+            return INVALID_SPAN
+        process.end()
+        return process
+
+    def end_batch(self, events: int) -> None:
+        """Take note that a batch of so many events has been handed to the sockets."""
+        if self._deliveries:
+            deliveries, self._deliveries = self._deliveries, []
+            self._after_writes(functools.partial(_end, deliveries, events))
+
+    def take_exemplar(self) -> Mapping[str, str] | None:
+        """Give the ids of the last delivery that was recorded since this was asked last."""
+        exemplar, self._exemplar = self._exemplar, None
+        return exemplar
+
+    def _process(self, passed: Passed, carried: TraceContext | None, outcome: str) -> Span | None:
+        """Make the span of an event that has been read; None where the sampler has none of it."""
+        if carried is not None and self._odds.heeds_parent and not carried.is_sampled:
+            return None
+        producer = _extract(carried)
+        if carried is None:
+            self._begin_as(self._drawn)
+        span = self.tracer.start_span(
+            f"process {passed.channel}",
+            producer,
+            SpanKind.CONSUMER,
+            attributes={
+                **_messaging("process", "process", passed.channel, passed.payload),
+                "constellation.outcome": outcome,
+                **({"messaging.message.id": passed.offset.decode()} if passed.offset else {}),
+            },
+            links=[Link(get_current_span(producer).get_span_context())] if carried else (),
+            start_time=self._began_ns,
+        )
+        return span if span.is_recording() else None
+
+    # What everything else calls
+
+    def start(
+        self,
+        name: str,
+        kind: SpanKind,
+        *,
+        parent: TraceContext | None = None,
+        link: TraceContext | None = None,
+    ) -> Span:
+        """Begin a span below what is given or current, or a trace where there is neither.
+
+        One that is not recorded is a span all the same: its context tells so to who comes next.
+        """
+        context = _extract(parent) if parent else get_current()
+        links = [Link(get_current_span(_extract(link)).get_span_context())] if link else ()
+        return self.tracer.start_span(name, context, kind, links=links)
+
+
+class Passed(NamedTuple):
+    """An event as it came past: what a span tells of it."""
+
+    channel: str
+    payload: bytes
+    offset: bytes
+    """Its log ID; empty where it came without the log."""
+
+
+def _end(deliveries: list[_Delivery], events: int) -> None:
+    """End the spans of a batch that has been written; say who was too slow for it."""
+    for process, deliver, recipients in deliveries:
+        deliver.set_attribute("constellation.coalesced", events)
+        slow = sum(1 for member in recipients if member.socket.closed)
+        deliver.set_attribute("constellation.slow", slow)
+        deliver.end()
+        process.end()
+
+
+@contextmanager
+def act(
+    tracing: Tracing | None,
+    name: str,
+    kind: SpanKind = SpanKind.INTERNAL,
+    *,
+    parent: TraceContext | None = None,
+    link: TraceContext | None = None,
+) -> Iterator[Span]:
+    """See what is done inside: it has a span, and what it logs and causes belongs to that.
+
+    The span is one that takes no notes where nothing is recorded. An exception is noted by its
+    type alone: its text may quote what users write.
+    """
+    if tracing is None:
+        yield INVALID_SPAN
+        return
+    span = tracing.start(name, kind, parent=parent, link=link)
+    try:
+        with use_span(span, record_exception=False, set_status_on_exception=False):
+            yield span
+    except Exception as error:
+        fail(span, type(error).__name__)
+        raise
+    finally:
+        span.end()
+
+
+@contextmanager
+def publishing(
+    tracing: Tracing | None, channel: str, payload: bytes
+) -> Iterator[tuple[Span, bytes]]:
+    """See an event published: give the payload with the context that its readers go on from."""
+    carried = trace_context.read(payload) if tracing is not None else None
+    with act(tracing, f"publish {channel}", SpanKind.PRODUCER, parent=carried) as span:
+        span.set_attributes(_messaging("publish", "send", channel, payload))
+        yield span, inject(span, payload)
+
+
+def inject(span: Span, payload: bytes) -> bytes:
+    """Put a span's context into a JSON object, where the span is one of a trace."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier, set_span_in_context(span))
+    context = trace_context.parse(carrier.get(PARENT), carrier.get(STATE))
+    return payload if context is None else trace_context.put(payload, context)
+
+
+def fail(span: Span, kind: str) -> None:
+    """Note that what the span is about went wrong, by a stable word."""
+    span.set_status(Status(StatusCode.ERROR))
+    span.set_attribute("error.type", kind)
+
+
+def ids_of(span: Span) -> Mapping[str, str]:
+    """Name a span as logs, exemplars and acknowledgements do; empty where it is of no trace."""
+    context = span.get_span_context()
+    if not context.trace_flags.sampled:
+        return {}
+    return {
+        "trace_id": format_trace_id(context.trace_id),
+        "span_id": format_span_id(context.span_id),
+    }
+
+
+def _extract(context: TraceContext | None) -> Context:
+    """Make what the SDK calls a context; one without a span for None."""
+    if context is None:
+        return Context()
+    return _PROPAGATOR.extract({PARENT: context.parent, STATE: context.state}, Context())
+
+
+def _messaging(name: str, kind: str, channel: str, payload: bytes) -> dict[str, str | int]:
+    """Give the attributes of OpenTelemetry's semantic conventions for messaging."""
+    return {
+        "messaging.system": "redis",
+        "messaging.operation.name": name,
+        "messaging.operation.type": kind,
+        "messaging.destination.name": channel,
+        "messaging.message.body.size": len(payload),
+    }
+
+
+_PROPAGATOR = TraceContextTextMapPropagator()
