@@ -33,6 +33,7 @@ _LIBRARIES = (
     "uvicorn",
     "uvicorn.error",
     "opentelemetry",
+    "redis",
     "urllib3",
     "engineio.server",
     "socketio.server",

@@ -29,7 +29,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 # Generous: both cores may be busy with other workers, and an import of everything takes a second.
 START_SECONDS = 30.0
-GATEWAY_PREFIXES = ("CONSTELLATION_", "REDIS_", "WS_", "TCP_")
+GATEWAY_PREFIXES = ("CONSTELLATION_", "REDIS_", "WS_", "TCP_", "OTEL_")
 
 
 def unused_port() -> int:
