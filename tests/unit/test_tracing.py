@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.semconv._incubating.attributes import messaging_attributes
 from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span
 
 from service import trace_context
 from service.events import Sid
-from service.exporting import Ids
 from service.frames import Frame
 from service.rooms import Member, Outlet
 from service.trace_context import TraceContext
-from service.tracing import Odds, Passed, Tracing, act, fail, ids_of, inject, publishing
+from service.tracing import Odds, Passed, act, fail, ids_of, inject, publishing
+from tests.seen_spans import Seen
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 RECORDED = TraceContext(f"00-{TRACE_ID}-{SPAN_ID}-01", "vendor=a")
@@ -42,38 +38,6 @@ class Connection:
 
     def queue(self, packet: str) -> None:
         """Nothing is sent here."""
-
-
-class Seen:
-    """A `Tracing` and what it has made."""
-
-    def __init__(self, odds: Odds | None = None, sampler: Sampler | None = None) -> None:
-        self.exporter = InMemorySpanExporter()
-        self.writes: list[Callable[[], None]] = []
-        ids = Ids()
-        provider = TracerProvider(sampler=sampler, id_generator=ids, shutdown_on_exit=False)
-        provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-        self.tracing = Tracing(
-            provider.get_tracer("test"),
-            odds or Odds(),
-            begin_as=ids.begin_as,
-            after_writes=self.writes.append,
-        )
-
-    @property
-    def spans(self) -> list[ReadableSpan]:
-        """Those that have ended, in that order."""
-        return list(self.exporter.get_finished_spans())
-
-    def named(self, name: str) -> ReadableSpan:
-        (span,) = [span for span in self.spans if span.name == name]
-        return span
-
-    def written(self) -> None:
-        """The sockets have got it all."""
-        for call in self.writes:
-            call()
-        self.writes.clear()
 
 
 def event(context: TraceContext | None = None, **values: Any) -> Passed:
