@@ -13,11 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 from opentelemetry.trace import get_current_span
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
 from service.tracing import AfterWrites, Tracing, ids_of
 
@@ -47,6 +47,9 @@ _EXPORTER, _PROTOCOL, _DISABLED = (
 )
 _PROBES = "/livez$,/readyz$,/health$,/metrics$"
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+_QUOTING = ("KeyError", "ValueError")
+"""Exceptions whose text quotes the value that did not fit, which somebody may have written."""
 
 log = structlog.get_logger(__name__)
 
@@ -158,7 +161,15 @@ def _formatter(
 
 def _tracebacks() -> structlog.typing.Processor:
     """Render tracebacks as values, without local variables: these hold messages and secrets."""
-    transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    describe = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
+    def transform(exc_info: ExcInfo) -> list[dict[str, Any]]:
+        exceptions = describe(exc_info)
+        for one in exceptions:
+            if one["exc_type"] in _QUOTING:
+                one["exc_value"] = ""
+        return exceptions
+
     return structlog.processors.ExceptionRenderer(transform)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import aiohttp
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 
 from tests.journey.conftest import StartGateway
 from tests.js_clients import JsClients
@@ -133,7 +134,32 @@ async def test_what_a_publisher_does_not_record_is_not_recorded_here(
     assert world.collector.trace(CONTEXT.split("-")[1]) == []
 
 
+async def delivered(world: World, name: str, user: str | None) -> SeenSpan:
+    """The span of the one delivery to a user."""
+
+    def found() -> list[SeenSpan]:
+        spans = world.collector.named(f"deliver {name}")
+        return [s for s in spans if s.attributes["constellation.rooms"] == [f"user:{user}"]]
+
+    (span,) = await eventually(found, PATIENCE, "the delivery is exported")
+    return span
+
+
 async def test_an_event_without_context_begins_a_trace_where_it_is_delivered(
+    world: World, js: JsClients, mine: str
+) -> None:
+    bob = await js.connect(world.a.chats_url, user=f"bob{mine}")
+    async with Redis.from_url(world.valkey.url) as redis:
+        await redis.publish("chat:new", json.dumps({"userId": bob.user}))
+    await bob.event("new-chat")
+
+    deliver = await delivered(world, "new-chat", bob.user)
+    # The other pod, which has nobody to tell, tells nothing.
+    process, _ = await world.collector.whole_trace(deliver.trace_id, 2)
+    assert (process.name, process.parent_id, process.links) == ("process chat:new", "", ())
+
+
+async def test_what_a_service_sends_to_a_user_is_one_trace(
     world: World, js: JsClients, mine: str
 ) -> None:
     bob = await js.connect(world.a.chats_url, user=f"bob{mine}")
@@ -141,12 +167,7 @@ async def test_an_event_without_context_begins_a_trace_where_it_is_delivered(
         await nest.ask("sendToUser", {"userId": bob.user, "event": "hello", "data": 1})
     await bob.event("hello")
 
-    def delivered() -> list[SeenSpan]:
-        rooms = [f"user:{bob.user}"]
-        spans = world.collector.named("deliver emitted")
-        return [span for span in spans if span.attributes["constellation.rooms"] == rooms]
-
-    (deliver,) = await eventually(delivered, PATIENCE, "the delivery is exported")
+    deliver = await delivered(world, "emitted", bob.user)
     request, process, _ = await world.collector.whole_trace(deliver.trace_id, 3)
     assert (request.name, request.kind, request.parent_id) == ("sendToUser", "SERVER", "")
     assert (process.name, process.parent_id) == (

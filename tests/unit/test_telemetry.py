@@ -174,6 +174,23 @@ def test_a_traceback_is_part_of_its_line_and_shows_no_local_values() -> None:
         assert "S3CRET-TOKEN" not in json.dumps(line)
 
 
+def test_an_exception_that_quotes_a_value_is_told_without_it() -> None:
+    lines = records(
+        'for fail in (lambda: int("S3CRET"), lambda: {}["S3CRET"]):',
+        "    try:",
+        "        fail()",
+        "    except Exception as error:",
+        "        try:",
+        '            raise RuntimeError("while reading") from error',
+        "        except RuntimeError:",
+        '            ours.exception("request failed")',
+    )
+    for line, kind in zip(lines, ("ValueError", "KeyError"), strict=True):
+        told = {one["exc_type"]: one["exc_value"] for one in line["exception"]}
+        assert told == {"RuntimeError": "while reading", kind: ""}
+        assert "S3CRET" not in json.dumps(line)
+
+
 def test_the_level_is_a_floor_for_us_and_libraries_speak_from_warnings_on() -> None:
     speaking = [
         f'{log}.{level}("{log} {level}")'
