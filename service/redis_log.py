@@ -372,8 +372,12 @@ def _entries(reply: Any) -> list[Logged]:
 
 def _channel_and_data(fields: list[bytes]) -> tuple[bytes, bytes]:
     """Find the two fields that count; an entry without them means nothing and is dropped later."""
-    is_plain = len(fields) == 4 or (len(fields) == 6 and fields[4] == b"at")
-    if is_plain and fields[0] == b"channel" and fields[2] == b"data":
+    if (
+        len(fields) > 3
+        and fields[0] == b"channel"
+        and fields[2] == b"data"
+        and fields[-2] in (b"at", b"data")  # nothing but what the gateway itself writes
+    ):
         return fields[1], fields[3]
     named = dict(zip(fields[::2], fields[1::2], strict=False))
     data = named.get(b"data", b"")

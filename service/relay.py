@@ -123,7 +123,7 @@ class Relay:
                 self._tracing.deliver(message.event, passed, message.rooms, frame, audience)
         else:
             self._events[path.no_recipient] += 1
-            if message.traceparent is not msgspec.UNSET:
+            if self._tracing is not None and message.traceparent is not msgspec.UNSET:
                 self._drop(path.no_recipient, payload, offset)
         if message.empties:
             self._fanout.flush()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from service.commands import is_own_channel
 from service.events import (
@@ -63,7 +64,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """Rooms by name; plain `str`, since `Room(...)` is a call, and this is the hot path."""
     except_rooms: Sequence[str]
     empties: Sequence[str]
-    traceparent: Slice = msgspec.UNSET
+    traceparent: Slice = UNSET
     """As published, quotes and all; UNSET as well where the table was not asked to read it."""
 
 
@@ -125,9 +126,9 @@ class Route:
             raise MalformedEvent("an address is neither an id nor a list of ids") from error
         if self._unless is not None and _is_empty_list(self._unless(fields)):
             return None
-        traceparent = msgspec.UNSET if self._traceparent is None else self._traceparent(fields)
+        traceparent = UNSET if self._traceparent is None else self._traceparent(fields)
         for name in self._hidden:
-            setattr(fields, name, msgspec.UNSET)
+            setattr(fields, name, UNSET)
         return Message(self.event, fields, rooms, hidden_from, emptied, traceparent)
 
 
