@@ -17,7 +17,7 @@ KEYS = (PARENT, STATE)
 
 _PARENT_KEY = b'"traceparent"'
 _PARENT = re.compile(
-    r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[0-9A-Za-z_.-]{0,256})?"
+    r"(?!ff)[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[0-9A-Za-z_.-]{0,256})?"
 )
 _STATE = re.compile(r"[ !#-\[\]-~]{1,512}")
 """Printable ASCII, as the standard has it, and nothing that JSON would have to escape."""

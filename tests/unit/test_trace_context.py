@@ -34,7 +34,19 @@ def test_the_lowest_flag_says_whether_the_trace_is_recorded(flags: str, is_sampl
 
 @pytest.mark.parametrize(
     "parent",
-    [None, 1, "", "x", PARENT.upper(), PARENT[:-1], PARENT + "0", PARENT + "\n", PARENT + '-"', []],
+    [
+        None,
+        1,
+        "",
+        "x",
+        "ff" + PARENT[2:],
+        PARENT.upper(),
+        PARENT[:-1],
+        PARENT + "0",
+        PARENT + "\n",
+        PARENT + '-"',
+        [],
+    ],
 )
 def test_what_is_no_context_is_none(parent: object) -> None:
     assert parse(parent) is None

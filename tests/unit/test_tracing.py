@@ -11,6 +11,7 @@ import pytest
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.semconv._incubating.attributes import messaging_attributes
 from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from service import trace_context
 from service.events import Sid
@@ -120,6 +121,28 @@ def test_what_is_for_nobody_here_is_told_where_it_belongs_to_a_trace(seen: Seen)
     assert len(seen.spans) == 1
 
 
+@pytest.mark.parametrize(
+    "parent",
+    [
+        f"00-{'0' * 32}-{SPAN_ID}-01",
+        f"00-{TRACE_ID}-{'0' * 16}-01",
+        RECORDED.parent,
+        "01" + RECORDED.parent[2:] + "-x",
+    ],
+)
+@pytest.mark.parametrize("state", ["", "a=b,c=d"])
+def test_a_context_is_read_as_the_sdk_reads_it(seen: Seen, parent: str, state: str) -> None:
+    headers = {"traceparent": parent, "tracestate": state}
+    theirs = get_current_span(TraceContextTextMapPropagator().extract(headers)).get_span_context()
+    with act(seen.tracing, "join-chat", parent=TraceContext(parent, state)):
+        pass
+    (span,) = seen.spans
+    assert span.parent == (theirs if theirs.is_valid else None)
+    if span.parent is not None:
+        assert span.parent.trace_state == theirs.trace_state
+        assert span.parent.trace_flags == theirs.trace_flags
+
+
 def test_a_publisher_that_does_not_record_is_heeded_unless_the_sampler_does_not(
     seen: Seen,
 ) -> None:
@@ -171,9 +194,9 @@ def test_an_exemplar_is_that_of_the_last_delivery_and_given_once(seen: Seen) -> 
     exemplar = seen.tracing.take_exemplar()
     seen.tracing.end_batch(1)
     seen.written()
-    deliver = seen.named("deliver x").context
-    assert deliver is not None
-    assert exemplar == {"trace_id": TRACE_ID, "span_id": format(deliver.span_id, "016x")}
+    process = seen.named("process chat:new").context
+    assert process is not None
+    assert exemplar == {"trace_id": TRACE_ID, "span_id": format(process.span_id, "016x")}
     assert seen.tracing.take_exemplar() is None
 
 
