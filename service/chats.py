@@ -121,9 +121,10 @@ class Chats:
         return len(members)
 
     async def _connect(self, sid: str, environ: object, auth: object) -> Welcome | None:
-        headers = dict(getattr(environ, "headers", ()))
-        asked = trace_context.parse_fields(headers.get(b"traceparent"), headers.get(b"tracestate"))
-        with act(self._tracing, "connect", SpanKind.SERVER, link=asked) as span:
+        # The engine keeps these headers only where there is tracing.
+        said = dict(getattr(environ, "headers", ()))
+        link = trace_context.parse_fields(said.get(PARENT.encode()), said.get(STATE.encode()))
+        with act(self._tracing, "connect", SpanKind.SERVER, link=link) as span:
             return await self._let_in(sid, auth, span)
 
     async def _let_in(self, sid: str, auth: object, span: Span) -> Welcome | None:

@@ -17,14 +17,15 @@ KEYS = (PARENT, STATE)
 
 _PARENT_KEY = b'"traceparent"'
 _PARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[0-9A-Za-z_.-]{0,256})?"
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+    r"(?:-[0-9A-Za-z_.-]{0,256})?"  # of a later version of the standard
 )
 _STATE = re.compile(r"[ !#-\[\]-~]{1,512}")
 """Printable ASCII, as the standard has it, and nothing that JSON would have to escape."""
 
 
 class TraceContext(NamedTuple):
-    """Where a trace stands: the span that caused what comes next."""
+    """Where a trace stands: the span that caused what comes next. Made by `parse`."""
 
     parent: str
     state: str = ""

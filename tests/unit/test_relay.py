@@ -29,6 +29,7 @@ from service.rooms import Member, Rooms, Stage
 from service.routes import Message, Table
 from service.tracing import Passed, Tracing
 from tests.event_cases import EventCase, event_cases
+from tests.seen_spans import Seen
 
 TABLE = routes.load()
 CASES = event_cases()
@@ -462,3 +463,26 @@ def test_any_bytes_on_any_channel_are_survived(batch: list[tuple[str, bytes]]) -
     pod.publish("chat:new", {"userId": "bob"})
     assert bob.heard == [["new-chat", {}]]
     assert pod.errands == []
+
+
+@given(
+    st.sampled_from([*TABLE, commands.CHANNEL]),
+    st.none() | st.integers() | st.text() | st.from_regex(r"..-[0-9a-f]{32}-[0-9a-f]{16}-.[01]"),
+    st.none() | st.lists(st.integers()) | st.text(),
+)
+def test_whatever_calls_itself_a_context_costs_no_event(
+    channel: str, traceparent: object, tracestate: object
+) -> None:
+    seen = Seen()
+    pod = Pod(routes.load(is_traced=True), seen.tracing)
+    bob = pod.client("bob")
+    encoded = json.loads(commands.encode(emit("new-chat", {}, "user:bob")))
+    event = {"userId": "bob", "recipientId": "bob", "participants": ["bob"], "messageIds": [1]}
+    event |= {"notifyUsers": ["bob"], "userId": "x" if channel == "chat:typing" else "bob"}
+    context = {"traceparent": traceparent, "tracestate": tracestate}
+    with capture_logs():
+        pod.publish(channel, (encoded if channel == commands.CHANNEL else event) | context)
+    pod.publish("chat:new", {"userId": "bob"})
+    seen.written()
+    is_refused = channel == commands.CHANNEL and not isinstance(traceparent, str)
+    assert len(bob.heard) == (1 if is_refused else 2)

@@ -40,6 +40,8 @@ def test_the_lowest_flag_says_whether_the_trace_is_recorded(flags: str, is_sampl
         "",
         "x",
         "ff" + PARENT[2:],
+        f"00-{'0' * 32}{PARENT[35:]}",
+        f"{PARENT[:36]}{'0' * 16}-01",
         PARENT.upper(),
         PARENT[:-1],
         PARENT + "0",
