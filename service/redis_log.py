@@ -373,7 +373,7 @@ def _entries(reply: Any) -> list[Logged]:
 def _channel_and_data(fields: list[bytes]) -> tuple[bytes, bytes]:
     """Find the two fields that count; an entry without them means nothing and is dropped later."""
     if (
-        len(fields) > 3
+        3 < len(fields) < 7
         and fields[0] == b"channel"
         and fields[2] == b"data"
         and fields[-2] in (b"at", b"data")  # nothing but what the gateway itself writes
