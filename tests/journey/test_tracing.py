@@ -316,6 +316,18 @@ async def test_a_line_that_is_logged_about_an_event_names_its_trace(
         assert lines[0]["span_id"] in processed
 
 
+async def test_a_pod_that_ends_sends_what_it_still_has(
+    gateway: StartGateway, world: World, js: JsClients, mine: str
+) -> None:
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": world.collector.url, "OTEL_SERVICE_NAME": mine}
+    async with gateway(world.valkey.url, **settings) as pod:
+        await js.connect(pod.chats_url, user=f"bob{mine}", reconnection=False)
+        assert await pod.terminate() == 0
+        connects = world.collector.named("connect")
+        assert [span for span in connects if span.resource["service.name"] == mine]
+        assert pod.stray_lines() == []
+
+
 async def test_no_text_and_no_secret_is_in_any_log_or_span(
     world: World, js: JsClients, mine: str
 ) -> None:

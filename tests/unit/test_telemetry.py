@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from service.telemetry import RepeatLimit, is_exporting, traces
+from service.telemetry import RepeatLimit, is_exporting
 from tests.processes import HOST
 
 ROOT = Path(__file__).parents[2]
@@ -281,10 +282,20 @@ def test_spans_are_made_only_where_somebody_has_asked_for_them(
     assert bool(lines) is bool(asked_in_vain)
 
 
-def test_without_an_exporter_no_tracer_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    with traces() as tracing:
-        assert tracing is None
+def test_without_an_exporter_no_tracer_is_made_and_no_exporter_loaded() -> None:
+    script = (
+        "import sys\n"
+        "from service import gateway, lifecycle, telemetry\n"
+        "with telemetry.traces() as tracing:\n"
+        "    assert tracing is None\n"
+        "unwanted = ('opentelemetry.sdk.trace', 'opentelemetry.exporter')\n"
+        "print([name for name in sys.modules if name.startswith(unwanted)])\n"
+    )
+    environment = {"PATH": os.environ["PATH"], "OTEL_SDK_DISABLED": "true"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True, env=environment
+    )
+    assert done.stdout == "[]\n"
 
 
 def test_a_collector_that_does_not_answer_is_not_waited_for_at_the_end() -> None:
