@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import msgspec
+from msgspec import UNSET
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import (
     INVALID_SPAN,
@@ -43,8 +43,10 @@ from service.trace_context import PARENT, STATE, TraceContext
 
 ALWAYS = 1 << 64
 """The bound below which every 64-bit number is."""
+_NO_LOT = ALWAYS - 1
+"""Drawn for an event whose context turns out to be none: no ratio but all takes it."""
 _SHOWN_ROOMS = 10
-_ODD_DIGITS = (b"1", b"3", b"5", b"7", b"9", b"b", b"d", b"f")
+_ODD_DIGITS = frozenset((b"1", b"3", b"5", b"7", b"9", b"b", b"d", b"f"))
 """Last digits of trace flags whose lowest bit says that the trace is recorded."""
 
 AfterWrites = Callable[[Callable[[], None]], object]
@@ -87,10 +89,10 @@ class Tracing:
     ) -> None:
         """`begin_as` is told the low half of the id of the trace that begins next."""
         self.tracer = tracer
-        self._odds = odds
+        self._root_bound, self._heeds_parent = odds
         self._begin_as = begin_as
         self._after_writes = after_writes
-        self._drawn = 0
+        self._drawn = _NO_LOT
         self._began_ns = 0
         self._deliveries: list[_Delivery] = []
         self._exemplar: Mapping[str, str] | None = None
@@ -106,10 +108,10 @@ class Tracing:
 
         One that carries no context begins a trace of its own now and then.
         """
-        self._drawn = random.getrandbits(64)  # also for a context that turns out to be none
-        if isinstance(traceparent, msgspec.UnsetType):
-            return self._drawn < self._odds.root_bound
-        return not self._odds.heeds_parent or bytes(traceparent)[-2:-1] in _ODD_DIGITS
+        if traceparent is UNSET:
+            self._drawn = random.getrandbits(64)
+            return self._drawn < self._root_bound
+        return not self._heeds_parent or bytes(traceparent)[-2:-1] in _ODD_DIGITS
 
     def deliver(
         self,
@@ -177,11 +179,12 @@ class Tracing:
 
     def _process(self, passed: Passed, carried: TraceContext | None, outcome: str) -> Span | None:
         """Make the span of an event that has been read; None where the sampler has none of it."""
-        if carried is not None and self._odds.heeds_parent and not carried.is_sampled:
+        if carried is not None and self._heeds_parent and not carried.is_sampled:
             return None
         producer = _remote(carried)
         if producer is None:
             self._begin_as(self._drawn)
+            self._drawn = _NO_LOT
         span = self.tracer.start_span(
             f"process {passed.channel}",
             _below(producer),
