@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import structlog
+from opentelemetry.trace import Span, SpanKind, get_current_span
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
+from service import trace_context
 from service.admission import (
     DRAINING,
     TOO_MANY_REQUESTS,
@@ -27,11 +29,15 @@ from service.auth import identify
 from service.events import NAMESPACE, Room, UserId, chat_room, user_room
 from service.metrics import Metrics
 from service.rooms import Member, Rooms
+from service.trace_context import PARENT, STATE
+from service.tracing import Tracing, act, ids_of
 from service.welcome import Welcome
 
 log = structlog.get_logger(__name__)
 
 Answer = dict[str, Any]
+Request = Callable[..., Awaitable[Answer]]
+"""Handles (sid, whatever the client sent)."""
 
 
 class Server(Protocol):
@@ -73,10 +79,18 @@ _FOR_GOOD = ("client disconnect", "server disconnect")
 class Chats:
     """The namespace's handlers, registered on construction."""
 
-    def __init__(self, server: Server, rooms: Rooms, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        server: Server,
+        rooms: Rooms,
+        limits: Limits,
+        metrics: Metrics,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._server = server
         self._limits = limits
         self._metrics = metrics
+        self._tracing = tracing
         self.rooms = rooms
         self.is_draining = False
         self.recovery: Recovery | None = None
@@ -90,8 +104,8 @@ class Chats:
         for event, handler in (
             ("connect", self._connect),
             ("disconnect", self._disconnect),
-            ("join-chat", self._join),
-            ("leave-chat", self._leave),
+            ("join-chat", self._seen("join-chat", self._join)),
+            ("leave-chat", self._seen("leave-chat", self._leave)),
             ("*", self._unknown),
         ):
             server.on(event, handler, namespace=NAMESPACE)
@@ -104,12 +118,21 @@ class Chats:
         return len(members)
 
     async def _connect(self, sid: str, environ: object, auth: object) -> Welcome | None:
+        # The engine keeps these headers only where there is tracing.
+        said = dict(getattr(environ, "headers", ()))
+        link = trace_context.parse_fields(said.get(PARENT.encode()), said.get(STATE.encode()))
+        with act(self._tracing, "connect", SpanKind.SERVER, link=link) as span:
+            return await self._let_in(sid, auth, span)
+
+    async def _let_in(self, sid: str, auth: object, span: Span) -> Welcome | None:
         user = DRAINING if self.is_draining else identify(auth, self._limits.max_id_chars)
         if isinstance(user, Refusal):
             self._metrics.connects.labels(user.code).inc()
+            span.set_attribute("constellation.code", user.code)
             raise HandshakeRefused(user.message, {"code": user.code})
         member = self.rooms.by_sid(sid)
         assert member is not None, "pre-connected by the server"
+        span.set_attribute("user.id", user)
         member.user = user
         member.allowance = Allowance(self._limits.requests, time.monotonic())
         welcome = await self.recovery.open(member, user, auth) if self.recovery else None
@@ -151,9 +174,28 @@ class Chats:
         elif ack_id is not None:
             await self._server.acknowledge(member, ack_id, _refused(refusal))
 
+    def _seen(self, event: str, handle: Request) -> Request:
+        """Give a request a span, and tell the client its trace where it asks for that.
+
+        What a client says of its own trace becomes a link, never a parent: else whoever can reach
+        the port could have all that it does recorded.
+        """
+        tracing = self._tracing
+        if tracing is None:
+            return handle
+
+        async def handle_seen(sid: str, request: object = None, *rest: object) -> Answer:
+            said = request if isinstance(request, dict) else {}
+            link = trace_context.parse(said.get(PARENT), said.get(STATE))
+            with act(tracing, event, SpanKind.SERVER, link=link) as span:
+                answer = await handle(sid, request, *rest)
+                ids = ids_of(span)
+            return {**answer, "traceId": ids["trace_id"]} if ids and PARENT in said else answer
+
+        return handle_seen
+
     async def _join(self, sid: str, request: object = None, *_: object) -> Answer:
-        member = self.rooms.by_sid(sid)
-        assert member is not None, "a connected client asked"
+        member = self._member(sid)
         chat = read_chat_id(request, self._limits.max_id_chars)
         if isinstance(chat, Refusal):
             return self._answer("join-chat", chat)
@@ -167,14 +209,20 @@ class Chats:
         return self._answer("join-chat", {"chatId": chat})
 
     async def _leave(self, sid: str, request: object = None, *_: object) -> Answer:
-        member = self.rooms.by_sid(sid)
-        assert member is not None, "a connected client asked"
+        member = self._member(sid)
         chat = read_chat_id(request, self._limits.max_id_chars)
         if isinstance(chat, Refusal):
             return self._answer("leave-chat", chat)
         self.rooms.leave(member, chat_room(chat))
         await self._save(member)
         return self._answer("leave-chat", {"chatId": chat})
+
+    def _member(self, sid: str) -> Member:
+        member = self.rooms.by_sid(sid)
+        assert member is not None, "a connected client asked"
+        if self._tracing is not None and member.user is not None:
+            get_current_span().set_attribute("user.id", member.user)
+        return member
 
     async def _save(self, member: Member) -> None:
         """Answer a change of rooms only when it would survive this pod."""
@@ -188,6 +236,8 @@ class Chats:
     def _answer(self, event: str, result: Refusal | dict[str, Any]) -> Answer:
         outcome = result.code if isinstance(result, Refusal) else "ok"
         self._metrics.requests.labels(event, outcome).inc()
+        if self._tracing is not None:
+            get_current_span().set_attribute("constellation.outcome", outcome)
         return (
             _refused(result) if isinstance(result, Refusal) else {"success": True, "data": result}
         )

@@ -96,21 +96,24 @@ def publish(
     Says how many gateways heard each. An event that no client will get is published all the same,
     with a warning.
     """
-    from service import publisher, routes
+    from service import publisher, routes, telemetry
 
     values = _settings_with_warnings()
+    telemetry.set_up_logs(values.log_level, values.log_format)
     with _ending(_ASKED_WRONGLY, routes.InvalidRoutes):
         table = routes.load(values.routes_file)
     events = ((channel, event) for event in _events(json))
     with (
         _ending(_FAILED, publisher.CannotPublish),
         publisher.connected(values.redis_address()) as redis,
+        telemetry.traces() as tracing,
     ):
-        for published in publisher.publish(redis, table, events):
+        for published in publisher.publish(redis, table, events, tracing):
             heard = (
                 "1 gateway" if published.subscribers == 1 else f"{published.subscribers} gateways"
             )
-            print(f"{published.channel}: heard by {heard}", flush=True)
+            trace = f", trace {published.trace_id}" if published.trace_id else ""
+            print(f"{published.channel}: heard by {heard}{trace}", flush=True)
             if published.doubt:
                 _warn(published.doubt)
 

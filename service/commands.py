@@ -31,6 +31,8 @@ class Emit(msgspec.Struct, frozen=True, tag="emit", omit_defaults=True):
     except_rooms: tuple[Room, ...] = ()
     attachments: tuple[bytes, ...] = ()
     """Binary values that placeholders in `args` stand for, as Socket.IO numbers them."""
+    traceparent: str = ""
+    """W3C trace context of whoever asked for it; empty where there is none."""
 
 
 class Join(msgspec.Struct, frozen=True, tag="join"):

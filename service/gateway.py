@@ -20,7 +20,7 @@ from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Serv
 from service.events import NAMESPACE
 from service.fanout import Fanout
 from service.history import History, Logged, ReplayLimits
-from service.http import Check, Health, Phase, create_app, dispatch
+from service.http import AsgiApp, Check, Health, Phase, create_app, dispatch
 from service.metrics import Metrics
 from service.nest_tcp import NestTcp, TcpLimits
 from service.presence import Presence
@@ -34,10 +34,14 @@ from service.rooms import Member
 from service.rpc import Rpc
 from service.session_store import SessionStore
 from service.settings import Settings
+from service.telemetry import trace_pages
+from service.trace_context import KEYS as TRACE_KEYS
+from service.tracing import Tracing
 
 log = structlog.get_logger(__name__)
 
 SOCKET_IO_PATH = "/socket.io"
+_TRACE_HEADERS = frozenset(key.encode() for key in TRACE_KEYS)
 _MAX_ERRANDS = 100_000
 _HISTORY_BYTES = 64 * 1024 * 1024
 """A minute of a thousand events a second; older ones are read from Redis when somebody asks."""
@@ -48,24 +52,28 @@ _TRIM_MARGIN_SECONDS = 10.0
 class Gateway:
     """The parts; `lifecycle` gives them their lives."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tracing: Tracing | None = None) -> None:
         self.settings = settings
+        self.tracing = tracing
         self.metrics = Metrics()
         self.health = Health()
         self.redis = make_client(settings.redis_address(), retries=5)
         # For events: whoever sends one decides whether to send it again.
         self.redis_once = make_client(settings.redis_address(), retries=0)
-        table = routes.load(settings.routes_file)
+        table = routes.load(settings.routes_file, is_traced=tracing is not None)
         ticks = [TICK_CHANNEL] if settings.delivery == "durable" else []
         bus_redis = self.redis if settings.delivery == "durable" else self.redis_once
         self.bus = RedisBus(bus_redis, [*table, *ticks], self.metrics)
         self.engine = Engine(
-            _engine_limits(settings), pod_tag=self.bus.instance, cors_origins=settings.cors_origins
+            _engine_limits(settings),
+            pod_tag=self.bus.instance,
+            cors_origins=settings.cors_origins,
+            kept_headers=_TRACE_HEADERS if tracing is not None else frozenset(),
         )
         self.server = Server(self.engine)
         self.rooms = self.server.membership.rooms_of(NAMESPACE)
         self.presence = Presence(self.redis, self.bus.instance)
-        self.chats = Chats(self.server, self.rooms, _limits(settings), self.metrics)
+        self.chats = Chats(self.server, self.rooms, _limits(settings), self.metrics, tracing)
         self.errands: asyncio.Queue[Errand] = asyncio.Queue(_MAX_ERRANDS)
         self.relay = Relay(
             table,
@@ -77,6 +85,7 @@ class Gateway:
             on_moved=lambda member: self.recovery.touch(member) if self.recovery else None,
             on_fence=lambda sid, owner: self.recovery.fence(sid, owner) if self.recovery else None,
             on_handover=lambda: self.recorder.nudge() if self.recorder else None,
+            tracing=tracing,
         )
         self.log: RedisLog | None = None
         self.recorder: Recorder | None = None
@@ -87,13 +96,15 @@ class Gateway:
             if settings.recovery != "off":
                 self.recovery = self._recover_from(self.log, Offsets(settings.recovery))
         send = self.log.append if self.log is not None else self.bus.publish
-        rpc = Rpc(self.bus, self.presence, table, socket.gethostname(), send)
+        rpc = Rpc(self.bus, self.presence, table, socket.gethostname(), send, tracing)
         self.tcp = NestTcp(rpc.handlers(), _TcpReport(self.metrics), _tcp_limits(settings))
         self._wire()
 
     def http_config(self) -> uvicorn.Config:
         """Configure uvicorn: HTTP and the upgrades are the engine's, the rest are pages."""
-        pages = create_app(self.health, self.metrics.registry)
+        pages: AsgiApp = create_app(self.health, self.metrics.registry)
+        if self.tracing is not None:
+            pages = trace_pages(pages, self.tracing)
         upgrades = {SOCKET_IO_PATH: self.engine.upgrade}
         return uvicorn.Config(
             dispatch(pages, LongPolling(self.engine), SOCKET_IO_PATH),
@@ -150,6 +161,7 @@ class Gateway:
             limits=ReplayLimits(settings.max_replay_events, settings.max_write_buffer_bytes // 2),
             window_seconds=settings.recovery_window_seconds,
             close=self._close_member,
+            tracing=self.tracing,
             fence=lambda sid, owner: self.errands.put_nowait(self._fence(sid, owner)),
         )
         self.engine.on_ping, self.engine.on_pong = recovery.pinged, recovery.ponged

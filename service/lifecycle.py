@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import random
@@ -20,7 +21,7 @@ from typing import Any
 import structlog
 import uvicorn
 
-from service import __version__
+from service import __version__, telemetry
 from service.drain import closed_by
 from service.engine import Session
 from service.gateway import Gateway
@@ -238,13 +239,25 @@ class Life:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        actions: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGTERM: self.stop,
+            signal.SIGINT: self.stop,
+            signal.SIGUSR1: functools.partial(_set_log_level, "debug"),
+            signal.SIGUSR2: functools.partial(_set_log_level, self._settings.log_level),
+        }
+        for number, action in actions.items():
+            loop.add_signal_handler(number, action)
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in actions:
                 loop.remove_signal_handler(number)
+
+
+def _set_log_level(level: str) -> None:
+    """Log more, or as configured again, on an operator's signal: no port is open for that."""
+    telemetry.set_level(level)
+    log.warning("log level set", to=level)  # a warning, so that it is seen at nearly any level
 
 
 async def _forever(name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -305,7 +318,8 @@ def _calm_garbage_collection() -> None:
 
 
 async def _run(settings: Settings) -> None:
-    await Life(Gateway(settings)).run()
+    with telemetry.traces(asyncio.get_running_loop().call_soon) as tracing:
+        await Life(Gateway(settings, tracing)).run()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

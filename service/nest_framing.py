@@ -17,6 +17,8 @@ from enum import StrEnum
 
 import msgspec
 
+from service import trace_context
+
 NO_MESSAGE_HANDLER = "There is no matching message handler defined in the remote service."
 """What NestJS answers for an unknown pattern (its constant of the same name), to the letter."""
 
@@ -134,7 +136,10 @@ class Packet:
     pattern: str | None
     """The plain name, whichever form it came in; None when no name can be made of it."""
     data: bytes
-    """The raw JSON, so that 64-bit numbers stay exact; `null` when absent."""
+    """The raw JSON, so that 64-bit numbers stay exact; `null` when absent.
+
+    The trace context of the packet's `metadata`, where there is one, has been put into it.
+    """
     id: bytes | None
     """The raw JSON of the id, to be sent back as it is."""
 
@@ -143,6 +148,8 @@ class _Envelope(msgspec.Struct):
     pattern: msgspec.Raw = msgspec.Raw()
     data: msgspec.Raw = msgspec.Raw()
     id: msgspec.Raw = msgspec.Raw()
+    metadata: msgspec.Raw = msgspec.Raw()
+    """No part of NestJS's own packets: what a serializer of the application's adds."""
 
 
 class _Command(msgspec.Struct, forbid_unknown_fields=True):
@@ -162,9 +169,14 @@ def read_packet(text: bytes) -> Packet:
         raise FramingError(FramingFault.INVALID_JSON, str(error)) from error
     return Packet(
         pattern=_pattern_name(bytes(envelope.pattern)),
-        data=bytes(envelope.data) or b"null",
+        data=_with_context(bytes(envelope.data) or b"null", bytes(envelope.metadata)),
         id=bytes(envelope.id) or None,
     )
+
+
+def _with_context(data: bytes, metadata: bytes) -> bytes:
+    context = trace_context.read(metadata) if metadata else None
+    return data if context is None else trace_context.put(data, context)
 
 
 def answer(packet_id: bytes, response: object) -> bytes:

@@ -17,6 +17,7 @@ from service.events import MalformedEvent
 from service.redis_address import read_cluster, read_sentinel
 from service.redis_cluster import find_slot
 from service.routes import Table
+from service.tracing import Tracing, ids_of, publishing
 
 _TIMEOUT_SECONDS = 5.0
 
@@ -34,6 +35,8 @@ class Published:
     """Gateways that heard it: each pod counts once, however many clients it has."""
     doubt: str | None
     """Why it will reach no client, as far as can be told from here."""
+    trace_id: str | None = None
+    """The trace that tells the rest; None where none is recorded."""
 
 
 @contextmanager
@@ -71,15 +74,21 @@ def _make_client(redis_url: str) -> Redis:
     return primary
 
 
-def publish(redis: Redis, table: Table, events: Iterable[tuple[str, bytes]]) -> Iterator[Published]:
-    """Publish (channel, JSON) pairs one by one. Raises CannotPublish."""
+def publish(
+    redis: Redis,
+    table: Table,
+    events: Iterable[tuple[str, bytes]],
+    tracing: Tracing | None = None,
+) -> Iterator[Published]:
+    """Publish (channel, JSON) pairs one by one, each in a trace. Raises CannotPublish."""
     for channel, payload in events:
-        try:
-            subscribers = redis.publish(channel, payload)
-        except (RedisError, OSError) as error:
-            raise CannotPublish(f"Redis did not take the event: {error}") from error
+        with publishing(tracing, channel, payload) as (span, traced):
+            try:
+                subscribers = redis.publish(channel, traced)
+            except (RedisError, OSError) as error:
+                raise CannotPublish(f"Redis did not take the event: {error}") from error
         doubt = doubt_of(table, channel, payload) or (None if subscribers else NOBODY)
-        yield Published(channel, int(subscribers), doubt)
+        yield Published(channel, int(subscribers), doubt, ids_of(span).get("trace_id"))
 
 
 NOBODY = "no gateway is subscribed to this Redis"

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
 import structlog
+from opentelemetry.trace import INVALID_SPAN, Span, use_span
 
 from service import commands
 from service.commands import Disconnect, Emit, Empty, Fence, Handover, Join, Leave
@@ -21,6 +23,7 @@ from service.metrics import Metrics
 from service.redis_bus import Published
 from service.rooms import Member, Rooms
 from service.routes import Message, Route, Table
+from service.tracing import Passed, Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +48,9 @@ class Relay:
         on_moved: Callable[[Member], None],
         on_fence: Callable[[str, str], None],
         on_handover: Callable[[], None],
+        tracing: Tracing | None = None,
     ) -> None:
+        """Without `tracing` nothing is recorded; with it the table must be a traced one."""
         self._routes = {channel.encode(): _Path(channel, route) for channel, route in table.items()}
         self._rooms = rooms
         self._fanout = fanout
@@ -56,18 +61,27 @@ class Relay:
         self._on_moved = on_moved
         self._on_fence = on_fence
         self._on_handover = on_handover
+        self._tracing = tracing
 
     def take(self, batch: list[Published]) -> None:
         """Carry out one read from Redis, in its order. A broken message costs itself only."""
+        if self._tracing is not None:
+            self._tracing.begin_batch()
         for channel, payload in batch:
             self._pass_on(channel, payload, b"")
         self._fanout.flush()
+        if self._tracing is not None:
+            self._tracing.end_batch(len(batch))
 
     def take_logged(self, batch: list[Logged]) -> None:
         """Carry out one read from the log, in its order."""
+        if self._tracing is not None:
+            self._tracing.begin_batch()
         for offset, channel, payload in batch:
             self._pass_on(channel, payload, offset)
         self._fanout.flush()
+        if self._tracing is not None:
+            self._tracing.end_batch(len(batch))
 
     def read(self, channel: bytes, payload: bytes) -> Message | commands.Command | None:
         """Say what an entry of the log means, without carrying it out; None for nothing."""
@@ -91,22 +105,37 @@ class Relay:
             message = path.route.route(payload)
         except MalformedEvent as error:
             self._events[path.malformed] += 1
-            log.warning("dropped a malformed event", channel=path.channel, reason=str(error))
+            with use_span(self._drop(path.malformed, payload, offset)):
+                log.warning("dropped a malformed event", channel=path.channel, reason=str(error))
             return
         if message is None:
             self._events[path.nothing_to_send] += 1
+            self._drop(path.nothing_to_send, payload, offset)
             return
         audience = self._rooms.audience(message.rooms, message.except_rooms)
         if audience:
-            self._fanout.add(encode_event(message.event, message.body, offset), audience)
+            frame = encode_event(message.event, message.body, offset)
+            self._fanout.add(frame, audience)
             self._events[path.delivered] += 1
             self._deliveries[path.event] += len(audience)
+            if self._tracing is not None and self._tracing.wants(message.traceparent):
+                passed = Passed(path.channel, payload, offset)
+                self._tracing.deliver(message.event, passed, message.rooms, frame, audience)
         else:
             self._events[path.no_recipient] += 1
+            if self._tracing is not None and message.traceparent is not msgspec.UNSET:
+                self._drop(path.no_recipient, payload, offset)
         if message.empties:
             self._fanout.flush()
             for room in message.empties:
                 self._empty(room)
+
+    def _drop(self, outcome: tuple[str, str], payload: bytes, offset: bytes) -> Span:
+        """Record that an event goes to nobody here, if anybody looks."""
+        if self._tracing is None:
+            return INVALID_SPAN
+        channel, became = outcome
+        return self._tracing.drop(Passed(channel, payload, offset), became)
 
     def _empty(self, room: str) -> None:
         for member in tuple(self._rooms.members(room)):
@@ -122,11 +151,11 @@ class Relay:
             return
         if command is not None:
             self._metrics.commands.labels(type(command).__name__.lower()).inc()
-            self._carry_out(command, offset)
+            self._carry_out(command, payload, offset)
 
-    def _carry_out(self, command: commands.Command, offset: bytes) -> None:
+    def _carry_out(self, command: commands.Command, payload: bytes, offset: bytes) -> None:
         if isinstance(command, Emit):
-            self._emit(command, offset)
+            self._emit(command, payload, offset)
             return
         self._fanout.flush()  # what came before goes to those who were in the room then
         match command:
@@ -147,11 +176,15 @@ class Relay:
             case Handover():
                 self._on_handover()
 
-    def _emit(self, command: Emit, offset: bytes) -> None:
+    def _emit(self, command: Emit, payload: bytes, offset: bytes) -> None:
         audience = self._rooms.audience(command.rooms, command.except_rooms)
         if audience:
-            self._fanout.add(encode_emit(command, offset), audience)
+            frame = encode_emit(command, offset)
+            self._fanout.add(frame, audience)
             self._deliveries[_EMITTED] += len(audience)
+            if self._tracing is not None and command.traceparent:
+                passed = Passed(commands.CHANNEL, payload, offset)
+                self._tracing.deliver(*_EMITTED, passed, command.rooms, frame, audience)
 
 
 class _Path:

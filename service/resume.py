@@ -35,6 +35,7 @@ from service.redis_link import RedisUnavailable
 from service.redis_log import RedisLog
 from service.rooms import Member, Rooms, Ticket
 from service.session_store import SessionRecord, SessionStore, Taken
+from service.tracing import Tracing, act
 from service.welcome import Welcome
 
 log = structlog.get_logger(__name__)
@@ -88,6 +89,7 @@ class Recovery:
         window_seconds: float,
         close: Callable[[Member, str], None],
         fence: Callable[[str, str], None],
+        tracing: Tracing | None = None,
     ) -> None:
         self._instance = instance
         self._log = redis_log
@@ -101,6 +103,7 @@ class Recovery:
         self._window_seconds = window_seconds
         self._close = close
         self._fence = fence
+        self._tracing = tracing
         self._owners = itertools.count()
         store.on_fenced = self.fence
 
@@ -119,7 +122,10 @@ class Recovery:
         pid = claim.get("pid")
         if isinstance(pid, str) and 0 < len(pid) <= 64:
             wants_offsets = True  # only a client that can resume presents one
-            outcome, welcome = await self._resume(member, user, pid, owner, claim.get("offset"))
+            with act(self._tracing, "replay") as span:
+                outcome, welcome = await self._resume(member, user, pid, owner, claim.get("offset"))
+                span.set_attribute("constellation.outcome", outcome.value)
+                span.set_attribute("constellation.events", len(welcome.missed) if welcome else 0)
             self._metrics.recoveries.labels(outcome.value).inc()
             if welcome is not None:
                 return welcome

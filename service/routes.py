@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from service.commands import is_own_channel
 from service.events import (
@@ -25,11 +26,12 @@ from service.events import (
     Slice,
     fields_of,
 )
+from service.trace_context import KEYS as TRACE_KEYS
+from service.trace_context import PARENT
 
 _TEMPLATE = re.compile(r"(?P<prefix>[^{}]*)\{(?P<key>[^{}]+)\}")
 _UNUSABLE = re.compile(r'["\\\x00-\x1f]')
 """What msgspec does not take in the name of a field."""
-_NEVER_FORWARDED = ("traceparent", "tracestate")
 
 _read_ids = msgspec.json.Decoder(str | int | list[str | int] | None).decode
 
@@ -62,6 +64,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """Rooms by name; plain `str`, since `Room(...)` is a call, and this is the hot path."""
     except_rooms: Sequence[str]
     empties: Sequence[str]
+    traceparent: Slice = UNSET
+    """As published, quotes and all; UNSET as well where the table was not asked to read it."""
 
 
 class _Target(NamedTuple):
@@ -74,13 +78,24 @@ class _Target(NamedTuple):
 class Route:
     """One compiled row of the table."""
 
-    __slots__ = ("_decode", "_empties", "_except", "_hidden", "_to", "_unless", "event")
+    __slots__ = (
+        "_decode",
+        "_empties",
+        "_except",
+        "_hidden",
+        "_to",
+        "_traceparent",
+        "_unless",
+        "event",
+    )
 
-    def __init__(self, entry: RouteEntry) -> None:
+    def __init__(self, entry: RouteEntry, *, is_traced: bool = False) -> None:
         templates = [*entry.to, *entry.empties, *([entry.except_] if entry.except_ else [])]
         keys = dict.fromkeys([*entry.keys, *(_key(template) for template in templates)])
         if entry.unless_empty:
             keys[entry.unless_empty] = None
+        if is_traced:
+            keys[PARENT] = None  # read along with the rest: looking for it apart takes as long
         shape = fields_of(keys)
         attribute = dict(zip(keys, shape.__struct_fields__, strict=True))
         self.event = EventName(entry.event)
@@ -89,6 +104,7 @@ class Route:
         self._except = _targets((entry.except_,) if entry.except_ else (), attribute)
         self._empties = _targets(entry.empties, attribute)
         self._unless = attrgetter(attribute[entry.unless_empty]) if entry.unless_empty else None
+        self._traceparent = attrgetter(attribute[PARENT]) if is_traced else None
         # Keys that only address the event follow the payload's and are unset before it is encoded.
         self._hidden = [attribute[key] for key in keys if key not in entry.keys]
 
@@ -110,9 +126,10 @@ class Route:
             raise MalformedEvent("an address is neither an id nor a list of ids") from error
         if self._unless is not None and _is_empty_list(self._unless(fields)):
             return None
+        traceparent = UNSET if self._traceparent is None else self._traceparent(fields)
         for name in self._hidden:
-            setattr(fields, name, msgspec.UNSET)
-        return Message(self.event, fields, rooms, hidden_from, emptied)
+            setattr(fields, name, UNSET)
+        return Message(self.event, fields, rooms, hidden_from, emptied, traceparent)
 
 
 def _rooms(targets: list[_Target], fields: Fields) -> Sequence[str] | None:
@@ -147,10 +164,10 @@ Table = Mapping[str, Route]
 """The compiled table: channel -> route."""
 
 
-def load(extra: Path | None = None) -> Table:
+def load(extra: Path | None = None, *, is_traced: bool = False) -> Table:
     """Read the contract's table and, where given, a file with further channels.
 
-    Raises InvalidRoutes.
+    A table that is traced reads trace context off each event. Raises InvalidRoutes.
     """
     entries = _parse(resources.files("service").joinpath("routes.toml").read_text(), "routes.toml")
     if extra is not None:
@@ -163,7 +180,7 @@ def load(extra: Path | None = None) -> Table:
     for entry in entries:
         if entry.channel in table:
             raise InvalidRoutes(f"channel {entry.channel!r} is routed twice; give it one route")
-        table[entry.channel] = Route(entry)
+        table[entry.channel] = Route(entry, is_traced=is_traced)
     return table
 
 
@@ -203,7 +220,7 @@ def _faults(entry: RouteEntry) -> Iterable[str]:
         if _UNUSABLE.search(key):
             yield f"{key!r} holds what no key may: a quote, a backslash or a control character"
     for key in entry.keys:
-        if key in _NEVER_FORWARDED:
+        if key in TRACE_KEYS:
             yield f"{key} is trace context, which is never forwarded"
 
 

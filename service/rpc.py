@@ -10,8 +10,9 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
+from opentelemetry.trace import SpanKind, get_current_span
 
-from service import __version__, commands
+from service import __version__, commands, trace_context
 from service.commands import Join, Leave
 from service.events import RESERVED_EVENTS, MalformedEvent, Room, UserId, user_room
 from service.nest_tcp import Handler, RequestRefused
@@ -19,6 +20,7 @@ from service.presence import Presence, PresenceUnavailable
 from service.redis_bus import RedisBus
 from service.redis_link import RedisUnavailable
 from service.routes import Route, Table
+from service.tracing import Tracing, act, inject, publishing
 
 MAX_PAGE = 10_000
 """Most users that one `getOnlineUsers` answers; a cursor leads on."""
@@ -82,13 +84,20 @@ class Rpc:
     """The patterns of CONTRACT section 3 and what each does."""
 
     def __init__(
-        self, bus: RedisBus, presence: Presence, table: Table, pod: str, send: Send
+        self,
+        bus: RedisBus,
+        presence: Presence,
+        table: Table,
+        pod: str,
+        send: Send,
+        tracing: Tracing | None = None,
     ) -> None:
         self._bus = bus
         self._send = send
         self._presence = presence
         self._table = table
         self._pod = pod
+        self._tracing = tracing
 
     def handlers(self) -> Mapping[str, Handler]:
         """Give the handler of every pattern."""
@@ -105,7 +114,7 @@ class Rpc:
         published = {
             channel: self._publisher(channel, route) for channel, route in self._table.items()
         }
-        return {**published, **own}
+        return {**published, **{name: self._seen(name, handle) for name, handle in own.items()}}
 
     async def ping(self, _: bytes) -> object:
         """Say that this pod is there, and which it is."""
@@ -167,16 +176,28 @@ class Rpc:
             raise RequestRefused("unavailable", str(error)) from error
         return _success({"disconnected": count})
 
+    def _seen(self, pattern: str, handle: Handler) -> Handler:
+        """Give a request a span, below the caller's where it names one."""
+        tracing = self._tracing
+        if tracing is None:
+            return handle
+
+        async def handle_seen(data: bytes) -> object:
+            caller = trace_context.read(data)
+            with act(tracing, pattern, SpanKind.SERVER, parent=caller) as span:
+                span.set_attributes({"rpc.system": "nestjs", "rpc.method": pattern})
+                return await handle(data)
+
+        return handle_seen
+
     def _publisher(self, channel: str, route: Route) -> Handler:
         async def publish(data: bytes) -> object:
             try:
                 route.route(data)
             except MalformedEvent as error:
                 raise RequestRefused("invalid_request", f"{channel}: {error}") from error
-            try:
-                await self._send(channel, data)
-            except RedisUnavailable as error:
-                raise RequestRefused("unavailable", str(error)) from error
+            with publishing(self._tracing, channel, data) as (_, traced):
+                await self._send_or_refuse(channel, traced)
             return _success({"accepted": True})
 
         return publish
@@ -185,12 +206,18 @@ class Rpc:
         if event in RESERVED_EVENTS:
             message = f"{event} is a name that Socket.IO keeps for itself; choose another"
             raise RequestRefused("invalid_request", message)
-        await self._tell(commands.emit(event, data, (room,)))
+        command = commands.encode(commands.emit(event, data, (room,)))
+        if self._tracing is not None:
+            command = inject(get_current_span(), command)
+        await self._send_or_refuse(commands.CHANNEL, command)
         return _success({"accepted": True})
 
     async def _tell(self, command: commands.Command) -> None:
+        await self._send_or_refuse(commands.CHANNEL, commands.encode(command))
+
+    async def _send_or_refuse(self, channel: str, payload: bytes) -> None:
         try:
-            await self._send(commands.CHANNEL, commands.encode(command))
+            await self._send(channel, payload)
         except RedisUnavailable as error:
             raise RequestRefused("unavailable", str(error)) from error
 

@@ -29,7 +29,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 # An import of everything takes a second of a core that may have others to serve.
 START_SECONDS = 2 * PATIENCE_SECONDS
-GATEWAY_PREFIXES = ("CONSTELLATION_", "REDIS_", "WS_", "TCP_")
+GATEWAY_PREFIXES = ("CONSTELLATION_", "REDIS_", "WS_", "TCP_", "OTEL_")
 
 
 def unused_port() -> int:

@@ -2,13 +2,15 @@
 
 Layout of an entry: field `channel` (a channel of the route table, or `constellation:commands`),
 field `data` (the message, as it would be published) and, from the recorder only, field `at` (its
-position in the Pub/Sub stream). Any producer may XADD; the ID must be `*`.
+position in the Pub/Sub stream). Any producer may XADD; the ID must be `*`. It may say in fields
+`traceparent` and `tracestate` what belongs into the message: there they are put.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from service import trace_context
 from service.history import Logged
 from service.redis_cluster import SLOT
 
@@ -29,7 +31,14 @@ def read_entries(pairs: list[Any]) -> list[Logged]:
 
 def _channel_and_data(fields: list[bytes]) -> tuple[bytes, bytes]:
     """Find the two fields that count; an entry without them means nothing and is dropped later."""
-    if len(fields) > 3 and fields[0] == b"channel" and fields[2] == b"data":
+    if (
+        3 < len(fields) < 7
+        and fields[0] == b"channel"
+        and fields[2] == b"data"
+        and fields[-2] in (b"at", b"data")  # nothing but what the gateway itself writes
+    ):
         return fields[1], fields[3]
     named = dict(zip(fields[::2], fields[1::2], strict=False))
-    return named.get(b"channel", b""), named.get(b"data", b"")
+    data = named.get(b"data", b"")
+    context = trace_context.parse_fields(named.get(b"traceparent"), named.get(b"tracestate"))
+    return named.get(b"channel", b""), data if context is None else trace_context.put(data, context)

@@ -5,6 +5,7 @@ test uses users and chats of its own (`mine`), and whoever breaks a process brin
 """
 
 import itertools
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -22,6 +23,8 @@ from tests.processes import Gateway, Valkey, running_valkey, started_gateway
 
 STARTED = pytest.StashKey[list[Gateway]]()
 LOG_LINES_SHOWN = 60
+# What users of these tests write, as it stands in a log line of JSON; test_tracing plants its own.
+WRITTEN = [json.dumps(text)[1:-1] for text in ("Привет", "very secret", "joined again")]
 
 StartGateway = Callable[..., AbstractAsyncContextManager[Gateway]]
 """`start(redis_url, **settings)`: a gateway that takes traffic."""
@@ -67,8 +70,11 @@ def log_path(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
 
 
 @pytest.fixture(scope="session")
-def gateway(log_path: Callable[[], Path], pytestconfig: pytest.Config) -> StartGateway:
-    """Start gateways, each for the length of an `async with`."""
+def gateway(log_path: Callable[[], Path], pytestconfig: pytest.Config) -> Iterator[StartGateway]:
+    """Start gateways, each for the length of an `async with`.
+
+    At the end of all tests none of them may have logged what was written in any.
+    """
     gateways = pytestconfig.stash.setdefault(STARTED, [])
 
     @asynccontextmanager
@@ -81,7 +87,9 @@ def gateway(log_path: Callable[[], Path], pytestconfig: pytest.Config) -> StartG
             finally:
                 started.ended_at = time.time()
 
-    return start
+    yield start
+    for one in gateways:
+        assert [line for line in one.lines() if any(text in line for text in WRITTEN)] == []
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

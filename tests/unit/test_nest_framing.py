@@ -255,6 +255,22 @@ def test_data_and_id_are_the_senders_own_bytes() -> None:
     assert packet == Packet(None, '[1.0, 1e400, "я"]'.encode(), b'{"a" : 18446744073709551616}')
 
 
+def test_the_trace_context_of_a_packets_metadata_is_put_into_its_data() -> None:
+    context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for data, metadata, expected in (
+        (
+            '{"a": 1.0}',
+            f'{{"traceparent": "{context}"}}',
+            f'{{"a": 1.0,"traceparent":"{context}"}}',
+        ),
+        ('{"a": 1.0}', '{"traceparent": "wrong"}', '{"a": 1.0}'),
+        ('{"a": 1.0}', '"text"', '{"a": 1.0}'),
+        ("[1]", f'{{"traceparent": "{context}"}}', "[1]"),
+    ):
+        packet = read_packet(f'{{"pattern": "p", "data": {data}, "metadata": {metadata}}}'.encode())
+        assert packet == Packet("p", expected.encode(), None)
+
+
 def test_a_packet_without_id_is_an_event_and_one_with_a_null_id_a_request() -> None:
     assert read_packet(b'{"pattern":"p"}') == Packet("p", b"null", None)
     assert read_packet(b'{"pattern":"p","id":null}') == Packet("p", b"null", b"null")

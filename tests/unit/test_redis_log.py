@@ -93,6 +93,28 @@ async def test_fields_in_any_order_and_more_of_them_are_read(redis: Redis) -> No
     assert one.heard == [b"d", b""]
 
 
+async def test_trace_context_in_fields_is_put_into_the_message(redis: Redis) -> None:
+    context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    one = Follower(redis)
+    async with following(one):
+        for fields in (
+            {"traceparent": context, "tracestate": "a=b"},
+            {"traceparent": context, "at": "tick:1"},
+            {"traceparent": "wrong"},
+            {"at": "tick:1"},
+        ):
+            await redis.xadd(KEY, {"channel": "c", "data": '{"n":1}', **fields})
+        await redis.xadd(KEY, {"channel": "c", "data": "no object", "traceparent": context})
+        await eventually(lambda: len(one.heard) == 5, PATIENCE_SECONDS, "all")
+    assert one.heard == [
+        b'{"n":1,"traceparent":"%b","tracestate":"a=b"}' % context.encode(),
+        b'{"n":1,"traceparent":"%b"}' % context.encode(),
+        b'{"n":1}',
+        b'{"n":1}',
+        b"no object",
+    ]
+
+
 async def test_a_connection_that_is_lost_is_made_anew_and_nothing_is_missed(redis: Redis) -> None:
     one = Follower(redis)
     async with following(one):

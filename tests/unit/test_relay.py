@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.trace import INVALID_SPAN, Span
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from service import commands, routes
 from service.commands import Disconnect, Empty, Fence, Handover, Join, Leave
-from service.events import Room, Sid, UserId, chat_room, user_room
+from service.events import Room, Sid, Slice, UserId, chat_room, user_room
 from service.fanout import Fanout
+from service.frames import Frame
 from service.metrics import Metrics
 from service.relay import Errand, Relay
 from service.rooms import Member, Rooms, Stage
-from service.routes import Message
+from service.routes import Message, Table
+from service.tracing import Passed, Tracing
 from tests.event_cases import EventCase, event_cases
+from tests.seen_spans import Seen
 
 TABLE = routes.load()
 CASES = event_cases()
@@ -60,7 +64,7 @@ class Client:
 class Pod:
     """A relay with its rooms, and what it sent others to do."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Table = TABLE, tracing: Tracing | None = None) -> None:
         self.rooms = Rooms()
         self.metrics = Metrics()
         self.disconnected: list[Disconnect] = []
@@ -69,7 +73,7 @@ class Pod:
         self.fenced: list[tuple[str, str]] = []
         self.handovers = 0
         self.relay = Relay(
-            TABLE,
+            table,
             self.rooms,
             Fanout(),
             self.metrics,
@@ -78,6 +82,7 @@ class Pod:
             on_moved=self.moved.append,
             on_fence=lambda sid, owner: self.fenced.append((sid, owner)),
             on_handover=self._count_handover,
+            tracing=tracing,
         )
 
     def client(self, user: str, *chats: str) -> Client:
@@ -387,6 +392,60 @@ def test_a_socket_that_has_closed_is_passed_over(pod: Pod) -> None:
     assert (gone.heard, here.heard) == ([], [["new-chat", {}]])
 
 
+class Watcher:
+    """What the relay tells of what it does, in place of the spans that come of it."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def begin_batch(self) -> None:
+        self.told.append(("begin",))
+
+    def wants(self, traceparent: Slice) -> bool:
+        return traceparent is not msgspec.UNSET
+
+    def deliver(self, name: str, passed: Passed, rooms: object, frame: Frame, to: object) -> None:
+        self.told.append(("deliver", name, passed.channel, passed.offset, rooms))
+
+    def drop(self, passed: Passed, outcome: str) -> Span:
+        self.told.append((outcome, passed.channel))
+        return INVALID_SPAN
+
+    def end_batch(self, events: int) -> None:
+        self.told.append(("end", events))
+
+
+def test_who_watches_is_told_what_becomes_of_each_event_that_carries_a_context() -> None:
+    watcher = Watcher()
+    pod = Pod(routes.load(is_traced=True), cast("Tracing", watcher))
+    bob = pod.client("bob")
+    context = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    emitted = json.loads(commands.encode(emit("x", 1, "user:bob")))
+    pod.log(
+        ("5-1", "chat:new", {"userId": "bob", "chatId": 1, **context}),
+        ("5-2", "chat:new", {"userId": "bob"}),
+        ("5-3", "chat:new", {"userId": "nobody", **context}),
+        ("5-4", "chat:new", {"userId": "nobody"}),
+        ("5-5", "chat:messageRead", {"userId": "bob", "messageIds": [], **context}),
+        ("5-6", "chat:new", context),
+        ("5-7", commands.CHANNEL, {**emitted, **context}),
+        ("5-8", commands.CHANNEL, emitted),
+    )
+    assert watcher.told == [
+        ("begin",),
+        ("deliver", "new-chat", "chat:new", b"5-1", ["user:bob"]),
+        ("no_recipient", "chat:new"),
+        ("nothing_to_send", "chat:messageRead"),
+        ("malformed", "chat:new"),
+        ("deliver", "emitted", commands.CHANNEL, b"5-7", ("user:bob",)),
+        ("end", 8),
+    ]
+    # Clients hear nothing of it.
+    assert bob.heard == [["new-chat", {"chatId": 1}], ["new-chat", {}], ["x", 1], ["x", 1]]
+    pod.publish("chat:new", {"userId": "nobody"})
+    assert watcher.told[-2:] == [("begin",), ("end", 1)]
+
+
 @given(
     st.lists(
         st.tuples(
@@ -404,3 +463,26 @@ def test_any_bytes_on_any_channel_are_survived(batch: list[tuple[str, bytes]]) -
     pod.publish("chat:new", {"userId": "bob"})
     assert bob.heard == [["new-chat", {}]]
     assert pod.errands == []
+
+
+@given(
+    st.sampled_from([*TABLE, commands.CHANNEL]),
+    st.none() | st.integers() | st.text() | st.from_regex(r"..-[0-9a-f]{32}-[0-9a-f]{16}-.[01]"),
+    st.none() | st.lists(st.integers()) | st.text(),
+)
+def test_whatever_calls_itself_a_context_costs_no_event(
+    channel: str, traceparent: object, tracestate: object
+) -> None:
+    seen = Seen()
+    pod = Pod(routes.load(is_traced=True), seen.tracing)
+    bob = pod.client("bob")
+    encoded = json.loads(commands.encode(emit("new-chat", {}, "user:bob")))
+    event = {"userId": "bob", "recipientId": "bob", "participants": ["bob"], "messageIds": [1]}
+    event |= {"notifyUsers": ["bob"], "userId": "x" if channel == "chat:typing" else "bob"}
+    context = {"traceparent": traceparent, "tracestate": tracestate}
+    with capture_logs():
+        pod.publish(channel, (encoded if channel == commands.CHANNEL else event) | context)
+    pod.publish("chat:new", {"userId": "bob"})
+    seen.written()
+    is_refused = channel == commands.CHANNEL and not isinstance(traceparent, str)
+    assert len(bob.heard) == (1 if is_refused else 2)

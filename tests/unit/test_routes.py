@@ -126,6 +126,23 @@ def test_only_listed_keys_are_forwarded_and_their_values_are_untouched(
     assert list(forwarded) == [key for key in keys if key in event]
 
 
+@pytest.mark.parametrize("channel", CONTRACT)
+def test_a_traced_table_reads_the_context_along_and_forwards_it_no_more(channel: str) -> None:
+    event = dict.fromkeys(ADDRESSES[channel], "x") | {"userId": "y", "messageIds": [1]}
+    traced = routes.load(is_traced=True)[channel]
+    for value, read in (("a", b'"a"'), (None, b"null"), ([1], b"[1]")):
+        raw = json.dumps({**event, "traceparent": value, "tracestate": "b"}).encode()
+        message = traced.route(raw)
+        assert message is not None
+        assert bytes(message.traceparent or b"") == read
+        assert payload(message) == payload(routed(channel, event))
+    plain, carrying = json.dumps(event).encode(), raw
+    for route, event_bytes in ((traced, plain), (CONTRACT[channel], carrying)):
+        message = route.route(event_bytes)
+        assert message is not None
+        assert message.traceparent is msgspec.UNSET
+
+
 @given(st.lists(ids, max_size=4), ids, ids)
 def test_ids_name_their_rooms_numbers_as_decimal_strings(
     people: list[str | int], author: str | int, chat: str | int

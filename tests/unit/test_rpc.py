@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -19,8 +20,10 @@ from service.nest_tcp import RequestRefused
 from service.presence import Presence
 from service.redis_bus import Published, RedisBus
 from service.rpc import MAX_PAGE, Rpc
+from service.tracing import Tracing
 from tests.event_cases import event_cases
 from tests.processes import HOST, Valkey, unused_port
+from tests.seen_spans import Seen
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 TABLE = routes.load()
@@ -39,11 +42,11 @@ PATTERNS = {
 class Pod:
     """A pod's TCP side, and what Redis brings to all pods because of it."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, tracing: Tracing | None = None) -> None:
         self.bus = RedisBus(redis, TABLE, Metrics())
         self.presence = Presence(redis, self.bus.instance)
         self.heard: list[Published] = []
-        rpc = Rpc(self.bus, self.presence, TABLE, "pod-1", send=self.bus.publish)
+        rpc = Rpc(self.bus, self.presence, TABLE, "pod-1", self.bus.publish, tracing)
         self._handlers = rpc.handlers()
 
     async def ask(self, pattern: str, data: object) -> Any:
@@ -70,20 +73,34 @@ class Pod:
         return commands.decode(payload)
 
 
+@asynccontextmanager
+async def listening(pod: Pod) -> AsyncIterator[Pod]:
+    """Let a pod hear what is told."""
+    task = asyncio.create_task(pod.bus.run(pod.heard.extend))
+    await eventually(lambda: pod.bus.lost_at is None, PATIENCE_SECONDS, "the subscription stands")
+    yield pod
+    # It waits for messages here, where no cancellation is lost.
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+
+
 @pytest.fixture
-async def pod(valkey: Valkey) -> AsyncIterator[Pod]:
+async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
     async with Redis.from_url(valkey.url) as redis:
-        pod = Pod(redis)
-        task = asyncio.create_task(pod.bus.run(pod.heard.extend))
-        await eventually(
-            lambda: pod.bus.lost_at is None, PATIENCE_SECONDS, "the subscription stands"
-        )
-        yield pod
-        # It waits for messages here, where no cancellation is lost.
-        task.cancel()
-        await asyncio.wait({task})
-        assert task.cancelled()
+        yield redis
         await redis.flushdb()
+
+
+@pytest.fixture
+async def pod(redis: Redis) -> AsyncIterator[Pod]:
+    async with listening(Pod(redis)) as pod:
+        yield pod
+
+
+@pytest.fixture
+def traced() -> Seen:
+    return Seen()
 
 
 @pytest.fixture
@@ -190,6 +207,25 @@ async def test_an_event_of_the_table_is_published_as_it_came(pod: Pod, case: Any
     assert await pod.done(case.channel, case.publish.encode()) == {"accepted": True}
     await eventually(lambda: pod.heard, PATIENCE_SECONDS, "it is published")
     assert pod.heard == [(case.channel.encode(), case.publish.encode())]
+
+
+async def test_what_is_published_and_sent_carries_the_span_that_did_it(
+    redis: Redis, traced: Seen
+) -> None:
+    context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    async with listening(Pod(redis, traced.tracing)) as pod:
+        await pod.done("chat:new", {"userId": 1, "traceparent": context})
+        await pod.done("sendToUser", {"userId": 1, "event": "x", "traceparent": context})
+        await eventually(lambda: len(pod.heard) == 2, PATIENCE_SECONDS, "both are told")
+    published, request = traced.spans
+    assert (published.name, request.name) == ("publish chat:new", "sendToUser")
+    for span, (_, payload) in zip((published, request), pod.heard, strict=True):
+        assert span.context is not None
+        ids = (format(span.context.trace_id, "032x"), format(span.context.span_id, "016x"))
+        _, *carried, flags = json.loads(payload)["traceparent"].split("-")
+        assert (tuple(carried), int(flags, 16) & 1) == (ids, 1)
+        assert carried[0] in context
+    assert b"traceparent" not in bytes(commands.decode(pod.heard[1][1]).args)  # type: ignore[union-attr]
 
 
 async def test_an_event_that_nobody_needs_is_accepted_all_the_same(pod: Pod) -> None:

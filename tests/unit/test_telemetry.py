@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +16,10 @@ from typing import Any
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
-from service.telemetry import RepeatLimit
+from service.telemetry import RepeatLimit, is_exporting
+from tests.processes import HOST
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 5
@@ -171,6 +175,23 @@ def test_a_traceback_is_part_of_its_line_and_shows_no_local_values() -> None:
         assert "S3CRET-TOKEN" not in json.dumps(line)
 
 
+def test_an_exception_that_quotes_a_value_is_told_without_it() -> None:
+    lines = records(
+        'for fail in (lambda: int("S3CRET"), lambda: {}["S3CRET"]):',
+        "    try:",
+        "        fail()",
+        "    except Exception as error:",
+        "        try:",
+        '            raise RuntimeError("while reading") from error',
+        "        except RuntimeError:",
+        '            ours.exception("request failed")',
+    )
+    for line, kind in zip(lines, ("ValueError", "KeyError"), strict=True):
+        told = {one["exc_type"]: one["exc_value"] for one in line["exception"]}
+        assert told == {"RuntimeError": "while reading", kind: ""}
+        assert "S3CRET" not in json.dumps(line)
+
+
 def test_the_level_is_a_floor_for_us_and_libraries_speak_from_warnings_on() -> None:
     speaking = [
         f'{log}.{level}("{log} {level}")'
@@ -198,6 +219,97 @@ def test_libraries_that_log_by_themselves_are_brought_into_line() -> None:
         ("engineio.server", "trouble"),
         ("socketio.server", "trouble"),
     ]
+
+
+def test_the_level_can_be_changed_while_the_process_runs() -> None:
+    speaking = ['ours.debug("d")', 'ours.info("i")', 'uvicorns.info("u")', 'ours.error("e")']
+    lines = records(
+        "from service.telemetry import set_level",
+        *(
+            line
+            for level in ("debug", "error", "info")
+            for line in (f'set_level("{level}")', *speaking)
+        ),
+    )
+    assert [line["event"] for line in lines] == ["d", "i", "e", "e", "i", "e"]
+
+
+def test_a_line_names_the_recorded_span_that_it_was_logged_in() -> None:
+    within, without, unrecorded = records(
+        "from opentelemetry.sdk.trace.sampling import ALWAYS_OFF",
+        "from service.tracing import act",
+        "from tests.seen_spans import Seen",
+        'with act(Seen().tracing, "connect"):',
+        '    ours.warning("within")',
+        'uvicorns.warning("without")',
+        'with act(Seen(sampler=ALWAYS_OFF).tracing, "connect"):',
+        '    uvicorns.warning("unrecorded")',
+    )
+    assert (len(within["trace_id"]), len(within["span_id"])) == (32, 16)
+    for line in (without, unrecorded):
+        assert not {"trace_id", "span_id"} & line.keys()
+
+
+@pytest.mark.parametrize(
+    ("environment", "exports"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/v1/traces"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, False),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, True),
+        ({"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, False),
+        ({"OTEL_TRACES_EXPORTER": "zipkin", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, False),
+        ({"OTEL_SDK_DISABLED": "True", "OTEL_TRACES_EXPORTER": "otlp"}, False),
+        ({"OTEL_SDK_DISABLED": "false", "OTEL_TRACES_EXPORTER": "otlp"}, True),
+        ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, False),
+        (
+            {
+                "OTEL_TRACES_EXPORTER": "otlp",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+            },
+            True,
+        ),
+    ],
+)
+def test_spans_are_made_only_where_somebody_has_asked_for_them(
+    environment: dict[str, str], exports: bool
+) -> None:
+    with capture_logs() as lines:
+        assert is_exporting(environment) is exports
+    asked_in_vain = {"grpc", "zipkin"} & set(environment.values()) and not exports
+    assert bool(lines) is bool(asked_in_vain)
+
+
+def test_without_an_exporter_no_tracer_is_made_and_no_exporter_loaded() -> None:
+    script = (
+        "import sys\n"
+        "from service import gateway, lifecycle, telemetry\n"
+        "with telemetry.traces() as tracing:\n"
+        "    assert tracing is None\n"
+        "unwanted = ('opentelemetry.sdk.trace', 'opentelemetry.exporter')\n"
+        "print([name for name in sys.modules if name.startswith(unwanted)])\n"
+    )
+    environment = {"PATH": os.environ["PATH"], "OTEL_SDK_DISABLED": "true"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True, env=environment
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_a_collector_that_does_not_answer_is_not_waited_for_at_the_end() -> None:
+    with socket.create_server((HOST, 0)) as silent:
+        (line,) = records(
+            "import os",
+            "from opentelemetry.trace import SpanKind",
+            "from service import telemetry",
+            "telemetry._FLUSH_SECONDS = 0.1",
+            f'os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://{HOST}:{silent.getsockname()[1]}"',
+            "with telemetry.traces() as tracing:",
+            '    tracing.start("lost", SpanKind.INTERNAL).end()',
+        )
+    assert "not all spans could be sent" in line["event"]
 
 
 def test_the_console_form_is_for_people_and_auto_is_json_where_nobody_looks() -> None:
