@@ -34,7 +34,7 @@ _MEMORY_BYTES = 64 * 1024 * 1024
 _CHUNK = 1_000
 _MAX_UNANSWERED = 1
 _GATHER_SECONDS = 0.001
-"""Two halves of a burst that once took turns took turns for ever: 5 of 8 events went in one write."""
+"""Without it two halves of a burst take turns for ever: 5 of 8 events leave in one write, not 8."""
 _OVERLAP_SECONDS = 10.0
 """How long after a take-over the predecessor's last entries may still turn up in our stream."""
 
