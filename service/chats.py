@@ -125,15 +125,16 @@ class Chats:
             return await self._let_in(sid, auth, span)
 
     async def _let_in(self, sid: str, auth: object, span: Span) -> Welcome | None:
-        user = DRAINING if self.is_draining else identify(auth, self._limits.max_id_chars)
-        if isinstance(user, Refusal):
-            self._metrics.connects.labels(user.code).inc()
-            span.set_attribute("constellation.code", user.code)
-            raise HandshakeRefused(user.message, {"code": user.code})
+        identity = DRAINING if self.is_draining else identify(auth, self._limits.max_id_chars)
+        if isinstance(identity, Refusal):
+            self._metrics.connects.labels(identity.code).inc()
+            span.set_attribute("constellation.code", identity.code)
+            raise HandshakeRefused(identity.message, {"code": identity.code})
         member = self.rooms.by_sid(sid)
         assert member is not None, "pre-connected by the server"
+        user = identity.user
         span.set_attribute("user.id", user)
-        member.user = user
+        member.user, member.identity = user, identity
         member.allowance = Allowance(self._limits.requests, time.monotonic())
         welcome = await self.recovery.open(member, user, auth) if self.recovery else None
         # From here on nothing waits: what is delivered next reaches a member of its rooms.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from service.admission import UNAUTHORIZED, Refusal
-from service.auth import identify
+from service.auth import Identity, identify
+from service.events import UserId
 
 
 @pytest.mark.parametrize(
@@ -17,7 +18,7 @@ from service.auth import identify
     ],
 )
 def test_a_client_is_who_it_says_it_is(auth: object, user: str) -> None:
-    assert identify(auth, max_id_chars=8) == user
+    assert identify(auth, max_id_chars=8) == Identity(UserId(user))
 
 
 @pytest.mark.parametrize(
