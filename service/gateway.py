@@ -172,8 +172,9 @@ class Gateway:
 
     def deliver(self, batch: list[Logged]) -> None:
         """Carry out one read from the log, and remember it for who comes back."""
+        assert self.log is not None, "it has read the batch"
         self.history.append(batch)
-        self.relay.take_logged(batch)
+        self.relay.take_logged(batch, self.log.lag_seconds)
 
     async def _fence(self, sid: str, owner: str) -> None:
         await self.bus.tell(commands.Fence(sid, owner))
