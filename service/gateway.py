@@ -83,6 +83,7 @@ class Gateway:
             disconnect=self._disconnect,
             send_errand=self.errands.put_nowait,
             on_moved=lambda member: self.recovery.touch(member) if self.recovery else None,
+            on_ended=lambda room, who: None,
             on_fence=lambda sid, owner: self.recovery.fence(sid, owner) if self.recovery else None,
             on_handover=lambda: self.recorder.nudge() if self.recorder else None,
             tracing=tracing,

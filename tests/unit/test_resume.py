@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from redis.asyncio import Redis
 
-from service import routes
-from service.events import Sid, UserId, user_room
+from service import commands, routes
+from service.auth import Identity
+from service.events import Room, Sid, UserId, user_room
 from service.history import History, Logged, Meaning, ReplayLimits, format_id
 from service.metrics import Metrics
 from service.redis_log import RedisLog
@@ -20,6 +21,7 @@ from service.welcome import Welcome
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 USER = UserId("u")
+CHAT = Room("chat:c")
 TABLE = routes.load(None)
 
 
@@ -68,7 +70,7 @@ class Pod:
         name = f"{id(self)}-{next(self._names)}"
         member = Member(Sid(f"s{name}"), f"e{name}", Outlet())
         self.rooms.add(member)
-        member.user = USER
+        member.user, member.identity = USER, Identity(USER)
         welcome = await self.recovery.open(member, USER, auth)
         self.rooms.enter(member, user_room(USER))
         return member, welcome
@@ -91,6 +93,8 @@ class Pod:
 
 
 def _read(channel: bytes, payload: bytes) -> Meaning:
+    if channel == commands.CHANNEL.encode():
+        return commands.decode(payload)
     return TABLE[channel.decode()].route(payload)
 
 
@@ -241,6 +245,24 @@ async def test_after_a_gap_nobody_is_recovered(pods: tuple[Pod, Pod]) -> None:
     assert a.recovery.forget_all() == [member]
     await a.recovery.flush()
     assert not (await b.connect(pid=welcome.pid))[1].is_recovered
+
+
+async def test_nobody_keeps_a_room_by_claiming_to_have_seen_its_end(
+    pods: tuple[Pod, Pod],
+) -> None:
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    a.rooms.enter(member, CHAT)
+    await a.recovery.saved(member)
+    await a.lose(member)
+    await a.log.append(commands.CHANNEL, commands.encode(commands.Leave(user_room(USER), CHAT)))
+    after_the_end = await a.log_event()
+    await b.log.reached(a.log.delivered)
+
+    again, resumed = await b.connect(pid=welcome.pid, offset=after_the_end.decode())
+
+    assert (resumed.is_recovered, resumed.missed) == (True, [])
+    assert again.rooms == {user_room(USER)}
 
 
 async def test_two_resumes_that_read_back_at_once_do_not_disturb_each_other(
