@@ -16,6 +16,7 @@ from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
 from service import trace_context
 from service.admission import (
+    DISCONNECTED,
     DRAINING,
     TOO_MANY_REQUESTS,
     Allowance,
@@ -25,8 +26,8 @@ from service.admission import (
     may_join,
     read_chat_id,
 )
-from service.auth import identify
-from service.events import NAMESPACE, Room, UserId, chat_room, user_room
+from service.auth import Identity, identify
+from service.events import NAMESPACE, ChatId, Room, UserId, chat_room, user_room
 from service.metrics import Metrics
 from service.rooms import Member, Rooms
 from service.trace_context import PARENT, STATE
@@ -57,6 +58,13 @@ class Server(Protocol):
 
     def end(self, session: Any, reason: str) -> None:
         """Close a session so that its client comes back."""
+
+
+class Access(Protocol):
+    """What the namespace needs of whoever knows who is in a chat."""
+
+    async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
+        """Say why somebody may not join a chat; None where it may, with no step in between."""
 
 
 class Recovery(Protocol):
@@ -93,6 +101,8 @@ class Chats:
         self._tracing = tracing
         self.rooms = rooms
         self.is_draining = False
+        self.access: Access | None = None
+        """Says who may join a chat; None where everybody may."""
         self.recovery: Recovery | None = None
         """Makes sessions resumable; None where they are not."""
         self.on_arrival: Callable[[UserId], None] = lambda user: None
@@ -203,11 +213,19 @@ class Chats:
         room = chat_room(chat)
         if room not in member.rooms:
             refusal = may_join(len(member.rooms) - 1, self._limits)
+            if refusal is None and self.access is not None:
+                refusal = await self._ask_access(self.access, member, chat)
             if refusal is not None:
                 return self._answer("join-chat", refusal)
+            # Nothing has waited since the answer: an end of membership comes before it or finds it.
             self.rooms.enter(member, room)
             await self._save(member)
         return self._answer("join-chat", {"chatId": chat})
+
+    async def _ask_access(self, access: Access, member: Member, chat: ChatId) -> Refusal | None:
+        assert member.identity is not None, "set before it was connected"
+        refusal = await access.refusal(member.identity, chat)
+        return refusal if self.rooms.by_sid(member.sid) is member else DISCONNECTED
 
     async def _leave(self, sid: str, request: object = None, *_: object) -> Answer:
         member = self._member(sid)

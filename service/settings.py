@@ -12,10 +12,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from service import redis_address
 from service.kinds import Host, LogFormat, LogLevel, Origins, ReadableFile, RedisUrl
+from service.settings_access import ChatAccessSettings
 from service.variables import UnknownVariable, explain, find_unknown, show
 
 PREFIX = "CONSTELLATION_"
@@ -28,7 +29,7 @@ class InvalidSettings(ValueError):
     """The environment cannot be read; `str()` has one line per fault, secrets masked."""
 
 
-class Settings(BaseSettings):
+class Settings(ChatAccessSettings):
     """The environment of one gateway process. Names in CONTRACT section 4 have no prefix."""
 
     model_config = SettingsConfigDict(
