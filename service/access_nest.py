@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from typing import cast
 
 from service.access_answers import MAX_ANSWER_BYTES, NoAnswer, is_participant
 from service.events import ChatId, UserId
@@ -22,13 +23,20 @@ class NestApi:
 
     async def allows(self, user: UserId, chat: ChatId) -> bool:
         """Ask once. Raises NoAnswer; how long it may take is the caller's affair."""
-        line = await self._connected()
-        return is_participant(user, await line.ask(self._pattern, {"chatId": chat}))
+        try:
+            reply = await self._ask(chat)
+        except _LineLost:  # the API's pod was replaced, say: a question may be asked twice
+            reply = await self._ask(chat)
+        return is_participant(user, reply)
 
     async def aclose(self) -> None:
         """Hang up."""
         if self._line is not None:
             self._line.hang_up("the gateway ends")
+
+    async def _ask(self, chat: ChatId) -> Reply:
+        line = await self._connected()
+        return await line.ask(self._pattern, {"chatId": chat})
 
     async def _connected(self) -> _Line:
         async with self._connecting:
@@ -40,6 +48,10 @@ class NestApi:
                 except OSError as error:
                     raise NoAnswer("the API cannot be connected to") from error
             return self._line
+
+
+class _LineLost(NoAnswer):
+    """The API has closed the connection before it answered."""
 
 
 class _Line(asyncio.Protocol):
@@ -57,7 +69,7 @@ class _Line(asyncio.Protocol):
         """Ask and wait for the answer. Raises NoAnswer when the line is lost."""
         assert self._transport is not None, "connected"
         if self.is_lost:
-            raise NoAnswer("the API has closed the connection")
+            raise _LineLost("the API has closed the connection")
         number, heard = str(next(self._numbers)), self._heard
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
@@ -75,11 +87,10 @@ class _Line(asyncio.Protocol):
         """Close at once; whoever waits gets no answer."""
         if self._transport is not None:
             self._transport.abort()
-        self._lose(reason)
+        self._lose(NoAnswer(reason))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "TCP"
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -90,15 +101,15 @@ class _Line(asyncio.Protocol):
             self.hang_up(f"the API's answer cannot be read: {error.fault}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lose("the API has closed the connection")
+        self._lose(_LineLost("the API has closed the connection"))
 
     def _take(self, reply: Reply) -> None:
         answer = self._waiting.get(reply.id)
         if answer is not None and not answer.done():
             answer.set_result(reply)
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, reason: NoAnswer) -> None:
         self.is_lost = True
         for answer in self._waiting.values():
             if not answer.done():
-                answer.set_exception(NoAnswer(reason))
+                answer.set_exception(reason)

@@ -160,14 +160,28 @@ async def test_an_error_or_another_answer_is_none_and_the_connection_is_kept(
     assert len(server.writers) == 1
 
 
-async def test_an_api_that_hangs_up_leaves_nobody_waiting(server: Server, api: NestApi) -> None:
+async def test_questions_whose_connection_breaks_are_asked_once_more(
+    server: Server, api: NestApi
+) -> None:
     server.answer = lambda packet: None
     asking = [asyncio.create_task(ask(api, str(n))) for n in range(2)]
     await eventually(lambda: len(server.asked) == 2, PATIENCE_SECONDS, "both are asked")
+    server.answer = answer_of_members("bob")
     server.writers[0].close()
-    for one in asking:
-        with pytest.raises(NoAnswer, match="closed the connection"):
-            await one
+    assert await asyncio.gather(*asking) == [True, True]
+    assert len(server.writers) == 2
+
+
+async def test_an_api_that_hangs_up_on_everybody_leaves_nobody_waiting(
+    server: Server, api: NestApi
+) -> None:
+    def hang_up(_: Packet) -> None:
+        server.writers[-1].close()
+
+    server.answer = hang_up
+    with pytest.raises(NoAnswer, match="closed the connection"):
+        await ask(api)
+    assert len(server.asked) == 2
     server.answer = answer_of_members("bob")
     assert await ask(api) is True
 
