@@ -51,6 +51,9 @@ class Access(Protocol):
     async def find_lost(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
         """Say in which of some rooms somebody may be no more; None where that cannot be told."""
 
+    def outdated(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str]:
+        """Say which of some rooms a newer token of somebody takes away."""
+
     def forget(self, room: str, who: str | None) -> None:
         """Take note that a membership has ended: of one room's members, or, for None, of all."""
 
@@ -75,6 +78,9 @@ class Claims:
         return None if chat in (identity.chats or ()) else FORBIDDEN
 
     async def find_lost(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
+        return self.outdated(identity, rooms)
+
+    def outdated(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str]:
         mine = {chat_room(ChatId(chat)) for chat in identity.chats or ()}
         return frozenset(_chat_rooms(rooms)) - mine
 
@@ -145,6 +151,10 @@ class Asked:
         if None in answers:
             return None
         return frozenset(room for room, allowed in zip(asked, answers, strict=True) if not allowed)
+
+    def outdated(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str]:
+        """Say that a token takes nothing away: the API says who is in a chat."""
+        return frozenset()
 
     def forget(self, room: str, who: str | None) -> None:
         """Take note that a membership has ended: of one room's members, or, for None, of all.

@@ -82,7 +82,7 @@ class Member:
         self.stage = Stage.CONNECTING
         self.user: UserId | None = None
         self.identity: Identity | None = None
-        """What proved the user; a refreshed token replaces it."""
+        """What proved the user. A refreshed token replaces it."""
         self.ticket: Ticket | None = None
         self.wants_offsets = False
         """Whether each event ends with its log ID, which a client presents when it resumes."""

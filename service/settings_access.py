@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from service.kinds import Takes
 
@@ -40,8 +40,8 @@ def _check_token(token: SecretStr) -> SecretStr:
     return token
 
 
-class ChatAccessSettings(BaseSettings):
-    """Who may join a chat."""
+class ChatAccessSettings(BaseModel):
+    """The part of the environment that says who may join a chat."""
 
     chat_access: Literal["open", "claim", "http", "nest"] = Field(
         "open",
@@ -78,13 +78,17 @@ class ChatAccessSettings(BaseSettings):
         "`access_unavailable`.",
     )
 
-    @model_validator(mode="after")
-    def _check_chat_access_fits_its_url(self) -> Self:
+    def chat_access_faults(self, auth_mode: str) -> Iterator[str]:
+        """Say in a line each which of these settings contradict one another."""
         schemes = _SCHEMES.get(self.chat_access)
-        if schemes and (urlsplit(self.chat_access_url or "").scheme not in schemes):
+        if schemes and urlsplit(self.chat_access_url or "").scheme not in schemes:
             takes = " or ".join(f"{scheme}://" for scheme in schemes)
-            raise ValueError(
+            yield (
                 f"CONSTELLATION_CHAT_ACCESS={self.chat_access} needs CONSTELLATION_CHAT_ACCESS_URL "
                 f"with a URL that begins with {takes}"
             )
-        return self
+        if self.chat_access == "claim" and auth_mode != "jwt":
+            yield (
+                "CONSTELLATION_CHAT_ACCESS=claim needs CONSTELLATION_AUTH_MODE=jwt: without tokens "
+                "nothing names the chats of a user, and nobody could join any"
+            )

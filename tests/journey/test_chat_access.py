@@ -19,6 +19,7 @@ from tests.journey.test_recovery import passed, raw, say_in
 from tests.js_clients import JsClient, JsClients
 from tests.nest_client import nest_client
 from tests.processes import Gateway, Valkey, running_valkey, unused_port
+from tests.tokens import SECRET, token_of
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -271,3 +272,67 @@ async def test_a_drain_waits_for_no_answer(
             await bob.ask("join-chat", f"silent{mine}")
             assert await pod.terminate() == 0
         assert pod.log("the drain overran its deadline") == []
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def claiming(own_valkey: Valkey, gateway: StartGateway) -> AsyncIterator[Gateway]:
+    """A pod that believes tokens."""
+    settings = {
+        "CONSTELLATION_AUTH_MODE": "jwt",
+        "CONSTELLATION_JWT_SECRET": SECRET,
+        "CONSTELLATION_CHAT_ACCESS": "claim",
+    }
+    async with gateway(own_valkey.url, **settings) as pod:
+        yield pod
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def publish_own(own_valkey: Valkey) -> AsyncIterator[Publisher]:
+    async with Redis.from_url(own_valkey.url) as redis:
+        yield Publisher(redis)
+
+
+async def test_a_token_names_the_chats_and_a_newer_one_takes_them_away(
+    claiming: Gateway, publish_own: Publisher, js: JsClients, mine: str
+) -> None:
+    bob, chat = f"bob{mine}", f"c{mine}"
+    auth = {"token": token_of(bob, chats=[chat, 17])}
+    client = await js.connect(claiming.chats_url, user=bob, auth=auth)
+    asked = [chat, 17, "17", f"other{mine}", "__proto__"]
+    assert [await code(client, one) for one in asked] == ["ok", "ok", "ok", *["forbidden"] * 2]
+
+    newer = await client.ask("refresh-token", {"token": token_of(bob, chats=["17"])})
+    assert newer["success"] is True
+    await say_in(publish_own, chat, 1)
+    await say_in(publish_own, "17", 2)
+    ((heard,),) = await publish_own.heard_by(client)
+    assert heard.payload["messageId"] == 2
+    assert await code(client, chat) == "forbidden"
+
+
+@pytest.mark.parametrize("chats", [{}, {"chats": []}, {"chats": None}])
+async def test_a_token_without_chats_opens_none(
+    chats: dict[str, object], claiming: Gateway, js: JsClients, mine: str
+) -> None:
+    auth = {"token": token_of(f"bob{mine}", **chats)}
+    client = await js.connect(claiming.chats_url, user=f"bob{mine}", auth=auth)
+    assert await code(client, f"c{mine}") == "forbidden"
+
+
+async def test_who_comes_back_with_a_token_for_fewer_chats_comes_back_to_these_alone(
+    claiming: Gateway, publish_own: Publisher, mine: str
+) -> None:
+    bob, lost, kept = f"bob{mine}", f"lost{mine}", f"kept{mine}"
+    token = token_of(bob, chats=[lost, kept])
+    async with raw(claiming, bob, recovery=True, token=token) as before:
+        await before.join(lost)
+        await before.join(kept)
+    await say_in(publish_own, lost, 1)
+    await say_in(publish_own, kept, 2)
+    pid, token = before.answer["pid"], token_of(bob, chats=[kept])
+    async with raw(claiming, bob, pid=pid, token=token) as after:
+        assert after.answer == before.answer
+        numbers_of = [event[1]["messageId"] for event in after.missed]
+        if not numbers_of:  # the pod had not heard of it yet
+            numbers_of = [(await after.event())[1]["messageId"]]
+        assert numbers_of == [2]

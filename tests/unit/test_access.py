@@ -295,3 +295,9 @@ async def test_a_token_names_the_chats_that_its_bearer_may_join(
     rooms = ["user:bob", "chat:c", "chat:d", "team"]
     lost = {room for room in ("chat:c", "chat:d") if room[5:] not in joined}
     assert await claims.find_lost(identity, rooms) == lost
+    assert claims.outdated(identity, rooms) == lost
+
+
+async def test_what_the_api_says_no_token_takes_away(asking: Asking) -> None:
+    assert asking.access.outdated(EVE, ["chat:c", "user:eve"]) == frozenset()
+    assert asking.api.asked == []

@@ -46,6 +46,16 @@ def test_a_mode_without_its_url_is_refused_with_a_sentence(
     assert fault == f"{PREFIX}={mode} needs {PREFIX}_URL with a URL that begins with {begins}"
 
 
+def test_claims_of_tokens_that_nobody_asks_for_are_refused_with_a_sentence() -> None:
+    (fault,) = faults(**{PREFIX: "claim"})
+    assert fault.startswith(f"{PREFIX}=claim needs CONSTELLATION_AUTH_MODE=jwt: ")
+    secret = "0123456789abcdef0123456789abcdef"
+    values = read(
+        **{PREFIX: "claim", "CONSTELLATION_AUTH_MODE": "jwt", "CONSTELLATION_JWT_SECRET": secret}
+    )
+    assert values.chat_access == "claim"
+
+
 @pytest.mark.parametrize(
     "url",
     [
