@@ -110,12 +110,13 @@ def _usable(entries: Sequence[object], allowed: Container[str]) -> Iterator[Veri
     for entry in entries:
         if not isinstance(entry, dict) or not _is_for_signatures(entry):
             continue
+        named, kid = entry.get("alg"), entry.get("kid")
+        if not isinstance(named, str | None) or named not in (None, *PUBLIC_ALGORITHMS):
+            continue
         try:
             key = jwt.PyJWK(entry).key
         except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
             continue
-        named = entry.get("alg")
-        kid = entry.get("kid")
         algorithms = {one for one in algorithms_of(key) if one in allowed and named in (None, one)}
         if algorithms and isinstance(kid, str | None):
             yield VerificationKey(key, frozenset(algorithms), kid)

@@ -23,7 +23,6 @@ from service.tokens import UNKNOWN_KEY, Header
 
 log = structlog.get_logger(__name__)
 
-FETCH_SECONDS = 5.0
 MAX_DOCUMENT_BYTES = 256 * 1024
 _SIGN_OF_LIFE_SECONDS = 5.0
 _LOG_SECONDS = 60.0
@@ -36,9 +35,16 @@ class NotFetched(Exception):
 class KeyEndpoint:
     """The keys behind one URL. `run` must run in one task while the process lives."""
 
-    def __init__(self, url: str, algorithms: Container[str], pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        algorithms: Container[str],
+        pace: Pace | None = None,
+        fetch_seconds: float = 5.0,
+    ) -> None:
         self._url = url
         self._algorithms = algorithms
+        self._fetch_seconds = fetch_seconds
         self._plan = Refetching(pace or Pace(), random.random)
         self._keys: tuple[VerificationKey, ...] | None = None
         self._asked = asyncio.Event()
@@ -64,7 +70,7 @@ class KeyEndpoint:
 
     async def run(self, tell: Callable[[], None]) -> None:
         """Fetch the keys whenever it is time to, for ever; `tell` at each step."""
-        timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=self._fetch_seconds)
         async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as http:
             while True:
                 self._asked.clear()

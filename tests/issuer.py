@@ -3,6 +3,7 @@
 Lives here: a real server on this machine. What it signs is made in `tokens`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,6 +23,8 @@ class Issuer:
         self.answer: web.Response | None = None
         """Given instead of the keys, where it is set."""
         self.port = 0
+        self._may_answer = asyncio.Event()
+        self._may_answer.set()
 
     @property
     def url(self) -> str:
@@ -41,8 +44,10 @@ class Issuer:
 
     async def respond(self, request: web.Request) -> web.Response:
         self.requests += 1
+        document = self.document()
+        await self._may_answer.wait()
         if self.answer is None:
-            return web.json_response(self.document())
+            return web.json_response(document)
         return web.Response(
             body=self.answer.body, status=self.answer.status, headers=self.answer.headers
         )
@@ -50,6 +55,14 @@ class Issuer:
     def fall_ill(self, status: int = 503, body: bytes = b"", **headers: str) -> None:
         """Answer this from now on."""
         self.answer = web.Response(status=status, body=body, headers=headers)
+
+    def hold(self) -> None:
+        """Let who asks wait."""
+        self._may_answer.clear()
+
+    def let_go(self) -> None:
+        """Answer those who wait, with the keys of when they asked."""
+        self._may_answer.set()
 
     def recover(self) -> None:
         self.answer = None
