@@ -29,6 +29,8 @@ def test_clients_on_websockets_alone_are_told_that_they_need_no_stickiness() -> 
 
 
 SECURE: Values = {
+    "auth.mode": "jwt",
+    "auth.existingSecret": "jwt",
     "redis.existingSecret": "redis",
     "redis.urlKey": "url",
     "config": {"CONSTELLATION_CORS_ORIGINS": "https://app.example.com"},
@@ -46,6 +48,17 @@ INSECURE: list[tuple[Values, str]] = [
         {**SECURE, "ingress.enabled": True, "ingress.hosts": ["a"], "ingress.path": "/"},
         "/metrics is open",
     ),
+    ({}, "may claim any auth.userId"),
+    ({"auth.mode": "jwt", "auth.jwt.secret": "x" * 32}, "The secret of tokens"),
+    ({"auth.mode": "jwt", "auth.jwt.jwksUrl": "http://issuer/keys"}, "jwksUrl is not encrypted"),
+    (
+        {
+            "auth.mode": "jwt",
+            "auth.jwt.jwksUrl": "https://issuer/keys",
+            "networkPolicy.egress.enabled": True,
+        },
+        "does not let the pods reach auth.jwt.jwksUrl",
+    ),
     ({**SECURE, "replicas": 1}, "One replica"),
     ({**SECURE, "autoscaling.type": "hpa"}, "maxConnectionAgeSeconds"),
 ]
@@ -55,6 +68,11 @@ INSECURE: list[tuple[Values, str]] = [
 def test_an_insecure_choice_is_warned_of(values: Values, said: str) -> None:
     assert said in notes(values)
     assert said not in notes(SECURE)
+
+
+def test_the_example_presents_what_is_asked_for() -> None:
+    assert "{ auth: { userId: 'u1' } }" in notes({})
+    assert "{ auth: { token } }" in notes(SECURE)
 
 
 def test_what_is_not_chosen_is_not_warned_of() -> None:
