@@ -9,7 +9,6 @@ import asyncio
 import functools
 import socket
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import structlog
@@ -78,12 +77,13 @@ class Gateway:
         ticks = [TICK_CHANNEL] if settings.delivery == "durable" else []
         bus_redis = self.redis if settings.delivery == "durable" else self.redis_once
         self.bus = RedisBus(bus_redis, [*table, *ticks], self.metrics)
-        self.identification = identification(settings)
+        trace_headers = _TRACE_HEADERS if tracing is not None else frozenset()
+        self.identification = identification(settings, also_kept=trace_headers)
         self.engine = Engine(
             _engine_limits(settings),
             pod_tag=self.bus.instance,
             cors_origins=settings.cors_origins,
-            kept_headers=self._kept_headers,
+            kept_headers=self.identification.kept_headers,
         )
         self.server = Server(self.engine)
         self.rooms = self.server.membership.rooms_of(NAMESPACE)
@@ -153,12 +153,6 @@ class Gateway:
         if self.recovery is not None and member is not None:
             self.recovery.release(member)
         self.server.end(session, reason)
-
-    def _kept_headers(self, headers: list[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-        kept = self.identification.kept_headers(headers)
-        if self.tracing is None:
-            return kept
-        return (*kept, *(header for header in headers if header[0] in _TRACE_HEADERS))
 
     def _close_member(self, member: Member, reason: str) -> None:
         session = self.engine.sockets.get(member.eio_sid)
