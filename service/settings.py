@@ -15,9 +15,10 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service import redis_address
-from service.kinds import Host, LogFormat, LogLevel, Origins, ReadableFile, RedisUrl
+from service.kinds import Host, Origins, ReadableFile, RedisUrl
 from service.settings_access import ChatAccessSettings
 from service.settings_identity import IdentitySettings
+from service.settings_watching import WatchingSettings
 from service.variables import UnknownVariable, explain, find_unknown, show
 
 PREFIX = "CONSTELLATION_"
@@ -30,7 +31,7 @@ class InvalidSettings(ValueError):
     """The environment cannot be read; `str()` has one line per fault, secrets masked."""
 
 
-class Settings(IdentitySettings, ChatAccessSettings, BaseSettings):
+class Settings(WatchingSettings, IdentitySettings, ChatAccessSettings, BaseSettings):
     """The environment of one gateway process. Names in CONTRACT section 4 have no prefix."""
 
     model_config = SettingsConfigDict(
@@ -44,14 +45,6 @@ class Settings(IdentitySettings, ChatAccessSettings, BaseSettings):
         7000,
         validation_alias="WS_PORT",
         description="Port of Socket.IO, the probes and the metrics. 0 takes a free one.",
-    )
-    metrics_port: int | None = Field(
-        None,
-        ge=0,
-        le=65535,
-        validation_alias="CONSTELLATION_METRICS_PORT",
-        description="Port of `/metrics` alone, which `WS_PORT` then answers with 404. "
-        "Empty leaves it there; 0 takes a free one.",
     )
     tcp_port: _Port = Field(
         7756,
@@ -83,14 +76,6 @@ class Settings(IdentitySettings, ChatAccessSettings, BaseSettings):
         "0.0.0.0",
         validation_alias="CONSTELLATION_WS_HOST",
         description="Address that Socket.IO and HTTP listen on.",
-    )
-    log_level: LogLevel = Field(
-        "info", validation_alias="CONSTELLATION_LOG_LEVEL", description="Least level to log."
-    )
-    log_format: LogFormat = Field(
-        "auto",
-        validation_alias="CONSTELLATION_LOG_FORMAT",
-        description="`json` lines, readable `console` lines, or `auto`: console on a terminal.",
     )
     cors_origins: Origins = Field(
         ("*",),
