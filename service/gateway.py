@@ -13,14 +13,14 @@ import time
 import structlog
 import uvicorn
 
-from service import commands, routes
+from service import commands, gauges, routes
 from service.admission import Limits, Rate
 from service.chats import Chats
 from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Server, Session
 from service.events import NAMESPACE
 from service.fanout import Fanout
 from service.history import History, Logged, ReplayLimits
-from service.http import AsgiApp, Check, Health, Phase, create_app, dispatch
+from service.http import AsgiApp, Check, Health, create_app, dispatch
 from service.metrics import Metrics
 from service.nest_tcp import NestTcp, TcpLimits
 from service.presence import Presence
@@ -57,6 +57,8 @@ class Gateway:
         self.tracing = tracing
         self.metrics = Metrics()
         self.health = Health()
+        self.drain_deadline = 0.0
+        """Unix time by which the drain should have ended; 0 before it has begun."""
         self.redis = make_client(settings.redis_address(), retries=5)
         # For events: whoever sends one decides whether to send it again.
         self.redis_once = make_client(settings.redis_address(), retries=0)
@@ -75,10 +77,11 @@ class Gateway:
         self.presence = Presence(self.redis, self.bus.instance)
         self.chats = Chats(self.server, self.rooms, _limits(settings), self.metrics, tracing)
         self.errands: asyncio.Queue[Errand] = asyncio.Queue(_MAX_ERRANDS)
+        self.fanout = Fanout()
         self.relay = Relay(
             table,
             self.rooms,
-            Fanout(),
+            self.fanout,
             self.metrics,
             disconnect=self._disconnect,
             send_errand=self.errands.put_nowait,
@@ -190,46 +193,7 @@ class Gateway:
         self.chats.on_arrival = self.presence.arrive
         self.chats.on_departure = self.presence.depart
         self.health.readiness += [self._check_redis, self._check_room]
-        watch = self.metrics.watch
-        watch(
-            "constellation_sockets", "Clients connected to /chats.", lambda: float(len(self.rooms))
-        )
-        watch(
-            "constellation_rooms",
-            "Rooms with a member here.",
-            lambda: float(self.rooms.room_count),
-        )
-        watch(
-            "constellation_users",
-            "Users of this pod that count as online.",
-            lambda: float(self.presence.user_count),
-        )
-        watch(
-            "constellation_redis_up",
-            "1 while the Redis subscription stands.",
-            lambda: float(self.bus.lost_at is None),
-        )
-        watch(
-            "constellation_recorder",
-            "1 while this pod is the one that appends Pub/Sub events to the log.",
-            lambda: float(self.recorder is not None and self.recorder.holds_lease),
-        )
-        watch(
-            "constellation_draining",
-            "1 from SIGTERM on.",
-            lambda: float(self.health.phase is Phase.DRAINING),
-        )
-        self.metrics.watch_by(
-            "constellation_connections",
-            "Engine.IO connections by transport.",
-            "transport",
-            self._count_transports,
-        )
-
-    def _count_transports(self) -> dict[str, float]:
-        sockets = self.engine.sockets.values()
-        websockets = sum(1 for one in sockets if one.upgraded)
-        return {"websocket": float(websockets), "polling": float(len(sockets) - websockets)}
+        gauges.watch(self)
 
     def _check_redis(self) -> Check:
         return self._check_source("redis", self.bus.has_subscribed, self.bus.lost_at)

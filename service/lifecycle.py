@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 import uvicorn
 
-from service import __version__, telemetry
+from service import __version__, loop_lag, telemetry
 from service.drain import closed_by
 from service.engine import Session
 from service.gateway import Gateway
@@ -125,6 +125,7 @@ class Life:
             "presence": gateway.presence.run(watch("presence")),
             "errands": self._run_errands(),
             "engine": gateway.engine.run(watch("engine")),
+            "loop lag": loop_lag.measure(gateway.metrics.event_loop_lag.add),
         }
         if gateway.log and gateway.recorder:
             gateway.log.on_gap = lambda reason: self._begin(self._tell_of_gap())
@@ -172,6 +173,7 @@ class Life:
         """Empty this pod: tell, wait for the endpoints to notice, close sockets evenly."""
         engine, started = self._gateway.engine, time.monotonic()
         self._gateway.health.phase = Phase.DRAINING
+        self._gateway.drain_deadline = time.time() + self._planned_drain_seconds()
         engine.is_closed_to_new = self._gateway.chats.is_draining = True
         log.info("draining", sockets=len(engine.sockets))
         await asyncio.sleep(self._settings.drain_delay_seconds)
@@ -217,8 +219,10 @@ class Life:
             await asyncio.sleep(_AGE_STEP_SECONDS)
 
     def _drain_deadline_seconds(self) -> float:
-        planned = self._settings.drain_delay_seconds + self._settings.drain_window_seconds
-        return planned + DEADLINE_MARGIN_SECONDS
+        return self._planned_drain_seconds() + DEADLINE_MARGIN_SECONDS
+
+    def _planned_drain_seconds(self) -> float:
+        return self._settings.drain_delay_seconds + self._settings.drain_window_seconds
 
     def _tell_how_it_ended(self, draining: asyncio.Task[None]) -> None:
         left = len(self._gateway.engine.sockets)

@@ -23,6 +23,7 @@ from service.metrics import Metrics
 from service.redis_bus import Published
 from service.rooms import Member, Rooms
 from service.routes import Message, Route, Table
+from service.timing import Timing
 from service.tracing import Passed, Tracing
 
 log = structlog.get_logger(__name__)
@@ -56,6 +57,7 @@ class Relay:
         self._fanout = fanout
         self._metrics = metrics
         self._events, self._deliveries = metrics.events.counts, metrics.deliveries.counts
+        self._timing = Timing(metrics)
         self._disconnect = disconnect
         self._send_errand = send_errand
         self._on_moved = on_moved
@@ -65,23 +67,17 @@ class Relay:
 
     def take(self, batch: list[Published]) -> None:
         """Carry out one read from Redis, in its order. A broken message costs itself only."""
-        if self._tracing is not None:
-            self._tracing.begin_batch()
+        self._begin_batch()
         for channel, payload in batch:
             self._pass_on(channel, payload, b"")
-        self._fanout.flush()
-        if self._tracing is not None:
-            self._tracing.end_batch(len(batch))
+        self._end_batch(len(batch))
 
     def take_logged(self, batch: list[Logged]) -> None:
         """Carry out one read from the log, in its order."""
-        if self._tracing is not None:
-            self._tracing.begin_batch()
+        self._begin_batch()
         for offset, channel, payload in batch:
             self._pass_on(channel, payload, offset)
-        self._fanout.flush()
-        if self._tracing is not None:
-            self._tracing.end_batch(len(batch))
+        self._end_batch(len(batch))
 
     def read(self, channel: bytes, payload: bytes) -> Message | commands.Command | None:
         """Say what an entry of the log means, without carrying it out; None for nothing."""
@@ -92,6 +88,17 @@ class Relay:
             return _read_command(channel, payload)
         except MalformedEvent:
             return None
+
+    def _begin_batch(self) -> None:
+        self._timing.begin()
+        if self._tracing is not None:
+            self._tracing.begin_batch()
+
+    def _end_batch(self, events: int) -> None:
+        self._fanout.flush()
+        self._timing.end()
+        if self._tracing is not None:
+            self._tracing.end_batch(events)
 
     def _pass_on(self, channel: bytes, payload: bytes, offset: bytes) -> None:
         known = self._routes.get(channel)
@@ -118,9 +125,11 @@ class Relay:
             self._fanout.add(frame, audience)
             self._events[path.delivered] += 1
             self._deliveries[path.event] += len(audience)
+            self._timing.count(offset)
             if self._tracing is not None and self._tracing.wants(message.traceparent):
                 passed = Passed(path.channel, payload, offset)
                 self._tracing.deliver(message.event, passed, message.rooms, frame, audience)
+                self._show_trace(self._tracing, offset)
         else:
             self._events[path.no_recipient] += 1
             if self._tracing is not None and message.traceparent is not msgspec.UNSET:
@@ -136,6 +145,11 @@ class Relay:
             return INVALID_SPAN
         channel, became = outcome
         return self._tracing.drop(Passed(channel, payload, offset), became)
+
+    def _show_trace(self, tracing: Tracing, offset: bytes) -> None:
+        exemplar = tracing.take_exemplar()
+        if exemplar:
+            self._timing.trace(exemplar, offset)
 
     def _empty(self, room: str) -> None:
         for member in tuple(self._rooms.members(room)):
@@ -182,9 +196,11 @@ class Relay:
             frame = encode_emit(command, offset)
             self._fanout.add(frame, audience)
             self._deliveries[_EMITTED] += len(audience)
+            self._timing.count(offset)
             if self._tracing is not None and command.traceparent:
                 passed = Passed(commands.CHANNEL, payload, offset)
                 self._tracing.deliver(*_EMITTED, passed, command.rooms, frame, audience)
+                self._show_trace(self._tracing, offset)
 
 
 class _Path:
