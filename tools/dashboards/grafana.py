@@ -98,6 +98,8 @@ def _target(query: Query, panel: Panel, ref: str) -> dict[str, Any]:
 def _field(panel: Panel) -> dict[str, Any]:
     field: dict[str, Any] = {"unit": panel.unit}
     if panel.kind == "stat":
+        if panel.unit == "short":
+            field["decimals"] = 0
         field["color"] = {"mode": "thresholds"}
         field["thresholds"] = {"mode": "absolute", "steps": list(_steps(panel))}
     elif panel.kind == "timeseries":

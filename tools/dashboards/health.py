@@ -6,10 +6,12 @@ from tools.dashboards.shared import CONNECTIONS, LOOP_LAG
 from tools.dashboards.words import (
     Dashboard,
     Panel,
+    Query,
     by,
     each_pod,
     metric,
     pods_and_total,
+    quantile,
     rate,
     risen,
     stat,
@@ -68,6 +70,11 @@ HEALTH = Dashboard(
             "",
             by("pattern", rate("tcp_request_duration_seconds_count")),
         ),
-        Panel("Rooms", "Rooms with a member, by pod.", each_pod(metric("rooms"))),
+        Panel(
+            "NestJS port, p99",
+            "By pattern.",
+            (Query(quantile(0.99, "tcp_request_duration_seconds", "pattern"), "{{pattern}}"),),
+            unit="s",
+        ),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.dashboards.shared import CONNECTIONS, PUBLISH_TO_WRITE, RECOVERIES
+from tools.dashboards.shared import CONNECTIONS, LOOP_LAG, PUBLISH_TO_WRITE, RECOVERIES
 from tools.dashboards.words import (
     Dashboard,
     Panel,
@@ -68,6 +68,7 @@ ROLL = Dashboard(
             pods_and_total(metric("recorder")),
         ),
         PUBLISH_TO_WRITE,
+        LOOP_LAG,
         Panel("Deliveries a second", "", pods_and_total(rate("deliveries_total"))),
     ),
 )

@@ -89,11 +89,5 @@ SLOW = Dashboard(
             ),
             unit="percentunit",
         ),
-        Panel(
-            "NestJS port, p99",
-            "By pattern.",
-            (Query(quantile(0.99, "tcp_request_duration_seconds", "pattern"), "{{pattern}}"),),
-            unit="s",
-        ),
     ),
 )

@@ -42,7 +42,7 @@ def main() -> int:
 async def _run(sheet: Path | None) -> None:
     print("Starting two gateways, a Valkey, Prometheus and the demo load", flush=True)
     with local.stop_signals() as stop:
-        async with running_world(Settings(), stop, scrape_seconds=1) as world:
+        async with running_world(Settings(), stop) as world:
             print(_where(world), flush=True)
             if sheet is None:
                 await _roll_until(stop, world)

@@ -28,8 +28,10 @@ _MISSING = (
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.1
+_RATE_INTERVAL = "4s"
+"""Four scrapes, as Grafana has it."""
 _CONFIG = """\
-global: {{ scrape_interval: {step:g}s, scrape_timeout: {step:g}s, evaluation_interval: 1s }}
+global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}
 rule_files: [{alerts}]
 scrape_configs:
   - job_name: {job}
@@ -53,12 +55,10 @@ class Span:
 class Prometheus:
     """A Prometheus that is ready to be asked."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, folder: Path, step: float) -> None:
+    def __init__(self, http: aiohttp.ClientSession, url: str, folder: Path) -> None:
         self._http = http
         self.url = url
         self._folder = folder
-        self.step_seconds = step
-        """Between two scrapes."""
 
     def watch(self, targets: Mapping[str, str]) -> None:
         """Scrape these pods from now on: addresses by name."""
@@ -69,17 +69,6 @@ class Prometheus:
         partly = self._folder / "targets.partly"
         partly.write_text(json.dumps(groups), encoding="utf-8")
         partly.rename(self._folder / "targets.json")
-
-    def filled(self, expr: str, seconds: float) -> str:
-        """Put into a panel's query what Grafana would, over the time that is shown."""
-        rate_seconds = max(4 * self.step_seconds, 4.0)
-        values = {
-            "namespace": NAMESPACE,
-            "job": JOB,
-            "__rate_interval": f"{rate_seconds:g}s",
-            "__range": f"{max(seconds, 1):.0f}s",
-        }
-        return re.sub(r"\$(\w+)", lambda found: values[found[1]], expr)
 
     async def series(self, expr: str, span: Span) -> list[dict[str, Any]]:
         """Give a query's series over a time. Raises QueryRefused."""
@@ -106,13 +95,24 @@ class Prometheus:
         return said["data"]
 
 
+def filled(expr: str, seconds: float) -> str:
+    """Put into a panel's query what Grafana would, over the time that is shown."""
+    values = {
+        "namespace": NAMESPACE,
+        "job": JOB,
+        "__rate_interval": _RATE_INTERVAL,
+        "__range": f"{max(seconds, 1):.0f}s",
+    }
+    return re.sub(r"\$(\w+)", lambda found: values[found[1]], expr)
+
+
 @asynccontextmanager
-async def running_prometheus(folder: Path, port: int, step: float) -> AsyncIterator[Prometheus]:
+async def running_prometheus(folder: Path, port: int) -> AsyncIterator[Prometheus]:
     """Hold a Prometheus that scrapes nothing yet, with the alerts loaded. Raises CannotStart."""
     program = shutil.which("prometheus")
     if program is None:
         raise CannotStart(_MISSING)
-    config = _CONFIG.format(step=step, alerts=_ALERTS, job=JOB, targets=folder / "targets.json")
+    config = _CONFIG.format(alerts=_ALERTS, job=JOB, targets=folder / "targets.json")
     (folder / "prometheus.yml").write_text(config, encoding="utf-8")
     log = folder / "prometheus.log"
     with log.open("wb") as output:
@@ -129,7 +129,7 @@ async def running_prometheus(folder: Path, port: int, step: float) -> AsyncItera
         )
     try:
         async with aiohttp.ClientSession() as http:
-            prometheus = Prometheus(http, f"http://{HOST}:{port}", folder, step)
+            prometheus = Prometheus(http, f"http://{HOST}:{port}", folder)
             await _ready(http, prometheus.url, process, log)
             yield prometheus
     finally:

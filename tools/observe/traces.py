@@ -48,11 +48,27 @@ class Traces:
                 return trace_id
         return None
 
-    def page(self) -> str:
-        """List the latest traces, for a browser."""
+    # What HTTP asks for
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """Answer an exporter."""
+        self.take(unpacked(await request.read()))
+        answer = ExportTraceServiceResponse().SerializeToString()
+        return web.Response(body=answer, content_type="application/x-protobuf")
+
+    async def list_latest(self, _: web.Request) -> web.Response:
+        """Answer a browser with the latest traces."""
         latest = list(reversed(self._kept.items()))[:_LISTED]
         rows = "".join(_row(trace_id, spans) for trace_id, spans in latest)
-        return _PAGE.format(shown=len(latest), kept=len(self._kept), rows=rows)
+        page = _PAGE.format(shown=len(latest), kept=len(self._kept), rows=rows)
+        return web.Response(text=page, content_type="text/html")
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Answer with one trace, as text."""
+        spans = self.get(request.match_info["id"])
+        if not spans:
+            raise web.HTTPNotFound(text="No such trace is kept.\n")
+        return web.Response(text=to_tree(spans) + "\n")
 
 
 def _row(trace_id: str, spans: list[SeenSpan]) -> str:
@@ -69,9 +85,13 @@ async def running_traces(port: int) -> AsyncIterator[Traces]:
     """Hold a receiver on that port, 0 for any."""
     traces = Traces()
     app = web.Application(client_max_size=_MAX_EXPORT_BYTES)
-    app.router.add_post("/v1/traces", lambda request: _take(traces, request))
-    app.router.add_get("/", lambda request: _list(traces))
-    app.router.add_get("/traces/{id}", lambda request: _show(traces, request))
+    app.add_routes(
+        [
+            web.post("/v1/traces", traces.receive),
+            web.get("/", traces.list_latest),
+            web.get("/traces/{id}", traces.show),
+        ]
+    )
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -80,20 +100,3 @@ async def running_traces(port: int) -> AsyncIterator[Traces]:
         yield traces
     finally:
         await runner.cleanup()
-
-
-async def _take(traces: Traces, request: web.Request) -> web.Response:
-    traces.take(unpacked(await request.read()))
-    answer = ExportTraceServiceResponse().SerializeToString()
-    return web.Response(body=answer, content_type="application/x-protobuf")
-
-
-async def _list(traces: Traces) -> web.Response:
-    return web.Response(text=traces.page(), content_type="text/html")
-
-
-async def _show(traces: Traces, request: web.Request) -> web.Response:
-    spans = traces.get(request.match_info["id"])
-    if not spans:
-        raise web.HTTPNotFound(text="No such trace is kept.\n")
-    return web.Response(text=to_tree(spans) + "\n")

@@ -37,16 +37,14 @@ class World:
 
 
 @asynccontextmanager
-async def running_world(
-    values: Settings, stop: asyncio.Event, scrape_seconds: float
-) -> AsyncIterator[World]:
+async def running_world(values: Settings, stop: asyncio.Event) -> AsyncIterator[World]:
     """Hold all of it under load. Raises local.CannotStart."""
     prometheus_port = local.free_port(_PROMETHEUS_PORT, HOST, must=False)
     traces_port = local.free_port(_TRACES_PORT, HOST, must=False)
     with tempfile.TemporaryDirectory() as folder, local.place(values, {}) as first:
         async with (
             running_traces(traces_port) as traces,
-            running_prometheus(Path(folder), prometheus_port, scrape_seconds) as prometheus,
+            running_prometheus(Path(folder), prometheus_port) as prometheus,
             running_pods(
                 first,
                 _GATEWAY | {"OTEL_EXPORTER_OTLP_ENDPOINT": traces.url},
