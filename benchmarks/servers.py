@@ -33,6 +33,8 @@ PYTHON_TITLE = "python-socketio + uvicorn, as documented"
 LIVE_TITLE = "Constellation WS, live"
 DURABLE_TITLE = "Constellation WS, durable"
 OFFSETS_TITLE = "durable, an offset with each event"
+UNCOUNTED_TITLE = "durable, without metrics"
+SAMPLED_TITLE = "durable, 1 % of traces recorded"
 
 # The caller's settings must not change what is measured.
 _FOREIGN_PREFIXES = (
@@ -115,6 +117,29 @@ def offsets(environment: Mapping[str, str] = MappingProxyType({})) -> Server:
     return replace(server, workloads=frozenset({"fanout-1", "fanout-8", "unicast-paced"}))
 
 
+def uncounted(environment: Mapping[str, str] = MappingProxyType({})) -> Server:
+    """What the metrics cost: the same gateway with all that counts or times left out."""
+    return _changed("uncounted", UNCOUNTED_TITLE, "without_metrics.py", environment)
+
+
+def sampled(environment: Mapping[str, str] = MappingProxyType({})) -> Server:
+    """What traces cost where one in a hundred is recorded."""
+    return _changed("sampled", SAMPLED_TITLE, "sampled_traces.py", environment)
+
+
+def _changed(key: str, title: str, program: str, environment: Mapping[str, str]) -> Server:
+    """A gateway of ours that is not started as operators start it."""
+    server = ours(key, title, environment=environment)
+    command = (server.command[0], str(_FOLDER / "peers" / program))
+    found = {"PYTHONPATH": str(server.folder)}
+    return replace(
+        server,
+        command=command,
+        environment=dict(server.environment) | found,
+        workloads=frozenset({"fanout-1", "fanout-8", "unicast-paced"}),
+    )
+
+
 def node() -> Server:
     """Node socket.io 4.8 with its default engine; needs `make setup` to have installed it."""
     folder = _FOLDER / "peers" / "node_socketio"
@@ -129,9 +154,17 @@ def python() -> Server:
     return Server("python", PYTHON_TITLE, (sys.executable, "python_socketio.py"), _FOLDER / "peers")
 
 
-OWN = MappingProxyType({"live": live, "durable": durable, "offsets": offsets})
+OWN = MappingProxyType(
+    {
+        "live": live,
+        "durable": durable,
+        "offsets": offsets,
+        "uncounted": uncounted,
+        "sampled": sampled,
+    }
+)
 PEERS = MappingProxyType({"node": node, "python": python})
-NAMES = ("live", "durable", "node", "python", "offsets")
+NAMES = ("live", "durable", "node", "python", "offsets", "uncounted", "sampled")
 """In the order in which they are shown; ratios are those of the first to the others."""
 
 

@@ -9,6 +9,7 @@ import asyncio
 import functools
 import socket
 import time
+from typing import Any
 
 import structlog
 import uvicorn
@@ -20,7 +21,7 @@ from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Serv
 from service.events import NAMESPACE
 from service.fanout import Fanout
 from service.history import History, Logged, ReplayLimits
-from service.http import AsgiApp, Check, Health, create_app, dispatch
+from service.http import AsgiApp, Check, Health, create_app, create_metrics_app, dispatch
 from service.metrics import Metrics
 from service.nest_tcp import NestTcp, TcpLimits
 from service.presence import Presence
@@ -47,6 +48,14 @@ _HISTORY_BYTES = 64 * 1024 * 1024
 """A minute of a thousand events a second; older ones are read from Redis when somebody asks."""
 _TRIM_MARGIN_SECONDS = 10.0
 """Kept beyond the window, so that who comes back at its end still finds the beginning."""
+_QUIET_HTTP: dict[str, Any] = {
+    "lifespan": "off",
+    "log_config": None,
+    "access_log": False,
+    "timeout_graceful_shutdown": 2,
+    "server_header": False,
+}
+"""What both HTTP ports have in common."""
 
 
 class Gateway:
@@ -105,7 +114,8 @@ class Gateway:
 
     def http_config(self) -> uvicorn.Config:
         """Configure uvicorn: HTTP and the upgrades are the engine's, the rest are pages."""
-        pages: AsgiApp = create_app(self.health, self.metrics.registry)
+        has_metrics = self.settings.metrics_port is None
+        pages: AsgiApp = create_app(self.health, self.metrics.registry if has_metrics else None)
         if self.tracing is not None:
             pages = trace_pages(pages, self.tracing)
         upgrades = {SOCKET_IO_PATH: self.engine.upgrade}
@@ -114,13 +124,13 @@ class Gateway:
             # Called like the class that uvicorn asks for.
             http=functools.partial(HttpProtocol, upgrades=upgrades),  # type: ignore[arg-type]
             ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade
-            lifespan="off",
-            log_config=None,
-            access_log=False,
             backlog=4096,
-            timeout_graceful_shutdown=2,
-            server_header=False,
+            **_QUIET_HTTP,
         )
+
+    def metrics_config(self) -> uvicorn.Config:
+        """Configure uvicorn for the port that has metrics alone."""
+        return uvicorn.Config(create_metrics_app(self.metrics.registry), ws="none", **_QUIET_HTTP)
 
     def close_session(self, session: Session, reason: str) -> None:
         """Close a connection after all that was sent to it; its client comes back and goes on."""
@@ -172,8 +182,9 @@ class Gateway:
 
     def deliver(self, batch: list[Logged]) -> None:
         """Carry out one read from the log, and remember it for who comes back."""
+        assert self.log is not None, "it has read the batch"
         self.history.append(batch)
-        self.relay.take_logged(batch)
+        self.relay.take_logged(batch, self.log.lag_seconds)
 
     async def _fence(self, sid: str, owner: str) -> None:
         await self.bus.tell(commands.Fence(sid, owner))

@@ -13,13 +13,11 @@ import gc
 import os
 import random
 import signal
-import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import structlog
-import uvicorn
 
 from service import __version__, loop_lag, telemetry
 from service.drain import closed_by
@@ -29,6 +27,7 @@ from service.http import Phase
 from service.nest_tcp import PortUnavailable
 from service.rebalancing import Ages
 from service.redis_link import RedisUnavailable
+from service.serving import HttpServer, listen
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -45,22 +44,6 @@ _TCP_GRACE_SECONDS = 2.0
 
 class PartEnded(RuntimeError):
     """A part that should outlive the process has returned."""
-
-
-class _Http(uvicorn.Server):
-    """uvicorn as a child: the signals are ours."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
 
 
 class Life:
@@ -80,26 +63,39 @@ class Life:
         async with contextlib.AsyncExitStack() as held:
             held.push_async_callback(self._gateway.redis.aclose)
             held.push_async_callback(self._gateway.redis_once.aclose)
-            listener = held.enter_context(_listen(self._settings.ws_host, self._settings.ws_port))
+            servers = self._hold_ports(held)
             held.push_async_callback(self._gateway.tcp.aclose, _TCP_GRACE_SECONDS)
             await self._gateway.tcp.start(self._settings.tcp_host, self._settings.tcp_port)
             held.enter_context(self._signals())
-            await self._run_parts(listener)
+            await self._run_parts(servers)
 
     def stop(self) -> None:
         """Begin the drain; called again, end at once."""
         (self._stop_now if self._stop.is_set() else self._stop).set()
 
-    async def _run_parts(self, listener: socket.socket) -> None:
-        http = _Http(self._gateway.http_config())
+    def _hold_ports(self, held: contextlib.AsyncExitStack) -> dict[str, HttpServer]:
+        """Take the HTTP ports, before anything runs that somebody could miss."""
+        host, metrics_port = self._settings.ws_host, self._settings.metrics_port
+        listener = held.enter_context(listen(host, self._settings.ws_port, "WS_PORT"))
+        servers = {"http": HttpServer(self._gateway.http_config(), listener)}
+        if metrics_port is not None:
+            variable = "CONSTELLATION_METRICS_PORT"
+            listener = held.enter_context(listen(host, metrics_port, variable))
+            servers["metrics"] = HttpServer(self._gateway.metrics_config(), listener)
+        return servers
+
+    async def _run_parts(self, servers: dict[str, HttpServer]) -> None:
         async with asyncio.TaskGroup() as group:
             self._gateway.engine.spawn = group.create_task
             parts = [
                 group.create_task(_forever(name, work), name=name)
                 for name, work in self._parts().items()
             ]
-            serving = group.create_task(self._serve(http, listener), name="http")
-            await self._announce(http, listener)
+            serving = [
+                group.create_task(self._serve(name, server), name=name)
+                for name, server in servers.items()
+            ]
+            await self._announce(servers)
             await self._stop.wait()
             ending = group.create_task(self._stop_now.wait())
             draining = group.create_task(self._drain())
@@ -109,10 +105,11 @@ class Life:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             self._tell_how_it_ended(draining)
-            http.should_exit = True
-            http.force_exit = self._stop_now.is_set()
+            for server in servers.values():
+                server.should_exit = True
+                server.force_exit = self._stop_now.is_set()
             await self._stop_doors()
-            await serving
+            await asyncio.wait(serving)
             await _end({*parts, ending, draining})
 
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -152,18 +149,20 @@ class Life:
                     await self._gateway.recovery.flush()
         await self._gateway.presence.withdraw()
 
-    async def _serve(self, http: uvicorn.Server, listener: socket.socket) -> None:
-        await http.serve(sockets=[listener])
+    async def _serve(self, name: str, server: HttpServer) -> None:
+        await server.run_on_socket()
         if not self._stop.is_set():
-            raise PartEnded("http")
+            raise PartEnded(name)
 
-    async def _announce(self, http: _Http, listener: socket.socket) -> None:
-        await http.listening.wait()
+    async def _announce(self, servers: dict[str, HttpServer]) -> None:
+        for server in servers.values():
+            await server.listening()
         self._gateway.health.phase = Phase.SERVING
         log.info(
             "listening",
-            ws_port=listener.getsockname()[1],
+            ws_port=servers["http"].port,
             tcp_port=self._gateway.tcp.port,
+            **({"metrics_port": servers["metrics"].port} if "metrics" in servers else {}),
             redis=self._settings.redis_label(),
             delivery=self._settings.delivery,
             version=__version__,
@@ -338,18 +337,3 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield from _leaves(error)
         else:
             yield error
-
-
-@contextlib.contextmanager
-def _listen(host: str, port: int) -> Iterator[socket.socket]:
-    """Hold the listening socket, so that a taken port is one clear line and not uvicorn's exit."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            reason = error.strerror or error
-            sentence = f"Cannot listen on {host}:{port} (CONSTELLATION_WS_HOST, WS_PORT): {reason}."
-            raise PortUnavailable(sentence) from error
-        yield listener

@@ -15,4 +15,4 @@ async def measure(note: Callable[[float], None]) -> None:
         # Not the loop's own clock: uvloop's stands still while a callback runs.
         due = time.monotonic() + STEP_SECONDS
         await asyncio.sleep(STEP_SECONDS)
-        note(time.monotonic() - due)
+        note(max(0.0, time.monotonic() - due))  # uvloop counts milliseconds, and comes early

@@ -28,26 +28,39 @@ class Timing:
         """Let the batch's times name the trace of one of its events; the last one stays."""
         self._traced = {"trace_id": ids["trace_id"]}, log_id
 
-    def end(self) -> None:
-        """Take note that all of the batch has been written."""
+    def end(self, newest: bytes, age_seconds: float) -> None:
+        """Take note that all of the batch has been written.
+
+        `newest` is its last log ID, and `age_seconds` how old that was when the batch was read.
+        """
         log_ids = self._log_ids
         if not log_ids:
             return
-        seconds, now = time.perf_counter() - self._begun, time.time()
+        seconds = time.perf_counter() - self._begun
         self._write_duration.add(seconds)
-        if log_ids[0]:
-            for log_id in log_ids:
-                self._publish_to_write.add(now - _entered(log_id))
+        waited = age_seconds + seconds
+        if log_ids[0] == newest:
+            self._publish_to_write.add(waited, len(log_ids))
         else:
-            self._publish_to_write.add(seconds, len(log_ids))
-        log_ids.clear()
+            self._count_waits(newest, waited)
         if self._traced is not None:
             (trace, log_id), self._traced = self._traced, None
+            now, waited = time.time(), waited + _seconds_between(log_id, newest)
             self._write_duration.show(seconds, trace, now)
-            waited = now - _entered(log_id) if log_id else seconds
             self._publish_to_write.show(waited, trace, now)
+        log_ids.clear()
+
+    def _count_waits(self, newest: bytes, least: float) -> None:
+        """Count the events by how long they waited; nearly always that is one bucket's business."""
+        log_ids, waits = self._log_ids, self._publish_to_write
+        most = least + _seconds_between(log_ids[0], newest)
+        if not waits.add_between(least, most, len(log_ids)):
+            for log_id in log_ids:
+                waits.add(least + _seconds_between(log_id, newest))
 
 
-def _entered(log_id: bytes) -> float:
-    """Give the Unix time at which Redis took an entry, from the milliseconds of its ID."""
-    return int(log_id.partition(b"-")[0]) / 1000
+def _seconds_between(earlier: bytes, later: bytes) -> float:
+    """Tell how much later Redis took an entry than another, from the milliseconds of their IDs."""
+    if earlier == later:
+        return 0.0
+    return (int(later.partition(b"-")[0]) - int(earlier.partition(b"-")[0])) / 1000

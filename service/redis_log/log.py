@@ -191,7 +191,8 @@ class RedisLog:
             entries = [entry for entry in entries if _id_of(entry) > self.delivered]
         if entries:
             self.delivered_before, self.delivered = self.delivered, _id_of(entries[-1])
-            self.lag_seconds = max(0.0, time.time() - self.delivered[0] / 1000)
+            lag = time.time() - self.delivered[0] / 1000
+            self.lag_seconds = lag if lag > 0 else 0.0  # Redis' clock may be ahead
         return entries
 
     def _hand_over(self, batch: list[Logged]) -> None:

@@ -132,7 +132,7 @@ async def test_a_watched_total_is_a_counter_read_at_each_scrape(metrics: Metrics
 async def test_two_gateways_in_one_process_count_apart() -> None:
     a, b = Metrics(), Metrics()
     a.slow_consumers.inc()
-    a.deliveries.counts[("new-chat",)] += 1
+    a.deliveries.of("new-chat").value += 1
     values = samples(b.registry)
     assert values["constellation_slow_consumers_total", ()] == 0
     assert ("constellation_deliveries_total", ("new-chat",)) not in values

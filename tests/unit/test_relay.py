@@ -104,7 +104,8 @@ class Pod:
     def log(self, *entries: tuple[str, str, dict[str, Any]]) -> None:
         """One batch from the log: offset, channel and message."""
         self.relay.take_logged(
-            [(offset.encode(), *published(channel, event)) for offset, channel, event in entries]
+            [(offset.encode(), *published(channel, event)) for offset, channel, event in entries],
+            age_seconds=0.0,
         )
 
     def tell(self, *orders: commands.Command) -> None:

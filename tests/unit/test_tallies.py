@@ -50,13 +50,15 @@ def traces(registry: CollectorRegistry) -> dict[str, tuple[str, float, float]]:
 def test_a_tally_shows_what_was_added_under_each_label(registry: CollectorRegistry) -> None:
     tally = Tally("constellation_events", "Events.", ["channel", "outcome"], registry)
     assert samples(registry) == {}
-    for _ in range(3):
-        tally.counts["chat:new", "delivered"] += 1
-    tally.counts['we"ird\n', "malformed"] += 2
+    delivered, malformed = tally.of("chat:new", "delivered"), tally.of('we"ird\n', "malformed")
+    delivered.value += 3
+    assert tally.of("chat:new", "delivered") is delivered
     assert samples(registry) == {
         ("constellation_events_total", ("chat:new", "delivered")): 3,
-        ("constellation_events_total", ('we"ird\n', "malformed")): 2,
+        ("constellation_events_total", ('we"ird\n', "malformed")): 0,
     }
+    malformed.value += 2
+    assert samples(registry)["constellation_events_total", ('we"ird\n', "malformed")] == 2
 
 
 def test_a_histogram_is_there_before_anything_has_happened(registry: CollectorRegistry) -> None:
@@ -87,11 +89,18 @@ def test_what_is_seen_often_is_counted_in_one_go(registry: CollectorRegistry) ->
     assert values[f"{NAME}_sum", ()] == pytest.approx(0.2)
 
 
-def test_a_clock_that_is_late_counts_as_no_time(registry: CollectorRegistry) -> None:
+@pytest.mark.parametrize(
+    ("least", "most", "is_one_bucket"),
+    [(0.002, 0.009, True), (0.002, 0.01, True), (0.001, 0.002, False), (0.09, 0.2, False)],
+)
+def test_what_lies_within_one_bucket_is_counted_in_one_go(
+    registry: CollectorRegistry, least: float, most: float, is_one_bucket: bool
+) -> None:
     durations = Durations(NAME, "Writes.", BOUNDS, registry)
-    durations.add(-3.0)
+    assert durations.add_between(least, most, 4) is is_one_bucket
     values = samples(registry)
-    assert (values[f"{NAME}_bucket", ("0.001",)], values[f"{NAME}_sum", ()]) == (1, 0)
+    assert values[f"{NAME}_count", ()] == (4 if is_one_bucket else 0)
+    assert values[f"{NAME}_sum", ()] == (pytest.approx(2 * (least + most)) if is_one_bucket else 0)
 
 
 def test_the_last_trace_of_each_bucket_is_shown_to_who_reads_openmetrics(

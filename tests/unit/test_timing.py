@@ -69,9 +69,26 @@ async def test_a_logged_event_is_timed_from_its_entry_in_the_log(
     timed.count(b"1699999999900-0")
     timed.count(b"1699999999950-18446744073709551615")
     clocks.go_on(0.05)
-    timed.end()
+    timed.end(b"1699999999970-0", age_seconds=0.03)
     assert sum_and_count(metrics, PUBLISHED) == (pytest.approx(0.15 + 0.1), 2)
     assert sum_and_count(metrics, WROTE) == (pytest.approx(0.05), 1)
+
+
+async def test_events_of_one_read_count_in_the_buckets_of_their_own_ages(
+    clocks: Clocks, metrics: Metrics
+) -> None:
+    timed = Timing(metrics)
+    timed.begin()
+    for milliseconds in (1699999960000, 1699999998000, 1699999999998, 1699999999999):
+        timed.count(b"%d-0" % milliseconds)
+    clocks.go_on(0.001)
+    timed.end(b"1699999999999-0", age_seconds=0.0)
+    read = metrics.registry.get_sample_value
+    below = {
+        le: read(f"{PUBLISHED}_bucket", {"le": le})
+        for le in ("0.0005", "0.005", "1.0", "2.5", "+Inf")
+    }
+    assert below == {"0.0005": 0, "0.005": 2, "1.0": 2, "2.5": 3, "+Inf": 4}
 
 
 async def test_without_a_log_an_event_is_timed_from_its_arrival(
@@ -82,7 +99,7 @@ async def test_without_a_log_an_event_is_timed_from_its_arrival(
     for _ in range(3):
         timed.count(b"")
     clocks.go_on(0.02)
-    timed.end()
+    timed.end(b"", age_seconds=0.0)
     assert sum_and_count(metrics, PUBLISHED) == (pytest.approx(0.06), 3)
     assert sum_and_count(metrics, WROTE) == (pytest.approx(0.02), 1)
 
@@ -91,7 +108,7 @@ async def test_a_batch_that_nobody_gets_is_not_timed(clocks: Clocks, metrics: Me
     timed = Timing(metrics)
     timed.begin()
     clocks.go_on(1)
-    timed.end()
+    timed.end(b"", age_seconds=0.0)
     assert sum_and_count(metrics, WROTE) == sum_and_count(metrics, PUBLISHED) == (0, 0)
 
 
@@ -101,7 +118,7 @@ async def test_each_batch_is_timed_for_itself(clocks: Clocks, metrics: Metrics) 
         timed.begin()
         timed.count(b"")
         clocks.go_on(0.5)
-        timed.end()
+        timed.end(b"", age_seconds=0.0)
         clocks.go_on(100)
     assert sum_and_count(metrics, PUBLISHED) == sum_and_count(metrics, WROTE) == (1.0, 2)
 
@@ -115,7 +132,7 @@ async def test_the_times_of_a_traced_event_name_its_trace_once(
     timed.count(log_id)
     timed.trace(TRACE, log_id)
     clocks.go_on(0.2)
-    timed.end()
+    timed.end(log_id and b"1699999999950-0", age_seconds=0.05 if log_id else 0.0)
     (published,), (wrote,) = exemplars(metrics, PUBLISHED), exemplars(metrics, WROTE)
     assert published.labels == wrote.labels == {"trace_id": TRACE["trace_id"]}
     assert (published.value, wrote.value) == (pytest.approx(waited), pytest.approx(0.2))
@@ -124,5 +141,5 @@ async def test_the_times_of_a_traced_event_name_its_trace_once(
     clocks.go_on(5)
     timed.begin()
     timed.count(log_id)
-    timed.end()
+    timed.end(log_id, age_seconds=0.0)
     assert exemplars(metrics, PUBLISHED) == [published], "the next batch has no trace"
