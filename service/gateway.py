@@ -9,6 +9,7 @@ import asyncio
 import functools
 import socket
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from service.events import NAMESPACE
 from service.fanout import Fanout
 from service.history import History, Logged, ReplayLimits
 from service.http import AsgiApp, Check, Health, create_app, create_metrics_app, dispatch
+from service.identification import identification
 from service.metrics import Metrics
 from service.nest_tcp import NestTcp, TcpLimits
 from service.presence import Presence
@@ -75,16 +77,25 @@ class Gateway:
         ticks = [TICK_CHANNEL] if settings.delivery == "durable" else []
         bus_redis = self.redis if settings.delivery == "durable" else self.redis_once
         self.bus = RedisBus(bus_redis, [*table, *ticks], self.metrics)
+        self.identification = identification(settings)
         self.engine = Engine(
             _engine_limits(settings),
             pod_tag=self.bus.instance,
             cors_origins=settings.cors_origins,
-            kept_headers=_TRACE_HEADERS if tracing is not None else frozenset(),
+            kept_headers=self._kept_headers,
         )
         self.server = Server(self.engine)
         self.rooms = self.server.membership.rooms_of(NAMESPACE)
         self.presence = Presence(self.redis, self.bus.instance)
-        self.chats = Chats(self.server, self.rooms, _limits(settings), self.metrics, tracing)
+        self.chats = Chats(
+            self.server,
+            self.rooms,
+            _limits(settings),
+            self.metrics,
+            identify=self.identification.identify,
+            verify_token=self.identification.verify,
+            tracing=tracing,
+        )
         self.errands: asyncio.Queue[Errand] = asyncio.Queue(_MAX_ERRANDS)
         self.fanout = Fanout()
         self.relay = Relay(
@@ -138,6 +149,12 @@ class Gateway:
         if self.recovery is not None and member is not None:
             self.recovery.release(member)
         self.server.end(session, reason)
+
+    def _kept_headers(self, headers: list[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+        kept = self.identification.kept_headers(headers)
+        if self.tracing is None:
+            return kept
+        return (*kept, *(header for header in headers if header[0] in _TRACE_HEADERS))
 
     def _close_member(self, member: Member, reason: str) -> None:
         session = self.engine.sockets.get(member.eio_sid)
@@ -204,6 +221,8 @@ class Gateway:
         self.chats.on_arrival = self.presence.arrive
         self.chats.on_departure = self.presence.depart
         self.health.readiness += [self._check_redis, self._check_room]
+        if self.identification.endpoint is not None:
+            self.health.readiness.append(self.identification.check)
         gauges.watch(self)
 
     def _check_redis(self) -> Check:

@@ -24,11 +24,13 @@ from service.drain import closed_by
 from service.engine import Session
 from service.gateway import Gateway
 from service.http import Phase
+from service.identification import warn_of_trust
 from service.nest_tcp import PortUnavailable
 from service.rebalancing import Ages
 from service.redis_link import RedisUnavailable
 from service.serving import HttpServer, listen
 from service.settings import Settings
+from service.tokens import TOKEN_EXPIRED
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +38,7 @@ DEADLINE_MARGIN_SECONDS = 10.0
 """What a drain may take beyond its delay and window before the process ends all the same."""
 _DRAIN_STEP_SECONDS = 0.05
 _AGE_STEP_SECONDS = 1.0
+_EXPIRY_STEP_SECONDS = 0.5
 _FLUSH_SECONDS = 2.0
 _CANCEL_SECONDS = 0.2
 _DEATH_SECONDS = 5.0
@@ -60,6 +63,7 @@ class Life:
 
         Raises PortUnavailable, or an ExceptionGroup when a vital part has died.
         """
+        warn_of_trust(self._settings)
         async with contextlib.AsyncExitStack() as held:
             held.push_async_callback(self._gateway.redis.aclose)
             held.push_async_callback(self._gateway.redis_once.aclose)
@@ -131,6 +135,10 @@ class Life:
         if gateway.store and gateway.recovery:
             parts["sessions"] = gateway.store.run(watch("sessions"))
             parts["recovery"] = gateway.recovery.run(watch("recovery"))
+        if gateway.identification.endpoint:
+            parts["keys"] = gateway.identification.endpoint.run(watch("keys"))
+        if gateway.identification.verify:
+            parts["expiry"] = self._end_expired(watch("expiry"))
         if self._settings.max_connection_age_seconds:
             parts["rebalancing"] = self._rebalance(watch("rebalancing"))
         return parts
@@ -216,6 +224,16 @@ class Life:
             for sid in ages.take_due(sockets, len(sockets), time.monotonic()):
                 self._gateway.close_session(sockets[sid], "max age")
             await asyncio.sleep(_AGE_STEP_SECONDS)
+
+    async def _end_expired(self, alive: Callable[[], None]) -> None:
+        """Close whose token has expired as a drain would: its client comes back with a new one."""
+        sockets, expiries = self._gateway.engine.sockets, self._gateway.chats.expiries
+        while True:
+            alive()
+            for sid in expiries.take_due(time.time()):
+                if sid in sockets:
+                    self._gateway.close_session(sockets[sid], TOKEN_EXPIRED.code)
+            await asyncio.sleep(_EXPIRY_STEP_SECONDS)
 
     def _drain_deadline_seconds(self) -> float:
         return self._planned_drain_seconds() + DEADLINE_MARGIN_SECONDS

@@ -125,7 +125,7 @@ class Recorder:
         if not self.holds_lease:
             return
         try:
-            await self._log.release_lease(self._token)
+            await self._log.keeper.release_lease(self._token)
             await self._bus.tell(commands.Handover())
         except (*FAULTS, RedisUnavailable) as error:
             log.warning("the lease could not be handed over; it expires", error=str(error))
@@ -143,7 +143,7 @@ class Recorder:
 
     async def _hold_lease(self) -> bool:
         listening_seconds = time.monotonic() - self._positioned_at
-        return await self._log.take_lease(
+        return await self._log.keeper.take_lease(
             self._token, int(LEASE_SECONDS * 1000), self._bus.instance, listening_seconds
         )
 
@@ -153,14 +153,14 @@ class Recorder:
             await self._record_as(self._token, tell)
         finally:
             with contextlib.suppress(*FAULTS):
-                await self._log.release_lease(self._token)
+                await self._log.keeper.release_lease(self._token)
 
     async def _record_as(self, token: str, tell: Callable[[], None]) -> None:
         self._renewed, interruptions = time.monotonic(), self._interruptions
         async with self._log.open_appender(token) as appender:
             self._memory.forget(self._renewed)
             self._appended = self._memory.begin
-            self._recorded = await self._log.recorded_positions(_MEMORY_SECONDS)
+            self._recorded = await self._log.keeper.recorded_positions(_MEMORY_SECONDS)
             if self._interruptions != interruptions:
                 return
             self._appender, self.holds_lease = appender, True
@@ -225,7 +225,7 @@ class Recorder:
             await self._tick()
         if now - self._trimmed >= 1:
             self._trimmed = now
-            await self._log.trim(self._window_seconds, self._max_entries)
+            await self._log.keeper.trim(self._window_seconds, self._max_entries)
 
     async def _tick(self) -> None:
         name = b"%b.%d" % (self._bus.instance.encode(), next(self._ticks))
