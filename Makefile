@@ -30,7 +30,7 @@ JS_STAMPS := $(JS_LOCKS:package-lock.json=node_modules/.installed)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test cluster-test image-test chaos chaos-short lint format chart bench bench-quick soak lock clean
+.PHONY: help setup run test cluster-test image-test chaos chaos-short lint format chart bench bench-quick observe observe-sheet soak lock clean
 
 help: ## Show what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -76,6 +76,12 @@ bench: setup $(VENV)/.compiler ## Measure against Node socket.io and python-sock
 bench-quick: setup $(VENV)/.compiler ## The same with few rounds, under two minutes
 	@$(BIN)/python -m benchmarks --quick $(BENCH_ARGS)
 
+observe: $(VENV)/.ready ## Watch pods under a demo load: Prometheus, traces, a roll a minute
+	@$(BIN)/python -m tools.observe
+
+observe-sheet: $(VENV)/.ready $(VENV)/.observe ## Draw every panel of the dashboards, under that load, into docs/observe.png
+	@$(BIN)/python -m tools.observe --sheet docs/observe.png
+
 soak: setup $(VENV)/.compiler ## Let a hundred thousand clients come and go, and one cease to read (long)
 	@$(BIN)/python -m benchmarks.soak
 
@@ -109,6 +115,11 @@ $(VENV)/kube/.ready: requirements/kube.txt tools/kube-tools | $(VENV)/.ready
 %/node_modules/.installed: %/package-lock.json %/package.json | $(VENV)/.ready
 	@echo "Installing the JavaScript packages of $*"
 	@cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
+	@touch $@
+
+$(VENV)/.observe: requirements/observe.txt | $(VENV)/.ready
+	@echo "Installing what draws"
+	@$(INSTALL) --require-hashes -r requirements/observe.txt
 	@touch $@
 
 $(VENV)/.compiler: requirements/bench.txt | $(VENV)/.ready

@@ -62,12 +62,14 @@ def _watch_redis(gateway: Gateway) -> None:
         "1 while this pod is the one that appends Pub/Sub events to the log.",
         lambda: float(gateway.recorder is not None and gateway.recorder.holds_lease),
     )
-    watch(
-        "constellation_log_lag_seconds",
-        "Age of the newest entry of the log when this pod read it, by Redis' clock; "
-        "0 when nothing waits.",
-        lambda: gateway.log.lag_seconds if gateway.log is not None else 0.0,
-    )
+    log = gateway.log
+    if log is not None:  # an alert takes it for the sign that somebody must record
+        watch(
+            "constellation_log_lag_seconds",
+            "Age of the newest entry of the log when this pod read it, by Redis' clock; "
+            "0 when nothing waits.",
+            lambda: log.lag_seconds,
+        )
 
 
 def _watch_drain(gateway: Gateway) -> None:

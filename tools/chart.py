@@ -1,4 +1,5 @@
-"""Writes what is made: the chart's table of values, its schema's list of settings, k8s/base.
+"""Writes what is made: the chart's table of values, its schema's list of settings, its dashboards,
+k8s/base, and what k8s/observability has of the chart.
 
 `python -m tools.chart` writes; `stale` names what would change, for the test that says so. Helm is
 the one that `make setup` brings.
@@ -16,10 +17,14 @@ from typing import Any
 import yaml
 
 from service.settings import PREFIX, fields
+from tools.dashboards import DASHBOARDS
+from tools.dashboards.grafana import to_json
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "helm" / "constellation-ws"
 BASE = ROOT / "k8s" / "base" / "constellation-ws.yaml"
+ALERTS = CHART / "alerts.yaml"
+OBSERVABILITY = ROOT / "k8s" / "observability"
 HELM = ROOT / ".venv" / "kube" / "helm4"
 
 _MADE = "# Made from helm/constellation-ws by `make chart`; change the chart, not this file."
@@ -47,6 +52,10 @@ def made() -> Iterator[tuple[Path, str]]:
     """Yield each file that is made and the text it should have; the last needs those before."""
     yield CHART / "README.md", _readme()
     yield CHART / "values.schema.json", _schema()
+    for folder in (CHART, OBSERVABILITY):
+        for dashboard in DASHBOARDS:
+            yield folder / "dashboards" / f"{dashboard.name}.json", to_json(dashboard)
+    yield OBSERVABILITY / "alerts.yaml", f"{_MADE}\n{ALERTS.read_text(encoding='utf-8')}"
     yield BASE, _base()
 
 

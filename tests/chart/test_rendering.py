@@ -43,7 +43,7 @@ def test_every_object_is_what_its_schema_takes(case: Path, version: str) -> None
 def test_every_custom_resource_is_what_its_owner_takes() -> None:
     objects = [one for case in cases() for one in render("helm4", f"--values={case}")]
     kinds = {one["kind"] for one in objects if group(one) in CUSTOM}
-    assert kinds == {"HTTPRoute", "ScaledObject", "ServiceMonitor", "PodMonitor"}
+    assert kinds == {"HTTPRoute", "ScaledObject", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
     assert custom_faults(objects) == []
 
 

@@ -21,10 +21,11 @@ from redis.asyncio import Redis
 from tests.journey.conftest import StartGateway
 from tests.js_clients import JsClients
 from tests.nest_client import frame, nest_client
-from tests.otlp import Collector, SeenSpan, running_collector
+from tests.otlp import Collector, running_collector
 from tests.processes import REPOSITORY, Gateway, Valkey, running_valkey, tcp_stream
 from tests.traced_publisher import FOLDER, TracedPublisher, traced_publisher
 from tests.waiting import eventually
+from tools.observe.spans import SeenSpan
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -1,0 +1,88 @@
+"""Is it delivering? From what is published to what is written."""
+
+from __future__ import annotations
+
+from tools.dashboards.shared import PUBLISH_TO_WRITE
+from tools.dashboards.words import (
+    Dashboard,
+    Panel,
+    Query,
+    by,
+    each_pod,
+    metric,
+    pods_and_total,
+    quantile,
+    rate,
+    risen,
+    slowest,
+    stat,
+)
+
+DELIVERY = Dashboard(
+    "delivery",
+    "Is it delivering?",
+    (
+        stat(
+            "Events a second",
+            "Every pod reads every event: the most that one has read.",
+            f"max(sum by (pod) ({rate('events_total')}))",
+        ),
+        stat("Deliveries a second", "", f"sum({rate('deliveries_total')})"),
+        stat(
+            "Publish to write, p99", "", quantile(0.99, "publish_to_write_seconds"), "s", red_from=1
+        ),
+        stat(
+            "Log lag", "The most of any pod.", f"max({metric('log_lag_seconds')})", "s", red_from=10
+        ),
+        stat(
+            "Malformed events",
+            "In the time shown.",
+            risen("events_total", 'outcome="malformed"'),
+            red_from=1,
+        ),
+        stat(
+            "Gaps in the log", "Events lost in the time shown.", risen("log_gaps_total"), red_from=1
+        ),
+        Panel(
+            "Events read a second, by channel",
+            "Of the pod that has read most: every pod reads every event.",
+            (
+                Query(
+                    f"max by (channel) (sum by (channel, pod) ({rate('events_total')}))",
+                    "{{channel}}",
+                ),
+            ),
+            is_stacked=True,
+        ),
+        Panel(
+            "What became of them",
+            "On all pods; no_recipient is usual where a pod holds none of those an event is for.",
+            by("outcome", rate("events_total")),
+        ),
+        Panel(
+            "Deliveries a second, by event",
+            "",
+            by("event", rate("deliveries_total")),
+            is_stacked=True,
+        ),
+        Panel("Deliveries a second, by pod", "", pods_and_total(rate("deliveries_total"))),
+        PUBLISH_TO_WRITE,
+        Panel("Publish to write, p99", "", slowest("publish_to_write_seconds"), unit="s"),
+        Panel(
+            "Log lag",
+            "Age of the newest entry when it was read; 0 when nothing waits.",
+            each_pod(metric("log_lag_seconds")),
+            unit="s",
+        ),
+        Panel(
+            "Recorded events a second",
+            "By the pod that holds the recorder's lease.",
+            by("pod", rate("recorded_events_total")),
+        ),
+        Panel(
+            "Replayed events a second",
+            "To clients that came back.",
+            pods_and_total(rate("replayed_events_total")),
+        ),
+    ),
+)

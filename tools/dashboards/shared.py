@@ -1,0 +1,29 @@
+"""Panels that more than one question needs."""
+
+from __future__ import annotations
+
+from tools.dashboards.words import Panel, by, metric, pods_and_total, quantiles, rate, slowest
+
+CONNECTIONS = Panel(
+    "Connections",
+    "Engine.IO connections, by pod.",
+    pods_and_total(metric("connections")),
+)
+PUBLISH_TO_WRITE = Panel(
+    "Publish to write",
+    "From the event's entry in the log to its write to a socket. The dots are single events; each "
+    "leads to its trace.",
+    quantiles("publish_to_write_seconds", exemplars=True),
+    unit="s",
+)
+LOOP_LAG = Panel(
+    "Event-loop lag, p99",
+    "How late timers fire. Everything that a pod does is as late.",
+    slowest("event_loop_lag_seconds"),
+    unit="s",
+)
+RECOVERIES = Panel(
+    "Resumed sessions a second",
+    "Clients that come back for their session, by what became of it.",
+    by("outcome", rate("recoveries_total")),
+)

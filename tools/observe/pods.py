@@ -1,0 +1,104 @@
+"""Gateways side by side on one Redis, each under a pod's name, and a roll: a new one for an old."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from service import local
+from service.local import CannotStart, Place
+
+DRAIN_SECONDS = 8
+"""Long enough to be seen by a Prometheus that looks every second."""
+
+
+@dataclass(slots=True)
+class Pod:
+    """One gateway. `life` holds its process."""
+
+    name: str
+    where: Place
+    takes_clients: bool = True
+    life: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+
+class Pods:
+    """Those that run now; `on_change` is told their addresses, by name, whenever that changes."""
+
+    def __init__(
+        self,
+        first: Place,
+        extra: Mapping[str, str],
+        stop: asyncio.Event,
+        on_change: Callable[[Mapping[str, str]], None],
+    ) -> None:
+        self._first, self._extra, self._stop, self._on_change = first, extra, stop, on_change
+        self._numbers = itertools.count(1)
+        self._pods: list[Pod] = []
+
+    @property
+    def open(self) -> list[Place]:
+        """Where clients may go."""
+        return [pod.where for pod in self._pods if pod.takes_clients]
+
+    async def add(self) -> None:
+        """Start one more. Raises CannotStart."""
+        number = next(self._numbers)
+        where = self._place(number)
+        pod = Pod(f"pod-{number}", where)
+        process = await pod.life.enter_async_context(local.gateway(where))
+        if not await local.ready(process, where, self._stop):
+            await pod.life.aclose()
+            raise CannotStart(f"Gateway {pod.name} has not started.")
+        self._pods.append(pod)
+        self._tell()
+
+    async def roll(self) -> None:
+        """Replace the oldest as Kubernetes would: first a new one, then the drain of the old."""
+        await self.add()
+        oldest = self._pods[0]
+        oldest.takes_clients = False
+        await oldest.life.aclose()
+        self._pods.remove(oldest)
+        self._tell()
+
+    async def close(self) -> None:
+        """End all, at the same time."""
+        async with asyncio.TaskGroup() as ending:
+            for pod in self._pods:
+                ending.create_task(pod.life.aclose())
+
+    def _tell(self) -> None:
+        self._on_change({pod.name: pod.where.url.partition("//")[2] for pod in self._pods})
+
+    def _place(self, number: int) -> Place:
+        where = self._first
+        if number > 1:
+            ports = [local.free_port(0, where.host, must=True) for _ in range(2)]
+            where = replace(where, ws_port=ports[0], tcp_port=ports[1])
+        own = {
+            "WS_PORT": str(where.ws_port),
+            "TCP_PORT": str(where.tcp_port),
+            "OTEL_RESOURCE_ATTRIBUTES": f"k8s.pod.name=pod-{number}",
+        }
+        return replace(where, environment={**where.environment, **self._extra, **own})
+
+
+@asynccontextmanager
+async def running_pods(
+    first: Place,
+    extra: Mapping[str, str],
+    stop: asyncio.Event,
+    on_change: Callable[[Mapping[str, str]], None],
+) -> AsyncIterator[Pods]:
+    """Hold two gateways; `extra` are settings of all. Raises CannotStart."""
+    pods = Pods(first, extra, stop, on_change)
+    try:
+        for _ in range(2):
+            await pods.add()
+        yield pods
+    finally:
+        await pods.close()
