@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service import redis_address
 from service.kinds import Host, LogFormat, LogLevel, Origins, ReadableFile, RedisUrl
+from service.settings_identity import IdentitySettings
 from service.variables import UnknownVariable, explain, find_unknown, show
 
 PREFIX = "CONSTELLATION_"
@@ -28,7 +29,7 @@ class InvalidSettings(ValueError):
     """The environment cannot be read; `str()` has one line per fault, secrets masked."""
 
 
-class Settings(BaseSettings):
+class Settings(IdentitySettings, BaseSettings):
     """The environment of one gateway process. Names in CONTRACT section 4 have no prefix."""
 
     model_config = SettingsConfigDict(
@@ -42,6 +43,14 @@ class Settings(BaseSettings):
         7000,
         validation_alias="WS_PORT",
         description="Port of Socket.IO, the probes and the metrics. 0 takes a free one.",
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        validation_alias="CONSTELLATION_METRICS_PORT",
+        description="Port of `/metrics` alone, which `WS_PORT` then answers with 404. "
+        "Empty leaves it there; 0 takes a free one.",
     )
     tcp_port: _Port = Field(
         7756,
@@ -229,6 +238,12 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_identity(self) -> Self:
+        if faults := list(self.identity_faults(self.cors_origins)):
+            raise ValueError("\n".join(faults))
+        return self
+
     def redis_address(self) -> str:
         """Give the URL to connect to, password included: never log it, see `redis_label`."""
         if self.redis_url is not None:
@@ -266,16 +281,23 @@ def load() -> Settings:
 
 def fields() -> Iterator[tuple[str, FieldInfo]]:
     """Yield (environment variable, its field) in the order of the documentation."""
-    for field in Settings.model_fields.values():
+    for _, field in _in_order():
         yield str(field.validation_alias), field
 
 
 def effective(settings: Settings) -> Iterator[Effective]:
     """Yield every setting with its value, in the order of the documentation."""
-    for name, field in Settings.model_fields.items():
+    for name, field in _in_order():
         value = show(getattr(settings, name))
         is_default = name not in settings.model_fields_set
         yield Effective(str(field.validation_alias), value, is_default)
+
+
+def _in_order() -> Iterator[tuple[str, FieldInfo]]:
+    """Yield the fields that stand here before those of the parts that are inherited."""
+    found = Settings.model_fields.items()
+    yield from ((name, field) for name, field in found if name in Settings.__annotations__)
+    yield from ((name, field) for name, field in found if name not in Settings.__annotations__)
 
 
 def unknown_variables() -> list[UnknownVariable]:

@@ -34,6 +34,7 @@ from service.websocket import (
     text_frame,
     upgrade_response,
 )
+from service.websocket.handshake import Headers
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +73,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         *,
         pod_tag: str,
         cors_origins: tuple[str, ...],
-        kept_headers: frozenset[bytes] = frozenset(),
+        kept_headers: Callable[[list[tuple[bytes, bytes]]], Headers] = lambda headers: (),
     ) -> None:
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
@@ -146,14 +147,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Make a session; its transport has been decided on."""
         sid = self._pod_tag + self.generate_id()
         session = self.sockets[sid] = Session(self, sid)
-        kept = tuple(header for header in headers if header[0] in self._kept_headers)
         # Spread from the start: after a roll thousands connect within a second, and their
         # heartbeats would stay together for ever. Early, so that a client that was never there
         # is gone when interval and timeout are over, whatever the wheel rounds up.
         first = self.limits.ping_interval_seconds * random.uniform(0.7, 0.9)
         self._wheel.put(session, first)
         self.expect_use(session)
-        self.handlers["connect"](sid, Handshake(query, address, kept))
+        self.handlers["connect"](sid, Handshake(query, address, tuple(self._kept_headers(headers))))
         return session
 
     def expect_use(self, session: Session) -> None:
