@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.fuzz import (
     event_invariants,
+    jwt_invariants,
     nest_invariants,
     packet_invariants,
     trace_invariants,
@@ -43,6 +44,15 @@ def _check_websocket(data: bytes) -> None:
     websocket_invariants.check_frames(data)
 
 
+def _check_token(data: bytes) -> None:
+    """Try one input as a token, and as the parts of one."""
+    jwt_invariants.check_bytes(data)
+    header, _, rest = data.partition(b"\0")
+    payload, _, signature = rest.partition(b"\0")
+    jwt_invariants.check_parts(header, payload, signature)
+    jwt_invariants.check_parts(b'{"alg":"HS256"}', header, payload)
+
+
 HARNESSES = [
     Harness("websocket", _check_websocket),
     Harness("packets", packet_invariants.check),
@@ -51,4 +61,5 @@ HARNESSES = [
     Harness("commands", event_invariants.check_command),
     Harness("routes", event_invariants.check_table),
     Harness("traces", trace_invariants.check),
+    Harness("tokens", _check_token),
 ]
