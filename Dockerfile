@@ -17,14 +17,18 @@ RUN python3 -m venv /app && \
 COPY pyproject.toml LICENSE ./
 COPY service service
 RUN /build/tools/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . && \
-    /app/bin/python -m pip install --no-deps --no-index dist/*.whl && \
-    /app/bin/python -m pip uninstall --yes setuptools pip
+    /app/bin/python -m pip install --no-deps --no-index --find-links dist constellation-ws && \
+    /app/bin/python -m pip uninstall --yes setuptools pip && \
+    /build/tools/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+        --output-file sbom.cdx.json /app/bin/python
 
 FROM ${BASE_IMAGE} AS runtime
 # What the base image brings for installing has no place beside a running service.
 RUN find /usr \( -path '*/python3*/pip' -o -path '*/python3*/pip-*' -o -path '*/python3*/ensurepip' \
         -o -path '*/bin/pip' -o -path '*/bin/pip3*' -o -path '*/share/python-wheels' \) -prune -exec rm -rf {} +
 COPY --from=build /app /app
+# What is in /app, for scanners and for whoever asks; `make sbom` writes the same.
+COPY --from=build /build/sbom.cdx.json /usr/share/doc/constellation-ws/sbom.cdx.json
 # The root filesystem may be read-only; bytecode was written when the image was built.
 ENV PATH=/app/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # A number, so that Kubernetes can tell that it is not root without reading the image's /etc/passwd.

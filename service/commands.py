@@ -6,11 +6,12 @@ further. Carrying out is not done here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
-from service.events import NAMESPACE, RESERVED_EVENTS, MalformedEvent, Room
+from service.events import MAX_ATTACHMENTS, NAMESPACE, RESERVED_EVENTS, MalformedEvent, Room
 
 CHANNEL = "constellation:commands"
 EMITTER_CHANNEL = "socketio"
@@ -93,7 +94,7 @@ def decode(raw: bytes) -> Command:
     """Read a command of another pod. Raises MalformedEvent."""
     try:
         raw.decode()  # bad UTF-8 inside `args` would cost every recipient its socket
-        return _decode(raw)
+        return _sendable(_decode(raw))
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         raise MalformedEvent("not a command") from error
 
@@ -101,6 +102,44 @@ def decode(raw: bytes) -> Command:
 def emit(event: str, data: msgspec.Raw, rooms: tuple[Room, ...]) -> Emit:
     """Make the command that sends one argument under an event name."""
     return Emit(args=msgspec.Raw(b"[%b,%b]" % (_encode(event), bytes(data))), rooms=rooms)
+
+
+def _sendable(command: Command) -> Command:
+    """Refuse to emit what is no event: every recipient's client would hang up on it.
+
+    Raises MalformedEvent, and what msgspec raises.
+    """
+    if not isinstance(command, Emit):
+        return command
+    values = _read_values(command.args)
+    if not values or _read_name(values[0]) in RESERVED_EVENTS:
+        raise MalformedEvent("an emit without an event of its own")
+    count = len(command.attachments)
+    if count > MAX_ATTACHMENTS:
+        raise MalformedEvent("an emit with too many attachments")
+    if count and not all(
+        type(place) is int and 0 <= place < count
+        for place in _placeholders(msgspec.json.decode(command.args))
+    ):
+        raise MalformedEvent("a placeholder that stands for no attachment")
+    return command
+
+
+_read_values = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_read_name = msgspec.json.Decoder(str).decode
+
+
+def _placeholders(value: Any) -> Iterator[object]:
+    """Yield the number of every placeholder, whatever it is."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _placeholders(item)
+    elif isinstance(value, dict):
+        if value.get("_placeholder") is True:
+            yield value.get("num")
+            return
+        for item in value.values():
+            yield from _placeholders(item)
 
 
 class _EmitterMessage(msgspec.Struct):
@@ -129,7 +168,7 @@ def decode_emitter(raw: bytes) -> Command | None:
         message = _decode_emitter(raw)
         if message.namespace != NAMESPACE:
             return None
-        return _translate(message)
+        return _sendable(_translate(message))
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         raise MalformedEvent("not an emitter's message") from error
 

@@ -23,6 +23,9 @@ NAMESPACE = "/chats"
 RESERVED_EVENTS = frozenset({"connect", "connect_error", "disconnect", "disconnecting"})
 """Names that Socket.IO keeps for itself: a client that is sent one drops its connection."""
 
+MAX_ATTACHMENTS = 10
+"""Most binary values in one packet: socket.io-parser hangs up on more."""
+
 Slice = msgspec.Raw | msgspec.UnsetType
 """A value's JSON text exactly as published, or UNSET where the key is absent."""
 

@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 from socketio import packet as sio
 
-from service.events import RESERVED_EVENTS
+from service.events import MAX_ATTACHMENTS, RESERVED_EVENTS
 
-_MAX_ATTACHMENTS = 10
 _TEXT = {sio.BINARY_EVENT: sio.EVENT, sio.BINARY_ACK: sio.ACK}
 _BINARY = tuple(_TEXT)
 
@@ -91,7 +90,7 @@ class Packet(sio.Packet):  # type: ignore[misc]  # python-socketio is untyped
 
 def is_well_formed(kind: int, data: object, attachments: int) -> bool:
     """Say whether a payload fits its packet type, see `isPacketValid` of socket.io-parser 4.2."""
-    if attachments > _MAX_ATTACHMENTS or (attachments and kind not in _BINARY):
+    if attachments > MAX_ATTACHMENTS or (attachments and kind not in _BINARY):
         return False
     match kind:
         case sio.CONNECT:

@@ -150,7 +150,7 @@ class LongPolling:
         self, session: Session, may_go_on: asyncio.Future[None], receive: Receive
     ) -> Answer:
         try:
-            packets = _decode(await self._read(receive))
+            packets = decode_payload(await self._read(receive))
         except _Gone:
             return self._refuse(BAD_REQUEST)
         except TimeoutError:
@@ -209,7 +209,7 @@ def _packets(packets: list[str]) -> Answer:
     return HTTPStatus.OK, [_TEXT], _SEPARATOR.join(packets).encode()
 
 
-def _decode(body: bytes) -> list[str | bytes]:
+def decode_payload(body: bytes) -> list[str | bytes]:
     """Split a payload into packets. Raises ValueError where one is none."""
     packets: list[str | bytes] = []
     for packet in body.decode().split(_SEPARATOR):

@@ -1,8 +1,7 @@
 """What has to be true of the verification of tokens whatever a client presents.
 
 Nothing is raised but a refusal is returned, none holds a part of the token, and only who signs with
-our key gets in. Not here: where the bytes come from (hypothesis in the unit tests, atheris in
-fuzz_jwt).
+our key gets in. Not here: where the bytes come from.
 """
 
 import base64

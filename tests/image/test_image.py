@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 from collections.abc import Iterator
@@ -68,6 +69,16 @@ def test_it_holds_what_is_locked_and_nothing_else(image: Image) -> None:
     }
     assert held.pop("constellation-ws")
     assert held == locked(image)
+
+
+def test_its_bill_of_materials_names_all_that_it_holds(image: Image) -> None:
+    file = image.root / "usr/share/doc/constellation-ws/sbom.cdx.json"
+    bill = json.loads(file.read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    assert bill["metadata"]["component"]["name"] == "constellation-ws"
+    named = {canonical(one["name"]): one["version"] for one in bill["components"]}
+    assert named == locked(image)
+    assert "file://" not in file.read_text()
 
 
 def test_the_readme_tells_its_size(image: Image) -> None:

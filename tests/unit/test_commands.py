@@ -157,6 +157,26 @@ def test_a_damaged_command_is_malformed(raw: bytes) -> None:
         commands.decode(raw)
 
 
+@pytest.mark.parametrize(
+    ("args", "attachments"),
+    [
+        ('"]["', 0),
+        ("{}", 0),
+        ("[]", 0),
+        ("[5]", 0),
+        ('["disconnect"]', 0),
+        ('["e",{"_placeholder":true,"num":1}]', 1),
+        ('["e",[{"a":{"_placeholder":true,"num":-1}}]]', 1),
+        ('["e",{"_placeholder":true,"num":"0"}]', 1),
+        ('["e"]', 11),
+    ],
+)
+def test_an_emit_on_which_clients_would_hang_up_is_malformed(args: str, attachments: int) -> None:
+    emit = Emit(msgspec.Raw(args.encode()), None, (), (b"",) * attachments)
+    with pytest.raises(MalformedEvent):
+        commands.decode(commands.encode(emit))
+
+
 @given(json_values)
 def test_what_an_emitter_sends_reaches_clients_as_from_a_stock_server(data: object) -> None:
     command = emitted(data, room="chat:1")

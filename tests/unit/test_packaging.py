@@ -64,7 +64,9 @@ def test_the_wheel_holds_the_service_with_its_data_and_nothing_else(tmp_path: Pa
     assert {"service/__main__.py", "service/py.typed", "service/routes.toml"} <= held
 
 
-@pytest.mark.parametrize("name", ["runtime", "test", "bench", "observe"])
+@pytest.mark.parametrize(
+    "name", ["runtime", "test", "bench", "observe", "build", "audit", "fuzz", "kube"]
+)
 def test_every_locked_package_carries_hashes_and_no_address(name: str) -> None:
     entries = re.split(r"(?m)^(?=[a-z0-9-]+==)", lock_text(name))[1:]
     assert entries

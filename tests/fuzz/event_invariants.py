@@ -1,0 +1,125 @@
+"""What has to be true of whatever is published on Redis: events, commands, and tables of routes.
+
+Not here: where the bytes come from.
+"""
+
+import json
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+from service import commands
+from service.commands import Command, Emit
+from service.events import NAMESPACE, MalformedEvent
+from service.frames import encode_emit, encode_event
+from service.routes import InvalidRoutes, Message, Route, RouteEntry, Table, load
+from service.trace_context import KEYS as TRACE_KEYS
+from tests.fuzz.packet_invariants import read
+
+CUSTOM = [
+    RouteEntry("like:new", "new-like", ("id", "by", "ключ"), ("user:{to}", "post:{post id}")),
+    RouteEntry("all", "to-all", (), ("user:{to}",), except_="user:{by}", empties=("x:{to}",)),
+    RouteEntry("none", "nobody", ("to",), ("{to}",), unless_empty="to"),
+]
+
+
+def check_event(data: bytes) -> None:
+    """Route any bytes on the channel that the first one picks. AssertionError for a fault."""
+    for is_traced in (False, True):
+        routes = _routes(is_traced)
+        entry, route = routes[data[0] % len(routes)] if data else routes[0]
+        _check_route(entry, route, data[1:])
+
+
+def check_command(data: bytes) -> None:
+    """Read any bytes as a command of a pod, and as an emitter's message."""
+    for decode in (commands.decode, commands.decode_emitter):
+        try:
+            command = decode(data)
+        except MalformedEvent:
+            continue
+        if command is not None:
+            _check_carried_out(command, len(data))
+            assert commands.decode(commands.encode(command)) == command
+
+
+def check_table(data: bytes) -> None:
+    """Read any bytes as a file of routes, and route with what it says."""
+    try:
+        table: Table = load(_File(data))  # type: ignore[arg-type]  # all that is asked of a path
+    except InvalidRoutes:
+        return
+    for route in table.values():
+        _route(route, b'{"a":1,"userId":"u","to":["x"],"chatId":null}')
+
+
+class _File:
+    """A file of routes that lies nowhere."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read_text(self, encoding: str) -> str:
+        return self._data.decode(encoding)
+
+
+@cache
+def _routes(is_traced: bool) -> list[tuple[RouteEntry, Route]]:
+    rows = tomllib.loads(resources.files("service").joinpath("routes.toml").read_text())["route"]
+    entries = [*msgspec.convert(rows, list[RouteEntry]), *CUSTOM]
+    return [(entry, Route(entry, is_traced=is_traced)) for entry in entries]
+
+
+def _check_route(entry: RouteEntry, route: Route, payload: bytes) -> None:
+    """What goes out is JSON that holds the listed keys as they were published, and no other."""
+    message = _route(route, payload)
+    if message is None:
+        return
+    prefixes = tuple(template.partition("{")[0] for template in (*entry.to, *entry.empties))
+    assert all(room.startswith(prefixes) for room in (*message.rooms, *message.empties))
+    frame = encode_event(message.event, message.body, b"1-2")
+    assert len(frame.packet) <= len(payload) + 200
+    assert frame.websocket(with_offset=True).decode(errors="surrogateescape")
+    assert frame.polling(with_offset=True)
+    try:
+        event, body = _values(frame.packet.removeprefix(b"2/chats,"))
+        published = _values(payload)
+    except RecursionError:
+        return  # of the test's own reader
+    assert event == entry.event
+    assert set(body) <= set(entry.keys) - set(TRACE_KEYS)
+    assert body == {key: value for key, value in published.items() if key in entry.keys}
+
+
+def _route(route: Route, payload: bytes) -> Message | None:
+    try:
+        return route.route(payload)
+    except MalformedEvent:
+        return None
+
+
+def _values(text: bytes) -> Any:
+    """Read JSON by another reader than the service's; numbers as they are written."""
+    return json.loads(text, parse_int=str, parse_float=str, parse_constant=_no_json)
+
+
+def _no_json(constant: str) -> None:
+    raise AssertionError(f"{constant} was taken for JSON")
+
+
+def _check_carried_out(command: Command, size: int) -> None:
+    """What goes out for a command is a packet that a strict client reads."""
+    if not isinstance(command, Emit):
+        return
+    frame = encode_emit(command, b"1-2")
+    assert len(frame.packet) <= 2 * size + 200
+    for text in (frame.polling()[0], frame.polling(with_offset=True)[0]):
+        packet = read(text[1:])
+        assert packet is not None, text
+        assert packet.attachment_count == len(frame.attachments)
+        assert packet.namespace == NAMESPACE
+        for left in reversed(range(len(frame.attachments))):
+            assert packet.add_attachment(b"attached") is (left == 0)
