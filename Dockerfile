@@ -26,7 +26,8 @@ RUN find /usr \( -path '*/python3*/pip' -o -path '*/python3*/pip-*' -o -path '*/
         -o -path '*/bin/pip' -o -path '*/bin/pip3*' -o -path '*/share/python-wheels' \) -prune -exec rm -rf {} +
 COPY --from=build /app /app
 # The root filesystem may be read-only; bytecode was written when the image was built.
-ENV PATH=/app/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# A container's network decides who reaches the TCP port; elsewhere it is for this machine only.
+ENV PATH=/app/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 TCP_HOST=0.0.0.0
 # A number, so that Kubernetes can tell that it is not root without reading the image's /etc/passwd.
 USER 10001:10001
 WORKDIR /app

@@ -19,9 +19,11 @@ from service.admission import (
     DRAINING,
     TOO_MANY_REQUESTS,
     Allowance,
+    Arrivals,
     Limits,
     Refusal,
     check_request_size,
+    may_connect,
     may_join,
     read_chat_id,
 )
@@ -92,6 +94,7 @@ class Chats:
         self._metrics = metrics
         self._tracing = tracing
         self.rooms = rooms
+        self._arriving = Arrivals()
         self.is_draining = False
         self.recovery: Recovery | None = None
         """Makes sessions resumable; None where they are not."""
@@ -127,9 +130,19 @@ class Chats:
     async def _let_in(self, sid: str, auth: object, span: Span) -> Welcome | None:
         user = DRAINING if self.is_draining else identify(auth, self._limits.max_id_chars)
         if isinstance(user, Refusal):
-            self._metrics.connects.labels(user.code).inc()
-            span.set_attribute("constellation.code", user.code)
-            raise HandshakeRefused(user.message, {"code": user.code})
+            raise self._refused_connect(user, span)
+        with self._arriving.one_of(user) as before:
+            refusal = may_connect(before + len(self.rooms.members(user_room(user))), self._limits)
+            if refusal is not None:
+                raise self._refused_connect(refusal, span)
+            return await self._enter(sid, user, auth, span)
+
+    def _refused_connect(self, refusal: Refusal, span: Span) -> HandshakeRefused:
+        self._metrics.connects.labels(refusal.code).inc()
+        span.set_attribute("constellation.code", refusal.code)
+        return HandshakeRefused(refusal.message, {"code": refusal.code})
+
+    async def _enter(self, sid: str, user: UserId, auth: object, span: Span) -> Welcome | None:
         member = self.rooms.by_sid(sid)
         assert member is not None, "pre-connected by the server"
         span.set_attribute("user.id", user)

@@ -13,16 +13,24 @@ import time
 import structlog
 import uvicorn
 
-from service import commands, routes
-from service.admission import Limits, Rate
+from service import bounds, commands, routes
+from service.addresses import Proxies
 from service.chats import Chats
-from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Server, Session
+from service.engine import (
+    Engine,
+    HttpProtocol,
+    Lobby,
+    LongPolling,
+    Server,
+    Session,
+)
+from service.engine.entrance import SECURITY_HEADERS
 from service.events import NAMESPACE
 from service.fanout import Fanout
 from service.history import History, Logged, ReplayLimits
 from service.http import AsgiApp, Check, Health, Phase, create_app, dispatch
 from service.metrics import Metrics
-from service.nest_tcp import NestTcp, TcpLimits
+from service.nest_tcp import NestTcp
 from service.presence import Presence
 from service.recorder import TICK_CHANNEL, Recorder
 from service.redis_bus import RedisBus
@@ -65,15 +73,18 @@ class Gateway:
         bus_redis = self.redis if settings.delivery == "durable" else self.redis_once
         self.bus = RedisBus(bus_redis, [*table, *ticks], self.metrics)
         self.engine = Engine(
-            _engine_limits(settings),
+            bounds.engine_limits(settings),
             pod_tag=self.bus.instance,
             cors_origins=settings.cors_origins,
             kept_headers=_TRACE_HEADERS if tracing is not None else frozenset(),
+            proxies=Proxies(settings.trusted_proxies),
         )
         self.server = Server(self.engine)
         self.rooms = self.server.membership.rooms_of(NAMESPACE)
         self.presence = Presence(self.redis, self.bus.instance)
-        self.chats = Chats(self.server, self.rooms, _limits(settings), self.metrics, tracing)
+        self.chats = Chats(
+            self.server, self.rooms, bounds.client_limits(settings), self.metrics, tracing
+        )
         self.errands: asyncio.Queue[Errand] = asyncio.Queue(_MAX_ERRANDS)
         self.relay = Relay(
             table,
@@ -97,7 +108,12 @@ class Gateway:
                 self.recovery = self._recover_from(self.log, Offsets(settings.recovery))
         send = self.log.append if self.log is not None else self.bus.publish
         rpc = Rpc(self.bus, self.presence, table, socket.gethostname(), send, tracing)
-        self.tcp = NestTcp(rpc.handlers(), _TcpReport(self.metrics), _tcp_limits(settings))
+        self.tcp = NestTcp(
+            rpc.handlers(),
+            _TcpReport(self.metrics),
+            bounds.tcp_limits(settings),
+            bounds.tcp_tls(settings),
+        )
         self._wire()
 
     def http_config(self) -> uvicorn.Config:
@@ -106,10 +122,11 @@ class Gateway:
         if self.tracing is not None:
             pages = trace_pages(pages, self.tracing)
         upgrades = {SOCKET_IO_PATH: self.engine.upgrade}
+        lobby = Lobby(self.settings.max_half_open_connections, self.engine.refuse)
         return uvicorn.Config(
             dispatch(pages, LongPolling(self.engine), SOCKET_IO_PATH),
             # Called like the class that uvicorn asks for.
-            http=functools.partial(HttpProtocol, upgrades=upgrades),  # type: ignore[arg-type]
+            http=functools.partial(HttpProtocol, upgrades=upgrades, lobby=lobby),  # type: ignore[arg-type]
             ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade
             lifespan="off",
             log_config=None,
@@ -117,6 +134,8 @@ class Gateway:
             backlog=4096,
             timeout_graceful_shutdown=2,
             server_header=False,
+            headers=[(name.decode(), value.decode()) for name, value in SECURITY_HEADERS],
+            proxy_headers=False,  # it would believe whoever comes from this machine
         )
 
     def close_session(self, session: Session, reason: str) -> None:
@@ -269,31 +288,3 @@ class _TcpReport:
 
     def refused(self, reason: str) -> None:
         self._metrics.tcp_refused.labels(reason).inc()
-
-
-def _engine_limits(settings: Settings) -> EngineLimits:
-    per_second = settings.max_connects_per_second
-    return EngineLimits(
-        settings.ping_interval_seconds,
-        settings.ping_timeout_seconds,
-        settings.connect_timeout_seconds,
-        settings.max_payload_bytes,
-        settings.max_write_buffer_bytes,
-        settings.max_connections,
-        Rate(per_second, 5 * per_second),
-    )
-
-
-def _tcp_limits(settings: Settings) -> TcpLimits:
-    return TcpLimits(
-        settings.tcp_max_frame_bytes, settings.tcp_idle_seconds, settings.tcp_max_connections
-    )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        settings.max_id_chars,
-        settings.max_rooms_per_socket,
-        settings.max_request_bytes,
-        Rate(settings.max_requests_per_second, settings.max_request_burst),
-    )

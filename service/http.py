@@ -121,7 +121,9 @@ def _asyncly(answer: Callable[[Request], Response]) -> Callable[[Request], Await
     """Keep a plain function on the event loop: Starlette would hand it to a thread."""
 
     async def handle(request: Request) -> Response:
-        return answer(request)
+        response = answer(request)
+        response.headers["cache-control"] = "no-store"  # an answer of now, whatever is in between
+        return response
 
     return handle
 

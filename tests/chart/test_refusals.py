@@ -53,6 +53,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "redis.tls.caSecret.*SSL_CERT_FILE",
     ),
     ({"redis.username": "gateway"}, "redis.username"),
+    ({"tcp.tls.verifyClients": True}, "tcp.tls.secret"),
     ({"extraEnv": [{"name": "REDIS_HOST", "value": "a"}]}, "extraEnv sets REDIS_HOST"),
     ({"ingress.enabled": True}, "ingress.hosts"),
     ({"httpRoute.enabled": True}, "httpRoute.parentRefs"),

@@ -52,6 +52,9 @@
 {{- if and $redis.username (not $redis.password) (not $redis.url) (not $redis.existingSecret) }}
 {{- fail "redis.username needs redis.password, or a URL in redis.url or redis.existingSecret." }}
 {{- end }}
+{{- if and .Values.tcp.tls.verifyClients (not .Values.tcp.tls.secret) }}
+{{- fail "tcp.tls.verifyClients needs tcp.tls.secret: without TLS nobody shows a certificate." }}
+{{- end }}
 {{- $names := list }}
 {{- range include "constellation-ws.env" . | fromYamlArray }}
 {{- if has .name $names }}
@@ -177,9 +180,17 @@
   value: "7000"
 - name: TCP_PORT
   value: "7756"
-{{- if not .Values.tcp.enabled }}
 - name: TCP_HOST
-  value: 127.0.0.1
+  value: {{ ternary "0.0.0.0" "127.0.0.1" .Values.tcp.enabled }}
+{{- if .Values.tcp.tls.secret }}
+- name: CONSTELLATION_TCP_TLS_CERT_FILE
+  value: /etc/tcp-tls/tls.crt
+- name: CONSTELLATION_TCP_TLS_KEY_FILE
+  value: /etc/tcp-tls/tls.key
+{{- if .Values.tcp.tls.verifyClients }}
+- name: CONSTELLATION_TCP_TLS_CLIENT_CA_FILE
+  value: /etc/tcp-tls/ca.crt
+{{- end }}
 {{- end }}
 {{- include "constellation-ws.redisEnv" . }}
 - name: CONSTELLATION_LOG_FORMAT
