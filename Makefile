@@ -30,7 +30,7 @@ JS_STAMPS := $(JS_LOCKS:package-lock.json=node_modules/.installed)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test cluster-test chaos chaos-short lint format chart bench bench-quick soak lock clean
+.PHONY: help setup run test cluster-test image-test chaos chaos-short lint format chart bench bench-quick soak lock clean
 
 help: ## Show what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ test: setup lint ## Check style, types and floors, then run every test
 
 cluster-test: setup ## Install, roll, drain and scale on the cluster of KUBECONFIG (long; see tests/cluster)
 	@$(BIN)/python -m pytest tests/cluster -rs $(PYTEST_ARGS)
+
+image-test: setup ## Build the image and run it hardened, in containers and as the chart's pods (root, Debian)
+	@$(BIN)/python -m pytest tests/image -rs $(PYTEST_ARGS)
 
 chaos-short: setup ## Break everything under load once, with fewer clients (over a minute)
 	@$(BIN)/python -m pytest tests/chaos

@@ -18,6 +18,7 @@ from benchmarks.workloads import QUICK, WORKLOADS, Workload
 # A whole session on all servers is what the README tells of; it is kept under this name too.
 _LATEST = "latest"
 _WHOLE_ROUNDS = 5
+_QUICK = ("live", "durable", "node")
 
 
 def main() -> int:
@@ -67,7 +68,7 @@ def _run_all(
     """All runs, or those that were done when the user interrupted."""
     runs: list[Run] = []
     made_of: dict[str, str] = {}
-    total = len(chosen) * len(workloads) * rounds
+    total = rounds * sum(server.takes(w.name) for server in chosen for w in workloads)
     try:
         for run, parts in session.measure(chosen, workloads, rounds, cores):
             runs.append(run)
@@ -94,23 +95,28 @@ def _keep(record: Record, options: argparse.Namespace) -> None:
 
 def _is_whole(record: Record) -> bool:
     """Whether it may speak for the project: everything, everywhere, long and often enough."""
-    summed, expected = record.summary, _WHOLE_ROUNDS * len(WORKLOADS) * len(servers.REGISTRY)
+    summed, every = record.summary, _made(servers.NAMES, {})
+    expected = _WHOLE_ROUNDS * sum(one.takes(w.name) for one in every for w in WORKLOADS)
     return not summed.is_quick and not summed.warnings and len(record.runs) >= expected
 
 
 def _chosen_servers(options: argparse.Namespace) -> list[Server]:
     both = _pairs(options.env)
     if options.ab is None and not options.env_b:
-        return [
-            servers.ours(environment=both) if name == "ours" else servers.REGISTRY[name]()
-            for name in options.servers
-        ]
+        return _made(options.servers or (_QUICK if options.quick else servers.NAMES), both)
     checkout = {"checkout": options.ab} if options.ab else {}
     differences = [*(["the other checkout"] if options.ab else []), *options.env_b]
     of_b = ", ".join(differences)
     return [
         servers.ours("a", "A (as it is)", environment=both),
         servers.ours("b", f"B ({of_b})", environment=both | _pairs(options.env_b), **checkout),
+    ]
+
+
+def _made(names: Sequence[str], environment: dict[str, str]) -> list[Server]:
+    return [
+        servers.OWN[name](environment) if name in servers.OWN else servers.PEERS[name]()
+        for name in names
     ]
 
 
@@ -155,7 +161,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
     add("--quick", action="store_true", help="fewer workloads, shorter, one round: under 2 minutes")
-    add("--servers", type=_several([*servers.REGISTRY], "server"), default=[*servers.REGISTRY])
+    every = ", ".join(servers.NAMES)
+    add("--servers", type=_several(servers.NAMES, "server"), default=[], help=every)
     names = [workload.name for workload in WORKLOADS]
     add("--workloads", type=_several(names, "workload"), default=[], help=", ".join(names))
     add("--rounds", type=int, help="how often each is measured (default 5, quick 1)")

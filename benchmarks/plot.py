@@ -24,15 +24,16 @@ _WIDTH, _PANEL_WIDTH, _GAP = 880, 410, 24
 _BAR_HEIGHT, _BAR_STEP, _HEADING, _FOOT = 20, 27, 48, 20
 # Room right of the longest bar for its number and ratio.
 _BAR_ROOM = 145
-_LEGEND_HEIGHT, _FOOTNOTE_HEIGHT = 54, 44
+_LEGEND_STEP, _FOOTNOTE_HEIGHT = 24, 44
+_MOST_BARS = 4
 
 _STYLE = """
   text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328 }
   .page { fill: #ffffff } .name { font-weight: 600 } .soft { fill: #59636e; font-size: 12px }
-  .bar0 { fill: #2563eb } .bar1 { fill: #8c959f } .bar2 { fill: #c4cad1 }
+  .bar0 { fill: #2563eb } .bar1 { fill: #7ea6f4 } .bar2 { fill: #8c959f } .bar3 { fill: #c4cad1 }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 } .page { fill: #0d1117 } .soft { fill: #9198a1 }
-    .bar0 { fill: #5b8def } .bar1 { fill: #7d8590 } .bar2 { fill: #484f58 }
+    .bar0 { fill: #5b8def } .bar1 { fill: #35538f } .bar2 { fill: #7d8590 } .bar3 { fill: #484f58 }
   }
 """
 
@@ -47,16 +48,17 @@ def drawing(summary: Summary) -> str:
     """The whole SVG document."""
     found = {(row.workload, row.metric): row for row in summary.rows}
     rows = [found[panel] for panel in _PANELS if panel in found]
-    panel_height = _HEADING + _BAR_STEP * len(summary.servers) + _FOOT
-    lines = -(-len(rows) // _COLUMNS)
-    height = _LEGEND_HEIGHT + panel_height * lines + _FOOTNOTE_HEIGHT
+    servers = summary.servers[:_MOST_BARS]
+    panel_height = _HEADING + _BAR_STEP * len(servers) + _FOOT
+    legend_height = 30 + _LEGEND_STEP * -(-len(servers) // _COLUMNS)
+    height = legend_height + panel_height * -(-len(rows) // _COLUMNS) + _FOOTNOTE_HEIGHT
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">',
         f"<title>{escape(_headline(summary))}</title><style>{_STYLE}</style>",
         f'<rect class="page" width="{_WIDTH}" height="{height}" rx="8"/>',
-        *_legend(summary.servers),
+        *_legend(servers),
         *(
-            _panel(row, summary.servers, *_position(index, panel_height))
+            _panel(row, servers, *_position(index, legend_height, panel_height))
             for index, row in enumerate(rows)
         ),
         _text(_GAP, height - 18, _footnote(summary), "soft"),
@@ -66,7 +68,7 @@ def drawing(summary: Summary) -> str:
 
 
 def _headline(summary: Summary) -> str:
-    subject, *peers = (server.title for server in summary.servers)
+    subject, *peers = (server.title for server in summary.servers[:_MOST_BARS])
     return f"{subject} beside {' and '.join(peers)}"
 
 
@@ -78,17 +80,16 @@ def _footnote(summary: Summary) -> str:
     )
 
 
-def _position(index: int, panel_height: int) -> tuple[int, int]:
+def _position(index: int, top: int, height: int) -> tuple[int, int]:
     line, column = divmod(index, _COLUMNS)
-    return _GAP + column * (_PANEL_WIDTH + _GAP), _LEGEND_HEIGHT + line * panel_height
+    return _GAP + column * (_PANEL_WIDTH + _GAP), top + line * height
 
 
 def _legend(servers: Sequence[ServerLabel]) -> Iterator[str]:
-    x = _GAP
     for index, server in enumerate(servers):
-        yield f'<rect class="bar{index}" x="{x}" y="20" width="14" height="14" rx="3"/>'
-        yield _text(x + 20, 32, server.title)
-        x += 50 + round(7.2 * len(server.title))  # the mean width of a letter in this font
+        x, y = _position(index, 20, _LEGEND_STEP)
+        yield f'<rect class="bar{index}" x="{x}" y="{y}" width="14" height="14" rx="3"/>'
+        yield _text(x + 20, y + 12, server.title)
 
 
 def _panel(row: Row, servers: Sequence[ServerLabel], x: int, y: int) -> str:
@@ -114,7 +115,7 @@ def _bar(
         f'height="{_BAR_HEIGHT}" rx="3"/>'
     )
     ratio = row.ratios.get(server.key)
-    told = f"{number(value)}  (ours is {times(ratio.median)})" if ratio else number(value)
+    told = f"{number(value)}  (first is {times(ratio.median)})" if ratio else number(value)
     yield _text(x + width + 8, y + 15, told)
 
 

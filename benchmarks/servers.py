@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +30,9 @@ _POLL_SECONDS = 0.02
 
 NODE_TITLE = "Node socket.io 4.8 (ws engine)"
 PYTHON_TITLE = "python-socketio + uvicorn, as documented"
+LIVE_TITLE = "Constellation WS, live"
+DURABLE_TITLE = "Constellation WS, durable"
+OFFSETS_TITLE = "durable, an offset with each event"
 
 # The caller's settings must not change what is measured.
 _FOREIGN_PREFIXES = (
@@ -50,7 +53,10 @@ class ServerFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One way to run one server. `ready_path` is asked over HTTP until it answers 200."""
+    """One way to run one server. `ready_path` is asked over HTTP until it answers 200.
+
+    `workloads` are those that it is measured with, where that is not all.
+    """
 
     key: str
     title: str
@@ -58,6 +64,10 @@ class Server:
     folder: Path
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     ready_path: str | None = None
+    workloads: frozenset[str] | None = None
+
+    def takes(self, workload: str) -> bool:
+        return self.workloads is None or workload in self.workloads
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,23 @@ def ours(
     return Server(key, title, command, checkout, fixed | dict(environment), "/readyz")
 
 
+def live(environment: Mapping[str, str] = MappingProxyType({})) -> Server:
+    """From Pub/Sub straight to the sockets: what the peers do."""
+    return ours("live", LIVE_TITLE, environment=environment | {"CONSTELLATION_DELIVERY": "live"})
+
+
+def durable(environment: Mapping[str, str] = MappingProxyType({})) -> Server:
+    """Through the log, as a gateway runs that nobody has told otherwise."""
+    return ours("durable", DURABLE_TITLE, environment=environment)
+
+
+def offsets(environment: Mapping[str, str] = MappingProxyType({})) -> Server:
+    """What durable delivery costs where every client gets offsets, not only those that ask."""
+    always = {"CONSTELLATION_RECOVERY": "always"}
+    server = ours("offsets", OFFSETS_TITLE, environment=environment | always)
+    return replace(server, workloads=frozenset({"fanout-1", "fanout-8", "unicast-paced"}))
+
+
 def node() -> Server:
     """Node socket.io 4.8 with its default engine; needs `make setup` to have installed it."""
     folder = _FOLDER / "peers" / "node_socketio"
@@ -102,7 +129,10 @@ def python() -> Server:
     return Server("python", PYTHON_TITLE, (sys.executable, "python_socketio.py"), _FOLDER / "peers")
 
 
-REGISTRY = MappingProxyType({"ours": ours, "node": node, "python": python})
+OWN = MappingProxyType({"live": live, "durable": durable, "offsets": offsets})
+PEERS = MappingProxyType({"node": node, "python": python})
+NAMES = ("live", "durable", "node", "python", "offsets")
+"""In the order in which they are shown; ratios are those of the first to the others."""
 
 
 @contextmanager

@@ -27,12 +27,12 @@ def measure(
     program = load.build()
     for number in range(rounds):
         for workload in workloads:
-            for server in _rotated(servers, number):
+            for server in _rotated([one for one in servers if one.takes(workload.name)], number):
                 yield _measure_one(server, workload, number, program, cores)
 
 
 def _rotated(servers: Sequence[Server], by: int) -> list[Server]:
-    start = by % len(servers)
+    start = by % max(1, len(servers))
     return [*servers[start:], *servers[:start]]
 
 

@@ -39,7 +39,7 @@ def _terminal_lines(summary: Summary) -> Iterator[str]:
                 yield f"  {server.title:<{width}}  {_figure(row, server.key, subject.title)}"
     if summary.verdicts:
         yield ""
-        yield "Targets (ratios of medians, ours to the peer's)"
+        yield "Targets (ratios of medians)"
     for verdict in summary.verdicts:
         yield f"  {'met   ' if verdict.met else 'MISSED'}  {verdict.sentence}"
     for warning in summary.warnings:

@@ -88,6 +88,8 @@ def _connect(clients: int, chats: int, settle_seconds: float) -> Options:
 
 
 _TO_USERS: Options = _MEASURING | {"clients": 1000, "chats": 0, "in-flight": 8}
+# At a beat of its own: who takes longer gets as many events to spread its wake-ups over.
+_PACED: Options = _TO_USERS | {"workload": "latency", "rate": 5000}
 _STEADY: Options = _MEASURING | {"clients": 50, "warm-clients": 10, "chats": 1, "rate": 200}
 # A collector or allocator that gives memory back soon gets the time for it.
 _QUIET_SECONDS = 3.0
@@ -99,6 +101,9 @@ QUICK = (
     ),
     Workload(
         "unicast", "Unicast to 1,000 users", (DELIVERIES,), _TO_USERS | {"workload": "unicast"}
+    ),
+    Workload(
+        "unicast-paced", "5,000 events a second, each to one of 1,000 users", (DELIVERIES,), _PACED
     ),
     Workload(
         "dropped",

@@ -27,8 +27,9 @@ from service.admission import (
     may_join,
     read_chat_id,
 )
-from service.auth import identify
+from service.auth import Headers, Identity, renewed
 from service.events import NAMESPACE, Room, UserId, chat_room, user_room
+from service.expiry import Expiries
 from service.metrics import Metrics
 from service.rooms import Member, Rooms
 from service.trace_context import PARENT, STATE
@@ -40,6 +41,9 @@ log = structlog.get_logger(__name__)
 Answer = dict[str, Any]
 Request = Callable[..., Awaitable[Answer]]
 """Handles (sid, whatever the client sent)."""
+Identify = Callable[[object, Headers], Awaitable[Identity | Refusal]]
+"""(what a client says in its CONNECT, headers of its handshake) -> who it is."""
+VerifyToken = Callable[[object], Awaitable[Identity | Refusal]]
 
 
 class Server(Protocol):
@@ -87,14 +91,22 @@ class Chats:
         rooms: Rooms,
         limits: Limits,
         metrics: Metrics,
+        *,
+        identify: Identify,
+        verify_token: VerifyToken | None = None,
         tracing: Tracing | None = None,
     ) -> None:
+        """Without `verify_token` there are no tokens, and none can be refreshed."""
         self._server = server
         self._limits = limits
         self._metrics = metrics
         self._tracing = tracing
+        self._identify = identify
+        self._verify_token = verify_token
         self.rooms = rooms
         self._arriving = Arrivals()
+        self.expiries = Expiries()
+        """When which connection's token ends; to close it then is somebody else's."""
         self.is_draining = False
         self.recovery: Recovery | None = None
         """Makes sessions resumable; None where they are not."""
@@ -112,6 +124,9 @@ class Chats:
             ("*", self._unknown),
         ):
             server.on(event, handler, namespace=NAMESPACE)
+        if verify_token is not None:
+            refresh = self._seen("refresh-token", self._refresh)
+            server.on("refresh-token", refresh, namespace=NAMESPACE)
 
     async def disconnect(self, who: Room) -> int:
         """Disconnect the members of a room for good; say how many there were."""
@@ -122,31 +137,37 @@ class Chats:
 
     async def _connect(self, sid: str, environ: object, auth: object) -> Welcome | None:
         # The engine keeps these headers only where there is tracing.
-        said = dict(getattr(environ, "headers", ()))
+        headers = getattr(environ, "headers", ())
+        said = dict(headers)
         link = trace_context.parse_fields(said.get(PARENT.encode()), said.get(STATE.encode()))
         with act(self._tracing, "connect", SpanKind.SERVER, link=link) as span:
-            return await self._let_in(sid, auth, span)
+            return await self._let_in(sid, auth, headers, span)
 
-    async def _let_in(self, sid: str, auth: object, span: Span) -> Welcome | None:
-        user = DRAINING if self.is_draining else identify(auth, self._limits.max_id_chars)
-        if isinstance(user, Refusal):
-            raise self._refused_connect(user, span)
-        with self._arriving.one_of(user) as before:
-            refusal = may_connect(before + len(self.rooms.members(user_room(user))), self._limits)
+    async def _let_in(self, sid: str, auth: object, headers: Headers, span: Span) -> Welcome | None:
+        identity = DRAINING if self.is_draining else await self._identify(auth, headers)
+        if isinstance(identity, Refusal):
+            raise self._refused_connect(identity, span)
+        here = user_room(identity.user)
+        with self._arriving.one_of(identity.user) as before:
+            refusal = may_connect(before + len(self.rooms.members(here)), self._limits)
             if refusal is not None:
                 raise self._refused_connect(refusal, span)
-            return await self._enter(sid, user, auth, span)
+            return await self._enter(sid, identity, auth, span)
 
     def _refused_connect(self, refusal: Refusal, span: Span) -> HandshakeRefused:
         self._metrics.connects.labels(refusal.code).inc()
         span.set_attribute("constellation.code", refusal.code)
         return HandshakeRefused(refusal.message, {"code": refusal.code})
 
-    async def _enter(self, sid: str, user: UserId, auth: object, span: Span) -> Welcome | None:
+    async def _enter(
+        self, sid: str, identity: Identity, auth: object, span: Span
+    ) -> Welcome | None:
         member = self.rooms.by_sid(sid)
         assert member is not None, "pre-connected by the server"
+        user = identity.user
         span.set_attribute("user.id", user)
         member.user = user
+        self._note(member, identity)
         member.allowance = Allowance(self._limits.requests, time.monotonic())
         welcome = await self.recovery.open(member, user, auth) if self.recovery else None
         # From here on nothing waits: what is delivered next reaches a member of its rooms.
@@ -160,6 +181,7 @@ class Chats:
         member = self.rooms.by_sid(sid)
         if member is None or member.user is None:
             return
+        self.expiries.remove(member.eio_sid)
         if self.recovery:
             self.recovery.leave(member, for_good=reason in _FOR_GOOD)
         self.rooms.leave(member, user_room(member.user))
@@ -229,6 +251,22 @@ class Chats:
         self.rooms.leave(member, chat_room(chat))
         await self._save(member)
         return self._answer("leave-chat", {"chatId": chat})
+
+    async def _refresh(self, sid: str, request: object = None, *_: object) -> Answer:
+        """Let a newer token of the same user carry the connection on."""
+        assert self._verify_token is not None, "registered only then"
+        member = self._member(sid)
+        token = request.get("token") if isinstance(request, dict) else None
+        identity = renewed(member.user, await self._verify_token(token))
+        if isinstance(identity, Refusal):
+            return self._answer("refresh-token", identity)
+        self._note(member, identity)
+        return self._answer("refresh-token", {"expiresAt": identity.expires_at})
+
+    def _note(self, member: Member, identity: Identity) -> None:
+        member.identity = identity
+        if identity.expires_at is not None:
+            self.expiries.put(member.eio_sid, identity.expires_at)
 
     def _member(self, sid: str) -> Member:
         member = self.rooms.by_sid(sid)

@@ -79,7 +79,8 @@ def _check_file(path: Path | None) -> Path | None:
     return path
 
 
-def _split(value: object) -> object:
+def split(value: object) -> object:
+    """Take a list apart that a variable holds with commas."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
@@ -123,14 +124,14 @@ ReadableFile = Annotated[
 Origins = Annotated[
     tuple[str, ...],
     NoDecode,
-    BeforeValidator(_split),
+    BeforeValidator(split),
     AfterValidator(_check_origins),
     Takes("`*`, or origins such as `https://app.example.com` without a path, separated by commas"),
 ]
 Networks = Annotated[
     tuple[str, ...],
     NoDecode,
-    BeforeValidator(_split),
+    BeforeValidator(split),
     AfterValidator(_check_networks),
     Takes("networks such as `10.0.0.0/8` or `fd00::/8`, or addresses, separated by commas"),
 ]

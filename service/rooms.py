@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from enum import Enum, auto
 from typing import Any, Protocol
 
+from service.auth import Identity
 from service.events import Sid, UserId
 
 
@@ -64,6 +65,7 @@ class Member:
     __slots__ = (
         "allowance",
         "eio_sid",
+        "identity",
         "rooms",
         "sid",
         "socket",
@@ -79,6 +81,8 @@ class Member:
         self.socket = socket
         self.stage = Stage.CONNECTING
         self.user: UserId | None = None
+        self.identity: Identity | None = None
+        """What proved the user. A refreshed token replaces it."""
         self.ticket: Ticket | None = None
         self.wants_offsets = False
         """Whether each event ends with its log ID, which a client presents when it resumes."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsConfigDict
 
@@ -26,6 +26,7 @@ from service.kinds import (
     RedisUrl,
     Seconds,
 )
+from service.settings_identity import IdentitySettings
 from service.settings_limits import LimitSettings
 from service.settings_tls import TlsSettings
 from service.variables import UnknownVariable, explain, find_unknown, show
@@ -37,7 +38,7 @@ class InvalidSettings(ValueError):
     """The environment cannot be read; `str()` has one line per fault, secrets masked."""
 
 
-class Settings(LimitSettings, TlsSettings):
+class Settings(IdentitySettings, LimitSettings, TlsSettings):
     """The environment of one gateway process. Names in CONTRACT section 4 have no prefix."""
 
     model_config = SettingsConfigDict(
@@ -51,6 +52,14 @@ class Settings(LimitSettings, TlsSettings):
         7000,
         validation_alias="WS_PORT",
         description="Port of Socket.IO, the probes and the metrics. 0 takes a free one.",
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        validation_alias="CONSTELLATION_METRICS_PORT",
+        description="Port of `/metrics` alone, which `WS_PORT` then answers with 404. "
+        "Empty leaves it there; 0 takes a free one.",
     )
     tcp_port: Port = Field(
         7756,
@@ -162,6 +171,12 @@ class Settings(LimitSettings, TlsSettings):
         description="Seconds over which the sockets are closed evenly.",
     )
 
+    @model_validator(mode="after")
+    def _check_identity(self) -> Self:
+        if faults := list(self.identity_faults(self.cors_origins)):
+            raise ValueError("\n".join(faults))
+        return self
+
     def redis_address(self) -> str:
         """Give the URL to connect to, password included: never log it, see `redis_label`."""
         if self.redis_url is not None:
@@ -199,22 +214,23 @@ def load() -> Settings:
 
 def fields() -> Iterator[tuple[str, FieldInfo]]:
     """Yield (environment variable, its field) in the order of the documentation."""
-    for name in _documented():
-        field = Settings.model_fields[name]
+    for _, field in _in_order():
         yield str(field.validation_alias), field
 
 
 def effective(settings: Settings) -> Iterator[Effective]:
     """Yield every setting with its value, in the order of the documentation."""
-    for name in _documented():
+    for name, field in _in_order():
         value = show(getattr(settings, name))
         is_default = name not in settings.model_fields_set
-        yield Effective(str(Settings.model_fields[name].validation_alias), value, is_default)
+        yield Effective(str(field.validation_alias), value, is_default)
 
 
-def _documented() -> list[str]:
-    """Name the fields as the documentation does: first those that stand in this module."""
-    return sorted(Settings.model_fields, key=lambda name: name not in Settings.__annotations__)
+def _in_order() -> Iterator[tuple[str, FieldInfo]]:
+    """Yield the fields that stand here before those of the parts that are inherited."""
+    found = Settings.model_fields.items()
+    yield from ((name, field) for name, field in found if name in Settings.__annotations__)
+    yield from ((name, field) for name, field in found if name not in Settings.__annotations__)
 
 
 def unknown_variables() -> list[UnknownVariable]:

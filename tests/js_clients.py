@@ -8,7 +8,7 @@ import asyncio
 import base64
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -143,6 +143,10 @@ class JsClient:
         """Leave, for good."""
         self._host.command("close", name=self.name)
 
+    def present(self, **auth: object) -> None:
+        """Present something else from the next connect on, as an `auth` function does."""
+        self._host.command("present", name=self.name, auth=auth)
+
     def sever(self) -> None:
         """Break the transport; the client will come back by itself."""
         self._host.command("sever", name=self.name)
@@ -244,8 +248,12 @@ class JsClients:
 
     _sequence = itertools.count(1)
 
-    def __init__(self, host: NodeHost) -> None:
+    def __init__(
+        self, host: NodeHost, auth_of: Callable[[object], Mapping[str, object]] | None = None
+    ) -> None:
+        """`auth_of` makes of a user what its clients present; their word, where it is not given."""
         self._host = host
+        self._auth_of = auth_of or (lambda user: {"userId": user})
         self._names: list[str] = []
 
     def open(
@@ -265,7 +273,7 @@ class JsClients:
         self._host.clients[name] = client
         self._names.append(name)
         if user is not None:
-            options.setdefault("auth", {"userId": user})
+            options.setdefault("auth", self._auth_of(user))
         options["transports"] = list(transports)
         self._host.command("open", name=name, url=url, options=options)
         return client

@@ -35,6 +35,7 @@ from service.websocket import (
     text_frame,
     upgrade_response,
 )
+from service.websocket.handshake import Headers
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +63,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         *,
         pod_tag: str,
         cors_origins: tuple[str, ...],
-        kept_headers: frozenset[bytes] = frozenset(),
+        kept_headers: Callable[[list[tuple[bytes, bytes]]], Headers] = lambda headers: (),
         proxies: Proxies | None = None,
     ) -> None:
         super().__init__(async_mode="asgi", monitor_clients=False)
@@ -144,14 +145,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         if self.limits.max_connections_per_address:
             session.site = site_of(address)
             self._sites.enter(session.site)
-        kept = tuple(header for header in headers if header[0] in self._kept_headers)
         # Spread from the start: after a roll thousands connect within a second, and their
         # heartbeats would stay together for ever. Early, so that a client that was never there
         # is gone when interval and timeout are over, whatever the wheel rounds up.
         first = self.limits.ping_interval_seconds * random.uniform(0.7, 0.9)
         self._wheel.put(session, first)
         self.expect_use(session)
-        self.handlers["connect"](sid, Handshake(query, address, kept))
+        self.handlers["connect"](sid, Handshake(query, address, tuple(self._kept_headers(headers))))
         return session
 
     def expect_use(self, session: Session) -> None:

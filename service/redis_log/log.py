@@ -21,12 +21,11 @@ from service.history import BEGINNING, Logged, LogId, format_id, parse_id
 from service.metrics import Metrics
 from service.redis_link import FAULTS, Link, RedisUnavailable, backoff_seconds, open_link
 from service.redis_log.appender import APPEND, Appender
+from service.redis_log.keeper import Keeper
 from service.redis_log.layout import (
     IDENTITY_KEY,
     KEY,
-    LEASE_KEY,
     PAGE,
-    SENIOR_KEY,
     TRIMMED_KEY,
     read_entries,
 )
@@ -39,41 +38,6 @@ _FIRST_BLOCK_MILLISECONDS = 1
 _SILENCE_SECONDS = 5.0
 _QUIET_SECONDS = 0.002
 """How long after the last append's answer this pod asks for entries itself again."""
-_SENIORITY_MILLISECONDS = 1_500
-"""How long a candidate for the lease is waited for; it shows itself every half a second."""
-_TAIL_MARGIN_SECONDS = 4.0
-"""How much later than another pod this one may have heard what it remembers."""
-
-_LEASE = """
-local holder = redis.call('GET', KEYS[1])
-if holder == ARGV[1] then
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
-  return 1
-end
-local time = redis.call('TIME')
-local since = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[3]
-local name, their_since = string.match(redis.call('GET', KEYS[2]) or '', '^(.*) (%d+)$')
-if name and name ~= ARGV[4] and tonumber(their_since) <= since then return 0 end
-redis.call('SET', KEYS[2], string.format('%s %.0f', ARGV[4], since), 'PX', ARGV[5])
-if holder ~= false then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('DEL', KEYS[2])
-return 1
-"""
-_TRIM = """
-local gone = redis.call('XREVRANGE', KEYS[1], '(' .. ARGV[1], '-', 'COUNT', 1)[1]
-redis.call('XTRIM', KEYS[1], 'MINID', ARGV[1])
-local mark = gone and gone[1]
-if redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[2]) > 0 then
-  local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1][1]
-  local ms, seq = string.match(first, '^(%d+)-(%d+)$')
-  -- All before the first that is left; sequence numbers are larger than Lua's are exact.
-  mark = string.format('%.0f-18446744073709551615', ms - 1)
-  if seq ~= '0' then mark = string.format('%s-%.0f', ms, seq - 1) end
-end
-if mark then redis.call('SET', KEYS[2], mark) end
-"""
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 
 
 class RedisLog:
@@ -87,9 +51,8 @@ class RedisLog:
         self._redis = redis
         self._redis_once = redis_once
         self._metrics = metrics
-        self._lease: Any = redis.register_script(_LEASE)
-        self._release: Any = redis.register_script(_RELEASE)
-        self._trim: Any = redis.register_script(_TRIM)
+        self.keeper = Keeper(redis)
+        """What the recorder does beside appending."""
         self._identity: bytes | None = None
         self._take: Callable[[list[Logged]], None] = lambda batch: None
         self._link: Link | None = None
@@ -100,6 +63,8 @@ class RedisLog:
         self._heard_at = 0.0
         self._is_brought = False
         """Whether the recorder's appends have answered with entries lately."""
+        self.lag_seconds = 0.0
+        """Age that the newest entry had when it was read, by Redis' clock; 0 when none waits."""
         self._quiet: asyncio.TimerHandle | None = None
         """Set while nothing is asked for, since the appends' answers bring it."""
         self.delivered: LogId = BEGINNING
@@ -183,11 +148,14 @@ class RedisLog:
     def _take_up(self, entries: list[Logged]) -> list[Logged]:
         """Give those that were not handed over yet, and count them as delivered."""
         if not entries:
+            self.lag_seconds = 0.0
             return entries
         if _id_of(entries[0]) <= self.delivered:
             entries = [entry for entry in entries if _id_of(entry) > self.delivered]
         if entries:
             self.delivered_before, self.delivered = self.delivered, _id_of(entries[-1])
+            lag = time.time() - self.delivered[0] / 1000
+            self.lag_seconds = lag if lag > 0 else 0.0  # Redis' clock may be ahead
         return entries
 
     def _hand_over(self, batch: list[Logged]) -> None:
@@ -315,42 +283,6 @@ class RedisLog:
         async with open_link(self._redis, appender.hear) as link:
             appender.attach(link)
             yield appender
-
-    async def recorded_positions(self, age_seconds: float) -> set[bytes]:
-        """Give the recorder's positions in the log as far back as this age. Raises FAULTS."""
-        oldest = max(0, await self._now_ms() - int((age_seconds + _TAIL_MARGIN_SECONDS) * 1000))
-        start, positions = b"%d" % oldest, set[bytes]()
-        while True:
-            page: Any = await self._redis.xrange(KEY, start, b"+", count=PAGE)
-            positions.update(fields[b"at"] for _, fields in page if b"at" in fields)
-            if len(page) < PAGE:
-                return positions
-            start = b"(" + page[-1][0]
-
-    async def take_lease(
-        self, token: str, milliseconds: int, candidate: str, listening_seconds: float
-    ) -> bool:
-        """Become or stay the recorder; False while another pod is, or should be. Raises FAULTS.
-
-        The candidate that has listened longest goes first: after a restart of Redis it has heard
-        what the others have missed.
-        """
-        listening = int(listening_seconds * 1000)
-        words = [token, milliseconds, listening, candidate, _SENIORITY_MILLISECONDS]
-        return bool(await self._lease(keys=[LEASE_KEY, SENIOR_KEY], args=words))
-
-    async def release_lease(self, token: str) -> None:
-        """Stop being the recorder. Raises FAULTS."""
-        await self._release(keys=[LEASE_KEY], args=[token])
-
-    async def trim(self, window_seconds: float, max_entries: int) -> None:
-        """Let go what is older than the window or too much, and leave a mark. Raises FAULTS."""
-        oldest = max(0, await self._now_ms() - int(window_seconds * 1000))
-        await self._trim(keys=[KEY, TRIMMED_KEY], args=[f"{oldest}-0", max_entries])
-
-    async def _now_ms(self) -> int:
-        seconds, microseconds = await self._redis.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 def _tail_entries(reply: Any) -> list[Logged]:

@@ -7,7 +7,7 @@ test uses users and chats of its own (`mine`), and whoever breaks a process brin
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +20,20 @@ from redis.asyncio import Redis
 from tests.journey.publishing import Publisher
 from tests.js_clients import JsClients, NodeHost, running_node
 from tests.processes import Gateway, Valkey, running_valkey, started_gateway
+from tests.tokens import SECRET, token_of
 
 STARTED = pytest.StashKey[list[Gateway]]()
 LOG_LINES_SHOWN = 60
 # What users of these tests write, as it stands in a log line of JSON; test_tracing plants its own.
 WRITTEN = [json.dumps(text)[1:-1] for text in ("Привет", "very secret", "joined again")]
+WRITTEN.append("eyJ")  # how every token begins
+
+BOTH_MODES = pytest.mark.parametrize("auth_mode", ["trusted", "jwt"], indirect=True)
+"""For tests of the contract: with clients that are believed, and with clients that bring tokens."""
+WITH_TOKENS = {"CONSTELLATION_AUTH_MODE": "jwt", "CONSTELLATION_JWT_SECRET": SECRET}
 
 StartGateway = Callable[..., AbstractAsyncContextManager[Gateway]]
-"""`start(redis_url, **settings)`: a gateway that takes traffic."""
+"""`start(redis_url, **settings)`: a gateway that takes traffic, unless `is_awaited` is False."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +84,14 @@ def gateway(log_path: Callable[[], Path], pytestconfig: pytest.Config) -> Iterat
     gateways = pytestconfig.stash.setdefault(STARTED, [])
 
     @asynccontextmanager
-    async def start(redis_url: str, **settings: object) -> AsyncIterator[Gateway]:
+    async def start(
+        redis_url: str, *, is_awaited: bool = True, **settings: object
+    ) -> AsyncIterator[Gateway]:
         async with started_gateway(log_path(), redis_url, **settings) as started:
             gateways.append(started)
             try:
-                await started.ready()
+                if is_awaited:
+                    await started.ready()
                 yield started
             finally:
                 started.ended_at = time.time()
@@ -92,10 +101,39 @@ def gateway(log_path: Callable[[], Path], pytestconfig: pytest.Config) -> Iterat
         assert [line for line in one.lines() if any(text in line for text in WRITTEN)] == []
 
 
+@pytest.fixture(scope="session")
+def auth_mode(request: pytest.FixtureRequest) -> str:
+    """How clients prove who they are; see BOTH_MODES."""
+    return str(getattr(request, "param", "trusted"))
+
+
+@pytest.fixture
+def pods(request: pytest.FixtureRequest, auth_mode: str) -> Pods:
+    """The two pods that most tests share."""
+    pods: Pods = request.getfixturevalue(f"{auth_mode}_pods")
+    return pods
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def pods(valkey: Valkey, gateway: StartGateway) -> AsyncIterator[Pods]:
-    """The two pods that most tests share. At the end they must leave cleanly."""
-    async with gateway(valkey.url) as a, gateway(valkey.url) as b:
+async def trusted_pods(valkey: Valkey, gateway: StartGateway) -> AsyncIterator[Pods]:
+    """Two pods that believe their clients."""
+    async with _two_pods(valkey, gateway, {}) as pods:
+        yield pods
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def jwt_pods(valkey: Valkey, gateway: StartGateway) -> AsyncIterator[Pods]:
+    """Two pods that ask for tokens."""
+    async with _two_pods(valkey, gateway, WITH_TOKENS) as pods:
+        yield pods
+
+
+@asynccontextmanager
+async def _two_pods(
+    valkey: Valkey, gateway: StartGateway, settings: Mapping[str, str]
+) -> AsyncIterator[Pods]:
+    """Two pods on the shared Valkey. At the end they must leave cleanly."""
+    async with gateway(valkey.url, **settings) as a, gateway(valkey.url, **settings) as b:
         yield Pods(a, b)
         for pod in (a, b):
             assert await pod.terminate() == 0
@@ -110,9 +148,9 @@ async def node() -> AsyncIterator[NodeHost]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def js(node: NodeHost) -> AsyncIterator[JsClients]:
+async def js(node: NodeHost, auth_mode: str) -> AsyncIterator[JsClients]:
     """The JavaScript clients of one test."""
-    clients = JsClients(node)
+    clients = JsClients(node, _with_token if auth_mode == "jwt" else None)
     yield clients
     clients.close()
 
@@ -129,6 +167,10 @@ def mine(request: pytest.FixtureRequest, _numbers: Iterator[int]) -> str:
     """A suffix that makes this test's users and chats its own, on every worker."""
     worker: Any = getattr(request.config, "workerinput", {})
     return f"-{worker.get('workerid', 'main')}-{next(_numbers)}"
+
+
+def _with_token(user: object) -> Mapping[str, object]:
+    return {"token": token_of(user)}
 
 
 @pytest.fixture(scope="session")

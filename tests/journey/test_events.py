@@ -7,11 +7,11 @@ import random
 import pytest
 
 from tests.event_cases import EventCase, event_cases
-from tests.journey.conftest import Pods
+from tests.journey.conftest import BOTH_MODES, Pods
 from tests.journey.publishing import Publisher
 from tests.js_clients import POLLING, UPGRADING, WEBSOCKET, JsClient, JsClients, Received
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), BOTH_MODES]
 
 CASES = [case.name for case in event_cases()]
 TRANSPORTS = [

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.journey.conftest import Pods, StartGateway
+from tests.journey.conftest import BOTH_MODES, WITH_TOKENS, Pods, StartGateway
 from tests.journey.publishing import Publisher
 from tests.js_clients import POLLING, WEBSOCKET, JsClient, JsClients
 from tests.processes import Gateway, Valkey
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), BOTH_MODES]
 
 MALFORMED = [
     pytest.param([], id="nothing"),
@@ -127,16 +127,16 @@ async def test_an_unknown_event_is_acknowledged_as_unknown(
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def narrow(valkey: Valkey, gateway: StartGateway) -> AsyncIterator[Gateway]:
+async def narrow(valkey: Valkey, gateway: StartGateway, auth_mode: str) -> AsyncIterator[Gateway]:
     """A pod with limits that a test can reach."""
-    limits = {
+    settings = (WITH_TOKENS if auth_mode == "jwt" else {}) | {
         "CONSTELLATION_MAX_ROOMS_PER_SOCKET": 3,
         "CONSTELLATION_MAX_ID_CHARS": 40,
         "CONSTELLATION_MAX_REQUEST_BYTES": 1000,
         "CONSTELLATION_MAX_REQUESTS_PER_SECOND": 1,
         "CONSTELLATION_MAX_REQUEST_BURST": 8,
     }
-    async with gateway(valkey.url, **limits) as pod:
+    async with gateway(valkey.url, **settings) as pod:
         yield pod
 
 

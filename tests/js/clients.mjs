@@ -8,6 +8,7 @@
 //   {op: "emit", name, event, args, n?, within?} with `n`: waits `within` ms for the acknowledgement
 //   {op: "write", name, text | base64}           one Engine.IO message as it stands, past the encoder
 //   {op: "close", name}                          the client's own disconnect; once more is no fault
+//   {op: "present", name, auth}                  what the next connects present
 //   {op: "sever", name}                          the transport breaks under the client
 //
 // Reports: connect, connect_error, disconnect, upgrade, event (with the packet's raw text, for
@@ -78,11 +79,15 @@ function close({ name }) {
   sockets.delete(name);
 }
 
+function present({ name, auth }) {
+  sockets.get(name).auth = auth;
+}
+
 function sever({ name }) {
   sockets.get(name).io.engine.close();
 }
 
-const operations = { open, emit, write, close, sever };
+const operations = { open, emit, write, close, present, sever };
 
 createInterface({ input: process.stdin })
   .on("line", (line) => {

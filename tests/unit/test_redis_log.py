@@ -115,6 +115,23 @@ async def test_trace_context_in_fields_is_put_into_the_message(redis: Redis) -> 
     ]
 
 
+async def test_the_lag_is_the_age_of_the_newest_entry_read_until_none_waits(redis: Redis) -> None:
+    one = Follower(redis)
+    lags: list[float] = []
+
+    def is_late() -> bool:
+        lags.append(one.log.lag_seconds)
+        return lags[-1] > 0
+
+    async with following(one):
+        assert one.log.lag_seconds == 0
+        seconds, _ = await redis.time()
+        await redis.xadd(KEY, {"channel": "c", "data": "d"}, id=f"{(seconds - 60) * 1000}-0")
+        await eventually(is_late, PATIENCE_SECONDS, "an entry of a minute ago has been read")
+        assert lags[-1] >= 59
+        await eventually(lambda: not is_late(), PATIENCE_SECONDS, "nothing more waits")
+
+
 async def test_a_connection_that_is_lost_is_made_anew_and_nothing_is_missed(redis: Redis) -> None:
     one = Follower(redis)
     async with following(one):
@@ -181,7 +198,7 @@ async def test_what_was_trimmed_past_a_follower_is_told(redis: Redis) -> None:
         assert one.log.delivered == (3, 0)
     for n in range(3, 6):
         await redis.xadd(KEY, {"channel": "c", "data": str(n)}, id=f"{n + 1}-0")
-    await one.log.trim(0, 1_000)
+    await one.log.keeper.trim(0, 1_000)
     async with following(one):
         await eventually(lambda: one.gaps, PATIENCE_SECONDS, "the gap")
     assert one.gaps == ["trimmed"]
@@ -201,7 +218,7 @@ async def test_reading_back_gives_all_or_nothing(
     ids = [(now_ms - age, 0) for age in (60_003, 60_002, 60_001, 2_000, 1_000)]
     for log_id in ids:
         await redis.xadd(KEY, {"channel": "c", "data": "d"}, id=f"{log_id[0]}-{log_id[1]}")
-    await (log.trim(3_600, 2) if by_size else log.trim(30, 1_000))
+    await (log.keeper.trim(3_600, 2) if by_size else log.keeper.trim(30, 1_000))
 
     begin = (0, 0) if start == 0 else ids[start - 1]
     entries = await log.read_between(begin, ids[-1])
@@ -217,7 +234,7 @@ async def test_sequence_numbers_of_one_millisecond_are_trimmed_exactly(redis: Re
     now_ms = int((await redis.time())[0]) * 1000
     for n in range(4):
         await redis.xadd(KEY, {"channel": "c", "data": "d"}, id=f"{now_ms}-{n}")
-    await log.trim(3_600, 2)
+    await log.keeper.trim(3_600, 2)
     assert await log.read_between((now_ms, 0), (now_ms, 3)) is None
     kept = await log.read_between((now_ms, 1), (now_ms, 3))
     assert [one[0] for one in kept or []] == [b"%d-%d" % (now_ms, n) for n in (2, 3)]
@@ -228,7 +245,7 @@ async def test_a_quiet_log_that_was_trimmed_empty_still_serves_who_has_seen_its_
 ) -> None:
     log = RedisLog(redis, redis, Metrics())
     await redis.xadd(KEY, {"channel": "c", "data": "d"}, id="5-0")
-    await log.trim(30, 1_000)
+    await log.keeper.trim(30, 1_000)
     last: Any = await redis.xadd(KEY, {"channel": "c", "data": "new"})
     end = parse_id(last)
     assert end is not None
@@ -249,24 +266,24 @@ async def test_more_than_a_page_is_read_back(redis: Redis) -> None:
 
 async def test_only_the_holder_of_the_lease_appends(redis: Redis) -> None:
     log = RedisLog(redis, redis, Metrics())
-    assert await log.take_lease("a.1", 5_000, "a", 10)
-    assert not await log.take_lease("b.1", 5_000, "b", 99)
+    assert await log.keeper.take_lease("a.1", 5_000, "a", 10)
+    assert not await log.keeper.take_lease("b.1", 5_000, "b", 99)
     async with log.open_appender("a.1") as appender, log.open_appender("b.1") as other:
         appender.append([heard(0), heard(1)])
         await eventually(lambda: appender.unanswered == 0, PATIENCE_SECONDS, "it is appended")
         other.append([heard(2)])
         with pytest.raises(LostLease):
             await other.lost()
-    assert await log.recorded_positions(60) == {b"tick:0", b"tick:1"}
+    assert await log.keeper.recorded_positions(60) == {b"tick:0", b"tick:1"}
 
 
 async def test_what_an_earlier_recording_still_sends_comes_to_nothing(redis: Redis) -> None:
     """The same pod's too: it has looked at the log since."""
     log = RedisLog(redis, redis, Metrics())
-    assert await log.take_lease("a.1", 5_000, "a", 10)
+    assert await log.keeper.take_lease("a.1", 5_000, "a", 10)
     async with log.open_appender("a.1") as appender:
-        await log.release_lease("a.1")
-        assert await log.take_lease("a.2", 5_000, "a", 10)
+        await log.keeper.release_lease("a.1")
+        assert await log.keeper.take_lease("a.2", 5_000, "a", 10)
         appender.append([heard(0)])
         with pytest.raises(LostLease):
             await appender.lost()
@@ -277,33 +294,33 @@ async def test_a_lease_is_prolonged_by_its_holder_and_released_by_nobody_else(
     redis: Redis,
 ) -> None:
     log = RedisLog(redis, redis, Metrics())
-    assert await log.take_lease("a.1", 500, "a", 10)
-    assert await log.take_lease("a.1", 60_000, "a", 10)
+    assert await log.keeper.take_lease("a.1", 500, "a", 10)
+    assert await log.keeper.take_lease("a.1", 60_000, "a", 10)
     assert await redis.pttl(LEASE_KEY) > 1_000
-    await log.release_lease("b.1")
-    assert not await log.take_lease("b.1", 500, "b", 10)
-    await log.release_lease("a.1")
-    assert await log.take_lease("b.1", 500, "b", 10)
+    await log.keeper.release_lease("b.1")
+    assert not await log.keeper.take_lease("b.1", 500, "b", 10)
+    await log.keeper.release_lease("a.1")
+    assert await log.keeper.take_lease("b.1", 500, "b", 10)
 
 
 async def test_who_has_listened_longest_takes_a_lease_that_becomes_free(redis: Redis) -> None:
     log = RedisLog(redis, redis, Metrics())
-    assert await log.take_lease("dead", 60_000, "dead", 1)
-    assert not await log.take_lease("young.1", 500, "young", 1)
-    assert not await log.take_lease("old.1", 500, "old", 100)
-    await log.release_lease("dead")
-    assert not await log.take_lease("young.2", 500, "young", 1)
-    assert await log.take_lease("old.2", 500, "old", 100)
+    assert await log.keeper.take_lease("dead", 60_000, "dead", 1)
+    assert not await log.keeper.take_lease("young.1", 500, "young", 1)
+    assert not await log.keeper.take_lease("old.1", 500, "old", 100)
+    await log.keeper.release_lease("dead")
+    assert not await log.keeper.take_lease("young.2", 500, "young", 1)
+    assert await log.keeper.take_lease("old.2", 500, "old", 100)
 
 
 async def test_a_senior_that_has_gone_is_not_waited_for_long(redis: Redis) -> None:
     log = RedisLog(redis, redis, Metrics())
-    assert await log.take_lease("dead", 60_000, "dead", 1)
-    assert not await log.take_lease("old.1", 500, "old", 100)
-    await log.release_lease("dead")
+    assert await log.keeper.take_lease("dead", 60_000, "dead", 1)
+    assert not await log.keeper.take_lease("old.1", 500, "old", 100)
+    await log.keeper.release_lease("dead")
 
     async def young_takes_it() -> bool:
-        return await log.take_lease("young.1", 500, "young", 1)
+        return await log.keeper.take_lease("young.1", 500, "young", 1)
 
     await eventually(young_takes_it, PATIENCE_SECONDS, "the young one takes over")
 
@@ -316,7 +333,7 @@ async def test_positions_are_found_as_far_back_as_asked_and_of_the_recorder_only
     for age_ms, fields in ((60_000, {"at": "old"}), (5_000, {"at": "new"}), (1_000, {})):
         entry = {"channel": "c", "data": "d", **fields}
         await redis.xadd(KEY, entry, id=f"{now_ms - age_ms}-0")  # type: ignore[arg-type]  # invariant
-    assert await log.recorded_positions(10) == {b"new"}
+    assert await log.keeper.recorded_positions(10) == {b"new"}
 
 
 async def test_a_redis_that_is_away_is_said_to_be(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ async def test_what_the_log_does_not_hold_any_more_is_never_recovered_in_part(
     member, welcome = await a.connect(recovery=True)
     for _ in range(3):
         await a.log_event()
-    await a.log.trim(3_600, 1)
+    await a.log.keeper.trim(3_600, 1)
     await a.lose(member)
     b.history.start(b.log.delivered)  # as of a pod that has just started
     assert not (await b.connect(pid=welcome.pid))[1].is_recovered

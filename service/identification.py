@@ -1,0 +1,79 @@
+"""Which way of proving who one is a process takes: made from the settings."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from service.admission import Refusal
+from service.auth import Headers, Identity, proof_in
+from service.authentication import FixedKey, Proof, Trust
+from service.http import Check
+from service.key_endpoint import KeyEndpoint
+from service.settings import Settings
+from service.tokens import Rules
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """How clients prove who they are."""
+
+    identify: Callable[[object, Headers], Awaitable[Identity | Refusal]]
+    verify: Callable[[object], Awaitable[Identity | Refusal]] | None
+    """Verifies a token alone; None where there are none."""
+    kept_headers: Callable[[Headers], Headers]
+    """Picks what `identify` needs of a request's headers: as little as can be, since it is kept."""
+    endpoint: KeyEndpoint | None
+    """Where keys are fetched; somebody must run it."""
+
+    def check(self) -> Check:
+        """Say whether tokens can be verified by now."""
+        has_keys = self.endpoint is None or self.endpoint.has_fetched
+        return Check("keys", has_keys, "there" if has_keys else "not fetched yet")
+
+
+def identification(settings: Settings) -> Identification:
+    """Make what the settings ask for."""
+    if settings.auth_mode == "trusted":
+        trust = Trust(settings.max_id_chars)
+        return Identification(trust.identify, None, lambda headers: (), None)
+    algorithms = frozenset(settings.allowed_algorithms())
+    rules = Rules(
+        algorithms,
+        settings.jwt_issuer,
+        settings.jwt_audience,
+        settings.jwt_leeway_seconds,
+        settings.jwt_user_claim,
+        settings.jwt_chats_claim,
+        settings.max_id_chars,
+    )
+    key, url = settings.verification_key(), settings.jwt_jwks_url
+    endpoint = KeyEndpoint(url, algorithms) if url is not None else None
+    keys = endpoint or (FixedKey(key) if key is not None else None)
+    assert keys is not None, "checked with the settings"
+    proof = Proof(rules, keys, settings.jwt_cookie)
+    kept = functools.partial(proof_in, cookie=settings.jwt_cookie)
+    return Identification(proof.identify, proof.verify, kept, endpoint)
+
+
+def warn_of_trust(settings: Settings) -> None:
+    """Warn where others than this machine reach the port, as they do not with `dev` and `demo`."""
+    if settings.auth_mode == "trusted" and not _is_local(settings.ws_host):
+        log.warning(
+            "whoever reaches the port may claim to be any user",
+            auth_mode="trusted",
+            remedy="set CONSTELLATION_AUTH_MODE=jwt, or let only trusted clients reach it",
+        )
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,148 @@
+"""The issuer's public keys, over HTTP: fetched, kept, and fetched again.
+
+Which key a token needs is decided in `jwt_keys`, when to ask again in `refetching`. While the
+endpoint is away, the keys that were there last go on serving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Container
+
+import aiohttp
+import structlog
+
+from service import jwt_keys
+from service.admission import Refusal
+from service.auth import AUTH_UNAVAILABLE
+from service.jwt_keys import BadKey, VerificationKey
+from service.refetching import Pace, Refetching
+from service.tokens import UNKNOWN_KEY, Header
+
+log = structlog.get_logger(__name__)
+
+MAX_DOCUMENT_BYTES = 256 * 1024
+_SIGN_OF_LIFE_SECONDS = 5.0
+_LOG_SECONDS = 60.0
+
+
+class NotFetched(Exception):
+    """The endpoint gave no keys; `str()` says why."""
+
+
+class KeyEndpoint:
+    """The keys behind one URL. `run` must run in one task while the process lives."""
+
+    def __init__(
+        self,
+        url: str,
+        algorithms: Container[str],
+        pace: Pace | None = None,
+        fetch_seconds: float = 5.0,
+    ) -> None:
+        self._url = url
+        self._algorithms = algorithms
+        self._fetch_seconds = fetch_seconds
+        self._plan = Refetching(pace or Pace(), random.random)
+        self._keys: tuple[VerificationKey, ...] | None = None
+        self._asked = asyncio.Event()
+        self._next: asyncio.Future[None] | None = None
+        """Done when a fetch has ended that began after it was made."""
+        self._told_at: float | None = None
+
+    @property
+    def has_fetched(self) -> bool:
+        """Whether there are keys at all."""
+        return self._keys is not None
+
+    async def find(self, header: Header) -> VerificationKey | Refusal:
+        """Find a token's key; one that is not known may be new, and is asked for, though seldom."""
+        if self._keys is None:
+            return AUTH_UNAVAILABLE
+        key = jwt_keys.choose(self._keys, header.kid, header.algorithm)
+        if key is None and header.kid is not None and await self._fetched_again():
+            key = jwt_keys.choose(self._keys, header.kid, header.algorithm)
+        if key is not None:
+            return key
+        return AUTH_UNAVAILABLE if self._plan.has_failed else UNKNOWN_KEY
+
+    async def run(self, tell: Callable[[], None]) -> None:
+        """Fetch the keys whenever it is time to, for ever; `tell` at each step."""
+        timeout = aiohttp.ClientTimeout(total=self._fetch_seconds)
+        async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as http:
+            while True:
+                self._asked.clear()
+                waiting, self._next = self._next, None
+                try:
+                    await self._fetch(http)
+                finally:  # at our end, too: nobody must wait for a fetch that will not be
+                    _end(waiting)
+                await self._due(tell)
+
+    async def _due(self, tell: Callable[[], None]) -> None:
+        """Wait until it is time for the next fetch."""
+        try:
+            tell()
+            while self._next is None and (left := self._plan.due_at - time.monotonic()) > 0:
+                await _wait(self._asked, min(left, _SIGN_OF_LIFE_SECONDS))
+                tell()
+        except asyncio.CancelledError:
+            _end(self._next)
+            raise
+
+    async def _fetched_again(self) -> bool:
+        """Wait for a fetch that begins from now on; False where none is due so soon."""
+        if self._next is None:
+            if not self._plan.ask(time.monotonic()):
+                return False
+            self._next = asyncio.get_running_loop().create_future()
+            self._asked.set()
+        await asyncio.wait({self._next})
+        return True
+
+    async def _fetch(self, http: aiohttp.ClientSession) -> None:
+        try:
+            keys = jwt_keys.read_key_set(await self._read(http), self._algorithms)
+        except (NotFetched, BadKey, aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._plan.fetched(succeeded=False, now_seconds=time.monotonic())
+            self._tell_of_failure(str(error) or type(error).__name__)
+            return
+        self._plan.fetched(succeeded=True, now_seconds=time.monotonic())
+        if self._keys is None or self._told_at is not None:
+            log.info("keys fetched", keys=len(keys))
+        self._keys, self._told_at = keys, None
+
+    async def _read(self, http: aiohttp.ClientSession) -> bytes:
+        """Read the document. A redirect is not followed: it could lead anywhere, unencrypted."""
+        headers = {"accept": "application/jwk-set+json, application/json"}
+        headers["accept-encoding"] = "identity"
+        async with http.get(self._url, headers=headers, allow_redirects=False) as answer:
+            if answer.status != 200:
+                raise NotFetched(f"the answer was HTTP {answer.status}")
+            document = bytearray()
+            async for chunk in answer.content.iter_chunked(16_384):
+                document += chunk
+                if len(document) > MAX_DOCUMENT_BYTES:
+                    raise NotFetched(f"the answer has more than {MAX_DOCUMENT_BYTES} bytes")
+            return bytes(document)
+
+    def _tell_of_failure(self, reason: str) -> None:
+        now = time.monotonic()
+        if self._told_at is None or now - self._told_at >= _LOG_SECONDS:
+            self._told_at = now
+            log.warning("keys cannot be fetched", reason=reason, serves_old=self.has_fetched)
+
+
+def _end(waiting: asyncio.Future[None] | None) -> None:
+    if waiting is not None:
+        waiting.set_result(None)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
