@@ -30,7 +30,8 @@ COPY --from=build /app /app
 # What is in /app, for scanners and for whoever asks; `make sbom` writes the same.
 COPY --from=build /build/sbom.cdx.json /usr/share/doc/constellation-ws/sbom.cdx.json
 # The root filesystem may be read-only; bytecode was written when the image was built.
-ENV PATH=/app/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# A container's network decides who reaches the TCP port; elsewhere it is for this machine only.
+ENV PATH=/app/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 TCP_HOST=0.0.0.0
 # A number, so that Kubernetes can tell that it is not root without reading the image's /etc/passwd.
 USER 10001:10001
 WORKDIR /app

@@ -5,6 +5,8 @@ Codes are words that clients switch on: they are part of the contract, messages 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +37,7 @@ class Limits:
     max_rooms: int
     max_request_bytes: int
     requests: Rate
+    max_connections_per_user: int
 
 
 UNAUTHORIZED = Refusal(
@@ -84,6 +87,16 @@ def may_join(rooms_joined: int, limits: Limits) -> Refusal | None:
     )
 
 
+def may_connect(connections: int, limits: Limits) -> Refusal | None:
+    """Decide whether a user who has so many connections here may have one more."""
+    if connections < limits.max_connections_per_user:
+        return None
+    return Refusal(
+        "too_many_connections",
+        f"A user may have {limits.max_connections_per_user} connections: close one first.",
+    )
+
+
 def check_request_size(request_bytes: int, limits: Limits) -> Refusal | None:
     """Decide whether a request of that many bytes is taken."""
     if request_bytes <= limits.max_request_bytes:
@@ -91,6 +104,26 @@ def check_request_size(request_bytes: int, limits: Limits) -> Refusal | None:
     return Refusal(
         "payload_too_large", f"A request may have {limits.max_request_bytes} bytes at most."
     )
+
+
+class Arrivals:
+    """Connections that are being let in: not in any room yet, and yet to be counted."""
+
+    def __init__(self) -> None:
+        self._counts: dict[UserId, int] = {}
+
+    @contextmanager
+    def one_of(self, user: UserId) -> Iterator[int]:
+        """Count a user's connection as arriving meanwhile; gives how many do so already."""
+        before = self._counts.get(user, 0)
+        self._counts[user] = before + 1
+        try:
+            yield before
+        finally:
+            if self._counts[user] == 1:
+                del self._counts[user]
+            else:
+                self._counts[user] -= 1
 
 
 class Allowance:

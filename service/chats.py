@@ -20,9 +20,11 @@ from service.admission import (
     DRAINING,
     TOO_MANY_REQUESTS,
     Allowance,
+    Arrivals,
     Limits,
     Refusal,
     check_request_size,
+    may_connect,
     may_join,
     read_chat_id,
 )
@@ -113,6 +115,7 @@ class Chats:
         self._identify = identify
         self._verify_token = verify_token
         self.rooms = rooms
+        self._arriving = Arrivals()
         self.expiries = Expiries()
         """When which connection's token ends; to close it then is somebody else's."""
         self.is_draining = False
@@ -156,9 +159,22 @@ class Chats:
     async def _let_in(self, sid: str, auth: object, headers: Headers, span: Span) -> Welcome | None:
         identity = DRAINING if self.is_draining else await self._identify(auth, headers)
         if isinstance(identity, Refusal):
-            self._metrics.connects.labels(identity.code).inc()
-            span.set_attribute("constellation.code", identity.code)
-            raise HandshakeRefused(identity.message, {"code": identity.code})
+            raise self._refused_connect(identity, span)
+        here = user_room(identity.user)
+        with self._arriving.one_of(identity.user) as before:
+            refusal = may_connect(before + len(self.rooms.members(here)), self._limits)
+            if refusal is not None:
+                raise self._refused_connect(refusal, span)
+            return await self._enter(sid, identity, auth, span)
+
+    def _refused_connect(self, refusal: Refusal, span: Span) -> HandshakeRefused:
+        self._metrics.connects.labels(refusal.code).inc()
+        span.set_attribute("constellation.code", refusal.code)
+        return HandshakeRefused(refusal.message, {"code": refusal.code})
+
+    async def _enter(
+        self, sid: str, identity: Identity, auth: object, span: Span
+    ) -> Welcome | None:
         member = self.rooms.by_sid(sid)
         assert member is not None, "pre-connected by the server"
         user = identity.user

@@ -14,18 +14,26 @@ from typing import Any
 import structlog
 import uvicorn
 
-from service import commands, gauges, routes
-from service.admission import Limits, Rate
+from service import bounds, commands, gauges, routes
+from service.addresses import Proxies
 from service.chat_access import make_access
 from service.chats import Chats
-from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Server, Session
+from service.engine import (
+    Engine,
+    HttpProtocol,
+    Lobby,
+    LongPolling,
+    Server,
+    Session,
+)
+from service.engine.entrance import SECURITY_HEADERS
 from service.events import NAMESPACE
 from service.fanout import Fanout
 from service.history import History, Logged, ReplayLimits
 from service.http import AsgiApp, Check, Health, create_app, create_metrics_app, dispatch
 from service.identification import identification
 from service.metrics import Metrics
-from service.nest_tcp import NestTcp, TcpLimits
+from service.nest_tcp import NestTcp
 from service.presence import Presence
 from service.recorder import TICK_CHANNEL, Recorder
 from service.redis_bus import RedisBus
@@ -56,6 +64,8 @@ _QUIET_HTTP: dict[str, Any] = {
     "access_log": False,
     "timeout_graceful_shutdown": 2,
     "server_header": False,
+    "headers": [(name.decode(), value.decode()) for name, value in SECURITY_HEADERS],
+    "proxy_headers": False,  # they would be believed of whoever comes from this machine
 }
 """What both HTTP ports have in common."""
 
@@ -80,10 +90,11 @@ class Gateway:
         trace_headers = _TRACE_HEADERS if tracing is not None else frozenset()
         self.identification = identification(settings, also_kept=trace_headers)
         self.engine = Engine(
-            _engine_limits(settings),
+            bounds.engine_limits(settings),
             pod_tag=self.bus.instance,
             cors_origins=settings.cors_origins,
             kept_headers=self.identification.kept_headers,
+            proxies=Proxies(settings.trusted_proxies),
         )
         self.server = Server(self.engine)
         self.rooms = self.server.membership.rooms_of(NAMESPACE)
@@ -91,7 +102,7 @@ class Gateway:
         self.chats = Chats(
             self.server,
             self.rooms,
-            _limits(settings),
+            bounds.client_limits(settings),
             self.metrics,
             identify=self.identification.identify,
             verify_token=self.identification.verify,
@@ -124,7 +135,12 @@ class Gateway:
                 self.recovery = self._recover_from(self.log, Offsets(settings.recovery))
         send = self.log.append if self.log is not None else self.bus.publish
         rpc = Rpc(self.bus, self.presence, table, socket.gethostname(), send, tracing)
-        self.tcp = NestTcp(rpc.handlers(), _TcpReport(self.metrics), _tcp_limits(settings))
+        self.tcp = NestTcp(
+            rpc.handlers(),
+            _TcpReport(self.metrics),
+            bounds.tcp_limits(settings),
+            bounds.tcp_tls(settings),
+        )
         self._wire()
 
     def http_config(self) -> uvicorn.Config:
@@ -134,10 +150,11 @@ class Gateway:
         if self.tracing is not None:
             pages = trace_pages(pages, self.tracing)
         upgrades = {SOCKET_IO_PATH: self.engine.upgrade}
+        lobby = Lobby(self.settings.max_half_open_connections, self.engine.refuse)
         return uvicorn.Config(
             dispatch(pages, LongPolling(self.engine), SOCKET_IO_PATH),
             # Called like the class that uvicorn asks for.
-            http=functools.partial(HttpProtocol, upgrades=upgrades),  # type: ignore[arg-type]
+            http=functools.partial(HttpProtocol, upgrades=upgrades, lobby=lobby),  # type: ignore[arg-type]
             ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade
             backlog=4096,
             **_QUIET_HTTP,
@@ -262,31 +279,3 @@ class _TcpReport:
 
     def refused(self, reason: str) -> None:
         self._metrics.tcp_refused.labels(reason).inc()
-
-
-def _engine_limits(settings: Settings) -> EngineLimits:
-    per_second = settings.max_connects_per_second
-    return EngineLimits(
-        settings.ping_interval_seconds,
-        settings.ping_timeout_seconds,
-        settings.connect_timeout_seconds,
-        settings.max_payload_bytes,
-        settings.max_write_buffer_bytes,
-        settings.max_connections,
-        Rate(per_second, 5 * per_second),
-    )
-
-
-def _tcp_limits(settings: Settings) -> TcpLimits:
-    return TcpLimits(
-        settings.tcp_max_frame_bytes, settings.tcp_idle_seconds, settings.tcp_max_connections
-    )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        settings.max_id_chars,
-        settings.max_rooms_per_socket,
-        settings.max_request_bytes,
-        Rate(settings.max_requests_per_second, settings.max_request_burst),
-    )

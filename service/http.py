@@ -134,7 +134,9 @@ def _page(path: str, answer: Callable[[Request], Response]) -> Route:
     """Keep a plain function on the event loop: Starlette would hand it to a thread."""
 
     async def handle(request: Request) -> Response:
-        return answer(request)
+        response = answer(request)
+        response.headers["cache-control"] = "no-store"  # an answer of now, whatever is in between
+        return response
 
     return Route(path, handle)
 

@@ -5,6 +5,7 @@ Which settings there are is not known here.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import types
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
@@ -90,10 +91,19 @@ def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     return origins
 
 
+def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for network in networks:
+        ipaddress.ip_network(network)  # also refuses host bits, which are mostly a slip
+    return networks
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Host = Annotated[
     str,
     AfterValidator(redis_address.check_host),
@@ -117,6 +127,13 @@ Origins = Annotated[
     BeforeValidator(split),
     AfterValidator(_check_origins),
     Takes("`*`, or origins such as `https://app.example.com` without a path, separated by commas"),
+]
+Networks = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(split),
+    AfterValidator(_check_networks),
+    Takes("networks such as `10.0.0.0/8` or `fd00::/8`, or addresses, separated by commas"),
 ]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
 LogFormat = Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)]

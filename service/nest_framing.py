@@ -86,6 +86,11 @@ class FrameDecoder:
         if not is_utf8:
             raise FramingError(FramingFault.NOT_UTF8, "a frame is not UTF-8")
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a frame has begun and not come to its end."""
+        return self._missing is not None or bool(self._digits)
+
     def _decode(self, chunk: bytes) -> tuple[str, bool]:
         """What is good of the chunk, and whether that is all of it."""
         try:

@@ -1,6 +1,7 @@
-"""The TCP port for NestJS clients (`Transport.TCP`): connections, their limits and their order.
+"""The TCP port for NestJS clients (`Transport.TCP`): who may come in, and who answers.
 
-Knows no pattern and no Redis: handlers come as values. What the bytes mean is `nest_framing`'s.
+Knows no pattern and no Redis: handlers come as values. What a connection does once it is held is
+`tcp_connection`'s, what the bytes mean `nest_framing`'s.
 """
 
 from __future__ import annotations
@@ -8,32 +9,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Protocol
 
 import structlog
 
-from service.nest_framing import (
-    FrameDecoder,
-    FramingError,
-    FramingFault,
-    Packet,
-    answer,
-    failure,
-    no_message_handler,
-    read_packet,
-)
+from service import tls
+from service.nest_framing import Packet, answer, failure, no_message_handler
+from service.tcp_connection import CloseReason, Reason, TcpConnection, TcpLimits
 
 Handler = Callable[[bytes], Awaitable[object]]
 """Takes the raw JSON of `data` and returns the whole response, a value that msgspec can encode."""
 
 UNKNOWN_PATTERN = "unknown"
 """The metrics' label for any pattern without a handler: clients must not make labels."""
-
-# Small: the loop turns once per read, and a flood of tiny events must not hold up the others.
-_READ_BYTES = 16 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -64,17 +54,6 @@ class Outcome(StrEnum):
     UNKNOWN_PATTERN = "unknown_pattern"
 
 
-class CloseReason(StrEnum):
-    """Why the gateway closed a connection, where no FramingFault says it."""
-
-    TOO_MANY_CONNECTIONS = "too_many_connections"
-    IDLE = "idle"
-    SLOW_READER = "slow_reader"
-
-
-Reason = CloseReason | FramingFault
-
-
 class TcpMetrics(Protocol):
     """What the door reports. Called on the event loop; must not wait or raise."""
 
@@ -88,34 +67,32 @@ class TcpMetrics(Protocol):
         """One connection closed by us: the value of a CloseReason or FramingFault."""
 
 
-@dataclass(frozen=True, slots=True)
-class TcpLimits:
-    """What one client may take from the others."""
-
-    max_frame_bytes: int
-    """Of one JSON text; a longer one closes its connection as soon as its length is known."""
-    idle_seconds: float
-    """How long a connection may go without a complete frame, or a reply without being read."""
-    max_connections: int
-    """Further ones are accepted and closed at once."""
-
-
 class NestTcp:
     """The listening port. Lives from `start` to `aclose`."""
 
     def __init__(
-        self, handlers: Mapping[str, Handler], metrics: TcpMetrics, limits: TcpLimits
+        self,
+        handlers: Mapping[str, Handler],
+        metrics: TcpMetrics,
+        limits: TcpLimits,
+        secured: tls.ServerTls | None = None,
     ) -> None:
+        """Without `secured` the port speaks plainly, and to everybody who reaches it."""
         self._desk = _Desk(handlers, metrics)
-        self._metrics, self._limits = metrics, limits
+        self._metrics, self._limits, self._tls = metrics, limits, secured
         self._server: asyncio.Server | None = None
         self._closing = False
-        self._open: set[_Connection] = set()
+        self._open: set[TcpConnection] = set()
+        self._shaking_hands: set[asyncio.WriteTransport] = set()
 
     async def start(self, host: str, port: int) -> None:
-        """Listen; port 0 takes a free one. Raises PortUnavailable."""
+        """Listen; port 0 takes a free one. Raises PortUnavailable, also for unusable TLS files."""
         try:
-            self._server = await asyncio.start_server(self._accept, host, port)
+            if self._tls is None:
+                self._server = await asyncio.start_server(self._accept, host, port)
+            else:
+                self._tls.context()  # now, rather than with the first client
+                self._server = await tls.start_server(self._accept, host, port)
         except OSError as error:
             reason = error.strerror or error
             sentence = f"Cannot listen on {host}:{port} (TCP_HOST, TCP_PORT): {reason}."
@@ -136,6 +113,8 @@ class NestTcp:
         if self._server is None:
             return  # it never began
         self._server.close()
+        for transport in self._shaking_hands:
+            transport.abort()
         for connection in self._open:
             connection.stop()
         await self._wait_until_gone(grace_seconds)
@@ -153,13 +132,30 @@ class NestTcp:
         report = partial(self._report, writer.get_extra_info("peername"))
         if self._closing:
             writer.close()
-        elif len(self._open) >= self._limits.max_connections:
+        elif len(self._open) + len(self._shaking_hands) >= self._limits.max_connections:
             report(CloseReason.TOO_MANY_CONNECTIONS)
             writer.close()
-        else:
-            await self._hold(_Connection(reader, writer, self._desk, self._limits, report))
+        elif self._tls is None:
+            await self._hold(TcpConnection(reader, writer, self._desk, self._limits, report))
+        elif (streams := await self._shake_hands(self._tls, writer, report)) is not None:
+            await self._hold(TcpConnection(*streams, self._desk, self._limits, report))
 
-    async def _hold(self, connection: _Connection) -> None:
+    async def _shake_hands(
+        self, secured: tls.ServerTls, writer: asyncio.StreamWriter, report: Callable[[Reason], None]
+    ) -> tls.Streams | None:
+        """Begin TLS; None where that fails, or the port closes meanwhile."""
+        self._shaking_hands.add(writer.transport)
+        try:
+            return await tls.begin(writer.transport, secured.context())
+        except OSError:
+            if not self._closing:
+                report(CloseReason.TLS_HANDSHAKE)
+            writer.transport.abort()
+            return None
+        finally:
+            self._shaking_hands.discard(writer.transport)
+
+    async def _hold(self, connection: TcpConnection) -> None:
         self._open.add(connection)
         self._metrics.connection_opened()
         try:
@@ -204,97 +200,3 @@ class _Desk:
         except Exception:  # noqa: BLE001 - the boundary around handlers: one request fails, not all
             _log.exception("tcp request failed", pattern=packet.pattern)
             return failure(packet_id), Outcome.FAILED
-
-
-class _Connection:
-    """One client: reads, has each packet handled in order, writes, until either side ends it."""
-
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        desk: _Desk,
-        limits: TcpLimits,
-        report: Callable[[Reason], None],
-    ) -> None:
-        self._reader, self._writer = reader, writer
-        self._desk = desk
-        self._idle_seconds = limits.idle_seconds
-        self._report = report
-        self._decoder = FrameDecoder(limits.max_frame_bytes)
-        self._loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        assert task is not None
-        self.task = task
-        self._waiting: asyncio.Timeout | None = None
-        self._stopping = asyncio.Event()
-
-    async def serve(self) -> None:
-        """Return when it is closed. What was answered is delivered, to a client that reads."""
-        try:
-            await self._converse()
-        except FramingError as error:
-            self._report(error.fault)
-        except OSError:
-            pass  # the client has gone, and knows
-        finally:
-            await self._hang_up()
-
-    def stop(self) -> None:
-        """End after the request in hand, or at once when there is none."""
-        self._stopping.set()
-        if self._waiting is not None and not self._waiting.expired():
-            self._waiting.reschedule(self._loop.time())
-
-    def cut_off(self) -> None:
-        """End now, whatever is in hand."""
-        self._writer.transport.abort()
-        self.task.cancel()
-
-    async def _converse(self) -> None:
-        deadline = self._loop.time() + self._idle_seconds
-        while chunk := await self._read(deadline):
-            for text in self._decoder.feed(chunk):
-                if self._stopping.is_set():
-                    return
-                await self._answer(text)
-                # Only a whole frame buys more time: a byte now and then would hold on for ever.
-                deadline = self._loop.time() + self._idle_seconds
-            await asyncio.sleep(0)
-
-    async def _read(self, deadline: float) -> bytes:
-        """What has come; empty when the client has ended it, is idle, or `stop` was called."""
-        # The clock is asked here too: a read that finds bytes does not wait, so no timeout ends it.
-        if self._loop.time() < deadline and not self._stopping.is_set():
-            try:
-                async with asyncio.timeout_at(deadline) as self._waiting:
-                    return await self._reader.read(_READ_BYTES)
-            except TimeoutError:
-                pass
-            finally:
-                self._waiting = None
-        if not self._stopping.is_set():
-            self._report(CloseReason.IDLE)
-        return b""
-
-    async def _answer(self, text: bytes) -> None:
-        if (reply := await self._desk.reply_to(read_packet(text))) is None:
-            return
-        if self._writer.is_closing():
-            raise ConnectionResetError  # uvloop raises a RuntimeError on writing to a lost one
-        self._writer.write(reply)
-        try:  # waits only above the transport's write limit, 64 KiB
-            async with asyncio.timeout(self._idle_seconds):
-                await self._writer.drain()
-        except TimeoutError:
-            self._writer.transport.abort()
-            self._report(CloseReason.SLOW_READER)
-            raise
-
-    async def _hang_up(self) -> None:
-        self._writer.close()
-        try:
-            async with asyncio.timeout(self._idle_seconds):
-                await self._writer.wait_closed()
-        except OSError:  # TimeoutError is one: the client does not read its last replies
-            self._writer.transport.abort()

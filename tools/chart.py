@@ -40,6 +40,9 @@ _OWNED = {
     "CONSTELLATION_MAX_CONNECTION_AGE_SECONDS",
     "CONSTELLATION_METRICS_PORT",
     "CONSTELLATION_ROUTES_FILE",
+    "CONSTELLATION_TCP_TLS_CERT_FILE",
+    "CONSTELLATION_TCP_TLS_KEY_FILE",
+    "CONSTELLATION_TCP_TLS_CLIENT_CA_FILE",
 }
 """Settings that the chart has values of its own for; `config` must not contradict them."""
 

@@ -21,10 +21,12 @@ tests/contract/test_upstream.py, which says on failure what moved:
 """
 
 from service.engine.http_protocol import HttpProtocol, UpgradeRequest
+from service.engine.limits import EngineLimits
+from service.engine.lobby import Lobby
 from service.engine.membership import Membership
 from service.engine.packets import BadPacket, Packet
 from service.engine.polling import LongPolling
-from service.engine.server import Engine, EngineLimits
+from service.engine.server import Engine
 from service.engine.session import Handshake, Session
 from service.engine.socketio_server import Server
 
@@ -34,6 +36,7 @@ __all__ = [
     "EngineLimits",
     "Handshake",
     "HttpProtocol",
+    "Lobby",
     "LongPolling",
     "Membership",
     "Packet",

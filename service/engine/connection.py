@@ -27,13 +27,16 @@ if TYPE_CHECKING:
     from service.engine.server import Engine
     from service.engine.session import Session
 
+_PIECE_BYTES = 16 * 1024
+_MAX_PROBE_PACKETS = 100
+"""A probe needs two; some clients ping besides."""
 _PROBE, _PROBE_ANSWER, _UPGRADE = "2probe", text_frame(b"3probe"), "5"
 
 
 class WebSocketConnection(asyncio.Protocol):
     """A WebSocket after its HTTP handshake. It carries a session, or probes to carry one."""
 
-    __slots__ = ("_engine", "_parser", "_said_close", "_session", "_transport")
+    __slots__ = ("_engine", "_parser", "_probed", "_said_close", "_session", "_transport")
 
     def __init__(self, engine: Engine, transport: asyncio.Transport) -> None:
         self._engine = engine
@@ -41,6 +44,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._parser = Parser(engine.limits.max_payload_bytes)
         self._session: Session | None = None
         self._said_close = False
+        self._probed = 0
         # Above this the transport calls `pause_writing`: no check is needed at each write.
         transport.set_write_buffer_limits(high=engine.limits.max_write_buffer_bytes)
 
@@ -62,8 +66,29 @@ class WebSocketConnection(asyncio.Protocol):
     # What asyncio calls
 
     def data_received(self, data: bytes) -> None:
+        # In pieces: one read of uvloop's may hold forty thousand pings, and all would be answered
+        # before it is seen that they are too many.
+        for at in range(0, len(data), _PIECE_BYTES):
+            messages = self._parser.feed(data[at : at + _PIECE_BYTES])
+            if not self._bears(len(messages) or 1):
+                return
+            self._take(messages)
+
+    def _bears(self, packets: int) -> bool:
+        """Count what a client sends; too much ends its session, or the probe alone."""
+        session = self._session
+        if session is None:
+            return True
+        if session.websocket is self:
+            return self._engine.bear(session, packets)
+        self._probed += packets
+        if self._probed > _MAX_PROBE_PACKETS:
+            self.abort()
+        return self._probed <= _MAX_PROBE_PACKETS
+
+    def _take(self, messages: list[Received]) -> None:
         pongs: list[bytes] = []
-        for message in self._parser.feed(data):
+        for message in messages:
             if type(message) is Ping:
                 pongs.append(pong_frame(message.payload))
                 continue

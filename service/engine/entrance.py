@@ -24,7 +24,24 @@ UNSUPPORTED_VERSION = Refusal("unsupported_version", "Unsupported protocol versi
 PAYLOAD_TOO_LARGE = Refusal("payload_too_large", "Payload too large")
 TOO_SLOW = Refusal("too_slow", "The request did not come to its end")
 TOO_MANY_CONNECTIONS = Refusal("overloaded", "This server is full: connect again.")
+TOO_MANY_FROM_ADDRESS = Refusal(
+    "too_many_from_address", "Too many connections come from your address: close some."
+)
+TOO_MANY_PACKETS = Refusal("packet_flood", "Too many packets: the session is closed.")
 TOO_MANY_CONNECTS = Refusal("connect_rate", "Too many connects at once: connect again.")
+
+# Of HTTP itself, before it is known what is asked.
+MAX_HEAD_BYTES = 16_384
+"""Node's own limit. Without one a head is collected in memory for as long as it is sent."""
+HEAD_TOO_LARGE = Refusal(
+    "head_too_large", f"A request's head may have {MAX_HEAD_BYTES} bytes at most."
+)
+NOT_HTTP = Refusal("not_http", "This is not HTTP.")
+PIPELINED = Refusal("pipelined", "Wait for the answer before upgrading.")
+NO_SUCH_PATH = Refusal("no_such_path", "There is no WebSocket here; try /socket.io/.")
+BAD_HANDSHAKE = Refusal("bad_handshake", "This is no WebSocket handshake.")
+HALF_OPEN = Refusal("half_open", "Too many connections wait without having asked for anything.")
+SLOW_READER = Refusal("slow_reader", "The answer was not read.")
 
 # The numbers are those of the reference server, github.com/socketio/engine.io, lib/server.ts.
 _ANSWERS: dict[Refusal, tuple[HTTPStatus, int | None]] = {
@@ -39,13 +56,31 @@ _ANSWERS: dict[Refusal, tuple[HTTPStatus, int | None]] = {
     TOO_SLOW: (HTTPStatus.REQUEST_TIMEOUT, None),
     DRAINING: (HTTPStatus.SERVICE_UNAVAILABLE, None),
     TOO_MANY_CONNECTIONS: (HTTPStatus.SERVICE_UNAVAILABLE, None),
+    TOO_MANY_FROM_ADDRESS: (HTTPStatus.TOO_MANY_REQUESTS, None),
+    TOO_MANY_PACKETS: (HTTPStatus.TOO_MANY_REQUESTS, None),
     TOO_MANY_CONNECTS: (HTTPStatus.SERVICE_UNAVAILABLE, None),
+    HEAD_TOO_LARGE: (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, None),
+    NOT_HTTP: (HTTPStatus.BAD_REQUEST, None),
+    PIPELINED: (HTTPStatus.BAD_REQUEST, None),
+    NO_SUCH_PATH: (HTTPStatus.NOT_FOUND, None),
+    BAD_HANDSHAKE: (HTTPStatus.BAD_REQUEST, None),
+    HALF_OPEN: (HTTPStatus.REQUEST_TIMEOUT, None),
+    SLOW_READER: (HTTPStatus.REQUEST_TIMEOUT, None),
 }
 _EXTRA_HEADERS: dict[HTTPStatus, tuple[tuple[bytes, bytes], ...]] = {
     # Closed, since a kept connection would lead the next try to this same pod.
     HTTPStatus.SERVICE_UNAVAILABLE: ((b"retry-after", b"1"), (b"connection", b"close")),
+    HTTPStatus.TOO_MANY_REQUESTS: ((b"retry-after", b"10"),),
     HTTPStatus.REQUEST_TIMEOUT: ((b"connection", b"close"),),
 }
+
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    # Only this directive: a page that is more than data adds its own policy, and both hold.
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+)
+"""What every answer over HTTP carries."""
 
 
 def check_query(query: Mapping[str, str], transport: str) -> Refusal | None:
@@ -61,7 +96,7 @@ class Origins:
     """The pages that may connect; `*` stands for all of them."""
 
     def __init__(self, origins: Iterable[str]) -> None:
-        allowed = frozenset(map(str.encode, origins))
+        allowed = frozenset(origin.lower().encode() for origin in origins)
         self._allowed = None if b"*" in allowed else allowed
 
     def check(self, headers: Headers) -> Refusal | None:

@@ -1,36 +1,39 @@
 """uvicorn's HTTP protocol, with WebSocket upgrades handed to the engine instead of to ASGI.
 
 The request is parsed once; uvicorn would write it out again for a second parser. What uvicorn
-leaves open with httptools is closed here: how large a request's head may be, and how long it takes.
+leaves open with httptools is closed here: how large a request's head may be, how long it takes, and
+how long an answer waits for its reader.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
-from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service.admission import Refusal
+from service.engine.entrance import (
+    HEAD_TOO_LARGE,
+    MAX_HEAD_BYTES,
+    NO_SUCH_PATH,
+    NOT_HTTP,
+    PIPELINED,
+    SECURITY_HEADERS,
+    SLOW_READER,
+    TOO_SLOW,
+)
+from service.engine.lobby import Lobby
 from service.websocket import Refuse, refusal_response
 
 HEAD_SECONDS = 10.0
 """How long a request's head may take, and a new connection may be silent."""
-MAX_HEAD_BYTES = 16_384
-"""Node's own limit. Without one a head is collected in memory for as long as it is sent."""
-
-NOT_FOUND = Refuse(HTTPStatus.NOT_FOUND, (), b"There is no WebSocket here; try /socket.io/.")
-MALFORMED = Refuse(HTTPStatus.BAD_REQUEST, (), b"This is not HTTP.")
-PIPELINED = Refuse(HTTPStatus.BAD_REQUEST, (), b"Wait for the answer before upgrading.")
-HEAD_TOO_LARGE = Refuse(
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    (),
-    b"A request's head may have %d bytes at most." % MAX_HEAD_BYTES,
-)
+UNREAD_SECONDS = 30.0
+"""How long a client may leave more of an answer unread than its connection holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,11 @@ class _HeadTooLarge(Exception):
 class HttpProtocol(HttpToolsProtocol):
     """One HTTP connection; becomes a WebSocket when the path's engine agrees."""
 
-    def __init__(self, *, upgrades: Mapping[str, Upgrade], **uvicorn: Any) -> None:
+    def __init__(self, *, upgrades: Mapping[str, Upgrade], lobby: Lobby, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self._upgrades = upgrades
+        self._lobby = lobby
+        self._unread: asyncio.TimerHandle | None = None
         self._reading = _Reading.HEAD
         self._chunk_bytes = 0
         self._head_bytes = 0
@@ -79,6 +84,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unset_keepalive_if_required()
+        self._lobby.leave(self)
+        self._has_read()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -94,12 +101,33 @@ class HttpProtocol(HttpToolsProtocol):
                 self._hand_over(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
             is_large = isinstance(error.__context__, _HeadTooLarge)
-            self._refuse(HEAD_TOO_LARGE if is_large else MALFORMED)
+            self._refuse(HEAD_TOO_LARGE if is_large else NOT_HTTP)
         except httptools.HttpParserError:
-            self._refuse(MALFORMED)
+            self._refuse(NOT_HTTP)
         else:
             if self._reading is _Reading.HEAD and self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(HEAD_TOO_LARGE)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self._hang_up_unread)
+
+    def resume_writing(self) -> None:
+        self._has_read()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self._reading is not _Reading.HEAD:
+            super().timeout_keep_alive_handler()
+        elif self._head_bytes:
+            self._refuse(TOO_SLOW)
+        else:
+            self._lobby.refuse(TOO_SLOW)  # counted, not answered: nothing was asked
+            self.transport.close()
+
+    def turn_away(self) -> None:
+        """Make room for others: this one has asked nothing yet."""
+        self.transport.abort()
 
     # What the parser calls
 
@@ -110,6 +138,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._reading = _Reading.BODY
+        self._lobby.leave(self)
         self._unset_keepalive_if_required()
         if self._head_bytes > MAX_HEAD_BYTES:
             fields = sum(len(name) + len(value) for name, value in self.headers)
@@ -127,14 +156,16 @@ class HttpProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             HEAD_SECONDS, self.timeout_keep_alive_handler
         )
+        self._lobby.enter(self)
 
     def _hand_over(self, rest: bytes) -> None:
         """Make a WebSocket of the connection, and give it what came behind the request."""
         self.connections.discard(self)
         answer = self._decide()
-        if isinstance(answer, Refuse):
+        if isinstance(answer, Refuse | Refusal):
             self._refuse(answer)
             return
+        self._has_read()
         self.transport.set_protocol(answer)
         # Parser and protocol hold each other, which only the collector would find out, and it comes
         # rarely: 3 KiB a connection until then. uvicorn lets go of it in the same way.
@@ -142,7 +173,7 @@ class HttpProtocol(HttpToolsProtocol):
         if rest:
             answer.data_received(rest)
 
-    def _decide(self) -> asyncio.Protocol | Refuse:
+    def _decide(self) -> asyncio.Protocol | Refuse | Refusal:
         before = cast("RequestResponseCycle | None", self.cycle)  # uvicorn's type leaves None out
         if before is not None and not before.response_complete:
             return PIPELINED  # its answer would be written between the frames
@@ -156,8 +187,21 @@ class HttpProtocol(HttpToolsProtocol):
             address=self.client[0] if self.client else "",
         )
         upgrade = self._upgrades.get(path.rstrip("/"))
-        return upgrade(self.transport, request) if upgrade is not None else NOT_FOUND
+        return upgrade(self.transport, request) if upgrade is not None else NO_SUCH_PATH
 
-    def _refuse(self, refuse: Refuse) -> None:
-        self.transport.write(refusal_response(refuse))
+    def _refuse(self, answer: Refuse | Refusal) -> None:
+        """Answer no and hang up; a Refusal is ours and not counted yet."""
+        refuse = self._lobby.refuse(answer) if isinstance(answer, Refusal) else answer
+        self._lobby.leave(self)
+        headers = (*refuse.headers, *SECURITY_HEADERS)
+        self.transport.write(refusal_response(replace(refuse, headers=headers)))
         self.transport.close()
+
+    def _hang_up_unread(self) -> None:
+        self._lobby.refuse(SLOW_READER)
+        self.transport.abort()
+
+    def _has_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

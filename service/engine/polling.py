@@ -19,6 +19,7 @@ from service.engine.entrance import (
     BAD_METHOD,
     BAD_REQUEST,
     PAYLOAD_TOO_LARGE,
+    TOO_MANY_PACKETS,
     TOO_SLOW,
     UNKNOWN_SESSION,
     check_query,
@@ -34,6 +35,7 @@ Headers = list[tuple[bytes, bytes]]
 Answer = tuple[HTTPStatus, Headers, bytes]
 
 _SEPARATOR = "\x1e"
+_SEPARATOR_BYTE = _SEPARATOR.encode()
 _TEXT = (b"content-type", b"text/plain; charset=UTF-8")
 _JSON = (b"content-type", b"application/json")
 
@@ -75,12 +77,13 @@ class LongPolling:
         if (refusal := check_query(query, "polling")) is not None:
             return self._refuse(refusal)
         if "sid" not in query:
-            address = (scope.get("client") or ("",))[0]
+            peer = (scope.get("client") or ("",))[0]
+            address = self._engine.proxies.client_of(peer, headers)
             return self._open(method, query_string, address, headers)
         return await self._serve(method, query["sid"], receive)
 
     def _open(self, method: str, query: str, address: str, headers: Headers) -> Answer:
-        refusal = BAD_METHOD if method != "GET" else self._engine.admit()
+        refusal = BAD_METHOD if method != "GET" else self._engine.admit(address)
         if refusal is not None:
             return self._refuse(refusal)
         session = self._engine.open(query, address, headers)
@@ -150,7 +153,10 @@ class LongPolling:
         self, session: Session, may_go_on: asyncio.Future[None], receive: Receive
     ) -> Answer:
         try:
-            packets = decode_payload(await self._read(receive))
+            body = await self._read(receive)
+            if not self._engine.bear(session, body.count(_SEPARATOR_BYTE) + 1):
+                return self._refuse(TOO_MANY_PACKETS)
+            packets = decode_payload(body)
         except _Gone:
             return self._refuse(BAD_REQUEST)
         except TimeoutError:

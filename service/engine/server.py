@@ -10,7 +10,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
@@ -19,11 +18,13 @@ import engineio
 import msgspec
 import structlog
 
-from service.admission import DRAINING, Allowance, Rate, Refusal
+from service.addresses import Proxies, site_of
+from service.admission import DRAINING, Allowance, Refusal
 from service.engine import entrance, inbox
 from service.engine.connection import WebSocketConnection
 from service.engine.deadlines import Deadlines
 from service.engine.http_protocol import UpgradeRequest
+from service.engine.limits import EngineLimits, Sites
 from service.engine.session import Handshake, Probe, Session
 from service.engine.wheel import Wheel
 from service.websocket import (
@@ -42,26 +43,15 @@ LINGER_SECONDS = 5.0
 """How long a closed session waits for its client to hear of it."""
 UPGRADE_SECONDS = 10.0
 """How long a WebSocket may probe before it is given up."""
+CONNECT_TIMEOUT = "connect timeout"
+"""Why a session was closed that has not become one of use."""
+PACKET_FLOOD = "packet flood"
+"""Why a session was closed that has sent more than anybody needs to."""
 _PING = text_frame(b"2")
 _POD_TAG_CHARS = 4
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine; its lifetime is whoever's who gave this."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineLimits:
-    """What the engine takes, and how long it waits."""
-
-    ping_interval_seconds: float
-    ping_timeout_seconds: float
-    connect_timeout_seconds: float
-    """For the first message: a session without a namespace is of no use."""
-    max_payload_bytes: int
-    max_write_buffer_bytes: int
-    """What may wait for one client that does not read."""
-    max_connections: int
-    connects: Rate
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is untyped
@@ -74,6 +64,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         pod_tag: str,
         cors_origins: tuple[str, ...],
         kept_headers: Callable[[list[tuple[bytes, bytes]]], Headers] = lambda headers: (),
+        proxies: Proxies | None = None,
     ) -> None:
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
@@ -81,6 +72,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self._pod_tag = pod_tag[:_POD_TAG_CHARS].ljust(_POD_TAG_CHARS, "0")
         self.origins = entrance.Origins(cors_origins)
         self._kept_headers = kept_headers
+        self.proxies = proxies or Proxies(())
+        self._sites = Sites(limits.max_connections_per_address)
         self._connects = Allowance(limits.connects, time.monotonic())
         step = min(1.0, limits.ping_interval_seconds / 10, limits.ping_timeout_seconds / 10)
         self._step_seconds = step
@@ -112,6 +105,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Open a session on a WebSocket, or begin to move one there; or say why not."""
         verdict = check_upgrade(request.method, request.version, request.headers)
         if isinstance(verdict, Refuse):
+            self.on_refused(entrance.BAD_HANDSHAKE.code)
             return verdict
         query = dict(parse_qsl(request.query))
         fault = entrance.check_query(query, "websocket") or self.origins.check(request.headers)
@@ -119,10 +113,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             return self._refuse(fault)
         if "sid" in query:
             return self._probe(transport, verdict, query["sid"])
-        refusal = self.admit()
+        address = self.proxies.client_of(request.address, request.headers)
+        refusal = self.admit(address)
         if refusal is not None:
             return self._refuse(refusal)
-        session = self.open(request.query, request.address, request.headers)
+        session = self.open(request.query, address, request.headers)
         connection = WebSocketConnection(self, transport)
         connection.carry(session)
         hello = text_frame(b"0" + self.opening(session))
@@ -147,6 +142,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Make a session; its transport has been decided on."""
         sid = self._pod_tag + self.generate_id()
         session = self.sockets[sid] = Session(self, sid)
+        if self.limits.max_connections_per_address:
+            session.site = site_of(address)
+            self._sites.enter(session.site)
         # Spread from the start: after a roll thousands connect within a second, and their
         # heartbeats would stay together for ever. Early, so that a client that was never there
         # is gone when interval and timeout are over, whatever the wheel rounds up.
@@ -177,12 +175,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             }
         )
 
-    def admit(self) -> Refusal | None:
-        """Decide whether one more session may be opened now."""
+    def admit(self, address: str) -> Refusal | None:
+        """Decide whether one more session may be opened now, from that address."""
         if self.is_closed_to_new:
             return DRAINING
         if self.is_full():
             return entrance.TOO_MANY_CONNECTIONS
+        if self.limits.max_connections_per_address and self._sites.is_full(site_of(address)):
+            return entrance.TOO_MANY_FROM_ADDRESS
         if not self._connects.take(self.limits.connects, time.monotonic()):
             return entrance.TOO_MANY_CONNECTS
         return None
@@ -227,6 +227,22 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         elif packet not in ("5", "6"):  # an upgrade or noop out of place means nothing
             self.fail(session)
 
+    def bear(self, session: Session, packets: int) -> bool:
+        """Take note that a client has sent so much; False when that is too much: it is closed.
+
+        Requests have limits of their own. This one is for all that costs without asking for
+        anything: pings, pongs, empty packets. It is counted and not timed, which costs less.
+        """
+        session.heard += packets
+        if session.heard <= self.limits.max_packets_per_heartbeat:
+            return True
+        if not session.closed:
+            websocket = session.websocket
+            self.end(session, PACKET_FLOOD, CloseCode.POLICY_VIOLATION)
+            if websocket is not None:
+                websocket.pause_reading()  # its goodbye is not worth the rest of the flood
+        return False
+
     def receive(self, session: Session, data: str | bytes) -> None:
         """Have a message handled: one of a session at a time, in order."""
         inbox.put(self, session, data)
@@ -239,6 +255,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             return
         session.closed, session.write = True, None
         self.sockets.pop(session.sid, None)
+        if session.site is not None:
+            self._sites.leave(session.site)
         self._wheel.remove(session)
         self.settle(session)
         session.wake_poll()
@@ -328,7 +346,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             assert isinstance(session, Session), "nothing else is put there"
             self._beat(session)
         for session in self._unused.take_due(now):
-            self.end(session, "connect timeout")
+            self.end(session, CONNECT_TIMEOUT)
         for sid in self._lingering.take_due(now):
             self.take_goodbye(sid)
         for connection in self._probes.take_due(now):
@@ -342,7 +360,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             close = self.end if session.upgraded else self.lose
             close(session, self.reason.PING_TIMEOUT)
             return
-        session.awaits_pong = True
+        session.awaits_pong, session.heard = True, 0
         self.on_ping(session.sid)
         self._wheel.put(session, self.limits.ping_timeout_seconds)
         if session.write is not None:

@@ -76,6 +76,7 @@ class Session:
         "awaits_pong",
         "closed",
         "engine",
+        "heard",
         "inbox",
         "outbox",
         "outbox_bytes",
@@ -85,6 +86,7 @@ class Session:
         "probe",
         "session",
         "sid",
+        "site",
         "slot",
         "websocket",
         "write",
@@ -109,6 +111,10 @@ class Session:
         self.probe = Probe.NONE
         self.inbox: deque[Any] | None = None
         """What the client sent while an earlier message of its is being handled."""
+        self.heard = 0
+        """Packets and control frames since the last heartbeat."""
+        self.site: str | None = None
+        """What it counts as for the limit per address; None where there is no such limit."""
         self.awaits_pong = False
         self.slot = -1
         """Where the session stands on the wheel."""

@@ -12,7 +12,7 @@ from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 from service.admission import INVALID_NAMESPACE
 from service.engine.membership import Membership
 from service.engine.packets import BadPacket, Packet, ack_id
-from service.engine.server import Engine
+from service.engine.server import CONNECT_TIMEOUT, PACKET_FLOOD, Engine
 from service.engine.session import Handshake, Session
 from service.events import NAMESPACE
 from service.rooms import Member, Stage
@@ -166,6 +166,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         return any(rooms.by_eio_sid(eio_sid) is not None for rooms in indexes)
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        if reason in (CONNECT_TIMEOUT, PACKET_FLOOD) and not self._is_in_use(eio_sid):
+            self.on_refused(reason.replace(" ", "_"))  # no namespace would tell of its end
         await super()._handle_eio_disconnect(eio_sid, reason)
         self._binary_packet.pop(eio_sid, None)
         for rooms in self.membership.rooms.values():
@@ -175,7 +177,15 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
                 rooms.remove(member)
 
     async def _passes_gate(self, eio_sid: str, data: str | bytes) -> bool:
-        if self.gate is None or isinstance(data, bytes) or data[:1] not in ("2", "5"):
+        if self.gate is None:
+            return True
+        if isinstance(data, bytes):
+            # An attachment counts as a request does: ten of a packet's size each would be held
+            # for a request that never comes to its end.
+            if not await self.gate(eio_sid, len(data), None):
+                raise BadPacket("an attachment too large, or one too many for now")
+            return True
+        if data[:1] not in ("2", "5"):
             return True
         size = len(data) if data.isascii() else len(data.encode())
         return await self.gate(eio_sid, size, ack_id(data))

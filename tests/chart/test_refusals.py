@@ -98,6 +98,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "auth.jwt.cookie needs config.CONSTELLATION_CORS_ORIGINS",
     ),
     ({"secretConfig": {"CONSTELLATION_JWT_SECRET": "x"}}, "CONSTELLATION_JWT_SECRET.*auth.jwt"),
+    ({"tcp.tls.verifyClients": True}, "tcp.tls.secret"),
     ({"extraEnv": [{"name": "REDIS_HOST", "value": "a"}]}, "extraEnv sets REDIS_HOST"),
     ({"ingress.enabled": True}, "ingress.hosts"),
     ({"httpRoute.enabled": True}, "httpRoute.parentRefs"),

@@ -152,7 +152,7 @@ def test_every_variable_is_a_setting_of_the_gateway_and_can_be_read(
     if isinstance(own.get("CONSTELLATION_JWT_SECRET"), dict):
         own["CONSTELLATION_JWT_SECRET"] = "what a Secret of the user's own holds"
     for name, value in own.items():
-        if isinstance(value, str) and name != "CONSTELLATION_ROUTES_FILE":
+        if isinstance(value, str) and not name.endswith("_FILE"):  # those are in the pod only
             monkeypatch.setenv(name, value)
     Settings()
 
@@ -315,6 +315,21 @@ def test_the_nestjs_port_is_for_the_namespace_and_can_be_switched_off() -> None:
         "chat-constellation-ws"
     ]
     assert environment(off)["TCP_HOST"] == "127.0.0.1"
+
+
+def test_the_nestjs_port_gets_the_certificate_of_its_secret() -> None:
+    secret = {"tcp.tls.secret": "gateway-tls"}
+    told = environment(render_values(secret))
+    assert told["TCP_HOST"] == "0.0.0.0"
+    assert told["CONSTELLATION_TCP_TLS_CERT_FILE"] == "/etc/tcp-tls/tls.crt"
+    assert "CONSTELLATION_TCP_TLS_CLIENT_CA_FILE" not in told
+    mutual = render_values({**secret, "tcp.tls.verifyClients": True})
+    assert environment(mutual)["CONSTELLATION_TCP_TLS_CLIENT_CA_FILE"] == "/etc/tcp-tls/ca.crt"
+    (volume,) = gateway(mutual)["spec"]["template"]["spec"]["volumes"]
+    (mount,) = container(mutual)["volumeMounts"]
+    assert volume == {"name": "tcp-tls", "secret": {"secretName": "gateway-tls"}}
+    assert mount == {"name": "tcp-tls", "mountPath": "/etc/tcp-tls", "readOnly": True}
+    assert "CONSTELLATION_TCP_TLS_CERT_FILE" not in environment(render())
 
 
 def test_metrics_on_a_port_of_their_own_are_asked_there_and_only_by_who_may() -> None:

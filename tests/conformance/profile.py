@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 
 from service.admission import Rate
-from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Server
+from service.engine import Engine, EngineLimits, HttpProtocol, Lobby, LongPolling, Server
 from service.engine import server as engine_server
 from service.http import dispatch
 
@@ -95,7 +95,9 @@ def make_engine(timing: Timing) -> Engine:
         connect_timeout_seconds=timing.connect_timeout_seconds,
         max_payload_bytes=1_000_000,
         max_write_buffer_bytes=10_000_000,
+        max_packets_per_heartbeat=1_000_000,
         max_connections=10_000,
+        max_connections_per_address=0,
         connects=Rate(10_000, 10_000),
     )
     engine_server.LINGER_SECONDS = timing.linger_seconds  # the product has no setting for it
@@ -139,9 +141,10 @@ def _config(engines: dict[str, Engine]) -> uvicorn.Config:
     for path, engine in engines.items():
         app = dispatch(app, LongPolling(engine), path)
     upgrades = {path: engine.upgrade for path, engine in engines.items()}
+    lobby = Lobby(10_000, next(iter(engines.values())).refuse)
     return uvicorn.Config(
         app,
-        http=functools.partial(HttpProtocol, upgrades=upgrades),  # type: ignore[arg-type]  # a class
+        http=functools.partial(HttpProtocol, upgrades=upgrades, lobby=lobby),  # type: ignore[arg-type]  # a class
         ws=asyncio.Protocol,
         lifespan="off",
         log_level="warning",

@@ -34,7 +34,8 @@ from socketio import packet as sio
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.engine import HttpProtocol, Membership, Session, UpgradeRequest
+from service.engine import HttpProtocol, Lobby, Membership, Session, UpgradeRequest
+from service.engine.entrance import answer
 from service.engine.http_protocol import Upgrade
 from tests.processes import HOST, Valkey, running_valkey, unused_port
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -473,7 +474,9 @@ def http_protocol(wire: Wire, upgrades: Mapping[str, Upgrade]) -> HttpProtocol:
     """Make a connection of ours as uvicorn's server makes it."""
     config = uvicorn.Config(
         no_app,
-        http=functools.partial(HttpProtocol, upgrades=upgrades),  # type: ignore[arg-type]  # called like the class
+        http=functools.partial(  # type: ignore[arg-type]  # called like the class
+            HttpProtocol, upgrades=upgrades, lobby=Lobby(10, answer)
+        ),
         ws=asyncio.Protocol,
         lifespan="off",
     )

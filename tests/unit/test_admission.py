@@ -14,18 +14,25 @@ from service.admission import (
     TOO_MANY_REQUESTS,
     UNAUTHORIZED,
     Allowance,
+    Arrivals,
     Limits,
     Rate,
     Refusal,
     check_request_size,
+    may_connect,
     may_join,
     read_chat_id,
     read_user_id,
 )
+from service.events import UserId
 
 MAX_CHARS = 16
 LIMITS = Limits(
-    max_id_chars=MAX_CHARS, max_rooms=3, max_request_bytes=100, requests=Rate(per_second=2, burst=5)
+    max_id_chars=MAX_CHARS,
+    max_rooms=3,
+    max_request_bytes=100,
+    requests=Rate(per_second=2, burst=5),
+    max_connections_per_user=2,
 )
 
 IDS = [
@@ -195,3 +202,22 @@ def test_who_keeps_to_the_rate_is_never_refused(rate: Rate, waits: list[float]) 
         now += 1.0001 / rate.per_second + wait
         assert allowance.take(rate, now)
         assert not allowance.is_abused(rate)
+
+
+@pytest.mark.parametrize(("connections", "may"), [(0, True), (1, True), (2, False), (3, False)])
+def test_a_user_may_have_so_many_connections(connections: int, may: bool) -> None:
+    refusal = may_connect(connections, LIMITS)
+    assert (refusal is None) is may
+    assert may or (refusal is not None and refusal.code == "too_many_connections")
+
+
+def test_who_arrives_at_the_same_time_is_counted_and_then_forgotten() -> None:
+    arrivals = Arrivals()
+    ann, bob = UserId("ann"), UserId("bob")
+    with arrivals.one_of(ann) as first, arrivals.one_of(bob) as other:
+        with arrivals.one_of(ann) as second:
+            assert (first, other, second) == (0, 0, 1)
+        with arrivals.one_of(ann) as third:
+            assert third == 1
+    with arrivals.one_of(ann) as again:
+        assert again == 0

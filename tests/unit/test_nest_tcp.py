@@ -11,6 +11,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import msgspec
@@ -19,18 +20,11 @@ import uvloop
 from structlog.testing import capture_logs
 
 from service.nest_framing import NO_MESSAGE_HANDLER, FramingFault
-from service.nest_tcp import (
-    CloseReason,
-    Handler,
-    NestTcp,
-    Outcome,
-    PortUnavailable,
-    RequestRefused,
-    TcpLimits,
-)
+from service.nest_tcp import Handler, NestTcp, Outcome, PortUnavailable, RequestRefused
+from service.tcp_connection import CloseReason, TcpLimits
 from tests.waiting import PATIENCE_SECONDS
 
-LIMITS = TcpLimits(max_frame_bytes=100_000, idle_seconds=60, max_connections=10)
+LIMITS = TcpLimits(max_frame_bytes=100_000, idle_seconds=60, frame_seconds=60, max_connections=10)
 
 
 class Recorded:
@@ -469,7 +463,7 @@ async def test_a_client_that_resets_while_its_request_is_in_hand_is_no_fault(
 async def test_a_quiet_connection_is_closed_after_its_time(
     open_door: Open, metrics: Recorded
 ) -> None:
-    door = await open_door(limits=TcpLimits(1_000, idle_seconds=0.1, max_connections=10))
+    door = await open_door(limits=replace(LIMITS, idle_seconds=0.1))
     with capture_logs() as logs:
         async with Client(door.port) as client:
             assert (await client.ask("echo", 1))["data"] == 1
@@ -482,14 +476,27 @@ async def test_a_quiet_connection_is_closed_after_its_time(
 async def test_a_byte_now_and_then_does_not_keep_a_connection(
     open_door: Open, metrics: Recorded
 ) -> None:
-    door = await open_door(limits=TcpLimits(10**9, idle_seconds=0.2, max_connections=10))
+    door = await open_door(limits=replace(LIMITS, max_frame_bytes=10**9, idle_seconds=0.2))
     async with Client(door.port) as client:
         client.writer.write(b"1000000000#")
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not metrics.refusals:
                 client.writer.write(b" ")
                 await asyncio.sleep(0)
-    assert metrics.refusals == {CloseReason.IDLE: 1}
+    assert metrics.refusals == {CloseReason.SLOW_FRAME: 1}
+
+
+@pytest.mark.parametrize("begun", [b"1", b"1000", b"1000#", b'1000#{"pattern":'])
+async def test_a_frame_that_does_not_come_to_its_end_costs_its_connection(
+    open_door: Open, metrics: Recorded, begun: bytes
+) -> None:
+    door = await open_door(limits=replace(LIMITS, frame_seconds=0.2))
+    async with Client(door.port) as client, Client(door.port) as quiet:
+        assert (await client.ask("echo", 1))["data"] == 1
+        client.writer.write(begun)
+        assert await client.is_closed_by_server()
+        assert (await quiet.ask("echo", 1))["data"] == 1  # who has begun nothing may be quiet
+    assert metrics.refusals == {CloseReason.SLOW_FRAME: 1}
 
 
 async def test_the_time_of_a_handler_does_not_count_as_idle(
@@ -503,7 +510,7 @@ async def test_the_time_of_a_handler_does_not_count_as_idle(
         await asyncio.sleep(2 * idle_seconds)
         return loop.time()
 
-    door = await open_door({"long": take_longer}, TcpLimits(1_000, idle_seconds, 10))
+    door = await open_door({"long": take_longer}, replace(LIMITS, idle_seconds=idle_seconds))
     async with Client(door.port) as client:
         answered_at = await client.ask("long")
         assert await client.is_closed_by_server()
@@ -520,7 +527,7 @@ async def test_a_client_that_does_not_read_its_replies_is_closed_and_asks_no_mor
     async def talk(_: bytes) -> object:
         return reply
 
-    door = await open_door({"talk": talk}, TcpLimits(1_000, idle_seconds=0.3, max_connections=10))
+    door = await open_door({"talk": talk}, replace(LIMITS, idle_seconds=0.3))
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         deaf.setblocking(False)
@@ -536,7 +543,7 @@ async def test_a_client_that_does_not_read_its_replies_is_closed_and_asks_no_mor
 async def test_a_connection_too_many_is_closed_at_once_and_leaves_room_when_others_go(
     open_door: Open, metrics: Recorded
 ) -> None:
-    door = await open_door(limits=TcpLimits(1_000, idle_seconds=60, max_connections=2))
+    door = await open_door(limits=replace(LIMITS, max_connections=2))
     async with Client(door.port) as first, Client(door.port):
         await metrics.until(lambda: metrics.open == 2)
         with capture_logs() as logs:

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from service.bounds import max_packets_per_heartbeat
 from service.cli import app
+from service.settings import Settings
+from service.settings_limits import LimitSettings
 from tools.readme_tables import (
     METRICS,
     README,
@@ -59,6 +62,20 @@ def test_every_command_is_named(readme: str) -> None:
     for command in app.registered_commands:
         assert command.callback is not None
         assert f"constellation-ws {command.callback.__name__}" in readme
+
+
+def test_the_table_of_limits_has_every_limit_with_its_default() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = page.partition("## Limits\n")[2].partition("\n## ")[0]
+    for name, field in LimitSettings.model_fields.items():
+        if name == "trusted_proxies":  # says who is counted, and bounds nothing
+            continue
+        row = rf"\| `{field.validation_alias}` \| {field.default}( \(none\))? \|"
+        assert re.search(row, table), f"{field.validation_alias} {field.default}"
+    assert f"| {max_packets_per_heartbeat(Settings.model_construct())} |" in table
+    sources = "\n".join(one.read_text("utf-8") for one in (ROOT / "service").rglob("*.py"))
+    for code in re.findall(r'(?:code|outcome|reason)="([a-z_ ]+)"', table):
+        assert f'"{code}"' in sources or f'"{code.replace("_", " ")}"' in sources, code
 
 
 @pytest.mark.parametrize(

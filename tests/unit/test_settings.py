@@ -4,6 +4,7 @@ import os
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -45,7 +46,7 @@ def faults(**variables: str) -> list[str]:
     [
         ("WS_PORT", "ws_port", 7000),
         ("TCP_PORT", "tcp_port", 7756),
-        ("TCP_HOST", "tcp_host", "0.0.0.0"),
+        ("TCP_HOST", "tcp_host", "127.0.0.1"),
         ("REDIS_HOST", "redis_host", "localhost"),
         ("REDIS_PORT", "redis_port", 6379),
         ("REDIS_DB", "redis_db", 0),
@@ -125,8 +126,9 @@ def test_a_fault_names_the_variable_what_it_holds_and_what_it_takes(
 def test_every_fault_has_its_line() -> None:
     lines = faults(WS_PORT="seven", REDIS_URL="localhost", CONSTELLATION_MAX_ID_CHARS="0")
 
-    names = ["WS_PORT", "REDIS_URL", "CONSTELLATION_MAX_ID_CHARS"]
-    assert [line.split()[0] for line in lines] == names
+    names = {"WS_PORT", "REDIS_URL", "CONSTELLATION_MAX_ID_CHARS"}
+    assert {line.split()[0] for line in lines} == names
+    assert len(lines) == len(names)
 
 
 def test_a_request_must_fit_into_a_packet() -> None:
@@ -191,3 +193,18 @@ def test_a_fault_elsewhere_shows_no_secret_either(secret: str) -> None:
 def _views(values: Settings) -> str:
     shown = [one.value for one in settings.effective(values)]
     return f"{values!r}{values}{shown}{values.redis_label()}{values.model_dump()}"
+
+
+def test_tls_is_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    together = "go together"
+    for half in ("CERT", "KEY"):
+        assert together in faults(**{f"CONSTELLATION_TCP_TLS_{half}_FILE": str(file)})[0]
+    assert "needs" in faults(CONSTELLATION_TCP_TLS_CLIENT_CA_FILE=str(file))[0]
+
+
+@pytest.mark.parametrize("wrong", ["10.0.0.0/33", "10.0.0.1/8", "proxy.example.com", "10.0.0.1:80"])
+def test_a_proxy_that_is_no_network_stops_the_start(wrong: str) -> None:
+    (line,) = faults(CONSTELLATION_TRUSTED_PROXIES=f"192.0.2.0/24,{wrong}")
+    assert line.startswith("CONSTELLATION_TRUSTED_PROXIES holds")

@@ -54,6 +54,9 @@
 {{- end }}
 {{- include "constellation-ws.checkAuth" . }}
 {{- include "constellation-ws.checkChatAccess" . }}
+{{- if and .Values.tcp.tls.verifyClients (not .Values.tcp.tls.secret) }}
+{{- fail "tcp.tls.verifyClients needs tcp.tls.secret: without TLS nobody shows a certificate." }}
+{{- end }}
 {{- $names := list }}
 {{- range include "constellation-ws.env" . | fromYamlArray }}
 {{- if has .name $names }}
@@ -238,9 +241,17 @@
   value: "7000"
 - name: TCP_PORT
   value: "7756"
-{{- if not .Values.tcp.enabled }}
 - name: TCP_HOST
-  value: 127.0.0.1
+  value: {{ ternary "0.0.0.0" "127.0.0.1" .Values.tcp.enabled }}
+{{- if .Values.tcp.tls.secret }}
+- name: CONSTELLATION_TCP_TLS_CERT_FILE
+  value: /etc/tcp-tls/tls.crt
+- name: CONSTELLATION_TCP_TLS_KEY_FILE
+  value: /etc/tcp-tls/tls.key
+{{- if .Values.tcp.tls.verifyClients }}
+- name: CONSTELLATION_TCP_TLS_CLIENT_CA_FILE
+  value: /etc/tcp-tls/ca.crt
+{{- end }}
 {{- end }}
 {{- include "constellation-ws.redisEnv" . }}
 {{- include "constellation-ws.authEnv" . }}

@@ -1,6 +1,6 @@
 // A real NestJS ClientProxy over TCP, driven by JSON lines.
 //
-//   node client.mjs <10|11|12> <host> <port>
+//   node client.mjs <10|11|12> <host> <port> [JSON of tlsOptions, each a path instead of a text]
 //
 // stdin, one command per line:   {"n": 1, "op": "send" | "emit", "pattern": ..., "data": ...}
 // stdout, one result per command, in the order in which they end:
@@ -11,9 +11,13 @@
 // Commands are started as they are read, without waiting for earlier ones. At the end of stdin the
 // outstanding ones are awaited, the client is closed and the process ends by itself.
 
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
-const [major, host, port] = process.argv.slice(2);
+const [major, host, port, tlsFiles] = process.argv.slice(2);
+const tlsOptions =
+  tlsFiles &&
+  Object.fromEntries(Object.entries(JSON.parse(tlsFiles)).map(([key, file]) => [key, readFileSync(file)]));
 
 // The majors lie side by side, each in a folder of its own. 10 and 11 are CommonJS, 12 is ESM;
 // `import` of a file takes both, a bare name would not be found from here.
@@ -37,7 +41,7 @@ Logger.overrideLogger(false); // Nest logs to stdout, which is ours
 
 const client = ClientProxyFactory.create({
   transport: Transport.TCP,
-  options: { host, port: Number(port) },
+  options: { host, port: Number(port), tlsOptions },
 });
 
 async function run({ n, op, pattern, data }) {

@@ -6,6 +6,7 @@ What is in a head, and what is none, is tests/conformance/test_handshake.py's.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -42,8 +43,11 @@ async def test_who_does_not_come_to_the_end_of_the_head_is_hung_up_on(
 ) -> None:
     async with world.wired() as wire:
         await wire.write(said)
-        assert await wire.ended() == b""
+        answer = await wire.ended()
+    assert answer.startswith(b"HTTP/1.1 408 ") if said else answer == b""
+    assert world.refused == ["too_slow"]
     await eventually(lambda: not world.http_connections, PATIENCE_SECONDS, "it is forgotten")
+    assert world.left() == {}
 
 
 async def test_who_sends_a_byte_now_and_then_is_hung_up_on_in_time(world: World) -> None:
@@ -55,10 +59,7 @@ async def test_who_sends_a_byte_now_and_then_is_hung_up_on_in_time(world: World)
             except ConnectionError:
                 break
             await asyncio.wait([ended], timeout=HEAD_SECONDS / 10)
-        assert await ended in (b"", MALFORMED)
-
-
-MALFORMED = http_protocol.refusal_response(http_protocol.MALFORMED)
+        assert await ended == b"" or world.refused[0] in ("too_slow", "not_http")
 
 
 async def test_the_second_request_of_a_connection_has_as_long_as_the_first(world: World) -> None:
@@ -66,7 +67,7 @@ async def test_the_second_request_of_a_connection_has_as_long_as_the_first(world
         await wire.write(request(POLLING))
         assert (await wire.response()).status == 200
         await wire.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
-        assert await wire.ended() == b""
+        assert (await wire.ended()).startswith(b"HTTP/1.1 408 ")
 
 
 async def test_empty_lines_between_requests_keep_nobody_longer(world: World) -> None:
@@ -74,7 +75,7 @@ async def test_empty_lines_between_requests_keep_nobody_longer(world: World) -> 
         await wire.write(request(POLLING))
         assert (await wire.response()).status == 200
         await wire.write(b"\r\n")
-        assert await wire.ended() == b""
+        assert (await wire.ended()).startswith(b"HTTP/1.1 408 ")
 
 
 async def test_a_head_that_is_there_is_in_no_hurry_any_more(world: World) -> None:
@@ -99,6 +100,66 @@ async def test_who_waits_for_its_answer_may_send_the_next_request_already(world:
         assert (await wire.response()).status == 200
         await wire.write(request(POLLING)[-10:])
         assert (await wire.response()).status == 200
+
+
+async def test_who_does_not_read_an_answer_is_hung_up_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", HEAD_SECONDS)
+    world.answer = b"x" * 50_000_000  # more than any kernel takes
+    async with world.wired() as wire:
+        await wire.write(request("/elsewhere"))
+        await eventually(lambda: world.refused == ["slow_reader"], PATIENCE_SECONDS, "noticed")
+        await eventually(lambda: not world.http_connections, PATIENCE_SECONDS, "forgotten")
+        assert len(await wire.ended()) < len(world.answer)
+
+
+async def test_who_reads_a_long_answer_in_time_gets_all_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "UNREAD_SECONDS", PATIENCE_SECONDS)
+    world.answer = b"x" * 20_000_000
+    async with world.wired() as wire:
+        await wire.write(request("/elsewhere"))
+        assert (await wire.response()).body == world.answer
+    assert world.refused == []
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        pytest.param(b"\x16\x03\x01\x02\x00\r\n\r\n", 400, "not_http", id="TLS"),
+        pytest.param(
+            request(POLLING, [("X-A", "a" * 20_000)]), 431, "head_too_large", id="a large header"
+        ),
+        pytest.param(
+            request(POLLING, [("Cookie", "a=b; " * 5_000)]), 431, "head_too_large", id="cookies"
+        ),
+        pytest.param(request("/a", upgrade_headers()), 404, "no_such_path", id="another path"),
+        pytest.param(
+            request(POLLING, [("Origin", "http://a\r\n X-Injected: 1")]), 400, "not_http", id="fold"
+        ),
+        pytest.param(
+            request(POLLING, [("Origin", "http://a\rX-Injected: 1")]), 400, "not_http", id="bare CR"
+        ),
+        pytest.param(
+            request(POLLING, [("Origin", "http://a\x00b")]), 400, "not_http", id="a null byte"
+        ),
+    ],
+)
+async def test_a_head_that_is_refused_is_counted_and_told_its_code(
+    world: World, head: bytes, status: int, code: str
+) -> None:
+    async with world.wired() as wire:
+        await wire.write(head)
+        response = await wire.response()
+        assert await wire.ended() == b""
+    assert response.status == status
+    assert json.loads(response.body)["data"]["code"] == code
+    assert world.refused == [code]
+    assert "x-injected" not in response.headers
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["content-security-policy"] == "frame-ancestors 'none'"
 
 
 async def test_a_connection_that_became_a_websocket_is_none_of_http_any_more(

@@ -22,7 +22,9 @@ LARGE = b"x" * 20_000
 
 @pytest_asyncio.fixture
 async def world() -> AsyncIterator[World]:
-    async with serving(max_write_buffer_bytes=100_000) as world:
+    async with serving(
+        max_write_buffer_bytes=100_000, max_packets_per_heartbeat=1_000_000_000
+    ) as world:
         yield world
 
 

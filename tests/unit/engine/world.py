@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 import uvicorn
 
+from service.addresses import Proxies
 from service.admission import Rate
-from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Server
+from service.engine import Engine, EngineLimits, HttpProtocol, Lobby, LongPolling, Server
 from service.fanout import Fanout
 from service.frames import Frame
 from service.http import dispatch
@@ -37,7 +38,9 @@ LIMITS = EngineLimits(
     connect_timeout_seconds=45,
     max_payload_bytes=100_000,
     max_write_buffer_bytes=262_144,
+    max_packets_per_heartbeat=20_000,
     max_connections=1_000,
+    max_connections_per_address=0,
     connects=Rate(10_000, 10_000),
 )
 
@@ -59,12 +62,15 @@ class World:
         self.engine = engine
         self.server = Server(engine)
         self.refused: list[str] = []
+        self.lobby = Lobby(1_000, engine.refuse)
         self.dropped = 0
+        self.answer = b""
+        """What every page but the engine's path has to say."""
         self.port = 0
         self.tasks: set[asyncio.Task[None]] = set()
         self.clock = Clock()
         self._uvicorn: uvicorn.Server | None = None
-        engine.on_refused = self.refused.append
+        engine.on_refused = self.server.on_refused = self.refused.append
         engine.on_dropped = self._count_dropped
         self.server.on("connect", lambda sid, handshake, auth: None, namespace=NAMESPACE)
         self.server.on("disconnect", lambda sid, reason: None, namespace=NAMESPACE)
@@ -147,6 +153,8 @@ class World:
             "environ": len(server.environ),
             "binary packets": len(server._binary_packet),
             "callbacks": len(server.manager.callbacks),
+            "sites": len(engine._sites),
+            "lobby": len(self.lobby),
             "members": len(self.rooms),
             "namespaces": len(server.membership.rooms) - 1,
             "rooms": self.rooms.room_count,
@@ -170,14 +178,17 @@ class World:
 
     async def serve(self, listener: socket.socket) -> None:
         """Begin to serve."""
-        app = dispatch(_nothing, LongPolling(self.engine), PATH)
+        app = dispatch(self._pages, LongPolling(self.engine), PATH)
         self._uvicorn = server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http=functools.partial(HttpProtocol, upgrades={PATH: self.engine.upgrade}),  # type: ignore[arg-type]  # called like the class
+                http=functools.partial(  # type: ignore[arg-type]  # called like the class
+                    HttpProtocol, upgrades={PATH: self.engine.upgrade}, lobby=self.lobby
+                ),
                 ws=asyncio.Protocol,
                 lifespan="off",
                 log_config=None,
+                proxy_headers=False,
                 timeout_graceful_shutdown=1,
             )
         )
@@ -195,6 +206,11 @@ class World:
         ended = await asyncio.gather(*self.tasks, return_exceptions=True)
         assert not [failure for failure in ended if isinstance(failure, Exception)]
 
+    async def _pages(self, scope: Any, receive: Any, send: Any) -> None:
+        length = [(b"content-length", b"%d" % len(self.answer))]
+        await send({"type": "http.response.start", "status": 404, "headers": length})
+        await send({"type": "http.response.body", "body": self.answer})
+
     def _is_settled(self) -> bool:
         return all(task.done() for task in self.tasks)
 
@@ -204,10 +220,19 @@ class World:
 
 @asynccontextmanager
 async def serving(
-    *, pod_tag: str = "podA", cors_origins: tuple[str, ...] = ("*",), **limits: Any
+    *,
+    pod_tag: str = "podA",
+    cors_origins: tuple[str, ...] = ("*",),
+    proxies: tuple[str, ...] = (),
+    **limits: Any,
 ) -> AsyncIterator[World]:
     """Serve an engine with these limits for the length of an `async with`."""
-    engine = Engine(replace(LIMITS, **limits), pod_tag=pod_tag, cors_origins=cors_origins)
+    engine = Engine(
+        replace(LIMITS, **limits),
+        pod_tag=pod_tag,
+        cors_origins=cors_origins,
+        proxies=Proxies(proxies),
+    )
     world = World(engine)
     engine.spawn = world.spawn
     with (
@@ -245,9 +270,3 @@ async def flood(client: wire.Wire) -> None:
     pings = client_frame(PING, b"x" * 125) * 500
     while True:
         await client.write(pings)
-
-
-async def _nothing(scope: Any, receive: Any, send: Any) -> None:
-    empty = [(b"content-length", b"0")]
-    await send({"type": "http.response.start", "status": 404, "headers": empty})
-    await send({"type": "http.response.body", "body": b""})

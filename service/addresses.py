@@ -1,0 +1,75 @@
+"""Which address a client has, told by the connection or by proxies that are believed.
+
+Lives here: reading `X-Forwarded-For`, and what counts as one address. Who is limited is not known.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import TypeAlias
+
+Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+"""Names in lower case."""
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_FORWARDED_FOR = b"x-forwarded-for"
+_MAX_HOPS = 32
+"""Read of a header at most: more proxies than that are none."""
+_IPV6_SITE_BITS = 64
+
+
+class Proxies:
+    """The proxies that are believed; each adds the address it was called from on the right."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = tuple(map(ipaddress.ip_network, networks))
+
+    def client_of(self, peer: str, headers: Headers) -> str:
+        """Give the address of who is behind the trusted hops, nearest first; else the peer's.
+
+        What a client writes into the header itself stands left of what the first trusted proxy
+        has added, and is never reached. A hop that is no address ends the search: the proxy that
+        wrote it is then the last thing known.
+        """
+        if not self._networks or not self._is_trusted(_read(peer)):
+            return peer
+        nearest = peer
+        for hop in _hops(headers):
+            address = _read(hop)
+            if address is None:
+                break
+            nearest = str(address)
+            if not self._is_trusted(address):
+                break
+        return nearest
+
+    def _is_trusted(self, address: _Address | None) -> bool:
+        return address is not None and any(address in network for network in self._networks)
+
+
+def site_of(address: str) -> str:
+    """Name what counts as one address: an IPv4 address, or the /64 that IPv6 gives to one site."""
+    read = _read(address)
+    if isinstance(read, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((read, _IPV6_SITE_BITS), strict=False))
+    return address if read is None else str(read)
+
+
+def _hops(headers: Headers) -> list[str]:
+    """Give the header's entries from the right; several headers count as one, in their order."""
+    values = [value.decode("latin-1") for name, value in headers if name == _FORWARDED_FOR]
+    entries = ",".join(values).rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]
+    return [entry.strip() for entry in reversed(entries)]
+
+
+def _read(text: str) -> _Address | None:
+    """Read an address, also as `[::1]:80` and `10.0.0.1:80`, which some proxies write."""
+    bare = text[1:].partition("]")[0] if text.startswith("[") else text
+    if bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(bare.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

@@ -1,0 +1,63 @@
+"""The settings' limits, as the values that each part takes."""
+
+from __future__ import annotations
+
+import math
+
+from service.admission import Limits, Rate
+from service.engine import EngineLimits
+from service.settings import Settings
+from service.tcp_connection import FRAME_SECONDS, TcpLimits
+from service.tls import ServerTls
+
+
+def engine_limits(settings: Settings) -> EngineLimits:
+    """What the engine takes."""
+    per_second = settings.max_connects_per_second
+    return EngineLimits(
+        settings.ping_interval_seconds,
+        settings.ping_timeout_seconds,
+        settings.connect_timeout_seconds,
+        settings.max_payload_bytes,
+        settings.max_write_buffer_bytes,
+        max_packets_per_heartbeat(settings),
+        settings.max_connections,
+        settings.max_connections_per_address,
+        Rate(per_second, 5 * per_second),
+    )
+
+
+def max_packets_per_heartbeat(settings: Settings) -> int:
+    """Allow twice what lawful requests can come to between two heartbeats."""
+    average = settings.max_requests_per_second * settings.ping_interval_seconds
+    return 2 * (settings.max_request_burst + math.ceil(average))
+
+
+def tcp_limits(settings: Settings) -> TcpLimits:
+    """What the TCP port takes."""
+    return TcpLimits(
+        settings.tcp_max_frame_bytes,
+        settings.tcp_idle_seconds,
+        FRAME_SECONDS,
+        settings.tcp_max_connections,
+    )
+
+
+def tcp_tls(settings: Settings) -> ServerTls | None:
+    """How the TCP port is kept private; None where it is not."""
+    if settings.tcp_tls_cert_file is None or settings.tcp_tls_key_file is None:
+        return None
+    return ServerTls(
+        settings.tcp_tls_cert_file, settings.tcp_tls_key_file, settings.tcp_tls_client_ca_file
+    )
+
+
+def client_limits(settings: Settings) -> Limits:
+    """What a client may ask for."""
+    return Limits(
+        settings.max_id_chars,
+        settings.max_rooms_per_socket,
+        settings.max_request_bytes,
+        Rate(settings.max_requests_per_second, settings.max_request_burst),
+        settings.max_connections_per_user,
+    )

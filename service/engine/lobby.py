@@ -1,0 +1,58 @@
+"""Connections of which no whole HTTP request has come yet: how many, and who has to go first.
+
+It knows no clock: each connection has its own patience.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Protocol
+
+from service.admission import Refusal
+from service.engine.entrance import HALF_OPEN
+from service.websocket import Refuse
+
+Answer = tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]
+
+
+class Waiting(Protocol):
+    """A connection in the lobby."""
+
+    def turn_away(self) -> None:
+        """End at once: others wait."""
+
+
+class Lobby:
+    """Where connections wait. Full, it turns away who has waited longest, and never who comes.
+
+    Who means to ask something asks within a round trip, so a flood of silent connections pushes
+    out silent connections.
+    """
+
+    def __init__(self, most: int, count: Callable[[Refusal], Answer]) -> None:
+        """`count` takes note of a refusal and gives its answer."""
+        self._most = most
+        self._count = count
+        self._waiting: dict[Waiting, None] = {}
+
+    def enter(self, connection: Waiting) -> None:
+        """Begin to wait for a connection's request."""
+        self._waiting[connection] = None
+        if len(self._waiting) > self._most:
+            longest = next(iter(self._waiting))
+            self.leave(longest)
+            self._count(HALF_OPEN)
+            longest.turn_away()
+
+    def leave(self, connection: Waiting) -> None:
+        """Have heard its request, or seen its end; harmless when it does not wait."""
+        self._waiting.pop(connection, None)
+
+    def refuse(self, refusal: Refusal) -> Refuse:
+        """Count a refusal and give the answer to it."""
+        status, headers, body = self._count(refusal)
+        return Refuse(status, headers, body)
+
+    def __len__(self) -> int:
+        return len(self._waiting)

@@ -1,0 +1,111 @@
+"""TLS for a listening port, with certificates that may be replaced while it listens.
+
+Lives here: contexts and the handshake. Which port, and what is said on it, is not known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import structlog
+
+HANDSHAKE_SECONDS = 10.0
+
+Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_Stamp: TypeAlias = tuple[int, int, int] | None
+
+_log = structlog.get_logger(__name__)
+
+
+class ServerTls:
+    """A certificate and, for mutual TLS, who signs those of clients; read from files."""
+
+    def __init__(self, cert_file: Path, key_file: Path, client_ca_file: Path | None) -> None:
+        self._cert_file, self._key_file = cert_file, key_file
+        self._client_ca_file = client_ca_file
+        self._context: ssl.SSLContext | None = None
+        self._stamps: list[_Stamp] = []
+
+    def context(self) -> ssl.SSLContext:
+        """Give the context for the next connection, made anew where a file has changed.
+
+        Raises OSError when the files are of no use, but the first time only: then what was good
+        stays in force, which is logged once a change. A certificate may have been written already
+        and its key not yet.
+        """
+        stamps = [_stamp(file) for file in self._files()]
+        if self._context is None:
+            self._context = self._read()
+        elif stamps != self._stamps:
+            try:
+                self._context = self._read()
+                _log.info("tls files read anew", cert=str(self._cert_file))
+            except OSError as error:
+                _log.error("tls files cannot be used", reason=str(error))
+        self._stamps = stamps
+        return self._context
+
+    def _files(self) -> list[Path]:
+        files = [self._cert_file, self._key_file]
+        return files if self._client_ca_file is None else [*files, self._client_ca_file]
+
+    def _read(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # A session that is resumed does not show its certificate again, and may outlive its trust.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
+        context.load_cert_chain(self._cert_file, self._key_file, _no_password)
+        if self._client_ca_file is not None:
+            context.load_verify_locations(self._client_ca_file)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+async def start_server(
+    accept: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    host: str,
+    port: int,
+) -> asyncio.Server:
+    """Listen for connections on which nothing is read before `begin`."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(lambda: _Unread(asyncio.StreamReader(), accept), host, port)
+
+
+async def begin(transport: asyncio.WriteTransport, context: ssl.SSLContext) -> Streams:
+    """Do the server's side of the handshake on a connection of `start_server`. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    secured = await loop.start_tls(
+        transport, protocol, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+    )
+    if secured is None:
+        raise ConnectionResetError
+    protocol.connection_made(secured)
+    return reader, asyncio.StreamWriter(secured, protocol, reader, loop)
+
+
+class _Unread(asyncio.StreamReaderProtocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Else the handshake's first bytes may be read as a frame's. uvloop's is no ReadTransport.
+        cast("asyncio.ReadTransport", transport).pause_reading()
+        super().connection_made(transport)
+
+
+def _stamp(file: Path) -> _Stamp:
+    """Tell one content of a file from the next; Kubernetes replaces it by turning a link."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _no_password() -> str:
+    """Refuse an encrypted key, for which OpenSSL would ask at the terminal."""
+    return ""

@@ -1,0 +1,397 @@
+"""The table of attacks: each refused with its code, counted, and noticed by nobody else.
+
+A witness is served in order throughout, and at the end the gateway has logged no traceback. Forged
+tokens and other people's chats are attacks of files of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.conformance.wire import SOCKET_IO, request, upgrade_headers, websocket, wired
+from tests.journey.attackers import (
+    POLLING,
+    SLOW_UPGRADE,
+    ask,
+    half_open,
+    member,
+    members,
+    open_files,
+    slow_post,
+    trickle,
+)
+from tests.journey.conftest import StartGateway
+from tests.journey.publishing import Publisher
+from tests.js_clients import JsClient, JsClients, NodeHost
+from tests.nest_client import nest_client
+from tests.processes import Gateway, Valkey
+from tests.waiting import PATIENCE_SECONDS, eventually
+from tests.websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, client_frame, client_length
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+HALF_OPEN = 5_000
+MOST_HALF_OPEN = 4_800
+FILES = 12_000
+OTHERS = 500
+ROUNDS = 20
+CONNECTIONS_PER_USER = 50
+HUGE = 10_000_000
+# What is not set here is as it is shipped.
+SETTINGS = {
+    "CONSTELLATION_PING_INTERVAL_SECONDS": 4,
+    "CONSTELLATION_PING_TIMEOUT_SECONDS": 4,
+    "CONSTELLATION_CONNECT_TIMEOUT_SECONDS": 2,
+    "CONSTELLATION_MAX_HALF_OPEN_CONNECTIONS": MOST_HALF_OPEN,
+}
+CONNECTS, DISCONNECTS = "constellation_connects_total", "constellation_disconnects_total"
+REQUESTS, TCP_REFUSED = "constellation_client_requests_total", "constellation_tcp_refused_total"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def target(valkey: Valkey, gateway: StartGateway) -> AsyncIterator[Gateway]:
+    """A pod that nobody else uses."""
+    with open_files(FILES):
+        async with gateway(valkey.url, **SETTINGS) as pod:
+            yield pod
+            assert pod.stray_lines() == []
+            assert not [line for line in pod.lines() if '"exception"' in line]
+            assert await pod.terminate() == 0
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def witness(target: Gateway, node: NodeHost) -> AsyncIterator[JsClient]:
+    """A client that must not notice anything of all this."""
+    clients = JsClients(node)
+    yield await clients.connect(target.chats_url, user="attacks-witness")
+    clients.close()
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def nobody_else_notices(witness: JsClient, publish: Publisher) -> AsyncIterator[None]:
+    """Around each attack events are sent to the witness, who gets them all, in order."""
+    sent = 0
+    is_over = asyncio.Event()
+
+    async def go_on() -> None:
+        nonlocal sent
+        while not is_over.is_set():
+            await publish("chat:new", {"userId": witness.user, "chatId": sent})
+            sent += 1
+            await asyncio.wait([over], timeout=0.05)
+
+    over = asyncio.create_task(is_over.wait())
+    sending = asyncio.create_task(go_on())
+    yield
+    is_over.set()
+    await sending
+    (heard,) = await publish.heard_by(witness)
+    assert [event.payload["chatId"] for event in heard] == list(range(sent))
+    assert witness.disconnects == []
+
+
+async def counts(pod: Gateway, metric: str, **labels: str) -> Callable[[int], object]:
+    """Remember a count, to wait until it has grown by so many."""
+    before = await pod.metric(metric, **labels)
+
+    async def grown(by: int) -> None:
+        async def has_grown() -> bool:
+            return await pod.metric(metric, **labels) >= before + by
+
+        await eventually(has_grown, PATIENCE_SECONDS, f"{metric}{labels} has grown by {by}")
+
+    return grown
+
+
+async def test_a_client_that_emits_the_server_s_events_reaches_nobody(
+    target: Gateway, js: JsClients, publish: Publisher, mine: str
+) -> None:
+    refused = await counts(target, REQUESTS, outcome="unknown_event")
+    victim = await js.connect(target.chats_url, user=f"victim{mine}")
+    attacker = await js.connect(target.chats_url, user=f"attacker{mine}")
+    for one in (victim, attacker):
+        await one.join(f"c{mine}")
+    events = ("new-message", "message-read", "user-typing", "new-chat", "chat-deleted", "error")
+
+    for event in events:
+        answer = await attacker.ask(event, {"chatId": f"c{mine}", "userId": victim.user})
+        assert answer["error"]["code"] == "unknown_event"
+
+    await refused(len(events))
+    (heard,) = await publish.heard_by(victim)
+    assert heard == []
+    assert attacker.disconnects == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"__proto__":{"chatId":"c"}}',
+        '{"constructor":{"prototype":{"chatId":"c"}}}',
+        '{"chatId":{"__proto__":{"admin":true}}}',
+        '{"chatId":{"toString":"c"}}',
+        '{"chatId":[["c"]]}',
+        '"__proto__\\u0000"',
+    ],
+)
+async def test_what_looks_like_a_prototype_is_a_wrong_request_like_any_other(
+    data: str, target: Gateway, mine: str
+) -> None:
+    refused = await counts(target, REQUESTS, event="join-chat", outcome="invalid_chat")
+    async with member(target, f"bob{mine}") as wire:
+        answer = await ask(wire, f'42/chats,1["join-chat",{data}]')
+        assert json.loads(answer.removeprefix("43/chats,1"))[0]["error"]["code"] == "invalid_chat"
+    await refused(1)
+
+
+async def test_json_nested_deeply_costs_its_connection_and_no_stack(
+    target: Gateway, mine: str
+) -> None:
+    ended = await counts(target, DISCONNECTS, reason="parse error")
+    nested = "[" * 8_000 + "]" * 8_000
+    async with member(target, f"bob{mine}") as wire:
+        await wire.send(f'42/chats,1["join-chat",{nested}]')
+        await wire.closed()
+    await ended(1)
+
+    refused = await counts(target, TCP_REFUSED, reason="invalid_json")
+    text = '{"pattern":"ping","data":' + "[" * 100_000 + "]" * 100_000 + "}"
+    async with nest_client(target.tcp_port) as nest:
+        nest.write(f"{len(text)}#{text}".encode())
+        await nest.closed_by_server()
+    await refused(1)
+
+
+async def test_frames_of_ten_megabytes_are_refused_before_they_have_come(
+    target: Gateway, mine: str
+) -> None:
+    ended = await counts(target, DISCONNECTS, reason="parse error")
+    async with member(target, f"bob{mine}") as wire:
+        await wire.write(b"\x81" + client_length(HUGE) + b"mask")
+        opcode, payload = await wire.frame()
+        assert (opcode, int.from_bytes(payload[:2])) == (CLOSE, 1009)
+    await ended(1)
+
+    refused = await counts(target, TCP_REFUSED, reason="too_long")
+    async with nest_client(target.tcp_port) as nest:
+        nest.write(f"{HUGE}#".encode())
+        await nest.closed_by_server()
+    await refused(1)
+
+    refused = await counts(target, CONNECTS, code="payload_too_large")
+    async with aiohttp.ClientSession() as session:
+        sid = await _polling_session(target, session)
+        async with session.post(f"{target.http_url}{POLLING}&sid={sid}", data=b"4" * HUGE) as post:
+            assert post.status == 413
+    await refused(1)
+
+
+async def test_an_attachment_may_not_be_larger_than_a_request(target: Gateway, mine: str) -> None:
+    refused = await counts(target, REQUESTS, outcome="payload_too_large")
+    async with member(target, f"bob{mine}") as wire:
+        await wire.send('4510-/chats,["join-chat",{"_placeholder":true,"num":0}]')
+        await wire.write(client_frame(BINARY, b"x" * 100_000))
+        await wire.closed()
+    await refused(1)
+
+
+async def test_who_is_slow_on_purpose_is_hung_up_on_at_every_door(target: Gateway) -> None:
+    slow_heads = await counts(target, CONNECTS, code="too_slow")
+    slow_frames = await counts(target, TCP_REFUSED, reason="slow_frame")
+    silent = await counts(target, CONNECTS, code="connect_timeout")
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        sid = await _polling_session(target, session)
+        begun = [
+            (target.ws_port, b"GET /health HTTP/1.1\r\nX-Slow: "),
+            (target.ws_port, SLOW_UPGRADE),
+            (target.ws_port, slow_post(sid)),
+            (target.tcp_port, b'90000#{"pattern":"'),
+        ]
+        ends = []
+        for port, beginning in begun:
+            wire = await stack.enter_async_context(wired(port))
+            ended = asyncio.create_task(wire.ended())
+            ends.append(asyncio.create_task(trickle(wire, beginning, ended)))
+            ends.append(ended)
+        async with websocket(target.ws_port, SOCKET_IO) as undecided:  # never names a namespace
+            await undecided.closed()
+        await asyncio.gather(*ends)
+    await slow_heads(2)
+    await slow_frames(1)
+    await silent(1)
+
+
+async def test_five_thousand_connections_that_say_nothing_keep_nobody_out(
+    target: Gateway, js: JsClients, publish: Publisher, mine: str
+) -> None:
+    with open_files(FILES) as may:
+        if not may:
+            pytest.skip(f"the limit of open files is below {FILES}")
+        turned_away = await counts(target, CONNECTS, code="half_open")
+        too_slow = await counts(target, CONNECTS, code="too_slow")
+        with half_open(target.ws_port, HALF_OPEN):
+            newcomer = await js.connect(target.chats_url, user=f"bob{mine}")
+            await publish("chat:new", {"userId": newcomer.user, "chatId": 1})
+            (heard,) = await publish.heard_by(newcomer)
+            assert len(heard) == 1
+            await turned_away(HALF_OPEN - MOST_HALF_OPEN)
+            await too_slow(MOST_HALF_OPEN - 10)
+
+            async def none_is_left() -> bool:
+                return await target.metric("process_open_fds") < 200
+
+            await eventually(none_is_left, PATIENCE_SECONDS, "all have been hung up on")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param(client_frame(PING, b"x" * 125), id="pings"),
+        pytest.param(client_frame(PONG), id="pongs"),
+        pytest.param(client_frame(TEXT, b"3"), id="heartbeats"),
+        pytest.param(client_frame(TEXT, b'42/chats,["no-such-event"]'), id="unknown events"),
+    ],
+)
+async def test_a_flood_of_frames_is_closed(frame: bytes, target: Gateway, mine: str) -> None:
+    ended = await counts(target, DISCONNECTS)
+    async with member(target, f"bob{mine}") as wire:
+        await wire.write(frame * 3_000)
+        await wire.closed()
+    await ended(1)
+
+
+async def test_compression_is_not_agreed_to_and_not_taken(target: Gateway, mine: str) -> None:
+    ended = await counts(target, DISCONNECTS, reason="parse error")
+    offer = upgrade_headers(Sec_WebSocket_Extensions="permessage-deflate")
+    async with wired(target.ws_port) as wire:
+        await wire.write(request(SOCKET_IO, offer))
+        assert "sec-websocket-extensions" not in (await wire.response()).headers
+    async with member(target, f"bob{mine}") as wire:
+        await wire.write(client_frame(TEXT, b"\xaa\x02\x00", reserved=0b100))
+        opcode, payload = await wire.frame()
+        assert (opcode, int.from_bytes(payload[:2])) == (CLOSE, 1002)
+    await ended(1)
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        pytest.param(
+            request(POLLING, [("Origin", "http://a\rSet-Cookie: a=b")]), 400, "not_http", id="CR"
+        ),
+        pytest.param(
+            request(POLLING, [("Origin", "http://a\r\n Set-Cookie: a=b")]),
+            400,
+            "not_http",
+            id="fold",
+        ),
+        pytest.param(request(POLLING, [("Origin", "a\0b")]), 400, "not_http", id="null"),
+        pytest.param(
+            request(
+                POLLING, [("Content-Length", "4"), ("Transfer-Encoding", "chunked")], method="POST"
+            ),
+            400,
+            "not_http",
+            id="two lengths",
+        ),
+        pytest.param(
+            request(POLLING, [("Cookie", "a=b; " * 10_000)]), 431, "head_too_large", id="cookies"
+        ),
+        pytest.param(
+            request(SOCKET_IO, [*upgrade_headers(), ("X-A", "a" * 50_000)]),
+            431,
+            "head_too_large",
+            id="a large header of a WebSocket",
+        ),
+        pytest.param(request("/" + "a" * 50_000), 431, "head_too_large", id="a long path"),
+    ],
+)
+async def test_heads_that_smuggle_or_swell_are_refused(
+    head: bytes, status: int, code: str, target: Gateway
+) -> None:
+    refused = await counts(target, CONNECTS, code=code)
+    async with wired(target.ws_port) as wire:
+        await wire.write(head)
+        response = await wire.response()
+    assert response.status == status
+    assert json.loads(response.body)["data"]["code"] == code
+    assert "set-cookie" not in response.headers
+    await refused(1)
+
+
+async def test_line_ends_in_a_query_do_not_become_headers(target: Gateway) -> None:
+    async with wired(target.ws_port) as wire:
+        await wire.write(request(f"{POLLING}&a=%0d%0aSet-Cookie:%20a=b"))
+        assert "set-cookie" not in (await wire.response()).headers
+
+
+async def test_every_answer_of_http_carries_security_headers(target: Gateway) -> None:
+    for path in ("/health", "/livez", "/readyz", "/metrics", "/nothing", POLLING, "/socket.io/"):
+        headers = (await target.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["referrer-policy"] == "no-referrer", path
+        assert headers["content-security-policy"] == "frame-ancestors 'none'", path
+        if path != "/nothing":
+            assert headers["cache-control"] == "no-store", path
+
+
+async def test_a_user_has_so_many_connections_and_others_have_theirs(
+    target: Gateway, mine: str
+) -> None:
+    refused = await counts(target, CONNECTS, code="too_many_connections")
+    async with members(target, [f"bob{mine}"] * CONNECTIONS_PER_USER):
+        async with websocket(target.ws_port, SOCKET_IO) as wire:
+            await wire.message()
+            answer = await ask(wire, f'40/chats,{{"userId":"bob{mine}"}}')
+            error = json.loads(answer.removeprefix("44/chats,"))
+            assert error["data"]["code"] == "too_many_connections"
+        async with member(target, f"ann{mine}"):
+            await refused(1)
+    async with member(target, f"bob{mine}"):
+        """There is room again."""
+
+
+async def test_a_flood_from_one_user_leaves_five_hundred_others_their_events_in_order(
+    target: Gateway, publish: Publisher, mine: str
+) -> None:
+    ended = await counts(target, DISCONNECTS, reason="rate limit")
+    limited = await counts(target, REQUESTS, outcome="rate_limited")
+    is_over = asyncio.Event()
+
+    async def flood() -> None:
+        requests = b"".join(
+            client_frame(TEXT, f'42/chats,{n}["join-chat","x"]'.encode()) for n in range(1_500)
+        )
+        while not is_over.is_set():
+            async with member(target, f"mallory{mine}") as wire:
+                await wire.write(requests)
+                await wire.closed()
+
+    async with members(target, [f"u{n}{mine}" for n in range(OTHERS)]) as others:
+        for wire in others:
+            await wire.send(f'42/chats,["join-chat","c{mine}"]')
+        flooding = [asyncio.create_task(flood()) for _ in range(3)]
+        await limited(1)
+        for number in range(ROUNDS):
+            event = {"chatId": f"c{mine}", "userId": "somebody", "isTyping": number}
+            await publish("chat:typing", event | {"participants": []})
+        for wire in others:
+            heard = [json.loads(str(await wire.packet())[8:])[1] for _ in range(ROUNDS)]
+            assert [event["isTyping"] for event in heard] == list(range(ROUNDS))
+        is_over.set()
+        await asyncio.gather(*flooding)
+    await ended(3)
+
+
+async def _polling_session(pod: Gateway, session: aiohttp.ClientSession) -> str:
+    async with session.get(pod.http_url + POLLING) as answer:
+        opening = (await answer.text())[1:]
+    return str(json.loads(opening)["sid"])
