@@ -26,6 +26,7 @@ from service.kinds import (
     RedisUrl,
     Seconds,
 )
+from service.settings_access import ChatAccessSettings
 from service.settings_identity import IdentitySettings
 from service.settings_limits import LimitSettings
 from service.settings_tls import TlsSettings
@@ -38,7 +39,7 @@ class InvalidSettings(ValueError):
     """The environment cannot be read; `str()` has one line per fault, secrets masked."""
 
 
-class Settings(IdentitySettings, LimitSettings, TlsSettings):
+class Settings(IdentitySettings, ChatAccessSettings, LimitSettings, TlsSettings):
     """The environment of one gateway process. Names in CONTRACT section 4 have no prefix."""
 
     model_config = SettingsConfigDict(
@@ -172,8 +173,9 @@ class Settings(IdentitySettings, LimitSettings, TlsSettings):
     )
 
     @model_validator(mode="after")
-    def _check_identity(self) -> Self:
-        if faults := list(self.identity_faults(self.cors_origins)):
+    def _check_trust(self) -> Self:
+        faults = [*self.identity_faults(self.cors_origins)]
+        if faults := [*faults, *self.chat_access_faults(self.auth_mode)]:
             raise ValueError("\n".join(faults))
         return self
 
