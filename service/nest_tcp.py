@@ -7,6 +7,7 @@ Knows no pattern and no Redis: handlers come as values. What a connection does o
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
@@ -83,7 +84,7 @@ class NestTcp:
         self._server: asyncio.Server | None = None
         self._closing = False
         self._open: set[TcpConnection] = set()
-        self._shaking_hands: set[asyncio.WriteTransport] = set()
+        self._shaking_hands: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str, port: int) -> None:
         """Listen; port 0 takes a free one. Raises PortUnavailable, also for unusable TLS files."""
@@ -92,7 +93,7 @@ class NestTcp:
                 self._server = await asyncio.start_server(self._accept, host, port)
             else:
                 self._tls.context()  # now, rather than with the first client
-                self._server = await tls.start_server(self._accept, host, port)
+                self._server = await tls.start_server(self._accept_secured, host, port)
         except OSError as error:
             reason = error.strerror or error
             sentence = f"Cannot listen on {host}:{port} (TCP_HOST, TCP_PORT): {reason}."
@@ -113,8 +114,8 @@ class NestTcp:
         if self._server is None:
             return  # it never began
         self._server.close()
-        for transport in self._shaking_hands:
-            transport.abort()
+        for task in self._shaking_hands:
+            task.cancel()
         for connection in self._open:
             connection.stop()
         await self._wait_until_gone(grace_seconds)
@@ -124,36 +125,50 @@ class NestTcp:
         await self._server.wait_closed()
 
     async def _wait_until_gone(self, timeout: float | None) -> None:
-        if tasks := {connection.task for connection in self._open}:
+        if tasks := {connection.task for connection in self._open} | self._shaking_hands:
             await asyncio.wait(tasks, timeout=timeout)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, in the task that asyncio made for it."""
         report = partial(self._report, writer.get_extra_info("peername"))
-        if self._closing:
-            writer.close()
-        elif len(self._open) + len(self._shaking_hands) >= self._limits.max_connections:
-            report(CloseReason.TOO_MANY_CONNECTIONS)
-            writer.close()
-        elif self._tls is None:
+        if self._may_enter(report):
             await self._hold(TcpConnection(reader, writer, self._desk, self._limits, report))
-        elif (streams := await self._shake_hands(self._tls, writer, report)) is not None:
+        else:
+            writer.close()
+
+    async def _accept_secured(self, connection: socket.socket) -> None:
+        """The same where TLS comes first."""
+        report = partial(self._report, _peer(connection))
+        if not self._may_enter(report):
+            connection.close()
+        elif (streams := await self._shake_hands(connection, report)) is not None:
             await self._hold(TcpConnection(*streams, self._desk, self._limits, report))
 
+    def _may_enter(self, report: Callable[[Reason], None]) -> bool:
+        if self._closing:
+            return False
+        if len(self._open) + len(self._shaking_hands) < self._limits.max_connections:
+            return True
+        report(CloseReason.TOO_MANY_CONNECTIONS)
+        return False
+
     async def _shake_hands(
-        self, secured: tls.ServerTls, writer: asyncio.StreamWriter, report: Callable[[Reason], None]
+        self, connection: socket.socket, report: Callable[[Reason], None]
     ) -> tls.Streams | None:
         """Begin TLS; None where that fails, or the port closes meanwhile."""
-        self._shaking_hands.add(writer.transport)
+        task = asyncio.current_task()
+        assert task is not None
+        assert self._tls is not None, "else nothing is accepted here"
+        self._shaking_hands.add(task)
         try:
-            return await tls.begin(writer.transport, secured.context())
+            return await tls.begin(connection, self._tls.context())
         except OSError:
-            if not self._closing:
-                report(CloseReason.TLS_HANDSHAKE)
-            writer.transport.abort()
-            return None
+            report(CloseReason.TLS_HANDSHAKE)
+        except asyncio.CancelledError:
+            pass  # the port closes; as in `_hold`
         finally:
-            self._shaking_hands.discard(writer.transport)
+            self._shaking_hands.discard(task)
+        return None
 
     async def _hold(self, connection: TcpConnection) -> None:
         self._open.add(connection)
@@ -170,6 +185,13 @@ class NestTcp:
         self._metrics.refused(reason)
         log = _log.info if reason is CloseReason.IDLE else _log.warning  # quiet is no fault
         log("tcp connection closed", reason=reason.value, peer=peer)
+
+
+def _peer(connection: socket.socket) -> object:
+    try:
+        return connection.getpeername()
+    except OSError:
+        return None  # it has gone already
 
 
 class _Desk:

@@ -6,10 +6,12 @@ Lives here: contexts and the handshake. Which port, and what is said on it, is n
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import structlog
 
@@ -67,34 +69,43 @@ class ServerTls:
 
 
 async def start_server(
-    accept: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-    host: str,
-    port: int,
+    accept: Callable[[socket.socket], Coroutine[Any, Any, None]], host: str, port: int
 ) -> asyncio.Server:
-    """Listen for connections on which nothing is read before `begin`."""
-    loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: _Unread(asyncio.StreamReader(), accept), host, port)
+    """Listen; each connection is handed over as a socket of which nothing has been read."""
+    return await asyncio.get_running_loop().create_server(lambda: _Detached(accept), host, port)
 
 
-async def begin(transport: asyncio.WriteTransport, context: ssl.SSLContext) -> Streams:
-    """Do the server's side of the handshake on a connection of `start_server`. Raises OSError."""
+async def begin(connection: socket.socket, context: ssl.SSLContext) -> Streams:
+    """Do the server's side of the handshake. Raises OSError; then the connection is closed."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
-    secured = await loop.start_tls(
-        transport, protocol, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
-    )
-    if secured is None:
-        raise ConnectionResetError
-    protocol.connection_made(secured)
-    return reader, asyncio.StreamWriter(secured, protocol, reader, loop)
+    try:
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol, connection, ssl=context, ssl_handshake_timeout=HANDSHAKE_SECONDS
+        )
+    except BaseException:
+        connection.close()
+        raise
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
-class _Unread(asyncio.StreamReaderProtocol):
+class _Detached(asyncio.StreamReaderProtocol):
+    """Takes the socket from its transport before anything is read from it.
+
+    `start_tls` would come too late: uvloop reads on while the task that calls it is still to begin,
+    and a first message of the handshake that was read by then is lost. TLS of the server itself
+    would tell nobody of failed handshakes.
+    """
+
+    def __init__(self, accept: Callable[[socket.socket], Coroutine[Any, Any, None]]) -> None:
+        super().__init__(asyncio.StreamReader(), lambda reader, writer: accept(self._socket))
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Else the handshake's first bytes may be read as a frame's. uvloop's is no ReadTransport.
-        cast("asyncio.ReadTransport", transport).pause_reading()
+        self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        self._socket.setblocking(False)
         super().connection_made(transport)
+        cast("asyncio.WriteTransport", transport).abort()  # uvloop's is none by name
 
 
 def _stamp(file: Path) -> _Stamp:

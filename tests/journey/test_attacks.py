@@ -7,6 +7,7 @@ tokens and other people's chats are attacks of files of their own.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -188,7 +189,8 @@ async def test_frames_of_ten_megabytes_are_refused_before_they_have_come(
     refused = await counts(target, CONNECTS, code="payload_too_large")
     async with aiohttp.ClientSession() as session:
         sid = await _polling_session(target, session)
-        async with session.post(f"{target.http_url}{POLLING}&sid={sid}", data=b"4" * HUGE) as post:
+        body = io.BytesIO(b"4" * HUGE)
+        async with session.post(f"{target.http_url}{POLLING}&sid={sid}", data=body) as post:
             assert post.status == 413
     await refused(1)
 
@@ -251,21 +253,22 @@ async def test_five_thousand_connections_that_say_nothing_keep_nobody_out(
             await eventually(none_is_left, PATIENCE_SECONDS, "all have been hung up on")
 
 
-@pytest.mark.parametrize(
-    "frame",
-    [
-        pytest.param(client_frame(PING, b"x" * 125), id="pings"),
-        pytest.param(client_frame(PONG), id="pongs"),
-        pytest.param(client_frame(TEXT, b"3"), id="heartbeats"),
-        pytest.param(client_frame(TEXT, b'42/chats,["no-such-event"]'), id="unknown events"),
-    ],
-)
-async def test_a_flood_of_frames_is_closed(frame: bytes, target: Gateway, mine: str) -> None:
-    ended = await counts(target, DISCONNECTS)
-    async with member(target, f"bob{mine}") as wire:
-        await wire.write(frame * 3_000)
-        await wire.closed()
-    await ended(1)
+async def test_floods_of_frames_that_ask_for_nothing_are_closed(target: Gateway, mine: str) -> None:
+    frames = {
+        "pings": client_frame(PING, b"x" * 125),
+        "pongs": client_frame(PONG),
+        "heartbeats": client_frame(TEXT, b"3"),
+        "unknown events": client_frame(TEXT, b'42/chats,["no-such-event"]'),
+    }
+    ended = await counts(target, DISCONNECTS, reason="packet flood")
+
+    async def flood(user: str, frame: bytes) -> None:
+        async with member(target, user) as wire:
+            await wire.write(frame * 3_000)
+            assert await wire.closed() == 1008
+
+    await asyncio.gather(*(flood(f"{name}{mine}", frame) for name, frame in frames.items()))
+    await ended(len(frames))
 
 
 async def test_compression_is_not_agreed_to_and_not_taken(target: Gateway, mine: str) -> None:
@@ -335,7 +338,8 @@ async def test_line_ends_in_a_query_do_not_become_headers(target: Gateway) -> No
 
 async def test_every_answer_of_http_carries_security_headers(target: Gateway) -> None:
     for path in ("/health", "/livez", "/readyz", "/metrics", "/nothing", POLLING, "/socket.io/"):
-        headers = (await target.get(path)).headers
+        answer = await target.get(path)
+        headers = {name.lower(): value for name, value in answer.headers.items()}
         assert headers["x-content-type-options"] == "nosniff", path
         assert headers["referrer-policy"] == "no-referrer", path
         assert headers["content-security-policy"] == "frame-ancestors 'none'", path
@@ -368,7 +372,7 @@ async def test_a_flood_from_one_user_leaves_five_hundred_others_their_events_in_
 
     async def flood() -> None:
         requests = b"".join(
-            client_frame(TEXT, f'42/chats,{n}["join-chat","x"]'.encode()) for n in range(1_500)
+            client_frame(TEXT, f'42/chats,{n}["join-chat","x"]'.encode()) for n in range(1_200)
         )
         while not is_over.is_set():
             async with member(target, f"mallory{mine}") as wire:

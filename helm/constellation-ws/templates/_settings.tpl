@@ -52,11 +52,11 @@
 {{- if and $redis.username (not $redis.password) (not $redis.url) (not $redis.existingSecret) }}
 {{- fail "redis.username needs redis.password, or a URL in redis.url or redis.existingSecret." }}
 {{- end }}
-{{- include "constellation-ws.checkAuth" . }}
-{{- include "constellation-ws.checkChatAccess" . }}
 {{- if and .Values.tcp.tls.verifyClients (not .Values.tcp.tls.secret) }}
 {{- fail "tcp.tls.verifyClients needs tcp.tls.secret: without TLS nobody shows a certificate." }}
 {{- end }}
+{{- include "constellation-ws.checkAuth" . }}
+{{- include "constellation-ws.checkChatAccess" . }}
 {{- $names := list }}
 {{- range include "constellation-ws.env" . | fromYamlArray }}
 {{- if has .name $names }}
