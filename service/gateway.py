@@ -16,6 +16,7 @@ import uvicorn
 
 from service import commands, gauges, routes
 from service.admission import Limits, Rate
+from service.chat_access import make_access
 from service.chats import Chats
 from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Server, Session
 from service.events import NAMESPACE
@@ -96,6 +97,8 @@ class Gateway:
             verify_token=self.identification.verify,
             tracing=tracing,
         )
+        spawn = lambda work: self.engine.spawn(work)  # noqa: E731, PLW0108 - lifecycle sets it later
+        self.access = self.chats.access = make_access(settings, self.metrics, spawn)
         self.errands: asyncio.Queue[Errand] = asyncio.Queue(_MAX_ERRANDS)
         self.fanout = Fanout()
         self.relay = Relay(
@@ -106,6 +109,7 @@ class Gateway:
             disconnect=self._disconnect,
             send_errand=self.errands.put_nowait,
             on_moved=lambda member: self.recovery.touch(member) if self.recovery else None,
+            on_ended=self.access.forget if self.access else lambda room, who: None,
             on_fence=lambda sid, owner: self.recovery.fence(sid, owner) if self.recovery else None,
             on_handover=lambda: self.recorder.nudge() if self.recorder else None,
             tracing=tracing,
@@ -186,6 +190,7 @@ class Gateway:
             window_seconds=settings.recovery_window_seconds,
             close=self._close_member,
             tracing=self.tracing,
+            find_lost=self.access.find_lost if self.access else None,
             fence=lambda sid, owner: self.errands.put_nowait(self._fence(sid, owner)),
         )
         self.engine.on_ping, self.engine.on_pong = recovery.pinged, recovery.ponged

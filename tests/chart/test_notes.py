@@ -31,10 +31,12 @@ def test_clients_on_websockets_alone_are_told_that_they_need_no_stickiness() -> 
 SECURE: Values = {
     "auth.mode": "jwt",
     "auth.existingSecret": "jwt",
+    "chatAccess.mode": "claim",
     "redis.existingSecret": "redis",
     "redis.urlKey": "url",
     "config": {"CONSTELLATION_CORS_ORIGINS": "https://app.example.com"},
 }
+API: Values = {"chatAccess.mode": "http", "chatAccess.url": "https://api/access"}
 INSECURE: list[tuple[Values, str]] = [
     ({"redis.password": "x"}, "The password of Redis"),
     ({"redis.url": "rediss://:x@redis"}, "The password of Redis"),
@@ -59,6 +61,9 @@ INSECURE: list[tuple[Values, str]] = [
         },
         "does not let the pods reach auth.jwt.jwksUrl",
     ),
+    ({}, "Everybody may join any chat"),
+    ({**API, "chatAccess.token": "x"}, "The token for the API"),
+    ({**API, "networkPolicy.egress.enabled": True}, "does not let the pods reach chatAccess.url"),
     ({**SECURE, "replicas": 1}, "One replica"),
     ({**SECURE, "autoscaling.type": "hpa"}, "maxConnectionAgeSeconds"),
 ]

@@ -442,3 +442,59 @@ def test_every_value_of_tokens_reaches_the_gateway() -> None:
         "CHATS_CLAIM": "rooms",
         "COOKIE": "__Host-token",
     }
+
+
+CHATS = "CONSTELLATION_CHAT_ACCESS"
+ACCESS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"": "open"}),
+    ({"auth.mode": "jwt", "auth.existingSecret": "a", "chatAccess.mode": "claim"}, {"": "claim"}),
+    (
+        {
+            "chatAccess.mode": "http",
+            "chatAccess.url": "http://api/access",
+            "chatAccess.existingSecret": "mine",
+            "chatAccess.timeoutSeconds": 0.5,
+        },
+        {
+            "": "http",
+            "_URL": "http://api/access",
+            "_TIMEOUT_SECONDS": "0.5",
+            "_TOKEN": {"secretKeyRef": {"name": "mine", "key": "chat-access-token"}},
+        },
+    ),
+    (
+        {
+            "chatAccess.mode": "nest",
+            "chatAccess.url": "tcp://api:3001",
+            "chatAccess.pattern": '{"cmd":"getChatDetails"}',
+        },
+        {
+            "": "nest",
+            "_URL": "tcp://api:3001",
+            "_TIMEOUT_SECONDS": "2",
+            "_PATTERN": '{"cmd":"getChatDetails"}',
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "told"), ACCESS)
+def test_the_gateway_is_told_who_may_join_a_chat(
+    values: dict[str, Any], told: dict[str, Any]
+) -> None:
+    found = environment(render_values(values))
+    assert {
+        name.removeprefix(CHATS): value for name, value in found.items() if name.startswith(CHATS)
+    } == told
+
+
+def test_a_token_for_the_api_is_in_the_secret_and_nowhere_else() -> None:
+    objects = render_values(
+        {
+            "chatAccess.mode": "http",
+            "chatAccess.url": "http://api",
+            "chatAccess.token": "hunter2",
+        }
+    )
+    assert of_kind(objects, "Secret")["stringData"] == {f"{CHATS}_TOKEN": "hunter2"}
+    assert "hunter2" not in str(gateway(objects))

@@ -53,6 +53,7 @@
 {{- fail "redis.username needs redis.password, or a URL in redis.url or redis.existingSecret." }}
 {{- end }}
 {{- include "constellation-ws.checkAuth" . }}
+{{- include "constellation-ws.checkChatAccess" . }}
 {{- $names := list }}
 {{- range include "constellation-ws.env" . | fromYamlArray }}
 {{- if has .name $names }}
@@ -191,6 +192,9 @@
 {{- with .Values.auth.jwt.secret }}
 {{- $_ := set $secrets "CONSTELLATION_JWT_SECRET" . }}
 {{- end }}
+{{- with .Values.chatAccess.token }}
+{{- $_ := set $secrets "CONSTELLATION_CHAT_ACCESS_TOKEN" . }}
+{{- end }}
 {{- range $name, $value := .Values.secretConfig }}
 {{- $_ := set $secrets $name (include "constellation-ws.text" $value) }}
 {{- end }}
@@ -240,6 +244,7 @@
 {{- end }}
 {{- include "constellation-ws.redisEnv" . }}
 {{- include "constellation-ws.authEnv" . }}
+{{- include "constellation-ws.chatAccessEnv" . }}
 - name: CONSTELLATION_LOG_FORMAT
   value: {{ default "json" .Values.config.CONSTELLATION_LOG_FORMAT }}
 - name: CONSTELLATION_DRAIN_DELAY_SECONDS
