@@ -24,6 +24,10 @@ class Fanout:
 
     def __init__(self) -> None:
         self._runs: list[_Run] = []
+        self.writes = 0
+        """WebSockets written to, each once per flush. Counted in bulk, like the next."""
+        self.coalesced_writes = 0
+        """Of these, writes that carried more than one frame."""
 
     def add(self, frame: Frame, audience: Collection[Member]) -> None:
         """Take one frame for an audience, behind all that was added before."""
@@ -36,9 +40,14 @@ class Fanout:
         """Write all that was added, to each socket in the order in which it was added."""
         runs, self._runs = self._runs, []
         if len(runs) == 1:
-            _write_run(*runs[0])
+            writes = _write_run(*runs[0])
+            self.writes += writes
+            if len(runs[0][0]) > 1:
+                self.coalesced_writes += writes
         elif runs:
-            _write_runs(runs)
+            writes, coalesced = _write_runs(runs)
+            self.writes += writes
+            self.coalesced_writes += coalesced
 
 
 class _Forms:
@@ -67,22 +76,30 @@ class _Forms:
         return packets
 
 
-def _write_run(frames: list[Frame], audience: Collection[Member]) -> None:
-    """Write the same bytes to everyone."""
-    forms = _Forms(frames)
+def _write_run(frames: list[Frame], audience: Collection[Member]) -> int:
+    """Write the same bytes to everyone; say how many were written to."""
+    forms, unwritten = _Forms(frames), 0
     for member in audience:
         write = member.socket.write
         if write is not None:
             write(forms.websocket(member.wants_offsets))
-        elif not member.socket.closed:
+            continue
+        unwritten += 1
+        if not member.socket.closed:
             _queue(member.socket, forms.polling(member.wants_offsets))
+    return len(audience) - unwritten
 
 
-def _write_runs(runs: list[_Run]) -> None:
-    """Collect per socket first, then write: a socket may be in several audiences."""
-    touched: list[Outlet] = []
+def _write_runs(runs: list[_Run]) -> tuple[int, int]:
+    """Collect per socket first, then write: a socket may be in several audiences.
+
+    Say how many were written to, and how many of them got several frames.
+    """
+    begun_with_one: list[Outlet] = []
+    begun_with_more: list[Outlet] = []
     for frames, audience in runs:
         forms = _Forms(frames)
+        touched = begun_with_one if len(frames) == 1 else begun_with_more
         for member in audience:
             outlet = member.socket
             pending = outlet.pending
@@ -96,15 +113,22 @@ def _write_runs(runs: list[_Run]) -> None:
                 outlet.pending = [pending, forms.websocket(member.wants_offsets)]
             else:
                 pending.append(forms.websocket(member.wants_offsets))
-    _write_collected(touched)
+    written, mixed = _write_collected(begun_with_one)
+    coalesced, _ = _write_collected(begun_with_more)
+    return written + coalesced, mixed + coalesced
 
 
-def _write_collected(touched: list[Outlet]) -> None:
-    """Join each mixture once: sockets that share rooms share most of what they get."""
+def _write_collected(touched: list[Outlet]) -> tuple[int, int]:
+    """Join each mixture once: sockets that share rooms share most of what they get.
+
+    Say how many were written to, and how many of them got a mixture.
+    """
     joined: dict[tuple[int, ...], bytes] = {}
+    mixed = gone = 0
     for outlet in touched:
         pending, outlet.pending = outlet.pending, None
         if isinstance(pending, list):
+            mixed += 1
             mixture = tuple(map(id, pending))
             data = joined.get(mixture)
             if data is None:
@@ -114,6 +138,9 @@ def _write_collected(touched: list[Outlet]) -> None:
             data = pending
         if outlet.write is not None:
             outlet.write(data)
+        else:
+            gone += 1
+    return len(touched) - gone, mixed
 
 
 def _queue(outlet: Outlet, packets: list[str]) -> None:

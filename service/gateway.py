@@ -9,12 +9,12 @@ import asyncio
 import functools
 import socket
 import time
-from collections.abc import Iterable
+from typing import Any
 
 import structlog
 import uvicorn
 
-from service import commands, routes
+from service import commands, gauges, routes
 from service.admission import Limits, Rate
 from service.chat_access import make_access
 from service.chats import Chats
@@ -22,7 +22,7 @@ from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Serv
 from service.events import NAMESPACE
 from service.fanout import Fanout
 from service.history import History, Logged, ReplayLimits
-from service.http import AsgiApp, Check, Health, Phase, create_app, dispatch
+from service.http import AsgiApp, Check, Health, create_app, create_metrics_app, dispatch
 from service.identification import identification
 from service.metrics import Metrics
 from service.nest_tcp import NestTcp, TcpLimits
@@ -50,6 +50,14 @@ _HISTORY_BYTES = 64 * 1024 * 1024
 """A minute of a thousand events a second; older ones are read from Redis when somebody asks."""
 _TRIM_MARGIN_SECONDS = 10.0
 """Kept beyond the window, so that who comes back at its end still finds the beginning."""
+_QUIET_HTTP: dict[str, Any] = {
+    "lifespan": "off",
+    "log_config": None,
+    "access_log": False,
+    "timeout_graceful_shutdown": 2,
+    "server_header": False,
+}
+"""What both HTTP ports have in common."""
 
 
 class Gateway:
@@ -60,6 +68,8 @@ class Gateway:
         self.tracing = tracing
         self.metrics = Metrics()
         self.health = Health()
+        self.drain_deadline = 0.0
+        """Unix time by which the drain should have ended; 0 before it has begun."""
         self.redis = make_client(settings.redis_address(), retries=5)
         # For events: whoever sends one decides whether to send it again.
         self.redis_once = make_client(settings.redis_address(), retries=0)
@@ -67,12 +77,13 @@ class Gateway:
         ticks = [TICK_CHANNEL] if settings.delivery == "durable" else []
         bus_redis = self.redis if settings.delivery == "durable" else self.redis_once
         self.bus = RedisBus(bus_redis, [*table, *ticks], self.metrics)
-        self.identification = identification(settings)
+        trace_headers = _TRACE_HEADERS if tracing is not None else frozenset()
+        self.identification = identification(settings, also_kept=trace_headers)
         self.engine = Engine(
             _engine_limits(settings),
             pod_tag=self.bus.instance,
             cors_origins=settings.cors_origins,
-            kept_headers=self._kept_headers,
+            kept_headers=self.identification.kept_headers,
         )
         self.server = Server(self.engine)
         self.rooms = self.server.membership.rooms_of(NAMESPACE)
@@ -89,10 +100,11 @@ class Gateway:
         spawn = lambda work: self.engine.spawn(work)  # noqa: E731, PLW0108 - lifecycle sets it later
         self.access = self.chats.access = make_access(settings, self.metrics, spawn)
         self.errands: asyncio.Queue[Errand] = asyncio.Queue(_MAX_ERRANDS)
+        self.fanout = Fanout()
         self.relay = Relay(
             table,
             self.rooms,
-            Fanout(),
+            self.fanout,
             self.metrics,
             disconnect=self._disconnect,
             send_errand=self.errands.put_nowait,
@@ -117,7 +129,8 @@ class Gateway:
 
     def http_config(self) -> uvicorn.Config:
         """Configure uvicorn: HTTP and the upgrades are the engine's, the rest are pages."""
-        pages: AsgiApp = create_app(self.health, self.metrics.registry)
+        has_metrics = self.settings.metrics_port is None
+        pages: AsgiApp = create_app(self.health, self.metrics.registry if has_metrics else None)
         if self.tracing is not None:
             pages = trace_pages(pages, self.tracing)
         upgrades = {SOCKET_IO_PATH: self.engine.upgrade}
@@ -126,13 +139,13 @@ class Gateway:
             # Called like the class that uvicorn asks for.
             http=functools.partial(HttpProtocol, upgrades=upgrades),  # type: ignore[arg-type]
             ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade
-            lifespan="off",
-            log_config=None,
-            access_log=False,
             backlog=4096,
-            timeout_graceful_shutdown=2,
-            server_header=False,
+            **_QUIET_HTTP,
         )
+
+    def metrics_config(self) -> uvicorn.Config:
+        """Configure uvicorn for the port that has metrics alone."""
+        return uvicorn.Config(create_metrics_app(self.metrics.registry), ws="none", **_QUIET_HTTP)
 
     def close_session(self, session: Session, reason: str) -> None:
         """Close a connection after all that was sent to it; its client comes back and goes on."""
@@ -140,12 +153,6 @@ class Gateway:
         if self.recovery is not None and member is not None:
             self.recovery.release(member)
         self.server.end(session, reason)
-
-    def _kept_headers(self, headers: list[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-        kept = self.identification.kept_headers(headers)
-        if self.tracing is None:
-            return kept
-        return (*kept, *(header for header in headers if header[0] in _TRACE_HEADERS))
 
     def _close_member(self, member: Member, reason: str) -> None:
         session = self.engine.sockets.get(member.eio_sid)
@@ -191,8 +198,9 @@ class Gateway:
 
     def deliver(self, batch: list[Logged]) -> None:
         """Carry out one read from the log, and remember it for who comes back."""
+        assert self.log is not None, "it has read the batch"
         self.history.append(batch)
-        self.relay.take_logged(batch)
+        self.relay.take_logged(batch, self.log.lag_seconds)
 
     async def _fence(self, sid: str, owner: str) -> None:
         await self.bus.tell(commands.Fence(sid, owner))
@@ -214,46 +222,7 @@ class Gateway:
         self.health.readiness += [self._check_redis, self._check_room]
         if self.identification.endpoint is not None:
             self.health.readiness.append(self.identification.check)
-        watch = self.metrics.watch
-        watch(
-            "constellation_sockets", "Clients connected to /chats.", lambda: float(len(self.rooms))
-        )
-        watch(
-            "constellation_rooms",
-            "Rooms with a member here.",
-            lambda: float(self.rooms.room_count),
-        )
-        watch(
-            "constellation_users",
-            "Users of this pod that count as online.",
-            lambda: float(self.presence.user_count),
-        )
-        watch(
-            "constellation_redis_up",
-            "1 while the Redis subscription stands.",
-            lambda: float(self.bus.lost_at is None),
-        )
-        watch(
-            "constellation_recorder",
-            "1 while this pod is the one that appends Pub/Sub events to the log.",
-            lambda: float(self.recorder is not None and self.recorder.holds_lease),
-        )
-        watch(
-            "constellation_draining",
-            "1 from SIGTERM on.",
-            lambda: float(self.health.phase is Phase.DRAINING),
-        )
-        self.metrics.watch_by(
-            "constellation_connections",
-            "Engine.IO connections by transport.",
-            "transport",
-            self._count_transports,
-        )
-
-    def _count_transports(self) -> dict[str, float]:
-        sockets = self.engine.sockets.values()
-        websockets = sum(1 for one in sockets if one.upgraded)
-        return {"websocket": float(websockets), "polling": float(len(sockets) - websockets)}
+        gauges.watch(self)
 
     def _check_redis(self) -> Check:
         return self._check_source("redis", self.bus.has_subscribed, self.bus.lost_at)

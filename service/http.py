@@ -75,8 +75,11 @@ class Health:
         return [serving, *(ask() for ask in self.readiness)]
 
 
-def create_app(health: Health, registry: CollectorRegistry) -> Starlette:
-    """Make the application that answers the paths of CONTRACT section 5."""
+def create_app(health: Health, registry: CollectorRegistry | None) -> Starlette:
+    """Make the application that answers the paths of CONTRACT section 5.
+
+    Without a registry `/metrics` is elsewhere, and not found here.
+    """
 
     def report_health(_: Request) -> Response:
         return JSONResponse(
@@ -94,17 +97,17 @@ def create_app(health: Health, registry: CollectorRegistry) -> Starlette:
     def report_readiness(_: Request) -> Response:
         return _verdict(health.ready())
 
-    def report_metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"content-type": content_type})
+    routes = [
+        _page("/health", report_health),
+        _page("/livez", report_liveness),
+        _page("/readyz", report_readiness),
+    ]
+    return Starlette(routes=routes if registry is None else [*routes, _metrics_page(registry)])
 
-    routes = {
-        "/health": report_health,
-        "/livez": report_liveness,
-        "/readyz": report_readiness,
-        "/metrics": report_metrics,
-    }
-    return Starlette(routes=[Route(path, _asyncly(answer)) for path, answer in routes.items()])
+
+def create_metrics_app(registry: CollectorRegistry) -> Starlette:
+    """Make the application of the port that has metrics alone."""
+    return Starlette(routes=[_metrics_page(registry)])
 
 
 def dispatch(pages: AsgiApp, long_polling: AsgiApp, path: str) -> AsgiApp:
@@ -117,13 +120,23 @@ def dispatch(pages: AsgiApp, long_polling: AsgiApp, path: str) -> AsgiApp:
     return application
 
 
-def _asyncly(answer: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+def _metrics_page(registry: CollectorRegistry) -> Route:
+    """Answer with Prometheus text, or with OpenMetrics, exemplars included, where it is taken."""
+
+    def report_metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": content_type})
+
+    return _page("/metrics", report_metrics)
+
+
+def _page(path: str, answer: Callable[[Request], Response]) -> Route:
     """Keep a plain function on the event loop: Starlette would hand it to a thread."""
 
     async def handle(request: Request) -> Response:
         return answer(request)
 
-    return handle
+    return Route(path, handle)
 
 
 def _verdict(checks: list[Check]) -> Response:

@@ -13,15 +13,13 @@ import gc
 import os
 import random
 import signal
-import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import structlog
-import uvicorn
 
-from service import __version__, telemetry
+from service import __version__, loop_lag, telemetry
 from service.drain import closed_by
 from service.engine import Session
 from service.gateway import Gateway
@@ -30,6 +28,7 @@ from service.identification import warn_of_trust
 from service.nest_tcp import PortUnavailable
 from service.rebalancing import Ages
 from service.redis_link import RedisUnavailable
+from service.serving import HttpServer, listen
 from service.settings import Settings
 from service.tokens import TOKEN_EXPIRED
 
@@ -48,22 +47,6 @@ _TCP_GRACE_SECONDS = 2.0
 
 class PartEnded(RuntimeError):
     """A part that should outlive the process has returned."""
-
-
-class _Http(uvicorn.Server):
-    """uvicorn as a child: the signals are ours."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
 
 
 class Life:
@@ -86,26 +69,39 @@ class Life:
             held.push_async_callback(self._gateway.redis_once.aclose)
             if self._gateway.access:
                 held.push_async_callback(self._gateway.access.aclose)
-            listener = held.enter_context(_listen(self._settings.ws_host, self._settings.ws_port))
+            servers = self._hold_ports(held)
             held.push_async_callback(self._gateway.tcp.aclose, _TCP_GRACE_SECONDS)
             await self._gateway.tcp.start(self._settings.tcp_host, self._settings.tcp_port)
             held.enter_context(self._signals())
-            await self._run_parts(listener)
+            await self._run_parts(servers)
 
     def stop(self) -> None:
         """Begin the drain; called again, end at once."""
         (self._stop_now if self._stop.is_set() else self._stop).set()
 
-    async def _run_parts(self, listener: socket.socket) -> None:
-        http = _Http(self._gateway.http_config())
+    def _hold_ports(self, held: contextlib.AsyncExitStack) -> dict[str, HttpServer]:
+        """Take the HTTP ports, before anything runs that somebody could miss."""
+        host, metrics_port = self._settings.ws_host, self._settings.metrics_port
+        listener = held.enter_context(listen(host, self._settings.ws_port, "WS_PORT"))
+        servers = {"http": HttpServer(self._gateway.http_config(), listener)}
+        if metrics_port is not None:
+            variable = "CONSTELLATION_METRICS_PORT"
+            listener = held.enter_context(listen(host, metrics_port, variable))
+            servers["metrics"] = HttpServer(self._gateway.metrics_config(), listener)
+        return servers
+
+    async def _run_parts(self, servers: dict[str, HttpServer]) -> None:
         async with asyncio.TaskGroup() as group:
             self._gateway.engine.spawn = group.create_task
             parts = [
                 group.create_task(_forever(name, work), name=name)
                 for name, work in self._parts().items()
             ]
-            serving = group.create_task(self._serve(http, listener), name="http")
-            await self._announce(http, listener)
+            serving = [
+                group.create_task(self._serve(name, server), name=name)
+                for name, server in servers.items()
+            ]
+            await self._announce(servers)
             await self._stop.wait()
             ending = group.create_task(self._stop_now.wait())
             draining = group.create_task(self._drain())
@@ -115,10 +111,11 @@ class Life:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             self._tell_how_it_ended(draining)
-            http.should_exit = True
-            http.force_exit = self._stop_now.is_set()
+            for server in servers.values():
+                server.should_exit = True
+                server.force_exit = self._stop_now.is_set()
             await self._stop_doors()
-            await serving
+            await asyncio.wait(serving)
             await _end({*parts, ending, draining})
 
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -131,6 +128,7 @@ class Life:
             "presence": gateway.presence.run(watch("presence")),
             "errands": self._run_errands(),
             "engine": gateway.engine.run(watch("engine")),
+            "loop lag": loop_lag.measure(gateway.metrics.event_loop_lag.add),
         }
         if gateway.log and gateway.recorder:
             gateway.log.on_gap = lambda reason: self._begin(self._tell_of_gap())
@@ -163,18 +161,20 @@ class Life:
                     await self._gateway.recovery.flush()
         await self._gateway.presence.withdraw()
 
-    async def _serve(self, http: uvicorn.Server, listener: socket.socket) -> None:
-        await http.serve(sockets=[listener])
+    async def _serve(self, name: str, server: HttpServer) -> None:
+        await server.run_on_socket()
         if not self._stop.is_set():
-            raise PartEnded("http")
+            raise PartEnded(name)
 
-    async def _announce(self, http: _Http, listener: socket.socket) -> None:
-        await http.listening.wait()
+    async def _announce(self, servers: dict[str, HttpServer]) -> None:
+        for server in servers.values():
+            await server.listening()
         self._gateway.health.phase = Phase.SERVING
         log.info(
             "listening",
-            ws_port=listener.getsockname()[1],
+            ws_port=servers["http"].port,
             tcp_port=self._gateway.tcp.port,
+            **({"metrics_port": servers["metrics"].port} if "metrics" in servers else {}),
             redis=self._settings.redis_label(),
             delivery=self._settings.delivery,
             version=__version__,
@@ -184,6 +184,7 @@ class Life:
         """Empty this pod: tell, wait for the endpoints to notice, close sockets evenly."""
         engine, started = self._gateway.engine, time.monotonic()
         self._gateway.health.phase = Phase.DRAINING
+        self._gateway.drain_deadline = time.time() + self._planned_drain_seconds()
         engine.is_closed_to_new = self._gateway.chats.is_draining = True
         log.info("draining", sockets=len(engine.sockets))
         await asyncio.sleep(self._settings.drain_delay_seconds)
@@ -239,8 +240,10 @@ class Life:
             await asyncio.sleep(_EXPIRY_STEP_SECONDS)
 
     def _drain_deadline_seconds(self) -> float:
-        planned = self._settings.drain_delay_seconds + self._settings.drain_window_seconds
-        return planned + DEADLINE_MARGIN_SECONDS
+        return self._planned_drain_seconds() + DEADLINE_MARGIN_SECONDS
+
+    def _planned_drain_seconds(self) -> float:
+        return self._settings.drain_delay_seconds + self._settings.drain_window_seconds
 
     def _tell_how_it_ended(self, draining: asyncio.Task[None]) -> None:
         left = len(self._gateway.engine.sockets)
@@ -356,18 +359,3 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield from _leaves(error)
         else:
             yield error
-
-
-@contextlib.contextmanager
-def _listen(host: str, port: int) -> Iterator[socket.socket]:
-    """Hold the listening socket, so that a taken port is one clear line and not uvicorn's exit."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            reason = error.strerror or error
-            sentence = f"Cannot listen on {host}:{port} (CONSTELLATION_WS_HOST, WS_PORT): {reason}."
-            raise PortUnavailable(sentence) from error
-        yield listener

@@ -23,13 +23,14 @@ from service.metrics import Metrics
 from service.redis_bus import Published
 from service.rooms import Member, Rooms
 from service.routes import Message, Route, Table
+from service.timing import Timing
 from service.tracing import Passed, Tracing
 
 log = structlog.get_logger(__name__)
 
 Errand = Coroutine[Any, Any, None]
 
-_EMITTED = ("emitted",)
+_EMITTED = "emitted"
 """The deliveries' label for events that a caller named: callers must not make labels."""
 
 
@@ -55,11 +56,15 @@ class Relay:
 
         Without `tracing` nothing is recorded; with it the table must be a traced one.
         """
-        self._routes = {channel.encode(): _Path(channel, route) for channel, route in table.items()}
+        self._routes = {
+            channel.encode(): _Path(channel, route, metrics) for channel, route in table.items()
+        }
         self._rooms = rooms
         self._fanout = fanout
         self._metrics = metrics
-        self._events, self._deliveries = metrics.events.counts, metrics.deliveries.counts
+        self._emitted = metrics.deliveries.of(_EMITTED)
+        self._timing = Timing(metrics)
+        self._time = self._timing.count
         self._disconnect = disconnect
         self._send_errand = send_errand
         self._on_moved = on_moved
@@ -70,23 +75,17 @@ class Relay:
 
     def take(self, batch: list[Published]) -> None:
         """Carry out one read from Redis, in its order. A broken message costs itself only."""
-        if self._tracing is not None:
-            self._tracing.begin_batch()
+        self._begin_batch()
         for channel, payload in batch:
             self._pass_on(channel, payload, b"")
-        self._fanout.flush()
-        if self._tracing is not None:
-            self._tracing.end_batch(len(batch))
+        self._end_batch(len(batch), b"", 0.0)
 
-    def take_logged(self, batch: list[Logged]) -> None:
-        """Carry out one read from the log, in its order."""
-        if self._tracing is not None:
-            self._tracing.begin_batch()
+    def take_logged(self, batch: list[Logged], age_seconds: float) -> None:
+        """Carry out one read from the log, in its order; its newest entry was so old then."""
+        self._begin_batch()
         for offset, channel, payload in batch:
             self._pass_on(channel, payload, offset)
-        self._fanout.flush()
-        if self._tracing is not None:
-            self._tracing.end_batch(len(batch))
+        self._end_batch(len(batch), batch[-1][0], age_seconds)
 
     def read(self, channel: bytes, payload: bytes) -> Message | commands.Command | None:
         """Say what an entry of the log means, without carrying it out; None for nothing."""
@@ -97,6 +96,17 @@ class Relay:
             return _read_command(channel, payload)
         except MalformedEvent:
             return None
+
+    def _begin_batch(self) -> None:
+        self._timing.begin()
+        if self._tracing is not None:
+            self._tracing.begin_batch()
+
+    def _end_batch(self, events: int, newest: bytes, age_seconds: float) -> None:
+        self._fanout.flush()
+        self._timing.end(newest, age_seconds)
+        if self._tracing is not None:
+            self._tracing.end_batch(events)
 
     def _pass_on(self, channel: bytes, payload: bytes, offset: bytes) -> None:
         known = self._routes.get(channel)
@@ -109,27 +119,29 @@ class Relay:
         try:
             message = path.route.route(payload)
         except MalformedEvent as error:
-            self._events[path.malformed] += 1
-            with use_span(self._drop(path.malformed, payload, offset)):
+            path.malformed.value += 1
+            with use_span(self._drop(path, "malformed", payload, offset)):
                 log.warning("dropped a malformed event", channel=path.channel, reason=str(error))
             return
         if message is None:
-            self._events[path.nothing_to_send] += 1
-            self._drop(path.nothing_to_send, payload, offset)
+            path.nothing_to_send.value += 1
+            self._drop(path, "nothing_to_send", payload, offset)
             return
         audience = self._rooms.audience(message.rooms, message.except_rooms)
         if audience:
             frame = encode_event(message.event, message.body, offset)
             self._fanout.add(frame, audience)
-            self._events[path.delivered] += 1
-            self._deliveries[path.event] += len(audience)
+            path.delivered.value += 1
+            path.deliveries.value += len(audience)
+            self._time(offset)
             if self._tracing is not None and self._tracing.wants(message.traceparent):
                 passed = Passed(path.channel, payload, offset)
                 self._tracing.deliver(message.event, passed, message.rooms, frame, audience)
+                self._show_trace(self._tracing, offset)
         else:
-            self._events[path.no_recipient] += 1
+            path.no_recipient.value += 1
             if self._tracing is not None and message.traceparent is not msgspec.UNSET:
-                self._drop(path.no_recipient, payload, offset)
+                self._drop(path, "no_recipient", payload, offset)
         if message.empties or message.removals:
             self._fanout.flush()
             for room in message.empties:
@@ -137,12 +149,16 @@ class Relay:
             for removal in message.removals:
                 self._remove(removal)
 
-    def _drop(self, outcome: tuple[str, str], payload: bytes, offset: bytes) -> Span:
+    def _drop(self, path: _Path, outcome: str, payload: bytes, offset: bytes) -> Span:
         """Record that an event goes to nobody here, if anybody looks."""
         if self._tracing is None:
             return INVALID_SPAN
-        channel, became = outcome
-        return self._tracing.drop(Passed(channel, payload, offset), became)
+        return self._tracing.drop(Passed(path.channel, payload, offset), outcome)
+
+    def _show_trace(self, tracing: Tracing, offset: bytes) -> None:
+        exemplar = tracing.take_exemplar()
+        if exemplar:
+            self._timing.trace(exemplar, offset)
 
     def _empty(self, room: str) -> None:
         self._on_ended(room, None)
@@ -193,33 +209,35 @@ class Relay:
         if audience:
             frame = encode_emit(command, offset)
             self._fanout.add(frame, audience)
-            self._deliveries[_EMITTED] += len(audience)
+            self._emitted.value += len(audience)
+            self._time(offset)
             if self._tracing is not None and command.traceparent:
                 passed = Passed(commands.CHANNEL, payload, offset)
-                self._tracing.deliver(*_EMITTED, passed, command.rooms, frame, audience)
+                self._tracing.deliver(_EMITTED, passed, command.rooms, frame, audience)
+                self._show_trace(self._tracing, offset)
 
 
 class _Path:
-    """A channel's route, with the keys under which what becomes of its events is counted."""
+    """A channel's route, with the counts of what becomes of its events."""
 
     __slots__ = (
         "channel",
         "delivered",
-        "event",
+        "deliveries",
         "malformed",
         "no_recipient",
         "nothing_to_send",
         "route",
     )
 
-    def __init__(self, channel: str, route: Route) -> None:
+    def __init__(self, channel: str, route: Route, metrics: Metrics) -> None:
         self.channel = channel
         self.route = route
-        self.event = (route.event,)
-        self.delivered = (channel, "delivered")
-        self.no_recipient = (channel, "no_recipient")
-        self.nothing_to_send = (channel, "nothing_to_send")
-        self.malformed = (channel, "malformed")
+        self.deliveries = metrics.deliveries.of(route.event)
+        self.delivered = metrics.events.of(channel, "delivered")
+        self.no_recipient = metrics.events.of(channel, "no_recipient")
+        self.nothing_to_send = metrics.events.of(channel, "nothing_to_send")
+        self.malformed = metrics.events.of(channel, "malformed")
 
 
 def _read_command(channel: bytes, payload: bytes) -> commands.Command | None:

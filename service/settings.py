@@ -45,6 +45,14 @@ class Settings(IdentitySettings, ChatAccessSettings, BaseSettings):
         validation_alias="WS_PORT",
         description="Port of Socket.IO, the probes and the metrics. 0 takes a free one.",
     )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        validation_alias="CONSTELLATION_METRICS_PORT",
+        description="Port of `/metrics` alone, which `WS_PORT` then answers with 404. "
+        "Empty leaves it there; 0 takes a free one.",
+    )
     tcp_port: _Port = Field(
         7756,
         validation_alias="TCP_PORT",

@@ -127,6 +127,7 @@ class Gateway:
         self.ended_at: float | None = None
         self.ws_port = 0
         self.tcp_port = 0
+        self.metrics_port = 0
         with log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "service", "serve"],
@@ -158,6 +159,7 @@ class Gateway:
         """Wait until both doors are open and their ports are known."""
         line = await eventually(self._listening_line, START_SECONDS, "both doors listen")
         self.ws_port, self.tcp_port = line["ws_port"], line["tcp_port"]
+        self.metrics_port = line.get("metrics_port", self.ws_port)
 
     async def ready(self) -> None:
         """Wait until the gateway takes traffic."""
@@ -167,15 +169,17 @@ class Gateway:
     async def is_ready(self) -> bool:
         return (await self.get("/readyz")).status == 200
 
-    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> HttpAnswer:
-        """One GET over a connection of its own."""
-        url = self.http_url + path
+    async def get(
+        self, path: str, headers: Mapping[str, str] | None = None, *, port: int | None = None
+    ) -> HttpAnswer:
+        """One GET over a connection of its own, to the port of Socket.IO where none is named."""
+        url = f"http://{HOST}:{port or self.ws_port}{path}"
         async with aiohttp.request("GET", url, headers=headers) as answer:
             return HttpAnswer(answer.status, dict(answer.headers), await answer.text())
 
     async def metric(self, name: str, **labels: str) -> float:
         """Sum of the samples called `name` that carry all of `labels`; 0 where there is none."""
-        text = (await self.get("/metrics")).text
+        text = (await self.get("/metrics", port=self.metrics_port)).text
         return sum(
             sample.value
             for family in text_string_to_metric_families(text)

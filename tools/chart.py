@@ -33,6 +33,7 @@ _OWNED = {
     "CONSTELLATION_DRAIN_DELAY_SECONDS",
     "CONSTELLATION_DRAIN_WINDOW_SECONDS",
     "CONSTELLATION_MAX_CONNECTION_AGE_SECONDS",
+    "CONSTELLATION_METRICS_PORT",
     "CONSTELLATION_ROUTES_FILE",
 }
 """Settings that the chart has values of its own for; `config` must not contradict them."""

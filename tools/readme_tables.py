@@ -1,4 +1,4 @@
-"""Writes the README's tables of settings and metrics from the code that has them.
+"""Writes the tables of settings (README.md) and metrics (docs/metrics.md) from the code.
 
 `python -m tools.readme_tables` writes, with `--check` it only says whether anything would change.
 """
@@ -18,21 +18,21 @@ from service.lifecycle import Gateway
 from service.settings import Settings, fields
 from service.variables import show
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-STALE = "README.md is stale: run `python -m tools.readme_tables`."
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+METRICS = ROOT / "docs" / "metrics.md"
+STALE = "A table is stale: run `python -m tools.readme_tables`."
 _PREFIX = "constellation_"
 
 
-def updated(text: str) -> str:
-    """Give the README with its tables as they should be."""
-    for name, rows in (("settings", settings_rows()), ("metrics", asyncio.run(metrics_rows()))):
-        begin, end = f"<!-- {name}: generated -->", f"<!-- {name}: end -->"
-        pattern = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
-        if len(pattern.findall(text)) != 1:
-            raise SystemExit(f"README.md must have {begin} and {end} once.")
-        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        text = pattern.sub(lambda _, block=f"{begin}\n{table}\n{end}": block, text)
-    return text
+def updated(text: str, name: str, rows: Iterable[tuple[str, ...]]) -> str:
+    """Give a page with the table of this name as it should be."""
+    begin, end = f"<!-- {name}: generated -->", f"<!-- {name}: end -->"
+    pattern = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
+    if len(pattern.findall(text)) != 1:
+        raise SystemExit(f"The page must have {begin} and {end} once.")
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return pattern.sub(lambda _: f"{begin}\n{table}\n{end}", text)
 
 
 def settings_rows() -> Iterator[tuple[str, ...]]:
@@ -63,12 +63,18 @@ def _metrics(registry: CollectorRegistry) -> Iterable[tuple[str, ...]]:
 
 
 def main() -> None:
-    """Write the README, or say that it is stale."""
-    before = README.read_text(encoding="utf-8")
-    after = updated(before)
-    if "--check" in sys.argv:
-        sys.exit(STALE if after != before else 0)
-    README.write_text(after, encoding="utf-8")
+    """Write both pages, or say that one is stale."""
+    tables = (
+        (README, "settings", settings_rows()),
+        (METRICS, "metrics", asyncio.run(metrics_rows())),
+    )
+    for page, name, rows in tables:
+        before = page.read_text(encoding="utf-8")
+        after = updated(before, name, rows)
+        if "--check" not in sys.argv:
+            page.write_text(after, encoding="utf-8")
+        elif after != before:
+            sys.exit(STALE)
 
 
 if __name__ == "__main__":

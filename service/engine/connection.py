@@ -122,6 +122,10 @@ class WebSocketConnection(asyncio.Protocol):
         """Tell whether the kernel has taken all that was sent."""
         return not self._transport.get_write_buffer_size()
 
+    def waiting_bytes(self) -> int:
+        """Tell how much of what was sent the kernel has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
     def pause_reading(self) -> None:
         """Let the client wait."""
         if not self._transport.is_closing():

@@ -49,6 +49,9 @@ class WebSocket(Protocol):
     def is_flushed(self) -> bool:
         """Tell whether the kernel has taken all that was sent."""
 
+    def waiting_bytes(self) -> int:
+        """Tell how much of what was sent the kernel has not taken yet."""
+
     def pause_reading(self) -> None:
         """Let the client wait: it sends faster than its requests can be answered."""
 
@@ -126,6 +129,11 @@ class Session:
     def is_flushed(self) -> bool:
         """Whether nothing waits here for the client any more: the kernel has it, or it has."""
         return not self.outbox if self.websocket is None else self.websocket.is_flushed()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits here for the client; on long-polling counted in characters."""
+        return self.outbox_bytes if self.websocket is None else self.websocket.waiting_bytes()
 
     def send_message(self, data: str | bytes) -> None:
         """Send one Engine.IO message; nothing happens when the session is closed."""

@@ -63,6 +63,8 @@ class RedisLog:
         self._heard_at = 0.0
         self._is_brought = False
         """Whether the recorder's appends have answered with entries lately."""
+        self.lag_seconds = 0.0
+        """Age that the newest entry had when it was read, by Redis' clock; 0 when none waits."""
         self._quiet: asyncio.TimerHandle | None = None
         """Set while nothing is asked for, since the appends' answers bring it."""
         self.delivered: LogId = BEGINNING
@@ -146,11 +148,14 @@ class RedisLog:
     def _take_up(self, entries: list[Logged]) -> list[Logged]:
         """Give those that were not handed over yet, and count them as delivered."""
         if not entries:
+            self.lag_seconds = 0.0
             return entries
         if _id_of(entries[0]) <= self.delivered:
             entries = [entry for entry in entries if _id_of(entry) > self.delivered]
         if entries:
             self.delivered_before, self.delivered = self.delivered, _id_of(entries[-1])
+            lag = time.time() - self.delivered[0] / 1000
+            self.lag_seconds = lag if lag > 0 else 0.0  # Redis' clock may be ahead
         return entries
 
     def _hand_over(self, batch: list[Logged]) -> None:

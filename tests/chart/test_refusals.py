@@ -40,7 +40,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"ingress.path": "socket.io"}, "ingress.path"),
     ({"httpRoute.timeouts": {"total": "1s"}}, "total"),
     ({"metrics.serviceMonitor.interval": 30}, "interval"),
+    ({"metrics.port": 70000}, "port"),
+    ({"config": {"CONSTELLATION_METRICS_PORT": 9090}}, "CONSTELLATION_METRICS_PORT"),
     # What only the templates can know.
+    ({"metrics.port": 7756}, "metrics.port 7756 is taken"),
     ({"terminationGracePeriodSeconds": 39}, "terminationGracePeriodSeconds is 39.* needs 40"),
     (
         {"terminationGracePeriodSeconds": 60, "drain.windowSeconds": 60},

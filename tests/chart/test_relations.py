@@ -317,6 +317,52 @@ def test_the_nestjs_port_is_for_the_namespace_and_can_be_switched_off() -> None:
     assert environment(off)["TCP_HOST"] == "127.0.0.1"
 
 
+def test_metrics_on_a_port_of_their_own_are_asked_there_and_only_by_who_may() -> None:
+    peers = {
+        "networkPolicy.httpFrom": [{"podSelector": {"matchLabels": {"app": "ingress"}}}],
+        "networkPolicy.metricsFrom": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}],
+    }
+    objects = render_values({"metrics.port": 9090, "metrics.serviceMonitor.enabled": True, **peers})
+    ports = {port["name"]: port["containerPort"] for port in container(objects)["ports"]}
+    assert ports["metrics"] == int(environment(objects)["CONSTELLATION_METRICS_PORT"]) == 9090
+    assert container(objects)["livenessProbe"]["httpGet"]["port"] == "http"
+
+    monitor = of_kind(objects, "ServiceMonitor")["spec"]
+    (service,) = (
+        one
+        for one in objects
+        if one["kind"] == "Service"
+        and monitor["selector"]["matchLabels"].items() <= one["metadata"]["labels"].items()
+    )
+    assert service["metadata"]["name"] == "chat-constellation-ws-metrics"
+    assert monitor["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"] == "metrics"
+    main = of_kind(objects, "Service", "constellation-ws")["spec"]["ports"]
+    assert [port["name"] for port in main] == ["http"], "a LoadBalancer must not show metrics"
+
+    ingress = of_kind(objects, "NetworkPolicy")["spec"]["ingress"]
+    rules = {rule["ports"][0]["port"]: rule["from"] for rule in ingress}
+    assert rules["metrics"] == peers["networkPolicy.metricsFrom"]
+    assert rules["http"][0] == peers["networkPolicy.httpFrom"][0]
+    assert rules["metrics"][0] not in rules["http"]
+
+    pods = render_values({"metrics.port": 9090, "metrics.podMonitor.enabled": True})
+    assert of_kind(pods, "PodMonitor")["spec"]["podMetricsEndpoints"][0]["port"] == "metrics"
+
+
+def test_metrics_are_on_the_port_of_socket_io_unless_it_is_said_otherwise() -> None:
+    monitors = {"metrics.podMonitor.enabled": True}
+    peers = {
+        "networkPolicy.httpFrom": [{"podSelector": {"matchLabels": {"app": "ingress"}}}],
+        "networkPolicy.metricsFrom": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}],
+    }
+    objects = render_values({**monitors, **peers})
+    assert of_kind(objects, "PodMonitor")["spec"]["podMetricsEndpoints"][0]["port"] == "http"
+    assert "CONSTELLATION_METRICS_PORT" not in environment(objects)
+    ingress = of_kind(objects, "NetworkPolicy")["spec"]["ingress"]
+    assert [rule["ports"][0]["port"] for rule in ingress] == ["http", "tcp"]
+    assert peers["networkPolicy.metricsFrom"][0] in ingress[0]["from"]
+
+
 def test_each_ingress_finds_its_stickiness_where_it_looks_for_it() -> None:
     hosts = {"ingress.enabled": True, "ingress.hosts": ["a"]}
     made = {

@@ -95,7 +95,7 @@ class Raw:
 
 
 @asynccontextmanager
-async def raw(pod: Gateway, user: str, **auth: object) -> AsyncIterator[Raw]:
+async def raw(pod: Gateway, user: str | None, **auth: object) -> AsyncIterator[Raw]:
     """A connected raw client; it hangs up without a word at the end."""
     url = f"{pod.http_url}/socket.io/?EIO=4&transport=websocket"
     async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:

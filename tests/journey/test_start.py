@@ -38,7 +38,7 @@ except = "user:{from}"
 """
 
 
-@pytest.mark.parametrize("variable", ["WS_PORT", "TCP_PORT"])
+@pytest.mark.parametrize("variable", ["WS_PORT", "TCP_PORT", "CONSTELLATION_METRICS_PORT"])
 async def test_a_taken_port_is_named_in_one_line(
     variable: str, valkey: Valkey, log_path: LogPath
 ) -> None:

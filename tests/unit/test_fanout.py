@@ -100,6 +100,46 @@ def test_what_a_batch_brings_leaves_in_one_write_a_socket() -> None:
     assert (len(of_a.writes), len(of_b.writes)) == (1, 1)
 
 
+def test_writes_are_counted_and_those_that_carry_several_frames() -> None:
+    fanout = Fanout()
+    (a, _), (b, _), (polls, _) = member(), member(), member(websocket=False)
+    fanout.add(FRAMES[0], [a, b, polls])
+    fanout.flush()
+    assert (fanout.writes, fanout.coalesced_writes) == (2, 0)
+    for frame in FRAMES[:2]:
+        fanout.add(frame, room := [a, polls])
+        fanout.add(frame, room)
+        fanout.flush()
+    assert (fanout.writes, fanout.coalesced_writes) == (4, 2)
+    for audience in ([a], [b], [a, polls]):
+        fanout.add(FRAMES[0], audience)
+    fanout.flush()
+    assert (fanout.writes, fanout.coalesced_writes) == (6, 3)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), max_size=6),
+    st.lists(st.sampled_from(["reads", "polls", "has gone"]), min_size=3, max_size=3),
+)
+def test_what_is_counted_is_what_was_written(
+    batch: list[tuple[int, int]], clients: list[str]
+) -> None:
+    fanout = Fanout()
+    members = [member(websocket=client != "polls") for client in clients]
+    for client, (_, outlet) in zip(clients, members, strict=True):
+        if client == "has gone":
+            outlet.closed, outlet.write = True, None
+    for first, frames in batch:
+        audience = [one for one, _ in members[first:]]
+        for frame in FRAMES[:frames]:
+            fanout.add(frame, audience)
+    fanout.flush()
+    writes = [write for _, outlet in members for write in outlet.writes]
+    singles = {frame.websocket() for frame in FRAMES}
+    assert fanout.writes == len(writes)
+    assert fanout.coalesced_writes == sum(write not in singles for write in writes)
+
+
 @pytest.mark.parametrize("websocket", [True, False])
 @pytest.mark.parametrize("rooms", [1, 2])
 def test_a_closed_socket_gets_nothing(websocket: bool, rooms: int) -> None:
@@ -129,6 +169,7 @@ def test_a_socket_that_is_closed_by_one_write_is_spared_and_spares_the_others() 
     assert of_slow.writes == [FRAMES[0].websocket()]
     assert of_here.has(*FRAMES[:3])
     assert of_slow.pending is None
+    assert (fanout.writes, fanout.coalesced_writes) == (3, 1)
 
 
 @given(

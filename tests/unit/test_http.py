@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from service import __version__, http
-from service.http import AsgiApp, Check, Health, Phase, create_app, dispatch
+from service.http import AsgiApp, Check, Health, Phase, create_app, create_metrics_app, dispatch
 from service.metrics import Metrics
 
 
@@ -148,6 +148,15 @@ async def test_metrics_are_prometheus_text(app: AsgiApp) -> None:
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert "constellation_build_info" in {family.name for family in families(answer.body)}
+
+
+async def test_metrics_may_be_elsewhere_and_then_alone(health: Health) -> None:
+    pages, metrics = create_app(health, None), create_metrics_app(Metrics().registry)
+    for path in ("/health", "/livez", "/readyz"):
+        assert (await ask(pages, path)).status == 200
+        assert (await ask(metrics, path)).status == 404
+    assert (await ask(pages, "/metrics")).status == 404
+    assert "constellation_build_info" in (await ask(metrics, "/metrics")).body
 
 
 async def test_metrics_are_openmetrics_when_asked(app: AsgiApp) -> None:

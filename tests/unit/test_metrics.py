@@ -11,7 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from service import __version__
-from service.metrics import Metrics, Tally
+from service.metrics import Metrics
 
 # What dashboards and alerts are written against: a name may be added, none may change.
 LABELS = {
@@ -42,6 +42,9 @@ NAMES = {
     "constellation_tcp_connections",
     "constellation_tcp_refused",
     "constellation_tcp_request_duration_seconds",
+    "constellation_publish_to_write_seconds",
+    "constellation_write_duration_seconds",
+    "constellation_event_loop_lag_seconds",
     "constellation_build_info",
     "constellation_asyncio_tasks",
     "process_open_fds",
@@ -103,41 +106,33 @@ async def test_a_watched_gauge_is_read_at_each_scrape(metrics: Metrics) -> None:
     assert samples(metrics.registry)["constellation_rooms", ()] == 1
 
 
-async def test_a_gauge_with_a_label_has_the_values_of_the_moment(metrics: Metrics) -> None:
-    counts = {"websocket": 2.0, "polling": 1.0}
-    metrics.watch_by("constellation_connections", "By transport.", "transport", lambda: counts)
-    values = samples(metrics.registry)
-    assert values["constellation_connections", ("websocket",)] == 2
-    assert values["constellation_connections", ("polling",)] == 1
-    counts.clear()
-    gone = [name for name, _ in samples(metrics.registry) if name == "constellation_connections"]
-    assert gone == []
-
-
-@pytest.mark.parametrize("again", ["constellation_connects", "constellation_rooms"])
+@pytest.mark.parametrize(
+    "again",
+    [
+        "constellation_connects",
+        "constellation_rooms",
+        "constellation_events",
+        "constellation_write_duration_seconds",
+    ],
+)
 def test_a_name_is_taken_once(metrics: Metrics, again: str) -> None:
-    metrics.watch_by("constellation_rooms", "Rooms.", "kind", dict)
+    metrics.watch("constellation_rooms", "Rooms.", lambda: 0.0)
     with pytest.raises(ValueError, match="Duplicated timeseries"):
         metrics.watch(again, "Again.", lambda: 0.0)
 
 
-def test_a_tally_shows_what_was_added_under_each_label() -> None:
-    registry = CollectorRegistry()
-    tally = Tally("constellation_events", "Events.", ["channel", "outcome"], registry)
-    assert samples(registry) == {}
-    for _ in range(3):
-        tally.counts["chat:new", "delivered"] += 1
-    tally.counts['we"ird\n', "malformed"] += 2
-    assert samples(registry) == {
-        ("constellation_events_total", ("chat:new", "delivered")): 3,
-        ("constellation_events_total", ('we"ird\n', "malformed")): 2,
-    }
+async def test_a_watched_total_is_a_counter_read_at_each_scrape(metrics: Metrics) -> None:
+    written = 3.0
+    metrics.watch_total("constellation_writes", "Writes.", lambda: written)
+    assert samples(metrics.registry)["constellation_writes_total", ()] == 3
+    written = 4.0
+    assert samples(metrics.registry)["constellation_writes_total", ()] == 4
 
 
 async def test_two_gateways_in_one_process_count_apart() -> None:
     a, b = Metrics(), Metrics()
     a.slow_consumers.inc()
-    a.deliveries.counts[("new-chat",)] += 1
+    a.deliveries.of("new-chat").value += 1
     values = samples(b.registry)
     assert values["constellation_slow_consumers_total", ()] == 0
     assert ("constellation_deliveries_total", ("new-chat",)) not in values

@@ -1,4 +1,4 @@
-"""The README keeps up with the code: generated tables, error codes, commands, and links."""
+"""The pages keep up with the code: generated tables, error codes, commands, metrics, links."""
 
 import re
 from pathlib import Path
@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 
 from service.cli import app
-from tools.readme_tables import README, STALE, metrics_rows, settings_rows, updated
+from tools.readme_tables import (
+    METRICS,
+    README,
+    ROOT,
+    STALE,
+    metrics_rows,
+    settings_rows,
+    updated,
+)
 
-ROOT = README.parent
 # A refusal's code is the first text of the call that makes it.
 CODES = re.compile(r'\b(?:Refusal|RequestRefused)\(\s*"([a-z_]+)"')
 
@@ -18,14 +25,26 @@ def readme() -> str:
     return README.read_text(encoding="utf-8")
 
 
-async def test_the_generated_tables_are_those_of_the_code(readme: str) -> None:
-    for row in (*settings_rows(), *await metrics_rows()):
-        assert f"| {' | '.join(row)} |" in readme, STALE
+def test_the_table_of_settings_is_that_of_the_code(readme: str) -> None:
+    assert updated(readme, "settings", settings_rows()) == readme, STALE
+
+
+async def test_the_table_of_metrics_is_that_of_the_code() -> None:
+    page = METRICS.read_text(encoding="utf-8")
+    assert updated(page, "metrics", await metrics_rows()) == page, STALE
+
+
+async def test_every_metric_that_a_page_names_exists() -> None:
+    exist = {row[0].strip("`") for row in await metrics_rows()}
+    exist |= {f"{name}_bucket" for name in exist}
+    for page in (README, ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md")):
+        named = set(re.findall(r"constellation_[a-z_]+[a-z]\b(?!\*)", page.read_text("utf-8")))
+        assert named <= exist, f"{page.name} names what no gateway tells"
 
 
 def test_tables_without_their_marks_are_not_lost_silently() -> None:
     with pytest.raises(SystemExit, match="settings"):
-        updated("# A README without marks")
+        updated("# A README without marks", "settings", settings_rows())
 
 
 def test_every_code_that_somebody_may_be_answered_is_explained(readme: str) -> None:
@@ -42,7 +61,9 @@ def test_every_command_is_named(readme: str) -> None:
         assert f"constellation-ws {command.callback.__name__}" in readme
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/architecture.md", "docs/metrics.md", "CHANGELOG.md"]
+)
 def test_links_within_the_repository_lead_somewhere(page: str) -> None:
     file = ROOT / page
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", file.read_text(encoding="utf-8"))

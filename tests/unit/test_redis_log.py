@@ -115,6 +115,23 @@ async def test_trace_context_in_fields_is_put_into_the_message(redis: Redis) -> 
     ]
 
 
+async def test_the_lag_is_the_age_of_the_newest_entry_read_until_none_waits(redis: Redis) -> None:
+    one = Follower(redis)
+    lags: list[float] = []
+
+    def is_late() -> bool:
+        lags.append(one.log.lag_seconds)
+        return lags[-1] > 0
+
+    async with following(one):
+        assert one.log.lag_seconds == 0
+        seconds, _ = await redis.time()
+        await redis.xadd(KEY, {"channel": "c", "data": "d"}, id=f"{(seconds - 60) * 1000}-0")
+        await eventually(is_late, PATIENCE_SECONDS, "an entry of a minute ago has been read")
+        assert lags[-1] >= 59
+        await eventually(lambda: not is_late(), PATIENCE_SECONDS, "nothing more waits")
+
+
 async def test_a_connection_that_is_lost_is_made_anew_and_nothing_is_missed(redis: Redis) -> None:
     one = Follower(redis)
     async with following(one):

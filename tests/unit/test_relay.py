@@ -107,7 +107,8 @@ class Pod:
     def log(self, *entries: tuple[str, str, dict[str, Any]]) -> None:
         """One batch from the log: offset, channel and message."""
         self.relay.take_logged(
-            [(offset.encode(), *published(channel, event)) for offset, channel, event in entries]
+            [(offset.encode(), *published(channel, event)) for offset, channel, event in entries],
+            age_seconds=0.0,
         )
 
     def tell(self, *orders: commands.Command) -> None:
@@ -442,6 +443,10 @@ class Watcher:
     def deliver(self, name: str, passed: Passed, rooms: object, frame: Frame, to: object) -> None:
         self.told.append(("deliver", name, passed.channel, passed.offset, rooms))
 
+    def take_exemplar(self) -> dict[str, str] | None:
+        """As if the sampler had taken what came from the log first."""
+        return {"trace_id": "0af7", "span_id": "b7ad"} if self.told[-1][-2] == b"5-1" else None
+
     def drop(self, passed: Passed, outcome: str) -> Span:
         self.told.append((outcome, passed.channel))
         return INVALID_SPAN
@@ -475,6 +480,14 @@ def test_who_watches_is_told_what_becomes_of_each_event_that_carries_a_context()
         ("deliver", "emitted", commands.CHANNEL, b"5-7", ("user:bob",)),
         ("end", 8),
     ]
+    # The times of all four that were delivered are told, and of which trace one was.
+    registry = pod.metrics.registry
+    assert registry.get_sample_value("constellation_publish_to_write_seconds_count") == 4
+    assert registry.get_sample_value("constellation_write_duration_seconds_count") == 1
+    for durations in (pod.metrics.publish_to_write, pod.metrics.write_duration):
+        (family,) = durations.collect()
+        shown = [sample.exemplar for sample in family.samples if sample.exemplar is not None]
+        assert [exemplar.labels for exemplar in shown] == [{"trace_id": "0af7"}]
     # Clients hear nothing of it.
     assert bob.heard == [["new-chat", {"chatId": 1}], ["new-chat", {}], ["x", 1], ["x", 1]]
     pod.publish("chat:new", {"userId": "nobody"})

@@ -86,6 +86,9 @@
 {{- fail "autoscaling.targetConnections with type keda needs autoscaling.prometheusAddress." }}
 {{- end }}
 {{- end }}
+{{- if has (int .Values.metrics.port) (list 7000 7756) }}
+{{- fail (printf "metrics.port %d is taken: Socket.IO has 7000 and the NestJS port 7756 in each pod." (int .Values.metrics.port)) }}
+{{- end }}
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor would count everything twice: enable one." }}
 {{- end }}
@@ -252,6 +255,10 @@
 - name: CONSTELLATION_MAX_CONNECTION_AGE_SECONDS
   value: {{ include "constellation-ws.text" .Values.maxConnectionAgeSeconds | quote }}
 {{- end }}
+{{- with .Values.metrics.port }}
+- name: CONSTELLATION_METRICS_PORT
+  value: {{ . | quote }}
+{{- end }}
 {{- if .Values.routes }}
 - name: CONSTELLATION_ROUTES_FILE
   value: /etc/constellation-ws/routes.toml
@@ -263,6 +270,11 @@
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* The name of the port that has /metrics. */}}
+{{- define "constellation-ws.metricsPort" -}}
+{{- ternary "metrics" "http" (not (kindIs "invalid" .Values.metrics.port)) }}
 {{- end }}
 
 {{- define "constellation-ws.envFrom" -}}

@@ -25,6 +25,9 @@ class Line:
     def is_flushed(self) -> bool:
         return not self.sent
 
+    def waiting_bytes(self) -> int:
+        return sum(map(len, self.sent))
+
     def close(self, code: int, reason: str) -> None:
         self.closed = (code, reason)
 
@@ -76,6 +79,20 @@ async def test_on_polling_packets_wait_in_their_order(polling: Session) -> None:
     assert polling.take_outbox() == ["4ю", "bAQIDBA==", "b", "2", "4hello", "6"]
     assert polling.is_flushed
     assert (polling.outbox, polling.outbox_bytes) == ([], 0)
+
+
+async def test_what_waits_is_counted_on_either_transport(
+    engine: Engine, polling: Session, line: Line
+) -> None:
+    polling.send_message("hello")
+    assert polling.waiting_bytes == len("4hello")
+    upgraded = engine.open("", "", [])
+    upgraded.websocket, upgraded.write = line, line.sent.append
+    upgraded.send_message("hello")
+    assert upgraded.waiting_bytes == len(text_frame(b"4hello"))
+    line.sent.clear()
+    polling.take_outbox()
+    assert polling.waiting_bytes == upgraded.waiting_bytes == 0
 
 
 async def test_on_a_websocket_packets_leave_at_once(upgraded: Session, line: Line) -> None:

@@ -150,6 +150,7 @@ async def test_who_does_not_even_read_the_goodbye_is_hung_up_on_in_the_end(goodb
             world.publish(0, payload=LARGE)
             await asyncio.sleep(0)
         world.publish(0, payload=LARGE)
+        assert session.waiting_bytes > len(LARGE)
         if goodbye == "drain":
             world.server.end(session, "drain")
         elif goodbye == "half-close":

@@ -1,0 +1,97 @@
+"""Counters and histograms for the hot path: added to without a lock, read at each scrape.
+
+prometheus_client's own take a lock and look their labels up: 2 us, a sixth of a delivery. All that
+adds to these runs on one event loop. What is counted is decided in `metrics`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    Exemplar,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+
+class Count:
+    """How often something happened; add to `value`, never take away."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
+class Tally(Collector):
+    """A counter whose labels are looked up once, by whoever will count under them."""
+
+    def __init__(
+        self, name: str, help_text: str, labels: list[str], registry: CollectorRegistry
+    ) -> None:
+        self._name, self._help, self._labels = name, help_text, labels
+        self._counts: dict[tuple[str, ...], Count] = {}
+        registry.register(self)
+
+    def of(self, *values: str) -> Count:
+        """Give what is counted under these values of the labels; shown from now on, even as 0."""
+        return self._counts.setdefault(values, Count())
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the counts as Prometheus samples."""
+        family = CounterMetricFamily(self._name, self._help, labels=self._labels)
+        for values, count in self._counts.items():
+            family.add_metric(values, count.value)
+        return [family]
+
+
+class Durations(Collector):
+    """A histogram of seconds: one bisect and two additions."""
+
+    def __init__(
+        self, name: str, help_text: str, bounds: Sequence[float], registry: CollectorRegistry
+    ) -> None:
+        """`bounds` are the buckets' upper ends, in order; the one without an end is added."""
+        self._name, self._help, self._bounds = name, help_text, bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._exemplars: dict[int, Exemplar] = {}
+        self._sum = 0.0
+        registry.register(self)
+
+    def add(self, seconds: float, times: int = 1) -> None:
+        """Count what took so long, never below 0, as often as it was seen."""
+        self._counts[bisect_left(self._bounds, seconds)] += times
+        self._sum += seconds * times
+
+    def add_between(self, least: float, most: float, times: int) -> bool:
+        """Count what took something between; False where that is not within one bucket.
+
+        Within one bucket it is the sum alone that takes the middle for each.
+        """
+        bucket = bisect_left(self._bounds, least)
+        if bucket != bisect_left(self._bounds, most):
+            return False
+        self._counts[bucket] += times
+        self._sum += (least + most) / 2 * times
+        return True
+
+    def show(self, seconds: float, trace: Mapping[str, str], unix_time: float) -> None:
+        """Name the trace of something that was counted, in place of its bucket's last one."""
+        bucket = bisect_left(self._bounds, seconds)
+        self._exemplars[bucket] = Exemplar(dict(trace), seconds, unix_time)
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the buckets as Prometheus samples; only OpenMetrics shows the traces."""
+        family = HistogramMetricFamily(self._name, self._help)
+        buckets, total = list[tuple[str, float] | tuple[str, float, Exemplar]](), 0
+        for index, end in enumerate((*map(str, map(float, self._bounds)), "+Inf")):
+            total += self._counts[index]
+            exemplar = self._exemplars.get(index)
+            buckets.append((end, total) if exemplar is None else (end, total, exemplar))
+        family.add_metric([], buckets, self._sum)
+        return [family]
