@@ -42,6 +42,8 @@ class HttpChatApi:
             "CONSTELLATION_CHAT_ACCESS_TOKEN": TOKEN,
         }
         self.asked: list[str] = []
+        self.may_answer = asyncio.Event()
+        """Set when chats whose name begins with `held` may be answered; everybody is in them."""
         self._chats: dict[str, list[object]] = {}
 
     async def set_chats(self, **chats: list[object]) -> None:
@@ -57,6 +59,9 @@ class HttpChatApi:
         match chat.partition("-")[0]:
             case "silent":
                 await asyncio.Event().wait()
+            case "held":
+                await self.may_answer.wait()
+                return web.json_response({"allowed": True})
             case "throwing":
                 return web.Response(status=500, text="<html>no database</html>")
             case "huge":

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -227,6 +228,33 @@ async def test_a_client_that_vanishes_while_the_api_is_silent_leaves_nothing_beh
     async with raw(pod, f"bob{mine}") as bob:
         await bob.ask("join-chat", f"silent{mine}")
     await eventually(lambda: _is_empty(pod), PATIENCE_SECONDS, "nothing is left of it")
+
+
+@pytest.mark.parametrize("how", ["disconnected", "resumed elsewhere", "resumed here"])
+async def test_a_yes_that_comes_after_its_client_has_gone_lets_nobody_in(
+    how: str, valkey: Valkey, gateway: StartGateway, mine: str
+) -> None:
+    bob = f"bob{mine}"
+    async with http_chat_api(unused_port()) as api, AsyncExitStack() as pods:
+        settings = {**api.settings, "CONSTELLATION_CHAT_ACCESS_TIMEOUT_SECONDS": 60}
+        a, b = [await pods.enter_async_context(gateway(valkey.url, **settings)) for _ in range(2)]
+        async with raw(a, bob, recovery=True) as before:
+            await before.ask("join-chat", f"held{mine}")
+            await eventually(lambda: api.asked, PATIENCE_SECONDS, "the API is asked")
+            if how == "disconnected":
+                async with nest_client(b.tcp_port) as nest:
+                    assert await nest.ask("disconnectUser", {"userId": bob}) == {"disconnected": 1}
+            else:
+                pod = a if how == "resumed here" else b
+                async with raw(pod, bob, pid=before.answer["pid"]) as after:
+                    assert after.answer == before.answer
+                    assert await before.is_closed()
+                    api.may_answer.set()
+            api.may_answer.set()
+        for pod in (a, b):
+            await eventually(partial(_is_empty, pod), PATIENCE_SECONDS, "nothing is left of it")
+            assert "Traceback" not in pod.log_path.read_text()
+            assert pod.log("a client's message could not be handled") == []
 
 
 async def _is_empty(pod: Gateway) -> bool:
