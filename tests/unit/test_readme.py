@@ -62,7 +62,7 @@ def test_every_command_is_named(readme: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/architecture.md", "docs/metrics.md", "CHANGELOG.md"]
+    "page", ["README.md", "SECURITY.md", "docs/architecture.md", "docs/metrics.md", "CHANGELOG.md"]
 )
 def test_links_within_the_repository_lead_somewhere(page: str) -> None:
     file = ROOT / page
