@@ -82,6 +82,7 @@ def test_the_table_of_limits_has_every_limit_with_its_default() -> None:
     "page",
     [
         "README.md",
+        "SECURITY.md",
         "docs/architecture.md",
         "docs/metrics.md",
         "docs/observability.md",
