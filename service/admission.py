@@ -42,6 +42,11 @@ UNAUTHORIZED = Refusal(
 )
 TOO_MANY_REQUESTS = Refusal("rate_limited", "Too many requests: slow down and try again.")
 DRAINING = Refusal("draining", "This server is being replaced: connect again.")
+FORBIDDEN = Refusal("forbidden", "You are not in this chat.")
+ACCESS_UNAVAILABLE = Refusal(
+    "access_unavailable", "Whether you may join this chat cannot be told now: try again."
+)
+DISCONNECTED = Refusal("disconnected", "You were disconnected before this could be done.")
 INVALID_NAMESPACE = Refusal("invalid_namespace", "There is no such namespace; connect to /chats.")
 
 

@@ -7,7 +7,7 @@ decided here.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 import structlog
@@ -16,6 +16,7 @@ from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
 from service import trace_context
 from service.admission import (
+    DISCONNECTED,
     DRAINING,
     TOO_MANY_REQUESTS,
     Allowance,
@@ -26,7 +27,7 @@ from service.admission import (
     read_chat_id,
 )
 from service.auth import Headers, Identity, renewed
-from service.events import NAMESPACE, Room, UserId, chat_room, user_room
+from service.events import NAMESPACE, ChatId, Room, UserId, chat_room, user_room
 from service.expiry import Expiries
 from service.metrics import Metrics
 from service.rooms import Member, Rooms
@@ -61,6 +62,16 @@ class Server(Protocol):
 
     def end(self, session: Any, reason: str) -> None:
         """Close a session so that its client comes back."""
+
+
+class Access(Protocol):
+    """What the namespace needs of whoever knows who is in a chat."""
+
+    async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
+        """Say why somebody may not join a chat; None where it may, with no step in between."""
+
+    def outdated(self, identity: Identity, rooms: Iterable[str]) -> Iterable[str]:
+        """Say which of some rooms a newer token of somebody takes away."""
 
 
 class Recovery(Protocol):
@@ -105,6 +116,8 @@ class Chats:
         self.expiries = Expiries()
         """When which connection's token ends; to close it then is somebody else's."""
         self.is_draining = False
+        self.access: Access | None = None
+        """Says who may join a chat; None where everybody may."""
         self.recovery: Recovery | None = None
         """Makes sessions resumable; None where they are not."""
         self.on_arrival: Callable[[UserId], None] = lambda user: None
@@ -221,11 +234,19 @@ class Chats:
         room = chat_room(chat)
         if room not in member.rooms:
             refusal = may_join(len(member.rooms) - 1, self._limits)
+            if refusal is None and self.access is not None:
+                refusal = await self._ask_access(self.access, member, chat)
             if refusal is not None:
                 return self._answer("join-chat", refusal)
+            # Nothing has waited since the answer: an end of membership comes before it or finds it.
             self.rooms.enter(member, room)
             await self._save(member)
         return self._answer("join-chat", {"chatId": chat})
+
+    async def _ask_access(self, access: Access, member: Member, chat: ChatId) -> Refusal | None:
+        assert member.identity is not None, "set before it was connected"
+        refusal = await access.refusal(member.identity, chat)
+        return refusal if self.rooms.by_sid(member.sid) is member else DISCONNECTED
 
     async def _leave(self, sid: str, request: object = None, *_: object) -> Answer:
         member = self._member(sid)
@@ -245,6 +266,10 @@ class Chats:
         if isinstance(identity, Refusal):
             return self._answer("refresh-token", identity)
         self._note(member, identity)
+        if lost := self.access.outdated(identity, member.rooms) if self.access else None:
+            for room in lost:
+                self.rooms.leave(member, room)
+            await self._save(member)
         return self._answer("refresh-token", {"expiresAt": identity.expires_at})
 
     def _note(self, member: Member, identity: Identity) -> None:

@@ -9,7 +9,6 @@ import asyncio
 import functools
 import socket
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import structlog
@@ -17,6 +16,7 @@ import uvicorn
 
 from service import commands, gauges, routes
 from service.admission import Limits, Rate
+from service.chat_access import make_access
 from service.chats import Chats
 from service.engine import Engine, EngineLimits, HttpProtocol, LongPolling, Server, Session
 from service.events import NAMESPACE
@@ -77,12 +77,13 @@ class Gateway:
         ticks = [TICK_CHANNEL] if settings.delivery == "durable" else []
         bus_redis = self.redis if settings.delivery == "durable" else self.redis_once
         self.bus = RedisBus(bus_redis, [*table, *ticks], self.metrics)
-        self.identification = identification(settings)
+        trace_headers = _TRACE_HEADERS if tracing is not None else frozenset()
+        self.identification = identification(settings, also_kept=trace_headers)
         self.engine = Engine(
             _engine_limits(settings),
             pod_tag=self.bus.instance,
             cors_origins=settings.cors_origins,
-            kept_headers=self._kept_headers,
+            kept_headers=self.identification.kept_headers,
         )
         self.server = Server(self.engine)
         self.rooms = self.server.membership.rooms_of(NAMESPACE)
@@ -96,6 +97,8 @@ class Gateway:
             verify_token=self.identification.verify,
             tracing=tracing,
         )
+        spawn = lambda work: self.engine.spawn(work)  # noqa: E731, PLW0108 - lifecycle sets it later
+        self.access = self.chats.access = make_access(settings, self.metrics, spawn)
         self.errands: asyncio.Queue[Errand] = asyncio.Queue(_MAX_ERRANDS)
         self.fanout = Fanout()
         self.relay = Relay(
@@ -106,6 +109,7 @@ class Gateway:
             disconnect=self._disconnect,
             send_errand=self.errands.put_nowait,
             on_moved=lambda member: self.recovery.touch(member) if self.recovery else None,
+            on_ended=self.access.forget if self.access else lambda room, who: None,
             on_fence=lambda sid, owner: self.recovery.fence(sid, owner) if self.recovery else None,
             on_handover=lambda: self.recorder.nudge() if self.recorder else None,
             tracing=tracing,
@@ -150,12 +154,6 @@ class Gateway:
             self.recovery.release(member)
         self.server.end(session, reason)
 
-    def _kept_headers(self, headers: list[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-        kept = self.identification.kept_headers(headers)
-        if self.tracing is None:
-            return kept
-        return (*kept, *(header for header in headers if header[0] in _TRACE_HEADERS))
-
     def _close_member(self, member: Member, reason: str) -> None:
         session = self.engine.sockets.get(member.eio_sid)
         if session is not None:
@@ -192,6 +190,7 @@ class Gateway:
             window_seconds=settings.recovery_window_seconds,
             close=self._close_member,
             tracing=self.tracing,
+            find_lost=self.access.find_lost if self.access else None,
             fence=lambda sid, owner: self.errands.put_nowait(self._fence(sid, owner)),
         )
         self.engine.on_ping, self.engine.on_pong = recovery.pinged, recovery.ponged

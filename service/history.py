@@ -156,12 +156,14 @@ def replay(
     missed: Iterable[Entry],
     read: Read,
     limits: ReplayLimits,
+    seen: LogId = BEGINNING,
 ) -> Replay | None:
     """Walk what was logged while a session was away, as if it had been there.
 
     What was said in a room before it joined, or after it lost it, is not its to read: `joined` says
     after which entry it was in a room, where that was on the way; after `rooms_at` entries move it.
-    None where that is more than the limits allow.
+    Entries up to `seen` move it without being replayed: what a client says that it has seen takes
+    it out of no room, and must not keep it in one. None where that is more than the limits allow.
     """
     to_join, joined = sorted(joined.items(), key=lambda one: one[1], reverse=True), dict(joined)
     member_of = {sid, *rooms}.difference(joined)
@@ -170,7 +172,7 @@ def replay(
     for entry in missed:
         while to_join and to_join[-1][1] < entry.id:
             member_of.add(to_join.pop()[0])
-        frame = _witness(entry, entry.meaning(read), member_of)
+        frame = _witness(entry, entry.meaning(read), member_of) if entry.id > seen else None
         if entry.id > rooms_at:
             before = frozenset(member_of)
             _move(entry.meaning(read), sid, member_of)
@@ -202,8 +204,11 @@ def _witness(entry: Entry, meaning: Meaning, member_of: set[str]) -> Frame | Non
 def _move(meaning: Meaning, sid: str, member_of: set[str]) -> None:
     """Let an entry change the rooms of a member; its sid is not a room that can be left."""
     match meaning:
-        case Message(empties=empties):
+        case Message(empties=empties, removals=removals):
             member_of.difference_update(empties)
+            for removal in removals:
+                if removal.who in member_of:
+                    member_of.discard(removal.room)
         case Join(who, room) if who in member_of:
             member_of.add(room)
         case Leave(who, room) if who in member_of:

@@ -28,7 +28,7 @@ class Identification:
     verify: Callable[[object], Awaitable[Identity | Refusal]] | None
     """Verifies a token alone; None where there are none."""
     kept_headers: Callable[[Headers], Headers]
-    """Picks what `identify` needs of a request's headers: as little as can be, since it is kept."""
+    """Picks what a connect needs of a handshake's headers; as little as can be, for it is kept."""
     endpoint: KeyEndpoint | None
     """Where keys are fetched; somebody must run it."""
 
@@ -38,11 +38,13 @@ class Identification:
         return Check("keys", has_keys, "there" if has_keys else "not fetched yet")
 
 
-def identification(settings: Settings) -> Identification:
-    """Make what the settings ask for."""
+def identification(settings: Settings, also_kept: frozenset[bytes] = frozenset()) -> Identification:
+    """Make what the settings ask for; the headers of some names are kept for others."""
+    keep = functools.partial(
+        _keep, with_proof=settings.auth_mode == "jwt", cookie=settings.jwt_cookie, names=also_kept
+    )
     if settings.auth_mode == "trusted":
-        trust = Trust(settings.max_id_chars)
-        return Identification(trust.identify, None, lambda headers: (), None)
+        return Identification(Trust(settings.max_id_chars).identify, None, keep, None)
     algorithms = frozenset(settings.allowed_algorithms())
     rules = Rules(
         algorithms,
@@ -58,8 +60,15 @@ def identification(settings: Settings) -> Identification:
     keys = endpoint or (FixedKey(key) if key is not None else None)
     assert keys is not None, "checked with the settings"
     proof = Proof(rules, keys, settings.jwt_cookie)
-    kept = functools.partial(proof_in, cookie=settings.jwt_cookie)
-    return Identification(proof.identify, proof.verify, kept, endpoint)
+    return Identification(proof.identify, proof.verify, keep, endpoint)
+
+
+def _keep(
+    headers: Headers, *, with_proof: bool, cookie: str | None, names: frozenset[bytes]
+) -> Headers:
+    headers = list(headers)
+    proof = proof_in(headers, cookie) if with_proof else ()
+    return (*proof, *(header for header in headers if header[0] in names))
 
 
 def warn_of_trust(settings: Settings) -> None:

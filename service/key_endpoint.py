@@ -48,8 +48,9 @@ class KeyEndpoint:
         self._plan = Refetching(pace or Pace(), random.random)
         self._keys: tuple[VerificationKey, ...] | None = None
         self._asked = asyncio.Event()
-        self._next: asyncio.Future[None] | None = None
-        """Done when a fetch has ended that began after it was made."""
+        self._fetching: asyncio.Future[None] | None = None
+        """Done when the fetch has ended that is under way, or asked for."""
+        self._has_ended = False
         self._told_at: float | None = None
 
     @property
@@ -61,9 +62,13 @@ class KeyEndpoint:
         """Find a token's key; one that is not known may be new, and is asked for, though seldom."""
         if self._keys is None:
             return AUTH_UNAVAILABLE
-        key = jwt_keys.choose(self._keys, header.kid, header.algorithm)
+        key = self._choose(header)
+        if key is None and header.kid is not None and self._fetching is not None:
+            await asyncio.wait({self._fetching})
+            key = self._choose(header)
+        # What was under way may have been read before the key was there.
         if key is None and header.kid is not None and await self._fetched_again():
-            key = jwt_keys.choose(self._keys, header.kid, header.algorithm)
+            key = self._choose(header)
         if key is not None:
             return key
         return AUTH_UNAVAILABLE if self._plan.has_failed else UNKNOWN_KEY
@@ -72,35 +77,42 @@ class KeyEndpoint:
         """Fetch the keys whenever it is time to, for ever; `tell` at each step."""
         timeout = aiohttp.ClientTimeout(total=self._fetch_seconds)
         async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as http:
-            while True:
-                self._asked.clear()
-                waiting, self._next = self._next, None
-                try:
+            try:
+                while True:
+                    self._asked.clear()
+                    self._fetching = self._fetching or asyncio.get_running_loop().create_future()
                     await self._fetch(http)
-                finally:  # at our end, too: nobody must wait for a fetch that will not be
-                    _end(waiting)
-                await self._due(tell)
+                    self._let_go()
+                    await self._due(tell)
+            finally:
+                self._has_ended = True
+                self._let_go()  # nobody must wait for a fetch that will not be
 
     async def _due(self, tell: Callable[[], None]) -> None:
         """Wait until it is time for the next fetch."""
-        try:
+        tell()
+        while (left := self._plan.due_at - time.monotonic()) > 0 and not self._asked.is_set():
+            await _wait(self._asked, min(left, _SIGN_OF_LIFE_SECONDS))
             tell()
-            while self._next is None and (left := self._plan.due_at - time.monotonic()) > 0:
-                await _wait(self._asked, min(left, _SIGN_OF_LIFE_SECONDS))
-                tell()
-        except asyncio.CancelledError:
-            _end(self._next)
-            raise
 
     async def _fetched_again(self) -> bool:
-        """Wait for a fetch that begins from now on; False where none is due so soon."""
-        if self._next is None:
-            if not self._plan.ask(time.monotonic()):
+        """Ask for a fetch and wait for it; False where there was one so lately that none is due."""
+        if self._fetching is None:
+            if self._has_ended or not self._plan.ask(time.monotonic()):
                 return False
-            self._next = asyncio.get_running_loop().create_future()
+            self._fetching = asyncio.get_running_loop().create_future()
             self._asked.set()
-        await asyncio.wait({self._next})
+        await asyncio.wait({self._fetching})
         return True
+
+    def _choose(self, header: Header) -> VerificationKey | None:
+        return jwt_keys.choose(self._keys or (), header.kid, header.algorithm)
+
+    def _let_go(self) -> None:
+        """Let those go on who wait for the fetch."""
+        fetching, self._fetching = self._fetching, None
+        if fetching is not None:
+            fetching.set_result(None)
 
     async def _fetch(self, http: aiohttp.ClientSession) -> None:
         try:
@@ -133,11 +145,6 @@ class KeyEndpoint:
         if self._told_at is None or now - self._told_at >= _LOG_SECONDS:
             self._told_at = now
             log.warning("keys cannot be fetched", reason=reason, serves_old=self.has_fetched)
-
-
-def _end(waiting: asyncio.Future[None] | None) -> None:
-    if waiting is not None:
-        waiting.set_result(None)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

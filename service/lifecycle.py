@@ -67,6 +67,8 @@ class Life:
         async with contextlib.AsyncExitStack() as held:
             held.push_async_callback(self._gateway.redis.aclose)
             held.push_async_callback(self._gateway.redis_once.aclose)
+            if self._gateway.access:
+                held.push_async_callback(self._gateway.access.aclose)
             servers = self._hold_ports(held)
             held.push_async_callback(self._gateway.tcp.aclose, _TCP_GRACE_SECONDS)
             await self._gateway.tcp.start(self._settings.tcp_host, self._settings.tcp_port)
@@ -148,6 +150,8 @@ class Life:
 
     async def _stop_doors(self) -> None:
         """The order matters: no new work, then nothing that others wait for stays with us."""
+        if self._gateway.access:
+            await self._gateway.access.aclose()
         await self._gateway.tcp.aclose(_TCP_GRACE_SECONDS)
         if self._gateway.recorder:
             await self._gateway.recorder.hand_over()

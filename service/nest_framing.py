@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
@@ -29,6 +30,9 @@ _ESCAPE = re.compile(
     rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+
+
+Shape = TypeVar("Shape")
 
 
 class FramingFault(StrEnum):
@@ -164,7 +168,7 @@ _PATTERN = msgspec.json.Decoder(str | _Command)
 def read_packet(text: bytes) -> Packet:
     """Read one frame's text. Raises FramingError when it is not a JSON object."""
     try:
-        envelope = _decode_envelope(text)
+        envelope = _decode_repaired(_ENVELOPE, text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise FramingError(FramingFault.INVALID_JSON, str(error)) from error
     return Packet(
@@ -177,6 +181,37 @@ def read_packet(text: bytes) -> Packet:
 def _with_context(data: bytes, metadata: bytes) -> bytes:
     context = trace_context.read(metadata) if metadata else None
     return data if context is None else trace_context.put(data, context)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a NestJS server answers to a request."""
+
+    id: str
+    """The request's; empty where there is none."""
+    response: bytes
+    """The raw JSON of what the client's observable emits; `null` when absent."""
+    failure: bytes | None
+    """The raw JSON of what it raises; None where it raises nothing."""
+
+
+class _Answer(msgspec.Struct):
+    id: str | int = ""
+    response: msgspec.Raw = msgspec.Raw(b"null")
+    err: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+def read_reply(text: bytes) -> Reply:
+    """Read one frame's text as a client does. Raises FramingError when it is no reply."""
+    try:
+        found = _decode_repaired(_ANSWER, text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise FramingError(FramingFault.INVALID_JSON, str(error)) from error
+    failure = bytes(found.err)
+    return Reply(str(found.id), bytes(found.response), None if failure == b"null" else failure)
 
 
 def answer(packet_id: bytes, response: object) -> bytes:
@@ -206,9 +241,9 @@ def encode(value: object) -> bytes:
     return b"%d#%b" % (len(text), text)
 
 
-def _decode_envelope(text: bytes) -> _Envelope:
+def _decode_repaired(decoder: msgspec.json.Decoder[Shape], text: bytes) -> Shape:
     try:
-        return _ENVELOPE.decode(text)
+        return decoder.decode(text)
     except msgspec.DecodeError:
         # JavaScript strings may hold half a surrogate pair (an emoji cut by `slice`), which
         # JSON.stringify escapes. That is JSON, but no Unicode text, and msgspec refuses it: read
@@ -216,7 +251,7 @@ def _decode_envelope(text: bytes) -> _Envelope:
         repaired = _ESCAPE.sub(_without_lone_surrogate, text)
         if repaired == text:
             raise
-        return _ENVELOPE.decode(repaired)
+        return decoder.decode(repaired)
 
 
 def _pattern_name(raw: bytes) -> str | None:

@@ -47,11 +47,15 @@ class Relay:
         disconnect: Callable[[Disconnect], Errand],
         send_errand: Callable[[Errand], None],
         on_moved: Callable[[Member], None],
+        on_ended: Callable[[str, str | None], None],
         on_fence: Callable[[str, str], None],
         on_handover: Callable[[], None],
         tracing: Tracing | None = None,
     ) -> None:
-        """Without `tracing` nothing is recorded; with it the table must be a traced one."""
+        """`on_ended` is told (room, of whom) membership ends, before it does; None is everyone.
+
+        Without `tracing` nothing is recorded; with it the table must be a traced one.
+        """
         self._routes = {
             channel.encode(): _Path(channel, route, metrics) for channel, route in table.items()
         }
@@ -64,6 +68,7 @@ class Relay:
         self._disconnect = disconnect
         self._send_errand = send_errand
         self._on_moved = on_moved
+        self._on_ended = on_ended
         self._on_fence = on_fence
         self._on_handover = on_handover
         self._tracing = tracing
@@ -137,10 +142,12 @@ class Relay:
             path.no_recipient.value += 1
             if self._tracing is not None and message.traceparent is not msgspec.UNSET:
                 self._drop(path, "no_recipient", payload, offset)
-        if message.empties:
+        if message.empties or message.removals:
             self._fanout.flush()
             for room in message.empties:
                 self._empty(room)
+            for removal in message.removals:
+                self._remove(removal)
 
     def _drop(self, path: _Path, outcome: str, payload: bytes, offset: bytes) -> Span:
         """Record that an event goes to nobody here, if anybody looks."""
@@ -154,8 +161,15 @@ class Relay:
             self._timing.trace(exemplar, offset)
 
     def _empty(self, room: str) -> None:
+        self._on_ended(room, None)
         for member in tuple(self._rooms.members(room)):
             self._rooms.leave(member, room)
+            self._on_moved(member)
+
+    def _remove(self, removal: Leave) -> None:
+        self._on_ended(removal.room, removal.who)
+        for member in tuple(self._rooms.members(removal.who)):
+            self._rooms.leave(member, removal.room)
             self._on_moved(member)
 
     def _obey(self, channel: bytes, payload: bytes, offset: bytes) -> None:
@@ -179,10 +193,8 @@ class Relay:
                 for member in tuple(self._rooms.members(who)):
                     self._rooms.enter(member, room)
                     self._on_moved(member)
-            case Leave(who, room):
-                for member in tuple(self._rooms.members(who)):
-                    self._rooms.leave(member, room)
-                    self._on_moved(member)
+            case Leave():
+                self._remove(command)
             case Empty(room):
                 self._empty(room)
             case Disconnect():

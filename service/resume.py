@@ -11,12 +11,13 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from enum import StrEnum
 from typing import Any
 
 import structlog
 
+from service.auth import Identity
 from service.events import UserId, user_room
 from service.history import (
     Entry,
@@ -68,7 +69,13 @@ class Outcome(StrEnum):
     TOO_MUCH = "too_much"
     UNPROVEN = "unproven"
     """What the client has seen of what it was sent cannot be known."""
+    ACCESS_UNAVAILABLE = "access_unavailable"
+    """Whether it may still be in one of its rooms cannot be told."""
     UNAVAILABLE = "unavailable"
+
+
+FindLost = Callable[[Identity, Iterable[str]], Awaitable[frozenset[str] | None]]
+"""Says which of some rooms somebody may be in no more; None where that cannot be told."""
 
 
 class Recovery:
@@ -89,8 +96,10 @@ class Recovery:
         window_seconds: float,
         close: Callable[[Member, str], None],
         fence: Callable[[str, str], None],
+        find_lost: FindLost | None = None,
         tracing: Tracing | None = None,
     ) -> None:
+        """Without `find_lost` a session keeps its rooms, unless the log says otherwise."""
         self._instance = instance
         self._log = redis_log
         self._store = store
@@ -103,6 +112,7 @@ class Recovery:
         self._window_seconds = window_seconds
         self._close = close
         self._fence = fence
+        self._find_lost = find_lost
         self._tracing = tracing
         self._owners = itertools.count()
         store.on_fenced = self.fence
@@ -143,7 +153,8 @@ class Recovery:
             taken = await self._store.take(pid, user, owner)
             if taken is None:
                 return Outcome.UNKNOWN, None
-            found = await self._find_missed(taken.record, offset)
+            lost = await self._lost(member, taken.record)
+            found = await self._find_missed(taken.record, offset, lost)
         except RedisUnavailable:
             return Outcome.UNAVAILABLE, None
         if isinstance(found, Outcome):
@@ -158,10 +169,19 @@ class Recovery:
         self._metrics.replayed.inc(len(missed.frames))
         return Outcome.RECOVERED, Welcome(pid, missed.frames, is_recovered=True)
 
+    async def _lost(self, member: Member, record: SessionRecord) -> frozenset[str] | None:
+        """Ask about the rooms of a session before it enters them."""
+        if self._find_lost is None:
+            return frozenset()
+        assert member.identity is not None, "authenticated by the caller"
+        return await self._find_lost(member.identity, record.rooms)
+
     async def _find_missed(
-        self, record: SessionRecord, offset: object
+        self, record: SessionRecord, offset: object, lost: frozenset[str] | None
     ) -> tuple[LogId, Replay] | Outcome:
         """Find what a session missed, up to what this pod has delivered by now."""
+        if lost is None:
+            return Outcome.ACCESS_UNAVAILABLE
         start = parse_id(record.position)
         claimed = parse_id(offset) if isinstance(offset, str) else None
         if start is None:
@@ -172,14 +192,18 @@ class Recovery:
                 await self._log.reached(start)
         except TimeoutError:
             return Outcome.GONE  # of a log that is no more, or made up
-        missed = await self._entries_after(start)
+        rooms_at = parse_id(record.rooms_at) or start
+        # What ended its membership may lie before what it says that it has seen.
+        missed = await self._entries_after(min(start, rooms_at))
         # From here on nothing waits: what is delivered later reaches the member as one of its room.
         if isinstance(missed, Outcome):
             return missed
-        rooms_at = parse_id(record.rooms_at) or start
-        joined = {room: parse_id(at) or start for room, at in record.joined.items()}
+        rooms = [room for room in record.rooms if room not in lost]
+        joined = {
+            room: parse_id(record.joined[room]) or start for room in rooms if room in record.joined
+        }
         result = replay(
-            record.sid, record.rooms, joined, rooms_at, missed, self._read, self._limits
+            record.sid, rooms, joined, rooms_at, missed, self._read, self._limits, seen=start
         )
         if result is None:
             return Outcome.TOO_MUCH

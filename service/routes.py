@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from service.commands import is_own_channel
+from service.commands import Leave, is_own_channel
 from service.events import (
     RESERVED_EVENTS,
     Decoder,
     EventName,
     Fields,
     MalformedEvent,
+    Room,
     Slice,
     fields_of,
 )
@@ -40,6 +41,13 @@ class InvalidRoutes(ValueError):
     """The route table cannot be used; `str()` says which file, which entry and why."""
 
 
+class Removal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """`removes` of a `[[route]]`: whose sockets leave which rooms."""
+
+    who: str
+    from_: str
+
+
 class RouteEntry(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"except_": "except"}
 ):
@@ -52,6 +60,12 @@ class RouteEntry(
     except_: str = ""
     unless_empty: str = ""
     empties: tuple[str, ...] = ()
+    removes: Removal | None = None
+
+    def templates(self) -> tuple[str, ...]:
+        """Give every room template of the entry."""
+        removes = (self.removes.who, self.removes.from_) if self.removes else ()
+        return (*self.to, *((self.except_,) if self.except_ else ()), *self.empties, *removes)
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +80,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     empties: Sequence[str]
     traceparent: Slice = UNSET
     """As published, quotes and all; UNSET as well where the table was not asked to read it."""
+    removals: Sequence[Leave] = ()
+    """Who leaves which room after the delivery."""
 
 
 class _Target(NamedTuple):
@@ -83,6 +99,7 @@ class Route:
         "_empties",
         "_except",
         "_hidden",
+        "_removes",
         "_to",
         "_traceparent",
         "_unless",
@@ -90,8 +107,7 @@ class Route:
     )
 
     def __init__(self, entry: RouteEntry, *, is_traced: bool = False) -> None:
-        templates = [*entry.to, *entry.empties, *([entry.except_] if entry.except_ else [])]
-        keys = dict.fromkeys([*entry.keys, *(_key(template) for template in templates)])
+        keys = dict.fromkeys([*entry.keys, *(_key(template) for template in entry.templates())])
         if entry.unless_empty:
             keys[entry.unless_empty] = None
         if is_traced:
@@ -103,6 +119,8 @@ class Route:
         self._to = _targets(entry.to, attribute)
         self._except = _targets((entry.except_,) if entry.except_ else (), attribute)
         self._empties = _targets(entry.empties, attribute)
+        removes = (entry.removes.who, entry.removes.from_) if entry.removes else ()
+        self._removes = [_targets((template,), attribute) for template in removes]
         self._unless = attrgetter(attribute[entry.unless_empty]) if entry.unless_empty else None
         self._traceparent = attrgetter(attribute[PARENT]) if is_traced else None
         # Keys that only address the event follow the payload's and are unset before it is encoded.
@@ -122,6 +140,7 @@ class Route:
             if hidden_from is None:
                 raise MalformedEvent("lacks the key that names its author")
             emptied = (_rooms(self._empties, fields) or _NOWHERE) if self._empties else _NOWHERE
+            removals = _removals(self._removes, fields) if self._removes else _NOBODY
         except msgspec.DecodeError as error:
             raise MalformedEvent("an address is neither an id nor a list of ids") from error
         if self._unless is not None and _is_empty_list(self._unless(fields)):
@@ -129,7 +148,15 @@ class Route:
         traceparent = UNSET if self._traceparent is None else self._traceparent(fields)
         for name in self._hidden:
             setattr(fields, name, UNSET)
-        return Message(self.event, fields, rooms, hidden_from, emptied, traceparent)
+        return Message(self.event, fields, rooms, hidden_from, emptied, traceparent, removals)
+
+
+def _removals(removes: list[list[_Target]], fields: Fields) -> Sequence[Leave]:
+    """Name who leaves what. Raises MalformedEvent: nobody must stay in a room by a slip."""
+    who, rooms = (_rooms(targets, fields) for targets in removes)
+    if who is None or rooms is None:
+        raise MalformedEvent("lacks the keys that name who is removed from what")
+    return [Leave(Room(one), Room(room)) for one in who for room in rooms]
 
 
 def _rooms(targets: list[_Target], fields: Fields) -> Sequence[str] | None:
@@ -151,6 +178,7 @@ def _rooms(targets: list[_Target], fields: Fields) -> Sequence[str] | None:
 
 
 _NOWHERE: Sequence[str] = ()
+_NOBODY: Sequence[Leave] = ()
 
 
 def _targets(templates: Iterable[str], attribute: Mapping[str, str]) -> list[_Target]:
@@ -213,10 +241,10 @@ def _faults(entry: RouteEntry) -> Iterable[str]:
         yield "pods and emitters talk to each other on this channel"
     if entry.event in RESERVED_EVENTS:
         yield f"{entry.event} is a name that Socket.IO keeps for itself"
-    for template in (*entry.to, *entry.empties, *([entry.except_] if entry.except_ else [])):
+    for template in entry.templates():
         if not _TEMPLATE.fullmatch(template):
             yield f"{template!r} is no room template such as 'user:{{userId}}'"
-    for key in (*entry.keys, *entry.to, *entry.empties, entry.except_, entry.unless_empty):
+    for key in (*entry.keys, *entry.templates(), entry.unless_empty):
         if _UNUSABLE.search(key):
             yield f"{key!r} holds what no key may: a quote, a backslash or a control character"
     for key in entry.keys:

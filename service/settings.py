@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service import redis_address
 from service.kinds import Host, LogFormat, LogLevel, Origins, ReadableFile, RedisUrl
+from service.settings_access import ChatAccessSettings
 from service.settings_identity import IdentitySettings
 from service.variables import UnknownVariable, explain, find_unknown, show
 
@@ -29,7 +30,7 @@ class InvalidSettings(ValueError):
     """The environment cannot be read; `str()` has one line per fault, secrets masked."""
 
 
-class Settings(IdentitySettings, BaseSettings):
+class Settings(IdentitySettings, ChatAccessSettings, BaseSettings):
     """The environment of one gateway process. Names in CONTRACT section 4 have no prefix."""
 
     model_config = SettingsConfigDict(
@@ -239,8 +240,9 @@ class Settings(IdentitySettings, BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _check_identity(self) -> Self:
-        if faults := list(self.identity_faults(self.cors_origins)):
+    def _check_trust(self) -> Self:
+        faults = [*self.identity_faults(self.cors_origins)]
+        if faults := [*faults, *self.chat_access_faults(self.auth_mode)]:
             raise ValueError("\n".join(faults))
         return self
 

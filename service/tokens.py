@@ -3,7 +3,8 @@
 Which key it takes is told by the token's header (`read_header`), found by whoever has the keys, and
 given to `verify`. Sentences name what is wrong and never hold any part of a token.
 
-Verifying takes the loop some 50 us (RS256; HS256 15, ES256 90): less than the rest of a connect.
+Verifying keeps the loop for a tenth of a millisecond (HS256 70 us, RS256 130, ES256 150, EdDSA 180,
+measured beside other work): less than the rest of a connect, and a thread would cost as much.
 """
 
 from __future__ import annotations

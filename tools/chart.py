@@ -29,6 +29,12 @@ HELM = ROOT / ".venv" / "kube" / "helm4"
 
 _MADE = "# Made from helm/constellation-ws by `make chart`; change the chart, not this file."
 _OWNED = {
+    "CONSTELLATION_AUTH_MODE",
+    "CONSTELLATION_CHAT_ACCESS",
+    "CONSTELLATION_CHAT_ACCESS_PATTERN",
+    "CONSTELLATION_CHAT_ACCESS_TIMEOUT_SECONDS",
+    "CONSTELLATION_CHAT_ACCESS_TOKEN",
+    "CONSTELLATION_CHAT_ACCESS_URL",
     "CONSTELLATION_DRAIN_DELAY_SECONDS",
     "CONSTELLATION_DRAIN_WINDOW_SECONDS",
     "CONSTELLATION_MAX_CONNECTION_AGE_SECONDS",
@@ -36,6 +42,10 @@ _OWNED = {
     "CONSTELLATION_ROUTES_FILE",
 }
 """Settings that the chart has values of its own for; `config` must not contradict them."""
+
+
+_TOKENS = f"{PREFIX}JWT_"
+"""What `auth.jwt` is for, and a secret among it."""
 
 
 def made() -> Iterator[tuple[Path, str]]:
@@ -109,7 +119,7 @@ def _schema() -> str:
     schema["properties"]["config"]["properties"] = {
         name: {"type": ["string", "number", "boolean"], "description": field.description}
         for name, field in fields()
-        if name.startswith(PREFIX) and name not in _OWNED
+        if name.startswith(PREFIX) and name not in _OWNED and not name.startswith(_TOKENS)
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 

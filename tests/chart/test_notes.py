@@ -29,10 +29,14 @@ def test_clients_on_websockets_alone_are_told_that_they_need_no_stickiness() -> 
 
 
 SECURE: Values = {
+    "auth.mode": "jwt",
+    "auth.existingSecret": "jwt",
+    "chatAccess.mode": "claim",
     "redis.existingSecret": "redis",
     "redis.urlKey": "url",
     "config": {"CONSTELLATION_CORS_ORIGINS": "https://app.example.com"},
 }
+API: Values = {"chatAccess.mode": "http", "chatAccess.url": "https://api/access"}
 INSECURE: list[tuple[Values, str]] = [
     ({"redis.password": "x"}, "The password of Redis"),
     ({"redis.url": "rediss://:x@redis"}, "The password of Redis"),
@@ -46,6 +50,20 @@ INSECURE: list[tuple[Values, str]] = [
         {**SECURE, "ingress.enabled": True, "ingress.hosts": ["a"], "ingress.path": "/"},
         "/metrics is open",
     ),
+    ({}, "may claim any auth.userId"),
+    ({"auth.mode": "jwt", "auth.jwt.secret": "x" * 32}, "The secret of tokens"),
+    ({"auth.mode": "jwt", "auth.jwt.jwksUrl": "http://issuer/keys"}, "jwksUrl is not encrypted"),
+    (
+        {
+            "auth.mode": "jwt",
+            "auth.jwt.jwksUrl": "https://issuer/keys",
+            "networkPolicy.egress.enabled": True,
+        },
+        "does not let the pods reach auth.jwt.jwksUrl",
+    ),
+    ({}, "Everybody may join any chat"),
+    ({**API, "chatAccess.token": "x"}, "The token for the API"),
+    ({**API, "networkPolicy.egress.enabled": True}, "does not let the pods reach chatAccess.url"),
     ({**SECURE, "replicas": 1}, "One replica"),
     ({**SECURE, "autoscaling.type": "hpa"}, "maxConnectionAgeSeconds"),
 ]
@@ -55,6 +73,11 @@ INSECURE: list[tuple[Values, str]] = [
 def test_an_insecure_choice_is_warned_of(values: Values, said: str) -> None:
     assert said in notes(values)
     assert said not in notes(SECURE)
+
+
+def test_the_example_presents_what_is_asked_for() -> None:
+    assert "{ auth: { userId: 'u1' } }" in notes({})
+    assert "{ auth: { token } }" in notes(SECURE)
 
 
 def test_what_is_not_chosen_is_not_warned_of() -> None:

@@ -144,9 +144,13 @@ def test_every_variable_is_a_setting_of_the_gateway_and_can_be_read(
     case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = {name for name, _ in fields()}
-    told = environment(render("helm4", f"--values={case}"))
+    objects = render("helm4", f"--values={case}")
+    kept = [one["stringData"] for one in objects if one["kind"] == "Secret"]
+    told = environment(objects) | (kept[0] if kept else {})
     own = {name: value for name, value in told.items() if not name.startswith("OTEL_")}
     assert own.keys() <= known
+    if isinstance(own.get("CONSTELLATION_JWT_SECRET"), dict):
+        own["CONSTELLATION_JWT_SECRET"] = "what a Secret of the user's own holds"
     for name, value in own.items():
         if isinstance(value, str) and name != "CONSTELLATION_ROUTES_FILE":
             monkeypatch.setenv(name, value)
@@ -386,3 +390,111 @@ def test_each_ingress_finds_its_stickiness_where_it_looks_for_it() -> None:
     policy = of_kind(render("helm4", EVERYTHING), "BackendTrafficPolicy")["spec"]
     assert policy["targetRefs"][0]["name"] == "every-constellation-ws"
     assert policy["loadBalancer"]["consistentHash"]["type"] == "Cookie"
+
+
+def test_nothing_is_said_of_tokens_where_none_are_asked_for() -> None:
+    told = environment(render())
+    assert told["CONSTELLATION_AUTH_MODE"] == "trusted"
+    assert [name for name in told if name.startswith("CONSTELLATION_JWT_")] == []
+
+
+def test_a_key_stays_in_the_user_s_secret_or_goes_into_the_chart_s() -> None:
+    mine = {"auth.mode": "jwt", "auth.existingSecret": "mine"}
+    told = environment(render_values(mine))
+    assert told["CONSTELLATION_JWT_SECRET"] == {
+        "secretKeyRef": {"name": "mine", "key": "jwt-secret"}
+    }
+    told = environment(render_values({**mine, "auth.publicKeyKey": "key.pem"}))
+    assert told["CONSTELLATION_JWT_PUBLIC_KEY"] == {
+        "secretKeyRef": {"name": "mine", "key": "key.pem"}
+    }
+    assert "CONSTELLATION_JWT_SECRET" not in told
+    objects = render_values({"auth.mode": "jwt", "auth.jwt.secret": "x" * 32})
+    assert "CONSTELLATION_JWT_SECRET" not in environment(objects)
+    assert of_kind(objects, "Secret")["stringData"] == {"CONSTELLATION_JWT_SECRET": "x" * 32}
+
+
+def test_every_value_of_tokens_reaches_the_gateway() -> None:
+    values = {
+        "auth.mode": "jwt",
+        "auth.jwt.jwksUrl": "https://issuer/keys",
+        "auth.jwt.algorithms": ["RS256", "ES256"],
+        "auth.jwt.issuer": "api",
+        "auth.jwt.audience": "chat",
+        "auth.jwt.leewaySeconds": 1.5,
+        "auth.jwt.userClaim": "id",
+        "auth.jwt.chatsClaim": "rooms",
+        "auth.jwt.cookie": "__Host-token",
+        "config": {"CONSTELLATION_CORS_ORIGINS": "https://app.example.com"},
+    }
+    told = environment(render_values(values))
+    assert {
+        name.removeprefix("CONSTELLATION_JWT_"): value
+        for name, value in told.items()
+        if name.startswith("CONSTELLATION_JWT_")
+    } == {
+        "JWKS_URL": "https://issuer/keys",
+        "ALGORITHMS": "RS256,ES256",
+        "ISSUER": "api",
+        "AUDIENCE": "chat",
+        "LEEWAY_SECONDS": "1.5",
+        "USER_CLAIM": "id",
+        "CHATS_CLAIM": "rooms",
+        "COOKIE": "__Host-token",
+    }
+
+
+CHATS = "CONSTELLATION_CHAT_ACCESS"
+ACCESS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"": "open"}),
+    ({"auth.mode": "jwt", "auth.existingSecret": "a", "chatAccess.mode": "claim"}, {"": "claim"}),
+    (
+        {
+            "chatAccess.mode": "http",
+            "chatAccess.url": "http://api/access",
+            "chatAccess.existingSecret": "mine",
+            "chatAccess.timeoutSeconds": 0.5,
+        },
+        {
+            "": "http",
+            "_URL": "http://api/access",
+            "_TIMEOUT_SECONDS": "0.5",
+            "_TOKEN": {"secretKeyRef": {"name": "mine", "key": "chat-access-token"}},
+        },
+    ),
+    (
+        {
+            "chatAccess.mode": "nest",
+            "chatAccess.url": "tcp://api:3001",
+            "chatAccess.pattern": '{"cmd":"getChatDetails"}',
+        },
+        {
+            "": "nest",
+            "_URL": "tcp://api:3001",
+            "_TIMEOUT_SECONDS": "2",
+            "_PATTERN": '{"cmd":"getChatDetails"}',
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "told"), ACCESS)
+def test_the_gateway_is_told_who_may_join_a_chat(
+    values: dict[str, Any], told: dict[str, Any]
+) -> None:
+    found = environment(render_values(values))
+    assert {
+        name.removeprefix(CHATS): value for name, value in found.items() if name.startswith(CHATS)
+    } == told
+
+
+def test_a_token_for_the_api_is_in_the_secret_and_nowhere_else() -> None:
+    objects = render_values(
+        {
+            "chatAccess.mode": "http",
+            "chatAccess.url": "http://api",
+            "chatAccess.token": "hunter2",
+        }
+    )
+    assert of_kind(objects, "Secret")["stringData"] == {f"{CHATS}_TOKEN": "hunter2"}
+    assert "hunter2" not in str(gateway(objects))

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 
 from service.admission import Refusal
-from service.auth import Identity
+from service.auth import Identity, find_token, proof_in
 from service.jwt_keys import BadKey, VerificationKey, choose, read_key_set
 from service.tokens import Rules, read_header, verify
 
@@ -26,6 +26,18 @@ def check_bytes(data: bytes) -> None:
     check_token(data.decode("latin-1"), is_signed=False)
     check_token(data.decode("utf-8", "surrogateescape"), is_signed=False)
     check_key_set(data)
+    check_headers(data)
+
+
+def check_headers(data: bytes) -> None:
+    """Look for a token in any bytes of a header, and keep no more of them than that needs."""
+    headers = [(b"authorization", data), (b"cookie", data)]
+    kept = proof_in(headers, "t")
+    for auth in (None, {"token": data.decode("latin-1")}, {"token": data}):
+        token = find_token(auth, headers, "t")
+        assert find_token(auth, kept, "t") == token
+        if isinstance(token, str):
+            check_token(token, is_signed=False)
 
 
 def check_parts(header: bytes, payload: bytes, signature: bytes) -> None:

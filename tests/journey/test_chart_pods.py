@@ -3,10 +3,11 @@
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.chart.rendering import of_kind, render
+from tests.chart.rendering import of_kind, render_values
 from tests.journey.conftest import Pods
 from tests.processes import HOST, Valkey, unused_port
 
@@ -15,9 +16,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 BIN = Path(sys.executable).parent
 
 
-async def run(pod: str, **environment: str) -> tuple[int | None, str]:
+WITH_TOKENS = {"auth.mode": "jwt", "auth.existingSecret": "jwt"}
+
+
+async def run(
+    pod: str, values: dict[str, Any] | None = None, **environment: str
+) -> tuple[int | None, str]:
     """Run a test pod's command on this machine; give its exit code and its output."""
-    container = of_kind(render(), "Pod", pod)["spec"]["containers"][0]
+    container = of_kind(render_values(values or {}), "Pod", pod)["spec"]["containers"][0]
     program = {"/bin/sh": "/bin/sh", "/app/bin/python": sys.executable}[container["command"][0]]
     process = await asyncio.create_subprocess_exec(
         *(program, container["command"][1], *container["args"]),
@@ -33,6 +39,15 @@ async def test_a_client_gets_the_event_that_the_pod_publishes(pods: Pods, valkey
     code, output = await run("-test-event", GATEWAY=pods.a.http_url, REDIS_URL=valkey.url)
     assert code == 0, output
     assert '"helm"' in output
+
+
+async def test_where_tokens_are_asked_for_nobody_gets_in_without_one(
+    jwt_pods: Pods,
+) -> None:
+    code, output = await run("-test-event", WITH_TOKENS, GATEWAY=jwt_pods.a.http_url)
+    assert code == 0, output
+    code, _ = await run("-test-event", WITH_TOKENS, GATEWAY=f"http://{HOST}:{unused_port()}")
+    assert code == 1
 
 
 async def test_the_nestjs_port_answers_the_pod(pods: Pods) -> None:

@@ -13,8 +13,9 @@ import pytest
 import pytest_asyncio
 
 from tests.issuer import Issuer, running_issuer
-from tests.journey.conftest import StartGateway
+from tests.journey.conftest import Pods, StartGateway
 from tests.journey.publishing import Publisher
+from tests.journey.test_recovery import raw
 from tests.js_clients import POLLING, WEBSOCKET, JsClient, JsClients
 from tests.processes import Gateway, Valkey, ended_gateway
 from tests.tokens import SECRET, claims_of, key_pair, signed, token_of, unsigned
@@ -36,6 +37,7 @@ STRICT = {
     "CONSTELLATION_JWT_LEEWAY_SECONDS": 0,
     "CONSTELLATION_JWT_COOKIE": "__Host-token",
     "CONSTELLATION_CORS_ORIGINS": PAGE,
+    "CONSTELLATION_LOG_LEVEL": "debug",  # no token may be in any line
 }
 QUICK = {"reconnectionDelay": 50, "reconnectionDelayMax": 100}
 
@@ -206,6 +208,27 @@ async def test_an_expired_token_resumes_nothing(strict: Gateway, js: JsClients, 
 
     assert (await bob.refused()).code == "token_expired"
     assert bob.recovered == [False]
+
+
+async def test_another_s_token_resumes_nobody_s_session(strict: Gateway, mine: str) -> None:
+    bob, eve = good(f"bob{mine}"), good(f"eve{mine}")
+    async with raw(strict, None, token=bob, recovery=True) as before:
+        await before.join(f"c{mine}")
+    pid = before.answer["pid"]
+
+    async with raw(strict, None, token=eve, pid=pid) as thief:
+        assert thief.answer["pid"] != pid
+        assert thief.missed == []
+    async with raw(strict, None, token=bob, pid=pid) as owner:
+        assert owner.answer == before.answer
+
+
+async def test_where_clients_are_believed_there_is_nothing_to_refresh(
+    pods: Pods, js: JsClients, mine: str
+) -> None:
+    bob = await js.connect(pods.a.chats_url, user=f"bob{mine}")
+    answer = await bob.ask("refresh-token", {"token": good(f"bob{mine}")})
+    assert answer["error"]["code"] == "unknown_event"
 
 
 async def test_a_token_that_is_refreshed_in_time_keeps_the_connection(

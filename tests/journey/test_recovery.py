@@ -95,7 +95,7 @@ class Raw:
 
 
 @asynccontextmanager
-async def raw(pod: Gateway, user: str, **auth: object) -> AsyncIterator[Raw]:
+async def raw(pod: Gateway, user: str | None, **auth: object) -> AsyncIterator[Raw]:
     """A connected raw client; it hangs up without a word at the end."""
     url = f"{pod.http_url}/socket.io/?EIO=4&transport=websocket"
     async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
@@ -221,6 +221,24 @@ async def test_a_room_that_was_lost_is_not_read_on(
         await say_in(publish, chat, 4)
         await say(publish, user, 5)
         assert numbers([await after.event()]) == ["n5"]
+
+
+async def test_a_room_that_was_lost_is_not_kept_by_claiming_to_have_seen_that(
+    pods: Pods, publish: Publisher, mine: str
+) -> None:
+    """Any of the user's sockets hears offsets: none may stand for what was not seen."""
+    user, chat = f"bob{mine}", f"c{mine}"
+    async with raw(pods.a, user, recovery=True) as before:
+        await before.join(chat)
+    async with nest_client(pods.a.tcp_port) as nest, raw(pods.b, user, recovery=True) as other:
+        await nest.ask("leaveRoom", {"userId": user, "roomName": f"chat:{chat}"})
+        await say(publish, user, 1)
+        *_, offset = await other.event()
+    async with raw(pods.b, user, pid=before.answer["pid"], offset=offset) as after:
+        assert after.answer == before.answer
+        await say_in(publish, chat, 4)
+        await say(publish, user, 5)
+        assert numbers([*after.missed, await after.event()]) == ["n5"]
 
 
 async def test_what_was_said_in_a_room_before_it_was_joined_is_not_replayed(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from service import commands
 from service.commands import Emit, Empty, Join, Leave
-from service.events import Room
+from service.events import EventName, Fields, Room
 from service.history import (
     BEGINNING,
     Entry,
@@ -26,6 +26,7 @@ from service.history import (
     parse_id,
     replay,
 )
+from service.routes import Message
 
 PLENTY = ReplayLimits(10_000, 1 << 30)
 IDS = st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
@@ -142,13 +143,15 @@ COMMANDS = EMITS | st.builds(Join, ROOM, ROOM) | st.builds(Leave, ROOM, ROOM) | 
 NAIVE_ROOMS = st.sets(st.sampled_from(["chat:a", "chat:b"])).map(lambda rooms: {USER, *rooms})
 
 
-@given(st.lists(COMMANDS, max_size=20), NAIVE_ROOMS, st.integers(0, 20))
+@given(st.lists(COMMANDS, max_size=20), NAIVE_ROOMS, st.integers(0, 20), st.integers(0, 21))
 def test_replay_is_what_a_member_would_have_seen(
-    story: list[commands.Command], rooms: set[str], rooms_at: int
+    story: list[commands.Command], rooms: set[str], rooms_at: int, claimed: int
 ) -> None:
     missed = [logged(n + 1, payload=commands.encode(command)) for n, command in enumerate(story)]
 
-    result = replay(ME, rooms, {}, (rooms_at, 0), entries_of(missed), read_command, PLENTY)
+    result = replay(
+        ME, rooms, {}, (rooms_at, 0), entries_of(missed), read_command, PLENTY, (claimed, 0)
+    )
 
     assert result is not None
     mine = {ME, *rooms}
@@ -156,7 +159,7 @@ def test_replay_is_what_a_member_would_have_seen(
     for place, command in enumerate(story, 1):
         if isinstance(command, Emit):
             to_me = command.rooms is None or mine & set(command.rooms)
-            if to_me and not mine & set(command.except_rooms):
+            if to_me and not mine & set(command.except_rooms) and place > claimed:
                 seen.append(format_id((place, 0)))
         elif place > rooms_at:
             if isinstance(command, Join) and command.who in mine:
@@ -181,6 +184,22 @@ def test_what_was_said_in_a_room_after_it_was_lost_is_not_read() -> None:
 
     assert result is not None
     assert [frame.offset for frame in result.frames] == [b"1-0"]
+    assert result.rooms == {USER}
+
+
+def test_an_event_that_removes_a_user_takes_its_sessions_out_as_well() -> None:
+    said = Message(EventName("e"), Fields(), [Room("chat:a")], (), ())
+    removal = msgspec.structs.replace(said, removals=[Leave(Room(USER), Room("chat:a"))])
+    of_another = msgspec.structs.replace(said, removals=[Leave(Room("user:v"), Room("chat:a"))])
+    story = [said, of_another, removal, said]
+    missed = entries_of([logged(n, payload=b"%d" % n) for n in range(1, 5)])
+
+    result = replay(
+        ME, [USER, "chat:a"], {}, (0, 0), missed, lambda _, n: story[int(n) - 1], PLENTY
+    )
+
+    assert result is not None
+    assert [frame.offset for frame in result.frames] == [b"1-0", b"2-0", b"3-0"]
     assert result.rooms == {USER}
 
 

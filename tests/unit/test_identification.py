@@ -70,6 +70,8 @@ async def test_keys_that_are_fetched_are_named_by_readiness_until_they_are_there
 
 async def test_of_the_headers_proof_alone_is_kept() -> None:
     headers = [(b"authorization", b"Bearer x"), (b"cookie", b"t=1; u=2"), (b"host", b"a")]
+    traced = identification(read(), also_kept=frozenset([b"host"]))
+    assert traced.kept_headers(headers) == (headers[2],)
     assert made(**BY_SECRET).kept_headers(headers) == (headers[0],)
     cookies = {"CONSTELLATION_JWT_COOKIE": "t", "CONSTELLATION_CORS_ORIGINS": "https://a"}
     assert made(**BY_SECRET, **cookies).kept_headers(headers) == (headers[0], (b"cookie", b"t=1"))

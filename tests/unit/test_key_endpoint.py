@@ -71,6 +71,21 @@ async def test_an_unknown_key_is_asked_for_once_for_all_who_wait(issuer: Issuer)
         assert issuer.requests == 2
 
 
+async def test_who_comes_while_the_key_is_fetched_gets_it_as_well(issuer: Issuer) -> None:
+    with running(issuer) as endpoint:
+        await fetched(endpoint)
+        issuer.rotate("k2", "ES256")
+        issuer.hold()
+        first = asyncio.create_task(endpoint.find(named("k2", "ES256")))
+        await eventually(lambda: issuer.requests == 2, PATIENCE_SECONDS, "it asks")
+        second = asyncio.create_task(endpoint.find(named("k2", "ES256")))
+        await asyncio.sleep(0)  # lets it begin
+        issuer.let_go()
+        assert await first is await second
+        assert isinstance(await second, VerificationKey)
+        assert issuer.requests == 2
+
+
 async def test_an_unknown_key_is_asked_for_again_only_after_the_cool_down(issuer: Issuer) -> None:
     with running(issuer) as endpoint:
         await fetched(endpoint)
@@ -101,10 +116,10 @@ async def test_who_asks_while_a_fetch_is_under_way_waits_for_the_next_one(issuer
         first = asyncio.create_task(endpoint.find(named("x")))
         await eventually(lambda: issuer.requests == 2, PATIENCE_SECONDS, "it asks")
         second = asyncio.create_task(endpoint.find(named("k2", "ES256")))
+        issuer.rotate("k2", "ES256")
         await asyncio.sleep(0)  # lets it begin
         issuer.let_go()
         assert await first is UNKNOWN_KEY
-        issuer.rotate("k2", "ES256")
         assert isinstance(await second, VerificationKey)
 
 
@@ -181,7 +196,7 @@ async def test_an_endpoint_that_is_not_there_or_does_not_answer_is_away(issuer: 
 
 
 async def test_nobody_waits_for_an_endpoint_that_has_ended(issuer: Issuer) -> None:
-    endpoint = KeyEndpoint(issuer.url, PUBLIC_ALGORITHMS, SELDOM)
+    endpoint = KeyEndpoint(issuer.url, PUBLIC_ALGORITHMS, Pace(cooldown_seconds=0))
     task = asyncio.create_task(endpoint.run(lambda: None))
     await fetched(endpoint)
     issuer.hold()
@@ -190,4 +205,5 @@ async def test_nobody_waits_for_an_endpoint_that_has_ended(issuer: Issuer) -> No
     await cancelled([task])
     async with asyncio.timeout(PATIENCE_SECONDS):
         assert await waiting is UNKNOWN_KEY
+        assert await endpoint.find(named("x")) is UNKNOWN_KEY
     issuer.let_go()

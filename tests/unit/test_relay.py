@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -20,7 +21,7 @@ from structlog.typing import EventDict
 
 from service import commands, routes
 from service.commands import Disconnect, Empty, Fence, Handover, Join, Leave
-from service.events import Room, Sid, Slice, UserId, chat_room, user_room
+from service.events import ChatId, Room, Sid, Slice, UserId, chat_room, user_room
 from service.fanout import Fanout
 from service.frames import Frame
 from service.metrics import Metrics
@@ -70,6 +71,7 @@ class Pod:
         self.disconnected: list[Disconnect] = []
         self.errands: list[Errand] = []
         self.moved: list[Member] = []
+        self.ended: list[tuple[str, str | None]] = []
         self.fenced: list[tuple[str, str]] = []
         self.handovers = 0
         self.relay = Relay(
@@ -80,6 +82,7 @@ class Pod:
             disconnect=self._disconnect,
             send_errand=self.errands.append,
             on_moved=self.moved.append,
+            on_ended=lambda room, who: self.ended.append((room, who)),
             on_fence=lambda sid, owner: self.fenced.append((sid, owner)),
             on_handover=self._count_handover,
             tracing=tracing,
@@ -334,6 +337,38 @@ def test_an_emptied_room_loses_everyone_and_keeps_what_came_before(pod: Pod) -> 
     assert (a.heard, b.heard) == ([["x", 1]], [["x", 1]])
     assert not pod.rooms.members(room)
     assert set(pod.moved) == {a.member, b.member}
+
+
+def test_an_event_may_remove_a_user_from_a_room_after_it_was_told(tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text(
+        """
+        [[route]]
+        channel = "chat:memberRemoved"
+        event = "member-removed"
+        keys = ["userId"]
+        to = ["chat:{chatId}"]
+        removes = { who = "user:{userId}", from = "chat:{chatId}" }
+        """
+    )
+    pod = Pod(routes.load(file))
+    tabs, other = [pod.client("bob", "c-1") for _ in range(2)], pod.client("alice", "c-1")
+    removal = {"userId": "bob", "chatId": "c-1"}
+    pod.publish("chat:memberRemoved", removal, removal)
+
+    assert [tab.heard for tab in tabs] == [[["member-removed", {"userId": "bob"}]]] * 2
+    assert other.heard == [["member-removed", {"userId": "bob"}]] * 2
+    assert set(pod.moved) == {tab.member for tab in tabs}
+    assert list(pod.rooms.members(chat_room(ChatId("c-1")))) == [other.member]
+
+
+def test_who_remembers_memberships_is_told_of_every_end_even_without_a_member_here(
+    pod: Pod,
+) -> None:
+    room = chat_room(ChatId("c-1"))
+    pod.publish("chat:deleted", {"chatId": "c-1"})
+    pod.tell(Empty(room), Leave(Room("user:bob"), room), Join(Room("user:bob"), room))
+    assert pod.ended == [(room, None), (room, None), (room, "user:bob")]
 
 
 def test_a_disconnect_is_an_errand_and_holds_up_nothing(pod: Pod) -> None:

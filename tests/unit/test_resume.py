@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import pytest
 from redis.asyncio import Redis
 
-from service import routes
-from service.events import Sid, UserId, user_room
+from service import commands, routes
+from service.auth import Identity
+from service.events import Room, Sid, UserId, user_room
 from service.history import History, Logged, Meaning, ReplayLimits, format_id
 from service.metrics import Metrics
 from service.redis_log import RedisLog
@@ -20,6 +21,7 @@ from service.welcome import Welcome
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 USER = UserId("u")
+CHAT, KEPT = Room("chat:c"), Room("chat:kept")
 TABLE = routes.load(None)
 
 
@@ -48,17 +50,25 @@ class Pod:
         self.rooms = Rooms()
         self.closed: list[tuple[Member, str]] = []
         self.fenced: list[tuple[str, str]] = []
+        self.lost: frozenset[str] | None = frozenset()
+        """What of anybody's rooms is lost, as whoever knows says it."""
+        self.asked: list[tuple[Identity, set[str]]] = []
         self.recovery = Recovery(
             name, self.log, self.store, self.history, self.rooms, self.metrics,
             read=_read, offsets=Offsets.AUTO, limits=ReplayLimits(10, 10_000), window_seconds=60,
             close=lambda member, reason: self.closed.append((member, reason)),
             fence=lambda sid, owner: self.fenced.append((sid, owner)),
+            find_lost=self._find_lost,
         )  # fmt: skip
         self.tasks = [
             asyncio.create_task(self.log.run(self._deliver)),
             asyncio.create_task(self.store.run(lambda: None)),
         ]
         self._names = iter(range(1_000))
+
+    async def _find_lost(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
+        self.asked.append((identity, set(rooms)))
+        return self.lost
 
     def _deliver(self, batch: list[Logged]) -> None:
         self.history.append(batch)
@@ -68,7 +78,7 @@ class Pod:
         name = f"{id(self)}-{next(self._names)}"
         member = Member(Sid(f"s{name}"), f"e{name}", Outlet())
         self.rooms.add(member)
-        member.user = USER
+        member.user, member.identity = USER, Identity(USER)
         welcome = await self.recovery.open(member, USER, auth)
         self.rooms.enter(member, user_room(USER))
         return member, welcome
@@ -78,10 +88,12 @@ class Pod:
         self.rooms.remove(member)
         await self.recovery.flush()
 
-    async def log_event(self) -> bytes:
-        """Log an event for the user and wait until this pod has delivered it."""
+    async def log_event(
+        self, channel: str = "chat:new", event: bytes = b'{"userId":"u","chatId":"c"}'
+    ) -> bytes:
+        """Log an event, for the user if need be, and wait until this pod has delivered it."""
         before = self.log.delivered
-        await self.log.append("chat:new", b'{"userId":"u","chatId":"c"}')
+        await self.log.append(channel, event)
         await eventually(lambda: self.log.delivered > before, PATIENCE_SECONDS, "it is delivered")
         return format_id(self.log.delivered)
 
@@ -91,6 +103,8 @@ class Pod:
 
 
 def _read(channel: bytes, payload: bytes) -> Meaning:
+    if channel == commands.CHANNEL.encode():
+        return commands.decode(payload)
     return TABLE[channel.decode()].route(payload)
 
 
@@ -241,6 +255,86 @@ async def test_after_a_gap_nobody_is_recovered(pods: tuple[Pod, Pod]) -> None:
     assert a.recovery.forget_all() == [member]
     await a.recovery.flush()
     assert not (await b.connect(pid=welcome.pid))[1].is_recovered
+
+
+async def test_nobody_keeps_a_room_by_claiming_to_have_seen_its_end(
+    pods: tuple[Pod, Pod],
+) -> None:
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    a.rooms.enter(member, CHAT)
+    await a.recovery.saved(member)
+    await a.lose(member)
+    await a.log.append(commands.CHANNEL, commands.encode(commands.Leave(user_room(USER), CHAT)))
+    after_the_end = await a.log_event()
+    await b.log.reached(a.log.delivered)
+
+    again, resumed = await b.connect(pid=welcome.pid, offset=after_the_end.decode())
+
+    assert (resumed.is_recovered, resumed.missed) == (True, [])
+    assert again.rooms == {user_room(USER)}
+
+
+async def test_a_session_is_asked_about_and_neither_enters_nor_reads_what_it_has_lost(
+    pods: tuple[Pod, Pod],
+) -> None:
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    for room in (CHAT, KEPT):
+        a.rooms.enter(member, room)
+    await a.recovery.saved(member)
+    await a.lose(member)
+    in_the_room = b'{"chatId":"%b","recipientId":"-"}'
+    await a.log_event("chat:newMessage", in_the_room % b"c")
+    kept = await a.log_event("chat:newMessage", in_the_room % b"kept")
+    await b.log.reached(a.log.delivered)
+    b.lost = frozenset({CHAT})
+
+    again, resumed = await b.connect(pid=welcome.pid)
+
+    assert b.asked == [(Identity(USER), {user_room(USER), CHAT, KEPT})]
+    assert resumed.is_recovered
+    assert again.rooms == {user_room(USER), KEPT}
+    assert [frame.offset for frame in resumed.missed] == [kept]
+    await b.lose(again)
+    b.lost = frozenset()
+    for_good, _ = await b.connect(pid=welcome.pid)
+    assert for_good.rooms == {user_room(USER), KEPT}
+
+
+async def test_where_nobody_can_tell_what_a_session_has_lost_it_is_not_recovered(
+    pods: tuple[Pod, Pod],
+) -> None:
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    a.rooms.enter(member, CHAT)
+    await a.recovery.saved(member)
+    await a.lose(member)
+    b.lost = None
+    again, told = await b.connect(pid=welcome.pid)
+    assert (told.is_recovered, again.rooms) == (False, {user_room(USER)})
+    assert b.outcomes("access_unavailable") == 1
+    b.lost = frozenset()
+    await b.recovery.flush()
+    assert not (await b.connect(pid=welcome.pid))[1].is_recovered
+
+
+async def test_a_room_that_is_lost_while_it_is_asked_about_is_not_entered(
+    pods: tuple[Pod, Pod],
+) -> None:
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    a.rooms.enter(member, CHAT)
+    await a.recovery.saved(member)
+    await a.lose(member)
+
+    async def end_meanwhile(identity: Identity, rooms: Iterable[str]) -> frozenset[str]:
+        await b.log_event(commands.CHANNEL, commands.encode(commands.Leave(user_room(USER), CHAT)))
+        return frozenset()
+
+    b.recovery._find_lost = end_meanwhile
+    again, resumed = await b.connect(pid=welcome.pid)
+    assert (resumed.is_recovered, again.rooms) == (True, {user_room(USER)})
 
 
 async def test_two_resumes_that_read_back_at_once_do_not_disturb_each_other(

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import commands, routes
-from service.events import MalformedEvent
+from service.commands import Leave
+from service.events import MalformedEvent, Room
 from service.routes import InvalidRoutes, Message, Table
 from tests.event_cases import EventCase, event_cases
 
@@ -263,6 +264,40 @@ def test_a_file_adds_channels_beside_the_contracts(tmp_path: Path) -> None:
     assert payload(message) == "{}"
 
 
+REMOVAL = """
+[[route]]
+channel = "chat:memberRemoved"
+event = "member-removed"
+keys = ["chatId"]
+to = ["user:{userIds}"]
+removes = { who = "user:{userIds}", from = "chat:{chatId}" }
+"""
+
+
+def test_an_event_may_take_users_out_of_rooms(tmp_path: Path) -> None:
+    route = loaded(tmp_path, REMOVAL)["chat:memberRemoved"]
+    message = route.route(b'{"chatId": 7, "userIds": ["a", 2]}')
+    assert message is not None
+    assert message.removals == [
+        Leave(Room("user:a"), Room("chat:7")),
+        Leave(Room("user:2"), Room("chat:7")),
+    ]
+    assert payload(message) == '{"chatId":7}'
+
+
+@pytest.mark.parametrize("event", [b'{"userIds": ["a"]}', b'{"userIds": ["a"], "chatId": null}'])
+def test_a_removal_that_does_not_say_from_where_is_malformed_and_not_passed_over(
+    event: bytes, tmp_path: Path
+) -> None:
+    with pytest.raises(MalformedEvent, match="who is removed"):
+        loaded(tmp_path, REMOVAL)["chat:memberRemoved"].route(event)
+
+
+def test_no_event_of_the_contract_takes_single_users_out_of_rooms() -> None:
+    message = routed("chat:deleted", {"chatId": 1})
+    assert (message.empties, message.removals) == (["chat:1"], ())
+
+
 def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:
     assert set(loaded(tmp_path, "# later\n")) == set(CONTRACT)
 
@@ -287,6 +322,12 @@ def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:
         (ROW.replace("{to}", "{to}:{from}"), "is no room template"),
         (ROW + 'except = "nobody"', "is no room template"),
         (ROW + 'empties = ["a", "b"]', "is no room template"),
+        (ROW + 'removes = "user:{to}"', "route 1.*removes"),
+        (ROW + 'removes = { who = "user:{to}" }', "route 1.*from"),
+        (ROW + 'removes = { who = "user:{to}", from = "c" }', "'c' is no room template"),
+        (ROW + 'removes = { who = "u", from = "chat:{c}" }', "'u' is no room template"),
+        (ROW + 'removes = { who = "u:{to}", from = "chat:{c}", by = 1 }', "route 1.*by"),
+        (ROW + r'removes = { who = "u:{to}", from = "c:{a\\b}" }', "what no key may"),
         (ROW.replace('"from"', '"traceparent"'), "never forwarded"),
         (ROW.replace('"from"', '"tracestate"'), "never forwarded"),
         (ROW.replace('"from"', r'"a\"b"'), "what no key may"),

@@ -52,6 +52,8 @@
 {{- if and $redis.username (not $redis.password) (not $redis.url) (not $redis.existingSecret) }}
 {{- fail "redis.username needs redis.password, or a URL in redis.url or redis.existingSecret." }}
 {{- end }}
+{{- include "constellation-ws.checkAuth" . }}
+{{- include "constellation-ws.checkChatAccess" . }}
 {{- $names := list }}
 {{- range include "constellation-ws.env" . | fromYamlArray }}
 {{- if has .name $names }}
@@ -89,6 +91,56 @@
 {{- end }}
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor would count everything twice: enable one." }}
+{{- end }}
+{{- end }}
+
+{{- define "constellation-ws.checkAuth" -}}
+{{- $auth := .Values.auth }}
+{{- $sources := list }}
+{{- if $auth.existingSecret }}{{ $sources = append $sources "auth.existingSecret" }}{{ end }}
+{{- if $auth.jwt.secret }}{{ $sources = append $sources "auth.jwt.secret" }}{{ end }}
+{{- if $auth.jwt.publicKey }}{{ $sources = append $sources "auth.jwt.publicKey" }}{{ end }}
+{{- if $auth.jwt.jwksUrl }}{{ $sources = append $sources "auth.jwt.jwksUrl" }}{{ end }}
+{{- if and (eq $auth.mode "trusted") (or $sources $auth.jwt.issuer $auth.jwt.audience $auth.jwt.algorithms $auth.jwt.cookie) }}
+{{- fail (printf "auth.mode is trusted, so %s has no effect: set auth.mode to jwt, or leave it empty." (first (append $sources "auth.jwt"))) }}
+{{- end }}
+{{- range $name, $_ := .Values.secretConfig }}
+{{- if hasPrefix "CONSTELLATION_JWT_" $name }}
+{{- fail (printf "secretConfig.%s has values of its own: see auth.jwt and auth.existingSecret." $name) }}
+{{- end }}
+{{- end }}
+{{- if gt (len $sources) 1 }}
+{{- fail (printf "%s are set: keep the one that signs your tokens." (join " and " $sources)) }}
+{{- end }}
+{{- if and (eq $auth.mode "jwt") (not $sources) (not .Values.existingSecret) (not .Values.extraEnvFrom) }}
+{{- fail "auth.mode jwt needs a key: one of auth.existingSecret, auth.jwt.secret, auth.jwt.publicKey and auth.jwt.jwksUrl." }}
+{{- end }}
+{{- $origins := toString (default "*" .Values.config.CONSTELLATION_CORS_ORIGINS) }}
+{{- if and $auth.jwt.cookie (contains "*" $origins) }}
+{{- fail "auth.jwt.cookie needs config.CONSTELLATION_CORS_ORIGINS to list the origins of your pages: browsers send cookies with what any other page opens, too." }}
+{{- end }}
+{{- end }}
+
+{{/* How clients prove who they are, as environment variables; nothing of tokens where none are asked for. */}}
+{{- define "constellation-ws.authEnv" -}}
+{{- $auth := .Values.auth }}
+- name: CONSTELLATION_AUTH_MODE
+  value: {{ $auth.mode }}
+{{- if eq $auth.mode "jwt" }}
+{{- if $auth.existingSecret }}
+- name: {{ ternary "CONSTELLATION_JWT_PUBLIC_KEY" "CONSTELLATION_JWT_SECRET" (ne $auth.publicKeyKey "") }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $auth.existingSecret }}
+      key: {{ default $auth.secretKey $auth.publicKeyKey }}
+{{- end }}
+{{- $texts := dict "PUBLIC_KEY" $auth.jwt.publicKey "JWKS_URL" $auth.jwt.jwksUrl "ISSUER" $auth.jwt.issuer "AUDIENCE" $auth.jwt.audience "USER_CLAIM" $auth.jwt.userClaim "CHATS_CLAIM" $auth.jwt.chatsClaim "COOKIE" $auth.jwt.cookie "ALGORITHMS" (join "," $auth.jwt.algorithms) "LEEWAY_SECONDS" (include "constellation-ws.text" $auth.jwt.leewaySeconds) }}
+{{- range $name, $value := $texts }}
+{{- if $value }}
+- name: CONSTELLATION_JWT_{{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -136,6 +188,12 @@
 {{- end }}
 {{- if and .Values.redis.password (not (hasKey $secrets "REDIS_URL")) (not .Values.valkey.enabled) }}
 {{- $_ := set $secrets "REDIS_PASSWORD" .Values.redis.password }}
+{{- end }}
+{{- with .Values.auth.jwt.secret }}
+{{- $_ := set $secrets "CONSTELLATION_JWT_SECRET" . }}
+{{- end }}
+{{- with .Values.chatAccess.token }}
+{{- $_ := set $secrets "CONSTELLATION_CHAT_ACCESS_TOKEN" . }}
 {{- end }}
 {{- range $name, $value := .Values.secretConfig }}
 {{- $_ := set $secrets $name (include "constellation-ws.text" $value) }}
@@ -185,6 +243,8 @@
   value: 127.0.0.1
 {{- end }}
 {{- include "constellation-ws.redisEnv" . }}
+{{- include "constellation-ws.authEnv" . }}
+{{- include "constellation-ws.chatAccessEnv" . }}
 - name: CONSTELLATION_LOG_FORMAT
   value: {{ default "json" .Values.config.CONSTELLATION_LOG_FORMAT }}
 - name: CONSTELLATION_DRAIN_DELAY_SECONDS

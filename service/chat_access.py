@@ -1,0 +1,31 @@
+"""Makes the part that says who may join a chat, as the settings want it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from service.access import MAX_CALLS, Access, Api, Asked, Claims, Spawn
+from service.access_http import HttpApi
+from service.access_nest import NestApi
+from service.metrics import Metrics
+from service.settings import Settings
+
+
+def make_access(settings: Settings, metrics: Metrics, spawn: Spawn) -> Access | None:
+    """Make it; None where every chat is open to everybody."""
+    if settings.chat_access == "open":
+        return None
+    if settings.chat_access == "claim":
+        return Claims()
+    timeout = settings.chat_access_timeout_seconds
+    return Asked(_api(settings), metrics, spawn=spawn, timeout_seconds=timeout)
+
+
+def _api(settings: Settings) -> Api:
+    url = settings.chat_access_url or ""
+    if settings.chat_access == "http":
+        return HttpApi(url, settings.chat_access_token.get_secret_value(), MAX_CALLS)
+    parts = urlsplit(url)
+    assert parts.hostname is not None, "checked by the settings"
+    assert parts.port is not None, "checked by the settings"
+    return NestApi(parts.hostname, parts.port, settings.chat_access_pattern)

@@ -1,0 +1,132 @@
+"""The API that knows who is in which chat, for the journey tests: over HTTP, and as a NestJS app.
+
+Both behave alike: chats whose name begins with `silent` are never answered, `throwing` fails,
+`huge` answers more than anybody reads, `strange` answers something else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from tests.processes import HOST, REPOSITORY, node_executable
+from tests.waiting import PATIENCE_SECONDS
+
+TOKEN = "a-token-of-the-gateway"
+
+
+class ChatApi(Protocol):
+    """What tests need of it."""
+
+    settings: dict[str, object]
+    """Those of a gateway that asks it."""
+    asked: list[str]
+    """The chat of each question."""
+
+    async def set_chats(self, **chats: list[object]) -> None:
+        """Say who is in which chat from now on; there are no others."""
+
+
+class HttpChatApi:
+    """A small HTTP server in this process."""
+
+    def __init__(self, port: int) -> None:
+        self.settings: dict[str, object] = {
+            "CONSTELLATION_CHAT_ACCESS": "http",
+            "CONSTELLATION_CHAT_ACCESS_URL": f"http://{HOST}:{port}/chat-access",
+            "CONSTELLATION_CHAT_ACCESS_TOKEN": TOKEN,
+        }
+        self.asked: list[str] = []
+        self._chats: dict[str, list[object]] = {}
+
+    async def set_chats(self, **chats: list[object]) -> None:
+        self._chats = chats
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer one question."""
+        question = await request.json()
+        assert question.keys() == {"userId", "chatId"}
+        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+        chat = question["chatId"]
+        self.asked.append(chat)
+        match chat.partition("-")[0]:
+            case "silent":
+                await asyncio.Event().wait()
+            case "throwing":
+                return web.Response(status=500, text="<html>no database</html>")
+            case "huge":
+                return web.Response(text='{"allowed": true, "x": "' + "x" * 2_000_000 + '"}')
+            case "strange":
+                return web.json_response({"allowed": "true"})
+        if chat not in self._chats:
+            return web.Response(status=404)
+        allowed = question["userId"] in map(str, self._chats[chat])
+        return web.json_response({"allowed": allowed})
+
+
+@asynccontextmanager
+async def http_chat_api(port: int) -> AsyncIterator[HttpChatApi]:
+    """A listening HttpChatApi."""
+    api = HttpChatApi(port)
+    application = web.Application()
+    application.router.add_post("/chat-access", api.answer)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, HOST, port).start()
+        yield api
+    finally:
+        await runner.cleanup()
+
+
+class NestChatApi:
+    """A NestJS app under Node.js."""
+
+    def __init__(self, port: int, process: asyncio.subprocess.Process) -> None:
+        self.settings: dict[str, object] = {
+            "CONSTELLATION_CHAT_ACCESS": "nest",
+            "CONSTELLATION_CHAT_ACCESS_URL": f"tcp://{HOST}:{port}",
+        }
+        self.asked: list[str] = []
+        self._process = process
+
+    async def set_chats(self, **chats: list[object]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"chats": chats}).encode() + b"\n")
+        await self.hear("chats")
+
+    async def hear(self, what: str) -> None:
+        """Take what it says up to a line of this kind; what it was asked is noted."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                text = await self._process.stdout.readline()
+                assert text, "the API has ended"
+                line: dict[str, Any] = json.loads(text)
+                if "asked" in line:
+                    self.asked.append(line["asked"])
+                if what in line:
+                    return
+
+
+@asynccontextmanager
+async def nest_chat_api(major: int, port: int) -> AsyncIterator[NestChatApi]:
+    """A listening NestChatApi of a major version of NestJS."""
+    script = str(REPOSITORY / "tests" / "js" / "nest" / "api.mjs")
+    process = await asyncio.create_subprocess_exec(
+        *(node_executable(), script, str(major), HOST, str(port)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        api = NestChatApi(port, process)
+        await api.hear("ready")
+        yield api
+    finally:
+        process.kill()
+        await process.wait()
