@@ -44,21 +44,25 @@ class Pods:
         """Where clients may go."""
         return [pod.where for pod in self._pods if pod.takes_clients]
 
-    async def add(self) -> None:
-        """Start one more. Raises CannotStart."""
+    async def add(self) -> bool:
+        """Start one more; False where the end has come before. Raises CannotStart."""
         number = next(self._numbers)
         where = self._place(number)
         pod = Pod(f"pod-{number}", where)
         process = await pod.life.enter_async_context(local.gateway(where))
         if not await local.ready(process, where, self._stop):
             await pod.life.aclose()
+            if self._stop.is_set():
+                return False
             raise CannotStart(f"Gateway {pod.name} has not started.")
         self._pods.append(pod)
         self._tell()
+        return True
 
     async def roll(self) -> None:
         """Replace the oldest as Kubernetes would: first a new one, then the drain of the old."""
-        await self.add()
+        if not await self.add():
+            return
         oldest = self._pods[0]
         oldest.takes_clients = False
         await oldest.life.aclose()
