@@ -7,8 +7,8 @@ decided here.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from opentelemetry.trace import Span, SpanKind, get_current_span
@@ -29,6 +29,7 @@ from service.admission import (
     read_chat_id,
 )
 from service.auth import Headers, Identity, renewed
+from service.chat_partners import Access, Answer, Recovery, Server
 from service.events import NAMESPACE, ChatId, Room, UserId, chat_room, user_room
 from service.expiry import Expiries
 from service.metrics import Metrics
@@ -39,54 +40,11 @@ from service.welcome import Welcome
 
 log = structlog.get_logger(__name__)
 
-Answer = dict[str, Any]
 Request = Callable[..., Awaitable[Answer]]
 """Handles (sid, whatever the client sent)."""
 Identify = Callable[[object, Headers], Awaitable[Identity | Refusal]]
 """(what a client says in its CONNECT, headers of its handshake) -> who it is."""
 VerifyToken = Callable[[object], Awaitable[Identity | Refusal]]
-
-
-class Server(Protocol):
-    """What the namespace needs of the Socket.IO server."""
-
-    on_refused: Callable[[str], None]
-    gate: Callable[[str, int, int | None], Awaitable[bool]] | None
-
-    def on(self, event: str, handler: Callable[..., Any], namespace: str) -> Any:
-        """Register a handler."""
-
-    async def disconnect(self, sid: str, namespace: str) -> None:
-        """Disconnect a member for good."""
-
-    async def acknowledge(self, member: Member, ack_id: int, answer: Answer) -> None:
-        """Answer a request that was refused before it was read."""
-
-    def end(self, session: Any, reason: str) -> None:
-        """Close a session so that its client comes back."""
-
-
-class Access(Protocol):
-    """What the namespace needs of whoever knows who is in a chat."""
-
-    async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
-        """Say why somebody may not join a chat; None where it may, with no step in between."""
-
-    def outdated(self, identity: Identity, rooms: Iterable[str]) -> Iterable[str]:
-        """Say which of some rooms a newer token of somebody takes away."""
-
-
-class Recovery(Protocol):
-    """What the namespace needs of whoever makes sessions resumable."""
-
-    async def open(self, member: Member, user: UserId, auth: Any) -> Welcome:
-        """Give a member the session that it claims, with its rooms, or a new one."""
-
-    async def saved(self, member: Member) -> None:
-        """Write that a member's rooms have changed."""
-
-    def leave(self, member: Member, *, for_good: bool) -> None:
-        """Keep the session of a member that has left for a while, or drop it."""
 
 
 _FOR_GOOD = ("client disconnect", "server disconnect")

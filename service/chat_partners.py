@@ -1,0 +1,57 @@
+"""What the `/chats` namespace needs of others; who they are is known where all is wired."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
+
+from service.admission import Refusal
+from service.auth import Identity
+from service.events import ChatId, UserId
+from service.rooms import Member
+from service.welcome import Welcome
+
+Answer = dict[str, Any]
+"""What a client's request is answered."""
+
+
+class Server(Protocol):
+    """What the namespace needs of the Socket.IO server."""
+
+    on_refused: Callable[[str], None]
+    gate: Callable[[str, int, int | None], Awaitable[bool]] | None
+
+    def on(self, event: str, handler: Callable[..., Any], namespace: str) -> Any:
+        """Register a handler."""
+
+    async def disconnect(self, sid: str, namespace: str) -> None:
+        """Disconnect a member for good."""
+
+    async def acknowledge(self, member: Member, ack_id: int, answer: Answer) -> None:
+        """Answer a request that was refused before it was read."""
+
+    def end(self, session: Any, reason: str) -> None:
+        """Close a session so that its client comes back."""
+
+
+class Access(Protocol):
+    """What the namespace needs of whoever knows who is in a chat."""
+
+    async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
+        """Say why somebody may not join a chat; None where it may, with no step in between."""
+
+    def outdated(self, identity: Identity, rooms: Iterable[str]) -> Iterable[str]:
+        """Say which of some rooms a newer token of somebody takes away."""
+
+
+class Recovery(Protocol):
+    """What the namespace needs of whoever makes sessions resumable."""
+
+    async def open(self, member: Member, user: UserId, auth: Any) -> Welcome:
+        """Give a member the session that it claims, with its rooms, or a new one."""
+
+    async def saved(self, member: Member) -> None:
+        """Write that a member's rooms have changed."""
+
+    def leave(self, member: Member, *, for_good: bool) -> None:
+        """Keep the session of a member that has left for a while, or drop it."""
