@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from tests.conformance.wire import HOST, SOCKET_IO, Wire, request, upgrade_headers, websocket
 from tests.processes import Gateway
+from tests.websocket_frames import TEXT, client_frame
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
 
@@ -50,6 +51,19 @@ async def trickle(wire: Wire, begun: bytes, ended: asyncio.Future[bytes]) -> Non
         except ConnectionError:
             return
         await asyncio.wait([ended], timeout=0.2)
+
+
+async def flood_until_closed(wire: Wire, packet: str) -> None:
+    """Send a packet over and over until the server has closed."""
+    packets = client_frame(TEXT, packet.encode()) * 100
+    closed = asyncio.create_task(wire.closed())
+    while not closed.done():
+        try:
+            await wire.write(packets)
+        except ConnectionError:
+            break
+        await asyncio.wait([closed], timeout=0.01)
+    await closed
 
 
 SLOW_UPGRADE = request(SOCKET_IO, upgrade_headers())[:-4] + b"\r\nX-Slow: "
