@@ -37,6 +37,10 @@ _UNUSABLE = re.compile(r'["\\\x00-\x1f]')
 _read_ids = msgspec.json.Decoder(str | int | list[str | int] | None).decode
 
 
+MAX_REMOVALS = 100_000
+"""Most that one event may remove: of two long lists every pair would be one, for seconds."""
+
+
 class InvalidRoutes(ValueError):
     """The route table cannot be used; `str()` says which file, which entry and why."""
 
@@ -156,6 +160,8 @@ def _removals(removes: list[list[_Target]], fields: Fields) -> Sequence[Leave]:
     who, rooms = (_rooms(targets, fields) for targets in removes)
     if who is None or rooms is None:
         raise MalformedEvent("lacks the keys that name who is removed from what")
+    if len(who) * len(rooms) > MAX_REMOVALS:
+        raise MalformedEvent("removes too many from too much at once")
     return [Leave(Room(one), Room(room)) for one in who for room in rooms]
 
 

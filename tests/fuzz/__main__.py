@@ -25,6 +25,7 @@ GROWN = ROOT / "build" / "fuzz"
 MAX_INPUT_BYTES = 2048
 INPUT_SECONDS = 10
 MEMORY_MB = 1024
+_FOUND = r"(crash|timeout|oom|leak|slow-unit)-"
 _EXECUTIONS = re.compile(r"stat::number_of_executed_units:\s*(\d+)|^#(\d+)\t", re.M)
 
 
@@ -42,14 +43,19 @@ def main() -> int:
     print(f"{'atheris guides' if is_guided else 'chance makes'} the inputs", flush=True)
     found = 0
     for name in arguments.names or known:
-        before = set(known[name].corpus.iterdir())
+        before = findings(known[name])
         executions, said = run(known[name], arguments.seconds)
-        crashers = sorted(set(known[name].corpus.iterdir()) - before)
+        crashers = sorted(findings(known[name]) - before)
         print(f"{name}: {executions:,} executions, {len(crashers)} findings", flush=True)
         if crashers:
             print("\n".join([*(f"  {file}" for file in crashers), said]), flush=True)
         found += len(crashers)
     return 1 if found else 0
+
+
+def findings(harness: Harness) -> set[Path]:
+    """Give the inputs of the corpus that once broke something and were given no name since."""
+    return {file for file in harness.corpus.iterdir() if re.match(_FOUND, file.name)}
 
 
 def guided(harness: Harness, seconds: int) -> tuple[int, str]:

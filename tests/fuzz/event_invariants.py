@@ -15,7 +15,16 @@ from service import commands
 from service.commands import Command, Emit
 from service.events import NAMESPACE, MalformedEvent
 from service.frames import encode_emit, encode_event
-from service.routes import InvalidRoutes, Message, Route, RouteEntry, Table, load
+from service.routes import (
+    MAX_REMOVALS,
+    InvalidRoutes,
+    Message,
+    Removal,
+    Route,
+    RouteEntry,
+    Table,
+    load,
+)
 from service.trace_context import KEYS as TRACE_KEYS
 from tests.fuzz.packet_invariants import read
 
@@ -23,6 +32,7 @@ CUSTOM = [
     RouteEntry("like:new", "new-like", ("id", "by", "ключ"), ("user:{to}", "post:{post id}")),
     RouteEntry("all", "to-all", (), ("user:{to}",), except_="user:{by}", empties=("x:{to}",)),
     RouteEntry("none", "nobody", ("to",), ("{to}",), unless_empty="to"),
+    RouteEntry("gone", "gone", ("a",), ("user:{a}",), removes=Removal("user:{who}", "chat:{a}")),
 ]
 
 
@@ -78,8 +88,11 @@ def _check_route(entry: RouteEntry, route: Route, payload: bytes) -> None:
     message = _route(route, payload)
     if message is None:
         return
-    prefixes = tuple(template.partition("{")[0] for template in (*entry.to, *entry.empties))
+    prefixes = tuple(template.partition("{")[0] for template in entry.templates())
     assert all(room.startswith(prefixes) for room in (*message.rooms, *message.empties))
+    assert len([*message.rooms, *message.except_rooms, *message.empties]) <= 3 * len(payload)
+    assert len(message.removals) <= MAX_REMOVALS
+    assert all(one.who.startswith(prefixes) for one in message.removals)
     frame = encode_event(message.event, message.body, b"1-2")
     assert len(frame.packet) <= len(payload) + 200
     assert frame.websocket(with_offset=True).decode(errors="surrogateescape")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fuzz import (
+    answer_invariants,
     event_invariants,
     jwt_invariants,
     nest_invariants,
@@ -62,4 +63,5 @@ HARNESSES = [
     Harness("routes", event_invariants.check_table),
     Harness("traces", trace_invariants.check),
     Harness("tokens", _check_token),
+    Harness("answers", answer_invariants.check),
 ]

@@ -62,7 +62,6 @@ def build() -> Image:
     pip.write_text(_pip_configuration())
     run(
         *("buildah", "build", "--pull-never", "--isolation=chroot", "--network=host", "--quiet"),
-        "--layers",
         f"--volume={pip}:/etc/pip.conf:ro",
         "--volume=/etc/ssl/certs:/etc/ssl/certs:ro",
         *(f"--build-arg=VERSION={VERSION}", "--build-arg=REVISION=0123abc", f"--tag={IMAGE}", "."),

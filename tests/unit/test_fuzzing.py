@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.fuzz.harnesses import CORPUS, HARNESSES, Harness
 from tests.fuzz.mutations import mutated
 
-EXAMPLES = 300
+EXAMPLES = 1000
 MAX_FILE_BYTES = 4096
 
 every_harness = pytest.mark.parametrize("harness", HARNESSES, ids=lambda harness: harness.name)

@@ -293,6 +293,14 @@ def test_a_removal_that_does_not_say_from_where_is_malformed_and_not_passed_over
         loaded(tmp_path, REMOVAL)["chat:memberRemoved"].route(event)
 
 
+def test_an_event_whose_lists_multiply_to_too_many_removals_is_malformed(tmp_path: Path) -> None:
+    both = REMOVAL.replace("chat:{chatId}", "chat:{chatIds}")
+    route = loaded(tmp_path, both)["chat:memberRemoved"]
+    many = json.dumps({"userIds": list(range(400)), "chatIds": list(range(400))})
+    with pytest.raises(MalformedEvent, match="too much at once"):
+        route.route(many.encode())
+
+
 def test_no_event_of_the_contract_takes_single_users_out_of_rooms() -> None:
     message = routed("chat:deleted", {"chatId": 1})
     assert (message.empties, message.removals) == (["chat:1"], ())

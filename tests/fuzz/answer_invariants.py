@@ -1,0 +1,48 @@
+"""What has to be true of the API's answers about a chat: only a clear yes lets anybody in.
+
+Not here: where the bytes come from.
+"""
+
+import json
+from typing import Any
+
+from service.access_answers import NoAnswer, is_participant, read_verdict
+from service.events import UserId
+from service.nest_framing import FramingError, read_reply
+
+USER = UserId("u1")
+STATUSES = (200, 403, 404, 500)
+
+
+def check(data: bytes) -> None:
+    """Take any bytes as an HTTP status and body, and as a NestJS reply."""
+    status, body = STATUSES[data[0] % len(STATUSES)] if data else 200, data[1:]
+    if _is_yes_by_http(status, body):
+        assert status == 200
+        assert json.loads(body)["allowed"] is True
+    if _is_yes_by_nest(body):
+        response = json.loads(body.decode(errors="replace"))["response"]
+        assert response["success"] is True
+        assert USER in map(_id, response["data"]["metadata"]["participants"])
+
+
+def _is_yes_by_http(status: int, body: bytes) -> bool:
+    try:
+        return read_verdict(status, body)
+    except NoAnswer:
+        return False
+
+
+def _is_yes_by_nest(text: bytes) -> bool:
+    try:
+        # The decoder of frames hands on no bytes that are not UTF-8.
+        return is_participant(USER, read_reply(text.decode(errors="replace").encode()))
+    except (FramingError, NoAnswer):
+        return False
+
+
+def _id(participant: Any) -> str:
+    if isinstance(participant, dict):
+        own = participant.get("userId")
+        return str(participant.get("id") if own is None else own)
+    return str(participant)
