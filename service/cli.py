@@ -39,7 +39,7 @@ def serve() -> None:
     """
     import structlog
 
-    from service import lifecycle, settings, telemetry
+    from service import process, settings, telemetry
     from service.routes import InvalidRoutes
 
     values = _settings()
@@ -49,7 +49,7 @@ def serve() -> None:
             "unknown setting", variable=unknown.name, closest=unknown.closest
         )
     with _ending(_ASKED_WRONGLY, InvalidRoutes):
-        raise typer.Exit(lifecycle.serve(values))
+        raise typer.Exit(process.serve(values))
 
 
 @app.command()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import gc
 import os
 import random
 import signal
@@ -25,11 +24,9 @@ from service.engine import Session
 from service.gateway import Gateway
 from service.http import Phase
 from service.identification import warn_of_trust
-from service.nest_tcp import PortUnavailable
 from service.rebalancing import Ages
 from service.redis_link import RedisUnavailable
 from service.serving import HttpServer, listen
-from service.settings import Settings
 from service.tokens import TOKEN_EXPIRED
 
 log = structlog.get_logger(__name__)
@@ -311,51 +308,3 @@ async def _end(tasks: set[asyncio.Task[Any]]) -> None:
         for task in tasks:
             task.cancel()
         _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
-
-
-def serve(settings: Settings) -> int:
-    """Run one gateway to its end; the exit code: 0, or 1 where it could not live on.
-
-    Raises InvalidRoutes when the route table cannot be used.
-    """
-    _calm_garbage_collection()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        try:
-            runner.run(_run(settings))
-        except PortUnavailable as error:
-            log.error("cannot listen", reason=str(error))
-            return 1
-        except ExceptionGroup as group:
-            for cause in _leaves(group):
-                log.error("a vital part died", error=f"{type(cause).__name__}: {cause}")
-            return 1
-    return 0
-
-
-def _calm_garbage_collection() -> None:
-    """Collect rarely: nothing here makes cycles per message, but each walk visits every connection.
-
-    At the defaults a connect storm pays for one such walk after another.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-
-
-async def _run(settings: Settings) -> None:
-    with telemetry.traces(asyncio.get_running_loop().call_soon) as tracing:
-        await Life(Gateway(settings, tracing)).run()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    import uvloop  # noqa: PLC0415 - costs 20 ms that `--help` need not pay
-
-    return uvloop.new_event_loop
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

@@ -20,18 +20,15 @@ import structlog
 from service.auth import Identity
 from service.events import UserId, user_room
 from service.history import (
-    Entry,
     History,
     LogId,
     Read,
     Replay,
     ReplayLimits,
-    entries_of,
     format_id,
-    parse_id,
-    replay,
 )
 from service.metrics import Metrics
+from service.missed import Backlog, Outcome
 from service.redis_link import RedisUnavailable
 from service.redis_log import RedisLog
 from service.rooms import Member, Rooms, Ticket
@@ -41,9 +38,6 @@ from service.welcome import Welcome
 
 log = structlog.get_logger(__name__)
 
-_REACH_SECONDS = 2.0
-"""How long a client that is ahead of this pod's view of the log is waited for."""
-_READ_ATTEMPTS = 5
 _SAVE_SECONDS = 1.0
 """How long a connect or a join waits to be written: Redis may be away, and chat goes on."""
 _REFRESHES_PER_WINDOW = 4
@@ -56,22 +50,6 @@ class Offsets(StrEnum):
     AUTO = "auto"
     """Those that asked (`auth.recovery: true`) or have presented a pid."""
     ALWAYS = "always"
-
-
-class Outcome(StrEnum):
-    """What became of an attempt to resume."""
-
-    RECOVERED = "recovered"
-    UNKNOWN = "unknown"
-    """No such session for this user: expired, never written, or another user's."""
-    GONE = "gone"
-    """The log no longer reaches back to where the client was."""
-    TOO_MUCH = "too_much"
-    UNPROVEN = "unproven"
-    """What the client has seen of what it was sent cannot be known."""
-    ACCESS_UNAVAILABLE = "access_unavailable"
-    """Whether it may still be in one of its rooms cannot be told."""
-    UNAVAILABLE = "unavailable"
 
 
 FindLost = Callable[[Identity, Iterable[str]], Awaitable[frozenset[str] | None]]
@@ -102,13 +80,11 @@ class Recovery:
         """Without `find_lost` a session keeps its rooms, unless the log says otherwise."""
         self._instance = instance
         self._log = redis_log
+        self._backlog = Backlog(redis_log, history, read, limits)
         self._store = store
-        self._history = history
         self._rooms = rooms
         self._metrics = metrics
-        self._read = read
         self._offsets = offsets
-        self._limits = limits
         self._window_seconds = window_seconds
         self._close = close
         self._fence = fence
@@ -154,7 +130,7 @@ class Recovery:
             if taken is None:
                 return Outcome.UNKNOWN, None
             lost = await self._lost(member, taken.record)
-            found = await self._find_missed(taken.record, offset, lost)
+            found = await self._backlog.find(taken.record, offset, lost)
         except RedisUnavailable:
             return Outcome.UNAVAILABLE, None
         if isinstance(found, Outcome):
@@ -175,57 +151,6 @@ class Recovery:
             return frozenset()
         assert member.identity is not None, "authenticated by the caller"
         return await self._find_lost(member.identity, record.rooms)
-
-    async def _find_missed(
-        self, record: SessionRecord, offset: object, lost: frozenset[str] | None
-    ) -> tuple[LogId, Replay] | Outcome:
-        """Find what a session missed, up to what this pod has delivered by now."""
-        if lost is None:
-            return Outcome.ACCESS_UNAVAILABLE
-        start = parse_id(record.position)
-        claimed = parse_id(offset) if isinstance(offset, str) else None
-        if start is None:
-            return Outcome.UNKNOWN
-        start = max(start, claimed or start)
-        try:
-            async with asyncio.timeout(_REACH_SECONDS):
-                await self._log.reached(start)
-        except TimeoutError:
-            return Outcome.GONE  # of a log that is no more, or made up
-        rooms_at = parse_id(record.rooms_at) or start
-        # What ended its membership may lie before what it says that it has seen.
-        missed = await self._entries_after(min(start, rooms_at))
-        # From here on nothing waits: what is delivered later reaches the member as one of its room.
-        if isinstance(missed, Outcome):
-            return missed
-        rooms = [room for room in record.rooms if room not in lost]
-        joined = {
-            room: parse_id(record.joined[room]) or start for room in rooms if room in record.joined
-        }
-        result = replay(
-            record.sid, rooms, joined, rooms_at, missed, self._read, self._limits, seen=start
-        )
-        if result is None:
-            return Outcome.TOO_MUCH
-        if claimed is None and not record.is_exact and result.frames:
-            return Outcome.UNPROVEN
-        return start, result
-
-    async def _entries_after(self, start: LogId) -> list[Entry] | Outcome:
-        """Give what was delivered after `start`, read back where it is not at hand any more."""
-        for _ in range(_READ_ATTEMPTS):
-            floor = self._history.floor
-            older = await self._log.read_between(start, floor) if start < floor else []
-            if older is None:
-                return Outcome.GONE
-            self._history.prepend(older, start, floor)
-            missed = self._history.after(start)
-            if missed is not None:
-                return missed
-            if self._history.floor == floor:  # there was no room for them
-                return [*entries_of(older), *(self._history.after(floor) or [])]
-            # Another resume has read back some of it meanwhile, or this pod has forgotten more.
-        return Outcome.TOO_MUCH
 
     def _settle(self, member: Member, taken: Taken, missed: Replay) -> None:
         """Let the member be who it was; an older connection of the same session is no more."""

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from service.addresses import Proxies, site_of
-from service.admission import DRAINING, Allowance, Refusal
+from service.admission import DRAINING, PACKET_FLOOD, Allowance, Refusal
 from service.engine import entrance, inbox
 from service.engine.connection import WebSocketConnection
 from service.engine.deadlines import Deadlines
@@ -45,8 +45,6 @@ UPGRADE_SECONDS = 10.0
 """How long a WebSocket may probe before it is given up."""
 CONNECT_TIMEOUT = "connect timeout"
 """Why a session was closed that has not become one of use."""
-PACKET_FLOOD = "packet flood"
-"""Why a session was closed that has sent more than anybody needs to."""
 _PING = text_frame(b"2")
 _POD_TAG_CHARS = 4
 

@@ -9,10 +9,10 @@ import socketio
 from socketio import packet as sio
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
-from service.admission import INVALID_NAMESPACE
+from service.admission import INVALID_NAMESPACE, PACKET_FLOOD
 from service.engine.membership import Membership
 from service.engine.packets import BadPacket, Packet, ack_id
-from service.engine.server import CONNECT_TIMEOUT, PACKET_FLOOD, Engine
+from service.engine.server import CONNECT_TIMEOUT, Engine
 from service.engine.session import Handshake, Session
 from service.events import NAMESPACE
 from service.rooms import Member, Stage

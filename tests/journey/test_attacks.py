@@ -365,6 +365,20 @@ async def test_a_user_has_so_many_connections_and_others_have_theirs(
         """There is room again."""
 
 
+async def test_who_was_closed_for_a_flood_waits_and_others_do_not(
+    target: Gateway, mine: str
+) -> None:
+    async with member(target, f"mallory{mine}") as wire:
+        await flood_until_closed(wire, '42/chats,7["join-chat","x"]')
+
+    async with websocket(target.ws_port, SOCKET_IO) as again:
+        await again.message()
+        answer = asyncio.create_task(ask(again, f'40/chats,{{"userId":"mallory{mine}"}}'))
+        async with member(target, f"ann{mine}"):
+            assert not answer.done()
+        assert (await answer).startswith("40/chats,")
+
+
 async def test_a_flood_from_one_user_leaves_five_hundred_others_their_events_in_order(
     target: Gateway, publish: Publisher, mine: str
 ) -> None:
