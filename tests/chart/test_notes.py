@@ -42,6 +42,7 @@ INSECURE: list[tuple[Values, str]] = [
     ({"redis.url": "rediss://:x@redis"}, "The password of Redis"),
     ({"redis.host": "elsewhere"}, "unencrypted"),
     ({"redis.url": "redis+sentinel://a/0/b"}, "unencrypted"),
+    ({"redis.url": "redis+cluster://a"}, "unencrypted"),
     ({"redis.host": "redis"}, "Redis is expected at the Service"),
     ({"valkey.enabled": True}, "for trying out"),
     ({"config": {"CONSTELLATION_CORS_ORIGINS": "*"}}, "every origin"),

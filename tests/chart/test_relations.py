@@ -215,6 +215,10 @@ REDIS: list[tuple[dict[str, Any], dict[str, str]]] = [
         {"redis.url": "redis+sentinel://:p%40@a,b/1/chat"},
         {"REDIS_URL": "redis+sentinel://:p%40@a,b/1/chat"},
     ),
+    (
+        {"redis.url": "redis+cluster://:p%40@a:7000,b"},
+        {"REDIS_URL": "redis+cluster://:p%40@a:7000,b"},
+    ),
 ]
 
 
