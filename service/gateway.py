@@ -25,6 +25,7 @@ from service.engine import (
     LongPolling,
     Server,
     Session,
+    Upgrades,
 )
 from service.engine.entrance import SECURITY_HEADERS
 from service.events import NAMESPACE
@@ -149,7 +150,7 @@ class Gateway:
         pages: AsgiApp = create_app(self.health, self.metrics.registry if has_metrics else None)
         if self.tracing is not None:
             pages = trace_pages(pages, self.tracing)
-        upgrades = {SOCKET_IO_PATH: self.engine.upgrade}
+        upgrades = {SOCKET_IO_PATH: Upgrades(self.engine).take}
         lobby = Lobby(self.settings.max_half_open_connections, self.engine.refuse)
         return uvicorn.Config(
             dispatch(pages, LongPolling(self.engine), SOCKET_IO_PATH),

@@ -29,6 +29,7 @@ from service.engine.polling import LongPolling
 from service.engine.server import Engine
 from service.engine.session import Handshake, Session
 from service.engine.socketio_server import Server
+from service.engine.upgrading import Upgrades
 
 __all__ = [
     "BadPacket",
@@ -43,4 +44,5 @@ __all__ = [
     "Server",
     "Session",
     "UpgradeRequest",
+    "Upgrades",
 ]

@@ -87,7 +87,7 @@ class LongPolling:
         if refusal is not None:
             return self._refuse(refusal)
         session = self._engine.open(query, address, headers)
-        return HTTPStatus.OK, [_TEXT], b"0" + self._engine.opening(session)
+        return HTTPStatus.OK, [_TEXT], b"0" + session.opening()
 
     async def _serve(self, method: str, sid: str, receive: Receive) -> Answer:
         goodbye = self._engine.take_goodbye(sid) if method == "GET" else None

@@ -12,10 +12,8 @@ import time
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl
 
 import engineio
-import msgspec
 import structlog
 
 from service.addresses import Proxies, site_of
@@ -23,17 +21,12 @@ from service.admission import DRAINING, PACKET_FLOOD, Allowance, Refusal
 from service.engine import entrance, inbox
 from service.engine.connection import WebSocketConnection
 from service.engine.deadlines import Deadlines
-from service.engine.http_protocol import UpgradeRequest
 from service.engine.limits import EngineLimits, Sites
-from service.engine.session import Handshake, Probe, Session
+from service.engine.session import Handshake, Session
 from service.engine.wheel import Wheel
 from service.websocket import (
-    Accept,
     CloseCode,
-    Refuse,
-    check_upgrade,
     text_frame,
-    upgrade_response,
 )
 from service.websocket.handshake import Headers
 
@@ -97,45 +90,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     # Opening
 
-    def upgrade(
-        self, transport: asyncio.Transport, request: UpgradeRequest
-    ) -> asyncio.Protocol | Refuse:
-        """Open a session on a WebSocket, or begin to move one there; or say why not."""
-        verdict = check_upgrade(request.method, request.version, request.headers)
-        if isinstance(verdict, Refuse):
-            self.on_refused(entrance.BAD_HANDSHAKE.code)
-            return verdict
-        query = dict(parse_qsl(request.query))
-        fault = entrance.check_query(query, "websocket") or self.origins.check(request.headers)
-        if fault is not None:
-            return self._refuse(fault)
-        if "sid" in query:
-            return self._probe(transport, verdict, query["sid"])
-        address = self.proxies.client_of(request.address, request.headers)
-        refusal = self.admit(address)
-        if refusal is not None:
-            return self._refuse(refusal)
-        session = self.open(request.query, address, request.headers)
-        connection = WebSocketConnection(self, transport)
-        connection.carry(session)
-        hello = text_frame(b"0" + self.opening(session))
-        transport.write(upgrade_response(verdict.key) + hello)
-        return connection
-
-    def _probe(
-        self, transport: asyncio.Transport, accept: Accept, sid: str
-    ) -> asyncio.Protocol | Refuse:
-        session = self.find(sid)
-        if isinstance(session, Refusal):
-            return self._refuse(session)
-        if session.upgraded or session.probe is not Probe.NONE:
-            return self._refuse(entrance.BAD_REQUEST)
-        connection = WebSocketConnection(self, transport)
-        connection.probe(session)
-        self._probes.add(connection, time.monotonic())
-        transport.write(upgrade_response(accept.key))
-        return connection
-
     def open(self, query: str, address: str, headers: list[tuple[bytes, bytes]]) -> Session:
         """Make a session; its transport has been decided on."""
         sid = self._pod_tag + self.generate_id()
@@ -152,6 +106,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.handlers["connect"](sid, Handshake(query, address, tuple(self._kept_headers(headers))))
         return session
 
+    def expect_upgrade(self, connection: WebSocketConnection) -> None:
+        """Give up the probe of a connection unless `has_upgraded` is called in time."""
+        self._probes.add(connection, time.monotonic())
+
     def expect_use(self, session: Session) -> None:
         """Close the session unless `settle` is called within the connect timeout."""
         self._unused.add(session, time.monotonic())
@@ -159,19 +117,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
     def settle(self, session: Session) -> None:
         """Take note that the session is of use to somebody."""
         self._unused.remove(session)
-
-    def opening(self, session: Session) -> bytes:
-        """Write the payload of the open packet."""
-        upgrades = [] if session.upgraded else ["websocket"]
-        return msgspec.json.encode(
-            {
-                "sid": session.sid,
-                "upgrades": upgrades,
-                "pingInterval": round(self.limits.ping_interval_seconds * 1000),
-                "pingTimeout": round(self.limits.ping_timeout_seconds * 1000),
-                "maxPayload": self.limits.max_payload_bytes,
-            }
-        )
 
     def admit(self, address: str) -> Refusal | None:
         """Decide whether one more session may be opened now, from that address."""
@@ -203,9 +148,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Count a refusal and give its HTTP status, further headers and body."""
         self.on_refused(refusal.code)
         return entrance.answer(refusal)
-
-    def _refuse(self, refusal: Refusal) -> Refuse:
-        return Refuse(*self.refuse(refusal))
 
     # Hearing
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from engineio import packet as eio
 
 from service.frames import Frame
@@ -140,6 +141,19 @@ class Session:
     def waiting_bytes(self) -> int:
         """How much waits here for the client; on long-polling counted in characters."""
         return self.outbox_bytes if self.websocket is None else self.websocket.waiting_bytes()
+
+    def opening(self) -> bytes:
+        """Write the payload of the open packet."""
+        limits = self.engine.limits
+        return msgspec.json.encode(
+            {
+                "sid": self.sid,
+                "upgrades": [] if self.upgraded else ["websocket"],
+                "pingInterval": round(limits.ping_interval_seconds * 1000),
+                "pingTimeout": round(limits.ping_timeout_seconds * 1000),
+                "maxPayload": limits.max_payload_bytes,
+            }
+        )
 
     def send_message(self, data: str | bytes) -> None:
         """Send one Engine.IO message; nothing happens when the session is closed."""

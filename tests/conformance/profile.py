@@ -17,7 +17,15 @@ from typing import Any
 import uvicorn
 
 from service.admission import Rate
-from service.engine import Engine, EngineLimits, HttpProtocol, Lobby, LongPolling, Server
+from service.engine import (
+    Engine,
+    EngineLimits,
+    HttpProtocol,
+    Lobby,
+    LongPolling,
+    Server,
+    Upgrades,
+)
 from service.engine import server as engine_server
 from service.http import dispatch
 
@@ -140,7 +148,7 @@ def _config(engines: dict[str, Engine]) -> uvicorn.Config:
     app = _not_found
     for path, engine in engines.items():
         app = dispatch(app, LongPolling(engine), path)
-    upgrades = {path: engine.upgrade for path, engine in engines.items()}
+    upgrades = {path: Upgrades(engine).take for path, engine in engines.items()}
     lobby = Lobby(10_000, next(iter(engines.values())).refuse)
     return uvicorn.Config(
         app,

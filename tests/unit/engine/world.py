@@ -20,7 +20,15 @@ import uvicorn
 
 from service.addresses import Proxies
 from service.admission import Rate
-from service.engine import Engine, EngineLimits, HttpProtocol, Lobby, LongPolling, Server
+from service.engine import (
+    Engine,
+    EngineLimits,
+    HttpProtocol,
+    Lobby,
+    LongPolling,
+    Server,
+    Upgrades,
+)
 from service.fanout import Fanout
 from service.frames import Frame
 from service.http import dispatch
@@ -183,7 +191,7 @@ class World:
             uvicorn.Config(
                 app,
                 http=functools.partial(  # type: ignore[arg-type]  # called like the class
-                    HttpProtocol, upgrades={PATH: self.engine.upgrade}, lobby=self.lobby
+                    HttpProtocol, upgrades={PATH: Upgrades(self.engine).take}, lobby=self.lobby
                 ),
                 ws=asyncio.Protocol,
                 lifespan="off",

@@ -1,0 +1,67 @@
+"""WebSockets on their way in: sessions that begin on one, and sessions that move there.
+
+What is asked of a handshake is decided in `websocket` and `entrance`; `server` opens the sessions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import parse_qsl
+
+from service.admission import Refusal
+from service.engine import entrance
+from service.engine.connection import WebSocketConnection
+from service.engine.http_protocol import UpgradeRequest
+from service.engine.server import Engine
+from service.engine.session import Probe
+from service.websocket import Accept, Refuse, check_upgrade, text_frame, upgrade_response
+
+
+class Upgrades:
+    """The WebSocket side of an engine's handshakes, as `LongPolling` is the other."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def take(
+        self, transport: asyncio.Transport, request: UpgradeRequest
+    ) -> asyncio.Protocol | Refuse:
+        """Open a session on a WebSocket, or begin to move one there; or say why not."""
+        engine = self._engine
+        verdict = check_upgrade(request.method, request.version, request.headers)
+        if isinstance(verdict, Refuse):
+            engine.on_refused(entrance.BAD_HANDSHAKE.code)
+            return verdict
+        query = dict(parse_qsl(request.query))
+        fault = entrance.check_query(query, "websocket") or engine.origins.check(request.headers)
+        if fault is not None:
+            return self._refuse(fault)
+        if "sid" in query:
+            return self._probe(transport, verdict, query["sid"])
+        address = engine.proxies.client_of(request.address, request.headers)
+        refusal = engine.admit(address)
+        if refusal is not None:
+            return self._refuse(refusal)
+        session = engine.open(request.query, address, request.headers)
+        connection = WebSocketConnection(engine, transport)
+        connection.carry(session)
+        hello = text_frame(b"0" + session.opening())
+        transport.write(upgrade_response(verdict.key) + hello)
+        return connection
+
+    def _probe(
+        self, transport: asyncio.Transport, accept: Accept, sid: str
+    ) -> asyncio.Protocol | Refuse:
+        session = self._engine.find(sid)
+        if isinstance(session, Refusal):
+            return self._refuse(session)
+        if session.upgraded or session.probe is not Probe.NONE:
+            return self._refuse(entrance.BAD_REQUEST)
+        connection = WebSocketConnection(self._engine, transport)
+        connection.probe(session)
+        self._engine.expect_upgrade(connection)
+        transport.write(upgrade_response(accept.key))
+        return connection
+
+    def _refuse(self, refusal: Refusal) -> Refuse:
+        return Refuse(*self._engine.refuse(refusal))
