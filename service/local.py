@@ -95,7 +95,7 @@ async def gateway(where: Place) -> AsyncIterator[Process]:
     try:
         yield process
     finally:
-        await _end(process)
+        await end(process)
 
 
 async def ready(process: Process, where: Place, stop: asyncio.Event) -> bool:
@@ -228,7 +228,8 @@ async def _is_ready(http: aiohttp.ClientSession, where: Place) -> bool:
         return False
 
 
-async def _end(process: Process) -> None:
+async def end(process: Process) -> None:
+    """End a process that was started here: with SIGTERM, and with SIGKILL if it takes too long."""
     if process.returncode is not None:
         return
     process.terminate()

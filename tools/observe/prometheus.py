@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from service.local import CannotStart
+from service.local import CannotStart, end
 
 HOST = "127.0.0.1"
 NAMESPACE, JOB = "demo", "constellation-ws"
@@ -26,7 +26,6 @@ _MISSING = (
     "--no-install-recommends prometheus; elsewhere take a release of prometheus.io."
 )
 _START_SECONDS = 30.0
-_STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.1
 _RATE_INTERVAL = "4s"
 """Four scrapes, as Grafana has it."""
@@ -133,7 +132,7 @@ async def running_prometheus(folder: Path, port: int) -> AsyncIterator[Prometheu
             await _ready(http, prometheus.url, process, log)
             yield prometheus
     finally:
-        await _end(process)
+        await end(process)
 
 
 async def _ready(http: aiohttp.ClientSession, url: str, process: Process, log: Path) -> None:
@@ -150,15 +149,3 @@ async def _ready(http: aiohttp.ClientSession, url: str, process: Process, log: P
 
 def _end_of(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")[-2_000:]
-
-
-async def _end(process: Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
