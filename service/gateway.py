@@ -203,6 +203,7 @@ class Gateway:
             self.rooms,
             self.metrics,
             read=self.relay.read,
+            unmoving=self.relay.unmoving,
             offsets=offsets,
             limits=ReplayLimits(settings.max_replay_events, settings.max_write_buffer_bytes // 2),
             window_seconds=settings.recovery_window_seconds,

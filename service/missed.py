@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
+from collections.abc import Collection
 from enum import StrEnum
 
 from service.history import (
@@ -44,11 +46,18 @@ class Backlog:
     """Finds what sessions missed in one log."""
 
     def __init__(
-        self, redis_log: RedisLog, history: History, read: Read, limits: ReplayLimits
+        self,
+        redis_log: RedisLog,
+        history: History,
+        read: Read,
+        unmoving: frozenset[bytes],
+        limits: ReplayLimits,
     ) -> None:
+        """`unmoving` are channels of which no event changes who is in a room."""
         self._log = redis_log
         self._history = history
         self._read = read
+        self._unmoving = unmoving
         self._limits = limits
 
     async def find(
@@ -78,6 +87,8 @@ class Backlog:
         # From here on nothing waits: what is delivered later reaches the member as one of its room.
         if isinstance(missed, Outcome):
             return missed
+        if rooms_at < start:
+            missed = worth_walking(missed, start, self._unmoving)
         rooms = [room for room in record.rooms if room not in lost]
         joined = {
             room: parse_id(record.joined[room]) or start for room in rooms if room in record.joined
@@ -106,3 +117,14 @@ class Backlog:
                 return [*entries_of(older), *(self._history.after(floor) or [])]
             # Another resume has read back some of it meanwhile, or this pod has forgotten more.
         return Outcome.TOO_MUCH
+
+
+def worth_walking(entries: list[Entry], seen: LogId, unmoving: Collection[bytes]) -> list[Entry]:
+    """Leave out what a client has seen, save what may have moved it out of a room or into one.
+
+    The session of a pod that was killed may have been written half a minute ago: walking all of it
+    for each of thousands who come back would keep the others waiting.
+    """
+    first = bisect_right(entries, seen, key=lambda entry: entry.id)
+    moving = [entry for entry in entries[:first] if entry.logged[1] not in unmoving]
+    return moving + entries[first:]

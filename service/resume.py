@@ -69,6 +69,7 @@ class Recovery:
         metrics: Metrics,
         *,
         read: Read,
+        unmoving: frozenset[bytes] = frozenset(),
         offsets: Offsets,
         limits: ReplayLimits,
         window_seconds: float,
@@ -77,10 +78,13 @@ class Recovery:
         find_lost: FindLost | None = None,
         tracing: Tracing | None = None,
     ) -> None:
-        """Without `find_lost` a session keeps its rooms, unless the log says otherwise."""
+        """`unmoving` are channels of which no event changes who is in a room.
+
+        Without `find_lost` a session keeps its rooms, unless the log says otherwise.
+        """
         self._instance = instance
         self._log = redis_log
-        self._backlog = Backlog(redis_log, history, read, limits)
+        self._backlog = Backlog(redis_log, history, read, unmoving, limits)
         self._store = store
         self._rooms = rooms
         self._metrics = metrics
