@@ -239,7 +239,8 @@ async def _refused_clients(js: JsClients, pod: Gateway, mine: str) -> None:
                 sid = json.loads((await answer.text())[1:])["sid"]
             auth = json.dumps({"userId": {f"key{mine}": n}})
             for packet in (f"40/chats,{auth}", f"40/namespace{mine}-{n},"):
-                await session.post(f"{url}&sid={sid}", data=packet)
+                async with session.post(f"{url}&sid={sid}", data=packet) as answer:
+                    await answer.read()
 
 
 def _labels(text: str) -> Iterator[tuple[str, str, str]]:
