@@ -56,14 +56,6 @@ INVALID_NAMESPACE = Refusal("invalid_namespace", "There is no such namespace; co
 RATE_LIMIT = "rate limit"
 PACKET_FLOOD = "packet flood"
 """Reasons for which whoever sends far too much is closed."""
-FLOODS = (RATE_LIMIT, PACKET_FLOOD)
-PENALTY_SECONDS = 5.0
-"""How long connections of a user wait who was closed for a flood.
-
-Who is closed and comes back at once floods on: ten such connections doubled the p99 of 500 others.
-A client by mistake hardly notices, and neither do the user's other devices.
-"""
-_MAX_PENALTIES = 10_000
 
 
 def read_user_id(value: object, max_chars: int) -> UserId | Refusal:
@@ -137,27 +129,6 @@ class Arrivals:
                 del self._counts[user]
             else:
                 self._counts[user] -= 1
-
-
-class Penalties:
-    """Users who were closed for a flood, and until when they wait; the oldest are let off first."""
-
-    def __init__(self) -> None:
-        self._until: dict[UserId, float] = {}
-
-    def punish(self, user: UserId, now_seconds: float) -> None:
-        """Let a user's next connections wait."""
-        self._until.pop(user, None)  # to the end: what is due first stays first
-        self._until[user] = now_seconds + PENALTY_SECONDS
-        while len(self._until) > _MAX_PENALTIES or self._until[self._oldest()] <= now_seconds:
-            del self._until[self._oldest()]
-
-    def wait_seconds(self, user: UserId, now_seconds: float) -> float:
-        """Say for how long a connection of a user has to wait now."""
-        return max(0.0, self._until.get(user, now_seconds) - now_seconds)
-
-    def _oldest(self) -> UserId:
-        return next(iter(self._until))
 
 
 class Allowance:

@@ -6,7 +6,6 @@ decided here.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,13 +18,11 @@ from service import trace_context
 from service.admission import (
     DISCONNECTED,
     DRAINING,
-    FLOODS,
     RATE_LIMIT,
     TOO_MANY_REQUESTS,
     Allowance,
     Arrivals,
     Limits,
-    Penalties,
     Refusal,
     check_request_size,
     may_connect,
@@ -75,7 +72,6 @@ class Chats:
         self._verify_token = verify_token
         self.rooms = rooms
         self._arriving = Arrivals()
-        self._penalties = Penalties()
         self.expiries = Expiries()
         """When which connection's token ends; to close it then is somebody else's."""
         self.is_draining = False
@@ -125,8 +121,6 @@ class Chats:
             refusal = may_connect(before + len(self.rooms.members(here)), self._limits)
             if refusal is not None:
                 raise self._refused_connect(refusal, span)
-            if wait_seconds := self._penalties.wait_seconds(identity.user, time.monotonic()):
-                await asyncio.sleep(wait_seconds)
             return await self._enter(sid, identity, auth, span)
 
     def _refused_connect(self, refusal: Refusal, span: Span) -> HandshakeRefused:
@@ -157,8 +151,6 @@ class Chats:
         if member is None or member.user is None:
             return
         self.expiries.remove(member.eio_sid)
-        if reason in FLOODS:
-            self._penalties.punish(member.user, time.monotonic())
         if self.recovery:
             self.recovery.leave(member, for_good=reason in _FOR_GOOD)
         self.rooms.leave(member, user_room(member.user))

@@ -21,6 +21,10 @@ log = structlog.get_logger(__name__)
 MAX_INBOX = 64
 """Messages of one client that may wait before it is no longer read."""
 
+_IN_A_ROW = 8
+"""Messages of one client that are handled before others have their turn: with all of an inbox ten
+floods took the p99 of 500 others from 6.1 to 9.6 ms, with this from 7.3 to 9.2."""
+
 
 class Farewell(NamedTuple):
     """The last entry of an inbox: the session is closed, and why."""
@@ -57,7 +61,7 @@ async def _handle(engine: Engine, session: Session, entry: Entry) -> None:
         except Exception:  # the boundary around handlers: one client fails, not all
             log.exception("a client's message could not be handled", sid=session.sid)
             engine.end(session, "server error")
-        if handled % MAX_INBOX == 0:
+        if handled % _IN_A_ROW == 0:
             await asyncio.sleep(0)  # handlers that do not wait would keep everyone else out
         if not inbox:
             break

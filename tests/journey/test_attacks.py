@@ -365,24 +365,6 @@ async def test_a_user_has_so_many_connections_and_others_have_theirs(
         """There is room again."""
 
 
-async def test_who_was_closed_for_a_flood_waits_and_others_do_not(
-    valkey: Valkey, gateway: StartGateway, mine: str
-) -> None:
-    async with gateway(valkey.url) as pod:
-        ended = await _closed_for_floods(pod)
-        async with member(pod, f"mallory{mine}") as wire:
-            flooding = asyncio.create_task(flood_until_closed(wire, '42/chats,7["join-chat","x"]'))
-            await ended(1)
-
-            async with websocket(pod.ws_port, SOCKET_IO) as again:
-                await again.message()
-                answer = asyncio.create_task(ask(again, f'40/chats,{{"userId":"mallory{mine}"}}'))
-                async with member(pod, f"ann{mine}"):
-                    assert not answer.done()
-                assert (await answer).startswith("40/chats,")
-            await flooding
-
-
 async def test_a_flood_from_one_user_leaves_five_hundred_others_their_events_in_order(
     target: Gateway, publish: Publisher, mine: str
 ) -> None:

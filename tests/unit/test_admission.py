@@ -11,13 +11,11 @@ from hypothesis import strategies as st
 from service.admission import (
     DRAINING,
     INVALID_NAMESPACE,
-    PENALTY_SECONDS,
     TOO_MANY_REQUESTS,
     UNAUTHORIZED,
     Allowance,
     Arrivals,
     Limits,
-    Penalties,
     Rate,
     Refusal,
     check_request_size,
@@ -223,23 +221,3 @@ def test_who_arrives_at_the_same_time_is_counted_and_then_forgotten() -> None:
             assert third == 1
     with arrivals.one_of(ann) as again:
         assert again == 0
-
-
-def test_connections_of_who_was_closed_for_a_flood_wait_and_nobody_else_s() -> None:
-    penalties = Penalties()
-    ann, bob = UserId("ann"), UserId("bob")
-    penalties.punish(bob, 100.0)
-    assert penalties.wait_seconds(ann, 100.0) == 0
-    assert penalties.wait_seconds(bob, 101.0) == PENALTY_SECONDS - 1
-    assert penalties.wait_seconds(bob, 100.0 + PENALTY_SECONDS) == 0
-    penalties.punish(bob, 102.0)
-    assert penalties.wait_seconds(bob, 102.0) == PENALTY_SECONDS
-
-
-@pytest.mark.parametrize("pause_seconds", [0.0, 2 * PENALTY_SECONDS])
-def test_of_ever_so_many_who_flood_only_so_many_are_remembered(pause_seconds: float) -> None:
-    penalties = Penalties()
-    for number in range(20_000):
-        penalties.punish(UserId(str(number)), number * pause_seconds)
-    assert len(penalties._until) == (1 if pause_seconds else 10_000)
-    assert penalties.wait_seconds(UserId("19999"), 19_999 * pause_seconds) == PENALTY_SECONDS
