@@ -125,11 +125,18 @@ async def _ask(where: Where) -> None:
         place = where()
         if place is not None:
             with contextlib.suppress(OSError, EOFError):
-                reader, writer = await asyncio.open_connection(place.host, place.tcp_port)
-                for pattern in _PATTERNS:
-                    packet = {"pattern": pattern, "data": {"userId": "u-1-1"}, "id": str(number)}
-                    text = json.dumps(packet)
-                    writer.write(f"{len(text)}#{text}".encode())
-                    await reader.readuntil(b"#")
-                writer.close()
+                await _ask_all(place, number)
         await asyncio.sleep(_STEP_SECONDS)
+
+
+async def _ask_all(place: Place, number: int) -> None:
+    reader, writer = await asyncio.open_connection(place.host, place.tcp_port)
+    try:
+        for pattern in _PATTERNS:
+            packet = {"pattern": pattern, "data": {"userId": "u-1-1"}, "id": str(number)}
+            text = json.dumps(packet)
+            writer.write(f"{len(text)}#{text}".encode())
+            await reader.readuntil(b"#")
+    finally:
+        writer.close()
+        await writer.wait_closed()
