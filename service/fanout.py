@@ -63,7 +63,7 @@ class _Forms:
     def websocket(self, with_offset: bool) -> bytes:
         data = self._websocket[with_offset]
         if data is None:
-            parts = [frame.websocket(with_offset=with_offset) for frame in self._frames]
+            parts = [frame.websocket(with_offset) for frame in self._frames]
             data = parts[0] if len(parts) == 1 else b"".join(parts)
             self._websocket[with_offset] = data
         return data
@@ -71,18 +71,31 @@ class _Forms:
     def polling(self, with_offset: bool) -> list[str]:
         packets = self._polling[with_offset]
         if packets is None:
-            packets = [one for f in self._frames for one in f.polling(with_offset=with_offset)]
+            packets = [one for f in self._frames for one in f.polling(with_offset)]
             self._polling[with_offset] = packets
         return packets
 
 
+def _forms(frames: list[Frame], audience: Collection[Member]) -> _Forms | Frame:
+    """Give what makes the forms; where one frame goes to one member there is nothing to keep."""
+    return frames[0] if len(frames) == len(audience) == 1 else _Forms(frames)
+
+
 def _write_run(frames: list[Frame], audience: Collection[Member]) -> int:
     """Write the same bytes to everyone; say how many were written to."""
-    forms, unwritten = _Forms(frames), 0
+    forms, unwritten = _forms(frames, audience), 0
+    plain = logged = None  # a call per recipient would be felt
     for member in audience:
         write = member.socket.write
         if write is not None:
-            write(forms.websocket(member.wants_offsets))
+            if member.wants_offsets:
+                if logged is None:
+                    logged = forms.websocket(True)
+                write(logged)
+            else:
+                if plain is None:
+                    plain = forms.websocket(False)
+                write(plain)
             continue
         unwritten += 1
         if not member.socket.closed:
@@ -98,7 +111,7 @@ def _write_runs(runs: list[_Run]) -> tuple[int, int]:
     begun_with_one: list[Outlet] = []
     begun_with_more: list[Outlet] = []
     for frames, audience in runs:
-        forms = _Forms(frames)
+        forms = _forms(frames, audience)
         touched = begun_with_one if len(frames) == 1 else begun_with_more
         for member in audience:
             outlet = member.socket

@@ -179,7 +179,7 @@ def replay(
             joined.update(dict.fromkeys(member_of.difference(before), entry.id))
         if frame is not None:
             frames.append(frame)
-            size += len(frame.packet)
+            size += len(frame.message)
             if len(frames) > limits.max_events or size > limits.max_bytes:
                 return None
     member_of.update(room for room, _ in to_join)

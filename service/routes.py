@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -88,11 +88,11 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """Who leaves which room after the delivery."""
 
 
-class _Target(NamedTuple):
-    """A room template: a fixed prefix, and how to read the value whose ids complete it."""
+_Target = tuple[str, Callable[[Fields], Slice]]
+"""A room template: a fixed prefix, and how to read the value whose ids complete it.
 
-    prefix: str
-    read: Callable[[Fields], Slice]
+A bare tuple: one with names is unpacked at half the speed.
+"""
 
 
 class Route:
@@ -174,7 +174,7 @@ def _rooms(targets: list[_Target], fields: Fields) -> Sequence[str] | None:
     is_addressed = False
     for prefix, read in targets:
         raw = read(fields)
-        if isinstance(raw, msgspec.UnsetType):
+        if raw is UNSET:
             continue
         ids = _read_ids(raw)
         if isinstance(ids, list):
@@ -192,9 +192,7 @@ _NOBODY: Sequence[Leave] = ()
 
 def _targets(templates: Iterable[str], attribute: Mapping[str, str]) -> list[_Target]:
     matches = [_TEMPLATE.fullmatch(template) for template in templates]
-    return [
-        _Target(match["prefix"], attrgetter(attribute[match["key"]])) for match in matches if match
-    ]
+    return [(match["prefix"], attrgetter(attribute[match["key"]])) for match in matches if match]
 
 
 Table = Mapping[str, Route]

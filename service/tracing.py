@@ -130,7 +130,7 @@ class Tracing:
             f"deliver {name}",
             time.time_ns(),
             ["*"] if rooms is None else list(rooms[:_SHOWN_ROOMS]),
-            len(frame.packet) + sum(map(len, frame.attachments)),
+            len(frame.message) + sum(map(len, frame.attachments)),
             [member for member in audience if not member.socket.closed],
         )
         self._deliveries.append(delivery)

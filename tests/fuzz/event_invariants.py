@@ -94,11 +94,11 @@ def _check_route(entry: RouteEntry, route: Route, payload: bytes) -> None:
     assert len(message.removals) <= MAX_REMOVALS
     assert all(one.who.startswith(prefixes) for one in message.removals)
     frame = encode_event(message.event, message.body, b"1-2")
-    assert len(frame.packet) <= len(payload) + 200
+    assert len(frame.message) <= len(payload) + 200
     assert frame.websocket(with_offset=True).decode(errors="surrogateescape")
     assert frame.polling(with_offset=True)
     try:
-        event, body = _values(frame.packet.removeprefix(b"2/chats,"))
+        event, body = _values(frame.message.removeprefix(b"42/chats,"))
         published = _values(payload)
     except RecursionError:
         return  # of the test's own reader
@@ -128,7 +128,7 @@ def _check_carried_out(command: Command, size: int) -> None:
     if not isinstance(command, Emit):
         return
     frame = encode_emit(command, b"1-2")
-    assert len(frame.packet) <= 2 * size + 200
+    assert len(frame.message) <= 2 * size + 200
     for text in (frame.polling()[0], frame.polling(with_offset=True)[0]):
         packet = read(text[1:])
         assert packet is not None, text

@@ -14,8 +14,8 @@ from service.fanout import Fanout
 from service.frames import Frame
 from service.rooms import Member, Stage
 
-FRAMES = [Frame(b"2/chats,[%d]" % number, (), b"%d-0" % number) for number in range(4)]
-BINARY = Frame(b'51-/chats,["file",{"_placeholder":true,"num":0}]', (b"\x00\xff",), b"9-0")
+FRAMES = [Frame(b"42/chats,[%d]" % number, (), b"%d-0" % number) for number in range(4)]
+BINARY = Frame(b'451-/chats,["file",{"_placeholder":true,"num":0}]', (b"\x00\xff",), b"9-0")
 
 
 class Outlet:

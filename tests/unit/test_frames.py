@@ -78,7 +78,7 @@ def binary(message: str | bytes) -> bytes:
 def test_an_event_is_a_socket_io_packet_that_keeps_its_values_texts() -> None:
     frame = event_frame(TEXT, "chatId", "at", "text")
     payload = '{"chatId":"c","at":12345678901234567890.50,"text":"Привет 👋 \\ud83d"}'
-    assert frame.packet.decode() == f'2/chats,["new-message",{payload}]'
+    assert frame.message.decode() == f'42/chats,["new-message",{payload}]'
     assert frame.attachments == ()
 
 
@@ -91,18 +91,18 @@ def test_the_name_of_an_event_is_json_too(event: str) -> None:
 @pytest.mark.parametrize("size", [0, 100, 125, 126, 127, 65_535, 65_536, 200_000])
 def test_a_websocket_carries_the_packet_as_one_text_message(size: int) -> None:
     frame = event_frame(json.dumps({"text": "ы" * size}, ensure_ascii=False), "text")
-    assert websocket_messages(frame.websocket()) == ["4" + frame.packet.decode()]
+    assert websocket_messages(frame.websocket()) == [frame.message.decode()]
 
 
 def test_frames_in_a_row_stay_apart() -> None:
     frames = [event_frame(json.dumps({"text": text}), "text") for text in ("a", "b" * 70_000, "c")]
     messages = websocket_messages(b"".join(frame.websocket() for frame in frames))
-    assert messages == ["4" + frame.packet.decode() for frame in frames]
+    assert messages == [frame.message.decode() for frame in frames]
 
 
 def test_a_poll_carries_the_same_packet() -> None:
     frame = event_frame(TEXT, "text")
-    assert frame.polling() == ["4" + frame.packet.decode()]
+    assert frame.polling() == [frame.message.decode()]
     assert parsed(list(frame.polling())).packet_type == EVENT
 
 
@@ -145,7 +145,7 @@ def test_an_emit_reads_back_the_same_from_both_transports(event: str, data: Any)
 
 def test_the_values_of_an_emit_are_not_touched() -> None:
     command = commands.emit("e", msgspec.Raw(b'{ "n":1.50 }'), (Room("user:1"),))
-    assert encode_emit(command).packet == b'2/chats,["e",{ "n":1.50 }]'
+    assert encode_emit(command).message == b'42/chats,["e",{ "n":1.50 }]'
 
 
 def test_empty_bytes_are_an_attachment_too() -> None:

@@ -65,7 +65,7 @@ def upgraded(polling: Session, line: Line) -> Session:
     return polling
 
 
-MISSED = Frame(b'2/chats,["x",1]', (), b"5-0")
+MISSED = Frame(b'42/chats,["x",1]', (), b"5-0")
 
 
 async def test_on_polling_packets_wait_in_their_order(polling: Session) -> None:

@@ -257,7 +257,7 @@ async def serving(
 
 def event(number: int, payload: bytes = b"") -> Frame:
     """Make an event that tells its number."""
-    return Frame(b'2/chats,["event",%d,"%b"]' % (number, payload))
+    return Frame(b'42/chats,["event",%d,"%b"]' % (number, payload))
 
 
 def heard(number: int, payload: str = "") -> str:
