@@ -35,7 +35,7 @@ from service.expiry import Expiries
 from service.metrics import Metrics
 from service.neighbours import Access, Identify, Recovery, Server, VerifyToken
 from service.rooms import Member, Rooms
-from service.trace_context import PARENT, STATE
+from service.trace_context import PARENT, STATE, TraceContext
 from service.tracing import Tracing, act, ids_of
 from service.welcome import Welcome
 
@@ -83,7 +83,7 @@ class Chats:
         """Told when a socket of a user is there."""
         self.on_departure: Callable[[UserId], None] = lambda user: None
         """Told when a user's last socket on this pod is gone."""
-        server.on_refused = lambda code: metrics.connects.labels(code).inc()
+        server.on_refused = metrics.connects.add
         server.gate = self._admit
         for event, handler in (
             ("connect", self._connect),
@@ -107,8 +107,7 @@ class Chats:
     async def _connect(self, sid: str, environ: object, auth: object) -> Welcome | None:
         # The engine keeps these headers only where there is tracing.
         headers = getattr(environ, "headers", ())
-        said = dict(headers)
-        link = trace_context.parse_fields(said.get(PARENT.encode()), said.get(STATE.encode()))
+        link = _link_in(headers) if self._tracing is not None else None
         with act(self._tracing, "connect", SpanKind.SERVER, link=link) as span:
             return await self._let_in(sid, auth, headers, span)
 
@@ -124,7 +123,7 @@ class Chats:
             return await self._enter(sid, identity, auth, span)
 
     def _refused_connect(self, refusal: Refusal, span: Span) -> HandshakeRefused:
-        self._metrics.connects.labels(refusal.code).inc()
+        self._metrics.connects.add(refusal.code)
         span.set_attribute("constellation.code", refusal.code)
         return HandshakeRefused(refusal.message, {"code": refusal.code})
 
@@ -141,12 +140,12 @@ class Chats:
         welcome = await self.recovery.open(member, user, auth) if self.recovery else None
         # From here on nothing waits: what is delivered next reaches a member of its rooms.
         self.rooms.enter(member, user_room(user))
-        self._metrics.connects.labels("ok").inc()
+        self._metrics.connects.add("ok")
         self.on_arrival(user)
         return welcome
 
     def _disconnect(self, sid: str, reason: str) -> None:
-        self._metrics.disconnects.labels(reason).inc()
+        self._metrics.disconnects.add(reason)
         member = self.rooms.by_sid(sid)
         if member is None or member.user is None:
             return
@@ -273,6 +272,11 @@ class Chats:
         return (
             _refused(result) if isinstance(result, Refusal) else {"success": True, "data": result}
         )
+
+
+def _link_in(headers: Headers) -> TraceContext | None:
+    said = dict(headers)
+    return trace_context.parse_fields(said.get(PARENT.encode()), said.get(STATE.encode()))
 
 
 def _refused(refusal: Refusal) -> Answer:

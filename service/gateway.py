@@ -234,7 +234,7 @@ class Gateway:
     # Wiring
 
     def _wire(self) -> None:
-        self.engine.on_refused = lambda code: self.metrics.connects.labels(code).inc()
+        self.engine.on_refused = self.metrics.connects.add
         self.engine.on_dropped = self.metrics.slow_consumers.inc
         self.chats.on_arrival = self.presence.arrive
         self.chats.on_departure = self.presence.depart

@@ -28,17 +28,17 @@ class Metrics:
         # Registered collectors are asked for their names, so that none is taken twice.
         self.registry = registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=registry)
-        self.connects = Counter(
+        self.connects = Tally(
             "constellation_connects",
             "Namespace connections by result: ok, or the code of the refusal.",
             ["code"],
-            registry=registry,
+            registry,
         )
-        self.disconnects = Counter(
+        self.disconnects = Tally(
             "constellation_disconnects",
             "Namespace connections that ended, by reason.",
             ["reason"],
-            registry=registry,
+            registry,
         )
         self.requests = Counter(
             "constellation_client_requests",

@@ -139,9 +139,14 @@ class Presence:
             self._unsaved[user] = False
 
     async def _save(self) -> None:
-        """Write who came and went; what fails stays to be written."""
-        while self._unsaved:
-            chunk = dict(list(self._unsaved.items())[:_CHUNK])
+        """Write who came and went until now; what fails stays to be written.
+
+        Whoever comes meanwhile is written at the next step, with all others: in a storm of connects
+        it would else be a handful each time, without end.
+        """
+        changes = list(self._unsaved.items())
+        for start in range(0, len(changes), _CHUNK):
+            chunk = dict(changes[start : start + _CHUNK])
             await self._write(chunk)
             for user, was in chunk.items():
                 if self._unsaved.get(user) is was:

@@ -42,6 +42,10 @@ class Tally(Collector):
         """Give what is counted under these values of the labels; shown from now on, even as 0."""
         return self._counts.setdefault(values, Count())
 
+    def add(self, *values: str) -> None:
+        """Count one thing under these values."""
+        self.of(*values).value += 1
+
     def collect(self) -> Iterable[Metric]:
         """Give the counts as Prometheus samples."""
         family = CounterMetricFamily(self._name, self._help, labels=self._labels)

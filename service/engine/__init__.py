@@ -14,10 +14,11 @@ tests/contract/test_upstream.py, which says on failure what moved:
   `._handle_event`, `._handle_ack`, `._trigger_event`, `._send_packet`, `.environ`,
   `.packet_class`, `._binary_packet`; `BaseManager`'s index, replaced whole (`rooms`,
   `pre_connect` ... `get_rooms`) and its `callbacks`; `Packet.decode`, `.add_attachment`.
-- uvicorn 0.54: `HttpToolsProtocol` as a base class whose `data_received` is replaced:
-  `._should_upgrade`, `._unset_keepalive_if_required`, `.timeout_keep_alive_task` and its handler,
-  the parser's callbacks, `.cycle.response_complete`, `.headers`, `.url`, `.scope`, `.parser`,
-  `.connections`, `.transport`, `.client`, `.loop`. httptools 0.9: where an upgrade's bytes begin.
+- uvicorn 0.54: `HttpToolsProtocol` as a base class whose `connection_made` and `data_received` are
+  replaced: `._should_upgrade`, `._unset_keepalive_if_required`, `.timeout_keep_alive_task` and its
+  handler, the parser's callbacks, `.cycle.response_complete`, `.headers`, `.url`, `.scope`,
+  `.parser`, `.connections`, `.transport`, `.flow`, `.client`, `.scheme`, `.loop`; `FlowControl`,
+  `get_local_addr`, `get_remote_addr`, `is_ssl`. httptools 0.9: where an upgrade's bytes begin.
 """
 
 from service.engine.http_protocol import HttpProtocol, UpgradeRequest

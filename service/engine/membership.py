@@ -25,7 +25,10 @@ class Membership(socketio.AsyncManager):  # type: ignore[misc]  # python-socketi
 
     def rooms_of(self, namespace: str) -> Rooms:
         """Give the index of a namespace that is served, the same object for ever."""
-        return self.rooms.setdefault(namespace, Rooms())
+        rooms = self.rooms.get(namespace)
+        if rooms is None:
+            rooms = self.rooms[namespace] = Rooms()
+        return rooms
 
     def get_participants(self, namespace: str, room: Any) -> Iterator[tuple[str, str]]:
         rooms = self._look(namespace)

@@ -11,7 +11,7 @@ from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
 from service.admission import INVALID_NAMESPACE, PACKET_FLOOD
 from service.engine.membership import Membership
-from service.engine.packets import BadPacket, Packet, ack_id
+from service.engine.packets import BadPacket, Packet, ack_id, connect_packet
 from service.engine.server import CONNECT_TIMEOUT, Engine
 from service.engine.session import Handshake, Session
 from service.events import NAMESPACE
@@ -93,8 +93,9 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         answer: dict[str, str] = {"sid": member.sid}
         if welcome is not None and welcome.pid is not None:
             answer["pid"] = welcome.pid
-        packet = self.packet_class(sio.CONNECT, answer, namespace=namespace)
-        session.send_after(welcome.missed if welcome is not None else [], packet.encode())
+        session.send_after(
+            welcome.missed if welcome is not None else [], connect_packet(namespace, answer)
+        )
 
     def invalid_namespace(self) -> dict[str, Any]:
         """What a CONNECT to an unknown namespace is answered.

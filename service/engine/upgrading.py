@@ -6,6 +6,8 @@ What is asked of a handshake is decided in `websocket` and `entrance`; `server` 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from service.admission import Refusal
@@ -15,6 +17,11 @@ from service.engine.http_protocol import UpgradeRequest
 from service.engine.server import Engine
 from service.engine.session import Probe
 from service.websocket import Accept, Refuse, check_upgrade, text_frame, upgrade_response
+
+
+@lru_cache(maxsize=16)  # nearly all clients send the same few; who sends an sid sends it once
+def _parameters(query: str) -> Mapping[str, str]:
+    return dict(parse_qsl(query))
 
 
 class Upgrades:
@@ -32,7 +39,7 @@ class Upgrades:
         if isinstance(verdict, Refuse):
             engine.on_refused(entrance.BAD_HANDSHAKE.code)
             return verdict
-        query = dict(parse_qsl(request.query))
+        query = _parameters(request.query)
         fault = entrance.check_query(query, "websocket") or engine.origins.check(request.headers)
         if fault is not None:
             return self._refuse(fault)

@@ -20,6 +20,13 @@ Headers = Iterable[tuple[bytes, bytes]]
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _VERSION: Final = b"13"
 _NONCE_BYTES: Final = 16
+_SWITCHING: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\n"
+    b"upgrade: websocket\r\n"
+    b"connection: Upgrade\r\n"
+    b"sec-websocket-accept: %b\r\n"
+    b"\r\n"
+)
 _CONSIDERED: Final = frozenset(
     (b"host", b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version")
 )
@@ -55,9 +62,9 @@ def check_upgrade(method: bytes, version: bytes, headers: Headers) -> Accept | R
     found = _considered(headers)
     if len(found[b"host"]) != 1:
         return _refuse(HTTPStatus.BAD_REQUEST, "Exactly one Host header is needed.")
-    if b"websocket" not in _tokens(found[b"upgrade"]):
+    if not _lists(b"websocket", found[b"upgrade"]):
         return _require_upgrade("This address speaks WebSocket: send Upgrade: websocket.")
-    if b"upgrade" not in _tokens(found[b"connection"]):
+    if not _lists(b"upgrade", found[b"connection"]):
         return _refuse(HTTPStatus.BAD_REQUEST, "The Connection header lacks upgrade.")
     if found[b"sec-websocket-version"] != [_VERSION]:
         return _require_upgrade("Only version 13 of the WebSocket protocol is spoken here.")
@@ -73,14 +80,9 @@ def accept_key(key: bytes) -> bytes:
     return base64.b64encode(digest)
 
 
-def upgrade_response(key: bytes, headers: Headers = ()) -> bytes:
-    """Build the 101 answer to an accepted key. The caller vouches for its own headers."""
-    required = (
-        (b"upgrade", b"websocket"),
-        (b"connection", b"Upgrade"),
-        (b"sec-websocket-accept", accept_key(key)),
-    )
-    return _head(HTTPStatus.SWITCHING_PROTOCOLS, (*required, *headers))
+def upgrade_response(key: bytes) -> bytes:
+    """Build the 101 answer to an accepted key."""
+    return _SWITCHING % accept_key(key)
 
 
 def refusal_response(refuse: Refuse) -> bytes:
@@ -101,8 +103,12 @@ def _considered(headers: Headers) -> dict[bytes, list[bytes]]:
     return found
 
 
-def _tokens(values: list[bytes]) -> set[bytes]:
-    return {token.strip(b" \t").lower() for value in values for token in value.split(b",")}
+def _lists(token: bytes, values: list[bytes]) -> bool:
+    """Tell whether a header lists a token; most often it is all that there is."""
+    if len(values) == 1 and values[0].lower() == token:
+        return True
+    listed = (one for value in values for one in value.split(b","))
+    return any(one.strip(b" \t").lower() == token for one in listed)
 
 
 def _is_nonce(key: bytes) -> bool:

@@ -527,7 +527,7 @@ async def test_uvicorn_knows_of_an_upgrade_what_we_read_there() -> None:
 
 
 async def test_uvicorn_reads_a_request_in_the_steps_that_ours_replaces() -> None:
-    """service/engine/http_protocol.py has a `data_received` of its own."""
+    """service/engine/http_protocol.py has `data_received` and `connection_made` of its own."""
     names = set(HttpToolsProtocol.data_received.__code__.co_names)
     assert names == {
         "_unset_keepalive_if_required",
@@ -543,6 +543,24 @@ async def test_uvicorn_reads_a_request_in_the_steps_that_ours_replaces() -> None
         "handle_websocket_upgrade",
         "_unsupported_upgrade_warning",
     }, "HttpToolsProtocol.data_received() does something else than it did"
+    made = set(HttpToolsProtocol.connection_made.__code__.co_names)
+    assert made == {
+        "connections",
+        "add",
+        "transport",
+        "FlowControl",
+        "flow",
+        "get_local_addr",
+        "server",
+        "get_remote_addr",
+        "client",
+        "is_ssl",
+        "scheme",
+        "logger",
+        "level",
+        "TRACE_LOG_LEVEL",
+        "log",
+    }, "HttpToolsProtocol.connection_made() does something else than it did"
     upgrading = set(HttpToolsProtocol.handle_websocket_upgrade.__code__.co_names)
     assert "connections" in upgrading, "somebody else has to discard an upgraded connection"
 
@@ -569,6 +587,9 @@ async def test_uvicorns_request_cycle_tells_whether_it_is_answered() -> None:
     protocol = http_protocol(wire, {})
     protocol.data_received(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
     assert protocol.cycle.response_complete is False
+    scope = protocol.cycle.scope
+    assert scope["server"] == ("10.0.0.1", 80), "set by ours, since its `connection_made` does not"
+    assert (scope["client"], scope["scheme"]) == (("10.0.0.9", 5), "http")
     protocol.data_received(HANDSHAKE)
     assert wire.written.startswith(b"HTTP/1.1 400 "), "behind a request that waits"
     (task,) = protocol.tasks

@@ -153,12 +153,11 @@ def test_any_header_values_are_decided_about(values: dict[bytes, bytes]) -> None
 
 
 def test_the_answer_to_an_accepted_request_is_complete() -> None:
-    assert upgrade_response(KEY, [(b"set-cookie", b"io=1")]) == (
+    assert upgrade_response(KEY) == (
         b"HTTP/1.1 101 Switching Protocols\r\n"
         b"upgrade: websocket\r\n"
         b"connection: Upgrade\r\n"
         b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
-        b"set-cookie: io=1\r\n"
         b"\r\n"
     )
 
