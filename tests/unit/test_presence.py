@@ -338,6 +338,24 @@ async def test_without_redis_the_own_users_are_known_and_all_others_are_not() ->
                 await becomes(b, user(1), True)
 
 
+async def test_users_who_come_while_others_are_written_are_written_together(
+    a: Presence, redis: Redis
+) -> None:
+    await redis.config_resetstat()
+    async with running(a) as steps:
+        for number in range(1_000):
+            a.arrive(user(number))
+            await asyncio.sleep(0)
+
+        async def all_are_written() -> bool:
+            return await redis.zcard(USERS_OF_A) == 1_000
+
+        await eventually(all_are_written, PATIENCE_SECONDS, "all are written")
+        refreshed = 1
+        writes = (await redis.info("commandstats"))["cmdstat_zadd"]["calls"] - refreshed
+        assert writes <= len(steps) + 1, "one at each step"
+
+
 async def test_a_goodbye_to_a_redis_that_is_gone_is_no_error() -> None:
     with running_valkey() as valkey:
         async with Redis.from_url(valkey.url, socket_connect_timeout=1) as redis:
