@@ -35,8 +35,9 @@ from service.expiry import Expiries
 from service.metrics import Metrics
 from service.neighbours import Access, Identify, Recovery, Server, VerifyToken
 from service.rooms import Member, Rooms
+from service.spans import ids_of
 from service.trace_context import PARENT, STATE, TraceContext
-from service.tracing import Tracing, act, ids_of
+from service.tracing import Tracing, act
 from service.welcome import Welcome
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,8 @@ from service.events import MalformedEvent
 from service.redis_address import read_cluster, read_sentinel
 from service.redis_cluster import find_slot
 from service.routes import Table
-from service.tracing import Tracing, ids_of, publishing
+from service.spans import ids_of
+from service.tracing import Tracing, publishing
 
 _TIMEOUT_SECONDS = 5.0
 

@@ -20,7 +20,8 @@ from service.presence import Presence, PresenceUnavailable
 from service.redis_bus import RedisBus
 from service.redis_link import RedisUnavailable
 from service.routes import Route, Table
-from service.tracing import Tracing, act, inject, publishing
+from service.spans import inject
+from service.tracing import Tracing, act, publishing
 
 MAX_PAGE = 10_000
 """Most users that one `getOnlineUsers` answers; a cursor leads on."""

@@ -19,7 +19,8 @@ import structlog
 from opentelemetry.trace import get_current_span
 from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
-from service.tracing import AfterWrites, Tracing, ids_of
+from service.spans import ids_of
+from service.tracing import AfterWrites, Tracing
 
 if TYPE_CHECKING:
     from service.http import AsgiApp, Receive, Scope, Send

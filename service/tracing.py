@@ -11,35 +11,27 @@ import functools
 import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 from msgspec import UNSET
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import get_current
 from opentelemetry.trace import (
     INVALID_SPAN,
     Link,
-    NonRecordingSpan,
     Span,
-    SpanContext,
     SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
     Tracer,
-    TraceState,
-    format_span_id,
-    format_trace_id,
     set_span_in_context,
     use_span,
 )
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from service import trace_context
 from service.events import Slice
 from service.frames import Frame
 from service.rooms import Member
-from service.trace_context import PARENT, STATE, TraceContext
+from service.spans import below, fail, ids_of, inject, messaging, remote
+from service.trace_context import TraceContext
 
 ALWAYS = 1 << 64
 """The bound below which every 64-bit number is."""
@@ -72,7 +64,7 @@ class _Delivery(NamedTuple):
     name: str
     begun_ns: int
     rooms: list[str]
-    packet_bytes: int
+    message_bytes: int
     recipients: list[Member]
 
 
@@ -169,7 +161,7 @@ class Tracing:
                 attributes={
                     "constellation.rooms": one.rooms,
                     "constellation.recipients": len(one.recipients),
-                    "constellation.bytes": one.packet_bytes * len(one.recipients),
+                    "constellation.bytes": one.message_bytes * len(one.recipients),
                     "constellation.coalesced": events,
                     "constellation.slow": slow,
                 },
@@ -181,16 +173,16 @@ class Tracing:
         """Make the span of an event that has been read; None where the sampler has none of it."""
         if carried is not None and self._heeds_parent and not carried.is_sampled:
             return None
-        producer = _remote(carried)
+        producer = remote(carried)
         if producer is None:
             self._begin_as(self._drawn)
             self._drawn = _NO_LOT
         span = self.tracer.start_span(
             f"process {passed.channel}",
-            _below(producer),
+            below(producer),
             SpanKind.CONSUMER,
             attributes={
-                **_messaging("process", "process", passed.channel, passed.payload),
+                **messaging("process", "process", passed.channel, passed.payload),
                 "constellation.outcome": outcome,
                 **({"messaging.message.id": passed.offset.decode()} if passed.offset else {}),
             },
@@ -213,8 +205,8 @@ class Tracing:
 
         One that is not recorded is a span all the same: its context tells so to who comes next.
         """
-        caller, linked = _remote(parent), _remote(link)
-        context = get_current() if caller is None else _below(caller)
+        caller, linked = remote(parent), remote(link)
+        context = get_current() if caller is None else below(caller)
         links = () if linked is None else (Link(linked),)
         return self.tracer.start_span(name, context, kind, links=links)
 
@@ -228,7 +220,6 @@ class Passed(NamedTuple):
     """Its log ID; empty where it came without the log."""
 
 
-@contextmanager
 def act(
     tracing: Tracing | None,
     name: str,
@@ -236,16 +227,19 @@ def act(
     *,
     parent: TraceContext | None = None,
     link: TraceContext | None = None,
-) -> Iterator[Span]:
+) -> AbstractContextManager[Span]:
     """See what is done inside: it has a span, and what it logs and causes belongs to that.
 
     The span is one that takes no notes where nothing is recorded. An exception is noted by its
     type alone: its text may quote what users write.
     """
     if tracing is None:
-        yield INVALID_SPAN
-        return
-    span = tracing.start(name, kind, parent=parent, link=link)
+        return nullcontext(INVALID_SPAN)
+    return _within(tracing.start(name, kind, parent=parent, link=link))
+
+
+@contextmanager
+def _within(span: Span) -> Iterator[Span]:
     try:
         with use_span(span, record_exception=False, set_status_on_exception=False):
             yield span
@@ -263,62 +257,5 @@ def publishing(
     """See an event published: give the payload with the context that its readers go on from."""
     carried = trace_context.read(payload) if tracing is not None else None
     with act(tracing, f"publish {channel}", SpanKind.PRODUCER, parent=carried) as span:
-        span.set_attributes(_messaging("publish", "send", channel, payload))
+        span.set_attributes(messaging("publish", "send", channel, payload))
         yield span, inject(span, payload)
-
-
-def inject(span: Span, payload: bytes) -> bytes:
-    """Put a span's context into a JSON object, where the span is one of a trace."""
-    carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier, set_span_in_context(span))
-    context = trace_context.parse(carrier.get(PARENT), carrier.get(STATE))
-    return payload if context is None else trace_context.put(payload, context)
-
-
-def fail(span: Span, kind: str) -> None:
-    """Note that what the span is about went wrong, by a stable word."""
-    span.set_status(Status(StatusCode.ERROR))
-    span.set_attribute("error.type", kind)
-
-
-def ids_of(span: Span) -> Mapping[str, str]:
-    """Name a span as logs, exemplars and acknowledgements do; empty where it is of no trace."""
-    context = span.get_span_context()
-    if not context.trace_flags.sampled:
-        return {}
-    return {
-        "trace_id": format_trace_id(context.trace_id),
-        "span_id": format_span_id(context.span_id),
-    }
-
-
-def _remote(context: TraceContext | None) -> SpanContext | None:
-    """Make the SDK's form of a context, as its propagator would in five times the time."""
-    if context is None:
-        return None
-    return SpanContext(
-        trace_id=int(context.parent[3:35], 16),
-        span_id=int(context.parent[36:52], 16),
-        is_remote=True,
-        trace_flags=TraceFlags(int(context.parent[53:55], 16)),
-        trace_state=TraceState.from_header([context.state]) if context.state else None,
-    )
-
-
-def _below(parent: SpanContext | None) -> Context:
-    return _ROOT if parent is None else set_span_in_context(NonRecordingSpan(parent), _ROOT)
-
-
-def _messaging(name: str, kind: str, channel: str, payload: bytes) -> dict[str, str | int]:
-    """Give the attributes of OpenTelemetry's semantic conventions for messaging."""
-    return {
-        "messaging.system": "redis",
-        "messaging.operation.name": name,
-        "messaging.operation.type": kind,
-        "messaging.destination.name": channel,
-        "messaging.message.body.size": len(payload),
-    }
-
-
-_ROOT = Context()
-_PROPAGATOR = TraceContextTextMapPropagator()

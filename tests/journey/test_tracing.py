@@ -116,7 +116,7 @@ async def test_an_event_is_one_trace_from_its_publisher_to_the_sockets(
     assert (told["constellation.recipients"], told["constellation.slow"]) == (2, 0)
     assert told["constellation.coalesced"] >= 1
     packet = json.dumps(["new-message", {"chatId": chat, "text": "Hello"}], separators=(",", ":"))
-    assert told["constellation.bytes"] == 2 * len(f"2/chats,{packet}")
+    assert told["constellation.bytes"] == 2 * len(f"42/chats,{packet}")
     assert by_outcome["delivered"].resource["k8s.pod.name"] == "pod-1"
 
 

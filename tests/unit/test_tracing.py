@@ -17,8 +17,9 @@ from service import trace_context
 from service.events import Sid
 from service.frames import Frame
 from service.rooms import Member, Outlet
+from service.spans import fail, ids_of, inject
 from service.trace_context import TraceContext
-from service.tracing import Odds, Passed, act, fail, ids_of, inject, publishing
+from service.tracing import Odds, Passed, act, publishing
 from tests.seen_spans import Seen
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
