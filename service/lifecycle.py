@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import os
-import random
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -19,23 +18,17 @@ from typing import Any
 import structlog
 
 from service import __version__, loop_lag, telemetry
-from service.drain import closed_by
-from service.engine import Session
+from service.closing import close_aged, close_evenly, close_expired, tell_of_gap
 from service.gateway import Gateway
 from service.http import Phase
 from service.identification import warn_of_trust
-from service.rebalancing import Ages
 from service.redis_link import RedisUnavailable
 from service.serving import HttpServer, listen
-from service.tokens import TOKEN_EXPIRED
 
 log = structlog.get_logger(__name__)
 
 DEADLINE_MARGIN_SECONDS = 10.0
 """What a drain may take beyond its delay and window before the process ends all the same."""
-_DRAIN_STEP_SECONDS = 0.05
-_AGE_STEP_SECONDS = 1.0
-_EXPIRY_STEP_SECONDS = 0.5
 _FLUSH_SECONDS = 2.0
 _CANCEL_SECONDS = 0.2
 _DEATH_SECONDS = 5.0
@@ -128,7 +121,7 @@ class Life:
             "loop lag": loop_lag.measure(gateway.metrics.event_loop_lag.add),
         }
         if gateway.log and gateway.recorder:
-            gateway.log.on_gap = lambda reason: self._begin(self._tell_of_gap())
+            gateway.log.on_gap = lambda reason: self._begin(tell_of_gap(gateway))
             parts["log"] = gateway.log.run(gateway.deliver)
             parts["recorder"] = gateway.recorder.run(watch("recorder"))
         if gateway.store and gateway.recovery:
@@ -137,9 +130,9 @@ class Life:
         if gateway.identification.endpoint:
             parts["keys"] = gateway.identification.endpoint.run(watch("keys"))
         if gateway.identification.verify:
-            parts["expiry"] = self._end_expired(watch("expiry"))
+            parts["expiry"] = close_expired(gateway, watch("expiry"))
         if self._settings.max_connection_age_seconds:
-            parts["rebalancing"] = self._rebalance(watch("rebalancing"))
+            parts["rebalancing"] = close_aged(gateway, watch("rebalancing"))
         return parts
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -185,56 +178,9 @@ class Life:
         engine.is_closed_to_new = self._gateway.chats.is_draining = True
         log.info("draining", sockets=len(engine.sockets))
         await asyncio.sleep(self._settings.drain_delay_seconds)
-        closed = await self._close_evenly("drain")
+        closed = await close_evenly(self._gateway, "drain")
         await engine.goodbyes_said()
         log.info("drained", sockets=closed, seconds=round(time.monotonic() - started, 1))
-
-    async def _tell_of_gap(self) -> None:
-        """Let every client connect anew, so that it learns that it may have missed something."""
-        if self._gateway.recovery:
-            self._gateway.recovery.forget_all()
-            await self._close_evenly("log gap")
-
-    async def _close_evenly(self, reason: str) -> int:
-        """Close all sessions that there are now, spread over the drain window; say how many."""
-        engine, started, closed = self._gateway.engine, time.monotonic(), 0
-        sessions, busy = list(engine.sockets.values()), list[Session]()
-        while closed < len(sessions) or busy:
-            elapsed = time.monotonic() - started
-            due = closed_by(len(sessions), elapsed, self._settings.drain_window_seconds)
-            is_over = elapsed >= self._settings.drain_window_seconds
-            # Who still has something to fetch gets the time that there is: only then is it known
-            # what has reached a client that does not count for itself.
-            due_now, busy = [*busy, *sessions[closed:due]], []
-            for session in due_now:
-                if session.closed or session.is_flushed or is_over:
-                    self._gateway.close_session(session, reason)
-                else:
-                    busy.append(session)
-            closed = due
-            await asyncio.sleep(_DRAIN_STEP_SECONDS)
-        return closed
-
-    async def _rebalance(self, alive: Callable[[], None]) -> None:
-        """Close who has been here for too long as a drain would: the client resumes elsewhere."""
-        sockets = self._gateway.engine.sockets
-        ages = Ages(self._settings.max_connection_age_seconds, random.random)
-        while True:
-            alive()
-            ages.meet(reversed(sockets), time.monotonic())
-            for sid in ages.take_due(sockets, len(sockets), time.monotonic()):
-                self._gateway.close_session(sockets[sid], "max age")
-            await asyncio.sleep(_AGE_STEP_SECONDS)
-
-    async def _end_expired(self, alive: Callable[[], None]) -> None:
-        """Close whose token has expired as a drain would: its client comes back with a new one."""
-        sockets, expiries = self._gateway.engine.sockets, self._gateway.chats.expiries
-        while True:
-            alive()
-            for sid in expiries.take_due(time.time()):
-                if sid in sockets:
-                    self._gateway.close_session(sockets[sid], TOKEN_EXPIRED.code)
-            await asyncio.sleep(_EXPIRY_STEP_SECONDS)
 
     def _drain_deadline_seconds(self) -> float:
         return self._planned_drain_seconds() + DEADLINE_MARGIN_SECONDS
