@@ -20,7 +20,6 @@ log = structlog.get_logger(__name__)
 
 MAX_INBOX = 64
 """Messages of one client that may wait before it is no longer read."""
-
 _IN_A_ROW = 8
 """Messages of one client that are handled before others have their turn: with all of an inbox ten
 floods took the p99 of 500 others from 6.1 to 9.6 ms, with this from 7.3 to 9.2."""

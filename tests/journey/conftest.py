@@ -18,7 +18,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from tests.journey.publishing import Publisher
-from tests.js_clients import JsClients, NodeHost, running_node
+from tests.js_clients import JsClient, JsClients, NodeHost, running_node
 from tests.processes import Gateway, Valkey, running_valkey, started_gateway
 from tests.tokens import SECRET, token_of
 
@@ -152,6 +152,14 @@ async def js(node: NodeHost, auth_mode: str) -> AsyncIterator[JsClients]:
     """The JavaScript clients of one test."""
     clients = JsClients(node, _with_token if auth_mode == "jwt" else None)
     yield clients
+    clients.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def witness(target: Gateway, node: NodeHost) -> AsyncIterator[JsClient]:
+    """A client of the `target` of a file, who must not notice anything of what is done to it."""
+    clients = JsClients(node)
+    yield await clients.connect(target.chats_url, user="witness")
     clients.close()
 
 

@@ -31,7 +31,7 @@ from tests.journey.attackers import (
 )
 from tests.journey.conftest import StartGateway
 from tests.journey.publishing import Publisher
-from tests.js_clients import JsClient, JsClients, NodeHost
+from tests.js_clients import JsClient, JsClients
 from tests.nest_client import nest_client
 from tests.processes import Gateway, Valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -67,14 +67,6 @@ async def target(valkey: Valkey, gateway: StartGateway) -> AsyncIterator[Gateway
             assert pod.stray_lines() == []
             assert not [line for line in pod.lines() if '"exception"' in line]
             assert await pod.terminate() == 0
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def witness(target: Gateway, node: NodeHost) -> AsyncIterator[JsClient]:
-    """A client that must not notice anything of all this."""
-    clients = JsClients(node)
-    yield await clients.connect(target.chats_url, user="attacks-witness")
-    clients.close()
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")

@@ -13,7 +13,7 @@ import pytest_asyncio
 from tests.journey.conftest import StartGateway
 from tests.journey.publishing import Publisher
 from tests.journey.wrong_messages import WRONG_MESSAGES
-from tests.js_clients import JsClient, JsClients, NodeHost
+from tests.js_clients import JsClient, JsClients
 from tests.nest_client import NO_HANDLER, frame, nest_client
 from tests.processes import HOST, Gateway, Valkey, tcp_stream
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -58,14 +58,6 @@ async def target(valkey: Valkey, gateway: StartGateway) -> AsyncIterator[Gateway
         assert await pod.terminate() == 0
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def witness(target: Gateway, node: NodeHost) -> AsyncIterator[JsClient]:
-    """A client that must not notice anything of all this."""
-    clients = JsClients(node)
-    yield await clients.connect(target.chats_url, user="witness")
-    clients.close()
-
-
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")
 async def nothing_is_left(
     target: Gateway, witness: JsClient, publish: Publisher
@@ -75,7 +67,7 @@ async def nothing_is_left(
 
     yield
 
-    await publish("chat:new", {"userId": "witness", "chatId": "still served"})
+    await publish("chat:new", {"userId": witness.user, "chatId": "still served"})
     (heard,) = await publish.heard_by(witness)
     assert [event.payload for event in heard] == [{"chatId": "still served"}]
     assert witness.disconnects == []
