@@ -40,6 +40,8 @@ STRICT = {
     "CONSTELLATION_LOG_LEVEL": "debug",  # no token may be in any line
 }
 QUICK = {"reconnectionDelay": 50, "reconnectionDelayMax": 100}
+SOON_SECONDS = 4.0
+"""The life of a token that is to end within a test, but not before its client has connected."""
 
 
 def good(user: object, lifetime_seconds: float = 3_600, **claims: object) -> str:
@@ -184,7 +186,9 @@ async def test_the_end_of_a_token_ends_the_connection_and_a_fresh_one_resumes_it
     transports: tuple[str, ...], strict: Gateway, js: JsClients, publish: Publisher, mine: str
 ) -> None:
     user = f"bob{mine}"
-    bob = await connected(js, strict, user, {"token": good(user, 2)}, transports, **QUICK)
+    bob = await connected(
+        js, strict, user, {"token": good(user, SOON_SECONDS)}, transports, **QUICK
+    )
     await bob.join(f"c{mine}")
     bob.present(token=good(user))
 
@@ -236,8 +240,10 @@ async def test_a_token_that_is_refreshed_in_time_keeps_the_connection(
 ) -> None:
     user = f"bob{mine}"
     ends_at = time.time() + 3_600
-    kept = await connected(js, strict, user, {"token": good(user, 2)}, **QUICK)
-    ended = await connected(js, strict, user, {"token": good(user, 2.5)}, reconnection=False)
+    kept = await connected(js, strict, user, {"token": good(user, SOON_SECONDS)}, **QUICK)
+    ended = await connected(
+        js, strict, user, {"token": good(user, SOON_SECONDS + 0.5)}, reconnection=False
+    )
 
     answer = await kept.ask("refresh-token", {"token": good(user, exp=ends_at)})
 
