@@ -125,6 +125,10 @@ def listen(
         list[str] | None, typer.Option(metavar="CHAT", help="A chat to join; repeatable.")
     ] = None,
     url: Annotated[str, typer.Option(metavar="URL", help="The gateway.")] = "http://localhost:7000",
+    token: Annotated[
+        str | None,
+        typer.Option(metavar="TOKEN", help="The user's token, where the gateway asks for one."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     count: Annotated[
         int | None, typer.Option(min=1, metavar="EVENTS", help="End after so many.")
@@ -148,7 +152,7 @@ def listen(
     patience = listener.Patience(count, timeout)
     write = listener.to_json if as_json else listener.to_line
     with _ending(_FAILED, client.CannotConnect, listener.TooFewEvents):
-        asyncio.run(listener.listen(address, UserId(user), chats, patience, write))
+        asyncio.run(listener.listen(address, UserId(user), chats, patience, write, token))
 
 
 @app.command()

@@ -75,14 +75,23 @@ def check_url(url: str) -> str:
 
 @asynccontextmanager
 async def connected(
-    url: str, user: UserId, chats: Sequence[ChatId], news: asyncio.Queue[News]
+    url: str,
+    user: UserId,
+    chats: Sequence[ChatId],
+    news: asyncio.Queue[News],
+    token: str | None = None,
 ) -> AsyncIterator[None]:
     """Hold a client that has connected to a checked URL and joined the chats.
+
+    The token is for a gateway that believes nobody without one.
 
     Raises CannotConnect where the gateway is not there or refuses either.
     """
     async with aiohttp.ClientSession() as http:
-        client = _Client(http, user, chats, news)
+        auth: dict[str, str] = {"userId": user}
+        if token is not None:
+            auth["token"] = token
+        client = _Client(http, user, auth, chats, news)
         try:
             await client.connect(url)
             yield
@@ -97,10 +106,11 @@ class _Client:
         self,
         http: aiohttp.ClientSession,
         user: UserId,
+        auth: dict[str, str],
         chats: Sequence[ChatId],
         news: asyncio.Queue[News],
     ) -> None:
-        self._user, self._chats, self._news = user, chats, news
+        self._user, self._auth, self._chats, self._news = user, auth, chats, news
         self._refusal: CannotConnect | None = None
         self._joining: set[ChatId] = set()
         self._joined = asyncio.Event()
@@ -123,7 +133,7 @@ class _Client:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._io.connect(
                     url,
-                    auth={"userId": self._user},
+                    auth=self._auth,
                     transports=["websocket"],
                     namespaces=[NAMESPACE],
                     wait_timeout=CONNECT_SECONDS,

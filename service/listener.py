@@ -32,13 +32,14 @@ async def listen(
     chats: Sequence[ChatId],
     patience: Patience,
     write: Callable[[Heard], str],
+    token: str | None = None,
 ) -> None:
     """Print a user's events. The time counts from when the client has joined its chats.
 
     Raises CannotConnect, and TooFewEvents when fewer came than were asked for.
     """
     news: asyncio.Queue[News] = asyncio.Queue()
-    async with connected(url, user, chats, news):
+    async with connected(url, user, chats, news, token):
         heard = 0
         try:
             async with asyncio.timeout(patience.seconds):

@@ -15,6 +15,7 @@ from tests.command_lines import Done, Terminal
 from tests.journey.conftest import Pods, StartGateway
 from tests.journey.publishing import Publisher
 from tests.processes import HOST, REPOSITORY, Valkey, unused_port
+from tests.tokens import token_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -93,6 +94,22 @@ async def test_what_is_published_is_what_the_listener_prints(
     ]
     assert events[0]["data"] == {"userId": "alice", "status": "был 👋", "timestamp": 1}
     assert events[1]["data"] == event
+
+
+async def test_a_listener_shows_its_token_where_the_gateway_asks_for_one(
+    terminal: Terminal, jwt_pods: Pods, valkey: Valkey, mine: str
+) -> None:
+    user = f"bob{mine}"
+    command = ("listen", "--user", user, "--url", jwt_pods.a.http_url, "--count", "1")
+
+    refused = await terminal.run(*command)
+    assert refused.code == 1
+    assert f"refused user {user}: unauthorized" in refused.err
+
+    listening = terminal.start(*command, "--token", token_of(user))
+    await listening.says(f"connected as {user}\n")
+    await terminal.run("publish", "user:status", status(user, "here"), redis=valkey.url)
+    assert (await listening.ended()).code == 0
 
 
 async def test_people_get_one_line_an_event_and_it_cannot_drive_their_terminal(
