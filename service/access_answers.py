@@ -56,7 +56,8 @@ def read_verdict(status: int, body: bytes) -> bool:
     if status != 200:
         raise NoAnswer(f"the API answered with HTTP status {status}")
     try:
-        return _read_verdict(body).allowed
+        # As text: of the bytes of a key that it has no use for msgspec would take any.
+        return _read_verdict(body.decode()).allowed
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NoAnswer('the API answered something else than {"allowed": true | false}') from error
 

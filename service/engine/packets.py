@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -36,7 +37,17 @@ class Json:
         try:
             return msgspec.json.encode(value).decode()
         except UnicodeEncodeError:
-            return json.dumps(value, separators=(",", ":"))  # which escapes half a surrogate pair
+            # Half a surrogate pair, which `json` escapes; what is infinite it would write as such.
+            return json.dumps(_finite(value), separators=(",", ":"))
+
+
+def _finite(value: Any) -> Any:
+    """Put null for what is infinite, as msgspec and JavaScript do: 1e400 is JSON."""
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _refuse(constant: str) -> None:

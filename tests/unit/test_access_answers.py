@@ -68,6 +68,7 @@ def test_all_other_http_statuses_are_no_answer(status: int) -> None:
         b'{"allowed": true} x',
         b"\xff\xfe",
         b'{"x": "\xff", "allowed": tru}',
+        b'{"\xff": 1, "allowed": true}',
         b"[" * 100_000,
         b'{"x":' + b"[" * 100_000,
         b"<html>",

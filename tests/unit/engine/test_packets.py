@@ -166,6 +166,19 @@ def test_half_a_surrogate_pair_is_json_both_ways(text: str) -> None:
     assert Json.loads(Json.dumps(value)) == value
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("[1e400]", "[null]"),
+        ('[1e400,"\\ud800",{"a":-1e400,"b":1.5}]', '[null,"\\ud800",{"a":null,"b":1.5}]'),
+    ],
+)
+def test_a_number_that_no_double_holds_is_written_as_javascript_does(
+    text: str, written: str
+) -> None:
+    assert Json.dumps(Json.loads(text)) == written
+
+
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", "-Infinity", "", "[1", "{1:2}", "nul"])
 def test_what_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
