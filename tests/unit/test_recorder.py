@@ -96,6 +96,24 @@ async def test_what_is_published_is_in_the_log_once_and_in_order(
         assert sum(pod.records() for pod in three) == 1
 
 
+async def test_as_many_as_came_together_before_are_not_waited_with(
+    valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "_GATHER_SECONDS", 10 * PATIENCE_SECONDS)
+    async with pods(valkey, 1):
+        for number in range(5):
+            await redis.publish(CHANNEL, str(number))
+            await is_recorded(redis, number + 1)
+
+
+async def test_fewer_than_usual_are_waited_with_for_a_moment(valkey: Valkey, redis: Redis) -> None:
+    async with pods(valkey, 1) as (pod,):
+        pod.recorder._usual = 1_000.0
+        for number in range(5):
+            await redis.publish(CHANNEL, str(number))
+            await is_recorded(redis, number + 1)
+
+
 def test_a_dead_recorder_is_replaced_within_three_seconds() -> None:
     assert recording.LEASE_SECONDS + recording._RENEW_SECONDS <= 3
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from service.history import LogId, parse_id
+from service.history import BEGINNING, Logged, LogId, parse_id
 from service.metrics import Metrics
 from service.recording import Heard
-from service.redis_link import RedisUnavailable, make_client
-from service.redis_log import IDENTITY_KEY, KEY, LEASE_KEY, LostLease, RedisLog
+from service.redis_link import RedisUnavailable, make_client, open_link
+from service.redis_log import IDENTITY_KEY, KEY, LEASE_KEY, Appender, LostLease, RedisLog
+from service.redis_log.appender import APPEND
 from tests.valkeys import LastingValkey, lasting_valkey
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
@@ -275,6 +276,28 @@ async def test_only_the_holder_of_the_lease_appends(redis: Redis) -> None:
         with pytest.raises(LostLease):
             await other.lost()
     assert await log.keeper.recorded_positions(60) == {b"tick:0", b"tick:1"}
+
+
+@pytest.mark.parametrize("others", [[], [b"other", b"another"]], ids=["alone", "behind-others"])
+async def test_an_append_answers_with_all_that_is_new_in_the_log(
+    redis: Redis, others: list[bytes]
+) -> None:
+    keeper = RedisLog(redis, redis, Metrics()).keeper
+    assert await keeper.take_lease("a.1", 5_000, "a", 10)
+    for data in others:
+        await redis.xadd(KEY, {"channel": "chat:new", "data": data})
+    logged: list[Logged] = []
+    delivered = [BEGINNING]
+    appender = Appender(await redis.script_load(APPEND), "a.1", lambda: delivered[0], logged.extend)
+    async with open_link(redis, appender.hear) as link:
+        appender.attach(link)
+        for positions in ([0, 1], [2]):
+            appender.append([heard(position) for position in positions])
+            await eventually(lambda: not appender.unanswered, PATIENCE_SECONDS, "an answer")
+            delivered[0] = parse_id(logged[-1][0]) or BEGINNING
+    entries = await redis.xrange(KEY)
+    assert [data for _, _, data in logged] == [*others, b"0", b"1", b"2"]
+    assert logged == [(log_id, f[b"channel"], f[b"data"]) for log_id, f in entries]
 
 
 async def test_what_an_earlier_recording_still_sends_comes_to_nothing(redis: Redis) -> None:
