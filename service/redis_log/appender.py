@@ -95,7 +95,7 @@ class Appender:
 
 def _logged(reply: list[Any], sent: Sequence[Heard]) -> list[Logged]:
     """Put the IDs to what was sent, where it is all that the log holds since."""
-    if isinstance(reply[0], bytes):
+    if reply and isinstance(reply[0], bytes):
         pairs = zip(reply, sent, strict=True)
         return [(log_id, one.channel, one.payload) for log_id, one in pairs]
     return read_entries(reply)

@@ -300,6 +300,23 @@ async def test_an_append_answers_with_all_that_is_new_in_the_log(
     assert logged == [(log_id, f[b"channel"], f[b"data"]) for log_id, f in entries]
 
 
+async def test_an_append_to_a_log_that_came_back_shorter_answers_with_nothing(redis: Redis) -> None:
+    """What was delivered last is then later than what is appended; following tells of the gap."""
+    keeper = RedisLog(redis, redis, Metrics()).keeper
+    assert await keeper.take_lease("a.1", 5_000, "a", 10)
+    logged: list[Logged] = []
+    script = await redis.script_load(APPEND)
+    appender = Appender(script, "a.1", lambda: (1 << 60, 0), logged.extend)
+    async with open_link(redis, appender.hear) as link:
+        appender.attach(link)
+        appender.append([heard(0)])
+        await eventually(lambda: not appender.unanswered, PATIENCE_SECONDS, "an answer")
+        appender.append([heard(1)])
+        await eventually(lambda: not appender.unanswered, PATIENCE_SECONDS, "another")
+    assert logged == []
+    assert await redis.xlen(KEY) == 2
+
+
 async def test_what_an_earlier_recording_still_sends_comes_to_nothing(redis: Redis) -> None:
     """The same pod's too: it has looked at the log since."""
     log = RedisLog(redis, redis, Metrics())
