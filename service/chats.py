@@ -106,7 +106,6 @@ class Chats:
         return len(members)
 
     async def _connect(self, sid: str, environ: object, auth: object) -> Welcome | None:
-        # The engine keeps these headers only where there is tracing.
         headers = getattr(environ, "headers", ())
         link = _link_in(headers) if self._tracing is not None else None
         with act(self._tracing, "connect", SpanKind.SERVER, link=link) as span:

@@ -153,7 +153,7 @@ class HttpProtocol(HttpToolsProtocol):
                 raise _HeadTooLarge
         self._asks_for_websocket = super()._should_upgrade()
         if not self._asks_for_websocket:
-            # For pages alone: to ask makes a socket object, a tenth of what a handshake costs.
+            # For pages alone: to ask makes a socket object, and a storm is of handshakes.
             self.scope["server"] = get_local_addr(self.transport)
         super().on_headers_complete()
 
