@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,23 @@ async def following(*followers: Follower) -> AsyncIterator[None]:
         yield
     finally:
         await cancelled(tasks)
+
+
+@asynccontextmanager
+async def appending(
+    redis: Redis, delivered: Callable[[], LogId], logged: list[Logged]
+) -> AsyncIterator[Callable[..., Awaitable[None]]]:
+    """Hold the lease; what is given appends events of these positions and waits for the answer."""
+    assert await RedisLog(redis, redis, Metrics()).keeper.take_lease("a.1", 5_000, "a", 10)
+    appender = Appender(await redis.script_load(APPEND), "a.1", delivered, logged.extend)
+
+    async def append(*positions: int) -> None:
+        appender.append([heard(position) for position in positions])
+        await eventually(lambda: not appender.unanswered, PATIENCE_SECONDS, "an answer")
+
+    async with open_link(redis, appender.hear) as link:
+        appender.attach(link)
+        yield append
 
 
 def heard(position: int) -> Heard:
@@ -282,18 +299,13 @@ async def test_only_the_holder_of_the_lease_appends(redis: Redis) -> None:
 async def test_an_append_answers_with_all_that_is_new_in_the_log(
     redis: Redis, others: list[bytes]
 ) -> None:
-    keeper = RedisLog(redis, redis, Metrics()).keeper
-    assert await keeper.take_lease("a.1", 5_000, "a", 10)
     for data in others:
         await redis.xadd(KEY, {"channel": "chat:new", "data": data})
     logged: list[Logged] = []
     delivered = [BEGINNING]
-    appender = Appender(await redis.script_load(APPEND), "a.1", lambda: delivered[0], logged.extend)
-    async with open_link(redis, appender.hear) as link:
-        appender.attach(link)
+    async with appending(redis, lambda: delivered[0], logged) as append:
         for positions in ([0, 1], [2]):
-            appender.append([heard(position) for position in positions])
-            await eventually(lambda: not appender.unanswered, PATIENCE_SECONDS, "an answer")
+            await append(*positions)
             delivered[0] = parse_id(logged[-1][0]) or BEGINNING
     entries = await redis.xrange(KEY)
     assert [data for _, _, data in logged] == [*others, b"0", b"1", b"2"]
@@ -302,17 +314,10 @@ async def test_an_append_answers_with_all_that_is_new_in_the_log(
 
 async def test_an_append_to_a_log_that_came_back_shorter_answers_with_nothing(redis: Redis) -> None:
     """What was delivered last is then later than what is appended; following tells of the gap."""
-    keeper = RedisLog(redis, redis, Metrics()).keeper
-    assert await keeper.take_lease("a.1", 5_000, "a", 10)
     logged: list[Logged] = []
-    script = await redis.script_load(APPEND)
-    appender = Appender(script, "a.1", lambda: (1 << 60, 0), logged.extend)
-    async with open_link(redis, appender.hear) as link:
-        appender.attach(link)
-        appender.append([heard(0)])
-        await eventually(lambda: not appender.unanswered, PATIENCE_SECONDS, "an answer")
-        appender.append([heard(1)])
-        await eventually(lambda: not appender.unanswered, PATIENCE_SECONDS, "another")
+    async with appending(redis, lambda: (1 << 60, 0), logged) as append:
+        await append(0)
+        await append(1)
     assert logged == []
     assert await redis.xlen(KEY) == 2
 
