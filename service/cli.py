@@ -101,11 +101,11 @@ def publish(
     values = _settings_with_warnings()
     telemetry.set_up_logs(values.log_level, values.log_format)
     with _ending(_ASKED_WRONGLY, routes.InvalidRoutes):
-        table = routes.load(values.routes_file)
+        table = routes.load(values.routes_file, own_prefix=values.redis_prefix)
     events = ((channel, event) for event in _events(json))
     with (
         _ending(_FAILED, publisher.CannotPublish),
-        publisher.connected(values.redis_address()) as redis,
+        publisher.connected(values.redis_address(), values.redis_names()) as redis,
         telemetry.traces() as tracing,
     ):
         for published in publisher.publish(redis, table, events, tracing):
@@ -165,7 +165,7 @@ def check() -> None:
 
     values = _settings()
     with _ending(_ASKED_WRONGLY, routes.InvalidRoutes):
-        table = routes.load(values.routes_file)
+        table = routes.load(values.routes_file, own_prefix=values.redis_prefix)
     rows = [
         (one.variable, one.value or "(none)", "default" if one.is_default else "set")
         for one in settings.effective(values)
@@ -173,13 +173,17 @@ def check() -> None:
     print(inspection.to_table([("setting", "value", "from"), *rows]), end="\n\n")
     with (
         _ending(_FAILED, publisher.CannotPublish),
-        publisher.connected(values.redis_address()) as redis,
+        publisher.connected(values.redis_address(), values.redis_names()) as redis,
     ):
         findings = [
             inspection.inspect_variables(settings.unknown_variables()),
             inspection.inspect_routes(table),
             *inspection.inspect(
-                redis, values.redis_label(), table, keeps_log=values.delivery == "durable"
+                redis,
+                values.redis_label(),
+                table,
+                values.redis_names(),
+                keeps_log=values.delivery == "durable",
             ),
         ]
     print(inspection.to_table((one.verdict.value, one.subject, one.detail) for one in findings))

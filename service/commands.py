@@ -13,14 +13,16 @@ import msgspec
 
 from service.events import MAX_ATTACHMENTS, NAMESPACE, RESERVED_EVENTS, MalformedEvent, Room
 
-CHANNEL = "constellation:commands"
 EMITTER_CHANNEL = "socketio"
 """The channel that python-socketio's Redis managers publish on unless told otherwise."""
 
 
-def is_own_channel(channel: str) -> bool:
-    """Tell whether pods and emitters talk to each other on it: no event may come that way."""
-    return channel.startswith("constellation:") or channel == EMITTER_CHANNEL
+def is_own_channel(channel: str, prefix: str) -> bool:
+    """Tell whether pods and emitters talk to each other on it: no event may come that way.
+
+    `prefix` is that of all keys and channels of the deployment.
+    """
+    return channel.startswith(f"{prefix}:") or channel == EMITTER_CHANNEL
 
 
 class Emit(msgspec.Struct, frozen=True, tag="emit", omit_defaults=True):
@@ -86,7 +88,7 @@ _decode: Callable[[bytes], Command] = msgspec.json.Decoder(Command).decode
 
 
 def encode(command: Command) -> bytes:
-    """Write a command as it travels on CHANNEL."""
+    """Write a command as it travels between pods."""
     return _encode(command)
 
 

@@ -9,10 +9,12 @@ import asyncio
 import functools
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 import uvicorn
+from redis.asyncio import Redis
 
 from service import bounds, commands, gauges, routes
 from service.addresses import Proxies
@@ -36,8 +38,9 @@ from service.identification import identification
 from service.metrics import Metrics
 from service.nest_tcp import NestTcp
 from service.presence import Presence
-from service.recorder import TICK_CHANNEL, Recorder
-from service.redis_bus import RedisBus
+from service.recorder import Recorder
+from service.recording import Unrecorded
+from service.redis_bus import Published, RedisBus
 from service.redis_link import make_client
 from service.redis_log import RedisLog
 from service.relay import Errand, Relay
@@ -57,6 +60,8 @@ _TRACE_HEADERS = frozenset(key.encode() for key in TRACE_KEYS)
 _MAX_ERRANDS = 100_000
 _HISTORY_BYTES = 64 * 1024 * 1024
 """A minute of a thousand events a second; older ones are read from Redis when somebody asks."""
+_UNRECORDED_BYTES = 64 * 1024 * 1024
+"""What Redis refuses to record is retained up to this: a minute of a thousand events a second."""
 _TRIM_MARGIN_SECONDS = 10.0
 """Kept beyond the window, so that who comes back at its end still finds the beginning."""
 _QUIET_HTTP: dict[str, Any] = {
@@ -81,13 +86,21 @@ class Gateway:
         self.health = Health()
         self.drain_deadline = 0.0
         """Unix time by which the drain should have ended; 0 before it has begun."""
-        self.redis = make_client(settings.redis_address(), retries=5)
+        self.names = settings.redis_names()
+        # By purpose, so that a storm in one starves no other: lease, heartbeat and subscription;
+        # sessions; what clients and services ask.
+        self.redis = self._make_redis(retries=5)
+        self.redis_sessions = self._make_redis(retries=5)
+        self.redis_requests = self._make_redis(retries=5)
         # For events: whoever sends one decides whether to send it again.
-        self.redis_once = make_client(settings.redis_address(), retries=0)
-        table = routes.load(settings.routes_file, is_traced=tracing is not None)
-        ticks = [TICK_CHANNEL] if settings.delivery == "durable" else []
+        self.redis_once = self._make_redis(retries=0)
+        table = routes.load(
+            settings.routes_file,
+            is_traced=tracing is not None,
+            own_prefix=settings.redis_prefix,
+        )
         bus_redis = self.redis if settings.delivery == "durable" else self.redis_once
-        self.bus = RedisBus(bus_redis, [*table, *ticks], self.metrics)
+        self.bus = RedisBus(bus_redis, table, self.metrics, self.names)
         trace_headers = _TRACE_HEADERS if tracing is not None else frozenset()
         self.identification = identification(settings, also_kept=trace_headers)
         self.engine = Engine(
@@ -99,7 +112,7 @@ class Gateway:
         )
         self.server = Server(self.engine)
         self.rooms = self.server.membership.rooms_of(NAMESPACE)
-        self.presence = Presence(self.redis, self.bus.instance)
+        self.presence = Presence(self.redis_requests, self.bus.instance, self.names)
         self.chats = Chats(
             self.server,
             self.rooms,
@@ -135,7 +148,7 @@ class Gateway:
             if settings.recovery != "off":
                 self.recovery = self._recover_from(self.log, Offsets(settings.recovery))
         send = self.log.append if self.log is not None else self.bus.publish
-        rpc = Rpc(self.bus, self.presence, table, socket.gethostname(), send, tracing)
+        rpc = Rpc(self.bus, self.presence, table, socket.gethostname(), send, tracing, self.names)
         self.tcp = NestTcp(
             rpc.handlers(),
             _TcpReport(self.metrics),
@@ -143,6 +156,14 @@ class Gateway:
             bounds.tcp_tls(settings),
         )
         self._wire()
+
+    def _make_redis(self, retries: int) -> Redis:
+        return make_client(self.settings.redis_address(), retries=retries, names=self.names)
+
+    async def aclose(self) -> None:
+        """Let the connections to Redis go."""
+        for redis in (self.redis, self.redis_sessions, self.redis_requests, self.redis_once):
+            await redis.aclose()
 
     def http_config(self) -> uvicorn.Config:
         """Configure uvicorn: HTTP and the upgrades are the engine's, the rest are pages."""
@@ -178,23 +199,27 @@ class Gateway:
             self.server.end(session, reason)
 
     def _keep_log(self) -> RedisLog:
-        redis_log = RedisLog(self.redis, self.redis_once, self.metrics)
+        unrecorded = Unrecorded(self.bus.instance.encode(), _UNRECORDED_BYTES)
+        redis_log = RedisLog(
+            self.redis, self.redis_requests, self.redis_once, self.names, unrecorded, self.metrics
+        )
         self.recorder = Recorder(
             self.bus,
             redis_log,
+            unrecorded,
+            self.names,
             self.metrics,
             obey=self.relay.take,
             window_seconds=self.settings.recovery_window_seconds + _TRIM_MARGIN_SECONDS,
             max_entries=self.settings.log_max_entries,
         )
         self.history = History(_HISTORY_BYTES)
-        redis_log.on_start = self.history.start
-        self.health.readiness.append(self._check_log)
+        self.health.readiness += [self._check_log, self._check_recording]
         return redis_log
 
     def _recover_from(self, redis_log: RedisLog, offsets: Offsets) -> Recovery:
         settings = self.settings
-        self.store = SessionStore(self.redis)
+        self.store = SessionStore(self.redis_sessions, self.names)
         recovery = self.chats.recovery = Recovery(
             self.bus.instance,
             redis_log,
@@ -214,6 +239,11 @@ class Gateway:
         )
         self.engine.on_ping, self.engine.on_pong = recovery.pinged, recovery.ponged
         return recovery
+
+    @property
+    def live_listener(self) -> _LiveListener:
+        """Consumes what is published where there is no log."""
+        return _LiveListener(self.relay, self.metrics)
 
     def deliver(self, batch: list[Logged]) -> None:
         """Carry out one read from the log, and remember it for who comes back."""
@@ -250,6 +280,16 @@ class Gateway:
         assert self.log is not None, "asked only where there is a log"
         return self._check_source("log", self.log.has_followed, self.log.lost_at)
 
+    def _check_recording(self) -> Check:
+        """Judge whether events that are published can be recorded, by this pod or another one."""
+        assert self.recorder is not None, "asked only where there is a log"
+        since, trouble = self.recorder.trouble_since, self.recorder.trouble
+        if since is None:
+            return Check("recording", True, "possible")
+        away = time.monotonic() - since
+        within_grace = away < self.settings.redis_grace_seconds
+        return Check("recording", within_grace, f"not possible for {away:.0f} s: {trouble}")
+
     def _check_source(self, name: str, has_stood: bool, lost_at: float | None) -> Check:
         if not has_stood:
             return Check(name, False, "not connected yet")
@@ -262,6 +302,20 @@ class Gateway:
     def _check_room(self) -> Check:
         detail = f"{len(self.engine.sockets)} of {self.settings.max_connections}"
         return Check("connections", not self.engine.is_full(), detail)
+
+
+class _LiveListener:
+    """Hands what is published straight to the sockets."""
+
+    def __init__(self, relay: Relay, metrics: Metrics) -> None:
+        self.take: Callable[[list[Published]], None] = relay.take
+        self._metrics = metrics
+
+    def interrupted(self, *, is_lossy: bool) -> None:
+        """Count what may be lost: without a log nobody can resume, and nobody is told."""
+        if is_lossy:
+            log.warning("published events may be lost: the subscription was interrupted")
+            self._metrics.lost_events.labels("interrupted").inc()
 
 
 class _TcpReport:

@@ -19,16 +19,11 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from service import commands
-from service.recorder import TICK_CHANNEL
-from service.redis_cluster import SLOT
-from service.redis_log import KEY
+from service.redis_names import Names
 from service.variables import UnknownVariable
 
 _Call = Callable[[], object]
 _TRIAL_SECONDS = 5
-_PODS_KEY = f"{SLOT}:presence:pods"
-_OWN_CHANNELS = ("constellation:heartbeat:", "constellation:reply:")
-"""Prefixes of the channels that each pod has for itself."""
 
 
 class Verdict(Enum):
@@ -49,7 +44,7 @@ class Finding:
 
 
 def inspect(
-    redis: Redis, address: str, channels: Iterable[str], *, keeps_log: bool
+    redis: Redis, address: str, channels: Iterable[str], names: Names, *, keeps_log: bool
 ) -> Iterator[Finding]:
     """Find out whether Redis is there and lets a gateway do what it does.
 
@@ -64,14 +59,15 @@ def inspect(
     taken_ms = (time.perf_counter() - started) * 1_000
     yield Finding("redis", Verdict.OK, f"{address} answered in {taken_ms:.1f} ms")
     yield _identify(redis)
-    shared = (*channels, commands.CHANNEL, *([TICK_CHANNEL] if keeps_log else []))
-    yield _permission("subscribe", _subscriptions(redis, (*shared, commands.EMITTER_CHANNEL)))
-    yield _permission("publish", _own_publications(redis))
+    shared = (*channels, names.commands, names.ticks)
+    subscribed = (*shared, commands.EMITTER_CHANNEL)
+    yield _permission("subscribe", _subscriptions(redis, subscribed, names))
+    yield _permission("publish", _own_publications(redis, names))
     yield _may_publish(redis, shared)
-    yield _permission("presence", _presence(redis))
+    yield _permission("presence", _presence(redis, names))
     if keeps_log:
-        yield _permission("log", _log(redis))
-        yield _permission("sessions", _sessions(redis))
+        yield _permission("log", _log(redis, names))
+        yield _permission("sessions", _sessions(redis, names))
         yield _persistence(redis)
 
 
@@ -128,16 +124,16 @@ def _persistence(redis: Redis) -> Finding:
     return Finding(subject, Verdict.WARNING, f"appendonly is off: a restart of Redis loses {lost}")
 
 
-def _subscriptions(redis: Redis, shared: Iterable[str]) -> Mapping[str, _Call]:
-    own = {f"{prefix}*": f"{prefix}{_trial_name()}" for prefix in _OWN_CHANNELS}
+def _subscriptions(redis: Redis, shared: Iterable[str], names: Names) -> Mapping[str, _Call]:
+    own = {make("*"): make(_trial_name()) for make in (names.heartbeat, names.reply)}
     named = {**{channel: channel for channel in shared}, **own}
     return {name: partial(_subscribe, redis, channel) for name, channel in named.items()}
 
 
-def _own_publications(redis: Redis) -> Mapping[str, _Call]:
+def _own_publications(redis: Redis, names: Names) -> Mapping[str, _Call]:
     return {
-        f"{prefix}*": partial(redis.publish, f"{prefix}{_trial_name()}", b"")
-        for prefix in _OWN_CHANNELS
+        make("*"): partial(redis.publish, make(_trial_name()), b"")
+        for make in (names.heartbeat, names.reply)
     }
 
 
@@ -151,29 +147,32 @@ def _subscribe(redis: Any, channel: str) -> None:
         subscription.get_message(timeout=_TRIAL_SECONDS)
 
 
-def _presence(redis: Redis) -> Mapping[str, _Call]:
+def _presence(redis: Redis, names: Names) -> Mapping[str, _Call]:
     """What presence does, on a key that is empty and gone at the end."""
-    key = f"{SLOT}:presence:users:{_trial_name()}"
+    key = names.users(_trial_name())
     return {
         "ZADD": lambda: redis.zadd(key, {"check": 0}),
         "EXPIRE": lambda: redis.expire(key, _TRIAL_SECONDS),
         "ZSCORE": lambda: redis.zscore(key, "check"),
         "ZCARD": lambda: redis.zcard(key),
         "ZRANGEBYLEX": lambda: redis.zrangebylex(key, "-", "+"),
-        "ZRANGEBYSCORE": lambda: redis.zrangebyscore(_PODS_KEY, "-inf", "+inf", 0, 1),
+        "ZRANGEBYSCORE": lambda: redis.zrangebyscore(names.pods, "-inf", "+inf", 0, 1),
         "ZREMRANGEBYSCORE": lambda: redis.zremrangebyscore(key, 1, 1),
         "ZREM": lambda: redis.zrem(key, "check"),
     }
 
 
-def _log(redis: Redis) -> Mapping[str, _Call]:
+def _log(redis: Redis, names: Names) -> Mapping[str, _Call]:
     """What the log and its recorder's lease do, on keys of our own that are gone at the end."""
-    key, lease = f"{SLOT}:{_trial_name()}", f"{SLOT}:{_trial_name()}"
+    key, state = (f"{names.slot}:{_trial_name()}" for _ in range(2))
     entry: Any = {"channel": "check", "data": "{}"}
     return {
-        f"XADD {KEY}": lambda: _append_nothing(redis),
-        "SET": lambda: redis.set(lease, "check", nx=True, px=_TRIAL_SECONDS * 1_000),
-        "GET": lambda: redis.get(lease),
+        f"XADD {names.log}": lambda: _append_nothing(redis, names),
+        "SET": lambda: redis.set(f"{key}-lease", "check", px=_TRIAL_SECONDS * 1_000),
+        "GET": lambda: redis.get(f"{key}-lease"),
+        "HSET": lambda: redis.hset(state, "holder", "check"),
+        "HGET": lambda: redis.hget(state, "holder"),
+        "HMGET": lambda: redis.hmget(state, ["holder"]),
         "XADD": lambda: redis.xadd(key, entry),
         "EXPIRE": lambda: redis.expire(key, _TRIAL_SECONDS),  # where it cannot be deleted below
         "XREAD": lambda: redis.xread({key: "0"}, count=1),
@@ -183,13 +182,13 @@ def _log(redis: Redis) -> Mapping[str, _Call]:
         "XTRIM": lambda: redis.xtrim(key, maxlen=1),
         "TIME": redis.time,
         **_scripts(redis, "return redis.call('DEL', KEYS[1])", key),
-        "DEL": partial(_run_script, redis, "return redis.call('DEL', KEYS[1])", lease),
+        "DEL": partial(_run_script, redis, "return redis.call('DEL', KEYS[1])", state),
     }
 
 
-def _sessions(redis: Redis) -> Mapping[str, _Call]:
+def _sessions(redis: Redis, names: Names) -> Mapping[str, _Call]:
     """What sessions do, all of it in scripts as there."""
-    key = f"{SLOT}:session:{_trial_name()}"
+    key = names.session(_trial_name())
     calls = {
         "HSET": "'HSET', KEYS[1], 'owner', 'check'",
         "PEXPIRE": f"'PEXPIRE', KEYS[1], {_TRIAL_SECONDS * 1_000}",
@@ -265,10 +264,10 @@ def _is_refused_in_transaction(redis: Any, channel: str) -> bool:
         return False
 
 
-def _append_nothing(redis: Any) -> None:
+def _append_nothing(redis: Any, names: Names) -> None:
     """Let Redis judge an append to the log itself that it cannot carry out: the ID is none."""
     try:
-        redis.execute_command("XADD", KEY, "no-id", "channel", "check")
+        redis.execute_command("XADD", names.log, "no-id", "channel", "check")
     except NoPermissionError:
         raise
     except ResponseError:

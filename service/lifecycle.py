@@ -55,8 +55,7 @@ class Life:
         """
         warn_of_trust(self._settings)
         async with contextlib.AsyncExitStack() as held:
-            held.push_async_callback(self._gateway.redis.aclose)
-            held.push_async_callback(self._gateway.redis_once.aclose)
+            held.push_async_callback(self._gateway.aclose)
             if self._gateway.access:
                 held.push_async_callback(self._gateway.access.aclose)
             servers = self._hold_ports(held)
@@ -111,9 +110,9 @@ class Life:
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Everything that lives as long as the process."""
         gateway, watch = self._gateway, self._gateway.health.watch
-        take = gateway.recorder.take if gateway.recorder else gateway.relay.take
+        listener = gateway.recorder or gateway.live_listener
         parts = {
-            "subscription": gateway.bus.run(take),
+            "subscription": gateway.bus.run(listener),
             "heartbeat": gateway.bus.beat(watch("heartbeat")),
             "presence": gateway.presence.run(watch("presence")),
             "errands": self._run_errands(),
@@ -121,8 +120,7 @@ class Life:
             "loop lag": loop_lag.measure(gateway.metrics.event_loop_lag.add),
         }
         if gateway.log and gateway.recorder:
-            gateway.log.on_gap = lambda reason: self._begin(tell_of_gap(gateway))
-            parts["log"] = gateway.log.run(gateway.deliver)
+            parts["log"] = gateway.log.run(_LogFollower(gateway, self._begin))
             parts["recorder"] = gateway.recorder.run(watch("recorder"))
         if gateway.store and gateway.recovery:
             parts["sessions"] = gateway.store.run(watch("sessions"))
@@ -226,6 +224,22 @@ def _set_log_level(level: str) -> None:
     """Log more, or as configured again, on an operator's signal: no port is open for that."""
     telemetry.set_level(level)
     log.warning("log level set", to=level)  # a warning, so that it is seen at nearly any level
+
+
+class _LogFollower:
+    """What the log brings, and where it goes."""
+
+    def __init__(
+        self, gateway: Gateway, begin: Callable[[Coroutine[Any, Any, None]], None]
+    ) -> None:
+        self._gateway = gateway
+        self._begin = begin
+        self.deliver = gateway.deliver
+        self.begin_history = gateway.history.start
+
+    def report_gap(self, reason: str) -> None:
+        """Let every client connect again: its session may have missed something."""
+        self._begin(tell_of_gap(self._gateway))
 
 
 async def _forever(name: str, work: Coroutine[Any, Any, None]) -> None:

@@ -82,6 +82,13 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.lost_events = Counter(
+            "constellation_lost_events",
+            "Events that this pod received from Redis and that could not be recorded, by reason; "
+            "every session is told of it.",
+            ["reason"],
+            registry=registry,
+        )
         self.recorded = Counter(
             "constellation_recorded_events",
             "Events that this pod, as the recorder, appended to the log from Pub/Sub.",

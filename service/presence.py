@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from service.events import UserId
-from service.redis_cluster import SLOT
+from service.redis_names import DEFAULT, Names
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,6 @@ REFRESH_SECONDS = 5.0
 RELOAD_SECONDS = 5.0
 """A user who is back within this was never offline: a page reload is no news."""
 _STEP_SECONDS = 0.25
-_PODS_KEY = f"{SLOT}:presence:pods"
 _CHUNK = 1_000
 _FAULTS = (RedisError, OSError)
 
@@ -47,10 +46,12 @@ class OnlinePage:
 class Presence:
     """This pod's share of the cluster's presence, and questions about all of it."""
 
-    def __init__(self, redis: Redis, instance: str) -> None:
+    def __init__(self, redis: Redis, instance: str, names: Names = DEFAULT) -> None:
         self._redis = redis
         self._instance = instance
-        self._key = _key(instance)
+        self._names = names
+        self._pods_key = names.pods
+        self._key = names.users(instance)
         self._here: set[UserId] = set()
         self._leaving: dict[UserId, float] = {}
         self._unsaved: dict[UserId, bool] = {}
@@ -126,8 +127,8 @@ class Presence:
 
     async def _keys(self) -> list[str]:
         """Find the sets of the pods that are alive, this one's first."""
-        alive: Any = await self._redis.zrangebyscore(_PODS_KEY, time.time(), "+inf")
-        return [_key(instance.decode()) for instance in alive]
+        alive: Any = await self._redis.zrangebyscore(self._pods_key, time.time(), "+inf")
+        return [self._names.users(instance.decode()) for instance in alive]
 
     def _let_go(self, now: float) -> None:
         """Let those go whose grace is over; in order of leaving, so the first may end the walk."""
@@ -167,18 +168,14 @@ class Presence:
         """Show that this pod lives; write its users again where Redis has lost them."""
         now = time.time()
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zadd(_PODS_KEY, {self._instance: now + LIFETIME_SECONDS})
-            pipe.zremrangebyscore(_PODS_KEY, "-inf", now - LIFETIME_SECONDS)
+            pipe.zadd(self._pods_key, {self._instance: now + LIFETIME_SECONDS})
+            pipe.zremrangebyscore(self._pods_key, "-inf", now - LIFETIME_SECONDS)
             pipe.expire(self._key, LIFETIME_SECONDS)
             pipe.zcard(self._key)
             *_, stored = await pipe.execute()
         saved = len(self._here) - sum(self._unsaved.get(user, False) for user in self._here)
         if stored < saved:
             self._unsaved.update(dict.fromkeys(self._here, True))
-
-
-def _key(instance: str) -> str:
-    return f"{SLOT}:presence:users:{instance}"
 
 
 def _merge(

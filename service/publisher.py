@@ -16,6 +16,7 @@ from redis.sentinel import Sentinel
 from service.events import MalformedEvent
 from service.redis_address import read_cluster, read_sentinel
 from service.redis_cluster import find_slot
+from service.redis_names import Names
 from service.routes import Table
 from service.spans import ids_of
 from service.tracing import Tracing, publishing
@@ -41,13 +42,13 @@ class Published:
 
 
 @contextmanager
-def connected(redis_url: str) -> Iterator[Redis]:
+def connected(redis_url: str, names: Names) -> Iterator[Redis]:
     """Hold a connection for a command or a few; a failure is told at once and not retried.
 
     Raises CannotPublish where no node of a Cluster can be asked for the others.
     """
     try:
-        redis = _make_client(redis_url)
+        redis = _make_client(redis_url, names)
     except RedisError as error:
         raise CannotPublish(f"Redis cannot be used: {error}.") from error
     try:
@@ -56,7 +57,7 @@ def connected(redis_url: str) -> Iterator[Redis]:
         redis.close()
 
 
-def _make_client(redis_url: str) -> Redis:
+def _make_client(redis_url: str, names: Names) -> Redis:
     options: dict[str, Any] = {
         "socket_connect_timeout": _TIMEOUT_SECONDS,
         "socket_timeout": _TIMEOUT_SECONDS,
@@ -64,7 +65,7 @@ def _make_client(redis_url: str) -> Redis:
     }
     cluster = read_cluster(redis_url)
     if cluster is not None:
-        return find_slot(cluster, **options)
+        return find_slot(cluster, names.slot, **options)
     watched = read_sentinel(redis_url)
     if watched is None:
         return Redis.from_url(redis_url, **options)

@@ -1,7 +1,8 @@
 """The story of one recording: what Pub/Sub brings -> the log, by one pod at a time.
 
-Every pod hears and remembers; the one that holds the lease appends. A pod that takes over first
-appends what the log lacks of its own memory.
+Every pod receives and retains; the one that holds the lease appends. A pod that takes over appends
+what the log lacks of what it has received itself. What none can append ends the epoch: see
+`redis_log`.
 """
 
 from __future__ import annotations
@@ -15,31 +16,38 @@ from collections.abc import Callable
 import structlog
 
 from service import commands
+from service.batching import Batching
 from service.metrics import Metrics
-from service.recording import Memory, unrecorded
+from service.recorder_phase import Change, Phase, next_phase
+from service.recording import Received, Unrecorded
 from service.redis_bus import Published, RedisBus
 from service.redis_link import FAULTS, RedisUnavailable
-from service.redis_log import Appender, LostLease, RedisLog
+from service.redis_log import (
+    ONLY_ASKING,
+    Appender,
+    Candidacy,
+    LogDamaged,
+    LostLease,
+    RedisLog,
+    Unanswered,
+)
+from service.redis_names import Names
 
 log = structlog.get_logger(__name__)
 
-TICK_CHANNEL = "constellation:ticks"
 LEASE_SECONDS = 2.0
-"""With the retry below, a dead recorder is replaced within three seconds."""
-_RENEW_SECONDS = 0.5
-_MEMORY_SECONDS = 10.0
-"""Less than the log's least age, by the margin within which pods hear the same: what is not in the
-log any more must not be taken for what never was."""
-_MEMORY_BYTES = 64 * 1024 * 1024
+"""With the poll below, a dead recorder is replaced within three seconds."""
+POLL_SECONDS = 0.5
+"""How often the holder renews and the others ask; each answer also names the log's epoch."""
+PATIENCE_SECONDS = 0.7
+"""How long a pod that missed something lets others go first: each has asked by then."""
+ANSWER_SECONDS = 1.0
+"""An append that is unanswered for so long ends the lease, before Redis lets it expire."""
+_STEP_SECONDS = 0.25
+_TRIM_SECONDS = 1.0
 _CHUNK = 1_000
 _MAX_UNANSWERED = 1
-_GATHER_SECONDS = 0.001
-"""Without it two halves of a burst take turns for ever: 5 of 8 events leave in one write, not 8."""
-_KEPT = 127 / 128
-"""Of what is usual, from one append to the next. With 7/8 an even stream of events is cut into ever
-smaller appends: 0.76x the deliveries a CPU-second."""
-_OVERLAP_SECONDS = 10.0
-"""How long after a take-over the predecessor's last entries may still turn up in our stream."""
+_WARN_SECONDS = 30.0
 
 
 class Recorder:
@@ -49,163 +57,232 @@ class Recorder:
         self,
         bus: RedisBus,
         redis_log: RedisLog,
+        unrecorded: Unrecorded,
+        names: Names,
         metrics: Metrics,
         *,
         obey: Callable[[list[Published]], None],
         window_seconds: float,
         max_entries: int,
     ) -> None:
+        """`obey` carries out what pods and emitters ask of each other over Pub/Sub."""
         self._bus = bus
         self._log = redis_log
+        self._unrecorded = unrecorded
         self._metrics = metrics
         self._obey = obey
         self._window_seconds = window_seconds
         self._max_entries = max_entries
-        self._memory = Memory(_MEMORY_SECONDS, _MEMORY_BYTES)
-        self._ticks = itertools.count()
+        self._ticks_channel = names.ticks.encode()
+        self._commands_channel = names.commands.encode()
+        self._phase = Phase.UNSUBSCRIBED
+        self._batching = Batching()
         self._recordings = itertools.count()
-        self._token = ""
         self._positioned_at = 0.0
-        self._has_retired = False
-        self._interruptions = 0
         self._news = asyncio.Event()
-        self.holds_lease = False
         self._appender: Appender | None = None
-        self._appended = 0
+        self._sent = 0
         """Number of the first message that was not sent to the log yet."""
-        self._answered_at = 0.0
         self._gathering: asyncio.TimerHandle | None = None
-        self._usual = 0.0
-        """How many have lately come together, the most of them; slowly forgotten."""
-        self._recorded: set[bytes] = set()
-        """Positions that the predecessor had appended already, as long as they may turn up here."""
-        self._renewed = self._trimmed = 0.0
-        bus.on_standing = self._news.set
-        bus.on_lost = self._interrupt
+        self._token = ""
+        self._barrier, self._passed = b"", asyncio.Event()
+        self._recorded_all = asyncio.Event()
+        self._recorded_all.set()
+        self._discarded = 0
+        self.trouble = ""
+        """Why nothing can be recorded, in Redis' own words; empty where it can."""
+        self.trouble_since: float | None = None
+        """Monotonic time since which it cannot."""
+        self._warned_at = 0.0
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether this pod is the one that appends."""
+        return self._phase is Phase.RECORDING
+
+    @property
+    def unrecorded_events(self) -> int:
+        """How many received events this pod has not seen in the log yet."""
+        return self._unrecorded.end - self._unrecorded.begin
+
+    # What the subscription brings
 
     def take(self, batch: list[Published]) -> None:
-        """Hear one read from Pub/Sub: remember events, pass on what pods tell each other."""
-        now = time.monotonic()
-        told: list[Published] = []
+        """Receive one read from Pub/Sub: retain events, pass on what pods tell each other."""
+        obeyed: list[Published] = []
+        receive, ticks, orders = (
+            self._unrecorded.receive,
+            self._ticks_channel,
+            self._commands_channel,
+        )
         for channel, payload in batch:
-            if channel == _TICKS:
-                self._hear_tick(payload, now)
-            elif channel == _COMMANDS:
-                told.append((channel, payload))
+            if channel == ticks:
+                self._receive_tick(payload)
+            elif channel == orders:
+                obeyed.append((channel, payload))
             else:
-                self._memory.hear(channel, payload, now)
-        self._memory.forget(now)
+                receive(channel, payload)
         if self._appender is not None:
             self._append_soon(self._appender)
-        if told:
-            self._obey(told)
+        if self._unrecorded.discarded != self._discarded:
+            self._count_discarded()
+        if obeyed:
+            self._obey(obeyed)
 
-    def _hear_tick(self, name: bytes, now: float) -> None:
-        if not self._memory.is_positioned:
-            self._positioned_at = now
-            self._news.set()
-        self._memory.tick(name)
+    def interrupted(self, *, is_lossy: bool) -> None:
+        """Note that the subscription ended.
+
+        `is_lossy` says that Redis may have sent what never arrived.
+        """
+        self._unrecorded.interrupt(is_lossy=is_lossy)
+        self._change(Change.INTERRUPTED)
+
+    def _receive_tick(self, name: bytes) -> None:
+        if not self._unrecorded.is_positioned:
+            self._positioned_at = time.monotonic()
+        self._unrecorded.tick(name)
+        if name == self._barrier:
+            self._passed.set()
+        self._change(Change.POSITIONED)
+
+    def _count_discarded(self) -> None:
+        """Count what was discarded above the bound; it is lost unless another pod records it."""
+        count = self._unrecorded.discarded - self._discarded
+        self._discarded = self._unrecorded.discarded
+        self._metrics.lost_events.labels("discarded").inc(count)
 
     def nudge(self) -> None:
-        """Try for the lease now: its holder has let it go."""
+        """Ask for the lease now: its holder has let it go."""
         self._news.set()
+
+    def _change(self, change: Change) -> None:
+        before, self._phase = self._phase, next_phase(self._phase, change)
+        if self._phase is not before:
+            if self._phase is not Phase.RECORDING:
+                self._appender = None
+            self._news.set()
+
+    # Asking for the lease
 
     async def run(self, tell: Callable[[], None]) -> None:
         """Record whenever the lease can be had, for ever; `tell` after each try."""
         while True:
             tell()
             try:
-                if await self._may_record():
-                    await self._record(tell)
+                await self._try(tell)
             except LostLease:
                 log.warning("another pod records now")
-            except FAULTS as error:
-                log.debug("recording was interrupted", error=str(error))
-            self.holds_lease, self._appender = False, None
-            await self._wait_for_news(_RENEW_SECONDS)
+            except LogDamaged as error:
+                self._log.damaged(str(error))
+            except (TimeoutError, *FAULTS) as error:
+                self._note_trouble(str(error) or "Redis does not answer")
+            finally:
+                self._change(Change.FAILED)
+            await self._wait_for_news(POLL_SECONDS)
 
-    async def hand_over(self) -> None:
-        """Let the lease go for good, and tell the others; what is still unwritten they append."""
-        self._has_retired = True
-        if not self.holds_lease:
-            return
-        try:
-            await self._log.keeper.release_lease(self._token)
-            await self._bus.tell(commands.Handover())
-        except (*FAULTS, RedisUnavailable) as error:
-            log.warning("the lease could not be handed over; it expires", error=str(error))
+    async def _try(self, tell: Callable[[], None]) -> None:
+        candidacy = self._candidacy()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            claim = await self._log.state.claim(candidacy, LEASE_SECONDS)
+        self._log.note(claim)
+        if claim.is_granted:
+            self._token = candidacy.token
+            try:
+                await self._record(candidacy.token, tell)
+            finally:
+                await self._release(candidacy.token)
+        elif self._log.trouble:
+            self._note_trouble(self._log.trouble)
+        elif candidacy is not ONLY_ASKING:
+            self._end_trouble()  # another pod records
 
-    async def _may_record(self) -> bool:
-        """Make sure that positions count, then try for the lease."""
-        if self._bus.lost_at is not None or self._has_retired:
-            return False
-        if not self._memory.is_positioned:
-            await self._tick()
-            return False
-        # New each time: what an earlier recording of ours still has under way must come to nothing.
-        self._token = f"{self._bus.instance}.{next(self._recordings)}"
-        return await self._hold_lease()
+    def _candidacy(self) -> Candidacy:
+        """Ask in earnest only while positions count and the log is followed."""
+        if self._phase is not Phase.CANDIDATE or self._log.epoch is None:
+            return ONLY_ASKING
+        pod = self._bus.instance
+        patience = PATIENCE_SECONDS if self._unrecorded.has_hole else 0.0
+        waiting = time.monotonic() - self._positioned_at
+        return Candidacy(f"{pod}.{next(self._recordings)}", pod, patience, waiting)
 
-    async def _hold_lease(self) -> bool:
-        listening_seconds = time.monotonic() - self._positioned_at
-        return await self._log.keeper.take_lease(
-            self._token, int(LEASE_SECONDS * 1000), self._bus.instance, listening_seconds
-        )
+    async def _release(self, token: str) -> None:
+        with contextlib.suppress(TimeoutError, *FAULTS):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._log.state.release(token)
 
-    async def _record(self, tell: Callable[[], None]) -> None:
+    # Recording
+
+    async def _record(self, token: str, tell: Callable[[], None]) -> None:
         """Append what the log lacks, then everything new, while the lease is ours."""
-        try:
-            await self._record_as(self._token, tell)
-        finally:
-            with contextlib.suppress(*FAULTS):
-                await self._log.keeper.release_lease(self._token)
-
-    async def _record_as(self, token: str, tell: Callable[[], None]) -> None:
-        self._renewed, interruptions = time.monotonic(), self._interruptions
-        async with self._log.open_appender(token) as appender:
-            self._memory.forget(self._renewed)
-            self._appended = self._memory.begin
-            self._recorded = await self._log.keeper.recorded_positions(_MEMORY_SECONDS)
-            if self._interruptions != interruptions:
-                return
-            self._appender, self.holds_lease = appender, True
-            appender.on_answer = lambda: self._go_on(appender)
+        async with contextlib.AsyncExitStack() as held:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                appender = await held.enter_async_context(self._log.open_appender(token))
+            await self._level(appender)
+            await self._catch_up(appender)
+            if self._unrecorded.is_lossy:
+                self._log.lose("interrupted", 1)
+            self._unrecorded.forgive()
+            self._sent = self._unrecorded.begin
+            self._change(Change.GRANTED)
+            if self._phase is not Phase.RECORDING:
+                return  # interrupted or retired meanwhile
+            self._appender = appender
+            self._end_trouble()
+            log.info("recording", unrecorded=self.unrecorded_events)
             self._append_news(appender)
-            log.info("recording")
-            overlap_until = time.monotonic() + _OVERLAP_SECONDS
-            while self._interruptions == interruptions and not self._has_retired:
-                tell()
-                if time.monotonic() > overlap_until:
-                    self._recorded = set()
-                await self._keep_house()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_RENEW_SECONDS):
-                        await appender.lost()
+            await self._keep_on(appender, tell)
 
-    def _go_on(self, appender: Appender) -> None:
-        """Take note that an answer came, and that what it brought has been delivered."""
-        self._answered_at = time.monotonic()
-        self._append_soon(appender)
+    async def _level(self, appender: Appender) -> None:
+        """Deliver what the log holds: then all that is still unrecorded here lacks in it.
+
+        Raises TimeoutError where that cannot be done in time: the lease would expire.
+        """
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while not await appender.renewed(LEASE_SECONDS, self._unrecorded.place):
+                pass
+
+    async def _catch_up(self, appender: Appender) -> None:
+        """Receive all that was published before this pod got the lease.
+
+        The log may be ahead of a subscription that is read late, and nothing tells that what is
+        received next was recorded long ago. A tick of our own cannot arrive before it.
+        """
+        self._barrier, self._passed = self._bus.next_tick(), asyncio.Event()
+        appender.tick(self._barrier)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await self._passed.wait()
+
+    async def _keep_on(self, appender: Appender, tell: Callable[[], None]) -> None:
+        """Renew, tick and trim until this pod records no more. Raises why appending failed."""
+        renewed = trimmed = 0.0
+        while self._phase is Phase.RECORDING:
+            tell()
+            if appender.waiting_seconds > ANSWER_SECONDS:
+                raise Unanswered("Redis does not answer appends")
+            now = time.monotonic()
+            if now - renewed >= POLL_SECONDS:
+                renewed = now
+                appender.renew(LEASE_SECONDS, self._unrecorded.place)
+                appender.tick(self._bus.next_tick())
+            if now - trimmed >= _TRIM_SECONDS:
+                trimmed = now
+                appender.trim(self._window_seconds, self._max_entries)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STEP_SECONDS):
+                    await appender.lost()
 
     def _append_soon(self, appender: Appender) -> None:
-        """Append now, or a moment after the last answer: what comes close together goes together.
-
-        Each append costs Redis a script and every pod a wake-up, however much it brings. What comes
-        on the heels of a delivery is seldom alone: clients answer what they were sent. When as many
-        have come as usual, nothing is waited for.
-        """
-        waiting = self._memory.end - self._appended
-        if not waiting:
+        """Append what is new now, or a moment later together with more."""
+        waiting = self._unrecorded.end - max(self._sent, self._unrecorded.begin)
+        if not waiting or appender.unanswered >= _MAX_UNANSWERED:
             return
-        if appender is not self._appender:
-            return  # the subscription was interrupted
         # Not the loop's time: uvloop's stands still while a batch is written to the sockets.
-        due = self._answered_at + _GATHER_SECONDS
-        if waiting >= self._usual or time.monotonic() >= due:
+        delay = self._batching.delay_seconds(waiting, time.monotonic())
+        if not delay:
             self._append_news(appender)
-        elif self._gathering is None and appender.unanswered < _MAX_UNANSWERED:
-            self._gathering = asyncio.get_running_loop().call_at(
-                due, self._append_gathered, appender
+        elif self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(
+                delay, self._append_gathered, appender
             )
 
     def _append_gathered(self, appender: Appender) -> None:
@@ -214,50 +291,76 @@ class Recorder:
             self._append_news(appender)
 
     def _append_news(self, appender: Appender) -> None:
-        """Send what is new to the log, as far as Redis keeps up; the rest waits in the memory."""
+        """Send what is new to the log, as far as Redis keeps up; the rest stays retained."""
         if self._gathering is not None:
             self._gathering.cancel()
             self._gathering = None
-        while appender.unanswered < _MAX_UNANSWERED and self._appended < self._memory.end:
-            fresh = self._memory.since(self._appended)[:_CHUNK]
-            self._usual = max(len(fresh), self._usual * _KEPT)
-            self._appended = max(self._appended, self._memory.begin) + len(fresh)
-            lacking = unrecorded(fresh, self._recorded) if self._recorded else fresh
-            if lacking:
-                appender.append(lacking)
-                self._metrics.recorded.inc(len(lacking))
+        if appender.unanswered >= _MAX_UNANSWERED:
+            return
+        self._sent = max(self._sent, self._unrecorded.begin)
+        fresh = self._unrecorded.since(self._sent, _CHUNK)
+        if not fresh:
+            return
+        self._batching.appended(len(fresh))
+        self._sent += len(fresh)
+        self._append(appender, fresh, self._sent)
 
-    async def _keep_house(self) -> None:
-        """Renew the lease and mark the stream now and then; let go what is past the window."""
+    def _append(self, appender: Appender, fresh: list[Received], until: int) -> None:
+        self._recorded_all.clear()
+
+        def note_recorded() -> None:
+            self._metrics.recorded.inc(len(fresh))
+            self._unrecorded.confirm(until)
+            if not self.unrecorded_events:
+                self._recorded_all.set()
+            self._batching.answered(time.monotonic())
+            if appender is self._appender:
+                self._append_soon(appender)
+
+        appender.append(fresh, note_recorded)
+
+    # Ending, and trouble
+
+    async def hand_over(self) -> None:
+        """Record what has come, let the lease go for good, and tell the others.
+
+        The subscription ends first: what Redis delivers to this pod it also records.
+        """
+        self._bus.retire()
+        if self.holds_lease:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await self._recorded_all.wait()
+        held_lease = self.holds_lease
+        self._change(Change.RETIRED)
+        if not held_lease:
+            return
+        await self._release(self._token)
+        try:
+            await self._bus.tell(commands.Handover())
+        except (*FAULTS, RedisUnavailable) as error:
+            log.warning("the other pods were not notified; they notice", error=str(error))
+
+    def _note_trouble(self, reason: str) -> None:
         now = time.monotonic()
-        if now - self._renewed >= _RENEW_SECONDS:
-            self._renewed = now
-            if not await self._hold_lease():
-                raise LostLease
-            await self._tick()
-        if now - self._trimmed >= 1:
-            self._trimmed = now
-            await self._log.keeper.trim(self._window_seconds, self._max_entries)
+        if self.trouble_since is None:
+            self.trouble_since = now
+        if reason != self.trouble or now - self._warned_at > _WARN_SECONDS:
+            self._warned_at = now
+            log.warning(
+                "received events cannot be recorded now; they are retained",
+                reason=reason,
+                unrecorded=self.unrecorded_events,
+            )
+        self.trouble = reason
 
-    async def _tick(self) -> None:
-        name = b"%b.%d" % (self._bus.instance.encode(), next(self._ticks))
-        await self._bus.publish(TICK_CHANNEL, name)
+    def _end_trouble(self) -> None:
+        if self.trouble_since is not None:
+            log.info("received events are recorded again")
+        self.trouble, self.trouble_since = "", None
 
     async def _wait_for_news(self, seconds: float) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._news.wait()
-        except TimeoutError:
-            pass
         self._news.clear()
-
-    def _interrupt(self) -> None:
-        self._memory.interrupt()
-        # Others have heard what we are missing now: they go on from before it.
-        self._appender = None
-        self._interruptions += 1
-        self._news.set()
-
-
-_TICKS = TICK_CHANNEL.encode()
-_COMMANDS = commands.CHANNEL.encode()

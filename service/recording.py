@@ -1,19 +1,28 @@
-"""Pub/Sub -> log without loss or doubles: what a pod has heard, and what the log still lacks of it.
+"""What this pod received from Pub/Sub and has not seen in the log yet.
 
-Pure. All pods hear one stream; ticks published into that stream give each message a position that
-is the same on every pod, so that equal messages in a row are told apart by place, not by content.
+Pure. All pods receive one stream. Ticks that are published into that stream give each message a
+position that is the same on every pod, so equal messages in a row are told apart by place, not by
+content. The recorder appends in the order of the stream, so what the log holds of it is a prefix:
+one position says what is recorded and what is not, whatever any clock says.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import msgspec
 
+_OBJECT_BYTES = 200
+"""What one message takes beside its payload: measured, 64-bit CPython."""
+_MAX_TICKS = 1_000
+"""Ticks whose place is retained: some minutes of them, at two a second and pod restarts besides."""
 
-class Heard(msgspec.Struct, frozen=True, gc=False):
-    """One message of the stream, where this pod heard it."""
+
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """One message of the stream, where this pod received it."""
 
     tick: bytes
     """The last tick before it."""
@@ -21,83 +30,238 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     """Its place behind that tick, from 0."""
     channel: bytes
     payload: bytes
-    at_seconds: float
 
     @property
     def position(self) -> bytes:
-        """Its name, the same on every pod that has listened since the tick."""
+        """Its name, the same on every pod that has been subscribed since the tick."""
         return b"%b:%d" % (self.tick, self.index)
 
 
-class Memory:
-    """What this pod has heard lately, in order. Forgets by age and by size.
+@dataclass(slots=True)
+class _Stretch:
+    """The messages behind one tick."""
 
-    Before the first tick, and after the subscription was interrupted until the next one, there are
-    no positions: what is heard then counts as published before this pod listened.
+    begin: int
+    """Number of the first of them."""
+    end: int | None = None
+    """Number after the last of them that was received; None while they still come."""
+
+    def clamp(self, number: int) -> int:
+        """Bound a number by the stretch: other pods may have received more of it than this one."""
+        return number if self.end is None else min(number, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """A place where messages may be missing here that other pods have received."""
+
+    number: int
+    is_lossy: bool
+    """Whether Redis may have counted this pod as a receiver of what is missing."""
+
+
+class Unrecorded:
+    """The messages that the log lacks, in the order of the stream, numbered by this pod.
+
+    They are retained until they are seen in the log, however long Redis refuses to record them.
+    Above the bound the oldest are discarded, which counts as a hole.
     """
 
-    def __init__(self, max_age_seconds: float, max_bytes: int) -> None:
-        self._max_age_seconds = max_age_seconds
+    def __init__(self, name: bytes, max_bytes: int) -> None:
+        """`name` tells this pod from all others; `max_bytes` bounds payloads and objects."""
+        self._name = name
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._heard: deque[Heard] = deque()
+        self._received: deque[Received] = deque()
         self._first = 0
-        self._tick: bytes | None = None
-        self._index = 0
+        self._interruptions = 0
+        self._stretches: dict[bytes, _Stretch] = {}
+        self._tick, self._index = b"", 0
+        self._is_provisional = True
+        self._holes: list[_Hole] = []
+        self._recorded = 0
+        """All messages before this number are in the log. It may be ahead of this subscription."""
+        self._ahead: tuple[bytes, int] | None = None
+        """A tick that is not received yet, and how many messages behind it are in the log."""
+        self._followed_from: int | None = None
+        self.discarded = 0
+        """Messages that were discarded above the bound, in all."""
+        self._begin_provisional(is_lossy=False)
 
     @property
     def is_positioned(self) -> bool:
-        """Whether a tick has been heard since the subscription began."""
-        return self._tick is not None
+        """Whether a tick was received since the subscription began."""
+        return not self._is_provisional
 
     @property
     def begin(self) -> int:
-        """Number of the oldest message that is not forgotten."""
+        """Number of the oldest message that the log lacks, as far as is known here."""
         return self._first
 
     @property
     def end(self) -> int:
-        """Number of the next message; numbers are this pod's own and never reused."""
-        return self._first + len(self._heard)
+        """Number of the next message. Numbers are this pod's own and never reused."""
+        return self._first + len(self._received)
+
+    @property
+    def has_hole(self) -> bool:
+        """Whether another pod may have what this one has missed, so that it should record first."""
+        return bool(self._holes)
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether messages that Redis counted as received may be missing here and in the log."""
+        return any(hole.is_lossy for hole in self._holes)
+
+    @property
+    def place(self) -> bytes:
+        """The position before which everything is recorded."""
+        if self._received:
+            return self._received[0].position
+        return b"%b:%d" % (self._tick, self._index)
 
     def tick(self, name: bytes) -> None:
-        """Hear a tick: positions count from here."""
-        self._tick, self._index = name, 0
+        """Receive a tick: positions count from here."""
+        self._begin_stretch(name)
+        self._is_provisional = False
+        if self._ahead is not None and self._ahead[0] == name:
+            self._note_recorded(self._stretches[name], self.end + self._ahead[1])
+            self._followed_from, self._ahead = self._recorded, None
 
-    def interrupt(self) -> None:
-        """Take note that messages may have been missed: positions wait for the next tick."""
-        self._tick = None
+    def interrupt(self, *, is_lossy: bool) -> None:
+        """Note that the subscription ended. Until the next tick positions are provisional.
 
-    def hear(self, channel: bytes, payload: bytes, now_seconds: float) -> None:
-        """Keep one message."""
-        if self._tick is None:
-            return
-        self._heard.append(Heard(self._tick, self._index, channel, payload, now_seconds))
-        self._index += 1
-        self._bytes += len(payload)
+        `is_lossy` says that Redis may have sent what never arrived.
+        """
+        self._begin_provisional(is_lossy=is_lossy)
 
-    def forget(self, now_seconds: float) -> None:
-        """Drop what is too old or too much."""
-        heard = self._heard
-        while heard and (
-            now_seconds - heard[0].at_seconds > self._max_age_seconds
-            or self._bytes > self._max_bytes
-        ):
-            self._bytes -= len(heard.popleft().payload)
+    def receive(self, channel: bytes, payload: bytes) -> None:
+        """Retain one message, unless it is in the log already."""
+        if self._first < self._recorded and not self._received:
             self._first += 1
+            self._index += 1
+            return
+        self._received.append(Received(self._tick, self._index, channel, payload))
+        self._index += 1
+        self._bytes += len(payload) + _OBJECT_BYTES
+        if self._bytes > self._max_bytes:
+            self._discard()
 
-    def since(self, number: int) -> list[Heard]:
-        """Give what has this number or a later one and is not forgotten."""
+    def since(self, number: int, most: int) -> list[Received]:
+        """Give up to `most` messages from this number on."""
         skip = max(0, number - self._first)
-        if skip > len(self._heard) // 2:
-            # The usual call asks for the last few: walk from the end.
-            wanted = len(self._heard) - skip
-            last = [self._heard[-1 - back] for back in range(max(0, wanted))]
-            last.reverse()
-            return last
-        return list(self._heard)[skip:]
+        return list(islice(self._received, skip, skip + most))
+
+    def confirm(self, number: int) -> None:
+        """Note that this pod's own appends have recorded all before this number."""
+        self._drop_before(number)
+
+    def confirm_place(self, place: bytes) -> int:
+        """Note that all before this position is recorded, as the recorder said.
+
+        Called once this pod has read the log as far as it went then. Returns how many messages it
+        has not found there: they will never be recorded.
+        """
+        tick, index = _parse(place)
+        stretch = self._stretches.get(tick)
+        if stretch is None:
+            return 0
+        number = stretch.clamp(stretch.begin + index)
+        missing = 0
+        if self._followed_from is None:
+            self._followed_from = number
+        else:
+            missing = max(0, min(number, self.end) - max(self._first, self._followed_from))
+        self._note_recorded(stretch, number)
+        return missing
+
+    def follow(self, positions: Sequence[bytes]) -> int:
+        """Note the positions of entries that were read from the log, in its order.
+
+        Returns how many messages are missing there though later ones are in it: they will never
+        be recorded, since the order of the stream cannot be kept any more.
+        """
+        last = self._find(positions[-1])
+        if last is None:
+            tick, index = _parse(positions[-1])
+            self._ahead = tick, index + 1  # or of a time before this subscription
+            last = next((at for at in map(self._find, reversed(positions)) if at is not None), None)
+            if last is None:
+                return 0
+        stretch, number = last
+        begin, end = self._first, stretch.clamp(number + 1)
+        missing = 0
+        if self._followed_from is None:
+            self._followed_from = end  # what came before may have been logged before this pod
+        elif end > begin and not self._is_next(positions, end):
+            found = {at[1] for at in map(self._find, positions) if at is not None}
+            wanted = range(max(begin, self._followed_from), end)
+            missing = len(wanted) - len(found.intersection(wanted))
+        self._note_recorded(stretch, end)
+        return missing
+
+    def _is_next(self, positions: Sequence[bytes], end: int) -> bool:
+        """Tell whether these are the messages that were expected next, none of them missing."""
+        first = self._find(positions[0])
+        return first is not None and first[1] == self._first == end - len(positions)
+
+    def lose_track(self) -> None:
+        """Note that entries of the log may have been passed over: what is missing is not known."""
+        self._followed_from = None
+
+    def forgive(self) -> None:
+        """Note that the holes were reported: nobody is waited for because of them any more."""
+        self._holes.clear()
+
+    def _begin_provisional(self, *, is_lossy: bool) -> None:
+        self._interruptions += 1
+        # Unlike any tick: no other pod can have positions behind it.
+        self._begin_stretch(b"%b~%d" % (self._name, self._interruptions))
+        self._is_provisional = True
+        self._holes.append(_Hole(self.end, is_lossy))
+
+    def _begin_stretch(self, tick: bytes) -> None:
+        if (current := self._stretches.get(self._tick)) is not None:
+            current.end = self.end
+        # Others may have received, and recorded, more of the stretch that ends here.
+        self._recorded = min(self._recorded, self.end)
+        self._tick, self._index = tick, 0
+        self._stretches[tick] = _Stretch(self.end)
+        if len(self._stretches) > _MAX_TICKS:
+            del self._stretches[next(iter(self._stretches))]
+
+    def _discard(self) -> None:
+        """Give up the oldest: the newest may still be recorded in time."""
+        while self._bytes > self._max_bytes and self._received:
+            self._pop()
+            self.discarded += 1
+        later = [hole for hole in self._holes if hole.number > self._first]
+        self._holes = [_Hole(self._first, is_lossy=True), *later]
+
+    def _find(self, position: bytes) -> tuple[_Stretch, int] | None:
+        tick, index = _parse(position)
+        stretch = self._stretches.get(tick)
+        return None if stretch is None else (stretch, stretch.begin + index)
+
+    def _note_recorded(self, stretch: _Stretch, number: int) -> None:
+        """Note that all before a number is in the log, and something of this stretch is.
+
+        So all before the stretch is in the log as well, what this pod missed included.
+        """
+        if self._holes:
+            self._holes = [hole for hole in self._holes if hole.number > stretch.begin]
+        self._recorded = max(self._recorded, number)
+        self._drop_before(number)
+
+    def _drop_before(self, number: int) -> None:
+        for _ in range(min(number - self._first, len(self._received))):
+            self._pop()
+
+    def _pop(self) -> None:
+        self._bytes -= len(self._received.popleft().payload) + _OBJECT_BYTES
+        self._first += 1
 
 
-def unrecorded(heard: Iterable[Heard], recorded: Collection[bytes]) -> list[Heard]:
-    """Give what the log lacks, in the stream's order; `recorded` are the positions it has."""
-    return [one for one in heard if one.position not in recorded]
+def _parse(position: bytes) -> tuple[bytes, int]:
+    tick, _, index = position.rpartition(b":")
+    return tick, int(index) if index.isdigit() else 0

@@ -1,4 +1,4 @@
-"""Redis Pub/Sub: one subscription read in batches, and the commands that other modules send.
+"""Redis Pub/Sub: the subscription of this process, and the commands that other modules send.
 
 What the messages mean is not known here, save the heartbeat and the answers to `ask`, which begin
 and end in this module.
@@ -7,90 +7,208 @@ and end in this module.
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import random
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
-import hiredis
 import structlog
 from redis.asyncio import Redis
 
 from service import commands
 from service.events import Room
 from service.metrics import Metrics
-from service.redis_link import FAULTS, RedisUnavailable, backoff_seconds, open_link
+from service.redis_link import FAULTS, RedisUnavailable, backoff_seconds
+from service.redis_names import DEFAULT, Names
+from service.subscription import Published, Subscription
+
+__all__ = ["Listener", "Published", "RedisBus"]
 
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 4.0
 SILENCE_SECONDS = 12.0
-"""Without a heartbeat for so long the subscription counts as dead, whatever its socket says.
+"""Without a heartbeat for so long another subscription is tried, whatever this one's socket says.
 
 Below the 15 seconds within which it has to be noticed; two heartbeats may be late before it counts.
 """
+_READ_SECONDS = 1.0
+"""How long what waits in the kernel may take to be read: the process may have been paused."""
+_SUBSCRIBE_SECONDS = 5.0
+_CHANGE_SECONDS = 2.0
+"""How long the old connection has to bring what came before the new subscription."""
 _ASK_SECONDS = 2.0
 
 
-Published = tuple[bytes, bytes]
-"""One message from Redis as it came: channel and payload. A bare tuple: one is made per message."""
+class Listener(Protocol):
+    """Who consumes what is published."""
+
+    def take(self, batch: list[Published]) -> None:
+        """Receive one read from Redis, in its order."""
+
+    def interrupted(self, *, is_lossy: bool) -> None:
+        """Note that messages may be missing from here on.
+
+        `is_lossy` where Redis may have counted this process as a receiver of some that never came.
+        """
 
 
 class RedisBus:
-    """The gateway's connections to Redis.
+    """The gateway's subscription, and what it publishes.
 
     `run` and `beat` must each run in one task for as long as the process lives.
     """
 
-    def __init__(self, redis: Redis, channels: Iterable[str], metrics: Metrics) -> None:
+    def __init__(
+        self, redis: Redis, channels: Iterable[str], metrics: Metrics, names: Names = DEFAULT
+    ) -> None:
         self.instance = secrets.token_hex(6)
         """Tells this process apart from every other, a restarted one of the same name too."""
         self._redis = redis
         self._metrics = metrics
-        self._heartbeat = f"constellation:heartbeat:{self.instance}".encode()
-        self._reply_channel = f"constellation:reply:{self.instance}"
-        self._own = {self._heartbeat: self._hear, self._reply_channel.encode(): self._count}
-        own = (self._heartbeat.decode(), self._reply_channel)
-        self._channels = (*channels, commands.CHANNEL, commands.EMITTER_CHANNEL, *own)
+        self._names = names
+        self._heartbeat = names.heartbeat(self.instance)
+        self._reply_channel = names.reply(self.instance)
+        self._own = {
+            self._heartbeat.encode(): self._receive_heartbeat,
+            self._reply_channel.encode(): self._receive_answer,
+        }
+        self._channels = (
+            *channels,
+            names.commands,
+            names.ticks,
+            commands.EMITTER_CHANNEL,
+            self._heartbeat,
+            self._reply_channel,
+        )
+        self._ticks = itertools.count()
         self._asks = itertools.count(1)
         self._waiting: dict[int, _Tally] = {}
-        self._deadline: asyncio.Timeout | None = None
+        self._is_retired = False
+        self._current: Subscription | None = None
         self.lost_at: float | None = time.monotonic()
-        """Monotonic time since which there is no subscription; None while it stands."""
+        """Monotonic time since which there is no subscription; None while it is active."""
         self.has_subscribed = False
-        """Whether the subscription has stood at least once."""
-        self.on_standing: Callable[[], None] = lambda: None
-        """Told each time the subscription stands."""
-        self.on_lost: Callable[[], None] = lambda: None
-        """Told each time it is lost."""
+        """Whether the subscription has been active at least once."""
+        self._heard_at = time.monotonic()
+        """Monotonic time of the last heartbeat. What else arrives proves nothing: a path that is
+        dead in one direction may still bring what it had buffered."""
         self._attempts = 0
-        """Tries since the subscription last stood."""
+        """Tries since the subscription was last active."""
 
-    async def run(self, take: Callable[[list[Published]], None]) -> None:
-        """Hand every batch to `take`, for ever; resubscribe when the connection is lost."""
+    def next_tick(self) -> bytes:
+        """Give a tick that no other pod and no other call gives."""
+        return b"%b.%d" % (self.instance.encode(), next(self._ticks))
+
+    def retire(self) -> None:
+        """End the subscription for good: Redis counts this process as a receiver no more."""
+        self._is_retired = True
+        if self._current is not None:
+            self._current.end()
+
+    async def run(self, listener: Listener) -> None:
+        """Hand every batch to the listener, for ever; subscribe again when the connection is lost.
+
+        A connection is read until the next one is subscribed: a Redis that was only silent loses
+        nothing that was published meanwhile.
+        """
+        try:
+            while not self._is_retired:
+                self._current = await self._renew(self._current, listener)
+        finally:
+            if self._current is not None:
+                await self._current.close()
+        await asyncio.Event().wait()  # retired: what runs for ever does so
+
+    async def _renew(self, current: Subscription | None, listener: Listener) -> Subscription | None:
+        """Replace the subscription by another one, and watch that. Returns what there is then."""
+        if current is not None and time.monotonic() - self._heard_at < SILENCE_SECONDS:
+            return await self._watch(current, listener)  # it was silent, and is no more
+        fresh = Subscription(self._own, self._names)
+        tick = self.next_tick()
+        if current is not None:
+            current.end_at(tick)
+        try:
+            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+                await fresh.open(self._redis, self._channels, tick)
+        except (TimeoutError, *FAULTS) as error:
+            await fresh.close()
+            if current is not None:
+                current.go_on()
+            self._lose("connection", str(error) or "Redis does not answer")
+            return await self._back_off(current, listener)
+        except BaseException:
+            await fresh.close()
+            raise
+        if current is not None:
+            await self._change_over(current, listener)
+        self._current = fresh
+        self._note_active()
+        fresh.pass_to(listener.take)
+        return await self._watch(fresh, listener)
+
+    async def _back_off(
+        self, current: Subscription | None, listener: Listener
+    ) -> Subscription | None:
+        """Wait before the next attempt, and drop a connection that is gone meanwhile."""
+        self._attempts += 1
+        seconds = backoff_seconds(self._attempts, random.random())
+        if current is None:
+            await asyncio.sleep(seconds)
+            return None
+        try:
+            async with asyncio.timeout(seconds):
+                await current.lost()
+        except TimeoutError:
+            return current
+        except FAULTS as error:
+            await self._drop(current, listener, error)
+        return None
+
+    async def _change_over(self, old: Subscription, listener: Listener) -> None:
+        """Read an old connection up to where the new one begins."""
+        try:
+            async with asyncio.timeout(_CHANGE_SECONDS):
+                await old.ended()
+        except (TimeoutError, *FAULTS):
+            listener.interrupted(is_lossy=True)
+        await old.close()
+
+    async def _watch(self, current: Subscription, listener: Listener) -> Subscription | None:
+        """Wait until a subscription is lost, silent or retired; what is only silent is returned."""
         while True:
+            silent_at = self._heard_at + SILENCE_SECONDS
             try:
-                # Around the subscription: what it brings may be here before `lost` is called.
-                sort = functools.partial(self._sort, take)
-                async with asyncio.timeout(SILENCE_SECONDS) as self._deadline:
-                    async with open_link(self._redis, sort) as link:
-                        link.send("SUBSCRIBE", *self._channels)
-                        await link.lost()
+                async with asyncio.timeout(max(0.0, silent_at - time.monotonic())):
+                    await current.lost()
             except TimeoutError:
-                self._lose("silent", "no heartbeat came back")
+                await asyncio.sleep(_READ_SECONDS)
+                if time.monotonic() - self._heard_at > SILENCE_SECONDS:
+                    self._lose("silent", "no heartbeat came back")
+                    return current
             except FAULTS as error:
+                if self._is_retired:
+                    return current
                 self._lose("connection", str(error))
-            self._attempts += 1
-            await asyncio.sleep(backoff_seconds(self._attempts, random.random()))
+                await self._drop(current, listener, error)
+                self._attempts += 1
+                await asyncio.sleep(backoff_seconds(self._attempts, random.random()))
+                return None
+
+    async def _drop(self, current: Subscription, listener: Listener, error: Exception) -> None:
+        # After an orderly end all has arrived that Redis had sent: it closed the connection itself.
+        is_orderly = type(error) is ConnectionError
+        listener.interrupted(is_lossy=not is_orderly)
+        await current.close()
 
     async def beat(self, tell: Callable[[], None]) -> None:
         """Send heartbeats through Redis, for ever; `tell` after each, sent or not."""
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
-                await self._redis.publish(self._heartbeat.decode(), str(time.monotonic()))
+                await self._redis.publish(self._heartbeat, str(time.monotonic()))
             except FAULTS as error:
                 log.debug("the heartbeat could not be sent", error=str(error))
             tell()
@@ -104,7 +222,7 @@ class RedisBus:
 
     async def tell(self, command: commands.Command) -> None:
         """Send a command to every pod, this one included. Raises RedisUnavailable."""
-        await self.publish(commands.CHANNEL, commands.encode(command))
+        await self.publish(self._names.commands, commands.encode(command))
 
     async def disconnect(self, who: Room, reason: str) -> int:
         """Disconnect a room's members on every pod and add up how many there were.
@@ -115,7 +233,7 @@ class RedisBus:
         tally = self._waiting[ask] = _Tally()
         try:
             command = commands.Disconnect(who, reason, self._reply_channel, ask)
-            tally.expect(await self.publish(commands.CHANNEL, commands.encode(command)))
+            tally.expect(await self.publish(self._names.commands, commands.encode(command)))
             async with asyncio.timeout(_ASK_SECONDS):
                 await tally.complete.wait()
         except TimeoutError:
@@ -128,55 +246,36 @@ class RedisBus:
         """Answer another pod's `disconnect`. Raises RedisUnavailable."""
         await self.publish(command.reply_to, b"%d %d" % (command.ask, count))
 
-    def _sort(self, take: Callable[[list[Published]], None], parser: hiredis.Reader) -> None:
-        """Take out what has arrived whole; keep what is ours, pass the rest on as one batch."""
-        batch: list[Published] = []
-        while (reply := parser.gets()) is not False:
-            if isinstance(reply, hiredis.ReplyError):
-                raise ConnectionError(f"Redis refused the subscription: {reply}")
-            kind = reply[0]
-            if kind == b"message":
-                _, channel, payload = reply
-                own = self._own.get(channel)
-                if own is None:
-                    batch.append((channel, payload))
-                else:
-                    self._attend(own, payload)
-            elif kind == b"subscribe" and reply[2] == len(self._channels):
-                self._stand()
-        if batch:
-            take(batch)
-
-    def _stand(self) -> None:
-        if self.has_subscribed:
+    def _note_active(self) -> None:
+        if self.has_subscribed and self.lost_at is not None:
             log.info("subscribed to Redis again")
         self.lost_at, self.has_subscribed = None, True
-        self._attempts = 0
-        self.on_standing()
+        self._heard_at, self._attempts = time.monotonic(), 0
 
     def _lose(self, reason: str, error: str) -> None:
-        self._metrics.redis_reconnects.labels(reason).inc()
         if self.lost_at is None or not self.has_subscribed:
+            self._metrics.redis_reconnects.labels(reason).inc()
             log.warning("no Redis subscription, trying again", reason=reason, error=error)
         if self.lost_at is None:
             self.lost_at = time.monotonic()
-        self.on_lost()
 
-    def _attend(self, own: Callable[[bytes], None], payload: bytes) -> None:
-        """Hear a heartbeat or an answer; anybody may publish on these channels too."""
+    def _receive_heartbeat(self, payload: bytes) -> None:
+        """Note a heartbeat; anybody may publish on this channel too."""
         try:
-            own(payload)
+            sent_at = float(payload)
         except ValueError:
             self._metrics.commands.labels("malformed").inc()
+            return
+        self._heard_at = time.monotonic()
+        if self.lost_at is not None and self.has_subscribed:
+            self._note_active()  # it was only silent
+        self._metrics.redis_round_trip.set(time.monotonic() - sent_at)
 
-    def _hear(self, payload: bytes) -> None:
-        assert self._deadline is not None, "read inside the timeout"
-        round_trip_seconds = time.monotonic() - float(payload)
-        self._deadline.reschedule(asyncio.get_running_loop().time() + SILENCE_SECONDS)
-        self._metrics.redis_round_trip.set(round_trip_seconds)
-
-    def _count(self, payload: bytes) -> None:
+    def _receive_answer(self, payload: bytes) -> None:
         ask, _, count = payload.partition(b" ")
+        if not (ask.isdigit() and count.isdigit()):
+            self._metrics.commands.labels("malformed").inc()
+            return
         tally = self._waiting.get(int(ask))
         if tally is not None:
             tally.add(int(count))

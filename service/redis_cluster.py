@@ -1,8 +1,8 @@
 """On a Redis Cluster: which node holds our keys, and connections that follow them to another.
 
-All keys lie in one hash slot (see `SLOT`), so its node serves a gateway as a single Redis would;
-what is published on one node is heard on all. redis-py's own cluster client spreads commands over
-the nodes and cannot lend the one connection that is read all the time.
+All keys lie in one hash slot (see `redis_names`), so its node serves as a single Redis would. What
+is published on one node is received on all. redis-py's own cluster client spreads commands over the
+nodes and cannot lend the one connection that is read all the time.
 """
 
 from __future__ import annotations
@@ -19,29 +19,27 @@ from redis.exceptions import ClusterDownError, MovedError, RedisError
 
 from service.redis_address import ClusterAddress
 
-SLOT = "{constellation:events}"
-"""Every key of ours but the log's own, which is the text in the braces, begins with this."""
 _ASK_SECONDS = 2.0
 
 _Node = tuple[str, int]
 
 
-def follow_slot(address: ClusterAddress, **options: Any) -> Redis:
+def follow_slot(address: ClusterAddress, slot: str, **options: Any) -> Redis:
     """Make a client of the node that holds our slot, whichever that is at each connect."""
     kind = _SlotSslConnection if address.options["ssl"] else _SlotConnection
     own = {name: value for name, value in address.options.items() if name != "ssl"}
     make_pool: Any = SentinelConnectionPool  # it carries no types
-    pool = make_pool(SLOT, _Map(address), connection_class=kind, **own, **options)
+    pool = make_pool(slot, _Map(address, slot), connection_class=kind, **own, **options)
     return Redis.from_pool(pool)
 
 
-def find_slot(address: ClusterAddress, **options: Any) -> redis.Redis:
+def find_slot(address: ClusterAddress, slot: str, **options: Any) -> redis.Redis:
     """Make a client of the node that holds our slot now. Raises ConnectionError."""
     make: Any = redis.Redis  # its commands carry no types
     for host, port in address.nodes:
         with make(host=host, port=port, **address.options, **options) as node:
             try:
-                owner, *_ = _owner_first(node.execute_command("CLUSTER SLOTS"), host)
+                owner, *_ = _owner_first(node.execute_command("CLUSTER SLOTS"), host, slot)
             except (RedisError, OSError, ValueError):
                 continue
         found: redis.Redis = make(host=owner[0], port=owner[1], **address.options, **options)
@@ -52,8 +50,9 @@ def find_slot(address: ClusterAddress, **options: Any) -> redis.Redis:
 class _Map:
     """Knows nodes to ask; in the place where redis-py's pool expects a Sentinel."""
 
-    def __init__(self, address: ClusterAddress) -> None:
+    def __init__(self, address: ClusterAddress, slot: str) -> None:
         self._address = address
+        self._slot = slot
         self._nodes = address.nodes
 
     async def discover_master(self, _: str) -> _Node:
@@ -72,7 +71,8 @@ class _Map:
         patience = {"socket_connect_timeout": _ASK_SECONDS, "socket_timeout": _ASK_SECONDS}
         make: Any = Redis  # its commands carry no types
         async with make(host=host, port=port, **patience, **self._address.options) as node:
-            return list(_owner_first(await node.execute_command("CLUSTER SLOTS"), host))
+            slots = await node.execute_command("CLUSTER SLOTS")
+            return list(_owner_first(slots, host, self._slot))
 
 
 class _SlotConnection(SentinelManagedConnection):
@@ -94,12 +94,12 @@ class _SlotSslConnection(_SlotConnection, SSLConnection):
 _NOBODY = "no node of the Redis Cluster says who holds the hash slot of our keys"
 
 
-def _owner_first(slots: list[Any], asked: str) -> Iterator[_Node]:
+def _owner_first(slots: list[Any], asked: str, slot: str) -> Iterator[_Node]:
     """Read CLUSTER SLOTS: the nodes of our slot, its primary first, then the others.
 
     Each row is `[first, last, primary, *replicas]`. Raises ValueError where nobody holds the slot.
     """
-    ours = key_slot(SLOT.encode())
+    ours = key_slot(slot.encode())
     rows = sorted(slots, key=lambda row: not row[0] <= ours <= row[1])
     if not rows or not rows[0][0] <= ours <= rows[0][1]:
         raise ValueError("nobody holds the slot")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import hiredis
 from redis.asyncio import Redis
@@ -21,9 +21,12 @@ from redis.exceptions import RedisError
 
 from service.redis_address import read_cluster, read_sentinel
 from service.redis_cluster import follow_slot
+from service.redis_names import DEFAULT, Names
 
 FAULTS = (RedisError, OSError, hiredis.HiredisError, asyncio.IncompleteReadError)
 """What a Redis that is away, full or moving raises."""
+
+Answer = TypeVar("Answer")
 
 OnReplies = Callable[[hiredis.Reader], None]
 """Takes out of the reader what has arrived whole; a read is a batch."""
@@ -33,7 +36,7 @@ class RedisUnavailable(ConnectionError):
     """Redis did not take a command; the sender should try again."""
 
 
-def make_client(url: str, *, retries: int) -> Redis:
+def make_client(url: str, *, retries: int, names: Names = DEFAULT) -> Redis:
     """Make a client; nothing connects yet.
 
     With retries, within two seconds, for what may be done twice: after a restart of Redis every
@@ -46,7 +49,7 @@ def make_client(url: str, *, retries: int) -> Redis:
     }
     cluster = read_cluster(url)
     if cluster is not None:
-        return follow_slot(cluster, **options)
+        return follow_slot(cluster, names.slot, **options)
     watched = read_sentinel(url)
     if watched is None:
         return Redis.from_url(url, **options)
@@ -76,12 +79,25 @@ class Link(asyncio.Protocol):
             return
         self._transport.write(hiredis.pack_command(words))  # type: ignore[arg-type]  # any length
 
+    def send_together(self, *commands: tuple[str | bytes | int, ...]) -> None:
+        """Send several commands in one write: Redis carries out nothing of others in between."""
+        if not self._lost.done():
+            self._transport.write(b"".join(map(hiredis.pack_command, commands)))  # type: ignore[arg-type]
+
     async def lost(self) -> None:
         """Wait until the connection is gone. Raises what ended it, ConnectionError if nothing did.
 
         An error of whoever takes the replies is raised here too.
         """
         await asyncio.shield(self._lost)  # who waits for a while only must not end the link
+
+    async def answer(self, expected: asyncio.Future[Answer]) -> Answer:
+        """Wait for what a reply completes. Raises what ended the connection before."""
+        either: set[asyncio.Future[Any]] = {expected, self._lost}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not expected.done():
+            await self.lost()
+        return expected.result()
 
     def forget(self) -> None:
         """Want to hear no more, not of the end either."""
@@ -93,12 +109,13 @@ class Link(asyncio.Protocol):
         try:
             self._on_replies(self._parser)
         except Exception as error:  # noqa: BLE001 - carried to `lost`, whose caller it concerns
-            self._fail(error)
+            self.fail(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(exc or ConnectionError("Redis closed the connection"))
+        self.fail(exc or ConnectionError("Redis closed the connection"))
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Let whoever waits for the end of the link know that it is of no more use."""
         if not self._lost.done():
             self._lost.set_exception(error)
 

@@ -21,6 +21,7 @@ from service.frames import encode_emit, encode_event
 from service.history import Logged
 from service.metrics import Metrics
 from service.redis_bus import Published
+from service.redis_names import DEFAULT
 from service.rooms import Member, Rooms
 from service.routes import Message, Route, Table
 from service.timing import Timing
@@ -31,6 +32,8 @@ log = structlog.get_logger(__name__)
 Errand = Coroutine[Any, Any, None]
 
 _EMITTED = "emitted"
+_COMMANDS = DEFAULT.commands
+"""What commands are called in traces, whatever prefix their channel has."""
 """The deliveries' label for events that a caller named: callers must not make labels."""
 
 
@@ -218,7 +221,7 @@ class Relay:
             self._emitted.value += len(audience)
             self._time(offset)
             if self._tracing is not None and command.traceparent:
-                passed = Passed(commands.CHANNEL, payload, offset)
+                passed = Passed(_COMMANDS, payload, offset)
                 self._tracing.deliver(_EMITTED, passed, command.rooms, frame, audience)
                 self._show_trace(self._tracing, offset)
 

@@ -27,6 +27,7 @@ from service.events import (
     Slice,
     fields_of,
 )
+from service.redis_names import DEFAULT_PREFIX
 from service.trace_context import KEYS as TRACE_KEYS
 from service.trace_context import PARENT
 
@@ -199,10 +200,13 @@ Table = Mapping[str, Route]
 """The compiled table: channel -> route."""
 
 
-def load(extra: Path | None = None, *, is_traced: bool = False) -> Table:
+def load(
+    extra: Path | None = None, *, is_traced: bool = False, own_prefix: str = DEFAULT_PREFIX
+) -> Table:
     """Read the contract's table and, where given, a file with further channels.
 
-    A table that is traced reads trace context off each event. Raises InvalidRoutes.
+    A table that is traced reads trace context off each event. `own_prefix` begins the channels of
+    the deployment itself, which no event may use. Raises InvalidRoutes.
     """
     entries = _parse(resources.files("service").joinpath("routes.toml").read_text(), "routes.toml")
     if extra is not None:
@@ -213,6 +217,9 @@ def load(extra: Path | None = None, *, is_traced: bool = False) -> Table:
         entries = [*entries, *_parse(text, str(extra))]
     table: dict[str, Route] = {}
     for entry in entries:
+        if is_own_channel(entry.channel, own_prefix):
+            reason = "pods and emitters talk to each other on this channel"
+            raise InvalidRoutes(f"channel {entry.channel!r}: {reason}")
         if entry.channel in table:
             raise InvalidRoutes(f"channel {entry.channel!r} is routed twice; give it one route")
         table[entry.channel] = Route(entry, is_traced=is_traced)
@@ -244,8 +251,6 @@ def _entry(row: Any, place: str) -> RouteEntry:
 def _faults(entry: RouteEntry) -> Iterable[str]:
     if not entry.channel or not entry.event or not entry.to:
         yield "channel, event and to must not be empty"
-    if is_own_channel(entry.channel):
-        yield "pods and emitters talk to each other on this channel"
     if entry.event in RESERVED_EVENTS:
         yield f"{entry.event} is a name that Socket.IO keeps for itself"
     for template in entry.templates():

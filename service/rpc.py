@@ -19,6 +19,7 @@ from service.nest_tcp import Handler, RequestRefused
 from service.presence import Presence, PresenceUnavailable
 from service.redis_bus import RedisBus
 from service.redis_link import RedisUnavailable
+from service.redis_names import DEFAULT, Names
 from service.routes import Route, Table
 from service.spans import inject
 from service.tracing import Tracing, act, publishing
@@ -92,8 +93,10 @@ class Rpc:
         pod: str,
         send: Send,
         tracing: Tracing | None = None,
+        names: Names = DEFAULT,
     ) -> None:
         self._bus = bus
+        self._commands = names.commands
         self._send = send
         self._presence = presence
         self._table = table
@@ -210,11 +213,11 @@ class Rpc:
         command = commands.encode(commands.emit(event, data, (room,)))
         if self._tracing is not None:
             command = inject(get_current_span(), command)
-        await self._send_or_refuse(commands.CHANNEL, command)
+        await self._send_or_refuse(self._commands, command)
         return _success({"accepted": True})
 
     async def _tell(self, command: commands.Command) -> None:
-        await self._send_or_refuse(commands.CHANNEL, commands.encode(command))
+        await self._send_or_refuse(self._commands, commands.encode(command))
 
     async def _send_or_refuse(self, channel: str, payload: bytes) -> None:
         try:

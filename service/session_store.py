@@ -17,8 +17,8 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 
-from service.redis_cluster import SLOT
 from service.redis_link import FAULTS, RedisUnavailable
+from service.redis_names import DEFAULT, Names
 
 log = structlog.get_logger(__name__)
 
@@ -88,8 +88,9 @@ class SessionStore:
     write of each session is kept and tried again.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, names: Names = DEFAULT) -> None:
         self._redis = redis
+        self._key = names.session
         self._save: Any = redis.register_script(_SAVE)
         self._take: Any = redis.register_script(_TAKE)
         self._drop: Any = redis.register_script(_DROP)
@@ -132,7 +133,7 @@ class SessionStore:
         Raises RedisUnavailable.
         """
         try:
-            found: Any = await self._take(keys=[_key(pid)], args=[user, owner])
+            found: Any = await self._take(keys=[self._key(pid)], args=[user, owner])
         except FAULTS as error:
             raise RedisUnavailable("sessions cannot be read: Redis is away") from error
         if not found:
@@ -188,7 +189,7 @@ class SessionStore:
         async with self._redis.pipeline(transaction=False) as pipe:
             for pid, write in chunk.items():
                 if write.record is None:
-                    await self._drop(keys=[_key(pid)], args=[write.owner], client=pipe)
+                    await self._drop(keys=[self._key(pid)], args=[write.owner], client=pipe)
                 else:
                     words = [
                         write.owner,
@@ -196,7 +197,7 @@ class SessionStore:
                         write.record.user,
                         _encode(write.record),
                     ]
-                    await self._save(keys=[_key(pid)], args=words, client=pipe)
+                    await self._save(keys=[self._key(pid)], args=words, client=pipe)
             return list(await pipe.execute())
 
 
@@ -204,7 +205,3 @@ def _follow(earlier: asyncio.Future[None], newer: asyncio.Future[None]) -> None:
     """Tell who waits for an earlier write when a newer one of the same session is done."""
     if not earlier.done():
         earlier.set_result(None)
-
-
-def _key(pid: str) -> str:
-    return f"{SLOT}:session:{pid}"

@@ -16,6 +16,7 @@ from pydantic_settings import SettingsConfigDict
 
 from service import redis_address
 from service.kinds import Count, Host, Origins, Port, ReadableFile, RedisUrl, Seconds
+from service.redis_names import DEFAULT_PREFIX, Names
 from service.settings_access import ChatAccessSettings
 from service.settings_identity import IdentitySettings
 from service.settings_limits import LimitSettings
@@ -70,6 +71,12 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
         None,
         validation_alias="REDIS_URL",
         description="Where Redis is; wins over the four above.",
+    )
+    redis_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = Field(
+        DEFAULT_PREFIX,
+        validation_alias="CONSTELLATION_REDIS_PREFIX",
+        description="Begins every key and channel of the gateway's own, so that two deployments "
+        "on one Redis do not meet: Pub/Sub knows no database number.",
     )
     ws_host: Host = Field(
         "0.0.0.0",
@@ -164,6 +171,10 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
             self.redis_password.get_secret_value(),
             self.redis_db,
         )
+
+    def redis_names(self) -> Names:
+        """Give the names of the deployment's keys and channels."""
+        return Names(self.redis_prefix)
 
     def redis_label(self) -> str:
         """Give the address without credentials or query, fit for logs."""

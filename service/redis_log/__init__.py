@@ -1,7 +1,24 @@
-"""The door to the log: following it, reading it back, and appending to it as the recorder."""
+"""The log of events in Redis: following it, reading it back, appending to it, and its epoch."""
 
-from service.redis_log.appender import Appender, LostLease
-from service.redis_log.layout import IDENTITY_KEY, KEY, LEASE_KEY
-from service.redis_log.log import RedisLog
+from service.redis_log.appender import (
+    Appender,
+    LogDamaged,
+    LostLease,
+    Refused,
+    Unanswered,
+)
+from service.redis_log.log import Follower, RedisLog
+from service.redis_log.state import ONLY_ASKING, Candidacy, Claim
 
-__all__ = ["IDENTITY_KEY", "KEY", "LEASE_KEY", "Appender", "LostLease", "RedisLog"]
+__all__ = [
+    "ONLY_ASKING",
+    "Appender",
+    "Candidacy",
+    "Claim",
+    "Follower",
+    "LogDamaged",
+    "LostLease",
+    "RedisLog",
+    "Refused",
+    "Unanswered",
+]

@@ -1,101 +1,178 @@
-"""The recorder's way into the log: appends that only the holder of the lease can make.
+"""The recorder's connection: appends, the renewal of its lease, ticks and trimming, in this order.
 
-An append answers with what the log holds since: its own entries, and those of others between them.
-The pod that records delivers from these answers, and need not be woken a second time by its XREAD.
+All of it leaves over one connection, so a recorder that cannot append does not keep its lease. An
+append answers with what the log holds since: its own entries, and those of others between them. The
+pod that records delivers from these answers, and need not be woken a second time by its XREAD.
 Nearly always there is nothing of others, and the IDs alone come back.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import hiredis
 
 from service.history import Logged, LogId, format_id
-from service.recording import Heard
+from service.recording import Received
 from service.redis_link import Link
-from service.redis_log.layout import KEY, LEASE_KEY, PAGE, read_entries
-
-APPEND = f"""
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
-local ids = {{}}
-for i = 3, #ARGV, 3 do
-  ids[#ids + 1] = redis.call(
-    'XADD', KEYS[1], '*', 'channel', ARGV[i], 'data', ARGV[i + 1], 'at', ARGV[i + 2])
-end
-if (last and last[1] or '0-0') == ARGV[2] then return ids end
-return redis.call('XRANGE', KEYS[1], '(' .. ARGV[2], '+', 'COUNT', {PAGE})
-"""
-_LEASE_IS_LOST = 0
+from service.redis_log.layout import read_entries
+from service.redis_log.scripts import DAMAGED, LOST_LEASE
+from service.redis_names import Names
 
 
 class LostLease(ConnectionError):
     """Another pod is the recorder now; what was to be appended was not."""
 
 
+class Unanswered(ConnectionError):
+    """Redis has not answered an append in time: whether it was carried out is not known."""
+
+
+class Refused(ConnectionError):
+    """Redis refused to append; `str()` has its own words."""
+
+
+class LogDamaged(ConnectionError):
+    """Entries of the log are gone that nobody was allowed to remove; `str()` is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptIds:
+    """The scripts of this connection, as Redis names them."""
+
+    append: str
+    trim: str
+
+
+class Reader(Protocol):
+    """The pod's view of the log, as far as the recorder needs it."""
+
+    delivered: LogId
+
+    def deliver_answer(self, entries: list[Logged]) -> None:
+        """Deliver what an append's answer brings, where this pod has not read it already."""
+
+
+Answered = Callable[[Any], None]
+
+
 class Appender:
-    """The recorder's own connection: appends are sent without waiting for one another.
+    """Sends without waiting for one another; at most one recording at a time uses it.
 
     Redis carries out a connection's commands in order, so the first that fails is followed only by
     such that fail too.
     """
 
     def __init__(
-        self,
-        script: str,
-        token: str,
-        delivered: Callable[[], LogId],
-        on_logged: Callable[[list[Logged]], None],
+        self, link: Link, scripts: ScriptIds, names: Names, token: str, reader: Reader
     ) -> None:
-        """`on_logged` is told what the log holds since `delivered`, as it was at the append."""
-        self._words = ("EVALSHA", script, 2, KEY, LEASE_KEY, token)
-        self._delivered = delivered
-        self._on_logged = on_logged
-        self._link: Link | None = None
-        self._sent: deque[Sequence[Heard]] = deque()
-        self.on_answer: Callable[[], None] = lambda: None
-        """Told when some were confirmed."""
+        self._link = link
+        self._names = names
+        self._append_words = ("EVALSHA", scripts.append, 2, names.log, names.state, token)
+        self._trim_words = ("EVALSHA", scripts.trim, 2, names.log, names.state, token)
+        self._reader = reader
+        self._sent: deque[tuple[float, Answered]] = deque()
+        self.unanswered = 0
+        """Appends that were sent and not confirmed."""
 
     @property
-    def unanswered(self) -> int:
-        """How many appends were sent and not confirmed."""
-        return len(self._sent)
+    def waiting_seconds(self) -> float:
+        """How long the oldest command has been waiting for its answer."""
+        return time.monotonic() - self._sent[0][0] if self._sent else 0.0
 
-    def attach(self, link: Link) -> None:
-        """Send over this connection from now on."""
-        self._link = link
-
-    def append(self, heard: Sequence[Heard]) -> None:
-        """Send some of the stream to the log."""
-        assert self._link is not None, "attached when it was opened"
-        words: list[str | bytes | int] = [*self._words, format_id(self._delivered())]
-        for one in heard:
+    def append(self, received: Sequence[Received], on_recorded: Callable[[], None]) -> None:
+        """Append some of the stream; `on_recorded` is called once Redis has confirmed it."""
+        words: list[str | bytes | int] = [*self._append_words, self._seen(), "", ""]
+        for one in received:
             words += (one.channel, one.payload, one.position)
-        self._link.send(*words)
-        self._sent.append(heard)
 
-    def hear(self, parser: hiredis.Reader) -> None:
-        """Take Redis's answers. Raises LostLease, or ConnectionError where Redis objects."""
+        def confirm(reply: Any) -> None:
+            self.unanswered -= 1
+            self._reader.deliver_answer(_logged(reply, received))
+            on_recorded()
+
+        self.unanswered += 1
+        self._send(words, confirm)
+
+    async def renewed(self, lease_seconds: float, place: bytes) -> bool:
+        """Renew the lease, and say whether this pod has delivered all that the log holds.
+
+        What it had not delivered yet is delivered then. Raises what `lost` does.
+        """
+        level: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def confirm(reply: Any) -> None:
+            entries = _logged(reply, ())
+            self._reader.deliver_answer(entries)
+            if not level.done():
+                level.set_result(not entries)
+
+        self._renew(lease_seconds, place, confirm)
+        return await self._link.answer(level)
+
+    def renew(self, lease_seconds: float, place: bytes) -> None:
+        """Renew the lease without waiting for the answer; `place` is what is recorded so far."""
+        self._renew(
+            lease_seconds, place, lambda reply: self._reader.deliver_answer(_logged(reply, ()))
+        )
+
+    def _renew(self, lease_seconds: float, place: bytes, answered: Answered) -> None:
+        milliseconds = int(lease_seconds * 1000)
+        self._send([*self._append_words, self._seen(), milliseconds, place], answered)
+
+    def tick(self, name: bytes) -> None:
+        """Publish a tick, which gives positions to what is published after it."""
+        self._send(["PUBLISH", self._names.ticks, name], _ignore)
+
+    def trim(self, window_seconds: float, max_entries: int) -> None:
+        """Remove what is older than the window or above the number."""
+        self._send([*self._trim_words, int(window_seconds * 1000), max_entries], _check_trim)
+
+    def receive(self, parser: hiredis.Reader) -> None:
+        """Handle Redis' answers.
+
+        Raises LostLease, LogDamaged, or Refused where Redis objects.
+        """
         while (reply := parser.gets()) is not False:
             if isinstance(reply, hiredis.ReplyError):
-                raise ConnectionError(f"Redis refused to append to the log: {reply}")
-            if reply == _LEASE_IS_LOST:
-                raise LostLease
-            self._on_logged(_logged(reply, self._sent.popleft()))
-        self.on_answer()
+                raise Refused(str(reply))
+            self._sent.popleft()[1](reply)
 
     async def lost(self) -> None:
-        """Wait until appending has failed. Raises LostLease, or what FAULTS names."""
-        assert self._link is not None, "attached when it was opened"
+        """Wait until appending has failed. Raises what `receive` does, or what FAULTS names."""
         await self._link.lost()
 
+    def _seen(self) -> bytes:
+        return format_id(self._reader.delivered)
 
-def _logged(reply: list[Any], sent: Sequence[Heard]) -> list[Logged]:
-    """Put the IDs to what was sent, where it is all that the log holds since."""
+    def _send(self, words: Sequence[str | bytes | int], answered: Answered) -> None:
+        self._sent.append((time.monotonic(), answered))
+        self._link.send(*words)
+
+
+def _logged(reply: Any, sent: Sequence[Received]) -> list[Logged]:
+    """Join the IDs with what was sent, where that is all that the log holds since."""
+    if reply == LOST_LEASE:
+        raise LostLease("another pod records")
+    if reply == DAMAGED:
+        raise LogDamaged("removed")
     if reply and isinstance(reply[0], bytes):
         pairs = zip(reply, sent, strict=True)
         return [(log_id, one.channel, one.payload) for log_id, one in pairs]
     return read_entries(reply)
+
+
+def _check_trim(reply: Any) -> None:
+    if reply == b"lost":
+        raise LostLease("another pod records")
+    if reply:
+        raise LogDamaged(bytes(reply).decode())
+
+
+def _ignore(reply: Any) -> None:
+    """Nothing depends on this answer."""

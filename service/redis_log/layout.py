@@ -1,9 +1,9 @@
-"""How the log looks in Redis: its keys, and what an entry holds.
+"""What an entry of the log holds.
 
-Layout of an entry: field `channel` (a channel of the route table, or `constellation:commands`),
-field `data` (the message, as it would be published) and, from the recorder only, field `at` (its
-position in the Pub/Sub stream). Any producer may XADD; the ID must be `*`. It may say in fields
-`traceparent` and `tracestate` what belongs into the message: there they are put.
+Layout of an entry: field `channel` (a channel of the route table, or the commands channel), field
+`data` (the message, as it would be published) and, from the recorder only, field `at` (its position
+in the Pub/Sub stream). Any producer may XADD; the ID must be `*`. Fields `traceparent` and
+`tracestate` of a producer are put into the message.
 """
 
 from __future__ import annotations
@@ -12,21 +12,19 @@ from typing import Any
 
 from service import trace_context
 from service.history import Logged
-from service.redis_cluster import SLOT
-
-KEY = "constellation:events"
-IDENTITY_KEY = f"{SLOT}:identity"
-LEASE_KEY = f"{SLOT}:recorder"
-SENIOR_KEY = f"{SLOT}:senior"
-TRIMMED_KEY = f"{SLOT}:trimmed"
 
 PAGE = 1_000
 """Entries that are read at once."""
 
 
 def read_entries(pairs: list[Any]) -> list[Logged]:
-    """Take the entries out of Redis's pairs of an ID and its fields."""
+    """Read the entries out of Redis' pairs of an ID and its fields."""
     return [(log_id, *_channel_and_data(fields)) for log_id, fields in pairs]
+
+
+def positions(pairs: list[Any]) -> list[bytes]:
+    """Give the positions of those entries that a recorder has appended."""
+    return [fields[5] for _, fields in pairs if len(fields) == 6 and fields[4] == b"at"]
 
 
 def _channel_and_data(fields: list[bytes]) -> tuple[bytes, bytes]:

@@ -1,34 +1,32 @@
 """The log: one capped Redis Stream that holds every accepted event for the recovery window.
 
-Who gets what is not known here.
+This pod's view of it: its tail, its epoch, and appending. Who gets what is not known here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
-from service.history import BEGINNING, Logged, LogId, format_id, parse_id
+from service.history import BEGINNING, Logged, LogId, format_id
 from service.metrics import Metrics
+from service.recording import Unrecorded
 from service.redis_link import FAULTS, Link, RedisUnavailable, backoff_seconds, open_link
-from service.redis_log.appender import APPEND, Appender
-from service.redis_log.keeper import Keeper
-from service.redis_log.layout import (
-    IDENTITY_KEY,
-    KEY,
-    PAGE,
-    TRIMMED_KEY,
-    read_entries,
-)
+from service.redis_log.appender import Appender, ScriptIds
+from service.redis_log.layout import PAGE, positions, read_entries
+from service.redis_log.reading import ReadBack
+from service.redis_log.scripts import APPEND, TRIM
+from service.redis_log.state import Claim, LogState, Look, find_gap
+from service.redis_names import Names
 
 log = structlog.get_logger(__name__)
 
@@ -40,21 +38,47 @@ _QUIET_SECONDS = 0.002
 """How long after the last append's answer this pod asks for entries itself again."""
 
 
+class Follower(Protocol):
+    """Who consumes the log on this pod."""
+
+    def deliver(self, batch: list[Logged]) -> None:
+        """Carry out the entries of one read, in the log's order."""
+
+    def begin_history(self, after: LogId) -> None:
+        """Note that entries are delivered without a gap from the one after this ID on."""
+
+    def report_gap(self, reason: str) -> None:
+        """Let every session of this pod know that it may have missed something."""
+
+
+class LogChanged(ConnectionError):
+    """The log is to be looked at again: its epoch has changed, or is to be changed."""
+
+
 class RedisLog:
-    """This pod's view of the log: its tail, reading back, and appending.
+    """This pod's view of the log. `run` must run in one task for as long as the process lives."""
 
-    `run` must run in one task for as long as the process lives.
-    """
+    def __init__(
+        self,
+        redis: Redis,
+        redis_requests: Redis,
+        redis_once: Redis,
+        names: Names,
+        unrecorded: Unrecorded,
+        metrics: Metrics,
+    ) -> None:
+        """`redis` is for following and the lease, `redis_requests` for reading back.
 
-    def __init__(self, redis: Redis, redis_once: Redis, metrics: Metrics) -> None:
-        """`redis` may try again; `redis_once` must not: an event would be in the log twice."""
+        Both may try again; `redis_once` must not: an event would be in the log twice.
+        """
         self._redis = redis
         self._redis_once = redis_once
+        self._names = names
+        self._unrecorded = unrecorded
         self._metrics = metrics
-        self.keeper = Keeper(redis)
-        """What the recorder does beside appending."""
-        self._identity: bytes | None = None
-        self._take: Callable[[list[Logged]], None] = lambda batch: None
+        self.state = LogState(redis, names)
+        self._read_back = ReadBack(redis_requests, names, LogState(redis_requests, names))
+        self._follower: Follower | None = None
         self._link: Link | None = None
         self._deadline: asyncio.Timeout | None = None
         self._attempts = 0
@@ -63,10 +87,22 @@ class RedisLog:
         self._heard_at = 0.0
         self._is_brought = False
         """Whether the recorder's appends have answered with entries lately."""
-        self.lag_seconds = 0.0
-        """Age that the newest entry had when it was read, by Redis' clock; 0 when none waits."""
         self._quiet: asyncio.TimerHandle | None = None
         """Set while nothing is asked for, since the appends' answers bring it."""
+        self._known: str | None = None
+        """The epoch under which this pod has delivered; None before the first look."""
+        self._next: Look | None = None
+        """What was found at the last look, until this pod has delivered all that was there."""
+        self._gap: str | None = None
+        """Why the sessions of this pod are to be told of a gap once `_next` is delivered."""
+        self._loss: str | None = None
+        """Why the epoch is to be ended, as long as that could not be written."""
+        self.trouble = ""
+        """Why it could not, in Redis' own words; empty where it could."""
+        self._place = b"", BEGINNING
+        """What the recorder said last: a position, and how far the log has to be read for it."""
+        self.lag_seconds = 0.0
+        """Age that the newest entry had when it was read, by Redis' clock; 0 when none waits."""
         self.delivered: LogId = BEGINNING
         """The last entry that was handed over here."""
         self.delivered_before: LogId = BEGINNING
@@ -74,22 +110,120 @@ class RedisLog:
         self.lost_at: float | None = time.monotonic()
         """Monotonic time since which the tail is not followed; None while it is."""
         self.has_followed = False
-        self.on_start: Callable[[LogId], None] = lambda start: None
-        """Told where following begins, at the start and after a gap."""
-        self.on_gap: Callable[[str], None] = lambda reason: None
-        """Told when entries were lost between two reads and cannot be had any more."""
+
+    @property
+    def epoch(self) -> str | None:
+        """Name of the history that this pod has delivered without a gap up to `delivered`.
+
+        None while that is not known: before the first look, after the connection to Redis was lost
+        until this pod has caught up, and from a loss until it is recorded as such.
+        """
+        if self.lost_at is not None or self._next is not None or self._loss is not None:
+            return None
+        return self._known
 
     async def reached(self, log_id: LogId) -> None:
         """Wait until this pod has delivered up to this entry, which another one may have before."""
         while self.delivered < log_id:
-            self._is_awaited = True
-            await self._moved.wait()
+            await self._step()
+
+    async def current(self) -> str:
+        """Wait until the epoch is known here, and give it."""
+        while (epoch := self.epoch) is None:
+            await self._step()
+        return epoch
+
+    async def _step(self) -> None:
+        self._is_awaited = True
+        await self._moved.wait()
+
+    # Epochs
+
+    def lose(self, reason: str, count: int) -> None:
+        """End the epoch: events that this pod has received are lost, and nobody can be told which.
+
+        Every session of the deployment becomes unrecoverable, and every connected one is told.
+        """
+        log.error("received events could not be recorded", reason=reason, events=count)
+        self._metrics.lost_events.labels(reason).inc(count)
+        self._loss = reason
+        self._look_again()
+
+    def note(self, claim: Claim) -> None:
+        """Compare the epoch that Redis names with the one that is known here."""
+        if self._known is None or self.lost_at is not None:
+            return  # about to be looked at
+        if claim.epoch != self._known or self._loss is not None:
+            self._look_again()
+            return
+        place, placed = self._place
+        if self.delivered >= placed and (missing := self._unrecorded.confirm_place(place)):
+            self.lose("passed_over", missing)
+        if self.delivered >= placed:
+            self._place = claim.place, claim.placed
+
+    def _look_again(self) -> None:
+        if self._link is not None:
+            self._link.fail(LogChanged("the log is looked at again"))
+
+    async def _catch_up(self) -> None:
+        """Find where to go on, and whether something is missing there. Raises what FAULTS names."""
+        look = await self.state.look(self.delivered)
+        if self._known is not None and look.epoch not in ("", self._known):
+            self._loss, self.trouble = None, ""  # who ended the epoch has reported ours as well
+        reason = find_gap(self._known, self.delivered, look) or self._loss
+        if not look.epoch or (look.epoch == (self._known or look.epoch) and _ends_epoch(reason)):
+            try:
+                await self.state.replace(look.epoch, reason or "founded")
+            except ResponseError as error:
+                # Full or read-only, say. It can still be followed, and nobody is resumed meanwhile.
+                log.warning("the log's epoch cannot be written", reason=reason, error=str(error))
+                self._loss, self.trouble = self._loss or reason or "founded", str(error)
+            else:
+                self._loss, self.trouble = None, ""
+                look = await self.state.look(self.delivered)
+        if self._known is None:
+            await self._begin_at(look)
+        elif reason is not None and self._loss is None:  # else it is reported once it is written
+            self._gap = reason
+            # Where the log has gone back, what was delivered before cannot be told from what is
+            # new: only what comes now is new for certain.
+            self.delivered = min(self.delivered, look.last)
+        self._next = look
+
+    async def _begin_at(self, look: Look) -> None:
+        """Begin at the end of the log; what of the stream is in it is recorded already."""
+        self.delivered = look.last
+        pairs: Any = await self._redis.xrevrange(self._names.log, format_id(look.last), count=PAGE)
+        last = next((fields[b"at"] for _, fields in pairs if b"at" in fields), None)
+        if last is not None:
+            self._unrecorded.follow([last])
+        assert self._follower is not None, "runs"
+        self._follower.begin_history(look.last)
+
+    def _settle(self, look: Look) -> None:
+        """Adopt what was found at the last look: all that was there then is delivered."""
+        self._next = None
+        if look.epoch:
+            self._known = look.epoch
+        reason, self._gap = self._gap, None
+        if reason is not None:
+            self._report(reason)
+
+    def _report(self, reason: str) -> None:
+        log.error("events were lost in the log", reason=reason)
+        self._metrics.log_gaps.labels(reason).inc()
+        self._unrecorded.lose_track()
+        self._unrecorded.forgive()
+        assert self._follower is not None, "runs"
+        self._follower.begin_history(self.delivered)
+        self._follower.report_gap(reason)
 
     # Following
 
-    async def run(self, take: Callable[[list[Logged]], None]) -> None:
-        """Hand every batch to `take`, for ever; go on after the last ID when Redis was away."""
-        self._take = take
+    async def run(self, follower: Follower) -> None:
+        """Hand every batch to the follower, for ever; Redis may come and go meanwhile."""
+        self._follower = follower
         while True:
             try:
                 await self._catch_up()
@@ -97,6 +231,9 @@ class RedisLog:
                     async with open_link(self._redis, self._on_replies) as self._link:
                         self._ask(_FIRST_BLOCK_MILLISECONDS)
                         await self._link.lost()
+            except LogChanged:
+                self._stop_asking()
+                continue
             except TimeoutError:
                 self._lose("silent", "no answer to XREAD")
             except FAULTS as error:
@@ -107,7 +244,7 @@ class RedisLog:
     def _ask(self, block_milliseconds: int = _BLOCK_MILLISECONDS) -> None:
         assert self._link is not None, "asked while the link is open"
         self._link.send(
-            "XREAD", "COUNT", PAGE, "BLOCK", block_milliseconds, "STREAMS", KEY,
+            "XREAD", "COUNT", PAGE, "BLOCK", block_milliseconds, "STREAMS", self._names.log,
             format_id(self.delivered),
         )  # fmt: skip
 
@@ -115,21 +252,29 @@ class RedisLog:
         while (reply := parser.gets()) is not False:
             if isinstance(reply, hiredis.ReplyError):
                 raise ConnectionError(f"Redis refused to read the log: {reply}")
-            self._stand()
-            batch = self._take_up(_tail_entries(reply))
+            self._note_answer()
+            pairs = _tail_entries(reply)
+            batch = self._take_up(read_entries(pairs))
             if self._is_brought:
                 self._ask_when_quiet()
             else:
                 self._ask()  # before the batch is carried out: Redis works meanwhile
-            self._hand_over(batch)
+            if batch and (appended := positions(pairs)):
+                self._compare(appended)
+            self._hand_over(batch, is_level=len(pairs) < PAGE)
 
-    def _take_answer(self, entries: list[Logged]) -> None:
-        """Hand over what an append's answer brings, where this pod has not read it already."""
+    def _compare(self, appended: list[bytes]) -> None:
+        """Compare what the recorder has appended with what this pod has received."""
+        if missing := self._unrecorded.follow(appended):
+            self.lose("passed_over", missing)
+
+    def deliver_answer(self, entries: list[Logged]) -> None:
+        """Deliver what an append's answer brings, where this pod has not read it already."""
         if self.lost_at is not None:
             return  # whether this log goes on where ours has ended is found out elsewhere
         self._is_brought = True
-        self._stand()
-        self._hand_over(self._take_up(entries))
+        self._note_answer()
+        self._hand_over(self._take_up(entries), is_level=False)
 
     def _ask_when_quiet(self) -> None:
         """Ask for nothing as long as appends answer: each reply to XREAD would be a wake-up more.
@@ -158,16 +303,22 @@ class RedisLog:
             self.lag_seconds = lag if lag > 0 else 0.0  # Redis' clock may be ahead
         return entries
 
-    def _hand_over(self, batch: list[Logged]) -> None:
-        if not batch:
+    def _hand_over(self, batch: list[Logged], *, is_level: bool) -> None:
+        """Deliver; `is_level` says that the log held no more when it was read."""
+        if batch:
+            assert self._follower is not None, "runs"
+            self._follower.deliver(batch)
+        if self._next is not None:
+            if is_level or self.delivered >= self._next.last:
+                self._settle(self._next)
+        elif not batch:
             return
-        self._take(batch)
         if self._is_awaited:
             self._is_awaited = False
             self._moved.set()
             self._moved = asyncio.Event()
 
-    def _stand(self) -> None:
+    def _note_answer(self) -> None:
         assert self._deadline is not None, "read inside the timeout"
         now = time.monotonic()
         if now - self._heard_at > _SILENCE_SECONDS / 4:  # a timer per reply costs more than it
@@ -177,98 +328,38 @@ class RedisLog:
             log.info("following the log again", after=format_id(self.delivered).decode())
         self.lost_at, self.has_followed, self._attempts = None, True, 0
 
-    def _lose(self, reason: str, error: str) -> None:
+    def _stop_asking(self) -> None:
         if self._quiet is not None:
             self._quiet.cancel()
+            self._quiet = None
+        self._is_brought = False
+
+    def _lose(self, reason: str, error: str) -> None:
+        self._stop_asking()
         self._metrics.redis_reconnects.labels(f"log {reason}").inc()
         if self.lost_at is None or not self.has_followed:
             log.warning("the log cannot be followed, trying again", reason=reason, error=error)
         if self.lost_at is None:
             self.lost_at = time.monotonic()
 
-    async def _catch_up(self) -> None:
-        """Find where to go on, and whether something is missing there. Raises what FAULTS names."""
-        identity = await self._read_identity()
-        last, deleted = await self._bounds()
-        if self._identity is None:
-            self.delivered = last
-            self.on_start(last)
-        elif identity != self._identity:
-            self._report_gap("replaced", BEGINNING)
-        elif last < self.delivered:
-            self._report_gap("rolled_back", last)
-        elif deleted > self.delivered:
-            self._report_gap("trimmed", self.delivered)
-        elif deleted < self.delivered and not await self._has(self.delivered):
-            self._report_gap("rolled_back", self.delivered)
-        self._identity = identity
-
-    def _report_gap(self, reason: str, resume_after: LogId) -> None:
-        log.error("events were lost in the log", reason=reason)
-        self._metrics.log_gaps.labels(reason).inc()
-        self.delivered = resume_after
-        self.on_start(resume_after)
-        self.on_gap(reason)
-
-    async def _read_identity(self) -> bytes:
-        """Read the log's name, so that a Redis that came back empty is told from one that did not.
-
-        Set by whoever comes first; it lives as long as the data.
-        """
-        fresh = secrets.token_hex(8)
-        await self._redis.set(IDENTITY_KEY, fresh, nx=True)
-        identity: Any = await self._redis.get(IDENTITY_KEY)
-        return bytes(identity)
-
-    async def _bounds(self) -> tuple[LogId, LogId]:
-        """Read the last ID given out and the highest one let go, (0, 0) for none."""
-        try:
-            trimmed: Any = await self._redis.get(TRIMMED_KEY)
-            found: Any = await self._redis.xinfo_stream(KEY)
-        except FAULTS as error:
-            if "no such key" not in str(error):
-                raise
-            return BEGINNING, BEGINNING
-        last = parse_id(found["last-generated-id"])
-        # Redis takes note of what XDEL deletes, and not of what is trimmed.
-        deleted = parse_id(found.get("max-deleted-entry-id", b"")) or BEGINNING
-        return last or BEGINNING, max(deleted, parse_id(trimmed or b"") or BEGINNING)
-
-    async def _has(self, log_id: LogId) -> bool:
-        """Tell whether an entry that was not let go is there: else Redis came back with less."""
-        return bool(await self._redis.xrange(KEY, format_id(log_id), format_id(log_id)))
-
-    # Reading back
+    # Reading back and appending
 
     async def read_between(self, start: LogId, end: LogId) -> list[Logged] | None:
-        """Read the entries after `start` up to and with `end`; None where some are gone already.
+        """Read the entries after `start` up to and with `end`; None where some are gone.
 
         Raises RedisUnavailable.
         """
-        try:
-            entries = [entry async for entry in self._pages(start, end)]
-            _, deleted = await self._bounds()  # after reading: trimming goes on meanwhile
-        except FAULTS as error:
-            raise RedisUnavailable("the log cannot be read: Redis is away") from error
-        return None if deleted > start else entries
+        return await self._read_back.between(start, end, self.damaged)
 
-    async def _pages(self, start: LogId, end: LogId) -> AsyncIterator[Logged]:
-        while start < end:
-            page: Any = await self._redis.xrange(
-                KEY, b"(" + format_id(start), format_id(end), count=PAGE
-            )
-            for log_id, fields in page:
-                yield log_id, fields.get(b"channel", b""), fields.get(b"data", b"")
-            if len(page) < PAGE:
-                return
-            start = parse_id(page[-1][0]) or end
-
-    # Appending
+    def damaged(self, reason: str) -> None:
+        """Note that entries are gone that nobody was allowed to remove."""
+        self._loss = self._loss or reason
+        self._look_again()
 
     async def append(self, channel: str, data: bytes) -> None:
         """Append one message. Raises RedisUnavailable."""
         try:
-            await self._redis_once.xadd(KEY, {"channel": channel, "data": data})
+            await self._redis_once.xadd(self._names.log, {"channel": channel, "data": data})
         except FAULTS as error:
             raise RedisUnavailable("the log cannot be written: Redis is away or full") from error
 
@@ -278,18 +369,28 @@ class RedisLog:
 
         What its answers bring is handed over like what is read.
         """
-        script = await self._redis.script_load(APPEND)
-        appender = Appender(script, token, lambda: self.delivered, self._take_answer)
-        async with open_link(self._redis, appender.hear) as link:
-            appender.attach(link)
+        scripts = ScriptIds(
+            await self._redis.script_load(APPEND), await self._redis.script_load(TRIM)
+        )
+        receive: Callable[[hiredis.Reader], None]
+        # Nothing is received before something is sent.
+        async with open_link(self._redis, lambda parser: receive(parser)) as link:  # noqa: PLW0108
+            appender = Appender(link, scripts, self._names, token, self)
+            receive = appender.receive
             yield appender
 
 
-def _tail_entries(reply: Any) -> list[Logged]:
-    """Take the entries out of an XREAD reply, a map in RESP3 and pairs in RESP2."""
+def _ends_epoch(reason: str | None) -> bool:
+    """Tell whether a gap concerns every pod, and not only one that was too slow."""
+    return reason is not None and reason != "trimmed"
+
+
+def _tail_entries(reply: Any) -> list[Any]:
+    """Take the pairs out of an XREAD reply, a map in RESP3 and pairs in RESP2."""
     if not reply:
         return []
-    return read_entries(next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1])
+    pairs: list[Any] = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
+    return pairs
 
 
 def _id_of(entry: Logged) -> LogId:

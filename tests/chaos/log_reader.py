@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from service.redis_log import KEY
+from service.redis_names import DEFAULT
 from tests.chaos.publishing import Books
 from tests.chaos.verdict import Sent
 
@@ -34,7 +34,7 @@ async def _read_log(redis_url: str, entries: list[Entry]) -> None:
     async with Redis.from_url(redis_url) as redis:
         while True:
             try:
-                found = await redis.xread({KEY: last}, count=1000, block=500)
+                found = await redis.xread({DEFAULT.log: last}, count=1000, block=500)
             except (RedisError, OSError):
                 await asyncio.sleep(0.1)
                 continue

@@ -19,7 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from service.redis_log import KEY
+from service.redis_names import DEFAULT
 from tests.nest_client import NestClient, nest_client
 
 _RETRY_SECONDS = 0.1
@@ -106,7 +106,7 @@ class Publishers:
         number = next(self._numbers)
         data = {"userId": "x", "notifyUsers": list(self._users), "timestamp": number}
         async with self._redis() as redis:
-            await redis.xadd(KEY, {"channel": "user:status", "data": json.dumps(data)})
+            await redis.xadd(DEFAULT.log, {"channel": "user:status", "data": json.dumps(data)})
         self.books.audience[number] = Addressed(frozenset(self._users), frozenset())
         self.books.accepted[Way.XADD].append(number)
         return number
@@ -164,7 +164,7 @@ class Publishers:
 
     async def _add(self, redis: Redis, event: _Event) -> bool:
         entry = {"channel": event.channel, "data": json.dumps(event.data)}
-        return bool(await redis.xadd(KEY, entry))  # type: ignore[arg-type]  # text is encodable
+        return bool(await redis.xadd(DEFAULT.log, entry))  # type: ignore[arg-type]  # text is encodable
 
     async def _ask(self, nest: NestClient, event: _Event) -> bool:
         return bool((await nest.response(event.pattern, event.request))["success"])

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from service.redis_log import KEY
+from service.redis_names import DEFAULT
 from tests.chaos.crowd import Client, NodeCrowd
 from tests.chaos.log_reader import Entry, is_recorded, number_in, sent_of
 from tests.chaos.publishing import Addressed, Books, Way
@@ -119,11 +119,13 @@ class Load:
         return _Event(number, "user:status", data)
 
     async def _newest_id(self) -> str:
-        newest = await self._valkey.ask("XREVRANGE", KEY, "+", "-", "COUNT", "1")
+        newest = await self._valkey.ask("XREVRANGE", DEFAULT.log, "+", "-", "COUNT", "1")
         return str(newest[0][0]) if newest else "0-0"
 
     async def _read_log(self) -> None:
-        for log_id, fields in await self._valkey.ask("XRANGE", KEY, f"({self._last_id}", "+"):
+        for log_id, fields in await self._valkey.ask(
+            "XRANGE", DEFAULT.log, f"({self._last_id}", "+"
+        ):
             self._last_id = log_id
             data = dict(zip(fields[::2], fields[1::2], strict=True))["data"]
             number = number_in(data.encode())
@@ -176,5 +178,5 @@ def _way(event: _Event) -> Way:
 def _command(event: _Event) -> list[str]:
     data = json.dumps(event.data)
     if _way(event) is Way.XADD:
-        return ["XADD", KEY, "*", "channel", event.channel, "data", data]
+        return ["XADD", DEFAULT.log, "*", "channel", event.channel, "data", data]
     return ["PUBLISH", event.channel, data]

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from service import commands, inspection, publisher, routes
 from service.events import UserId, user_room
+from service.redis_names import DEFAULT
 from tests.command_lines import Done, Terminal
 from tests.journey.conftest import Pods, StartGateway
 from tests.journey.publishing import Publisher
@@ -251,7 +252,7 @@ async def test_a_user_who_is_disconnected_for_good_is_told(
 
     async with Redis.from_url(valkey.url) as redis:
         command = commands.Disconnect(user_room(UserId(user)))
-        await redis.publish(commands.CHANNEL, commands.encode(command))
+        await redis.publish(DEFAULT.commands, commands.encode(command))
 
     done = await listening.ended()
     assert done.code == 1
@@ -318,7 +319,7 @@ async def test_check_names_what_an_acl_user_lacks(
     async with acl_user(valkey, f"gateway{mine}", rules) as url:
         with publisher.connected(url) as redis:
             findings = list(
-                inspection.inspect(redis, "redis://shown", routes.load(), keeps_log=True)
+                inspection.inspect(redis, "redis://shown", routes.load(), DEFAULT, keeps_log=True)
             )
 
     (failed,) = [finding.detail for finding in findings if finding.subject == subject]

@@ -100,7 +100,8 @@ def as_stock_sends(data: object) -> list[Any]:
 @pytest.mark.parametrize(
     ("channel", "is_own"),
     [
-        (commands.CHANNEL, True),
+        ("constellation:commands", True),
+        ("other:commands", False),
         (commands.EMITTER_CHANNEL, True),
         ("constellation:heartbeat:x", True),
         ("chat:new", False),
@@ -112,7 +113,7 @@ def as_stock_sends(data: object) -> list[Any]:
 def test_channels_that_pods_and_emitters_use_are_told_from_those_of_events(
     channel: str, is_own: bool
 ) -> None:
-    assert commands.is_own_channel(channel) is is_own
+    assert commands.is_own_channel(channel, "constellation") is is_own
 
 
 @given(every_command)

@@ -9,12 +9,15 @@ from contextlib import asynccontextmanager
 import pytest
 from redis.asyncio import Redis
 
+from service import batching
 from service import recorder as recording
 from service.metrics import Metrics
-from service.recorder import TICK_CHANNEL, Recorder
+from service.recorder import Recorder
+from service.recording import Unrecorded
 from service.redis_bus import Published, RedisBus
 from service.redis_link import make_client
-from service.redis_log import KEY, RedisLog
+from service.redis_names import DEFAULT
+from tests.pod_parts import PLENTY_OF_BYTES, Follower, make_log
 from tests.processes import Valkey
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
@@ -24,15 +27,18 @@ CHANNEL = "chat:new"
 class Pod:
     """What of a pod records."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, max_bytes: int = PLENTY_OF_BYTES) -> None:
         self.redis = make_client(url, retries=5)
         self.metrics = Metrics()
-        self.bus = RedisBus(self.redis, [CHANNEL, TICK_CHANNEL], self.metrics)
-        self.log = RedisLog(self.redis, self.redis, self.metrics)
+        self.bus = RedisBus(self.redis, [CHANNEL], self.metrics)
+        unrecorded = Unrecorded(self.bus.instance.encode(), max_bytes)
+        self.log = make_log(self.redis, self.metrics, unrecorded)
+        self.follower = Follower()
         self.told: list[Published] = []
         self.recorder = Recorder(
-            self.bus, self.log, self.metrics, obey=self._obey, window_seconds=60, max_entries=1_000
-        )
+            self.bus, self.log, unrecorded, DEFAULT, self.metrics,
+            obey=self._obey, window_seconds=60, max_entries=1_000,
+        )  # fmt: skip
         self.tasks: list[asyncio.Task[None]] = []
 
     def _obey(self, batch: list[Published]) -> None:
@@ -41,7 +47,8 @@ class Pod:
 
     def start(self) -> None:
         self.tasks = [
-            asyncio.create_task(self.bus.run(self.recorder.take)),
+            asyncio.create_task(self.bus.run(self.recorder)),
+            asyncio.create_task(self.log.run(self.follower)),
             asyncio.create_task(self.recorder.run(lambda: None)),
         ]
 
@@ -52,7 +59,7 @@ class Pod:
         await self.redis.aclose()
 
     def listens(self) -> bool:
-        return self.recorder._memory.is_positioned
+        return self.bus.lost_at is None and self.log.epoch is not None
 
     def records(self) -> bool:
         return self.recorder.holds_lease
@@ -75,7 +82,7 @@ async def pods(valkey: Valkey, count: int) -> AsyncIterator[list[Pod]]:
 
 
 async def recorded(redis: Redis) -> list[int]:
-    return [int(fields[b"data"]) for _, fields in await redis.xrange(KEY)]
+    return [int(fields[b"data"]) for _, fields in await redis.xrange(DEFAULT.log)]
 
 
 async def is_recorded(redis: Redis, count: int) -> None:
@@ -99,7 +106,7 @@ async def test_what_is_published_is_in_the_log_once_and_in_order(
 async def test_as_many_as_came_together_before_are_not_waited_with(
     valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "_GATHER_SECONDS", 10 * PATIENCE_SECONDS)
+    monkeypatch.setattr(batching, "GATHER_SECONDS", 10 * PATIENCE_SECONDS)
     async with pods(valkey, 1):
         for number in range(5):
             await redis.publish(CHANNEL, str(number))
@@ -108,14 +115,14 @@ async def test_as_many_as_came_together_before_are_not_waited_with(
 
 async def test_fewer_than_usual_are_waited_with_for_a_moment(valkey: Valkey, redis: Redis) -> None:
     async with pods(valkey, 1) as (pod,):
-        pod.recorder._usual = 1_000.0
+        pod.recorder._batching.appended(1_000)
         for number in range(5):
             await redis.publish(CHANNEL, str(number))
             await is_recorded(redis, number + 1)
 
 
 def test_a_dead_recorder_is_replaced_within_three_seconds() -> None:
-    assert recording.LEASE_SECONDS + recording._RENEW_SECONDS <= 3
+    assert recording.LEASE_SECONDS + recording.POLL_SECONDS <= 3
 
 
 async def test_a_retiring_recorder_hands_over_at_once_and_nothing_is_lost_or_doubled(
@@ -159,18 +166,22 @@ async def test_a_recorder_that_missed_something_leaves_it_to_one_that_did_not(
     async with pods(valkey, 2) as two:
         for number in range(30):
             await redis.publish(CHANNEL, str(number))
-            if number == 10:  # the first that subscribed, which is the one that records
-                assert two[0].records()
-                for line in (await redis.client_list(_type="pubsub"))[:1]:
-                    await redis.client_kill_filter(_id=line["id"])
+            if number == 10:
+                (recorder,) = [pod for pod in two if pod.records()]
+                first, second = sorted(
+                    await redis.client_list(_type="pubsub"), key=lambda line: int(line["id"])
+                )
+                its_line = first if recorder is two[0] else second
+                await redis.client_kill_filter(_id=its_line["id"])
         await is_recorded(redis, 30)
-        await eventually(two[1].records, PATIENCE_SECONDS, "the other one records now")
+        (other,) = [pod for pod in two if pod is not recorder]
+        await eventually(other.records, PATIENCE_SECONDS, "the other one records now")
 
 
 async def test_commands_are_obeyed_by_every_pod_and_not_recorded(
     valkey: Valkey, redis: Redis
 ) -> None:
     async with pods(valkey, 2) as two:
-        await redis.publish("constellation:commands", b"{}")
+        await redis.publish(DEFAULT.commands, b"{}")
         await eventually(lambda: all(pod.told for pod in two), PATIENCE_SECONDS, "both were told")
         assert await recorded(redis) == []

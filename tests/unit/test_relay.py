@@ -25,6 +25,7 @@ from service.events import ChatId, Room, Sid, Slice, UserId, chat_room, user_roo
 from service.fanout import Fanout
 from service.frames import Frame
 from service.metrics import Metrics
+from service.redis_names import DEFAULT
 from service.relay import Errand, Relay
 from service.rooms import Member, Rooms, Stage
 from service.routes import Message, Table
@@ -113,7 +114,7 @@ class Pod:
 
     def tell(self, *orders: commands.Command) -> None:
         """One batch of commands."""
-        self.publish(commands.CHANNEL, *map(commands.encode, orders))
+        self.publish(DEFAULT.commands, *map(commands.encode, orders))
 
     def run_errands(self) -> None:
         while self.errands:
@@ -301,7 +302,7 @@ def test_an_emitters_message_is_obeyed_and_one_for_others_ignored(pod: Pod) -> N
 def test_a_broken_command_costs_itself_only(pod: Pod, logged: list[EventDict]) -> None:
     bob = pod.client("bob")
     good = emit("x", 1, "user:bob")
-    pod.publish(commands.CHANNEL, "{SECRET", b"\xff", '{"type":"emit","args":["\xff"],"rooms":[]}')
+    pod.publish(DEFAULT.commands, "{SECRET", b"\xff", '{"type":"emit","args":["\xff"],"rooms":[]}')
     pod.publish(commands.EMITTER_CHANNEL, "{SECRET", '{"method":"emit","namespace":"/chats"}')
     pod.tell(good)
     assert bob.heard == [["x", 1]]
@@ -387,7 +388,7 @@ def test_what_comes_by_the_log_carries_its_offset_to_who_wants_it(pod: Pod) -> N
     pod.log(
         ("5-0", "chat:new", {"userId": "bob"}),
         ("5-1", "chat:new", {"text": "to nobody"}),
-        ("6-0", commands.CHANNEL, encoded),
+        ("6-0", DEFAULT.commands, encoded),
         ("6-1", "chat:deleted", {"chatId": "c-1"}),
         ("6-2", "chat:deleted", {"chatId": "c-1"}),
     )
@@ -409,8 +410,8 @@ def test_an_entry_is_read_without_being_carried_out(pod: Pod) -> None:
     assert isinstance(message, Message)
     assert (message.event, list(message.rooms)) == ("new-chat", ["user:bob"])
     join = Join(Room("user:bob"), Room("team"))
-    assert pod.relay.read(commands.CHANNEL.encode(), commands.encode(join)) == join
-    for channel in ("chat:new", commands.CHANNEL, commands.EMITTER_CHANNEL, "who knows"):
+    assert pod.relay.read(DEFAULT.commands.encode(), commands.encode(join)) == join
+    for channel in ("chat:new", DEFAULT.commands, commands.EMITTER_CHANNEL, "who knows"):
         assert pod.relay.read(channel.encode(), b"{oops") is None
     assert pod.relay.read(*published("chat:messageRead", {"userId": 1, "messageIds": []})) is None
     assert (bob.heard, bob.member.rooms) == ([], {"user:bob"})
@@ -468,8 +469,8 @@ def test_who_watches_is_told_what_becomes_of_each_event_that_carries_a_context()
         ("5-4", "chat:new", {"userId": "nobody"}),
         ("5-5", "chat:messageRead", {"userId": "bob", "messageIds": [], **context}),
         ("5-6", "chat:new", context),
-        ("5-7", commands.CHANNEL, {**emitted, **context}),
-        ("5-8", commands.CHANNEL, emitted),
+        ("5-7", DEFAULT.commands, {**emitted, **context}),
+        ("5-8", DEFAULT.commands, emitted),
     )
     assert watcher.told == [
         ("begin",),
@@ -477,7 +478,7 @@ def test_who_watches_is_told_what_becomes_of_each_event_that_carries_a_context()
         ("no_recipient", "chat:new"),
         ("nothing_to_send", "chat:messageRead"),
         ("malformed", "chat:new"),
-        ("deliver", "emitted", commands.CHANNEL, b"5-7", ("user:bob",)),
+        ("deliver", "emitted", DEFAULT.commands, b"5-7", ("user:bob",)),
         ("end", 8),
     ]
     # The times of all four that were delivered are told, and of which trace one was.
@@ -497,7 +498,7 @@ def test_who_watches_is_told_what_becomes_of_each_event_that_carries_a_context()
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([*TABLE, commands.CHANNEL, commands.EMITTER_CHANNEL, "who knows"]),
+            st.sampled_from([*TABLE, DEFAULT.commands, commands.EMITTER_CHANNEL, "who knows"]),
             st.binary(max_size=30),
         ),
         max_size=5,
@@ -514,7 +515,7 @@ def test_any_bytes_on_any_channel_are_survived(batch: list[tuple[str, bytes]]) -
 
 
 @given(
-    st.sampled_from([*TABLE, commands.CHANNEL]),
+    st.sampled_from([*TABLE, DEFAULT.commands]),
     st.none() | st.integers() | st.text() | st.from_regex(r"..-[0-9a-f]{32}-[0-9a-f]{16}-.[01]"),
     st.none() | st.lists(st.integers()) | st.text(),
 )
@@ -529,8 +530,8 @@ def test_whatever_calls_itself_a_context_costs_no_event(
     event |= {"notifyUsers": ["bob"], "userId": "x" if channel == "chat:typing" else "bob"}
     context = {"traceparent": traceparent, "tracestate": tracestate}
     with capture_logs():
-        pod.publish(channel, (encoded if channel == commands.CHANNEL else event) | context)
+        pod.publish(channel, (encoded if channel == DEFAULT.commands else event) | context)
     pod.publish("chat:new", {"userId": "bob"})
     seen.written()
-    is_refused = channel == commands.CHANNEL and not isinstance(traceparent, str)
+    is_refused = channel == DEFAULT.commands and not isinstance(traceparent, str)
     assert len(bob.heard) == (1 if is_refused else 2)

@@ -11,13 +11,14 @@ from redis.asyncio import Redis
 from service import commands, routes
 from service.auth import Identity
 from service.events import Room, Sid, UserId, user_room
-from service.history import History, Logged, Meaning, ReplayLimits, format_id
+from service.history import History, Logged, LogId, Meaning, ReplayLimits, format_id
 from service.metrics import Metrics
-from service.redis_log import RedisLog
+from service.redis_names import DEFAULT
 from service.resume import Offsets, Recovery
 from service.rooms import Member, Rooms
 from service.session_store import SessionStore
 from service.welcome import Welcome
+from tests.pod_parts import make_log, trim
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 USER = UserId("u")
@@ -43,9 +44,8 @@ class Pod:
 
     def __init__(self, redis: Redis, name: str, **settings: object) -> None:
         self.metrics = Metrics()
-        self.log = RedisLog(redis, redis, self.metrics)
+        self.log = make_log(redis, self.metrics)
         self.history = History(1 << 20)
-        self.log.on_start = self.history.start
         self.store = SessionStore(redis)
         self.rooms = Rooms()
         self.closed: list[tuple[Member, str]] = []
@@ -61,7 +61,7 @@ class Pod:
             find_lost=self._find_lost,
         )  # fmt: skip
         self.tasks = [
-            asyncio.create_task(self.log.run(self._deliver)),
+            asyncio.create_task(self.log.run(self)),
             asyncio.create_task(self.store.run(lambda: None)),
         ]
         self._names = iter(range(1_000))
@@ -70,8 +70,14 @@ class Pod:
         self.asked.append((identity, set(rooms)))
         return self.lost
 
-    def _deliver(self, batch: list[Logged]) -> None:
+    def deliver(self, batch: list[Logged]) -> None:
         self.history.append(batch)
+
+    def begin_history(self, after: LogId) -> None:
+        self.history.start(after)
+
+    def report_gap(self, reason: str) -> None:
+        raise AssertionError(f"nothing is lost here: {reason}")
 
     async def connect(self, **auth: object) -> tuple[Member, Welcome]:
         """Do what the namespace does with a client that connects."""
@@ -103,7 +109,7 @@ class Pod:
 
 
 def _read(channel: bytes, payload: bytes) -> Meaning:
-    if channel == commands.CHANNEL.encode():
+    if channel == DEFAULT.commands.encode():
         return commands.decode(payload)
     return TABLE[channel.decode()].route(payload)
 
@@ -195,7 +201,7 @@ async def test_what_the_log_does_not_hold_any_more_is_never_recovered_in_part(
     member, welcome = await a.connect(recovery=True)
     for _ in range(3):
         await a.log_event()
-    await a.log.keeper.trim(3_600, 1)
+    await trim(a.log, 3_600, 1)
     await a.lose(member)
     b.history.start(b.log.delivered)  # as of a pod that has just started
     assert not (await b.connect(pid=welcome.pid))[1].is_recovered
@@ -265,7 +271,7 @@ async def test_nobody_keeps_a_room_by_claiming_to_have_seen_its_end(
     a.rooms.enter(member, CHAT)
     await a.recovery.saved(member)
     await a.lose(member)
-    await a.log.append(commands.CHANNEL, commands.encode(commands.Leave(user_room(USER), CHAT)))
+    await a.log.append(DEFAULT.commands, commands.encode(commands.Leave(user_room(USER), CHAT)))
     after_the_end = await a.log_event()
     await b.log.reached(a.log.delivered)
 
@@ -329,7 +335,7 @@ async def test_a_room_that_is_lost_while_it_is_asked_about_is_not_entered(
     await a.lose(member)
 
     async def end_meanwhile(identity: Identity, rooms: Iterable[str]) -> frozenset[str]:
-        await b.log_event(commands.CHANNEL, commands.encode(commands.Leave(user_room(USER), CHAT)))
+        await b.log_event(DEFAULT.commands, commands.encode(commands.Leave(user_room(USER), CHAT)))
         return frozenset()
 
     b.recovery._find_lost = end_meanwhile

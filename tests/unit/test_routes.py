@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from service import commands, routes
 from service.commands import Leave
 from service.events import MalformedEvent, Room
+from service.redis_names import DEFAULT
 from service.routes import InvalidRoutes, Message, Table
 from tests.event_cases import EventCase, event_cases
 
@@ -343,7 +344,7 @@ def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:
         (ROW + r'unless_empty = "\u0000"', "what no key may"),
         (ROW + ROW, "'like:new' is routed twice"),
         (ROW.replace("like:new", "chat:new"), "'chat:new' is routed twice"),
-        (ROW.replace("like:new", commands.CHANNEL), "pods"),
+        (ROW.replace("like:new", DEFAULT.commands), "pods"),
         (ROW.replace("like:new", commands.EMITTER_CHANNEL), "pods"),
         (ROW.replace("like:new", "constellation:heartbeat:x"), "pods"),
     ],

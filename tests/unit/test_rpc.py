@@ -19,9 +19,11 @@ from service.metrics import Metrics
 from service.nest_tcp import RequestRefused
 from service.presence import Presence
 from service.redis_bus import Published, RedisBus
+from service.redis_names import DEFAULT
 from service.rpc import MAX_PAGE, Rpc
 from service.tracing import Tracing
 from tests.event_cases import event_cases
+from tests.pod_parts import Listener
 from tests.processes import HOST, Valkey, unused_port
 from tests.seen_spans import Seen
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -45,9 +47,13 @@ class Pod:
     def __init__(self, redis: Redis, tracing: Tracing | None = None) -> None:
         self.bus = RedisBus(redis, TABLE, Metrics())
         self.presence = Presence(redis, self.bus.instance)
-        self.heard: list[Published] = []
+        self.listener = Listener()
         rpc = Rpc(self.bus, self.presence, TABLE, "pod-1", self.bus.publish, tracing)
         self._handlers = rpc.handlers()
+
+    @property
+    def heard(self) -> list[Published]:
+        return [message for batch in self.listener.batches for message in batch]
 
     async def ask(self, pattern: str, data: object) -> Any:
         """The response as NestJS gets it; `data` is JSON text or a value."""
@@ -69,14 +75,14 @@ class Pod:
         """The one command that was told."""
         await eventually(lambda: self.heard, PATIENCE_SECONDS, "a command is told")
         ((channel, payload),) = self.heard
-        assert channel.decode() == commands.CHANNEL
+        assert channel.decode() == DEFAULT.commands
         return commands.decode(payload)
 
 
 @asynccontextmanager
 async def listening(pod: Pod) -> AsyncIterator[Pod]:
     """Let a pod hear what is told."""
-    task = asyncio.create_task(pod.bus.run(pod.heard.extend))
+    task = asyncio.create_task(pod.bus.run(pod.listener))
     await eventually(lambda: pod.bus.lost_at is None, PATIENCE_SECONDS, "the subscription stands")
     yield pod
     # It waits for messages here, where no cancellation is lost.

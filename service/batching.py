@@ -1,0 +1,37 @@
+"""When the recorder appends what has come: at once, or a moment later together with more.
+
+Pure. Each append costs Redis a script and every pod a wake-up, however much it brings. What arrives
+right after a delivery is seldom alone, since clients answer what they were sent. When as many have
+arrived as usual, nothing is waited for.
+"""
+
+from __future__ import annotations
+
+GATHER_SECONDS = 0.001
+"""Without it two halves of a burst alternate for ever: 5 of 8 events leave in one write, not 8."""
+_RETAINED = 127 / 128
+"""Of what is usual, from one append to the next. With 7/8 an even stream of events is cut into ever
+smaller appends: 0.76x the deliveries a CPU-second."""
+
+
+class Batching:
+    """Decides for one recording after the other; the loop's clock is given in seconds."""
+
+    def __init__(self) -> None:
+        self._answered_at = 0.0
+        self._usual = 0.0
+        """How many have lately come together, the most of them; slowly forgotten."""
+
+    def answered(self, now_seconds: float) -> None:
+        """Note that an append was answered, and that what it brought is delivered."""
+        self._answered_at = now_seconds
+
+    def appended(self, count: int) -> None:
+        """Note how many left together."""
+        self._usual = max(count, self._usual * _RETAINED)
+
+    def delay_seconds(self, waiting: int, now_seconds: float) -> float:
+        """Say how long an append of so many should wait for more; 0 to append now."""
+        if waiting >= self._usual:
+            return 0.0
+        return max(0.0, self._answered_at + GATHER_SECONDS - now_seconds)

@@ -1,0 +1,201 @@
+"""The scripts that keep the log: each step that must not be divided runs inside Redis.
+
+State of the log, a hash (`Names.state`):
+
+| field | what |
+| --- | --- |
+| `epoch` | random name of this history of the log; another one means that something was lost |
+| `start`, `reason` | last ID when the epoch began, and why it did |
+| `trimmed` | all entries up to this ID may have been removed by the recorder |
+| `removed`, `last` | entries removed so far and the last ID, when the recorder last looked |
+| `holder`, `until` | token of the recorder's lease, and its end by Redis' clock in ms |
+| `place`, `placed` | position of the stream before which all is recorded, and the last ID then |
+| `senior`, `since`, `seen` | the candidate that waits longest, since when, and when it last asked |
+
+The hash never expires and is small, so on a Redis Cluster that moves the slot it is there with the
+log, and no script meets a key that does not exist yet.
+"""
+
+from __future__ import annotations
+
+_LIBRARY = """
+local function inspect(key)
+  local found = {['last-generated-id'] = '0-0', ['entries-added'] = 0, ['length'] = 0}
+  local info = redis.pcall('XINFO', 'STREAM', key)
+  if info.err then
+    if not string.find(info.err, 'no such key', 1, true) then error(info) end
+    return found
+  end
+  for i = 1, #info, 2 do found[info[i]] = info[i + 1] end
+  return found
+end
+local function removed(found)
+  return string.format('%.0f', found['entries-added'] - found['length'])
+end
+local function is_later(a, b)
+  local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
+  local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
+  if a_ms ~= b_ms then return tonumber(a_ms) > tonumber(b_ms) end
+  -- Sequence numbers may be larger than Lua's are exact.
+  if #a_seq ~= #b_seq then return #a_seq > #b_seq end
+  return a_seq > b_seq
+end
+local function has(key, id)
+  return #redis.call('XRANGE', key, id, id) > 0
+end
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+-- Why entries that should be there are not; empty where they are.
+local function damage(state, log, found)
+  local kept = redis.call('HMGET', state, 'removed', 'last', 'trimmed')
+  if not kept[1] then return '' end
+  if removed(found) ~= kept[1] then return 'removed' end
+  if is_later(kept[2], found['last-generated-id']) then return 'rolled_back' end
+  if is_later(kept[2], kept[3]) and not has(log, kept[2]) then return 'removed' end
+  return ''
+end
+"""
+
+CLAIM = (
+    _LIBRARY
+    + """
+local token, lease, name = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local patience, since = tonumber(ARGV[4]), tonumber(ARGV[5])
+local state = redis.call(
+  'HMGET', KEYS[1], 'epoch', 'place', 'holder', 'until', 'senior', 'since', 'seen', 'placed')
+local epoch, place, placed = state[1] or '', state[2] or '', state[8] or '0-0'
+local refused = {0, epoch, place, placed}
+if epoch == '' or token == '' then return refused end
+local now, ends = now_ms(), tonumber(state[4] or '0')
+-- Further away than any lease reaches: Redis' clock was set back.
+if ends > now + lease then ends = now end
+if state[3] ~= '' and ends > now then return refused end
+if patience > 0 then
+  -- Others may have what this pod missed, so they go first; then the one that waits longest.
+  since = now - since
+  local age = now - (tonumber(state[7] or '') or 0)
+  local is_other = state[5] and state[5] ~= '' and state[5] ~= name and age >= 0 and age < 1500
+  if is_other and tonumber(state[6]) <= since then return refused end
+  redis.call(
+    'HSET', KEYS[1], 'senior', name, 'since', string.format('%.0f', since),
+    'seen', string.format('%.0f', now), 'until', string.format('%.0f', ends))
+  if now - ends < patience then return refused end
+end
+redis.call(
+  'HSET', KEYS[1], 'holder', token, 'until', string.format('%.0f', now + lease), 'senior', '')
+return {1, epoch, place, placed}
+"""
+)
+"""KEYS: state. ARGV: token (empty only asks), lease ms, pod, patience ms, ms that it has waited.
+
+Returns {1 for granted, epoch, place, placed}."""
+
+RELEASE = (
+    _LIBRARY
+    + """
+if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'holder', '', 'until', string.format('%.0f', now_ms()))
+return 1
+"""
+)
+"""KEYS: state. ARGV: token."""
+
+LOST_LEASE = 0
+DAMAGED = -1
+
+APPEND = (
+    _LIBRARY
+    + """
+local state = redis.call('HMGET', KEYS[2], 'holder', 'trimmed')
+if state[1] ~= ARGV[1] then return 0 end
+local seen = ARGV[2]
+local entry = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+local last = entry and entry[1] or '0-0'
+if last ~= seen and is_later(seen, state[2] or '0-0') then
+  if is_later(seen, last) or not has(KEYS[1], seen) then return -1 end
+end
+if ARGV[3] ~= '' then
+  redis.call(
+    'HSET', KEYS[2], 'until', string.format('%.0f', now_ms() + tonumber(ARGV[3])),
+    'place', ARGV[4], 'placed', last)
+end
+local ids = {}
+for i = 5, #ARGV, 3 do
+  ids[#ids + 1] = redis.call(
+    'XADD', KEYS[1], '*', 'channel', ARGV[i], 'data', ARGV[i + 1], 'at', ARGV[i + 2])
+end
+if last == seen then return ids end
+return redis.call('XRANGE', KEYS[1], '(' .. seen, '+', 'COUNT', 1000)
+"""
+)
+"""KEYS: log, state. ARGV: token, last ID that this pod has delivered, lease ms (empty where the
+lease is not renewed), place, then channel, data and position of each message.
+
+Returns the new IDs, the entries since that last ID where there are others, or a number: 0 where the
+lease is another's, -1 where what was delivered is gone from the log. Then nothing is appended.
+"""
+
+TRIM = (
+    _LIBRARY
+    + """
+if redis.call('HGET', KEYS[2], 'holder') ~= ARGV[1] then return 'lost' end
+local found = inspect(KEYS[1])
+local fault = damage(KEYS[2], KEYS[1], found)
+if fault ~= '' then return fault end
+local oldest = string.format('%.0f-0', math.max(0, now_ms() - tonumber(ARGV[2])))
+local gone = redis.call('XREVRANGE', KEYS[1], '(' .. oldest, '-', 'COUNT', 1)[1]
+local mark = gone and gone[1]
+redis.call('XTRIM', KEYS[1], 'MINID', oldest)
+if redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[3]) > 0 then
+  local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1][1]
+  local ms, seq = string.match(first, '^(%d+)-(%d+)$')
+  -- All before the first that is left; sequence numbers are larger than Lua's are exact.
+  mark = string.format('%.0f-18446744073709551615', ms - 1)
+  if seq ~= '0' then mark = string.format('%s-%.0f', ms, seq - 1) end
+end
+if mark then redis.call('HSET', KEYS[2], 'trimmed', mark) end
+found = inspect(KEYS[1])
+redis.call('HSET', KEYS[2], 'removed', removed(found), 'last', found['last-generated-id'])
+return ''
+"""
+)
+"""KEYS: log, state. ARGV: token, window ms, most entries. Returns why not, empty where it did."""
+
+LOOK = (
+    _LIBRARY
+    + """
+local state = redis.call('HMGET', KEYS[2], 'epoch', 'start', 'reason', 'trimmed')
+local found = inspect(KEYS[1])
+local seen = ARGV[1]
+local is_there = seen == '0-0' or has(KEYS[1], seen)
+return {
+  state[1] or '', state[2] or '0-0', state[3] or '', state[4] or '0-0',
+  found['last-generated-id'], is_there and 1 or 0, damage(KEYS[2], KEYS[1], found)}
+"""
+)
+"""KEYS: log, state. ARGV: last ID that this pod has delivered. Writes nothing.
+
+Returns {epoch, start, reason, trimmed, last ID, 1 where the delivered entry is there, damage}."""
+
+REPLACE = (
+    _LIBRARY
+    + """
+local epoch = redis.call('HGET', KEYS[2], 'epoch') or ''
+if epoch ~= ARGV[1] then return 0 end
+local found = inspect(KEYS[1])
+local last = found['last-generated-id']
+redis.call(
+  'HSET', KEYS[2], 'epoch', ARGV[2], 'reason', ARGV[3], 'start', last, 'trimmed', last,
+  'removed', removed(found), 'last', last)
+if epoch == '' then
+  redis.call('HSET', KEYS[2], 'holder', '', 'until', string.format('%.0f', now_ms()), 'place', '',
+    'placed', '0-0')
+end
+return 1
+"""
+)
+"""KEYS: log, state. ARGV: the epoch that is to end (empty: there is none), the new one, why.
+
+Returns 1 where it was replaced, 0 where another pod was faster."""

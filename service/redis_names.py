@@ -1,0 +1,69 @@
+"""The names of everything that the gateway keeps in Redis or says through it, under one prefix.
+
+Pub/Sub knows no database number, so the prefix is what keeps two deployments on one Redis apart.
+Event channels and the emitter's channel belong to publishers and carry no prefix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+DEFAULT_PREFIX = "constellation"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Keys and channels of one deployment.
+
+    All keys lie in one hash slot of a Redis Cluster: the log's own name is the hash tag of the
+    others. A script may therefore use several of them.
+    """
+
+    prefix: str = DEFAULT_PREFIX
+    log: str = field(init=False)
+    """The stream of events. Producers write to it: part of the contract."""
+    slot: str = field(init=False)
+    """What every key but the log's own begins with."""
+    commands: str = field(init=False)
+    """Channel of what pods ask of each other."""
+    ticks: str = field(init=False)
+    """Channel of the marks that give each Pub/Sub message a position."""
+
+    def __post_init__(self) -> None:
+        for name, value in (
+            ("log", f"{self.prefix}:events"),
+            ("slot", f"{{{self.prefix}:events}}"),
+            ("commands", f"{self.prefix}:commands"),
+            ("ticks", f"{self.prefix}:ticks"),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def state(self) -> str:
+        """The hash that holds the log's epoch and the recorder's lease."""
+        return f"{self.slot}:state"
+
+    @property
+    def pods(self) -> str:
+        """The sorted set of pods that are alive."""
+        return f"{self.slot}:presence:pods"
+
+    def users(self, instance: str) -> str:
+        """Give the key of one pod's online users."""
+        return f"{self.slot}:presence:users:{instance}"
+
+    def session(self, pid: str) -> str:
+        """Give the key of a session record."""
+        return f"{self.slot}:session:{pid}"
+
+    def heartbeat(self, instance: str) -> str:
+        """Give the channel of one pod's heartbeat."""
+        return f"{self.prefix}:heartbeat:{instance}"
+
+    def reply(self, instance: str) -> str:
+        """Give the channel on which one pod receives answers."""
+        return f"{self.prefix}:reply:{instance}"
+
+
+DEFAULT = Names()
+"""The names of a deployment that has chosen no prefix."""

@@ -1,0 +1,80 @@
+"""Parts of a pod for tests, made with as little as each of them needs.
+
+Lives here: who consumes a log or a subscription, recording what it was given.
+"""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+
+from service.history import Logged, LogId
+from service.metrics import Metrics
+from service.recording import Unrecorded
+from service.redis_bus import Published
+from service.redis_log import Candidacy, RedisLog
+from service.redis_names import DEFAULT
+
+PLENTY_OF_BYTES = 1 << 30
+
+
+def make_log(
+    redis: Redis, metrics: Metrics | None = None, unrecorded: Unrecorded | None = None
+) -> RedisLog:
+    """A log that one client serves for all purposes."""
+    return RedisLog(
+        redis,
+        redis,
+        redis,
+        DEFAULT,
+        unrecorded or Unrecorded(b"pod", PLENTY_OF_BYTES),
+        metrics or Metrics(),
+    )
+
+
+async def trim(log: RedisLog, window_seconds: float, max_entries: int) -> None:
+    """Remove entries as the recorder does."""
+    asked = Candidacy("trimmer.1", "trimmer", 0, 0)
+    assert (await log.state.claim(asked, 5)).is_granted
+    async with log.open_appender("trimmer.1") as appender:
+        appender.trim(window_seconds, max_entries)
+        await appender.renewed(5, b"")
+    await log.state.release("trimmer.1")
+
+
+class Follower:
+    """Consumes a log."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Logged]] = []
+        self.starts: list[LogId] = []
+        self.gaps: list[str] = []
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [data for batch in self.batches for _, _, data in batch]
+
+    def deliver(self, batch: list[Logged]) -> None:
+        self.batches.append(batch)
+
+    def begin_history(self, after: LogId) -> None:
+        self.starts.append(after)
+
+    def report_gap(self, reason: str) -> None:
+        self.gaps.append(reason)
+
+
+class Listener:
+    """Consumes a subscription."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Published]] = []
+        self.interruptions: list[bool] = []
+        """Whether each was lossy."""
+
+    def take(self, batch: list[Published]) -> None:
+        without_ticks = [one for one in batch if one[0] != DEFAULT.ticks.encode()]
+        if without_ticks:
+            self.batches.append(without_ticks)
+
+    def interrupted(self, *, is_lossy: bool) -> None:
+        self.interruptions.append(is_lossy)
