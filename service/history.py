@@ -1,20 +1,19 @@
-"""The log's recent entries as this pod delivered them, and which of them a session missed.
+"""The log's recent entries as this pod delivered them, bounded in bytes and in age.
 
-Pure. A reconnect storm asks for the same seconds of the log thousands of times: they are kept here,
-and each entry is routed once.
+Pure. Entries come in at the pace of delivery and are nearly never asked for, so `append` only
+extends a list. Whom they concern is worked out later and in slices (`index`), and once it is known
+a segment is packed. What an entry means is not known here.
 """
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence, Set
+from itertools import accumulate, chain
 
-from service.commands import Command, Emit, Empty, Join, Leave
-from service.frames import Frame, encode_emit, encode_event
-from service.routes import Message
+from service.room_index import RoomIndex
 
 LogId = tuple[int, int]
 """A stream entry's ID, milliseconds and sequence: compares as the stream orders."""
@@ -22,11 +21,18 @@ LogId = tuple[int, int]
 Logged = tuple[bytes, bytes, bytes]
 """An entry as it came: ID, channel, payload. A bare tuple: one is made per message."""
 
-Meaning = Message | Command | None
-Read = Callable[[bytes, bytes], Meaning]
-"""(channel, payload) -> what an entry means; None where nobody gets anything."""
+Concerned = tuple[Sequence[str | None], Sequence[str | None]]
+"""The rooms that an entry is sent to, None for everyone, and those whose members it may move."""
+FindConcerned = Callable[[Logged], Concerned]
 
 BEGINNING: LogId = (0, 0)
+
+_SEGMENTS = 16
+"""How many parts are forgotten one after the other, by bytes or by age."""
+_ENTRY_BYTES = 230
+"""What an entry takes besides its payload: a tuple, three bytes objects, their texts."""
+_PACKED_ENTRY_BYTES = 12
+_SEGMENT_BYTES = 1_000
 
 
 def parse_id(text: bytes | str) -> LogId | None:
@@ -44,179 +50,225 @@ def format_id(log_id: LogId) -> bytes:
     return b"%d-%d" % log_id
 
 
-class Entry:
-    """An entry and, once somebody asked, what it means."""
+class Segment:
+    """Neighboring entries of the log. A place is the number of an entry in its segment."""
 
-    __slots__ = ("_meaning", "id", "logged")
+    __slots__ = (
+        "_blob",
+        "_ends",
+        "_entries_size",
+        "_last",
+        "_moved",
+        "_sent",
+        "after",
+        "indexed",
+        "logged",
+    )
 
-    def __init__(self, logged: Logged) -> None:
-        parsed = parse_id(logged[0])
-        assert parsed is not None, "IDs are Redis's own"
-        self.id: LogId = parsed
-        self.logged = logged
-        self._meaning: Meaning | bool = False
+    def __init__(self, after: LogId) -> None:
+        self.after = after
+        """The entry before the first one."""
+        self.logged: list[Logged] = []
+        """The entries, until they are packed."""
+        self.indexed = 0
+        """How many entries, from the first one, the index knows."""
+        self._sent, self._moved = RoomIndex(), RoomIndex()
+        self._entries_size = 0
+        self._last: LogId | None = None
+        """The last entry, once no further ones are taken."""
+        self._blob = b""
+        self._ends: array[int] | None = None
+        """Where in the blob each text ends, three per entry; None while it is not packed."""
 
-    def meaning(self, read: Read) -> Meaning:
-        """Read it, once; False stands for not yet."""
-        if isinstance(self._meaning, bool):
-            self._meaning = read(self.logged[1], self.logged[2])
-        return self._meaning
+    def __len__(self) -> int:
+        return len(self.logged) if self._ends is None else len(self._ends) // 3
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes in memory, objects included, once it is complete."""
+        index_size = self._sent.size_bytes + self._moved.size_bytes
+        return _SEGMENT_BYTES + self._entries_size + index_size
+
+    @property
+    def last(self) -> LogId:
+        """The ID of the last entry, or of the one before the segment where it is empty."""
+        if self._last is not None:
+            return self._last
+        return self.id_at(len(self) - 1) if len(self) else self.after
+
+    def complete(self, size: int) -> None:
+        """Take no further entries. `size` is what these take as they are."""
+        self._last, self._entries_size = self.last, size
+
+    def offset_at(self, place: int) -> bytes:
+        """Give the ID of an entry as Redis wrote it."""
+        if self._ends is None:
+            return self.logged[place][0]
+        return self._blob[self._ends[3 * place - 1] if place else 0 : self._ends[3 * place]]
+
+    def id_at(self, place: int) -> LogId:
+        """Give the ID of an entry."""
+        milliseconds, _, sequence = self.offset_at(place).partition(b"-")
+        return int(milliseconds), int(sequence)
+
+    def entry_at(self, place: int) -> Logged:
+        """Give an entry as it came."""
+        if self._ends is None:
+            return self.logged[place]
+        channel, data, end = self._ends[3 * place : 3 * place + 3]
+        return self.offset_at(place), self._blob[channel:data], self._blob[data:end]
+
+    def place_after(self, log_id: LogId) -> int:
+        """Give the place of the first entry after an ID."""
+        if log_id <= self.after:
+            return 0
+        if log_id >= self.last:
+            return len(self)
+        return bisect_right(range(len(self)), log_id, key=self.id_at)
+
+    def index(self, find: FindConcerned, budget: int) -> int:
+        """Index entries until the budget, in pairs of an entry and a room, is used up; give the
+        rest of it."""
+        for logged in self.logged[self.indexed : self.indexed + budget]:
+            sent, moved = find(logged)
+            self._sent.add(sent, self.indexed)
+            self._moved.add(moved, self.indexed)
+            self.indexed += 1
+            budget -= 1 + len(sent) + len(moved)
+            if budget <= 0:
+                break
+        return budget
+
+    def find(self, rooms: Set[str | None], first: int, first_sent: int) -> list[int]:
+        """Give the places of what may move members of the rooms, from `first` on, and of what is
+        sent to them, from `first_sent` on; the last one first."""
+        found = self._moved.find(rooms, first) | self._sent.find(rooms, first_sent)
+        return sorted(found, reverse=True)
+
+    def pack(self) -> None:
+        """Put the entries of a complete segment into one piece: an object per text costs more
+        than a small payload itself."""
+        self._blob = b"".join(chain.from_iterable(self.logged))
+        self._ends = array("I", accumulate(map(len, chain.from_iterable(self.logged))))
+        self._entries_size = len(self._blob) + _PACKED_ENTRY_BYTES * len(self.logged)
+        self.logged = []
 
 
 class History:
-    """What this pod has delivered lately, in the log's order, bounded by bytes."""
+    """What this pod has delivered lately, in the log's order without a gap."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, segment_bytes: int | None = None) -> None:
+        """Forgetting, and packing, goes by segments of so many bytes; by default a sixteenth."""
         self._max_bytes = max_bytes
+        self.segment_bytes = max_bytes // _SEGMENTS if segment_bytes is None else segment_bytes
+        self.starts = 0
+        """How often it has begun from scratch: what was read before has nothing to do with it."""
         self._bytes = 0
-        self._entries: deque[Entry] = deque()
-        self._fresh: list[Logged] = []
-        """Delivered since somebody last asked: most entries are forgotten before anybody does."""
-        self.floor: LogId = BEGINNING
-        """All entries after this one, up to the last delivered, are here."""
+        """What the complete segments take."""
+        self._segments: deque[Segment] = deque()
+        self._begin(BEGINNING)
+
+    def _begin(self, after: LogId) -> None:
+        self._open = Segment(after)
+        self._fresh = self._open.logged
+        self._room = self.segment_bytes
+        """Bytes that the open segment may still take."""
 
     def start(self, floor: LogId) -> None:
-        """Begin anew: nothing up to `floor` is here."""
-        self._entries.clear()
-        self._fresh.clear()
-        self._bytes, self.floor = 0, floor
+        """Begin from scratch: nothing up to `floor` is here."""
+        self.starts += 1
+        self._segments.clear()
+        self._bytes = 0
+        self._begin(floor)
 
-    def append(self, batch: Iterable[Logged]) -> None:
+    @property
+    def floor(self) -> LogId:
+        """All entries after this one, up to the last delivered, are here."""
+        return self._segments[0].after if self._segments else self._open.after
+
+    @property
+    def last(self) -> LogId:
+        """The last entry, or the floor where there is none."""
+        return self._open.last
+
+    @property
+    def free_bytes(self) -> int:
+        """How much more it may take; the open segment counts as full."""
+        return self._max_bytes - self.segment_bytes - self._bytes
+
+    def append(self, batch: Sequence[Logged]) -> None:
         """Take what was delivered; forget the oldest where it gets too much."""
-        before = len(self._fresh)
-        self._fresh.extend(batch)
-        self._bytes += sum([len(logged[2]) for logged in self._fresh[before:]])
-        if self._bytes > self._max_bytes:
-            self._forget()
+        self._fresh += batch
+        self._room -= _ENTRY_BYTES * len(batch) + sum([len(logged[2]) for logged in batch])
+        if self._room < 0:
+            self._complete()
 
-    def _forget(self) -> None:
-        """Make room for a while: an eighth at a time, so that not every batch has to."""
-        self._settle()
-        while self._bytes > self._max_bytes * 7 // 8 and self._entries:
-            oldest = self._entries.popleft()
-            self._bytes -= len(oldest.logged[2])
-            self.floor = oldest.id
+    def _complete(self) -> None:
+        """Begin another segment, if there is anything in the open one."""
+        complete = self._open
+        if not len(complete):
+            return
+        complete.complete(self.segment_bytes - self._room)
+        self._segments.append(complete)
+        self._bytes += complete.size
+        self._begin(complete.last)
+        self.shrink(self._max_bytes - self.segment_bytes)
 
-    def _settle(self) -> None:
-        self._entries.extend(map(Entry, self._fresh))
-        self._fresh.clear()
+    def shrink(self, max_bytes: int) -> None:
+        """Forget the oldest segments until the complete ones take no more than that."""
+        while self._bytes > max_bytes and self._segments:
+            self._bytes -= self._segments.popleft().size
 
-    def prepend(self, older: Iterable[Logged], start: LogId, floor: LogId) -> None:
-        """Take the entries between `start` and `floor`, read from the log, where they fit.
+    def expire(self, now_ms: int, keep_ms: int) -> None:
+        """Forget what is older than that, give or take a sixteenth. `now_ms` is the log's time."""
+        if self._fresh and self._open.id_at(0)[0] < now_ms - keep_ms // _SEGMENTS:
+            self._complete()
+        while self._segments and self._segments[0].last[0] < now_ms - keep_ms:
+            self._bytes -= self._segments.popleft().size
 
-        They do not when there is no room, or when the floor has moved since they were asked for.
+    def index(self, find: FindConcerned, budget: int, after: LogId = BEGINNING) -> bool:
+        """Work out whom entries after one concern, the oldest first, until the budget is used up.
+
+        True where nothing is left to do. The budget counts entries and the rooms that they concern.
         """
-        entries = entries_of(older)
-        size = sum(len(entry.logged[2]) for entry in entries)
-        if self.floor == floor and start < floor and self._bytes + size <= self._max_bytes:
-            self._entries.extendleft(reversed(entries))
-            self._bytes += size
-            self.floor = start
+        for segment in [*self.after(after)]:
+            before = segment.size
+            budget = segment.index(find, budget)
+            if segment is not self._open and segment.logged and segment.indexed == len(segment):
+                segment.pack()
+            if segment is self._open:
+                self._room -= segment.size - before
+            else:
+                self._bytes += segment.size - before
+            if budget <= 0:
+                break
+        if self._room < 0:
+            self._complete()
+        self.shrink(self._max_bytes - self.segment_bytes)
+        return budget > 0
 
-    def after(self, start: LogId) -> list[Entry] | None:
-        """Give the entries after `start`; None where they do not all stand here."""
-        if start < self.floor:
-            return None
-        self._settle()
-        entries = self._entries
-        if not entries or start >= entries[-1].id:
-            return []
-        first = bisect_right(entries, start, key=lambda entry: entry.id)
-        return list(islice(entries, first, None))
+    def unindexed(self, after: LogId) -> int:
+        """Count the entries after one of which it is not known yet whom they concern."""
+        return sum(len(segment) - segment.indexed for segment in self.after(after))
 
+    def after(self, log_id: LogId) -> Iterator[Segment]:
+        """Give the segments that hold entries after one, which must not be before the floor."""
+        for segment in (*self._segments, self._open):
+            if segment.last > log_id:
+                yield segment
 
-def entries_of(logged: Iterable[Logged]) -> list[Entry]:
-    """Make entries of what was read from the log."""
-    return [Entry(one) for one in logged]
+    def holds(self, log_id: LogId) -> bool:
+        """Tell whether this entry is here."""
+        for segment in self.after(log_id):
+            place = segment.place_after(log_id)
+            return place > 0 and segment.id_at(place - 1) == log_id
+        return log_id == self.last
 
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """What a session missed, and the rooms that it is in after all of it."""
-
-    frames: list[Frame]
-    rooms: set[str]
-    joined: dict[str, LogId]
-    """Rooms that it was not in from the beginning, and after which entry it was."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayLimits:
-    """How much is replayed to one session; above it the session is not recovered."""
-
-    max_events: int
-    max_bytes: int
-
-
-def replay(
-    sid: str,
-    rooms: Iterable[str],
-    joined: Mapping[str, LogId],
-    rooms_at: LogId,
-    missed: Iterable[Entry],
-    read: Read,
-    limits: ReplayLimits,
-    seen: LogId = BEGINNING,
-) -> Replay | None:
-    """Walk what was logged while a session was away, as if it had been there.
-
-    What was said in a room before it joined, or after it lost it, is not its to read: `joined` says
-    after which entry it was in a room, where that was on the way; after `rooms_at` entries move it.
-    Entries up to `seen` move it without being replayed: what a client says that it has seen takes
-    it out of no room, and must not keep it in one. None where that is more than the limits allow.
-    """
-    to_join, joined = sorted(joined.items(), key=lambda one: one[1], reverse=True), dict(joined)
-    member_of = {sid, *rooms}.difference(joined)
-    frames: list[Frame] = []
-    size = 0
-    for entry in missed:
-        while to_join and to_join[-1][1] < entry.id:
-            member_of.add(to_join.pop()[0])
-        frame = _witness(entry, entry.meaning(read), member_of) if entry.id > seen else None
-        if entry.id > rooms_at:
-            before = frozenset(member_of)
-            _move(entry.meaning(read), sid, member_of)
-            joined.update(dict.fromkeys(member_of.difference(before), entry.id))
-        if frame is not None:
-            frames.append(frame)
-            size += len(frame.message)
-            if len(frames) > limits.max_events or size > limits.max_bytes:
-                return None
-    member_of.update(room for room, _ in to_join)
-    member_of.discard(sid)
-    return Replay(frames, member_of, joined)
-
-
-def _witness(entry: Entry, meaning: Meaning, member_of: set[str]) -> Frame | None:
-    """Give what a member of these rooms is sent of an entry, if anything."""
-    offset = entry.logged[0]
-    match meaning:
-        case Message(event, body, to, except_rooms):
-            if _is_in(to, member_of) and not _is_in(except_rooms, member_of):
-                return encode_event(event, body, offset)
-        case Emit(_, to_rooms, except_rooms):
-            is_addressed = to_rooms is None or _is_in(to_rooms, member_of)
-            if is_addressed and not _is_in(except_rooms, member_of):
-                return encode_emit(meaning, offset)
-    return None
-
-
-def _move(meaning: Meaning, sid: str, member_of: set[str]) -> None:
-    """Let an entry change the rooms of a member; its sid is not a room that can be left."""
-    match meaning:
-        case Message(empties=empties, removals=removals):
-            member_of.difference_update(empties)
-            for removal in removals:
-                if removal.who in member_of:
-                    member_of.discard(removal.room)
-        case Join(who, room) if who in member_of:
-            member_of.add(room)
-        case Leave(who, room) if who in member_of:
-            member_of.discard(room)
-        case Empty(room):
-            member_of.discard(room)
-    member_of.add(sid)
-
-
-def _is_in(rooms: Iterable[str], member_of: set[str]) -> bool:
-    return any(room in member_of for room in rooms)
+    def prepend(self, older: History) -> None:
+        """Put before this what was read back up to the floor, as much of the end as fits."""
+        older._complete()
+        for segment in reversed(older._segments):
+            if segment.size > self.free_bytes:
+                return
+            self._segments.appendleft(segment)
+            self._bytes += segment.size

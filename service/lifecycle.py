@@ -125,6 +125,9 @@ class Life:
         if gateway.store and gateway.recovery:
             parts["sessions"] = gateway.store.run(watch("sessions"))
             parts["recovery"] = gateway.recovery.run(watch("recovery"))
+            backlog = gateway.recovery.backlog
+            parts["backlog"] = backlog.run(watch("backlog"))
+            parts["read-back"] = backlog.read_back(watch("read-back"))
         if gateway.identification.endpoint:
             parts["keys"] = gateway.identification.endpoint.run(watch("keys"))
         if gateway.identification.verify:

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Set
 from enum import StrEnum
 
-from service.history import (
-    Entry,
-    History,
-    LogId,
-    Read,
-    Replay,
-    ReplayLimits,
-    entries_of,
-    parse_id,
-    replay,
-)
+from service.history import History, LogId, parse_id
+from service.readback import SLICE, Gone, Readback
 from service.redis_log import RedisLog
+from service.replay import Entries, Read, Replay, ReplayLimits, Walk
 from service.session_store import SessionRecord
 
 _REACH_SECONDS = 2.0
 """How long a client that is ahead of this pod's view of the log is waited for."""
-_READ_ATTEMPTS = 5
+_DEADLINE_SECONDS = 20.0
+"""How long finding what one session missed may take: its turn in a storm, and reading back."""
+_HOT_BYTES = 8 * 1024 * 1024
+_TICK_SECONDS = 0.25
+_SLICES_PER_TICK = 5
+"""The index keeps up with two thousand events a second, at less than a hundredth of a core. Above
+that it is brought up to date when somebody resumes."""
+_MARGIN_SECONDS = 10.0
+"""Kept beyond the window in which sessions can be resumed."""
 
 
 class Outcome(StrEnum):
@@ -43,22 +43,30 @@ class Outcome(StrEnum):
 
 
 class Backlog:
-    """Finds what sessions missed in one log."""
+    """Finds what sessions missed in one log. `run` and `read_back` must run in one task each while
+    the process lives."""
 
     def __init__(
         self,
         redis_log: RedisLog,
         history: History,
         read: Read,
-        unmoving: frozenset[bytes],
         limits: ReplayLimits,
+        window_seconds: float,
     ) -> None:
-        """`unmoving` are channels of which no event changes who is in a room."""
+        """Nobody resumes from before the window."""
         self._log = redis_log
         self._history = history
-        self._read = read
-        self._unmoving = unmoving
         self._limits = limits
+        self._keep_ms = int((window_seconds + _MARGIN_SECONDS) * 1000)
+        self._entries = Entries(read, _HOT_BYTES)
+        readback = Readback(redis_log.reader, history, self._entries)
+        self._lead, self.read_back = readback.lead, readback.run
+        self._turn = asyncio.Lock()
+        """Held by the one resume that works: of two thousand that come at once each would hold up
+        the event loop for a slice only, but all of them together for seconds."""
+        self._seen_last: LogId | None = None
+        self._seen_last_at = 0.0
 
     async def find(
         self, record: SessionRecord, offset: object, lost: frozenset[str] | None
@@ -81,50 +89,82 @@ class Backlog:
                 await self._log.reached(start)
         except TimeoutError:
             return Outcome.GONE  # of a log that is no more, or made up
-        rooms_at = parse_id(record.rooms_at) or start
-        # What ended its membership may lie before what it says that it has seen.
-        missed = await self._entries_after(min(start, rooms_at))
-        # From here on nothing waits: what is delivered later reaches the member as one of its room.
+        missed = await self._missed(record, start, parse_id(record.rooms_at) or start, lost)
         if isinstance(missed, Outcome):
             return missed
-        if rooms_at < start:
-            missed = worth_walking(missed, start, self._unmoving)
+        if claimed is None and not record.is_exact and missed.frames:
+            return Outcome.UNPROVEN
+        return start, missed
+
+    async def _missed(
+        self, record: SessionRecord, start: LogId, rooms_at: LogId, lost: Set[str]
+    ) -> Replay | Outcome:
+        """Find what a session missed after `start`. Its rooms are as of `rooms_at`.
+
+        What ended its membership may lie before what it says that it has seen. Nothing waits
+        between the finding and the return. Raises RedisUnavailable.
+        """
+        starts = self._history.starts
+        try:
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                walk = self._walk(record, start, rooms_at, lost)
+                while not await self._is_through(walk):
+                    if not await self._lead(walk):
+                        walk = self._walk(record, start, rooms_at, lost)
+        except TimeoutError:
+            return Outcome.TOO_MUCH
+        except Gone:
+            return Outcome.GONE
+        if self._history.starts != starts:
+            return Outcome.GONE  # the log was replaced meanwhile
+        return Outcome.TOO_MUCH if walk.is_too_much else walk.end()
+
+    def _walk(self, record: SessionRecord, start: LogId, rooms_at: LogId, lost: Set[str]) -> Walk:
         rooms = [room for room in record.rooms if room not in lost]
         joined = {
             room: parse_id(record.joined[room]) or start for room in rooms if room in record.joined
         }
-        result = replay(
-            record.sid, rooms, joined, rooms_at, missed, self._read, self._limits, seen=start
-        )
-        if result is None:
-            return Outcome.TOO_MUCH
-        if claimed is None and not record.is_exact and result.frames:
-            return Outcome.UNPROVEN
-        return start, result
+        return Walk(record.sid, rooms, joined, rooms_at=rooms_at, seen=start, limits=self._limits)
 
-    async def _entries_after(self, start: LogId) -> list[Entry] | Outcome:
-        """Give what was delivered after `start`, read back where it is not at hand any more."""
-        for _ in range(_READ_ATTEMPTS):
-            floor = self._history.floor
-            older = await self._log.read_between(start, floor) if start < floor else []
-            if older is None:
-                return Outcome.GONE
-            self._history.prepend(older, start, floor)
-            missed = self._history.after(start)
-            if missed is not None:
-                return missed
-            if self._history.floor == floor:  # there was no room for them
-                return [*entries_of(older), *(self._history.after(floor) or [])]
-            # Another resume has read back some of it meanwhile, or this pod has forgotten more.
-        return Outcome.TOO_MUCH
+    async def _is_through(self, walk: Walk) -> bool:
+        """Walk through memory to its end; False where it does not reach back to the walk."""
+        history, find = self._history, self._entries.concerned
+        async with self._turn:
+            await asyncio.sleep(0)
+            budget, before = SLICE, 0
+            while walk.cursor >= history.floor:
+                left = history.unindexed(walk.cursor)
+                if left >= before > 0:
+                    budget *= 2  # more is delivered than that
+                before = left
+                is_indexed = history.index(find, budget, walk.cursor)
+                if (
+                    walk.advance(history, self._entries, budget) and is_indexed
+                ) or walk.is_too_much:
+                    return True
+                await asyncio.sleep(0)
+        return False
 
+    async def run(self, tell: Callable[[], None]) -> None:
+        """Keep the memory in order, for ever; `tell` at each step."""
+        while True:
+            tell()
+            self.expire(time.monotonic())
+            for _ in range(_SLICES_PER_TICK):
+                if self._history.index(self._entries.concerned, SLICE):
+                    break
+                await asyncio.sleep(0)
+            await asyncio.sleep(_TICK_SECONDS)
 
-def worth_walking(entries: list[Entry], seen: LogId, unmoving: Collection[bytes]) -> list[Entry]:
-    """Leave out what a client has seen, save what may have moved it out of a room or into one.
+    def expire(self, now_seconds: float) -> None:
+        """Forget what nobody can resume from any more, also while nothing new comes.
 
-    The session of a pod that was killed may have been written half a minute ago: walking all of it
-    for each of thousands who come back would keep the others waiting.
-    """
-    first = bisect_right(entries, seen, key=lambda entry: entry.id)
-    moving = [entry for entry in entries[:first] if entry.logged[1] not in unmoving]
-    return moving + entries[first:]
+        The log's own time, the only one that its IDs can be compared with, goes on from the last
+        entry by this process's monotonic clock.
+        """
+        last = self._history.last
+        if last != self._seen_last:
+            self._seen_last, self._seen_last_at = last, now_seconds
+        idle_ms = int((now_seconds - self._seen_last_at) * 1000)
+        self._history.expire(last[0] + idle_ms, self._keep_ms)
+        self._entries.expire()

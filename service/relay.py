@@ -76,12 +76,6 @@ class Relay:
         self._on_handover = on_handover
         self._tracing = tracing
 
-    @property
-    def unmoving(self) -> frozenset[bytes]:
-        """Channels of which no event changes who is in a room."""
-        paths = self._routes.items()
-        return frozenset([channel for channel, path in paths if not path.route.moves])
-
     def take(self, batch: list[Published]) -> None:
         """Carry out one read from Redis, in its order. A broken message costs itself only."""
         self._begin_batch()

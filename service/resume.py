@@ -19,18 +19,12 @@ import structlog
 
 from service.auth import Identity
 from service.events import UserId, user_room
-from service.history import (
-    History,
-    LogId,
-    Read,
-    Replay,
-    ReplayLimits,
-    format_id,
-)
+from service.history import History, LogId, format_id
 from service.metrics import Metrics
 from service.missed import Backlog, Outcome
 from service.redis_link import RedisUnavailable
 from service.redis_log import RedisLog
+from service.replay import Read, Replay, ReplayLimits
 from service.rooms import Member, Rooms, Ticket
 from service.session_store import SessionRecord, SessionStore, Taken
 from service.tracing import Tracing, act
@@ -69,7 +63,6 @@ class Recovery:
         metrics: Metrics,
         *,
         read: Read,
-        unmoving: frozenset[bytes] = frozenset(),
         offsets: Offsets,
         limits: ReplayLimits,
         window_seconds: float,
@@ -78,13 +71,10 @@ class Recovery:
         find_lost: FindLost | None = None,
         tracing: Tracing | None = None,
     ) -> None:
-        """`unmoving` are channels of which no event changes who is in a room.
-
-        Without `find_lost` a session keeps its rooms, unless the log says otherwise.
-        """
+        """Without `find_lost` a session keeps its rooms, unless the log says otherwise."""
         self._instance = instance
         self._log = redis_log
-        self._backlog = Backlog(redis_log, history, read, unmoving, limits)
+        self.backlog = Backlog(redis_log, history, read, limits, window_seconds)
         self._store = store
         self._rooms = rooms
         self._metrics = metrics
@@ -134,7 +124,7 @@ class Recovery:
             if taken is None:
                 return Outcome.UNKNOWN, None
             lost = await self._lost(member, taken.record)
-            found = await self._backlog.find(taken.record, offset, lost)
+            found = await self.backlog.find(taken.record, offset, lost)
         except RedisUnavailable:
             return Outcome.UNAVAILABLE, None
         if isinstance(found, Outcome):

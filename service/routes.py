@@ -109,7 +109,6 @@ class Route:
         "_traceparent",
         "_unless",
         "event",
-        "moves",
     )
 
     def __init__(self, entry: RouteEntry, *, is_traced: bool = False) -> None:
@@ -121,8 +120,6 @@ class Route:
         shape = fields_of(keys)
         attribute = dict(zip(keys, shape.__struct_fields__, strict=True))
         self.event = EventName(entry.event)
-        self.moves = bool(entry.empties or entry.removes)
-        """Whether an event may change who is in a room."""
         self._decode = Decoder(shape).decode
         self._to = _targets(entry.to, attribute)
         self._except = _targets((entry.except_,) if entry.except_ else (), attribute)

@@ -8,6 +8,7 @@ from service.redis_log.appender import (
     Unanswered,
 )
 from service.redis_log.log import Follower, RedisLog
+from service.redis_log.reading import Reader
 from service.redis_log.state import ONLY_ASKING, Candidacy, Claim
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "LogDamaged",
     "LostLease",
     "RedisLog",
+    "Reader",
     "Refused",
     "Unanswered",
 ]

@@ -23,7 +23,7 @@ from service.recording import Unrecorded
 from service.redis_link import FAULTS, Link, RedisUnavailable, backoff_seconds, open_link
 from service.redis_log.appender import Appender, ScriptIds
 from service.redis_log.layout import PAGE, positions, read_entries
-from service.redis_log.reading import ReadBack
+from service.redis_log.reading import Reader
 from service.redis_log.scripts import APPEND, TRIM
 from service.redis_log.state import Claim, LogState, Look, find_gap
 from service.redis_names import Names
@@ -77,7 +77,7 @@ class RedisLog:
         self._unrecorded = unrecorded
         self._metrics = metrics
         self.state = LogState(redis, names)
-        self._read_back = ReadBack(redis_requests, names, LogState(redis_requests, names))
+        self.reader = Reader(redis_requests, names, self.damaged)
         self._follower: Follower | None = None
         self._link: Link | None = None
         self._deadline: asyncio.Timeout | None = None
@@ -342,14 +342,7 @@ class RedisLog:
         if self.lost_at is None:
             self.lost_at = time.monotonic()
 
-    # Reading back and appending
-
-    async def read_between(self, start: LogId, end: LogId) -> list[Logged] | None:
-        """Read the entries after `start` up to and with `end`; None where some are gone.
-
-        Raises RedisUnavailable.
-        """
-        return await self._read_back.between(start, end, self.damaged)
+    # Damage, and appending
 
     def damaged(self, reason: str) -> None:
         """Note that entries are gone that nobody was allowed to remove."""

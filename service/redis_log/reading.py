@@ -1,51 +1,62 @@
-"""Reading entries of the log back, all of them or none."""
+"""Reading entries of the log back, a page at a time, and whether that is all of them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio import Redis
 
-from service.history import Logged, LogId, format_id, parse_id
+from service.history import Logged, LogId, format_id
 from service.redis_link import FAULTS, RedisUnavailable
-from service.redis_log.layout import PAGE
 from service.redis_log.state import LogState
 from service.redis_names import Names
 
 
-class ReadBack:
-    """Reads what this pod does not have in memory any more."""
+class Reader:
+    """Reads what this pod does not have in memory any more. Every method raises RedisUnavailable."""
 
-    def __init__(self, redis: Redis, names: Names, state: LogState) -> None:
+    def __init__(self, redis: Redis, names: Names, on_damaged: Callable[[str], None]) -> None:
+        """`on_damaged` is told why entries are missing that nobody was allowed to remove."""
         self._redis = redis
         self._names = names
-        self._state = state
+        self._state = LogState(redis, names)
+        self._on_damaged = on_damaged
 
-    async def between(
-        self, start: LogId, end: LogId, on_damaged: Callable[[str], None]
-    ) -> list[Logged] | None:
-        """Read the entries after `start` up to and with `end`; None where some are gone.
+    async def page(self, after: LogId, up_to: LogId, count: int) -> list[Logged]:
+        """Read the next entries after one, up to and with another."""
+        start, end = b"(" + format_id(after), format_id(up_to)
+        try:
+            page: Any = await self._redis.xrange(self._names.log, start, end, count=count)
+        except FAULTS as error:
+            raise _UNAVAILABLE from error
+        return [
+            (log_id, fields.get(b"channel", b""), fields.get(b"data", b""))
+            for log_id, fields in page
+        ]
 
-        `on_damaged` is told why, where nobody was allowed to remove them. Raises RedisUnavailable.
+    async def trimmed(self, up_to: LogId) -> LogId:
+        """Give the highest ID that may have been removed, (0, 0) for none.
+
+        Asked after reading as well, since trimming goes on meanwhile. All of the log counts as
+        removed where entries are missing that should be there, or where it ends before `up_to`.
         """
         try:
-            entries = [entry async for entry in self._pages(start, end)]
-            look = await self._state.look(end)  # after reading: trimming goes on meanwhile
+            look = await self._state.look(up_to)
         except FAULTS as error:
-            raise RedisUnavailable("the log cannot be read: Redis is away") from error
-        if look.damage or look.last < end:
-            on_damaged(look.damage or "rolled_back")
-            return None
-        return None if look.trimmed > start else entries
+            raise _UNAVAILABLE from error
+        if look.damage or look.last < up_to:
+            self._on_damaged(look.damage or "rolled_back")
+            return max(look.last, up_to)
+        return look.trimmed
 
-    async def _pages(self, start: LogId, end: LogId) -> AsyncIterator[Logged]:
-        while start < end:
-            page: Any = await self._redis.xrange(
-                self._names.log, b"(" + format_id(start), format_id(end), count=PAGE
-            )
-            for log_id, fields in page:
-                yield log_id, fields.get(b"channel", b""), fields.get(b"data", b"")
-            if len(page) < PAGE:
-                return
-            start = parse_id(page[-1][0]) or end
+    async def holds(self, log_id: LogId) -> bool:
+        """Tell whether an entry is in the log."""
+        text = format_id(log_id)
+        try:
+            return bool(await self._redis.xrange(self._names.log, text, text))
+        except FAULTS as error:
+            raise _UNAVAILABLE from error
+
+
+_UNAVAILABLE = RedisUnavailable("the log cannot be read: Redis is away")

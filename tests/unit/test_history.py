@@ -1,35 +1,27 @@
-"""What a session missed: replay against a naive model, and the log's recent entries."""
+"""The log's recent entries: what is in memory, in what form, and what is forgotten when."""
 
 from __future__ import annotations
 
-import json
 import string
+import tracemalloc
+from collections.abc import Sequence
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import commands
-from service.commands import Emit, Empty, Join, Leave
-from service.events import EventName, Fields, Room
 from service.history import (
     BEGINNING,
-    Entry,
+    Concerned,
     History,
     Logged,
     LogId,
-    Meaning,
-    ReplayLimits,
-    entries_of,
     format_id,
     parse_id,
-    replay,
 )
-from service.routes import Message
 
-PLENTY = ReplayLimits(10_000, 1 << 30)
 IDS = st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+WINDOW_MS = 16_000
 
 
 @given(IDS)
@@ -64,192 +56,211 @@ def logged(place: int, channel: str = "emit", payload: bytes = b"{}") -> Logged:
     return format_id((place, 0)), channel.encode(), payload
 
 
-@given(
-    st.lists(st.lists(st.integers(0, 40), max_size=5), max_size=12),
-    st.integers(0, 200),
-    st.integers(0, 70),
-)
-def test_history_gives_all_after_a_place_or_says_that_it_cannot(
-    batches: list[list[int]], max_bytes: int, start: int
+def nobody(entry: Logged) -> Concerned:
+    return (), ()
+
+
+def entries_after(history: History, log_id: LogId) -> list[Logged]:
+    return [
+        segment.entry_at(place)
+        for segment in history.after(log_id)
+        for place in range(segment.place_after(log_id), len(segment))
+    ]
+
+
+SIZES = st.lists(st.lists(st.integers(0, 400), max_size=5), max_size=12)
+
+
+@given(SIZES, st.integers(0, 20_000), st.integers(1, 4_000), st.integers(0, 70), st.data())
+def test_history_holds_all_after_its_floor(
+    batches: list[list[int]], max_bytes: int, segment_bytes: int, start: int, data: st.DataObject
 ) -> None:
-    history = History(max_bytes)
-    history.start((0, 0))
-    everything: list[int] = []
+    """Whatever is packed by then, and however the entries came."""
+    history = History(max_bytes, segment_bytes)
+    history.start(BEGINNING)
+    everything: list[Logged] = []
     for sizes in batches:
-        batch = [logged(len(everything) + n + 1, payload=b"x" * s) for n, s in enumerate(sizes)]
-        everything += range(len(everything) + 1, len(everything) + 1 + len(sizes))
+        batch = [logged(len(everything) + n, payload=b"x" * s) for n, s in enumerate(sizes, 1)]
+        everything += batch
         history.append(batch)
+        if data.draw(st.booleans()):
+            history.index(nobody, data.draw(st.integers(1, 9)))
 
-    found = history.after((start, 0))
-
-    if found is None:
-        assert (start, 0) < history.floor
-    else:
-        assert [entry.id[0] for entry in found] == [n for n in everything if n > start]
-    assert sum(len(e.logged[2]) for e in history.after(history.floor) or []) <= max_bytes
+    start_after = max((start, 0), history.floor)
+    expected = [one for one in everything if _id(one) > start_after]
+    assert entries_after(history, start_after) == expected
+    assert history.last == (len(everything), 0)
+    assert history.unindexed(start_after) <= len(expected)
 
 
-def test_older_entries_are_taken_where_they_fit() -> None:
-    history = History(100)
+def _id(entry: Logged) -> LogId:
+    found = parse_id(entry[0])
+    assert found is not None
+    return found
+
+
+def small(place: int) -> bytes:
+    return (b'{"userId":"u%d","isTyping":true,"participants":["v%d"],"x":"' % (place, place)).ljust(
+        85, b"x"
+    ) + b'"}'
+
+
+def two_rooms(entry: Logged) -> Concerned:
+    place = int(entry[0].partition(b"-")[0])
+    return [f"user:{place % 5_000}", f"chat:{place % 1_000}"], ()
+
+
+@pytest.mark.parametrize("rooms", [nobody, two_rooms])
+def test_its_bound_is_true_of_small_entries_too(rooms: object) -> None:
+    """An object's own fifty bytes count as well: 87-byte payloads made 64 MiB hold 346 MB."""
+    bound = 2 * 1024 * 1024
+    history = History(bound)
+    tracemalloc.start()
+    try:
+        for first in range(1, 30_000, 20):
+            batch = [
+                (b"%d-0" % n, bytes(bytearray(b"chat:typing")), small(n))
+                for n in range(first, first + 20)
+            ]
+            history.append(batch)
+            if rooms is two_rooms:
+                history.index(two_rooms, 100)
+            del batch
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < bound
+    assert peak < bound * 1.1
+    assert len(entries_after(history, history.floor)) > bound / 600
+
+
+def test_packing_makes_room() -> None:
+    packed, plain = History(1 << 20), History(1 << 20)
+    for n in range(1, 8_001):
+        for history in (packed, plain):
+            history.append([logged(n, payload=small(n))])
+        packed.index(nobody, 2)
+    assert packed.floor < plain.floor
+
+
+def test_one_entry_that_concerns_very_many_is_in_the_bound() -> None:
+    history = History(1 << 20)
+    everyone = [f"user:{n}" for n in range(1_000)]
+    for n in range(1, 101):
+        history.append([logged(n, payload=b"x" * 100)])
+        history.index(lambda entry: (everyone, ()), 10_000)
+    assert history.floor > (80, 0)
+
+
+def test_what_is_too_large_at_all_is_not_held() -> None:
+    history = History(1_000)
+    history.append([logged(1, payload=b"x" * 2_000)])
+    assert (history.floor, history.last) == ((1, 0), (1, 0))
+
+
+def test_indexing_stops_at_its_budget() -> None:
+    history = History(1 << 20)
+    asked: list[Logged] = []
+
+    def two(entry: Logged) -> Concerned:
+        asked.append(entry)
+        return ["a"], ["b"]
+
+    history.append([logged(n) for n in range(1, 11)])
+    assert not history.index(two, 9)
+    assert len(asked) == 3
+    assert history.unindexed(BEGINNING) == 7
+    assert history.index(two, 100)
+    assert len(asked) == 10
+
+
+def test_only_what_comes_after_an_entry_needs_to_be_indexed() -> None:
+    history = History(1 << 20, segment_bytes=200)
+    history.append([logged(1)])
+    history.append([logged(2)])
+    asked: list[Logged] = []
+
+    def note(entry: Logged) -> Concerned:
+        asked.append(entry)
+        return (), ()
+
+    assert history.index(note, 100, after=(1, 0))
+    assert [_id(entry) for entry in asked] == [(2, 0)]
+
+
+def _times(history: History) -> list[int]:
+    return [_id(entry)[0] for entry in entries_after(history, history.floor)]
+
+
+def test_entries_leave_when_they_are_too_old_though_nothing_new_comes() -> None:
+    history = History(1 << 20)
+    history.append([logged(1_000)])
+    history.expire(1_001 + WINDOW_MS // 16, WINDOW_MS)
+    history.append([logged(10_000)])
+    history.expire(1_000 + WINDOW_MS, WINDOW_MS)
+    assert _times(history) == [1_000, 10_000]
+    history.expire(1_001 + WINDOW_MS, WINDOW_MS)
+    assert (_times(history), history.floor) == ([10_000], (1_000, 0))
+    history.expire(10_001 + WINDOW_MS, WINDOW_MS)
+    assert (_times(history), history.floor, history.last) == ([], (10_000, 0), (10_000, 0))
+
+
+@given(st.lists(st.integers(0, 3_000), min_size=1, max_size=40), st.integers(0, 20_000))
+def test_no_entry_stays_much_longer_than_it_may_and_none_leaves_earlier(
+    gaps: Sequence[int], idle_ms: int
+) -> None:
+    history = History(1 << 20)
+    at, times = 1, []
+    for gap in gaps:
+        at += gap + 1
+        times.append(at)
+        history.append([logged(at)])
+        history.expire(at, WINDOW_MS)
+    now = at + idle_ms
+    history.expire(now, WINDOW_MS)
+    history.expire(now, WINDOW_MS)
+    held = _times(history)
+    assert held == times[len(times) - len(held) :]
+    assert [at for at in times if at >= now - WINDOW_MS] == [
+        at for at in held if at >= now - WINDOW_MS
+    ]
+    assert all(at >= now - WINDOW_MS - WINDOW_MS // 16 - 3_001 for at in held)
+
+
+def read_back(floor: int, *places: int, payload: bytes = b"{}") -> History:
+    read = History(1 << 30, 1_000)
+    read.start((floor, 0))
+    read.append([logged(place, payload=payload) for place in places])
+    return read
+
+
+def test_what_was_read_back_is_put_before_the_rest() -> None:
+    history = History(100_000)
     history.start((5, 0))
     history.append([logged(6)])
-    history.prepend([logged(4), logged(5)], (3, 0), (5, 0))
-    assert [entry.id[0] for entry in history.after((3, 0)) or []] == [4, 5, 6]
-    assert history.after((2, 0)) is None
+    history.prepend(read_back(3, 4, 5))
+    assert (_times(history), history.floor) == ([4, 5, 6], (3, 0))
+    assert history.holds((4, 0))
+    assert not history.holds((3, 0))
+    assert history.holds((6, 0))
 
 
-def test_older_entries_are_not_taken_twice_or_over_the_bound() -> None:
-    history = History(100)
-    history.start((5, 0))
-    history.prepend([logged(5, payload=b"x" * 101)], (3, 0), (5, 0))
-    assert history.floor == (5, 0)
-    history.prepend([logged(5)], (3, 0), (5, 0))
-    history.prepend([logged(5)], (3, 0), (5, 0))
-    assert [entry.id[0] for entry in history.after((3, 0)) or []] == [5]
+def test_of_what_was_read_back_the_end_stays_where_there_is_not_room_for_all() -> None:
+    history = History(20_000)
+    history.start((9, 0))
+    read = History(1 << 30, 1_000)
+    read.start((3, 0))
+    for place in range(4, 10):
+        read.append([logged(place, payload=b"x" * 4_000)])
+    history.prepend(read)
+    assert _times(history) == [7, 8, 9]
+    assert history.floor == (6, 0)
 
 
-def test_a_meaning_is_worked_out_once() -> None:
-    asked: list[bytes] = []
-
-    def read(channel: bytes, payload: bytes) -> Meaning:
-        asked.append(payload)
-
-    entry = Entry(logged(1))
-    assert entry.meaning(read) is None
-    assert entry.meaning(read) is None
-    assert len(asked) == 1
-
-
-def test_starting_anew_forgets_everything() -> None:
-    history = History(100)
+def test_starting_from_scratch_forgets_everything() -> None:
+    history = History(10_000)
+    starts = history.starts
     history.append([logged(1)])
     history.start((9, 0))
-    assert history.after((9, 0)) == []
-    assert history.after(BEGINNING) is None
-
-
-ME, USER = "sid", "user:u"
-ROOM_NAMES = ["chat:a", "chat:b", USER, ME, "chat:c"]
-ROOM = st.sampled_from([Room(name) for name in ROOM_NAMES])
-EMITS = st.builds(
-    lambda n, rooms, but: commands.Emit(commands.emit("e", n, ()).args, rooms, but),
-    st.integers(0, 99).map(lambda n: msgspec.Raw(b"%d" % n)),
-    st.none() | st.lists(ROOM, max_size=2).map(tuple),
-    st.lists(ROOM, max_size=1).map(tuple),
-)
-COMMANDS = EMITS | st.builds(Join, ROOM, ROOM) | st.builds(Leave, ROOM, ROOM) | st.builds(
-    Empty, ROOM
-)  # fmt: skip
-NAIVE_ROOMS = st.sets(st.sampled_from(["chat:a", "chat:b"])).map(lambda rooms: {USER, *rooms})
-
-
-@given(st.lists(COMMANDS, max_size=20), NAIVE_ROOMS, st.integers(0, 20), st.integers(0, 21))
-def test_replay_is_what_a_member_would_have_seen(
-    story: list[commands.Command], rooms: set[str], rooms_at: int, claimed: int
-) -> None:
-    missed = [logged(n + 1, payload=commands.encode(command)) for n, command in enumerate(story)]
-
-    result = replay(
-        ME, rooms, {}, (rooms_at, 0), entries_of(missed), read_command, PLENTY, (claimed, 0)
-    )
-
-    assert result is not None
-    mine = {ME, *rooms}
-    seen: list[bytes] = []
-    for place, command in enumerate(story, 1):
-        if isinstance(command, Emit):
-            to_me = command.rooms is None or mine & set(command.rooms)
-            if to_me and not mine & set(command.except_rooms) and place > claimed:
-                seen.append(format_id((place, 0)))
-        elif place > rooms_at:
-            if isinstance(command, Join) and command.who in mine:
-                mine |= {command.room}
-            elif (isinstance(command, Leave) and command.who in mine) or isinstance(command, Empty):
-                mine -= {command.room}
-            mine |= {ME}
-    assert [frame.offset for frame in result.frames] == seen
-    assert result.rooms == mine - {ME}
-
-
-def read_command(channel: bytes, payload: bytes) -> Meaning:
-    return commands.decode(payload)
-
-
-def test_what_was_said_in_a_room_after_it_was_lost_is_not_read() -> None:
-    said = commands.encode(commands.emit("e", msgspec.Raw(b"1"), (Room("chat:a"),)))
-    lost = commands.encode(Leave(Room(USER), Room("chat:a")))
-    missed = entries_of([logged(1, payload=said), logged(2, payload=lost), logged(3, payload=said)])
-
-    result = replay(ME, [USER, "chat:a"], {}, (0, 0), missed, read_command, PLENTY)
-
-    assert result is not None
-    assert [frame.offset for frame in result.frames] == [b"1-0"]
-    assert result.rooms == {USER}
-
-
-def test_an_event_that_removes_a_user_takes_its_sessions_out_as_well() -> None:
-    said = Message(EventName("e"), Fields(), [Room("chat:a")], (), ())
-    removal = msgspec.structs.replace(said, removals=[Leave(Room(USER), Room("chat:a"))])
-    of_another = msgspec.structs.replace(said, removals=[Leave(Room("user:v"), Room("chat:a"))])
-    story = [said, of_another, removal, said]
-    missed = entries_of([logged(n, payload=b"%d" % n) for n in range(1, 5)])
-
-    result = replay(
-        ME, [USER, "chat:a"], {}, (0, 0), missed, lambda _, n: story[int(n) - 1], PLENTY
-    )
-
-    assert result is not None
-    assert [frame.offset for frame in result.frames] == [b"1-0", b"2-0", b"3-0"]
-    assert result.rooms == {USER}
-
-
-@pytest.mark.parametrize(
-    ("limits", "is_too_much"),
-    [
-        (ReplayLimits(2, 1000), True),
-        (ReplayLimits(3, 1000), False),
-        (ReplayLimits(3, 20), True),
-    ],
-)
-def test_more_than_the_limits_allow_is_not_replayed_at_all(
-    limits: ReplayLimits, is_too_much: bool
-) -> None:
-    said = commands.encode(commands.emit("e", msgspec.Raw(json.dumps(1).encode()), (Room(USER),)))
-    missed = entries_of([logged(n, payload=said) for n in (1, 2, 3)])
-    result = replay(ME, [USER], {}, (0, 0), missed, read_command, limits)
-    assert (result is None) is is_too_much
-
-
-@given(st.integers(0, 6), st.integers(0, 6))
-def test_what_was_said_in_a_room_before_it_was_joined_is_not_read(
-    joined_after: int, rooms_at: int
-) -> None:
-    said = commands.encode(commands.emit("e", msgspec.Raw(b"1"), (Room("chat:a"),)))
-    missed = entries_of([logged(n, payload=said) for n in range(1, 6)])
-    joined = {"chat:a": (joined_after, 0)}
-
-    result = replay(
-        ME, [USER, "chat:a"], joined, (max(rooms_at, joined_after), 0), missed, read_command, PLENTY
-    )
-
-    assert result is not None
-    assert [frame.offset for frame in result.frames] == [
-        b"%d-0" % n for n in range(joined_after + 1, 6)
-    ]
-    assert result.rooms == {USER, "chat:a"}
-    assert result.joined == joined
-
-
-def test_a_second_replay_from_the_same_place_gives_the_same() -> None:
-    """A client may vanish again before it has read what was replayed to it."""
-    said = commands.encode(commands.emit("e", msgspec.Raw(b"1"), (Room("chat:a"),)))
-    enters = commands.encode(Join(Room(USER), Room("chat:a")))
-    missed = entries_of(
-        [logged(1, payload=said), logged(2, payload=enters), logged(3, payload=said)]
-    )
-    first = replay(ME, [USER], {}, (0, 0), missed, read_command, PLENTY)
-    assert first is not None
-    second = replay(ME, first.rooms, first.joined, (3, 0), missed, read_command, PLENTY)
-    assert second is not None
-    assert [frame.offset for frame in first.frames] == [b"3-0"]
-    assert second.frames == first.frames
+    assert (_times(history), history.floor, history.last) == ([], (9, 0), (9, 0))
+    assert history.starts > starts

@@ -11,9 +11,10 @@ from redis.asyncio import Redis
 from service import commands, routes
 from service.auth import Identity
 from service.events import Room, Sid, UserId, user_room
-from service.history import History, Logged, LogId, Meaning, ReplayLimits, format_id
+from service.history import History, Logged, LogId, format_id
 from service.metrics import Metrics
 from service.redis_names import DEFAULT
+from service.replay import Meaning, ReplayLimits
 from service.resume import Offsets, Recovery
 from service.rooms import Member, Rooms
 from service.session_store import SessionStore
@@ -63,6 +64,7 @@ class Pod:
         self.tasks = [
             asyncio.create_task(self.log.run(self)),
             asyncio.create_task(self.store.run(lambda: None)),
+            asyncio.create_task(self.recovery.backlog.read_back(lambda: None)),
         ]
         self._names = iter(range(1_000))
 
