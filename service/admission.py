@@ -49,6 +49,9 @@ FORBIDDEN = Refusal("forbidden", "You are not in this chat.")
 ACCESS_UNAVAILABLE = Refusal(
     "access_unavailable", "Whether you may join this chat cannot be told now: try again."
 )
+UNAVAILABLE = Refusal(
+    "unavailable", "This cannot be stored now, so it would not last: try again in a moment."
+)
 DISCONNECTED = Refusal("disconnected", "You were disconnected before this could be done.")
 INVALID_NAMESPACE = Refusal("invalid_namespace", "There is no such namespace; connect to /chats.")
 

@@ -20,6 +20,7 @@ from service.admission import (
     DRAINING,
     RATE_LIMIT,
     TOO_MANY_REQUESTS,
+    UNAVAILABLE,
     Allowance,
     Arrivals,
     Limits,
@@ -33,7 +34,7 @@ from service.auth import Headers, Identity, renewed
 from service.events import NAMESPACE, ChatId, Room, UserId, chat_room, user_room
 from service.expiry import Expiries
 from service.metrics import Metrics
-from service.neighbours import Access, Identify, Recovery, Server, VerifyToken
+from service.neighbours import Access, Identify, Recovery, Server, Sessions, VerifyToken
 from service.rooms import Member, Rooms
 from service.spans import ids_of
 from service.trace_context import PARENT, STATE, TraceContext
@@ -79,7 +80,9 @@ class Chats:
         self.access: Access | None = None
         """Says who may join a chat; None where everybody may."""
         self.recovery: Recovery | None = None
-        """Makes sessions resumable; None where they are not."""
+        """Gives members their sessions; None where nobody can resume."""
+        self.sessions: Sessions | None = None
+        """Keeps them; None where nobody can resume."""
         self.on_arrival: Callable[[UserId], None] = lambda user: None
         """Told when a socket of a user is there."""
         self.on_departure: Callable[[UserId], None] = lambda user: None
@@ -150,8 +153,8 @@ class Chats:
         if member is None or member.user is None:
             return
         self.expiries.remove(member.eio_sid)
-        if self.recovery:
-            self.recovery.leave(member, for_good=reason in _FOR_GOOD)
+        if self.sessions:
+            self.sessions.leave(member, for_good=reason in _FOR_GOOD)
         self.rooms.leave(member, user_room(member.user))
         if not self.rooms.members(user_room(member.user)):
             self.on_departure(member.user)
@@ -211,7 +214,8 @@ class Chats:
                 return self._answer("join-chat", refusal)
             # Nothing has waited since the answer: an end of membership comes before it or finds it.
             self.rooms.enter(member, room)
-            await self._save(member)
+            if self.sessions and not await self.sessions.joined(member, room):
+                return self._answer("join-chat", UNAVAILABLE)
         return self._answer("join-chat", {"chatId": chat})
 
     async def _ask_access(self, access: Access, member: Member, chat: ChatId) -> Refusal | None:
@@ -224,8 +228,11 @@ class Chats:
         chat = read_chat_id(request, self._limits.max_id_chars)
         if isinstance(chat, Refusal):
             return self._answer("leave-chat", chat)
-        self.rooms.leave(member, chat_room(chat))
-        await self._save(member)
+        room = chat_room(chat)
+        # Written before it is done: an event that comes meanwhile is still the member's.
+        if self.sessions and not await self.sessions.left(member, room):
+            return self._answer("leave-chat", UNAVAILABLE)
+        self.rooms.leave(member, room)
         return self._answer("leave-chat", {"chatId": chat})
 
     async def _refresh(self, sid: str, request: object = None, *_: object) -> Answer:
@@ -240,7 +247,8 @@ class Chats:
         if lost := self.access.outdated(identity, member.rooms) if self.access else None:
             for room in lost:
                 self.rooms.leave(member, room)
-            await self._save(member)
+            if self.sessions:
+                await self.sessions.removed(member, lost)
         return self._answer("refresh-token", {"expiresAt": identity.expires_at})
 
     def _note(self, member: Member, identity: Identity) -> None:
@@ -254,11 +262,6 @@ class Chats:
         if self._tracing is not None and member.user is not None:
             get_current_span().set_attribute("user.id", member.user)
         return member
-
-    async def _save(self, member: Member) -> None:
-        """Answer a change of rooms only when it would survive this pod."""
-        if self.recovery:
-            await self.recovery.saved(member)
 
     def _unknown(self, event: str, sid: str, *_: object) -> Answer:
         message = "There is no such request; known are join-chat and leave-chat."

@@ -32,10 +32,11 @@ from service.engine import (
 from service.engine.entrance import SECURITY_HEADERS
 from service.events import NAMESPACE
 from service.fanout import Fanout
-from service.history import History, Logged
+from service.history import History, Logged, parse_id
 from service.http import AsgiApp, Check, Health, create_app, create_metrics_app, dispatch
 from service.identification import identification
 from service.metrics import Metrics
+from service.missed import Backlog
 from service.nest_tcp import NestTcp
 from service.presence import Presence
 from service.recorder import Recorder
@@ -49,8 +50,10 @@ from service.resume import Offsets, Recovery
 from service.rooms import Member
 from service.rpc import Rpc
 from service.session_store import SessionStore
+from service.sessions import Sessions
 from service.settings import Settings
 from service.telemetry import trace_pages
+from service.ticket import LogId
 from service.trace_context import KEYS as TRACE_KEYS
 from service.tracing import Tracing
 
@@ -135,7 +138,7 @@ class Gateway:
             self.metrics,
             disconnect=self._disconnect,
             send_errand=self.errands.put_nowait,
-            on_moved=lambda member: self.recovery.touch(member) if self.recovery else None,
+            on_moved=self._note_moved,
             on_ended=self.access.forget if self.access else lambda room, who: None,
             on_fence=lambda sid, owner: self.recovery.fence(sid, owner) if self.recovery else None,
             on_handover=lambda: self.recorder.nudge() if self.recorder else None,
@@ -144,6 +147,8 @@ class Gateway:
         self.log: RedisLog | None = None
         self.recorder: Recorder | None = None
         self.store: SessionStore | None = None
+        self.sessions: Sessions | None = None
+        self.backlog: Backlog | None = None
         self.recovery: Recovery | None = None
         if settings.delivery == "durable":
             self.log = self._keep_log()
@@ -191,9 +196,14 @@ class Gateway:
     def close_session(self, session: Session, reason: str) -> None:
         """Close a connection after all that was sent to it; its client comes back and goes on."""
         member = self.rooms.by_eio_sid(session.sid)
-        if self.recovery is not None and member is not None:
-            self.recovery.release(member)
+        if self.sessions is not None and member is not None and not session.closed:
+            self.sessions.closing(member)
         self.server.end(session, reason)
+
+    def _note_moved(self, member: Member, room: str, offset: bytes) -> None:
+        """Note that an event or a command has moved a member."""
+        if self.sessions is not None and self.log is not None:
+            self.sessions.touch(member, room, parse_id(offset) or self.log.delivered)
 
     def _close_member(self, member: Member, reason: str) -> None:
         session = self.engine.sockets.get(member.eio_sid)
@@ -223,29 +233,43 @@ class Gateway:
     def _recover_from(self, redis_log: RedisLog, offsets: Offsets) -> Recovery:
         settings = self.settings
         self.store = SessionStore(self.redis_sessions, self.names)
+        self.sessions = self.chats.sessions = Sessions(
+            redis_log, self.store, self.rooms, window_seconds=settings.recovery_window_seconds
+        )
+        self.backlog = Backlog(
+            redis_log,
+            self.history,
+            self.relay.read,
+            ReplayLimits(settings.max_replay_events, settings.max_write_buffer_bytes // 2),
+            settings.recovery_window_seconds,
+        )
         recovery = self.chats.recovery = Recovery(
             self.bus.instance,
             redis_log,
             self.store,
-            self.history,
+            self.sessions,
+            self.backlog,
             self.rooms,
             self.metrics,
-            read=self.relay.read,
             offsets=offsets,
-            limits=ReplayLimits(settings.max_replay_events, settings.max_write_buffer_bytes // 2),
-            window_seconds=settings.recovery_window_seconds,
             close=self._close_member,
             tracing=self.tracing,
             find_lost=self.access.find_lost if self.access else None,
             fence=lambda sid, owner: self.errands.put_nowait(self._fence(sid, owner)),
         )
-        self.engine.on_ping, self.engine.on_pong = recovery.pinged, recovery.ponged
+        self.engine.on_ping, self.engine.on_pong = self.sessions.pinged, self.sessions.ponged
+        self.engine.on_close_answered = self.sessions.close_answered
         return recovery
 
     @property
     def live_listener(self) -> _LiveListener:
         """Consumes what is published where there is no log."""
         return _LiveListener(self.relay, self.metrics)
+
+    def delivered(self) -> LogId:
+        """Give the last entry of the log that was delivered here."""
+        assert self.log is not None, "asked only where there is a log"
+        return self.log.delivered
 
     def deliver(self, batch: list[Logged]) -> None:
         """Carry out one read from the log, and remember it for who comes back."""

@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import accumulate, chain
 
 from service.room_index import RoomIndex
-
-LogId = tuple[int, int]
-"""A stream entry's ID, milliseconds and sequence: compares as the stream orders."""
+from service.ticket import LogId
 
 Logged = tuple[bytes, bytes, bytes]
 """An entry as it came: ID, channel, payload. A bare tuple: one is made per message."""

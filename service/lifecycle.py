@@ -122,12 +122,13 @@ class Life:
         if gateway.log and gateway.recorder:
             parts["log"] = gateway.log.run(_LogFollower(gateway, self._begin))
             parts["recorder"] = gateway.recorder.run(watch("recorder"))
-        if gateway.store and gateway.recovery:
-            parts["sessions"] = gateway.store.run(watch("sessions"))
-            parts["recovery"] = gateway.recovery.run(watch("recovery"))
-            backlog = gateway.recovery.backlog
-            parts["backlog"] = backlog.run(watch("backlog"))
-            parts["read-back"] = backlog.read_back(watch("read-back"))
+        if gateway.store and gateway.sessions and gateway.backlog and gateway.recovery:
+            parts["store"] = gateway.store.run(
+                watch("store"), gateway.delivered, gateway.recovery.fence
+            )
+            parts["sessions"] = gateway.sessions.run(watch("sessions"))
+            parts["backlog"] = gateway.backlog.run(watch("backlog"))
+            parts["read-back"] = gateway.backlog.read_back(watch("read-back"))
         if gateway.identification.endpoint:
             parts["keys"] = gateway.identification.endpoint.run(watch("keys"))
         if gateway.identification.verify:
@@ -146,10 +147,10 @@ class Life:
         await self._gateway.tcp.aclose(_TCP_GRACE_SECONDS)
         if self._gateway.recorder:
             await self._gateway.recorder.hand_over()
-        if self._gateway.recovery:
+        if self._gateway.sessions:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FLUSH_SECONDS):
-                    await self._gateway.recovery.flush()
+                    await self._gateway.sessions.flush()
         await self._gateway.presence.withdraw()
 
     async def _serve(self, name: str, server: HttpServer) -> None:

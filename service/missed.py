@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Set
+from dataclasses import dataclass
 from enum import StrEnum
 
-from service.history import History, LogId, parse_id
+from service.events import UserId, user_room
+from service.frames import Frame
+from service.history import History, parse_id
 from service.readback import SLICE, Gone, Readback
 from service.redis_log import RedisLog
 from service.replay import Entries, Read, Replay, ReplayLimits, Walk
-from service.session_store import SessionRecord
+from service.session_record import SessionRecord
+from service.ticket import Change, LogId, Start, resume_from
 
 _REACH_SECONDS = 2.0
 """How long a client that is ahead of this pod's view of the log is waited for."""
@@ -40,6 +44,30 @@ class Outcome(StrEnum):
     ACCESS_UNAVAILABLE = "access_unavailable"
     """Whether it may still be in one of its rooms cannot be told."""
     UNAVAILABLE = "unavailable"
+    OTHER_EPOCH = "other_epoch"
+    """Events were lost since: nobody can tell whether some were its."""
+    UNREADABLE = "unreadable"
+    """The record is of another release, or a stray write."""
+    SUPERSEDED = "superseded"
+    """A later connection wants the same session."""
+    STUCK = "stuck"
+    """It was resumed from the same place again and again: its client does not come further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a session missed."""
+
+    after: LogId
+    """The entry after which it goes on."""
+    frames: list[Frame]
+    rooms: set[str]
+    changes: list[Change]
+    """How its rooms have changed since its record's floor."""
+    unsaved: set[str]
+    """Rooms whose changes are not written yet."""
+    is_repeated: bool
+    """Whether it was resumed from the same place before, and something is to be replayed."""
 
 
 class Backlog:
@@ -69,8 +97,8 @@ class Backlog:
         self._seen_last_at = 0.0
 
     async def find(
-        self, record: SessionRecord, offset: object, lost: frozenset[str] | None
-    ) -> tuple[LogId, Replay] | Outcome:
+        self, record: SessionRecord, user: UserId, offset: object, lost: frozenset[str] | None
+    ) -> Found | Outcome:
         """Find what a session missed, up to what this pod has delivered by now, and since when.
 
         `lost` are rooms that it may be in no more, None where that cannot be told. Nothing waits
@@ -79,27 +107,45 @@ class Backlog:
         """
         if lost is None:
             return Outcome.ACCESS_UNAVAILABLE
-        start = parse_id(record.position)
         claimed = parse_id(offset) if isinstance(offset, str) else None
-        if start is None:
-            return Outcome.UNKNOWN
-        start = max(start, claimed or start)
+        start = resume_from(record.proof, claimed)
         try:
             async with asyncio.timeout(_REACH_SECONDS):
-                await self._log.reached(start)
+                epoch = await self._log.current()
+                if epoch != record.epoch:
+                    return Outcome.OTHER_EPOCH
+                await self._log.reached(max(start.after, record.rooms_at))
         except TimeoutError:
             return Outcome.GONE  # of a log that is no more, or made up
-        missed = await self._missed(record, start, parse_id(record.rooms_at) or start, lost)
+        if start.after < record.floor:
+            return Outcome.GONE
+        missed = await self._missed(record, user, start.after, lost)
         if isinstance(missed, Outcome):
             return missed
-        if claimed is None and not record.is_exact and missed.frames:
+        if self._log.epoch != epoch:
+            return Outcome.OTHER_EPOCH
+        if any(_is_uncertain(frame, start) for frame in missed.frames):
             return Outcome.UNPROVEN
-        return start, missed
+        return self._found(record, start.after, missed, lost)
+
+    def _found(
+        self, record: SessionRecord, after: LogId, missed: Replay, lost: frozenset[str]
+    ) -> Found:
+        now = self._log.delivered
+        removals = [Change(now, room, is_in=False) for room in lost & missed.rooms]
+        return Found(
+            after,
+            missed.frames,
+            missed.rooms - lost,
+            [*record.changes, *missed.moves, *removals],
+            {change.room for change in (*missed.moves, *removals)},
+            is_repeated=bool(missed.frames) and after == record.proof.begin,
+        )
 
     async def _missed(
-        self, record: SessionRecord, start: LogId, rooms_at: LogId, lost: Set[str]
+        self, record: SessionRecord, user: UserId, start: LogId, lost: Set[str]
     ) -> Replay | Outcome:
-        """Find what a session missed after `start`. Its rooms are as of `rooms_at`.
+        """Find what a session missed after `start`.
 
         What ended its membership may lie before what it says that it has seen. Nothing waits
         between the finding and the return. Raises RedisUnavailable.
@@ -107,10 +153,10 @@ class Backlog:
         starts = self._history.starts
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
-                walk = self._walk(record, start, rooms_at, lost)
+                walk = self._walk(record, user, start, lost)
                 while not await self._is_through(walk):
                     if not await self._lead(walk):
-                        walk = self._walk(record, start, rooms_at, lost)
+                        walk = self._walk(record, user, start, lost)
         except TimeoutError:
             return Outcome.TOO_MUCH
         except Gone:
@@ -119,12 +165,13 @@ class Backlog:
             return Outcome.GONE  # the log was replaced meanwhile
         return Outcome.TOO_MUCH if walk.is_too_much else walk.end()
 
-    def _walk(self, record: SessionRecord, start: LogId, rooms_at: LogId, lost: Set[str]) -> Walk:
-        rooms = [room for room in record.rooms if room not in lost]
-        joined = {
-            room: parse_id(record.joined[room]) or start for room in rooms if room in record.joined
-        }
-        return Walk(record.sid, rooms, joined, rooms_at=rooms_at, seen=start, limits=self._limits)
+    def _walk(self, record: SessionRecord, user: UserId, start: LogId, lost: Set[str]) -> Walk:
+        """Begin a walk. What was said in a room that is lost is not replayed, whenever it was."""
+        rooms = {user_room(user), *record.rooms}.difference(lost)
+        changes = [change for change in record.changes if change.room not in lost]
+        return Walk(
+            record.sid, rooms, changes, rooms_at=record.rooms_at, seen=start, limits=self._limits
+        )
 
     async def _is_through(self, walk: Walk) -> bool:
         """Walk through memory to its end; False where it does not reach back to the walk."""
@@ -168,3 +215,10 @@ class Backlog:
         idle_ms = int((now_seconds - self._seen_last_at) * 1000)
         self._history.expire(last[0] + idle_ms, self._keep_ms)
         self._entries.expire()
+
+
+def _is_uncertain(frame: Frame, start: Start) -> bool:
+    """Tell whether an event may or may not have arrived."""
+    if start.uncertain_until is None:
+        return True
+    return (parse_id(frame.offset) or start.after) <= start.uncertain_until

@@ -46,13 +46,23 @@ class Access(Protocol):
 
 
 class Recovery(Protocol):
-    """What the namespace needs of whoever makes sessions resumable."""
+    """What the namespace needs of whoever gives members their sessions."""
 
     async def open(self, member: Member, user: UserId, auth: Any) -> Welcome:
         """Give a member the session that it claims, with its rooms, or a new one."""
 
-    async def saved(self, member: Member) -> None:
-        """Write that a member's rooms have changed."""
+
+class Sessions(Protocol):
+    """What the namespace needs of whoever keeps sessions."""
+
+    async def joined(self, member: Member, room: str) -> bool:
+        """Write that a member is in a room; False, and it is not, where that cannot be done."""
+
+    async def left(self, member: Member, room: str) -> bool:
+        """Write that a member is about to leave a room; False where that cannot be done."""
+
+    async def removed(self, member: Member, rooms: Iterable[str]) -> None:
+        """Write that a member was taken out of rooms, now or as soon as that can be done."""
 
     def leave(self, member: Member, *, for_good: bool) -> None:
         """Keep the session of a member that has left for a while, or drop it."""

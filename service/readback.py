@@ -12,10 +12,11 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.history import BEGINNING, History, LogId
+from service.history import BEGINNING, History
 from service.redis_link import RedisUnavailable
 from service.redis_log import Reader
 from service.replay import Entries, Walk
+from service.ticket import LogId
 
 SLICE = 300
 """Entries, and rooms of them, that are indexed or looked at before others have their turn: about a

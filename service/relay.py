@@ -49,13 +49,15 @@ class Relay:
         *,
         disconnect: Callable[[Disconnect], Errand],
         send_errand: Callable[[Errand], None],
-        on_moved: Callable[[Member], None],
+        on_moved: Callable[[Member, str, bytes], None],
         on_ended: Callable[[str, str | None], None],
         on_fence: Callable[[str, str], None],
         on_handover: Callable[[], None],
         tracing: Tracing | None = None,
     ) -> None:
-        """`on_ended` is told (room, of whom) membership ends, before it does; None is everyone.
+        """`on_moved` is told (member, room, log ID) of who has entered or left a room.
+
+        `on_ended` is told (room, of whom) membership ends, before it does; None is everyone.
 
         Without `tracing` nothing is recorded; with it the table must be a traced one.
         """
@@ -148,9 +150,9 @@ class Relay:
         if message.empties or message.removals:
             self._fanout.flush()
             for room in message.empties:
-                self._empty(room)
+                self._empty(room, offset)
             for removal in message.removals:
-                self._remove(removal)
+                self._remove(removal, offset)
 
     def _drop(self, path: _Path, outcome: str, payload: bytes, offset: bytes) -> Span:
         """Record that an event goes to nobody here, if anybody looks."""
@@ -163,17 +165,18 @@ class Relay:
         if exemplar:
             self._timing.trace(exemplar, offset)
 
-    def _empty(self, room: str) -> None:
+    def _empty(self, room: str, offset: bytes) -> None:
         self._on_ended(room, None)
         for member in tuple(self._rooms.members(room)):
             self._rooms.leave(member, room)
-            self._on_moved(member)
+            self._on_moved(member, room, offset)
 
-    def _remove(self, removal: Leave) -> None:
+    def _remove(self, removal: Leave, offset: bytes) -> None:
         self._on_ended(removal.room, removal.who)
         for member in tuple(self._rooms.members(removal.who)):
-            self._rooms.leave(member, removal.room)
-            self._on_moved(member)
+            if removal.room in member.rooms:
+                self._rooms.leave(member, removal.room)
+                self._on_moved(member, removal.room, offset)
 
     def _obey(self, channel: bytes, payload: bytes, offset: bytes) -> None:
         try:
@@ -194,12 +197,13 @@ class Relay:
         match command:
             case Join(who, room):
                 for member in tuple(self._rooms.members(who)):
-                    self._rooms.enter(member, room)
-                    self._on_moved(member)
+                    if room not in member.rooms:
+                        self._rooms.enter(member, room)
+                        self._on_moved(member, room, offset)
             case Leave():
-                self._remove(command)
+                self._remove(command, offset)
             case Empty(room):
-                self._empty(room)
+                self._empty(room, offset)
             case Disconnect():
                 self._send_errand(self._disconnect(command))
             case Fence(sid, owner):

@@ -5,13 +5,14 @@ Pure. Neither where entries are kept nor what else waits for them is known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from service.commands import Command, Emit, Empty, Join, Leave
 from service.frames import Frame, encode_emit, encode_event
-from service.history import Concerned, History, Logged, LogId, Segment, parse_id
+from service.history import Concerned, History, Logged, Segment, parse_id
 from service.routes import Message
+from service.ticket import Change, LogId
 
 Meaning = Message | Command | None
 Read = Callable[[bytes, bytes], Meaning]
@@ -31,8 +32,8 @@ class Replay:
 
     frames: list[Frame]
     rooms: set[str]
-    joined: dict[str, LogId]
-    """Rooms that it was not in from the beginning, and after which entry it was."""
+    moves: list[Change]
+    """How the log has changed its rooms since they were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +147,17 @@ def _moved(message: Message) -> Sequence[str]:
 class Walk:
     """One session's way through what was logged while it was away, as if it had been there.
 
-    What was said in a room before the session joined it, or after it lost it, is not its to read:
-    `joined` says after which entry it was in a room, where that was on the way; after `rooms_at`
-    entries move it. Entries up to `seen` move it without being replayed: what a client says that
-    it has seen takes it out of no room, and must not keep it in one.
+    What was said in a room before the session entered it, or after it left it, is not its to read.
+    `changes` says how its rooms have changed since `rooms`, in order, up to `rooms_at`; after that
+    entries move it. Entries up to `seen` move it without being replayed: what a client says that it
+    has seen takes it out of no room, and must not keep it in one.
     """
 
     def __init__(
         self,
         sid: str,
         rooms: Iterable[str],
-        joined: Mapping[str, LogId],
+        changes: Sequence[Change],
         *,
         rooms_at: LogId,
         seen: LogId,
@@ -167,9 +168,9 @@ class Walk:
         self.size = 0
         """Bytes of what is to be replayed so far."""
         self._sid = sid
-        self._joined = dict(joined)
-        self._to_join = sorted(joined.items(), key=lambda one: one[1], reverse=True)
-        self._member_of = {sid, *rooms}.difference(joined)
+        self._pending = list(reversed(changes))
+        self._moves: list[Change] = []
+        self._member_of = {sid, *rooms}
         self._rooms_at = rooms_at
         self._seen = seen
         self._limits = limits
@@ -184,9 +185,9 @@ class Walk:
 
     def end(self) -> Replay:
         """Give what was missed, once all has been passed."""
-        rooms = self._member_of.union([room for room, _ in self._to_join])
-        rooms.discard(self._sid)
-        return Replay(self._frames, rooms, self._joined)
+        while self._pending:
+            self._change(self._pending.pop())
+        return Replay(self._frames, self._member_of - {self._sid}, self._moves)
 
     def advance(self, history: History, entries: Entries, budget: int) -> bool:
         """Go on to the end of what is indexed, or until so many entries have been looked at.
@@ -217,13 +218,13 @@ class Walk:
 
     def _find_wanted(self) -> frozenset[str | None]:
         """Name the rooms that it is in or will be, without further moves."""
-        return frozenset([None, *self._member_of, *(room for room, _ in self._to_join)])
+        return frozenset([None, *self._member_of, *(change.room for change in self._pending)])
 
     def _pass(self, entry: Entry) -> bool:
         """Go past an entry; say whether that has moved it."""
         self.cursor = entry.id
-        while self._to_join and self._to_join[-1][1] < entry.id:
-            self._member_of.add(self._to_join.pop()[0])
+        while self._pending and self._pending[-1].at < entry.id:
+            self._change(self._pending.pop())
         if entry.id > self._seen and entry.reaches(self._member_of):
             frame = entry.frame()
             self._frames.append(frame)
@@ -233,9 +234,13 @@ class Walk:
         before = frozenset(self._member_of)
         _move(entry.move, self._member_of)
         self._member_of.add(self._sid)  # no room that can be left
-        self._joined.update(dict.fromkeys(self._member_of.difference(before), entry.id))
+        for room in self._member_of.symmetric_difference(before):
+            self._moves.append(Change(entry.id, room, room in self._member_of))
         self._wanted = self._find_wanted()
         return self._member_of != before
+
+    def _change(self, change: Change) -> None:
+        (self._member_of.add if change.is_in else self._member_of.discard)(change.room)
 
 
 def _move(move: Message | Join | Leave | Empty, member_of: set[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from service.auth import Identity
 from service.events import Sid, UserId
+from service.ticket import Ticket
 
 
 class Stage(Enum):
@@ -37,26 +38,6 @@ class Outlet(Protocol):
 
     def queue(self, packet: str) -> None:
         """Keep a packet, in polling's encoding, for the next poll."""
-
-
-class Ticket:
-    """What a member's session is known by, and how far its client has provably come."""
-
-    __slots__ = ("is_exact", "joined", "owner", "pid", "pinged_at", "position", "rooms")
-
-    def __init__(self, pid: str, owner: str, position: tuple[int, int]) -> None:
-        self.pid = pid
-        self.owner = owner
-        self.position = position
-        """Log ID: all up to it has reached the client, or was before its time."""
-        self.pinged_at: tuple[int, int] | None = None
-        """Log ID up to which all was written when the last ping was."""
-        self.rooms: tuple[str, ...] = ()
-        """The member's rooms as its session was written last."""
-        self.joined: dict[str, tuple[int, int]] | None = None
-        """Rooms that it is in since a later log ID than its position, and since which."""
-        self.is_exact = False
-        """Whether nothing after the position has reached the client either."""
 
 
 class Member:

@@ -1,91 +1,98 @@
 """Sessions that may be resumed, in Redis, so that any pod can resume what another one held.
 
-One hash per session, `{constellation:events}:session:<pid>`. Every write names the owner, one
-connection of one pod: who has lost a session to a newer connection can write it no more.
+Every write names the owner, one connection of one pod: who has lost a session to a newer connection
+can write it no more. Writes and reads are gathered, and go over a connection of their own. What a
+session looks like there: `session_record`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import structlog
 from redis.asyncio import Redis
 
+from service import session_record
 from service.redis_link import FAULTS, RedisUnavailable
 from service.redis_names import DEFAULT, Names
+from service.session_record import SessionRecord
+from service.ticket import LogId, Ticket
 
 log = structlog.get_logger(__name__)
 
 _CHUNK = 500
+_CHUNK_BYTES = 1 << 20
 _RETRY_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
+_REDIS_SECONDS = 5.0
+"""How long one exchange with Redis may take before it counts as failed."""
+_TAKE_SECONDS = 2.0
+_FENCED, _GONE = 0, 2
 
 _SAVE = """
 local owner = redis.call('HGET', KEYS[1], 'owner')
 if owner ~= ARGV[1] and owner ~= false then return 0 end
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'user', ARGV[3], 'record', ARGV[4])
+if ARGV[3] == '1' then
+  redis.call('DEL', KEYS[1])
+elseif owner == false then
+  return 2
+end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'user', ARGV[4], 'record', ARGV[5])
+local last = 6 + tonumber(ARGV[6])
+for i = 7, last, 1000 do
+  redis.call('HSET', KEYS[1], unpack(ARGV, i, math.min(i + 999, last)))
+end
+for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
 """
 _TAKE = """
-local found = redis.call('HMGET', KEYS[1], 'user', 'owner', 'record')
-if found[1] ~= ARGV[1] or found[3] == false then return false end
+local found = redis.call('HMGET', KEYS[1], 'user', 'owner')
+if found[1] ~= ARGV[1] then return false end
 redis.call('HSET', KEYS[1], 'owner', ARGV[2])
-return {found[2], found[3]}
+return {found[2], redis.call('HGETALL', KEYS[1])}
 """
 _DROP = "if redis.call('HGET', KEYS[1], 'owner') == ARGV[1] then redis.call('DEL', KEYS[1]) end"
-
-
-class SessionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a session is made of."""
-
-    user: str
-    sid: str
-    rooms: list[str]
-    position: str
-    """Log ID: all up to it has reached the client, or was before its time."""
-    rooms_at: str
-    """Log ID up to which the rooms follow what the log says of them."""
-    is_exact: bool
-    """Whether nothing after the position has reached it either."""
-    joined: dict[str, str] = {}
-    """Rooms that it has joined after the position, and the log ID after which it was in them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A session that now belongs to a new connection."""
 
-    record: SessionRecord
+    record: SessionRecord | None
+    """None where it cannot be read: another release has written it, say."""
     former_owner: str
 
 
 @dataclass(slots=True)
 class _Write:
-    """The latest that is to be written of one session, and who waits for it."""
+    """A session that is to be written, and who waits for that."""
 
-    owner: str
-    record: SessionRecord | None
-    """None deletes."""
+    ticket: Ticket
     lifetime_milliseconds: int
+    """0 deletes it."""
     done: asyncio.Future[None]
 
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(SessionRecord).decode
+@dataclass(slots=True)
+class _Question:
+    """A session that a new connection wants."""
+
+    pid: str
+    user: str
+    owner: str
+    answer: asyncio.Future[Any]
 
 
 class SessionStore:
-    """Reads and writes sessions; writes are gathered while one is under way.
+    """Reads and writes sessions. `run` must run in one task for as long as the process lives.
 
-    `run` must run in one task for as long as the process lives. While Redis is away the latest
-    write of each session is kept and tried again.
+    While Redis is away the latest state of each session stays to be written; there is one write per
+    session at the most.
     """
 
     def __init__(self, redis: Redis, names: Names = DEFAULT) -> None:
@@ -95,36 +102,37 @@ class SessionStore:
         self._take: Any = redis.register_script(_TAKE)
         self._drop: Any = redis.register_script(_DROP)
         self._writes: dict[str, _Write] = {}
-        self._sending: dict[str, _Write] = {}
-        self._has_writes = asyncio.Event()
-        self.on_fenced: Callable[[str, str], None] = lambda sid, owner: None
-        """Told the (sid, owner) of a connection whose session belongs to another one by now."""
+        self._questions: list[_Question] = []
+        self._has_work = asyncio.Event()
+        self.is_failing = False
+        """Whether Redis refused or failed the last write: who waits for one would wait in vain."""
 
-    def save(
-        self, pid: str, owner: str, record: SessionRecord, lifetime_seconds: float
-    ) -> asyncio.Future[None]:
-        """Write a session soon; the future is done when it is written.
+    def save(self, ticket: Ticket, lifetime_seconds: float) -> asyncio.Future[None]:
+        """Write soon what of a session is not written yet; the future is done when it is.
 
-        One that Redis has let go meanwhile is written anew: its connection is there.
+        It is cancelled where another connection of this pod takes the session over meanwhile.
         """
-        return self._write(pid, owner, record, lifetime_seconds)
+        return self._write(ticket, max(1, int(lifetime_seconds * 1000)))
 
-    def drop(self, pid: str, owner: str) -> asyncio.Future[None]:
+    def drop(self, ticket: Ticket) -> asyncio.Future[None]:
         """Delete a session soon."""
-        return self._write(pid, owner, None, 0)
+        return self._write(ticket, 0)
 
-    def _write(
-        self, pid: str, owner: str, record: SessionRecord | None, lifetime: float
-    ) -> asyncio.Future[None]:
-        earlier = self._writes.get(pid)
-        if earlier is not None and earlier.owner == owner:
-            earlier.record, earlier.lifetime_milliseconds = record, int(lifetime * 1000)
+    def discard(self, pid: str, owner: str) -> None:
+        """Delete soon a session that was taken and that nobody can resume."""
+        nobody = Ticket(pid, owner, "", "", (), epoch="", begin=(0, 0), counts=False)
+        self.drop(nobody)
+
+    def _write(self, ticket: Ticket, lifetime: int) -> asyncio.Future[None]:
+        earlier = self._writes.get(ticket.pid)
+        if earlier is not None and earlier.ticket is ticket:
+            earlier.lifetime_milliseconds = lifetime
             return earlier.done
-        done = asyncio.get_running_loop().create_future()
         if earlier is not None:
-            earlier.done.cancel()  # another connection of this pod owns the session now
-        self._writes[pid] = _Write(owner, record, int(lifetime * 1000), done)
-        self._has_writes.set()
+            earlier.done.cancel()
+        done = asyncio.get_running_loop().create_future()
+        self._writes[ticket.pid] = _Write(ticket, lifetime, done)
+        self._has_work.set()
         return done
 
     async def take(self, pid: str, user: str, owner: str) -> Taken | None:
@@ -132,76 +140,170 @@ class SessionStore:
 
         Raises RedisUnavailable.
         """
+        question = _Question(pid, user, owner, asyncio.get_running_loop().create_future())
+        self._questions.append(question)
+        self._has_work.set()
         try:
-            found: Any = await self._take(keys=[self._key(pid)], args=[user, owner])
-        except FAULTS as error:
-            raise RedisUnavailable("sessions cannot be read: Redis is away") from error
+            async with asyncio.timeout(_TAKE_SECONDS):
+                found = await question.answer
+        except TimeoutError as error:
+            raise RedisUnavailable("sessions cannot be read: Redis does not answer") from error
         if not found:
             return None
-        return Taken(_decode(found[1]), bytes(found[0]).decode())
+        former_owner, flat = found
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        try:
+            record = session_record.read(fields)
+        except session_record.Unreadable as error:
+            log.warning("a session cannot be read; its client begins a new one", error=str(error))
+            return Taken(None, bytes(former_owner or b"").decode())
+        return Taken(record, bytes(former_owner).decode())
 
-    async def run(self, tell: Callable[[], None]) -> None:
-        """Write what is to be written, for ever; `tell` at least every few seconds."""
+    async def run(
+        self,
+        tell: Callable[[], None],
+        delivered: Callable[[], LogId],
+        on_fenced: Callable[[str, str], None],
+    ) -> None:
+        """Read and write what is asked for, for ever; `tell` at least every few seconds.
+
+        `delivered` gives the log ID up to which rooms follow the log, and `on_fenced` is told the
+        (sid, owner) of a connection whose session belongs to another one by now.
+        """
         while True:
             tell()
             try:
                 async with asyncio.timeout(_IDLE_SECONDS):
-                    await self._has_writes.wait()
+                    await self._has_work.wait()
             except TimeoutError:
                 continue
-            self._has_writes.clear()
-            while self._writes:
-                if not await self._flush():
-                    await asyncio.sleep(_RETRY_SECONDS)
+            self._has_work.clear()
+            while self._writes or self._questions:
+                await self._ask()
+                if self._writes and not await self._flush(delivered, on_fenced):
+                    await self._pause()
                 tell()
 
     async def flush(self) -> None:
         """Wait until all that is to be written now is written."""
-        waiting = [write.done for write in (*self._sending.values(), *self._writes.values())]
+        waiting = [write.done for write in self._writes.values()]
         if waiting:
             await asyncio.wait(waiting)
 
-    async def _flush(self) -> bool:
-        """Write a chunk; False where Redis did not take it, and it stays to be written."""
-        pids = list(itertools.islice(self._writes, _CHUNK))
-        chunk = self._sending = {pid: self._writes.pop(pid) for pid in pids}
+    async def _pause(self) -> None:
+        """Wait before the next attempt, but not with questions: Redis may only be full."""
         try:
-            results = await self._send(chunk)
-        except FAULTS as error:
-            log.debug("sessions could not be written", error=str(error))
-            self._keep(chunk)
-            return False
-        for write, result in zip(chunk.values(), results, strict=True):
-            if result == 0 and write.record is not None:
-                self.on_fenced(write.record.sid, write.owner)
+            async with asyncio.timeout(_RETRY_SECONDS):
+                self._has_work.clear()
+                while not self._questions:
+                    await self._has_work.wait()
+                    self._has_work.clear()
+        except TimeoutError:
+            self._has_work.set()
+
+    async def _ask(self) -> None:
+        """Read a chunk of the sessions that somebody waits for."""
+        asked, self._questions = self._questions[:_CHUNK], self._questions[_CHUNK:]
+        asked = [one for one in asked if not one.answer.done()]
+        if not asked:
+            return
+        try:
+            async with asyncio.timeout(_REDIS_SECONDS):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for one in asked:
+                        words = [one.user, one.owner]
+                        await self._take(keys=[self._key(one.pid)], args=words, client=pipe)
+                    answers = await pipe.execute(raise_on_error=False)
+        except (TimeoutError, *FAULTS) as error:
+            answers = [error] * len(asked)
+        for one, answer in zip(asked, answers, strict=True):
+            if one.answer.done():
+                continue
+            if isinstance(answer, Exception):
+                unavailable = RedisUnavailable(f"sessions cannot be read: {answer}")
+                one.answer.set_exception(unavailable)
+            else:
+                one.answer.set_result(answer)
+
+    async def _flush(
+        self, delivered: Callable[[], LogId], on_fenced: Callable[[str, str], None]
+    ) -> bool:
+        """Write a chunk; False where Redis did not take all of it, and the rest stays."""
+        chunk = self._next_chunk(delivered())
+        try:
+            async with asyncio.timeout(_REDIS_SECONDS):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for write, fields in chunk:
+                        await self._send(write, fields, pipe)
+                    results = await pipe.execute(raise_on_error=False)
+        except (TimeoutError, *FAULTS) as error:
+            results = [error] * len(chunk)
+        failed: Exception | None = None
+        for (write, fields), result in zip(chunk, results, strict=True):
+            if isinstance(result, Exception) or (fields is not None and result == _GONE):
+                self._keep(write, fields)
+                failed = result if isinstance(result, Exception) else failed
+                continue
+            if fields is not None and result == _FENCED:
+                on_fenced(write.ticket.sid, write.ticket.owner)
+            write.ticket.is_stored = fields is not None and result != _FENCED
             if not write.done.done():
                 write.done.set_result(None)
-        return True
+        if failed is not None and not self.is_failing:
+            log.warning("sessions cannot be written now, trying again", error=str(failed))
+        self.is_failing = failed is not None
+        return failed is None
 
-    def _keep(self, chunk: dict[str, _Write]) -> None:
-        """Put back what could not be written; what was asked for meanwhile is newer."""
-        for pid, write in chunk.items():
-            newer = self._writes.setdefault(pid, write)
-            if newer is not write and not newer.done.done():
-                newer.done.add_done_callback(functools.partial(_follow, write.done))
+    def _next_chunk(self, delivered: LogId) -> list[tuple[_Write, session_record.Fields | None]]:
+        """Take out what is to be written next, bounded in number and bytes."""
+        chunk: list[tuple[_Write, session_record.Fields | None]] = []
+        size = 0
+        for pid in list(itertools.islice(self._writes, _CHUNK)):
+            write = self._writes.pop(pid)
+            fields = None
+            if write.lifetime_milliseconds:
+                fields = session_record.write(write.ticket, delivered)
+                size += fields.size
+            chunk.append((write, fields))
+            if size > _CHUNK_BYTES:
+                break
+        return chunk
 
-    async def _send(self, chunk: dict[str, _Write]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for pid, write in chunk.items():
-                if write.record is None:
-                    await self._drop(keys=[self._key(pid)], args=[write.owner], client=pipe)
-                else:
-                    words = [
-                        write.owner,
-                        write.lifetime_milliseconds,
-                        write.record.user,
-                        _encode(write.record),
-                    ]
-                    await self._save(keys=[self._key(pid)], args=words, client=pipe)
-            return list(await pipe.execute())
+    def _keep(self, write: _Write, fields: session_record.Fields | None) -> None:
+        """Put back what was not written. What it held may not be there: then all is written."""
+        write.ticket.is_stored = False
+        newer = self._writes.setdefault(write.ticket.pid, write)
+        if newer is write:
+            return
+        if newer.ticket is write.ticket and not write.done.done():
+            newer.done.add_done_callback(lambda done: _follow(write.done, done))
+        elif not write.done.done():
+            write.done.cancel()  # another connection owns the session by now
+
+    async def _send(self, write: _Write, fields: session_record.Fields | None, pipe: Any) -> None:
+        ticket = write.ticket
+        keys = [self._key(ticket.pid)]
+        if fields is None:
+            await self._drop(keys=keys, args=[ticket.owner], client=pipe)
+            return
+        words = [
+            ticket.owner,
+            write.lifetime_milliseconds,
+            int(fields.is_full),
+            ticket.user,
+            fields.record,
+            len(fields.rooms),
+            *fields.rooms,
+            *fields.gone,
+        ]
+        await self._save(keys=keys, args=words, client=pipe)
 
 
 def _follow(earlier: asyncio.Future[None], newer: asyncio.Future[None]) -> None:
     """Tell who waits for an earlier write when a newer one of the same session is done."""
-    if not earlier.done():
+    if earlier.done():
+        return
+    if newer.cancelled():
+        earlier.cancel()
+    else:
         earlier.set_result(None)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from service.history import Logged, LogId
+from service.history import Logged
 from service.metrics import Metrics
 from service.recording import Unrecorded
 from service.redis_bus import Published
 from service.redis_log import Candidacy, RedisLog
 from service.redis_names import DEFAULT
+from service.ticket import LogId
 
 PLENTY_OF_BYTES = 1 << 30
 

@@ -171,7 +171,11 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _take_other(self, message: Received) -> None:
         if isinstance(message, Close):
-            if not self._said_close:
+            if self._said_close:
+                if self._session is not None:
+                    # It answers ours: all that was written before that has arrived.
+                    self._engine.on_close_answered(self._session.sid)
+            else:
                 self._said_close = True
                 self._transport.write(close_frame(message.code))
             self._hang_up()

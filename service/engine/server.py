@@ -85,6 +85,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Told the sid of every session that is sent a ping."""
         self.on_pong: Callable[[str], None] = _ignore
         """Told the sid of every session whose client has answered one."""
+        self.on_close_answered: Callable[[str], None] = _ignore
+        """Told the sid of every session whose client has answered our Close frame."""
         self.on_dropped: Callable[[], None] = lambda: None
         """Told of every slow consumer that was closed."""
 

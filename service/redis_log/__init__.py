@@ -19,8 +19,8 @@ __all__ = [
     "Follower",
     "LogDamaged",
     "LostLease",
-    "RedisLog",
     "Reader",
+    "RedisLog",
     "Refused",
     "Unanswered",
 ]

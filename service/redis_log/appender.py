@@ -17,12 +17,13 @@ from typing import Any, Protocol
 
 import hiredis
 
-from service.history import Logged, LogId, format_id
+from service.history import Logged, format_id
 from service.recording import Received
 from service.redis_link import Link
 from service.redis_log.layout import read_entries
 from service.redis_log.scripts import DAMAGED, LOST_LEASE
 from service.redis_names import Names
+from service.ticket import LogId
 
 
 class LostLease(ConnectionError):

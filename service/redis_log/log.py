@@ -17,7 +17,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from service.history import BEGINNING, Logged, LogId, format_id
+from service.history import BEGINNING, Logged, format_id
 from service.metrics import Metrics
 from service.recording import Unrecorded
 from service.redis_link import FAULTS, Link, RedisUnavailable, backoff_seconds, open_link
@@ -27,6 +27,7 @@ from service.redis_log.reading import Reader
 from service.redis_log.scripts import APPEND, TRIM
 from service.redis_log.state import Claim, LogState, Look, find_gap
 from service.redis_names import Names
+from service.ticket import LogId
 
 log = structlog.get_logger(__name__)
 

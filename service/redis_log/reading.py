@@ -7,14 +7,15 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from service.history import Logged, LogId, format_id
+from service.history import Logged, format_id
 from service.redis_link import FAULTS, RedisUnavailable
 from service.redis_log.state import LogState
 from service.redis_names import Names
+from service.ticket import LogId
 
 
 class Reader:
-    """Reads what this pod does not have in memory any more. Every method raises RedisUnavailable."""
+    """Reads what is not in memory any more. Every method raises RedisUnavailable."""
 
     def __init__(self, redis: Redis, names: Names, on_damaged: Callable[[str], None]) -> None:
         """`on_damaged` is told why entries are missing that nobody was allowed to remove."""
@@ -29,7 +30,7 @@ class Reader:
         try:
             page: Any = await self._redis.xrange(self._names.log, start, end, count=count)
         except FAULTS as error:
-            raise _UNAVAILABLE from error
+            raise RedisUnavailable(_UNAVAILABLE) from error
         return [
             (log_id, fields.get(b"channel", b""), fields.get(b"data", b""))
             for log_id, fields in page
@@ -44,7 +45,7 @@ class Reader:
         try:
             look = await self._state.look(up_to)
         except FAULTS as error:
-            raise _UNAVAILABLE from error
+            raise RedisUnavailable(_UNAVAILABLE) from error
         if look.damage or look.last < up_to:
             self._on_damaged(look.damage or "rolled_back")
             return max(look.last, up_to)
@@ -56,7 +57,7 @@ class Reader:
         try:
             return bool(await self._redis.xrange(self._names.log, text, text))
         except FAULTS as error:
-            raise _UNAVAILABLE from error
+            raise RedisUnavailable(_UNAVAILABLE) from error
 
 
-_UNAVAILABLE = RedisUnavailable("the log cannot be read: Redis is away")
+_UNAVAILABLE = "the log cannot be read: Redis is away"

@@ -8,9 +8,10 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from service.history import BEGINNING, LogId, format_id, parse_id
+from service.history import BEGINNING, format_id, parse_id
 from service.redis_log.scripts import CLAIM, LOOK, RELEASE, REPLACE
 from service.redis_names import Names
+from service.ticket import LogId
 
 
 @dataclass(frozen=True, slots=True)

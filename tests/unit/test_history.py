@@ -10,15 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.history import (
-    BEGINNING,
-    Concerned,
-    History,
-    Logged,
-    LogId,
-    format_id,
-    parse_id,
-)
+from service.history import BEGINNING, Concerned, History, Logged, format_id, parse_id
+from service.ticket import LogId
 
 IDS = st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 WINDOW_MS = 16_000

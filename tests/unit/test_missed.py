@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from service import missed
 from service.events import EventName, Fields
-from service.history import BEGINNING, History, Logged, LogId, format_id
+from service.history import BEGINNING, History, Logged, format_id
 from service.metrics import Metrics
 from service.missed import Backlog, Outcome
 from service.redis_log import RedisLog
@@ -22,6 +22,7 @@ from service.redis_log.layout import KEY
 from service.replay import Meaning, Replay, ReplayLimits
 from service.routes import Message
 from service.session_store import SessionRecord
+from service.ticket import LogId
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 LIMITS = ReplayLimits(10_000, 1 << 24)

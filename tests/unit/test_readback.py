@@ -10,11 +10,12 @@ import pytest
 
 from service import readback
 from service.events import EventName, Fields
-from service.history import BEGINNING, History, Logged, LogId, Segment, format_id
+from service.history import BEGINNING, History, Logged, Segment, format_id
 from service.readback import Gone, Readback
 from service.redis_link import RedisUnavailable
 from service.replay import Entries, Meaning, ReplayLimits, Walk
 from service.routes import Message
+from service.ticket import LogId
 from tests.waiting import PATIENCE_SECONDS, cancelled
 
 LIMITS = ReplayLimits(10_000, 1 << 20)

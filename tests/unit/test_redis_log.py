@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from service.history import LogId, parse_id
+from service.history import parse_id
 from service.metrics import Metrics
 from service.recording import Received, Unrecorded
 from service.redis_link import RedisUnavailable, make_client
 from service.redis_log import ONLY_ASKING, Appender, Candidacy, LogDamaged, LostLease
 from service.redis_names import DEFAULT
+from service.ticket import LogId
 from tests.pod_parts import PLENTY_OF_BYTES, Follower, make_log, trim
 from tests.valkeys import LastingValkey, lasting_valkey
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually

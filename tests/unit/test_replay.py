@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from service import commands
 from service.commands import Disconnect, Emit, Empty, Join, Leave
 from service.events import EventName, Fields, Room
-from service.history import BEGINNING, History, Logged, LogId, format_id
+from service.history import BEGINNING, History, Logged, format_id
 from service.replay import Entries, Meaning, Replay, ReplayLimits, Walk
 from service.routes import Message
+from service.ticket import LogId
 
 PLENTY = ReplayLimits(10_000, 1 << 30)
 ME, USER = Room("sid"), Room("user:u")

@@ -11,13 +11,14 @@ from redis.asyncio import Redis
 from service import commands, routes
 from service.auth import Identity
 from service.events import Room, Sid, UserId, user_room
-from service.history import History, Logged, LogId, format_id
+from service.history import History, Logged, format_id
 from service.metrics import Metrics
 from service.redis_names import DEFAULT
 from service.replay import Meaning, ReplayLimits
 from service.resume import Offsets, Recovery
 from service.rooms import Member, Rooms
 from service.session_store import SessionStore
+from service.ticket import LogId
 from service.welcome import Welcome
 from tests.pod_parts import make_log, trim
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually

@@ -1,0 +1,187 @@
+"""What a session is known by: how far its client has provably come, and its rooms over time.
+
+Pure. Positions of a session live here and nowhere else. Log IDs are compared, never clocks.
+
+What raises a position, and what does not:
+
+| what happened | `proven` | `lost_at` |
+| --- | --- | --- |
+| `pinged`: a PING was written behind all up to `at` | as it was | as it was |
+| `ponged`: its client has answered that PING | that `at` | as it was |
+| `closed`: our Close frame was written behind all up to `at` | as it was | as it was |
+| `close_answered`: its client has answered that frame | that `at` | that `at` |
+| `lost`: the transport is gone; nothing later than `at` was sent | as it was | `at` |
+
+Bytes that a kernel or a proxy has accepted prove nothing, so no close of ours raises anything.
+
+From where a session is resumed (`resume_from`):
+
+| its client | starts after | not recovered where something in here was addressed to it |
+| --- | --- | --- |
+| counts, and presents an offset | the offset, or `begin` if that is later | nowhere |
+| counts, and presents none | `begin` | nowhere |
+| does not count, the pod died | `proven` | all after `proven` |
+| does not count, the transport was lost | `proven` | after `proven`, up to `lost_at` |
+| does not count, it answered our Close | `proven`, which is `lost_at` | nowhere |
+
+A client counts whose events have ended with their offsets since the session began, or since it was
+last resumed. What it presents wins downwards: the server may believe that it has more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+LogId = tuple[int, int]
+"""A stream entry's ID, milliseconds and sequence: compares as the stream orders."""
+
+MAX_CHANGES = 1_000
+"""Changes of rooms that are retained; above it the session is resumed from the later ones only."""
+
+
+class Proof(NamedTuple):
+    """What is known of a session whose client comes back."""
+
+    begin: LogId
+    counts: bool
+    proven: LogId
+    lost_at: LogId | None
+    """Nothing later was sent; None where the pod died, and it is not known."""
+
+
+class Start(NamedTuple):
+    """From where a session is resumed."""
+
+    after: LogId
+    uncertain_until: LogId | None
+    """An event after the start and up to here may or may not have arrived; None for any."""
+
+
+def resume_from(proof: Proof, offset: LogId | None) -> Start:
+    """Decide from where a session is resumed; `offset` is what its client presents, if anything."""
+    if proof.counts:
+        after = max(proof.begin, offset or proof.begin)
+        return Start(after, after)
+    if proof.lost_at is None:
+        return Start(proof.proven, None)
+    return Start(proof.proven, max(proof.proven, proof.lost_at))
+
+
+class Change(NamedTuple):
+    """A session entered or left a room: what comes after `at` is, or is not, its to read."""
+
+    at: LogId
+    room: str
+    is_in: bool
+
+
+class Ticket:
+    """A session of a member of this pod. `owner` names the connection that holds it."""
+
+    __slots__ = (
+        "attempts",
+        "begin",
+        "changes",
+        "closed_at",
+        "counts",
+        "epoch",
+        "floor",
+        "is_stored",
+        "lost_at",
+        "owner",
+        "pid",
+        "pinged_at",
+        "proven",
+        "rooms",
+        "sid",
+        "unsaved",
+        "user",
+    )
+
+    def __init__(
+        self,
+        pid: str,
+        owner: str,
+        user: str,
+        sid: str,
+        rooms: Collection[str],
+        *,
+        epoch: str,
+        begin: LogId,
+        counts: bool,
+    ) -> None:
+        self.pid = pid
+        self.owner = owner
+        self.user = user
+        self.sid = sid
+        self.rooms = rooms
+        """The member's own rooms, as they are; a copy once it has left."""
+        self.epoch = epoch
+        """The history of the log that its positions are of; empty where that is not known."""
+        self.begin = begin
+        """All up to this log ID was before its time, or has been replayed to it."""
+        self.floor = begin
+        """How its rooms changed before this log ID is forgotten: it is not resumed from there."""
+        self.counts = counts
+        """Whether its client has been given offsets since it began."""
+        self.proven = begin
+        """All up to this log ID has reached its client."""
+        self.pinged_at: LogId | None = None
+        self.closed_at: LogId | None = None
+        self.lost_at: LogId | None = None
+        self.changes: tuple[Change, ...] = ()
+        """How its rooms have changed since the floor."""
+        self.unsaved: set[str] | None = None
+        """Rooms of which a change is not written yet; None for none."""
+        self.is_stored = False
+        """Whether it has been written at all: then changes alone are."""
+        self.attempts = 0
+        """How often it was resumed in a row without its client coming further."""
+
+    @property
+    def proof(self) -> Proof:
+        """What a resume may rely on."""
+        return Proof(self.begin, self.counts, self.proven, self.lost_at)
+
+    def pinged(self, at: LogId) -> None:
+        """Note that a PING was written behind all up to `at`."""
+        self.pinged_at = at
+
+    def ponged(self) -> None:
+        """Note that the last PING was answered."""
+        if self.pinged_at is not None:
+            self.proven = max(self.proven, self.pinged_at)
+
+    def closed(self, at: LogId) -> None:
+        """Note that our Close frame was written behind all up to `at`."""
+        if self.lost_at is None:
+            self.closed_at = at
+
+    def close_answered(self) -> None:
+        """Note that the Close frame was answered: all before it has arrived, and nothing else."""
+        if self.closed_at is not None:
+            self.proven = max(self.proven, self.closed_at)
+            self.lost_at = self.proven
+
+    def lost(self, at: LogId) -> None:
+        """Note that the transport is gone. The session keeps the rooms that it has now."""
+        self.lost_at = at if self.closed_at is None else self.closed_at
+        self.rooms = frozenset(self.rooms)
+
+    def moved(self, room: str, at: LogId, *, is_in: bool) -> None:
+        """Note that it is in a room, or no more, from the log ID `at` on."""
+        self.changes = (*self.changes, Change(at, room, is_in))
+        if self.unsaved is None:
+            self.unsaved = set()
+        self.unsaved.add(room)
+        if len(self.changes) > MAX_CHANGES:
+            self.forget_before(self.changes[len(self.changes) // 2].at)
+
+    def forget_before(self, horizon: LogId) -> None:
+        """Drop the changes before a log ID from which nobody is resumed any more."""
+        if self.changes and self.changes[0].at < horizon:
+            old = {change.room for change in self.changes if change.at < horizon}
+            self.changes = tuple(change for change in self.changes if change.at >= horizon)
+            self.unsaved = (self.unsaved or set()) | old
+            self.floor = max(self.floor, horizon)
