@@ -62,10 +62,10 @@ class Found:
     """The entry after which it goes on."""
     frames: list[Frame]
     rooms: set[str]
-    changes: list[Change]
-    """How its rooms have changed since its record's floor."""
+    changes: tuple[Change, ...]
+    """How its rooms have changed since then. It was never in those that it has lost."""
     unsaved: set[str]
-    """Rooms whose changes are not written yet."""
+    """Rooms of which something else was written before."""
     is_repeated: bool
     """Whether it was resumed from the same place before, and something is to be replayed."""
 
@@ -131,14 +131,13 @@ class Backlog:
     def _found(
         self, record: SessionRecord, after: LogId, missed: Replay, lost: frozenset[str]
     ) -> Found:
-        now = self._log.delivered
-        removals = [Change(now, room, is_in=False) for room in lost & missed.rooms]
+        changes = [*record.changes, *missed.moves]
         return Found(
             after,
             missed.frames,
             missed.rooms - lost,
-            [*record.changes, *missed.moves, *removals],
-            {change.room for change in (*missed.moves, *removals)},
+            tuple(one for one in changes if one.at > after and one.room not in lost),
+            {*(change.room for change in changes), *lost},
             is_repeated=bool(missed.frames) and after == record.proof.begin,
         )
 

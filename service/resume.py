@@ -195,7 +195,7 @@ class Recovery:
             begin=found.after,
             counts=True,
         )
-        ticket.floor, ticket.changes = record.floor, tuple(found.changes)
+        ticket.changes = found.changes
         ticket.unsaved, ticket.is_stored = set(found.unsaved), True
         ticket.attempts = resumed.attempts
         self._sessions.begin(member, ticket)

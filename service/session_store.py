@@ -36,11 +36,10 @@ _FENCED, _GONE = 0, 2
 _SAVE = """
 local owner = redis.call('HGET', KEYS[1], 'owner')
 if owner ~= ARGV[1] and owner ~= false then return 0 end
-if ARGV[3] == '1' then
-  redis.call('DEL', KEYS[1])
-elseif owner == false then
-  return 2
-end
+if owner == false and ARGV[3] == '0' then return 2 end
+-- First, since a full Redis refuses a script only as long as it has written nothing.
+redis.call('HSET', KEYS[1], 'owner', ARGV[1])
+if ARGV[3] == '1' then redis.call('DEL', KEYS[1]) end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'user', ARGV[4], 'record', ARGV[5])
 local last = 6 + tonumber(ARGV[6])
 for i = 7, last, 1000 do
@@ -102,6 +101,7 @@ class SessionStore:
         self._take: Any = redis.register_script(_TAKE)
         self._drop: Any = redis.register_script(_DROP)
         self._writes: dict[str, _Write] = {}
+        self._sending: list[_Write] = []
         self._questions: list[_Question] = []
         self._has_work = asyncio.Event()
         self.is_failing = False
@@ -186,7 +186,7 @@ class SessionStore:
 
     async def flush(self) -> None:
         """Wait until all that is to be written now is written."""
-        waiting = [write.done for write in self._writes.values()]
+        waiting = [write.done for write in (*self._sending, *self._writes.values())]
         if waiting:
             await asyncio.wait(waiting)
 
@@ -230,6 +230,7 @@ class SessionStore:
     ) -> bool:
         """Write a chunk; False where Redis did not take all of it, and the rest stays."""
         chunk = self._next_chunk(delivered())
+        self._sending = [write for write, _ in chunk]
         try:
             async with asyncio.timeout(_REDIS_SECONDS):
                 async with self._redis.pipeline(transaction=False) as pipe:
@@ -238,6 +239,7 @@ class SessionStore:
                     results = await pipe.execute(raise_on_error=False)
         except (TimeoutError, *FAULTS) as error:
             results = [error] * len(chunk)
+        self._sending = []
         failed: Exception | None = None
         for (write, fields), result in zip(chunk, results, strict=True):
             if isinstance(result, Exception) or (fields is not None and result == _GONE):

@@ -44,7 +44,7 @@ class Log:
     def _after(self, log_id: LogId) -> int:
         return bisect_right(self.entries, log_id, key=_id)
 
-    async def read_page(self, after: LogId, up_to: LogId, count: int) -> list[Logged]:
+    async def page(self, after: LogId, up_to: LogId, count: int) -> list[Logged]:
         await asyncio.sleep(0)
         if self.is_away:
             raise RedisUnavailable
@@ -54,7 +54,7 @@ class Log:
         self.on_page()
         return found
 
-    async def let_go(self) -> LogId:
+    async def trimmed(self, up_to: LogId) -> LogId:
         await asyncio.sleep(0)
         if self.is_away:
             raise RedisUnavailable
@@ -97,7 +97,7 @@ class Pod:
         """Do what `missed` does with a session, without its deadline; give what was missed."""
         while True:
             walk = Walk(
-                "sid", rooms, {}, rooms_at=(start, 0), seen=(seen or start, 0), limits=limits
+                "sid", rooms, [], rooms_at=(start, 0), seen=(seen or start, 0), limits=limits
             )
             while walk.cursor < self.history.floor:
                 if not await self.readback.lead(walk):

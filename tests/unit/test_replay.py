@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import pytest
@@ -16,7 +16,7 @@ from service.events import EventName, Fields, Room
 from service.history import BEGINNING, History, Logged, format_id
 from service.replay import Entries, Meaning, Replay, ReplayLimits, Walk
 from service.routes import Message
-from service.ticket import LogId
+from service.ticket import Change
 
 PLENTY = ReplayLimits(10_000, 1 << 30)
 ME, USER = Room("sid"), Room("user:u")
@@ -44,21 +44,21 @@ EMITS = st.builds(
 MOVES = st.builds(Join, ROOM, ROOM) | st.builds(Leave, ROOM, ROOM) | st.builds(Empty, ROOM)
 STORIES = st.lists(st.none() | MESSAGES | EMITS | MOVES | st.builds(Disconnect, ROOM), max_size=30)
 PLACES = st.integers(0, 31)
-JOINED = st.dictionaries(st.sampled_from(CHATS), PLACES, max_size=3)
+CHANGES = st.lists(st.tuples(PLACES, st.sampled_from(CHATS), st.booleans()), max_size=4).map(sorted)
+"""Rooms that a session entered or left, and after which place."""
 
 
 def naive(
-    story: Sequence[Meaning], rooms: Iterable[str], joined: Mapping[str, int], rooms_at: int,
-    seen: int,
-) -> tuple[list[int], set[str], dict[str, int]]:  # fmt: skip
-    """Live through everything; give which entries were seen, and the rooms and when joined."""
-    mine, joined = {ME, *rooms}.difference(joined), dict(joined)
-    to_join, heard = dict(joined), []
+    story: Sequence[Meaning], rooms: Iterable[str], changes: Sequence[tuple[int, str, bool]],
+    rooms_at: int, seen: int,
+) -> tuple[list[int], set[str], list[Change]]:  # fmt: skip
+    """Live through everything; give which entries were seen, the rooms, and the log's moves."""
+    mine, heard, moves = {ME, *rooms}, [], list[Change]()
+    to_come = list(changes)
     for place, meaning in enumerate(story, 1):
-        entered = [room for room, after in to_join.items() if after < place]
-        mine.update(entered)
-        for room in entered:
-            del to_join[room]
+        while to_come and to_come[0][0] < place:
+            _, room, is_in = to_come.pop(0)
+            (mine.add if is_in else mine.discard)(room)
         if isinstance(meaning, Message | Emit) and place > seen:
             to_me = meaning.rooms is None or any(room in mine for room in meaning.rooms)
             if to_me and not any(room in mine for room in meaning.except_rooms):
@@ -78,8 +78,10 @@ def naive(
                 case Empty(room):
                     mine.discard(room)
             mine.add(ME)
-            joined.update(dict.fromkeys(mine - before, place))
-    return heard, (mine | {*to_join}) - {ME}, joined
+            moves += [Change((place, 0), room, room in mine) for room in mine ^ before]
+    for _, room, is_in in to_come:
+        (mine.add if is_in else mine.discard)(room)
+    return heard, mine - {ME}, moves
 
 
 def teller(story: Sequence[Meaning]) -> Entries:
@@ -105,25 +107,27 @@ def places(replay: Replay) -> list[int]:
 
 
 def way(
-    rooms: Iterable[str], joined: Mapping[str, int] | None = None, *, rooms_at: int = 0,
+    rooms: Iterable[str], changes: Sequence[tuple[int, str, bool]] = (), *, rooms_at: int = 0,
     seen: int = 0, limits: ReplayLimits = PLENTY,
 ) -> Walk:  # fmt: skip
-    at: dict[str, LogId] = {room: (place, 0) for room, place in (joined or {}).items()}
-    return Walk(ME, rooms, at, rooms_at=(rooms_at, 0), seen=(seen, 0), limits=limits)
+    known = [Change((place, 0), room, is_in) for place, room, is_in in changes]
+    return Walk(ME, rooms, known, rooms_at=(rooms_at, 0), seen=(seen, 0), limits=limits)
 
 
 @given(
-    STORIES, st.sets(st.sampled_from(CHATS)), JOINED, PLACES, PLACES,
+    STORIES, st.sets(st.sampled_from(CHATS)), CHANGES, PLACES, PLACES,
     st.integers(1, 3_000), st.data(),
 )  # fmt: skip
 def test_what_is_found_by_index_is_what_a_member_would_have_seen(
-    story: list[Meaning], chats: set[Room], joined: dict[Room, int], rooms_at: int, seen: int,
+    story: list[Meaning], chats: set[Room], changes: list[tuple[int, str, bool]], rooms_at: int,
+    seen: int,
     segment_bytes: int, data: st.DataObject,
 ) -> None:  # fmt: skip
     """However the log is cut and packed, and how often the walk makes way for others."""
-    rooms = {USER, *chats, *joined}
+    rooms = {USER, *chats}
+    rooms_at = max([rooms_at, *(place for place, _, _ in changes)])
     history, entries = History(1 << 30, segment_bytes), teller(story)
-    walk = way(rooms, joined, rooms_at=rooms_at, seen=seen)
+    walk = way(rooms, changes, rooms_at=rooms_at, seen=seen)
     budgets = st.integers(1, 40)
     for place in range(1, len(story) + 1):
         history.append([logged(place)])
@@ -136,11 +140,11 @@ def test_what_is_found_by_index_is_what_a_member_would_have_seen(
     while not walk.advance(history, entries, data.draw(budgets)):
         pass
 
-    heard, in_the_end, joined_in_the_end = naive(story, rooms, joined, rooms_at, seen)
+    heard, in_the_end, moves = naive(story, rooms, changes, rooms_at, seen)
     result = walk.end()
     assert places(result) == heard
     assert result.rooms == in_the_end
-    assert result.joined == {room: (at, 0) for room, at in joined_in_the_end.items()}
+    assert sorted(result.moves) == sorted(moves)
 
 
 @given(STORIES, PLACES, st.integers(1, 300))
@@ -157,7 +161,7 @@ def test_a_walk_that_goes_on_in_another_history_misses_nothing(
         assert history.index(entries.concerned, 1 << 30)
         assert walk.advance(history, entries, 1 << 30)
         walk.reach((split, 0))
-    assert places(walk.end()) == naive(story, [USER, *CHATS], {}, 0, 0)[0]
+    assert places(walk.end()) == naive(story, [USER, *CHATS], [], 0, 0)[0]
 
 
 def test_what_concerns_nobody_here_is_not_even_decoded() -> None:
@@ -287,19 +291,28 @@ def test_attachments_count_for_the_limit() -> None:
 def test_what_was_said_in_a_room_before_it_was_joined_is_not_read(
     joined_after: int, rooms_at: int
 ) -> None:
-    walk = way([USER, CHATS[0]], {CHATS[0]: joined_after}, rooms_at=max(rooms_at, joined_after))
+    walk = way([USER], [(joined_after, CHATS[0], True)], rooms_at=max(rooms_at, joined_after))
     result = walked(walk, [said_to([CHATS[0]])] * 5)
     assert places(result) == list(range(joined_after + 1, 6))
     assert result.rooms == {USER, CHATS[0]}
-    assert result.joined == {CHATS[0]: (joined_after, 0)}
+    assert result.moves == []
+
+
+def test_what_was_said_in_a_room_before_it_was_left_is_read() -> None:
+    """It was sent to the client, which may not have got it, and left the room since."""
+    changes = [(2, CHATS[0], False), (4, CHATS[0], True)]
+    result = walked(way([USER, CHATS[0]], changes, rooms_at=5), [said_to([CHATS[0]])] * 5)
+    assert places(result) == [1, 2, 5]
+    assert result.rooms == {USER, CHATS[0]}
 
 
 def test_a_second_replay_from_the_same_place_gives_the_same() -> None:
     """A client may vanish again before it has read what was replayed to it."""
     said = said_to([CHATS[0]])
-    story = [said, Join(USER, CHATS[0]), said]
+    story = [said, Join(USER, CHATS[0]), said, Leave(USER, CHATS[0]), said]
     first = walked(way([USER]), story)
-    joined = {room: at for room, (at, _) in first.joined.items()}
-    second = walked(way(first.rooms, joined, rooms_at=3), story)
+    changes = [(change.at[0], change.room, change.is_in) for change in first.moves]
+    second = walked(way([USER], changes, rooms_at=5), story)
     assert places(first) == [3]
     assert second.frames == first.frames
+    assert second.rooms == first.rooms
