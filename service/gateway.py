@@ -43,7 +43,7 @@ from service.recorder import Recorder
 from service.recording import Unrecorded
 from service.redis_bus import Published, RedisBus
 from service.redis_link import make_client
-from service.redis_log import RedisLog
+from service.redis_log import DirectEntries, RedisLog
 from service.relay import Errand, Relay
 from service.replay import ReplayLimits
 from service.resume import Offsets, Recovery
@@ -150,7 +150,12 @@ class Gateway:
         self.sessions: Sessions | None = None
         self.backlog: Backlog | None = None
         self.recovery: Recovery | None = None
-        if settings.delivery == "durable":
+        self.direct: DirectEntries | None = None
+        if settings.delivery == "live":
+            self.direct = DirectEntries(
+                self.redis, self.names, settings.recovery_window_seconds + _TRIM_MARGIN_SECONDS
+            )
+        else:
             self.log = self._keep_log()
             if settings.recovery != "off":
                 self.recovery = self._recover_from(self.log, Offsets(settings.recovery))

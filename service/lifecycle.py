@@ -119,6 +119,8 @@ class Life:
             "engine": gateway.engine.run(watch("engine")),
             "loop lag": loop_lag.measure(gateway.metrics.event_loop_lag.add),
         }
+        if gateway.direct:
+            parts["direct entries"] = gateway.direct.run(gateway.relay.take)
         if gateway.log and gateway.recorder:
             parts["log"] = gateway.log.run(_LogFollower(gateway, self._begin))
             parts["recorder"] = gateway.recorder.run(watch("recorder"))

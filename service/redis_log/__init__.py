@@ -7,6 +7,7 @@ from service.redis_log.appender import (
     Refused,
     Unanswered,
 )
+from service.redis_log.direct import DirectEntries
 from service.redis_log.log import Follower, RedisLog
 from service.redis_log.reading import Reader
 from service.redis_log.state import ONLY_ASKING, Candidacy, Claim
@@ -16,6 +17,7 @@ __all__ = [
     "Appender",
     "Candidacy",
     "Claim",
+    "DirectEntries",
     "Follower",
     "LogDamaged",
     "LostLease",

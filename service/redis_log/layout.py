@@ -22,6 +22,14 @@ def read_entries(pairs: list[Any]) -> list[Logged]:
     return [(log_id, *_channel_and_data(fields)) for log_id, fields in pairs]
 
 
+def tail_pairs(reply: Any) -> list[Any]:
+    """Take the pairs out of an XREAD reply, a map in RESP3 and pairs in RESP2."""
+    if not reply:
+        return []
+    pairs: list[Any] = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
+    return pairs
+
+
 def positions(pairs: list[Any]) -> list[bytes]:
     """Give the positions of those entries that a recorder has appended."""
     return [fields[5] for _, fields in pairs if len(fields) == 6 and fields[4] == b"at"]

@@ -22,7 +22,7 @@ from service.metrics import Metrics
 from service.recording import Unrecorded
 from service.redis_link import FAULTS, Link, RedisUnavailable, backoff_seconds, open_link
 from service.redis_log.appender import Appender, ScriptIds
-from service.redis_log.layout import PAGE, positions, read_entries
+from service.redis_log.layout import PAGE, positions, read_entries, tail_pairs
 from service.redis_log.reading import Reader
 from service.redis_log.scripts import APPEND, TRIM
 from service.redis_log.state import Claim, LogState, Look, find_gap
@@ -254,7 +254,7 @@ class RedisLog:
             if isinstance(reply, hiredis.ReplyError):
                 raise ConnectionError(f"Redis refused to read the log: {reply}")
             self._note_answer()
-            pairs = _tail_entries(reply)
+            pairs = tail_pairs(reply)
             batch = self._take_up(read_entries(pairs))
             if self._is_brought:
                 self._ask_when_quiet()
@@ -377,14 +377,6 @@ class RedisLog:
 def _ends_epoch(reason: str | None) -> bool:
     """Tell whether a gap concerns every pod, and not only one that was too slow."""
     return reason is not None and reason != "trimmed"
-
-
-def _tail_entries(reply: Any) -> list[Any]:
-    """Take the pairs out of an XREAD reply, a map in RESP3 and pairs in RESP2."""
-    if not reply:
-        return []
-    pairs: list[Any] = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
-    return pairs
 
 
 def _id_of(entry: Logged) -> LogId:

@@ -199,3 +199,14 @@ return 1
 """KEYS: log, state. ARGV: the epoch that is to end (empty: there is none), the new one, why.
 
 Returns 1 where it was replaced, 0 where another pod was faster."""
+
+TRIM_UNRECORDED = (
+    _LIBRARY
+    + """
+local state = redis.call('HMGET', KEYS[2], 'holder', 'until')
+local now = now_ms()
+if state[1] and state[1] ~= '' and tonumber(state[2]) > now then return 0 end
+return redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-0', math.max(0, now - ARGV[1])))
+"""
+)
+"""KEYS: log, state. ARGV: window ms. Removes what is older, unless a recorder does that."""
