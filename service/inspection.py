@@ -69,6 +69,8 @@ def inspect(
         yield _permission("log", _log(redis, names))
         yield _permission("sessions", _sessions(redis, names))
         yield _persistence(redis)
+    else:
+        yield _permission("log", _direct(redis, names))
 
 
 def inspect_variables(unknown: Iterable[UnknownVariable]) -> Finding:
@@ -186,6 +188,20 @@ def _log(redis: Redis, names: Names) -> Mapping[str, _Call]:
     }
 
 
+def _direct(redis: Redis, names: Names) -> Mapping[str, _Call]:
+    """What a gateway without a log does with entries that producers write to it all the same."""
+    key = f"{names.slot}:{_trial_name()}"
+    return {
+        f"XREVRANGE {names.log}": lambda: redis.xrevrange(names.log, count=1),
+        "XREAD": lambda: redis.xread({key: "0"}, count=1),
+        "XTRIM": partial(
+            _run_script, redis, "return redis.call('XTRIM', KEYS[1], 'MINID', 1)", key
+        ),
+        "HMGET": partial(_run_script, redis, "return redis.call('HMGET', KEYS[1], 'holder')", key),
+        "TIME": redis.time,
+    }
+
+
 def _sessions(redis: Redis, names: Names) -> Mapping[str, _Call]:
     """What sessions do, all of it in scripts as there."""
     key = names.session(_trial_name())
@@ -194,6 +210,8 @@ def _sessions(redis: Redis, names: Names) -> Mapping[str, _Call]:
         "PEXPIRE": f"'PEXPIRE', KEYS[1], {_TRIAL_SECONDS * 1_000}",
         "HGET": "'HGET', KEYS[1], 'owner'",
         "HMGET": "'HMGET', KEYS[1], 'owner'",
+        "HGETALL": "'HGETALL', KEYS[1]",
+        "HDEL": "'HDEL', KEYS[1], 'nothing'",
         "DEL": "'DEL', KEYS[1]",
     }
     return {
