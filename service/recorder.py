@@ -193,7 +193,7 @@ class Recorder:
                 await self._release(candidacy.token)
         elif self._log.trouble:
             self._note_trouble(self._log.trouble)
-        elif candidacy is not ONLY_ASKING:
+        elif claim.holder and not claim.holder.startswith(f"{self._bus.instance}."):
             self._end_trouble()  # another pod records
 
     def _candidacy(self) -> Candidacy:

@@ -30,6 +30,16 @@ class Forwarder:
         self._homes: dict[bytes, int] = {}
         self._thawed: set[asyncio.Event] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._is_stalled = False
+        self.held = b""
+        """Connections that send this from now on carry nothing more, in either direction."""
+
+    def stall(self) -> None:
+        """Go on reading what comes from the target, and pass none of it on, for ever.
+
+        As a proxy does that has buffers and whose client is in a tunnel: the target learns nothing.
+        """
+        self._is_stalled = True
 
     def freeze(self) -> None:
         """Connections of now stay open, and carry nothing any more; new ones work."""
@@ -75,7 +85,11 @@ class Forwarder:
         """Carry one direction; `home` is the pod that it comes from, where it comes from one."""
         try:
             while chunk := await reader.read(CHUNK_BYTES):
+                if home is None and self.held and self.held in chunk:
+                    thawed.clear()
                 await thawed.wait()
+                if home is not None and self._is_stalled:
+                    continue
                 given = _SID_GIVEN.search(chunk)
                 if given and home is not None:
                     self._homes.setdefault(given[1], home)

@@ -66,7 +66,7 @@ local patience, since = tonumber(ARGV[4]), tonumber(ARGV[5])
 local state = redis.call(
   'HMGET', KEYS[1], 'epoch', 'place', 'holder', 'until', 'senior', 'since', 'seen', 'placed')
 local epoch, place, placed = state[1] or '', state[2] or '', state[8] or '0-0'
-local refused = {0, epoch, place, placed}
+local refused = {0, epoch, place, placed, state[3] or ''}
 if epoch == '' or token == '' then return refused end
 local now, ends = now_ms(), tonumber(state[4] or '0')
 -- Further away than any lease reaches: Redis' clock was set back.
@@ -85,12 +85,12 @@ if patience > 0 then
 end
 redis.call(
   'HSET', KEYS[1], 'holder', token, 'until', string.format('%.0f', now + lease), 'senior', '')
-return {1, epoch, place, placed}
+return {1, epoch, place, placed, token}
 """
 )
 """KEYS: state. ARGV: token (empty only asks), lease ms, pod, patience ms, ms that it has waited.
 
-Returns {1 for granted, epoch, place, placed}."""
+Returns {1 for granted, epoch, place, placed, holder}."""
 
 RELEASE = (
     _LIBRARY

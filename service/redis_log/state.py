@@ -41,6 +41,8 @@ class Claim:
     """Position before which everything is recorded, as the last recorder said."""
     placed: LogId
     """Last ID of the log when it said so."""
+    holder: str
+    """Token of whoever has the lease, or had it last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,12 @@ class LogState:
             int(candidacy.patience_seconds * 1000),
             int(candidacy.waiting_seconds * 1000),
         ]
-        granted, epoch, place, placed = await self._claim(keys=[self._names.state], args=words)
-        return Claim(bool(granted), bytes(epoch).decode(), bytes(place), _id(placed))
+        granted, epoch, place, placed, holder = await self._claim(
+            keys=[self._names.state], args=words
+        )
+        return Claim(
+            bool(granted), bytes(epoch).decode(), bytes(place), _id(placed), bytes(holder).decode()
+        )
 
     async def release(self, token: str) -> None:
         """Let the lease go, where it is this token's."""
