@@ -20,6 +20,15 @@ _SID_ASKED = re.compile(rb"^[A-Z]+ \S*[?&]sid=([^&\s]+)")
 _SID_GIVEN = re.compile(rb'"sid":"([^"]+)"')
 
 
+class _Wire:
+    """One connection that is carried."""
+
+    def __init__(self) -> None:
+        self.thawed = asyncio.Event()
+        self.thawed.set()
+        self.is_stalled = False
+
+
 class Forwarder:
     """New sessions go to `target` as it is at that moment; old ones stay where they are."""
 
@@ -28,23 +37,23 @@ class Forwarder:
         self.target = target
         self.port = 0
         self._homes: dict[bytes, int] = {}
-        self._thawed: set[asyncio.Event] = set()
+        self._wires: set[_Wire] = set()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._is_stalled = False
         self.held = b""
         """Connections that send this from now on carry nothing more, in either direction."""
 
     def stall(self) -> None:
-        """Go on reading what comes from the target, and pass none of it on, for ever.
+        """Let connections of now go on reading from the target, and pass none of it on.
 
         As a proxy does that has buffers and whose client is in a tunnel: the target learns nothing.
         """
-        self._is_stalled = True
+        for wire in self._wires:
+            wire.is_stalled = True
 
     def freeze(self) -> None:
         """Connections of now stay open, and carry nothing any more; new ones work."""
-        for thawed in self._thawed:
-            thawed.clear()
+        for wire in self._wires:
+            wire.thawed.clear()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection to its end."""
@@ -63,32 +72,31 @@ class Forwarder:
         target = self._homes.get(asked[1], self.target) if asked else self.target
         back, forth = await asyncio.open_connection(HOST, target)
         forth.write(first)
-        thawed = asyncio.Event()
-        thawed.set()
-        self._thawed.add(thawed)
+        wire = _Wire()
+        self._wires.add(wire)
         self._writers.add(forth)
         try:
             await asyncio.gather(
-                self._carry(reader, forth, thawed), self._carry(back, writer, thawed, target)
+                self._carry(reader, forth, wire), self._carry(back, writer, wire, target)
             )
         finally:
-            self._thawed.discard(thawed)
+            self._wires.discard(wire)
             self._writers.discard(forth)
 
     async def _carry(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        thawed: asyncio.Event,
+        wire: _Wire,
         home: int | None = None,
     ) -> None:
         """Carry one direction; `home` is the pod that it comes from, where it comes from one."""
         try:
             while chunk := await reader.read(CHUNK_BYTES):
                 if home is None and self.held and self.held in chunk:
-                    thawed.clear()
-                await thawed.wait()
-                if home is not None and self._is_stalled:
+                    wire.thawed.clear()
+                await wire.thawed.wait()
+                if home is not None and wire.is_stalled:
                     continue
                 given = _SID_GIVEN.search(chunk)
                 if given and home is not None:
@@ -101,8 +109,8 @@ class Forwarder:
 
     def break_all(self) -> bool:
         """Break every connection of now; say whether there was none left to break."""
-        for thawed in self._thawed:
-            thawed.set()
+        for wire in self._wires:
+            wire.thawed.set()
         for writer in self._writers:
             writer.transport.abort()
         return not self._writers

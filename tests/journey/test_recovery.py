@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,10 +19,11 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
+from service.redis_names import DEFAULT
 from tests.forwarder import forwarder
 from tests.journey.conftest import Pods, StartGateway
 from tests.journey.publishing import Publisher
-from tests.js_clients import JsClient, JsClients
+from tests.js_clients import POLLING, WEBSOCKET, JsClient, JsClients
 from tests.nest_client import nest_client
 from tests.processes import HOST, Gateway, Valkey, running_valkey
 from tests.valkeys import LastingValkey, lasting_valkey
@@ -523,3 +525,69 @@ async def _recorder(pods: list[Gateway]) -> Gateway:
 
 def _message(chat: str, number: int) -> dict[str, object]:
     return {"chatId": chat, "recipientId": "-", "messageId": number}
+
+
+def _expire_soon() -> dict[str, Any]:
+    return {"CONSTELLATION_MAX_CONNECTION_AGE_SECONDS": 4}
+
+
+CLOSES = {"drain": dict[str, Any], "maximum age": _expire_soon}
+
+
+@pytest.mark.parametrize(
+    ("close", "transports", "asks"),
+    [
+        ("drain", WEBSOCKET, True),
+        ("drain", WEBSOCKET, False),
+        ("drain", POLLING, True),
+        ("maximum age", WEBSOCKET, True),
+    ],
+    ids=["offsets", "no offsets", "polling", "maximum age"],
+)
+async def test_a_client_behind_a_stalled_proxy_misses_nothing_or_learns_of_it(
+    close: str, transports: tuple[str, ...], asks: bool, gateway: StartGateway, js: JsClients,
+    own_valkey: Valkey,
+) -> None:  # fmt: skip
+    """The proxy had accepted the event and the pod had closed the connection: neither is proof."""
+    async with (
+        gateway(own_valkey.url, **CLOSES[close]()) as old,
+        gateway(own_valkey.url) as new,
+        forwarder(old.ws_port) as wire,
+        Redis.from_url(own_valkey.url) as redis,
+    ):
+
+        async def publish(number: int) -> None:
+            event = {"userId": "bob", "chatId": f"n{number}"}
+            await redis.xadd(DEFAULT.log, {"channel": "chat:new", "data": json.dumps(event)})
+
+        auth = {"userId": "bob", **(ASKS if asks else {})}
+        url = f"http://{HOST}:{wire.port}/chats"
+        client = await js.connect(url, user="bob", auth=auth, transports=transports, **QUICK)
+        await publish(1)
+        await client.event("new-chat")
+        wire.stall()
+        await publish(2)
+        if close == "drain":
+            old.signal(signal.SIGTERM)
+            await old.exited(2 * PATIENCE_SECONDS)
+        else:
+            await eventually(
+                lambda: _disconnects(old), PATIENCE_SECONDS, "the pod has closed the connection"
+            )
+        wire.target = new.ws_port
+        wire.break_all()
+        await client.until(lambda: client.connects == 2, "it is connected again")
+        await publish(3)
+        await client.until(lambda: _last_number(client) == 3, "events flow")
+        got = [int(one.payload["chatId"].removeprefix("n")) for one in client.received]
+        if asks:
+            assert client.recovered[-1]
+        assert got in ([[1, 2, 3]] if client.recovered[-1] else [[1, 3], [1, 2, 3]])
+
+
+async def _disconnects(pod: Gateway) -> bool:
+    return await pod.metric("constellation_disconnects_total", reason="max age") > 0
+
+
+def _last_number(client: JsClient) -> int:
+    return int(client.received[-1].payload["chatId"].removeprefix("n")) if client.received else 0
