@@ -314,12 +314,12 @@ class Gateway:
     def _check_recording(self) -> Check:
         """Judge whether events that are published can be recorded, by this pod or another one."""
         assert self.recorder is not None, "asked only where there is a log"
-        since, trouble = self.recorder.trouble_since, self.recorder.trouble
-        if since is None:
+        trouble = self.recorder.trouble
+        if trouble.since is None:
             return Check("recording", True, "possible")
-        away = time.monotonic() - since
+        away = time.monotonic() - trouble.since
         within_grace = away < self.settings.redis_grace_seconds
-        return Check("recording", within_grace, f"not possible for {away:.0f} s: {trouble}")
+        return Check("recording", within_grace, f"not possible for {away:.0f} s: {trouble.reason}")
 
     def _check_source(self, name: str, has_stood: bool, lost_at: float | None) -> Check:
         if not has_stood:

@@ -62,6 +62,18 @@ def _watch_redis(gateway: Gateway) -> None:
         "1 while this pod is the one that appends Pub/Sub events to the log.",
         lambda: float(gateway.recorder is not None and gateway.recorder.holds_lease),
     )
+    recorder = gateway.recorder
+    if recorder is not None:
+        watch(
+            "constellation_recording_blocked",
+            "1 while received events cannot be recorded: the log line and /readyz say why.",
+            lambda: float(recorder.trouble.since is not None),
+        )
+        watch(
+            "constellation_unrecorded_events",
+            "Events that this pod has received and not seen in the log yet.",
+            lambda: float(recorder.unrecorded_events),
+        )
     log = gateway.log
     if log is not None:  # an alert takes it for the sign that somebody must record
         watch(

@@ -20,6 +20,7 @@ from service.batching import Batching
 from service.metrics import Metrics
 from service.recorder_phase import Change, Phase, next_phase
 from service.recording import Received, Unrecorded
+from service.recording_trouble import RecordingTrouble
 from service.redis_bus import Published, RedisBus
 from service.redis_link import FAULTS, RedisUnavailable
 from service.redis_log import (
@@ -47,7 +48,6 @@ _STEP_SECONDS = 0.25
 _TRIM_SECONDS = 1.0
 _CHUNK = 1_000
 _MAX_UNANSWERED = 1
-_WARN_SECONDS = 30.0
 
 
 class Recorder:
@@ -89,11 +89,7 @@ class Recorder:
         self._recorded_all = asyncio.Event()
         self._recorded_all.set()
         self._discarded = 0
-        self.trouble = ""
-        """Why nothing can be recorded, in Redis' own words; empty where it can."""
-        self.trouble_since: float | None = None
-        """Monotonic time since which it cannot."""
-        self._warned_at = 0.0
+        self.trouble = RecordingTrouble()
 
     @property
     def holds_lease(self) -> bool:
@@ -175,7 +171,8 @@ class Recorder:
             except LogDamaged as error:
                 self._log.damaged(str(error))
             except (TimeoutError, *FAULTS) as error:
-                self._note_trouble(str(error) or "Redis does not answer")
+                reason = str(error) or "Redis does not answer"
+                self.trouble.note(reason, self.unrecorded_events)
             finally:
                 self._change(Change.FAILED)
             await self._wait_for_news(POLL_SECONDS)
@@ -192,9 +189,9 @@ class Recorder:
             finally:
                 await self._release(candidacy.token)
         elif self._log.trouble:
-            self._note_trouble(self._log.trouble)
+            self.trouble.note(self._log.trouble, self.unrecorded_events)
         elif claim.holder and not claim.holder.startswith(f"{self._bus.instance}."):
-            self._end_trouble()  # another pod records
+            self.trouble.end()  # another pod records
 
     def _candidacy(self) -> Candidacy:
         """Ask in earnest only while positions count and the log is followed."""
@@ -227,7 +224,7 @@ class Recorder:
             if self._phase is not Phase.RECORDING:
                 return  # interrupted or retired meanwhile
             self._appender = appender
-            self._end_trouble()
+            self.trouble.end()
             log.info("recording", unrecorded=self.unrecorded_events)
             self._append_news(appender)
             await self._keep_on(appender, tell)
@@ -319,7 +316,7 @@ class Recorder:
 
         appender.append(fresh, note_recorded)
 
-    # Ending, and trouble
+    # Ending
 
     async def hand_over(self) -> None:
         """Record what has come, let the lease go for good, and tell the others.
@@ -340,24 +337,6 @@ class Recorder:
             await self._bus.tell(commands.Handover())
         except (*FAULTS, RedisUnavailable) as error:
             log.warning("the other pods were not notified; they notice", error=str(error))
-
-    def _note_trouble(self, reason: str) -> None:
-        now = time.monotonic()
-        if self.trouble_since is None:
-            self.trouble_since = now
-        if reason != self.trouble or now - self._warned_at > _WARN_SECONDS:
-            self._warned_at = now
-            log.warning(
-                "received events cannot be recorded now; they are retained",
-                reason=reason,
-                unrecorded=self.unrecorded_events,
-            )
-        self.trouble = reason
-
-    def _end_trouble(self) -> None:
-        if self.trouble_since is not None:
-            log.info("received events are recorded again")
-        self.trouble, self.trouble_since = "", None
 
     async def _wait_for_news(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -15,17 +15,17 @@ from typing import Any, Protocol
 import hiredis
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from service.history import BEGINNING, Logged, format_id
 from service.metrics import Metrics
 from service.recording import Unrecorded
 from service.redis_link import FAULTS, Link, RedisUnavailable, backoff_seconds, open_link
 from service.redis_log.appender import Appender, ScriptIds
+from service.redis_log.epochs import Epochs
 from service.redis_log.layout import PAGE, positions, read_entries, tail_pairs
 from service.redis_log.reading import Reader
 from service.redis_log.scripts import APPEND, TRIM
-from service.redis_log.state import Claim, LogState, Look, find_gap
+from service.redis_log.state import Claim, LogState, Look
 from service.redis_names import Names
 from service.ticket import LogId
 
@@ -90,16 +90,7 @@ class RedisLog:
         """Whether the recorder's appends have answered with entries lately."""
         self._quiet: asyncio.TimerHandle | None = None
         """Set while nothing is asked for, since the appends' answers bring it."""
-        self._known: str | None = None
-        """The epoch under which this pod has delivered; None before the first look."""
-        self._next: Look | None = None
-        """What was found at the last look, until this pod has delivered all that was there."""
-        self._gap: str | None = None
-        """Why the sessions of this pod are to be told of a gap once `_next` is delivered."""
-        self._loss: str | None = None
-        """Why the epoch is to be ended, as long as that could not be written."""
-        self.trouble = ""
-        """Why it could not, in Redis' own words; empty where it could."""
+        self._epochs = Epochs(self.state)
         self._place = b"", BEGINNING
         """What the recorder said last: a position, and how far the log has to be read for it."""
         self.lag_seconds = 0.0
@@ -119,9 +110,12 @@ class RedisLog:
         None while that is not known: before the first look, after the connection to Redis was lost
         until this pod has caught up, and from a loss until it is recorded as such.
         """
-        if self.lost_at is not None or self._next is not None or self._loss is not None:
-            return None
-        return self._known
+        return None if self.lost_at is not None else self._epochs.current
+
+    @property
+    def trouble(self) -> str:
+        """Why a loss cannot be recorded as such, in Redis' own words; empty where it can."""
+        return self._epochs.trouble
 
     async def reached(self, log_id: LogId) -> None:
         """Wait until this pod has delivered up to this entry, which another one may have before."""
@@ -147,21 +141,26 @@ class RedisLog:
         """
         log.error("received events could not be recorded", reason=reason, events=count)
         self._metrics.lost_events.labels(reason).inc(count)
-        self._loss = reason
+        self._epochs.lose(reason)
+        self._look_again()
+
+    def damaged(self, reason: str) -> None:
+        """Note that entries are gone that nobody was allowed to remove."""
+        self._epochs.lose(reason)
         self._look_again()
 
     def note(self, claim: Claim) -> None:
-        """Compare the epoch that Redis names with the one that is known here."""
-        if self._known is None or self.lost_at is not None:
+        """Compare what Redis says of the log with what is known here."""
+        if self.lost_at is not None:
             return  # about to be looked at
-        if claim.epoch != self._known or self._loss is not None:
+        if self._epochs.must_look(claim):
             self._look_again()
             return
         place, placed = self._place
-        if self.delivered >= placed and (missing := self._unrecorded.confirm_place(place)):
-            self.lose("passed_over", missing)
         if self.delivered >= placed:
             self._place = claim.place, claim.placed
+            if missing := self._unrecorded.confirm_place(place):
+                self.lose("passed_over", missing)
 
     def _look_again(self) -> None:
         if self._link is not None:
@@ -169,28 +168,14 @@ class RedisLog:
 
     async def _catch_up(self) -> None:
         """Find where to go on, and whether something is missing there. Raises what FAULTS names."""
-        look = await self.state.look(self.delivered)
-        if self._known is not None and look.epoch not in ("", self._known):
-            self._loss, self.trouble = None, ""  # who ended the epoch has reported ours as well
-        reason = find_gap(self._known, self.delivered, look) or self._loss
-        if not look.epoch or (look.epoch == (self._known or look.epoch) and _ends_epoch(reason)):
-            try:
-                await self.state.replace(look.epoch, reason or "founded")
-            except ResponseError as error:
-                # Full or read-only, say. It can still be followed, and nobody is resumed meanwhile.
-                log.warning("the log's epoch cannot be written", reason=reason, error=str(error))
-                self._loss, self.trouble = self._loss or reason or "founded", str(error)
-            else:
-                self._loss, self.trouble = None, ""
-                look = await self.state.look(self.delivered)
-        if self._known is None:
+        is_first = self._epochs.is_first_look
+        look = await self._epochs.look(self.delivered)
+        if is_first:
             await self._begin_at(look)
-        elif reason is not None and self._loss is None:  # else it is reported once it is written
-            self._gap = reason
+        elif self._epochs.has_gap():
             # Where the log has gone back, what was delivered before cannot be told from what is
             # new: only what comes now is new for certain.
             self.delivered = min(self.delivered, look.last)
-        self._next = look
 
     async def _begin_at(self, look: Look) -> None:
         """Begin at the end of the log; what of the stream is in it is recorded already."""
@@ -201,15 +186,6 @@ class RedisLog:
             self._unrecorded.follow([last])
         assert self._follower is not None, "runs"
         self._follower.begin_history(look.last)
-
-    def _settle(self, look: Look) -> None:
-        """Adopt what was found at the last look: all that was there then is delivered."""
-        self._next = None
-        if look.epoch:
-            self._known = look.epoch
-        reason, self._gap = self._gap, None
-        if reason is not None:
-            self._report(reason)
 
     def _report(self, reason: str) -> None:
         log.error("events were lost in the log", reason=reason)
@@ -309,9 +285,12 @@ class RedisLog:
         if batch:
             assert self._follower is not None, "runs"
             self._follower.deliver(batch)
-        if self._next is not None:
-            if is_level or self.delivered >= self._next.last:
-                self._settle(self._next)
+        target = self._epochs.target
+        if target is not None:
+            if is_level or self.delivered >= target:
+                reason = self._epochs.adopt()
+                if reason is not None:
+                    self._report(reason)
         elif not batch:
             return
         if self._is_awaited:
@@ -343,12 +322,7 @@ class RedisLog:
         if self.lost_at is None:
             self.lost_at = time.monotonic()
 
-    # Damage, and appending
-
-    def damaged(self, reason: str) -> None:
-        """Note that entries are gone that nobody was allowed to remove."""
-        self._loss = self._loss or reason
-        self._look_again()
+    # Appending
 
     async def append(self, channel: str, data: bytes) -> None:
         """Append one message. Raises RedisUnavailable."""
@@ -372,11 +346,6 @@ class RedisLog:
             appender = Appender(link, scripts, self._names, token, self)
             receive = appender.receive
             yield appender
-
-
-def _ends_epoch(reason: str | None) -> bool:
-    """Tell whether a gap concerns every pod, and not only one that was too slow."""
-    return reason is not None and reason != "trimmed"
 
 
 def _id_of(entry: Logged) -> LogId:

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from service.history import parse_id
+from service.history import BEGINNING, parse_id
 from service.metrics import Metrics
 from service.recording import Received, Unrecorded
 from service.redis_link import RedisUnavailable, make_client
@@ -305,7 +304,7 @@ async def test_reading_back_what_is_missing_ends_the_epoch(redis: Redis) -> None
         await trim(one.log, 3_600, 1_000)
         epoch = one.log.epoch
         await redis.delete(DEFAULT.log)
-        assert await one.log.read_between((0, 0), one.log.delivered) is None
+        assert await one.log.reader.trimmed(one.log.delivered) >= one.log.delivered
         await eventually(lambda: one.gaps, PATIENCE_SECONDS, "the gap")
         await eventually(one.is_current, PATIENCE_SECONDS, "it is current")
         assert one.log.epoch != epoch
@@ -399,68 +398,41 @@ async def test_a_new_pod_knows_what_was_recorded_before_it_followed(redis: Redis
             assert [one.payload for one in new.unrecorded.since(0, 9)] == [b"2"]
 
 
-@pytest.mark.parametrize(
-    ("start", "found"),
-    [(0, None), (1, None), (2, None), (3, [4, 5]), (4, [5]), (5, [])],
-)
 @pytest.mark.parametrize("by_size", [False, True])
-async def test_reading_back_gives_all_or_nothing(
-    redis: Redis, start: int, found: list[int] | None, by_size: bool
-) -> None:
-    """The third entry is the last that was let go: who has seen it lacks nothing."""
+async def test_what_was_trimmed_is_known_exactly_enough(redis: Redis, by_size: bool) -> None:
+    """Whoever has seen the last entry that was removed lacks nothing."""
     pod = Pod(redis)
+    await founded(pod)
     now_ms = int((await redis.time())[0]) * 1000
     ids = [(now_ms - age, 0) for age in (60_003, 60_002, 60_001, 2_000, 1_000)]
     for log_id in ids:
         await redis.xadd(DEFAULT.log, {"channel": "c", "data": "d"}, id=f"{log_id[0]}-{log_id[1]}")
-    await founded(pod)
+    reader = pod.log.reader
+    assert await reader.trimmed(ids[-1]) == BEGINNING
     await (trim(pod.log, 3_600, 2) if by_size else trim(pod.log, 30, 1_000))
-
-    begin = (0, 0) if start == 0 else ids[start - 1]
-    entries = await pod.log.read_between(begin, ids[-1])
-
-    if by_size and start == 3:
-        return  # by size, all up to the first that is left count as let go; asked about below
-    expected = None if found is None else [ids[n - 1] for n in found]
-    assert (None if entries is None else [parse_id(one[0]) for one in entries]) == expected
+    trimmed = await reader.trimmed(ids[-1])
+    # By size, all up to the first that is left count as removed.
+    assert ids[2] < trimmed < ids[3] if by_size else trimmed == ids[2]
+    assert [await reader.holds(log_id) for log_id in ids] == [False, False, False, True, True]
 
 
 async def test_sequence_numbers_of_one_millisecond_are_trimmed_exactly(redis: Redis) -> None:
     pod = Pod(redis)
+    await founded(pod)
     now_ms = int((await redis.time())[0]) * 1000
     for n in range(4):
         await redis.xadd(DEFAULT.log, {"channel": "c", "data": "d"}, id=f"{now_ms}-{n}")
-    await founded(pod)
     await trim(pod.log, 3_600, 2)
-    assert await pod.log.read_between((now_ms, 0), (now_ms, 3)) is None
-    kept = await pod.log.read_between((now_ms, 1), (now_ms, 3))
-    assert [one[0] for one in kept or []] == [b"%d-%d" % (now_ms, n) for n in (2, 3)]
+    assert await pod.log.reader.trimmed((now_ms, 3)) == (now_ms, 1)
 
 
-async def test_a_quiet_log_that_was_trimmed_empty_still_serves_who_has_seen_its_end(
-    redis: Redis,
-) -> None:
-    pod = Pod(redis)
-    log = pod.log
-    await redis.xadd(DEFAULT.log, {"channel": "c", "data": "d"}, id="5-0")
-    await founded(pod)
-    await trim(pod.log, 30, 1_000)
-    last: Any = await redis.xadd(DEFAULT.log, {"channel": "c", "data": "new"})
-    end = parse_id(last)
-    assert end is not None
-    assert await log.read_between((5, 0), end) == [(last, b"c", b"new")]
-    assert await log.read_between((4, 0), end) is None
-
-
-async def test_more_than_a_page_is_read_back(redis: Redis) -> None:
-    log = make_log(redis)
-    async with redis.pipeline(transaction=False) as pipe:
-        for n in range(2_500):
-            pipe.xadd(DEFAULT.log, {"channel": "c", "data": n}, id=f"{n + 1}-0")
-        await pipe.execute()
-    entries = await log.read_between((10, 0), (2_400, 0))
-    assert entries is not None
-    assert [int(data) for _, _, data in entries] == list(range(10, 2_400))
+async def test_a_page_holds_what_comes_next_up_to_an_end(redis: Redis) -> None:
+    reader = make_log(redis).reader
+    for n in range(1, 8):
+        await redis.xadd(DEFAULT.log, {"channel": "c", "data": n}, id=f"{n}-0")
+    pages = [await reader.page((after, 0), (6, 0), 3) for after in (1, 4, 6)]
+    assert pages[0] == [(b"%d-0" % n, b"c", b"%d" % n) for n in (2, 3, 4)]
+    assert [[one[2] for one in page] for page in pages[1:]] == [[b"5", b"6"], []]
 
 
 async def test_only_the_holder_of_the_lease_appends(redis: Redis) -> None:
@@ -583,8 +555,14 @@ async def test_a_redis_that_is_away_is_said_to_be(tmp_path: Path) -> None:
             valkey.stop()
             with pytest.raises(RedisUnavailable):
                 await log.append("c", b"d")
-            with pytest.raises(RedisUnavailable):
-                await log.read_between((1, 0), (2, 0))
+            reader = log.reader
+            for read in (
+                reader.page((1, 0), (2, 0), 9),
+                reader.trimmed((1, 0)),
+                reader.holds((1, 0)),
+            ):
+                with pytest.raises(RedisUnavailable):
+                    await read
 
 
 async def test_waiting_for_what_another_pod_has_delivered_already(redis: Redis) -> None:

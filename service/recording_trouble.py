@@ -1,0 +1,42 @@
+"""Whether received events can be recorded now, and why not: for readiness, metrics and the log."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+_WARN_SECONDS = 30.0
+
+
+class RecordingTrouble:
+    """What keeps this pod, or the one that should record instead, from recording."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        """In Redis' own words where it has some; empty where nothing is wrong."""
+        self.since: float | None = None
+        """Monotonic time."""
+        self._warned_at = 0.0
+
+    def note(self, reason: str, unrecorded: int) -> None:
+        """Note that so many events wait, and why; logged at once, then now and then."""
+        now = time.monotonic()
+        if self.since is None:
+            self.since = now
+        if reason != self.reason or now - self._warned_at > _WARN_SECONDS:
+            self._warned_at = now
+            log.warning(
+                "received events cannot be recorded now; they are retained",
+                reason=reason,
+                unrecorded=unrecorded,
+            )
+        self.reason = reason
+
+    def end(self) -> None:
+        """Note that they can be recorded."""
+        if self.since is not None:
+            log.info("received events are recorded again")
+        self.reason, self.since = "", None
