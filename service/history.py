@@ -54,9 +54,10 @@ class Segment:
     __slots__ = (
         "_blob",
         "_ends",
-        "_entries_size",
         "_last",
+        "_logged_size",
         "_moved",
+        "_parts",
         "_sent",
         "after",
         "indexed",
@@ -67,25 +68,29 @@ class Segment:
         self.after = after
         """The entry before the first one."""
         self.logged: list[Logged] = []
-        """The entries, until they are packed."""
+        """The entries, until all of them are packed."""
         self.indexed = 0
-        """How many entries, from the first one, the index knows."""
+        """How many entries, from the first one, are indexed, and packed as well."""
         self._sent, self._moved = RoomIndex(), RoomIndex()
-        self._entries_size = 0
+        self._logged_size = 0
         self._last: LogId | None = None
         """The last entry, once no further ones are taken."""
-        self._blob = b""
-        self._ends: array[int] | None = None
-        """Where in the blob each text ends, three per entry; None while it is not packed."""
+        self._parts: list[bytes] = []
+        self._ends = array("I", [0])
+        """Where each text ends in the parts put together, three per entry."""
+        self._blob: bytes | None = None
+        """The parts in one piece, once there will be no further ones."""
 
     def __len__(self) -> int:
-        return len(self.logged) if self._ends is None else len(self._ends) // 3
+        return len(self.logged) if self._blob is None else self.indexed
 
     @property
     def size(self) -> int:
-        """How many bytes it takes in memory, objects included, once it is complete."""
+        """How many bytes it takes in memory, objects included; of an open segment without its
+        entries as they came."""
         index_size = self._sent.size_bytes + self._moved.size_bytes
-        return _SEGMENT_BYTES + self._entries_size + index_size
+        packed_size = self._ends[-1] + _PACKED_ENTRY_BYTES * self.indexed
+        return _SEGMENT_BYTES + self._logged_size + packed_size + index_size
 
     @property
     def last(self) -> LogId:
@@ -94,15 +99,16 @@ class Segment:
             return self._last
         return self.id_at(len(self) - 1) if len(self) else self.after
 
-    def complete(self, size: int) -> None:
-        """Take no further entries. `size` is what these take as they are."""
-        self._last, self._entries_size = self.last, size
+    def complete(self, logged_size: int) -> None:
+        """Take no further entries; they take so many bytes as they came."""
+        self._last, self._logged_size = self.last, logged_size
+        self._settle()
 
     def offset_at(self, place: int) -> bytes:
         """Give the ID of an entry as Redis wrote it."""
-        if self._ends is None:
+        if self._blob is None:
             return self.logged[place][0]
-        return self._blob[self._ends[3 * place - 1] if place else 0 : self._ends[3 * place]]
+        return self._blob[self._ends[3 * place] : self._ends[3 * place + 1]]
 
     def id_at(self, place: int) -> LogId:
         """Give the ID of an entry."""
@@ -111,10 +117,10 @@ class Segment:
 
     def entry_at(self, place: int) -> Logged:
         """Give an entry as it came."""
-        if self._ends is None:
+        if self._blob is None:
             return self.logged[place]
-        channel, data, end = self._ends[3 * place : 3 * place + 3]
-        return self.offset_at(place), self._blob[channel:data], self._blob[data:end]
+        start, channel, data, end = self._ends[3 * place : 3 * place + 4]
+        return self._blob[start:channel], self._blob[channel:data], self._blob[data:end]
 
     def place_after(self, log_id: LogId) -> int:
         """Give the place of the first entry after an ID."""
@@ -125,31 +131,40 @@ class Segment:
         return bisect_right(range(len(self)), log_id, key=self.id_at)
 
     def index(self, find: FindConcerned, budget: int) -> int:
-        """Index entries until the budget, in pairs of an entry and a room, is used up; give the
-        rest of it."""
-        for logged in self.logged[self.indexed : self.indexed + budget]:
+        """Index and pack entries until the budget is used up; give the rest of it."""
+        first = place = self.indexed
+        for logged in self.logged[place : place + budget]:
             sent, moved = find(logged)
-            self._sent.add(sent, self.indexed)
-            self._moved.add(moved, self.indexed)
-            self.indexed += 1
+            self._sent.add(sent, place)
+            if moved:
+                self._moved.add(moved, place)
+            place += 1
             budget -= 1 + len(sent) + len(moved)
             if budget <= 0:
                 break
+        if place > first:
+            self.indexed = place
+            self._pack(self.logged[first:place])
         return budget
+
+    def _pack(self, entries: list[Logged]) -> None:
+        """Put entries into one piece: an object per text costs more than a small payload itself."""
+        self._parts.append(b"".join(chain.from_iterable(entries)))
+        ends = accumulate(map(len, chain.from_iterable(entries)), initial=self._ends.pop())
+        self._ends.extend(ends)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Keep the packed entries only, once there will be no others."""
+        if self._last is not None and self._blob is None and self.indexed == len(self.logged):
+            self._blob = b"".join(self._parts)
+            self._parts, self.logged, self._logged_size = [], [], 0
 
     def find(self, rooms: Set[str | None], first: int, first_sent: int) -> list[int]:
         """Give the places of what may move members of the rooms, from `first` on, and of what is
         sent to them, from `first_sent` on; the last one first."""
         found = self._moved.find(rooms, first) | self._sent.find(rooms, first_sent)
         return sorted(found, reverse=True)
-
-    def pack(self) -> None:
-        """Put the entries of a complete segment into one piece: an object per text costs more
-        than a small payload itself."""
-        self._blob = b"".join(chain.from_iterable(self.logged))
-        self._ends = array("I", accumulate(map(len, chain.from_iterable(self.logged))))
-        self._entries_size = len(self._blob) + _PACKED_ENTRY_BYTES * len(self.logged)
-        self.logged = []
 
 
 class History:
@@ -169,7 +184,7 @@ class History:
     def _begin(self, after: LogId) -> None:
         self._open = Segment(after)
         self._fresh = self._open.logged
-        self._room = self.segment_bytes
+        self._room = self.segment_bytes - self._open.size
         """Bytes that the open segment may still take."""
 
     def start(self, floor: LogId) -> None:
@@ -206,7 +221,7 @@ class History:
         complete = self._open
         if not len(complete):
             return
-        complete.complete(self.segment_bytes - self._room)
+        complete.complete(self.segment_bytes - self._room - complete.size)
         self._segments.append(complete)
         self._bytes += complete.size
         self._begin(complete.last)
@@ -232,8 +247,6 @@ class History:
         for segment in [*self.after(after)]:
             before = segment.size
             budget = segment.index(find, budget)
-            if segment is not self._open and segment.logged and segment.indexed == len(segment):
-                segment.pack()
             if segment is self._open:
                 self._room -= segment.size - before
             else:

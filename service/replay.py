@@ -120,17 +120,18 @@ class Entries:
 
     def concerned(self, logged: Logged) -> Concerned:
         """Find whom an entry concerns, for the index."""
-        sent, moved = _concerned(self._read(logged[1], logged[2]))
+        sent, moved = whom_it_concerns(self._read(logged[1], logged[2]))
         if len(sent) + len(moved) > _MAX_INDEXED_ROOMS:
             return _EVERYONE, (_EVERYONE if moved else _NOBODY)
         return sent, moved
 
 
-def _concerned(meaning: Meaning) -> Concerned:
-    if isinstance(meaning, Message):
-        moved = meaning.empties or meaning.removals
-        return meaning.rooms, (_moved(meaning) if moved else _NOBODY)
+def whom_it_concerns(meaning: Meaning) -> Concerned:
+    """Name the rooms that an entry is sent to, and those whose members it may move."""
     match meaning:
+        case Message():
+            is_move = meaning.empties or meaning.removals
+            return meaning.rooms, (_moved(meaning) if is_move else _NOBODY)
         case Emit(rooms=rooms):
             return (_EVERYONE if rooms is None else rooms), _NOBODY
         case Join(who) | Leave(who):
