@@ -32,7 +32,7 @@ from service.engine import (
 from service.engine.entrance import SECURITY_HEADERS
 from service.events import NAMESPACE
 from service.fanout import Fanout
-from service.history import History, Logged, parse_id
+from service.history import History, Logged, NoHistory, parse_id
 from service.http import AsgiApp, Check, Health, create_app, create_metrics_app, dispatch
 from service.identification import identification
 from service.metrics import Metrics
@@ -145,6 +145,7 @@ class Gateway:
             tracing=tracing,
         )
         self.log: RedisLog | None = None
+        self.history: History | NoHistory = NoHistory()
         self.recorder: Recorder | None = None
         self.store: SessionStore | None = None
         self.sessions: Sessions | None = None
@@ -230,8 +231,6 @@ class Gateway:
             window_seconds=self.settings.recovery_window_seconds + _TRIM_MARGIN_SECONDS,
             max_entries=self.settings.log_max_entries,
         )
-        is_resumed_from = self.settings.recovery != "off"
-        self.history = History(_HISTORY_BYTES if is_resumed_from else 0)
         self.health.readiness += [self._check_log, self._check_recording]
         return redis_log
 
@@ -241,9 +240,10 @@ class Gateway:
         self.sessions = self.chats.sessions = Sessions(
             redis_log, self.store, self.rooms, window_seconds=settings.recovery_window_seconds
         )
+        self.history = history = History(_HISTORY_BYTES)
         self.backlog = Backlog(
             redis_log,
-            self.history,
+            history,
             self.relay.read,
             ReplayLimits(settings.max_replay_events, settings.max_write_buffer_bytes // 2),
             settings.recovery_window_seconds,

@@ -283,3 +283,13 @@ class History:
                 return
             self._segments.appendleft(segment)
             self._bytes += segment.size
+
+
+class NoHistory:
+    """Stands for a history where nobody can resume."""
+
+    def start(self, floor: LogId) -> None:
+        """Retain nothing."""
+
+    def append(self, batch: Sequence[Logged]) -> None:
+        """Retain nothing."""

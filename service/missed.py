@@ -19,7 +19,7 @@ from service.ticket import Change, LogId, Start, resume_from
 
 _REACH_SECONDS = 2.0
 """How long a client that is ahead of this pod's view of the log is waited for."""
-_DEADLINE_SECONDS = 20.0
+_DEADLINE_SECONDS = 60.0
 """How long finding what one session missed may take: its turn in a storm, and reading back."""
 _HOT_BYTES = 8 * 1024 * 1024
 _TICK_SECONDS = 0.25
