@@ -149,8 +149,8 @@ def how_to_join(where: Place) -> str:
 
   From a browser: open {where.url}/health and paste into its console
     const {{ io }} = await import('https://cdn.socket.io/4.8.1/socket.io.esm.min.js')
-    const socket = io('{where.url}/chats', {{ auth: {{ userId: 'bob' }} }})
-    socket.onAny((event, data) => console.log(event, data))
+    const socket = io('{where.url}/chats', {{ auth: {{ userId: 'bob', recovery: true }} }})
+    socket.onAny((event, ...data) => console.log(event, ...data))
 """
 
 

@@ -38,6 +38,8 @@ class Forwarder:
         self.port = 0
         self._homes: dict[bytes, int] = {}
         self._wires: set[_Wire] = set()
+        self._whole = asyncio.Event()
+        self._whole.set()
         self._writers: set[asyncio.StreamWriter] = set()
         self.held = b""
         """Connections that send this from now on carry nothing more, in either direction."""
@@ -55,6 +57,17 @@ class Forwarder:
         for wire in self._wires:
             wire.thawed.clear()
 
+    def cut(self) -> None:
+        """Cut the network: nothing gets through until `mend`, and nobody is notified."""
+        self._whole.clear()
+        self.freeze()
+
+    def mend(self) -> None:
+        """End the cut: what was held back goes on."""
+        self._whole.set()
+        for wire in self._wires:
+            wire.thawed.set()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection to its end."""
         self._writers.add(writer)
@@ -68,6 +81,7 @@ class Forwarder:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await reader.read(CHUNK_BYTES)
+        await self._whole.wait()
         asked = _SID_ASKED.match(first)
         target = self._homes.get(asked[1], self.target) if asked else self.target
         back, forth = await asyncio.open_connection(HOST, target)
@@ -109,6 +123,7 @@ class Forwarder:
 
     def break_all(self) -> bool:
         """Break every connection of now; say whether there was none left to break."""
+        self._whole.set()
         for wire in self._wires:
             wire.thawed.set()
         for writer in self._writers:

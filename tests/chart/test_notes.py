@@ -77,8 +77,8 @@ def test_an_insecure_choice_is_warned_of(values: Values, said: str) -> None:
 
 
 def test_the_example_presents_what_is_asked_for() -> None:
-    assert "{ auth: { userId: 'u1' } }" in notes({})
-    assert "{ auth: { token } }" in notes(SECURE)
+    assert "{ auth: { userId: 'u1', recovery: true } }" in notes({})
+    assert "{ auth: { token, recovery: true } }" in notes(SECURE)
 
 
 def test_what_is_not_chosen_is_not_warned_of() -> None:
