@@ -45,8 +45,9 @@ class Heard:
 
     user: UserId
     event: str
-    data: Any
-    """The payload: the event's first argument."""
+    arguments: tuple[Any, ...]
+    """All that came with it: of an event of the route table its payload, and the offset where the
+    gateway sends one. Binary data are `bytes`, at any depth."""
     at: datetime
     monotonic_seconds: float
 
@@ -203,9 +204,9 @@ class _Client:
         self._news.put_nowait(self._refusal)
         self._joined.set()
 
-    def _hear(self, event: str, data: Any = None, *_: Any) -> None:
+    def _hear(self, event: str, *arguments: Any) -> None:
         now = datetime.now(UTC)
-        self._news.put_nowait(Heard(self._user, event, data, now, time.monotonic()))
+        self._news.put_nowait(Heard(self._user, event, arguments, now, time.monotonic()))
 
 
 def _reason(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from service import local
 from service.client import CannotConnect, Heard, News, Note, connected
 from service.events import ChatId, UserId
-from service.listener import printable
+from service.listener import printable, to_text
 from service.settings import Settings
 
 ALICE, BOB, CHAT = UserId("alice"), UserId("bob"), ChatId("c-1")
@@ -38,9 +38,13 @@ class Scene:
 
     def is_source_of(self, heard: Heard) -> bool:
         """Tell whether a delivery holds this event's values and no others."""
-        return isinstance(heard.data, dict) and all(
-            key in self.payload and self.payload[key] == value for key, value in heard.data.items()
-        )
+        match heard.arguments:
+            case (dict(data), *_):
+                return all(
+                    key in self.payload and self.payload[key] == value
+                    for key, value in data.items()
+                )
+        return False
 
 
 def story(number: int, now_ms: int) -> Scene:
@@ -65,9 +69,10 @@ def story(number: int, now_ms: int) -> Scene:
             return Scene("user:status", who)
 
 
-def describe(event: str, data: Any) -> str:
+def describe(heard: Heard) -> str:
     """Say what happened in a few words; an event that is not of the story is shown as it is."""
-    match event, data:
+    payload, *others = heard.arguments or (None,)
+    match heard.event, payload:
         case "new-message", {"senderId": sender, "text": text}:
             said = f"{sender}: {text}"
         case "user-typing", {"userId": user, "isTyping": is_typing}:
@@ -77,15 +82,15 @@ def describe(event: str, data: Any) -> str:
         case "user-status", {"userId": user, "status": status}:
             said = f"{user} is {status}"
         case _:
-            said = json.dumps(data, ensure_ascii=False)
-    said = printable(said)
+            said, others = to_text(heard.arguments), []
+    said = printable(f"{said} {to_text(others)}".rstrip())
     return said if len(said) <= _WIDTH else f"{said[: _WIDTH - 3]}..."
 
 
 def to_line(heard: Heard, taken_ms: float | None) -> str:
     """Write a delivery as a line of the table."""
     taken = "" if taken_ms is None else f"{taken_ms:8.1f}"
-    said = f"{describe(heard.event, heard.data):<{_WIDTH}}"
+    said = f"{describe(heard):<{_WIDTH}}"
     who = f"{heard.at.astimezone():%H:%M:%S}  {heard.user:<6} {printable(heard.event):<13}"
     return f"{who} {said}{taken}".rstrip()
 

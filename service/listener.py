@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from service.client import CannotConnect, Heard, News, Note, connected
 from service.events import ChatId, UserId
@@ -53,21 +55,36 @@ async def listen(
 
 def to_line(heard: Heard) -> str:
     """Write an event for people."""
-    data = json.dumps(heard.data, ensure_ascii=False)
-    return f"{heard.at.astimezone():%H:%M:%S}  {printable(heard.event):<13} {printable(data)}"
+    time = f"{heard.at.astimezone():%H:%M:%S}"
+    return f"{time}  {printable(heard.event):<13} {printable(to_text(heard.arguments))}".rstrip()
+
+
+def to_text(arguments: Iterable[Any]) -> str:
+    """Write arguments as JSON, one after the other."""
+    return " ".join(json.dumps(one, ensure_ascii=False, default=_to_base64) for one in arguments)
 
 
 def to_json(heard: Heard) -> str:
-    """Write an event for programs."""
-    moment = heard.at.isoformat(timespec="milliseconds")
-    fields = {"at": moment, "user": heard.user, "event": heard.event, "data": heard.data}
-    return json.dumps(fields)
+    """Write an event for programs: `data` is the first argument, null where there is none."""
+    fields = {
+        "at": heard.at.isoformat(timespec="milliseconds"),
+        "user": heard.user,
+        "event": heard.event,
+        "data": heard.arguments[0] if heard.arguments else None,
+        "arguments": heard.arguments,
+    }
+    return json.dumps(fields, default=_to_base64)
 
 
 def printable(text: str) -> str:
     """Escape what a terminal would obey or could not show."""
     shown = (char if _is_harmless(char) else _escape(char) for char in text)
     return "".join(shown)
+
+
+def _to_base64(data: Any) -> dict[str, str]:
+    """Write binary data, the only kind of value in an event that JSON does not have."""
+    return {"base64": base64.b64encode(data).decode()}
 
 
 def _is_harmless(char: str) -> bool:

@@ -1,5 +1,6 @@
 """What holds for every test, and the Valkey that the tests of one file share."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -15,6 +16,16 @@ from tests.processes import Valkey, running_valkey
 settings.register_profile("exploring", deadline=None)
 settings.register_profile("any machine", deadline=None, derandomize=True)
 settings.load_profile("any machine")
+
+
+def pytest_configure() -> None:
+    """Let the processes that tests start be interrupted, as those of a terminal are.
+
+    A shell without job control starts what runs in its background with SIGINT ignored, and a child
+    inherits that; a handler it does not inherit.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import socketio
 from redis.asyncio import Redis
 
 from service import commands, inspection, publisher, routes
@@ -280,6 +281,32 @@ async def test_a_listener_is_interrupted_without_a_traceback(
 
     assert done.code == 130
     assert done.err == "connected as bob\n"
+
+
+async def test_every_argument_of_an_event_is_shown_binary_ones_too(
+    terminal: Terminal, pods: Pods, valkey: Valkey, mine: str
+) -> None:
+    user = f"bob{mine}"
+    command = ("listen", "--user", user, "--url", pods.a.http_url, "--count", "2")
+    people, program = terminal.start(*command), terminal.start(*command, "--json")
+    for listening in (people, program):
+        await listening.says(f"connected as {user}\n")
+    emitter = socketio.AsyncRedisManager(valkey.url, write_only=True)
+
+    for values in (({"a": 1}, "two"), b"\x00\xff"):
+        await emitter.emit("file", values, room=f"user:{user}", namespace="/chats")
+
+    shown, read = await people.ended(), await program.ended()
+    await emitter.redis.aclose()
+    assert [line.partition("file")[2].strip() for line in shown.out.splitlines()] == [
+        '{"a": 1} "two"',
+        '{"base64": "AP8="}',
+    ]
+    assert [json.loads(line)["arguments"] for line in read.out.splitlines()] == [
+        [{"a": 1}, "two"],
+        [{"base64": "AP8="}],
+    ]
+    assert (shown.code, read.code) == (0, 0)
 
 
 # --- check ---------------------------------------------------------------------------------------

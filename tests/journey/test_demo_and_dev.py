@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import socketio
 
 from tests.command_lines import Terminal
 from tests.processes import HOST, Valkey, unused_port
@@ -46,6 +47,10 @@ async def test_the_demo_shows_deliveries_and_others_can_join(terminal: Terminal)
     await terminal.run("publish", "user:status", json.dumps(event), redis=redis)
 
     await demo.says(r"bob +user-status +alice is here$")
+    emitter = socketio.AsyncRedisManager(redis, write_only=True)
+    await emitter.emit("file", ("a", b"\x00"), room="user:bob", namespace="/chats")
+    await emitter.redis.aclose()
+    await demo.says(r'bob +file +"a" \{"base64": "AA=="\}$')
     assert json.loads((await bob.ended()).out)["event"] in ("user-status", "new-message")
     done = await demo.interrupted()
     assert (done.code, done.err) == (0, "")

@@ -17,8 +17,8 @@ TABLE = load()
 NOW_MS = 1_760_000_000_123
 
 
-def heard(event: str, data: Any) -> Heard:
-    return Heard(BOB, event, data, datetime.now(UTC), 0.0)
+def heard(event: str, *arguments: Any) -> Heard:
+    return Heard(BOB, event, arguments, datetime.now(UTC), 0.0)
 
 
 def delivered(scene: Scene) -> tuple[str, Any]:
@@ -49,7 +49,7 @@ def test_a_scene_knows_its_delivery_from_that_of_the_scene_before(number: int) -
 
 
 def test_four_scenes_differ_and_the_story_goes_on() -> None:
-    told = [describe(*delivered(story(number, NOW_MS))) for number in range(8)]
+    told = [describe(heard(*delivered(story(number, NOW_MS)))) for number in range(8)]
 
     assert told == [
         "alice: Hello Bob, this is message 1",
@@ -68,7 +68,24 @@ def test_four_scenes_differ_and_the_story_goes_on() -> None:
     [("new-message", {"text": "from nobody"}), ("new-message", None), ("like", [1]), ("a", 1.5)],
 )
 def test_what_others_publish_is_shown_as_it_is(event: str, data: Any) -> None:
-    assert describe(event, data) == json.dumps(data)
+    assert describe(heard(event, data)) == json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), ""),
+        (("a", b"\x00"), '"a" {"base64": "AA=="}'),
+        (({"userId": "bob", "status": "away"}, "5-1"), 'bob is away "5-1"'),
+    ],
+)
+def test_every_argument_is_shown(arguments: tuple[Any, ...], said: str) -> None:
+    assert describe(heard("user-status", *arguments)) == said
+
+
+@pytest.mark.parametrize("arguments", [(), (b"\x00",), ([1], {}), ({"chatId": b"\x00"},)])
+def test_what_others_publish_is_of_no_scene(arguments: tuple[Any, ...]) -> None:
+    assert not story(0, NOW_MS).is_source_of(heard("new-message", *arguments))
 
 
 def test_lines_align_whatever_was_said_and_name_the_time_it_took() -> None:

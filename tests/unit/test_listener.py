@@ -15,8 +15,8 @@ from service.listener import printable, to_json, to_line
 AT = datetime(2025, 6, 1, 12, 30, 59, 123_456, tzinfo=UTC)
 
 
-def heard(event: str, data: Any) -> Heard:
-    return Heard(UserId("bob"), event, data, AT, 0.0)
+def heard(event: str, *arguments: Any) -> Heard:
+    return Heard(UserId("bob"), event, arguments, AT, 0.0)
 
 
 def test_a_line_has_the_time_the_event_and_the_payload() -> None:
@@ -25,6 +25,19 @@ def test_a_line_has_the_time_the_event_and_the_payload() -> None:
     assert time == f"{AT.astimezone():%H:%M:%S}"
     assert event == "new-message"
     assert payload == '{"text": "Привет 👋"}'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ((), ""),
+        ((None,), "null"),
+        (({"a": 1}, "two", [3]), '{"a": 1} "two" [3]'),
+        ((b"\x00\x01", {"in": [b""]}), '{"base64": "AAE="} {"in": [{"base64": ""}]}'),
+    ],
+)
+def test_every_argument_is_shown_binary_ones_too(arguments: tuple[Any, ...], shown: str) -> None:
+    assert to_line(heard("mark", *arguments)).partition("mark")[2].strip() == shown
 
 
 @pytest.mark.parametrize(
@@ -53,19 +66,30 @@ def test_any_text_fits_a_line(text: str) -> None:
 
 @given(
     event=st.text(),
-    data=st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-        max_leaves=5,
+    arguments=st.lists(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=5,
+        ),
+        max_size=3,
     ),
 )
-def test_programs_read_back_what_was_heard(event: str, data: Any) -> None:
-    line = to_json(heard(event, data))
+def test_programs_read_back_what_was_heard(event: str, arguments: list[Any]) -> None:
+    line = to_json(heard(event, *arguments))
 
     assert line.isascii()
     assert json.loads(line) == {
         "at": "2025-06-01T12:30:59.123+00:00",
         "user": "bob",
         "event": event,
-        "data": data,
+        "data": arguments[0] if arguments else None,
+        "arguments": arguments,
     }
+
+
+def test_programs_get_binary_data_as_base64() -> None:
+    line = json.loads(to_json(heard("file", {"name": "a"}, b"\xff\x00")))
+
+    assert line["data"] == {"name": "a"}
+    assert line["arguments"] == [{"name": "a"}, {"base64": "/wA="}]
