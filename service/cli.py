@@ -10,6 +10,7 @@ import asyncio
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,10 +45,11 @@ def serve() -> None:
 
     values = _settings()
     telemetry.set_up_logs(values.log_level, values.log_format)
+    log = structlog.get_logger(__name__)
     for unknown in settings.unknown_variables():
-        structlog.get_logger(__name__).warning(
-            "unknown setting", variable=unknown.name, closest=unknown.closest
-        )
+        log.warning("unknown setting", variable=unknown.name, closest=unknown.closest)
+    for reason in values.invalid_certificates(datetime.now(UTC)):
+        log.error("invalid certificate", reason=reason)
     with _ending(_ASKED_WRONGLY, InvalidRoutes):
         raise typer.Exit(process.serve(values))
 
@@ -177,6 +179,7 @@ def check() -> None:
     ):
         findings = [
             inspection.inspect_variables(settings.unknown_variables()),
+            inspection.inspect_certificates(values.invalid_certificates(datetime.now(UTC))),
             inspection.inspect_routes(table),
             *inspection.inspect(
                 redis,

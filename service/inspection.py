@@ -80,6 +80,13 @@ def inspect_variables(unknown: Iterable[UnknownVariable]) -> Finding:
     return Finding("settings", verdict, typos or "every variable is known")
 
 
+def inspect_certificates(invalid: Iterable[str]) -> Finding:
+    """Tell which certificates have expired, or are not valid yet; their files are readable."""
+    faults = "; ".join(invalid)
+    verdict = Verdict.FAILED if faults else Verdict.OK
+    return Finding("certificates", verdict, faults or "none has expired")
+
+
 def inspect_routes(channels: Iterable[str]) -> Finding:
     """Tell which channels the route table has; it was read without a fault."""
     names = sorted(channels)

@@ -74,8 +74,11 @@ def _check_redis_url(url: SecretStr | None) -> SecretStr | None:
 
 
 def _check_file(path: Path | None) -> Path | None:
-    if path is not None and not path.is_file():
-        raise ValueError("not a file")
+    if path is not None:
+        try:
+            path.open("rb").close()  # a path may be there and not be ours to read
+        except OSError as error:
+            raise ValueError("not a readable file") from error
     return path
 
 
@@ -95,6 +98,12 @@ def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
     for network in networks:
         ipaddress.ip_network(network)  # also refuses host bits, which are mostly a slip
     return networks
+
+
+def addresses_overlap(one: str, other: str) -> bool:
+    """Tell whether two addresses to listen on have a port in common, as far as names tell."""
+    hosts = {"127.0.0.1" if host == "localhost" else host for host in (one, other)}
+    return len(hosts) == 1 or bool(hosts & {"0.0.0.0", "::"})
 
 
 def _lower(value: object) -> object:

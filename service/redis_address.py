@@ -120,6 +120,12 @@ def check_url(url: str) -> str:
     return url
 
 
+def tls_options(url: str) -> dict[str, str]:
+    """Give those options of a checked URL that begin with `ssl_`, as redis-py names them."""
+    options = parse_qsl(_split(url).query)
+    return {name: value for name, value in options if name.startswith("ssl_")}
+
+
 def check_host(host: str) -> str:
     """Give back a host name or an IP address. Raises ValueError."""
     if not _HOST.fullmatch(host):

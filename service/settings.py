@@ -8,6 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import combinations
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -15,7 +18,17 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsConfigDict
 
 from service import redis_address
-from service.kinds import Count, Host, Origins, Port, ReadableFile, RedisUrl, Seconds
+from service.certificates import NamedFile, TlsFiles
+from service.kinds import (
+    Count,
+    Host,
+    Origins,
+    Port,
+    ReadableFile,
+    RedisUrl,
+    Seconds,
+    addresses_overlap,
+)
 from service.redis_names import DEFAULT_PREFIX, Names
 from service.settings_access import ChatAccessSettings
 from service.settings_identity import IdentitySettings
@@ -118,7 +131,8 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
     recovery_window_seconds: Annotated[float, Field(ge=5, le=86_400)] = Field(
         120,
         validation_alias="CONSTELLATION_RECOVERY_WINDOW_SECONDS",
-        description="Seconds that events stay in the log, and sessions after their connection.",
+        description="Seconds that events stay in the log, and sessions after their connection; at "
+        "least the ping interval plus the ping timeout.",
     )
     log_max_entries: Count = Field(
         1_000_000,
@@ -155,11 +169,70 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
     )
 
     @model_validator(mode="after")
-    def _check_trust(self) -> Self:
-        faults = [*self.identity_faults(self.cors_origins)]
-        if faults := [*faults, *self.chat_access_faults(self.auth_mode)]:
+    def _check_together(self) -> Self:
+        faults = [
+            *self.identity_faults(self.cors_origins),
+            *self.chat_access_faults(self.auth_mode),
+            *self._port_faults(),
+            *self._recovery_faults(),
+            *self.tls_faults(),
+            *self._redis_files().faults(),
+        ]
+        if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    def invalid_certificates(self, now: datetime) -> Iterator[str]:
+        """Say in a line each which certificates have expired, or are not valid yet.
+
+        That is no fault of the settings: it stops nobody who does not need that certificate, and
+        the file may be replaced while the gateway runs.
+        """
+        yield from self.tcp_tls_files().invalid_at(now)
+        yield from self._redis_files().invalid_at(now)
+
+    def _port_faults(self) -> Iterator[str]:
+        """Find two doors on one port: the system says so only in words that name neither."""
+        doors = [
+            ("WS_PORT", self.ws_host, self.ws_port),
+            ("TCP_PORT", self.tcp_host, self.tcp_port),
+            ("CONSTELLATION_METRICS_PORT", self.ws_host, self.metrics_port),
+        ]
+        for (one, host, port), (other, other_host, other_port) in combinations(doors, 2):
+            if port and port == other_port and addresses_overlap(host, other_host):
+                yield f"{one} and {other} both hold {port}: give each a port of its own"
+
+    def _recovery_faults(self) -> Iterator[str]:
+        if self.delivery == "live":
+            if self.recovery == "always":
+                yield (
+                    "CONSTELLATION_RECOVERY=always needs CONSTELLATION_DELIVERY=durable: "
+                    "live keeps no log that a client could resume from"
+                )
+            return
+        silent_seconds = self.ping_interval_seconds + self.ping_timeout_seconds
+        if self.recovery != "off" and self.recovery_window_seconds < silent_seconds:
+            yield (
+                f"CONSTELLATION_RECOVERY_WINDOW_SECONDS holds '{self.recovery_window_seconds:g}'; "
+                f"it takes {silent_seconds:g} or more: CONSTELLATION_PING_INTERVAL_SECONDS plus "
+                "CONSTELLATION_PING_TIMEOUT_SECONDS, the time in which a client notices that its "
+                "connection is dead"
+            )
+
+    def _redis_files(self) -> TlsFiles:
+        """Name the files that the URL of Redis names for TLS."""
+        options = redis_address.tls_options(self.redis_address())
+        files = {
+            option: NamedFile(Path(options[option]), "REDIS_URL", option)
+            for option in ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
+            if option in options
+        }
+        return TlsFiles(
+            cert=files.get("ssl_certfile"),
+            key=files.get("ssl_keyfile"),
+            authorities=files.get("ssl_ca_certs"),
+            password=options.get("ssl_password"),
+        )
 
     def redis_address(self) -> str:
         """Give the URL to connect to, password included: never log it, see `redis_label`."""

@@ -19,8 +19,12 @@ _DAY = datetime.timedelta(days=1)
 class Authority:
     """Signs certificates for this machine's address; all files lie in one folder."""
 
-    def __init__(self, folder: Path, name: str = "authority") -> None:
+    def __init__(
+        self, folder: Path, name: str = "authority", days: tuple[int, int] = (-1, 1)
+    ) -> None:
+        """Its own certificate, and those that it issues, are valid between `days` from now."""
         self._folder = folder
+        self._days = days
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         constraint = x509.BasicConstraints(ca=True, path_length=0)
@@ -61,8 +65,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _DAY)
-            .not_valid_after(now + _DAY)
+            .not_valid_before(now + self._days[0] * _DAY)
+            .not_valid_after(now + self._days[1] * _DAY)
             .add_extension(extension, critical=False)
             .sign(self._key, hashes.SHA256())
         )

@@ -178,7 +178,12 @@ async def test_a_session_cannot_be_taken_by_another_user(
 async def test_a_session_is_over_when_its_window_is(
     own_valkey: Valkey, gateway: StartGateway, mine: str
 ) -> None:
-    async with gateway(own_valkey.url, CONSTELLATION_RECOVERY_WINDOW_SECONDS=5) as pod:
+    settings = {
+        "CONSTELLATION_RECOVERY_WINDOW_SECONDS": 5,
+        "CONSTELLATION_PING_INTERVAL_SECONDS": 3,
+        "CONSTELLATION_PING_TIMEOUT_SECONDS": 2,
+    }
+    async with gateway(own_valkey.url, **settings) as pod:
         user = f"bob{mine}"
         async with raw(pod, user, recovery=True) as before:
             pid = before.answer["pid"]

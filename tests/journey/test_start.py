@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from tests.certificates import Authority
 from tests.journey.conftest import StartGateway
 from tests.journey.publishing import Publisher
 from tests.js_clients import JsClients
-from tests.processes import HOST, Valkey, ended_gateway, running_valkey
+from tests.processes import HOST, Valkey, ended_gateway, running_valkey, unused_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -51,6 +52,31 @@ async def test_a_taken_port_is_named_in_one_line(
 
     assert ended.code != 0
     _assert_one_clear_line(ended.lines, variable, str(port))
+
+
+async def test_two_doors_on_one_port_are_named_in_one_line(
+    valkey: Valkey, log_path: LogPath
+) -> None:
+    port = unused_port()
+
+    ended = await ended_gateway(log_path(), valkey.url, WS_PORT=port, TCP_PORT=port)
+
+    assert ended.code == 2
+    _assert_one_clear_line(ended.lines, "WS_PORT", "TCP_PORT", str(port))
+
+
+async def test_an_expired_certificate_is_logged_and_the_rest_works(
+    valkey: Valkey, gateway: StartGateway, tmp_path: Path
+) -> None:
+    cert, key = Authority(tmp_path, days=(-3, -1)).issue("server")
+    tls = {"CONSTELLATION_TCP_TLS_CERT_FILE": cert, "CONSTELLATION_TCP_TLS_KEY_FILE": key}
+
+    async with gateway(valkey.url, **tls) as pod:
+        (line,) = pod.log("invalid certificate")
+
+    assert line["level"] == "error"
+    assert line["reason"].startswith("CONSTELLATION_TCP_TLS_CERT_FILE names ")
+    assert "has expired" in line["reason"]
 
 
 async def test_every_setting_that_cannot_be_read_has_a_line_that_says_what_it_holds(

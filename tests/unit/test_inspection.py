@@ -6,6 +6,7 @@ from service.inspection import (
     Finding,
     Verdict,
     has_failed,
+    inspect_certificates,
     inspect_routes,
     inspect_variables,
     to_table,
@@ -40,6 +41,14 @@ def test_typos_warn_each_by_its_name() -> None:
     assert "did you mean A_C?" in finding.detail
     assert "D is not a setting" in finding.detail
     assert inspect_variables([]).verdict is Verdict.OK
+
+
+def test_certificates_that_are_not_valid_fail() -> None:
+    finding = inspect_certificates(["A names 'a': expired", "B names 'b': expired"])
+
+    assert finding.verdict is Verdict.FAILED
+    assert finding.detail == "A names 'a': expired; B names 'b': expired"
+    assert inspect_certificates([]).verdict is Verdict.OK
 
 
 def test_the_channels_are_counted_and_named_in_order() -> None:

@@ -4,6 +4,7 @@ import os
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -16,11 +17,27 @@ from pydantic import ValidationError
 from service import settings
 from service.kinds import kind
 from service.settings import InvalidSettings, Settings, load
+from tests.certificates import Authority
 
 # What an environment can hold. The marker is what must never be seen again.
 SECRETS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")).map(
     lambda text: f"hunter2{text}"
 )
+
+
+PING_TIMEOUT_2 = {"CONSTELLATION_PING_TIMEOUT_SECONDS": "2"}
+
+
+@contextmanager
+def acting_as_nobody() -> Iterator[None]:
+    """Give up root's right to read every file, where the tests run as root."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 @contextmanager
@@ -202,6 +219,129 @@ def test_tls_is_whole_or_not_at_all(tmp_path: Path) -> None:
     for half in ("CERT", "KEY"):
         assert together in faults(**{f"CONSTELLATION_TCP_TLS_{half}_FILE": str(file)})[0]
     assert "needs" in faults(CONSTELLATION_TCP_TLS_CLIENT_CA_FILE=str(file))[0]
+
+
+def test_files_of_the_tcp_port_s_tls_are_read_at_the_start(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("server")
+    _, other_key = authority.issue("other")
+    tls = {
+        "CONSTELLATION_TCP_TLS_CERT_FILE": str(cert),
+        "CONSTELLATION_TCP_TLS_KEY_FILE": str(key),
+        "CONSTELLATION_TCP_TLS_CLIENT_CA_FILE": str(authority.cert_file),
+    }
+    read(**tls)
+
+    wrong = {
+        "CONSTELLATION_TCP_TLS_KEY_FILE": str(other_key),
+        "CONSTELLATION_TCP_TLS_CLIENT_CA_FILE": str(key),
+    }
+    assert [line.split(" names ")[0] for line in faults(**tls | wrong)] == list(wrong)
+
+
+@pytest.mark.parametrize("scheme", ["rediss://redis/0", "rediss://user:hunter2@redis:6380"])
+def test_files_of_redis_tls_are_read_at_the_start(scheme: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("gateway")
+    good = f"{scheme}?ssl_ca_certs={authority.cert_file}&ssl_certfile={cert}&ssl_keyfile={key}"
+    read(REDIS_URL=good)
+
+    assert faults(REDIS_URL=f"{scheme}?ssl_ca_certs=/nonexistent") == [
+        "REDIS_URL names '/nonexistent' as ssl_ca_certs: it cannot be read (No such file or "
+        "directory)"
+    ]
+    (line,) = faults(REDIS_URL=good.replace(f"ssl_keyfile={key}", f"ssl_keyfile={cert}"))
+    assert line.startswith(f"REDIS_URL names '{cert}' as ssl_keyfile: it holds no private key")
+
+
+def test_an_expired_certificate_is_told_and_does_not_stop_the_start(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, days=(-3, -1))
+    cert, key = authority.issue("server")
+    values = read(
+        CONSTELLATION_TCP_TLS_CERT_FILE=str(cert),
+        CONSTELLATION_TCP_TLS_KEY_FILE=str(key),
+        REDIS_URL=f"rediss://redis?ssl_ca_certs={authority.cert_file}",
+    )
+
+    lines = list(values.invalid_certificates(datetime.now(UTC)))
+    assert [line.split()[0] for line in lines] == ["CONSTELLATION_TCP_TLS_CERT_FILE", "REDIS_URL"]
+    assert list(values.invalid_certificates(datetime.now(UTC) - timedelta(days=2))) == []
+
+
+def test_a_file_that_may_not_be_read_is_a_fault_like_one_that_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    file.touch(mode=0o000)
+    expected = (
+        f"CONSTELLATION_ROUTES_FILE holds {str(file)!r}; it takes the path of a readable file"
+    )
+
+    # pytest's folders are open to their owner only, so that root is shut out of them, too.
+    with acting_as_nobody():
+        assert faults(CONSTELLATION_ROUTES_FILE=str(file)) == [expected]
+    assert faults(CONSTELLATION_ROUTES_FILE=str(tmp_path))[0].startswith(
+        "CONSTELLATION_ROUTES_FILE"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "one", "other"),
+    [
+        ({"WS_PORT": "7756"}, "WS_PORT", "TCP_PORT"),
+        (
+            {"CONSTELLATION_METRICS_PORT": "7000"},
+            "WS_PORT",
+            "CONSTELLATION_METRICS_PORT",
+        ),
+        (
+            {"CONSTELLATION_METRICS_PORT": "7756", "CONSTELLATION_WS_HOST": "127.0.0.1"},
+            "TCP_PORT",
+            "CONSTELLATION_METRICS_PORT",
+        ),
+        ({"WS_PORT": "7756", "CONSTELLATION_WS_HOST": "localhost"}, "WS_PORT", "TCP_PORT"),
+        ({"WS_PORT": "7756", "CONSTELLATION_WS_HOST": "::1", "TCP_HOST": "::"}, "WS", "TCP"),
+    ],
+)
+def test_two_doors_on_one_port_are_named(variables: dict[str, str], one: str, other: str) -> None:
+    (line,) = faults(**variables)
+
+    assert line.startswith(one)
+    assert other in line.split(" both hold ")[0]
+
+
+def test_doors_on_free_ports_or_on_other_addresses_do_not_meet() -> None:
+    read(WS_PORT="0", TCP_PORT="0", CONSTELLATION_METRICS_PORT="0")
+    read(WS_PORT="7756", CONSTELLATION_WS_HOST="10.0.0.1")
+
+
+def test_offsets_for_everybody_need_a_log() -> None:
+    (line,) = faults(CONSTELLATION_DELIVERY="live", CONSTELLATION_RECOVERY="always")
+
+    assert line.startswith("CONSTELLATION_RECOVERY=always needs CONSTELLATION_DELIVERY=durable")
+    read(CONSTELLATION_DELIVERY="live")
+
+
+def test_a_window_must_outlast_the_time_in_which_a_client_notices_a_cut() -> None:
+    window = "CONSTELLATION_RECOVERY_WINDOW_SECONDS"
+    (line,) = faults(**{window: "44.9"})
+
+    assert line.startswith(f"{window} holds '44.9'; it takes 45 or more")
+    for variable in ("CONSTELLATION_PING_INTERVAL_SECONDS", "CONSTELLATION_PING_TIMEOUT_SECONDS"):
+        assert variable in line
+    read(**{window: "45"})
+    read(**{window: "5", "CONSTELLATION_PING_INTERVAL_SECONDS": "3"} | PING_TIMEOUT_2)
+    read(**{window: "5", "CONSTELLATION_RECOVERY": "off"})
+    read(**{window: "5", "CONSTELLATION_DELIVERY": "live"})
+
+
+def test_faults_that_settings_have_together_have_a_line_each() -> None:
+    lines = faults(
+        WS_PORT="7756",
+        CONSTELLATION_RECOVERY_WINDOW_SECONDS="5",
+        CONSTELLATION_CHAT_ACCESS="claim",
+        CONSTELLATION_JWT_ISSUER="x",
+    )
+
+    assert len(lines) == 4
 
 
 @pytest.mark.parametrize("wrong", ["10.0.0.0/33", "10.0.0.1/8", "proxy.example.com", "10.0.0.1:80"])
