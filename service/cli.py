@@ -26,6 +26,7 @@ _FAILED, _ASKED_WRONGLY, _INTERRUPTED = 1, 2, 130
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # its tracebacks show local variables, secrets too
     help="A Socket.IO gateway: events published on Redis reach the right browsers. "
     "Settings are environment variables; `check` lists them.",

@@ -23,7 +23,7 @@ def _bare_environment() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"]])
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
 def test_help_names_every_command_with_a_whole_sentence(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -36,11 +36,12 @@ def test_help_names_every_command_with_a_whole_sentence(
         assert not line.endswith("...")
 
 
+@pytest.mark.parametrize("option", ["-h", "--help"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_that_fits_a_terminal(
-    command: str, capsys: pytest.CaptureFixture[str]
+    command: str, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run([command, "--help"]) == 0
+    assert run([command, option]) == 0
 
     shown = capsys.readouterr().out
     assert shown.startswith(f"Usage: constellation-ws {command}")
