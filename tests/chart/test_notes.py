@@ -29,6 +29,7 @@ def test_clients_on_websockets_alone_are_told_that_they_need_no_stickiness() -> 
 
 
 SECURE: Values = {
+    "image.repository": "registry.example.com/constellation-ws",
     "auth.mode": "jwt",
     "auth.existingSecret": "jwt",
     "chatAccess.mode": "claim",
@@ -38,6 +39,7 @@ SECURE: Values = {
 }
 API: Values = {"chatAccess.mode": "http", "chatAccess.url": "https://api/access"}
 INSECURE: list[tuple[Values, str]] = [
+    ({}, "docker build -t constellation-ws:0.1.0 ."),
     ({"redis.password": "x"}, "The password of Redis"),
     ({"redis.url": "rediss://:x@redis"}, "The password of Redis"),
     ({"redis.host": "elsewhere"}, "unencrypted"),

@@ -34,6 +34,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"drain.preStopSeconds": 1.5}, "preStopSeconds"),
     ({"maxConnectionAgeSeconds": 5}, "maxConnectionAgeSeconds"),
     ({"service.type": "External"}, "service.type"),
+    ({"service.ipFamilies": ["IPv5"]}, "ipFamilies"),
+    ({"service.ipFamilyPolicy": "DualStack"}, "ipFamilyPolicy"),
     ({"stickiness": "ingress-nginx"}, "stickiness"),
     ({"autoscaling.type": "vpa"}, "autoscaling.type"),
     ({"podDisruptionBudget.maxUnavailable": "half"}, "maxUnavailable"),

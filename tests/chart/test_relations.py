@@ -1,29 +1,38 @@
 """What must fit together does: ports, selectors, probe paths, the drain, secrets, metric names."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from service.http import Health, create_app
 from service.lifecycle import DEADLINE_MARGIN_SECONDS, Gateway
 from service.redis_address import SentinelAddress, read_sentinel
 from service.settings import Settings, fields
+from tests.certificates import Authority
 from tests.chart.rendering import (
     CASES,
+    CHART,
+    HELMS,
+    ROOT,
     Object,
     cases,
     container,
     environment,
     gateway,
     of_kind,
+    parse,
     render,
     render_values,
+    run,
 )
 
 CASE = pytest.mark.parametrize("case", list(cases()), ids=lambda path: path.stem)
 EVERYTHING = f"--values={CASES / 'everything-values.yaml'}"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 PRODUCTION = f"--values={CASES / 'production-values.yaml'}"
 
 
@@ -139,9 +148,19 @@ def test_without_a_prestop_there_is_no_hook() -> None:
     assert gateway(objects)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 40
 
 
+def read_as_a_pod(
+    variables: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """Read settings as a pod would, in which the certificate of a private CA is mounted."""
+    mounted = str(Authority(folder).cert_file)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.replace("/etc/redis-ca/ca.crt", mounted))
+    return Settings()
+
+
 @CASE
 def test_every_variable_is_a_setting_of_the_gateway_and_can_be_read(
-    case: Path, monkeypatch: pytest.MonkeyPatch
+    case: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     known = {name for name, _ in fields()}
     objects = render("helm4", f"--values={case}")
@@ -151,10 +170,9 @@ def test_every_variable_is_a_setting_of_the_gateway_and_can_be_read(
     assert own.keys() <= known
     if isinstance(own.get("CONSTELLATION_JWT_SECRET"), dict):
         own["CONSTELLATION_JWT_SECRET"] = "what a Secret of the user's own holds"
-    for name, value in own.items():
-        if isinstance(value, str) and not name.endswith("_FILE"):  # those are in the pod only
-            monkeypatch.setenv(name, value)
-    Settings()
+    texts = {name: value for name, value in own.items() if isinstance(value, str)}
+    without_files = {name: one for name, one in texts.items() if not name.endswith("_FILE")}
+    read_as_a_pod(without_files, tmp_path, monkeypatch)
 
 
 def test_numbers_reach_the_gateway_as_people_write_them() -> None:
@@ -224,7 +242,10 @@ REDIS: list[tuple[dict[str, Any], dict[str, str]]] = [
 
 @pytest.mark.parametrize(("values", "secret"), REDIS)
 def test_secrets_of_redis_are_in_the_secret_and_nowhere_else(
-    values: dict[str, Any], secret: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    values: dict[str, Any],
+    secret: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     objects = render_values(values)
     assert of_kind(objects, "Secret")["stringData"] == secret
@@ -232,9 +253,7 @@ def test_secrets_of_redis_are_in_the_secret_and_nowhere_else(
     assert "p%40" not in str(gateway(objects))
     (source,) = container(objects)["envFrom"]
     assert source["secretRef"]["name"] == of_kind(objects, "Secret")["metadata"]["name"]
-    for name, value in secret.items():
-        monkeypatch.setenv(name, value)
-    Settings()
+    read_as_a_pod(secret, tmp_path, monkeypatch)
 
 
 def test_the_gateway_reads_of_the_sentinels_what_the_values_say() -> None:
@@ -302,6 +321,77 @@ def test_every_pod_of_the_chart_satisfies_the_restricted_standard(case: Path) ->
         # In development sources are copied into it.
         assert security["readOnlyRootFilesystem"] or case.stem == "dev"
         assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_pods_spread_over_nodes_whether_or_not_these_name_a_zone() -> None:
+    pod = gateway(render())["spec"]["template"]
+    labels = pod["metadata"]["labels"].items()
+
+    # One key that some nodes lack keeps those out of the spreading by all keys.
+    (constraint,) = pod["spec"]["topologySpreadConstraints"]
+    assert constraint["topologyKey"] == "kubernetes.io/hostname"
+    assert constraint["labelSelector"]["matchLabels"].items() <= labels
+    (preferred,) = pod["spec"]["affinity"]["podAntiAffinity"][PREFERRED]
+    assert preferred["podAffinityTerm"]["topologyKey"] == "topology.kubernetes.io/zone"
+    assert preferred["podAffinityTerm"]["labelSelector"]["matchLabels"].items() <= labels
+
+
+def test_an_affinity_of_the_user_s_keeps_the_zones_unless_it_says_otherwise() -> None:
+    def affinity(values: Object) -> Object:
+        found: Object = gateway(render_values(values))["spec"]["template"]["spec"]["affinity"]
+        return found
+
+    other = {"nodeAffinity": {PREFERRED: []}}
+    default = affinity({})
+    assert affinity({"affinity": other}) == default | other
+    own: Object = {"podAntiAffinity": {}}
+    assert affinity({"affinity": own}) == own
+    assert affinity({"affinity": None}) == default
+
+
+def test_every_service_has_the_ip_families_that_the_values_say() -> None:
+    families = {"ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6", "IPv4"]}
+    others = {"metrics.port": 9090, "valkey.enabled": True}
+    said = {f"service.{key}": value for key, value in families.items()}
+    services = [one for one in render_values(said | others) if one["kind"] == "Service"]
+
+    assert len(services) == 4
+    assert all(families.items() <= one["spec"].items() for one in services)
+    (http, *_) = (one for one in render() if one["kind"] == "Service")
+    assert not families.keys() & http["spec"].keys(), "the cluster's own"
+
+
+@pytest.mark.parametrize("helm", HELMS)
+def test_a_chart_may_depend_on_this_one_by_a_condition_or_a_tag(helm: str, tmp_path: Path) -> None:
+    parent = tmp_path / "parent"
+    shutil.copytree(CHART, parent / "charts" / CHART.name)
+    dependency = {
+        "name": "constellation-ws",
+        "version": "*",
+        "condition": "constellation-ws.enabled",
+        "tags": ["realtime"],
+    }
+    chart = {"apiVersion": "v2", "name": "parent", "version": "1.0.0"}
+    parent.joinpath("Chart.yaml").write_text(yaml.dump(chart | {"dependencies": [dependency]}))
+    values: Object = {
+        "global": {"domain": "example.com"},
+        "tags": {"realtime": True},
+        "constellation-ws": {"enabled": True, "tags": {"realtime": True}},
+    }
+    parent.joinpath("values.yaml").write_text(yaml.dump(values))
+
+    assert gateway(parse(run(helm, "template", "chat", parent)))
+    off = run(helm, "template", "chat", parent, "--set=constellation-ws.enabled=false")
+    assert list(parse(off)) == []
+
+
+def test_the_host_that_the_readme_gives_nestjs_is_a_service_of_the_release_it_installs() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (release,) = re.findall(r"^helm install (\S+) helm/constellation-ws", readme, re.MULTILINE)
+    (host,) = re.findall(r"Transport\.TCP, options: \{ host: '([^']+)'", readme)
+
+    objects = parse(run("helm4", "template", release, CHART))
+    assert of_kind(objects, "Service", "-tcp")["metadata"]["name"] == host
 
 
 def test_a_rolling_update_never_has_fewer_pods_than_wanted() -> None:

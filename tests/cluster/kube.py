@@ -114,7 +114,7 @@ def _takes_pods(node: Object) -> bool:
     return conditions["Ready"] == "True" and not taints & {"NoSchedule", "NoExecute"}
 
 
-async def _run(*command: str, stdin: str) -> str:
+async def _run(*command: str, stdin: str = "") -> str:
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         *command, stdin=pipe, stdout=pipe, stderr=pipe, env=dict(os.environ)

@@ -16,6 +16,15 @@ pytestmark = [
 ]
 
 
+async def test_pods_are_spread_over_the_nodes_that_take_them(release: Release) -> None:
+    await _skip_without_a_second_node()
+
+    await release.settled()
+    assert len(set(await _nodes_of_pods(release))) > 1, "one node holds all pods"
+    await release.restart()
+    assert len(set(await _nodes_of_pods(release))) > 1, "one node holds all pods after an upgrade"
+
+
 async def test_a_rolling_update_loses_nobody_and_nothing(release: Release, load: Load) -> None:
     await load.while_publishing(release.restart)
 
@@ -62,12 +71,15 @@ async def test_one_pod_at_a_time_may_be_evicted(release: Release) -> None:
 
 async def _node_to_drain(release: Release) -> str:
     """Find a node of gateways that is not the clients' own."""
+    await _skip_without_a_second_node()
+    others = [node for node in await _nodes_of_pods(release) if node != release.home]
+    assert others, f"all pods are on node {release.home}, where the clients are"
+    return others[0]
+
+
+async def _skip_without_a_second_node() -> None:
     if len(await schedulable_nodes()) < 2:
         pytest.skip("the cluster has no second node that takes pods")
-    others = [node for node in await _nodes_of_pods(release) if node != release.home]
-    if not others:
-        pytest.skip(f"all pods are on node {release.home}, where the clients are")
-    return others[0]
 
 
 async def _nodes_of_pods(release: Release) -> list[str]:

@@ -42,6 +42,14 @@ app.kubernetes.io/part-of: constellation-ws
 {{- end }}
 {{- end }}
 
+{{/* The IP families of a Service; the cluster's own where nothing is said. */}}
+{{- define "constellation-ws.ipFamilies" -}}
+{{- $families := dict }}
+{{- with .Values.service.ipFamilyPolicy }}{{ $_ := set $families "ipFamilyPolicy" . }}{{ end }}
+{{- with .Values.service.ipFamilies }}{{ $_ := set $families "ipFamilies" . }}{{ end }}
+{{- if $families }}{{ toYaml $families }}{{ end }}
+{{- end }}
+
 {{- define "constellation-ws.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
