@@ -14,6 +14,10 @@ SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin
+# One beside it for the Python of the image. Named by its version, as that is how it becomes useless.
+IMAGE_VENV = $(VENV)-$(shell tools/image-python --version)
+# The chart's tests and the fuzzers' ask nothing of the Python that they run on.
+IMAGE_PYTHON_TESTS := tests/journey tests/conformance tests/contract tests/unit
 # Absolute and first, so that recipes and the processes they start find the checkout's tools before others.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # An activated environment of somebody else must not catch what is installed here.
@@ -35,10 +39,10 @@ DEMO := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.demo)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test cluster-test image-test chaos chaos-short lint format chart bench bench-quick observe observe-sheet soak fuzz audit sbom lock clean
+.PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short lint format chart bench bench-quick observe observe-sheet soak fuzz audit sbom lock clean
 
 help: ## Show what make can do
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-20s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-23s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready $(VENV)/kube/.ready $(JS_STAMPS) ## Install everything into the checkout
 
@@ -47,6 +51,12 @@ run: $(DEMO) ## Start a gateway with its own Valkey and two demo users
 
 test: setup lint ## Check style, types and floors, then run every test
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
+
+image-python-test: setup ## Run again, on the Python that the image ships, the tests that a Python can break
+	@python=$$(tools/image-python) || \
+		{ echo "make: no Python $$(tools/image-python --version), which the image ships, was found." >&2; exit 1; }; \
+	$(MAKE) --no-print-directory VENV=$(IMAGE_VENV) PYTHON="$$python" $(IMAGE_VENV)/.ready
+	@$(IMAGE_VENV)/bin/python -m pytest $(SIDE_BY_SIDE) $(IMAGE_PYTHON_TESTS) $(PYTEST_ARGS)
 
 cluster-test: setup ## Install, roll, drain and scale on the cluster of KUBECONFIG (long; see tests/cluster)
 	@$(BIN)/python -m pytest tests/cluster -rs $(PYTEST_ARGS)
@@ -104,7 +114,7 @@ lock: ## Write requirements/*.txt anew after a change to pyproject.toml
 	@tools/lock $(LOCK_ARGS)
 
 clean: ## Remove all that setup, tests and builds have made
-	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(VENV)-* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find tests benchmarks -name node_modules -prune -exec rm -rf {} + 2>/dev/null || true
 	@find service tests benchmarks tools -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 

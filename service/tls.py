@@ -104,8 +104,10 @@ class _Detached(asyncio.StreamReaderProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
         self._socket.setblocking(False)
-        super().connection_made(transport)
         cast("asyncio.WriteTransport", transport).abort()  # uvloop's is none by name
+        # Only now: nobody uses the writer that it makes, and since Python 3.13 a writer that is
+        # dropped while its transport is open warns.
+        super().connection_made(transport)
 
 
 def _stamp(file: Path) -> _Stamp:
