@@ -246,8 +246,9 @@ def test_files_of_redis_tls_are_read_at_the_start(scheme: str, tmp_path: Path) -
     good = f"{scheme}?ssl_ca_certs={authority.cert_file}&ssl_certfile={cert}&ssl_keyfile={key}"
     read(REDIS_URL=good)
 
-    assert faults(REDIS_URL=f"{scheme}?ssl_ca_certs=/nonexistent") == [
-        "REDIS_URL names '/nonexistent' as ssl_ca_certs: it cannot be read (No such file or "
+    missing = tmp_path / "missing"
+    assert faults(REDIS_URL=f"{scheme}?ssl_ca_certs={missing}") == [
+        f"REDIS_URL names '{missing}' as ssl_ca_certs: it cannot be read (No such file or "
         "directory)"
     ]
     (line,) = faults(REDIS_URL=good.replace(f"ssl_keyfile={key}", f"ssl_keyfile={cert}"))
