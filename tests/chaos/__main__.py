@@ -1,38 +1,113 @@
-"""`python -m tests.chaos`: as many long runs as wanted, one page each; exit code 1 at any fault."""
+"""`python -m tests.chaos`: long runs with overlapping disasters; `--short`: each world alone.
+
+Exit code 1 where a promise was broken.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import secrets
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-from tests.chaos.journey import Size, run
+from tests.chaos.deployment import deployed
+from tests.chaos.plan import lines_of
+from tests.chaos.report import Row, table
+from tests.chaos.run import Result, live
+from tests.chaos.side_by_side import one_by_one, side_by_side
+from tests.chaos.worlds import LONG, SHORT, Leg, Size, long_legs, short_legs, skipped
+
+_SHOWN_TROUBLES = 5
 
 
 def main() -> int:
+    asked = _parser().parse_args()
+    asked.seed = asked.seed or secrets.token_hex(4)
+    if asked.list:
+        print("\n".join(f"{leg.name:20} {leg.topology}" for leg in short_legs("")))
+        return 0
+    if asked.worker:
+        size = _sized(SHORT, asked.pods)
+        asyncio.run(one_by_one(asked.keep, _wanted(asked), size, asked.seed))
+        return 0
+    rows = _short(asked) if asked.short or asked.world else _long(asked)
+    print(f"\n{table(rows)}\n")
+    for row in rows:
+        for trouble in row.troubles[:_SHOWN_TROUBLES]:
+            print(f"{row.world}: {trouble}")
+    failed = [row.world for row in rows if row.faults]
+    print(f"seed {asked.seed}: " + (f"FAILED: {', '.join(failed)}" if failed else "all is well"))
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--clients", type=int, default=280)
-    parser.add_argument("--strict-clients", type=int, default=20)
-    parser.add_argument("--rate", type=float, default=200, help="events a second")
-    parser.add_argument("--rest", type=int, default=800, help="events between two disasters")
-    parser.add_argument("--json", type=Path, help="folder for a JSON report of each run")
+    parser.add_argument("--list", action="store_true", help="name the worlds")
+    parser.add_argument("--short", action="store_true", help="each world alone, with few clients")
+    parser.add_argument("--world", action="append", help="only this world, alone; repeatable")
+    parser.add_argument("--seed", help="replays a plan")
+    parser.add_argument("--runs", type=int, default=5, help="long runs")
+    parser.add_argument("--jobs", type=int, default=3, help="short worlds side by side")
+    parser.add_argument("--pods", type=int, help="gateways")
     parser.add_argument("--keep", type=Path, help="folder for the logs of all processes")
-    asked = parser.parse_args()
-    size = Size(asked.clients, asked.strict_clients, asked.rate, asked.rest)
-    faults = 0
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _sized(size: Size, pods: int | None) -> Size:
+    return replace(size, pods=pods) if pods else size
+
+
+# Long
+
+
+def _long(asked: argparse.Namespace) -> list[Row]:
+    total: dict[str, Row] = {}
     for number in range(1, asked.runs + 1):
-        with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
-            folder = (asked.keep or Path(scratch)) / f"run-{number}"
-            report = asyncio.run(run(folder, size))
-        print(f"run {number} of {asked.runs}\n{report.to_text()}\n", flush=True)
-        if asked.json:
-            asked.json.mkdir(parents=True, exist_ok=True)
-            (asked.json / f"run-{number}.json").write_text(report.to_json())
-        faults += len(report.faults())
-    return 1 if faults else 0
+        seed = asked.seed if asked.runs == 1 else f"{asked.seed}-{number}"
+        print(f"run {number} of {asked.runs}, seed {seed}", flush=True)
+        for leg in long_legs(seed):
+            if reason := skipped(leg):
+                print(f"{leg.name}: skipped: {reason}", flush=True)
+                continue
+            print(f"{leg.name}:", *lines_of(leg.plan), sep="\n", flush=True)
+            result = _lived(leg, _sized(LONG, asked.pods), seed, asked.keep)
+            print(f"{table(result.rows)}\n{result.story}\n", flush=True)
+            for row in result.rows:
+                total.setdefault(row.world, Row(row.world)).add(row)
+    return list(total.values())
+
+
+def _lived(leg: Leg, size: Size, seed: str, keep: Path | None) -> Result:
+    async def life(folder: Path) -> Result:
+        async with deployed(folder, leg.topology, size.pods) as deployment:
+            return await live(deployment, leg, size, seed)
+
+    with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
+        name = leg.name.replace(": ", "-")
+        return asyncio.run(life((keep or Path(scratch)) / f"{seed}-{name}"))
+
+
+# Short
+
+
+def _short(asked: argparse.Namespace) -> list[Row]:
+    words = ["--seed", asked.seed]
+    for name in ("pods", "keep"):
+        if (value := getattr(asked, name)) is not None:
+            words += [f"--{name}", str(value)]
+    return asyncio.run(side_by_side(_wanted(asked), asked.jobs, words))
+
+
+def _wanted(asked: argparse.Namespace) -> list[Leg]:
+    wanted = set(asked.world or [])
+    legs = [leg for leg in short_legs(asked.seed) if leg.name in wanted or not wanted]
+    if unknown := wanted - {leg.name for leg in legs}:
+        raise SystemExit(f"there is no world {', '.join(sorted(unknown))}; see --list")
+    return legs
 
 
 if __name__ == "__main__":

@@ -1,48 +1,29 @@
-"""The clients: socket.io-client under Node.js, and python-socketio's, which takes no liberties.
+"""All clients of a run: socket.io-client's under Node.js, and our own.
 
-Lives here: opening them and collecting their stories. What they should have got is `verdict`'s.
+Lives here: opening them, and collecting their stories. What they should have got is `verdict`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from random import Random
 from typing import Any
 
-import aiohttp
-import socketio
-
-from tests.chaos.verdict import Story
+from tests.chaos.clients import Client
+from tests.chaos.speaker import Speaker
+from tests.chaos.story import Story
 from tests.processes import REPOSITORY, node_executable
 
-WEBSOCKET = {"transports": ["websocket"]}
-ASKS = {"auth": {"recovery": True}}
-QUICK = {"reconnectionDelay": 200, "reconnectionDelayMax": 1000}
-KINDS: dict[str, dict[str, Any]] = {
-    "asks for recovery, WebSocket": {**QUICK, **WEBSOCKET, **ASKS},
-    "unchanged, WebSocket": {**QUICK, **WEBSOCKET},
-    # Cookies keep polling requests on one pod; Node.js sends them only when it is told to.
-    "asks for recovery, upgrading": {**QUICK, **ASKS, "withCredentials": True},
-    "asks for recovery, polling": {
-        **QUICK, **ASKS, "withCredentials": True, "transports": ["polling"],
-    },
-}  # fmt: skip
-STRICT = "python-socketio, strict"
-_EVENTS = ("new-message", "new-chat", "user-status", "notice")
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who connects, and how."""
-
-    name: str
-    kind: str
-    user: str
-    rooms: tuple[str, ...]
-    url: str
+_QUICK: dict[str, Any] = {"reconnectionDelay": 200, "reconnectionDelayMax": 1000}
+# Cookies keep polling requests on one pod; Node.js sends them only when it is told to.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "websocket": {"transports": ["websocket"]},
+    "upgrading": {"withCredentials": True},
+    "polling": {"withCredentials": True, "transports": ["polling"]},
+}
 
 
 class NodeCrowd:
@@ -55,27 +36,26 @@ class NodeCrowd:
     def open(self, client: Client) -> None:
         """Begin to connect one."""
         self._clients[client.name] = client
+        options = _QUICK | _OPTIONS[client.kind.transport]
+        if client.kind.has_offsets:
+            options |= {"auth": {"recovery": True}}
         self._send(
-            op="open", name=client.name, url=client.url, user=client.user,
-            rooms=client.rooms, options=KINDS[client.kind],
+            op="open", name=client.name, url=f"{client.address}/chats", user=client.user,
+            rooms=client.rooms, options=options,
         )  # fmt: skip
 
     async def settled(self) -> int:
         """How many are connected and in their rooms."""
         return int(await self._ask(op="connected"))
 
-    async def lacking(self, number: int) -> list[str]:
-        """Who has not got this event."""
-        return list(await self._ask(op="lacking", number=number))
+    async def lacking(self, *numbers: int) -> list[str]:
+        """Who has not got all of these events."""
+        return list(await self._ask(op="lacking", numbers=numbers))
 
     async def stories(self) -> list[Story]:
         """What each has gone through."""
         dump = await self._ask(op="dump")
-        return [self._story(one["name"], one["entries"]) for one in dump]
-
-    def _story(self, name: str, entries: list[Any]) -> Story:
-        client = self._clients[name]
-        return Story(name, client.kind, client.user, frozenset(client.rooms), entries)
+        return [self._clients[one["name"]].story(one["entries"]) for one in dump]
 
     def _send(self, **command: object) -> None:
         assert self._process.stdin is not None
@@ -103,75 +83,61 @@ async def node_crowd() -> AsyncIterator[NodeCrowd]:
         await process.wait()
 
 
-class StrictClient(socketio.AsyncClient):  # type: ignore[misc]  # python-socketio is untyped
-    """A python-socketio client with `def handler(data)`: one more argument would raise."""
+class Crowd:
+    """Clients of both kinds. Made by `crowd`."""
 
-    def __init__(self, client: Client, now_ms: Callable[[], int]) -> None:
-        # A session of ours: its own are left open where an attempt to reconnect fails.
-        self._http = aiohttp.ClientSession()
-        super().__init__(reconnection_delay=0.2, reconnection_delay_max=1, http_session=self._http)
-        self._client = client
-        self._now_ms = now_ms
-        self._entries: list[Any] = []
-        self._pending = set(client.rooms)
-        self._extra_arguments = 0
-        for event in _EVENTS:
-            self.on(event, self._hear, namespace="/chats")
-        self.on("connect", self._join_all, namespace="/chats")
-        self.on("disconnect", self._lost, namespace="/chats")
+    def __init__(
+        self, node: NodeCrowd, clients: Sequence[Client], now_ms: Callable[[], int]
+    ) -> None:
+        originals = [client for client in clients if client.kind.is_original]
+        self._node = node
+        self._count = len(originals)
+        self.speakers = [
+            Speaker(client, now_ms) for client in clients if not client.kind.is_original
+        ]
+        for client in originals:
+            node.open(client)
 
-    @property
-    def is_settled(self) -> bool:
-        return "/chats" in self.namespaces and not self._pending
+    async def run(self) -> None:
+        """Let our own clients live, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for speaker in self.speakers:
+                group.create_task(speaker.run())
 
-    @property
-    def story(self) -> Story:
-        client = self._client
-        return Story(
-            client.name, client.kind, client.user, frozenset(client.rooms), self._entries,
-            self._extra_arguments,
-        )  # fmt: skip
+    async def restless(self, spare_rooms: Sequence[str], chance: Random, pause: float) -> None:
+        """Let one busy client after the other join a room, or leave it again; until cancelled."""
+        busy = [speaker for speaker in self.speakers if speaker.client.rooms]
+        while busy:
+            await asyncio.sleep(pause)
+            chance.choice(busy).toggle(chance.choice(spare_rooms))
 
-    def has(self, number: int) -> bool:
-        return number in self._entries
-
-    async def begin(self) -> None:
-        """Connect."""
-        await self.connect(
-            self._client.url,
-            namespaces=["/chats"],
-            auth={"userId": self._client.user},
-            transports=["websocket"],
-            retry=True,
+    async def settled(self) -> bool:
+        """Whether everybody is connected, and in the rooms that it wants."""
+        return all(one.is_settled for one in self.speakers) and (
+            await self._node.settled() == self._count
         )
 
-    async def leave(self) -> None:
-        """Disconnect for good."""
-        await self.disconnect()
-        await self._http.close()
+    async def lacking(self, numbers: Iterable[int]) -> list[str]:
+        """Who has not got all of these events."""
+        wanted = set(numbers)
+        ours = [one.client.name for one in self.speakers if not wanted <= one.numbers]
+        return [*ours, *await self._node.lacking(*wanted)]
 
-    def _hear(self, data: dict[str, Any]) -> None:
-        self._entries.append(data["timestamp"])
+    async def stories(self) -> list[Story]:
+        """What everybody has gone through."""
+        return [*(speaker.story for speaker in self.speakers), *await self._node.stories()]
 
-    async def _join_all(self) -> None:
-        self._entries.append(["connect", self._now_ms(), False])
-        self._pending = set(self._client.rooms)
-        for room in self._client.rooms:
-            self.start_background_task(self._join, room)
 
-    async def _join(self, room: str) -> None:
-        while "/chats" in self.namespaces and room in self._pending:
-            try:
-                ack = await self.call("join-chat", {"chatId": room}, namespace="/chats", timeout=3)
-            except socketio.exceptions.SocketIOError:
-                continue
-            if ack["success"]:
-                self._pending.discard(room)
-                self._entries.append(["joined", self._now_ms(), room])
-
-    def _lost(self, reason: str) -> None:
-        self._entries.append(["lost", self._now_ms(), reason])
-
-    async def _handle_event(self, namespace: str, id: int | None, data: list[Any]) -> None:
-        self._extra_arguments += len(data) > 2
-        await super()._handle_event(namespace, id, data)
+@asynccontextmanager
+async def crowd(clients: Sequence[Client], now_ms: Callable[[], int]) -> AsyncIterator[Crowd]:
+    """Clients that connect now."""
+    async with node_crowd() as node:
+        gathered = Crowd(node, clients, now_ms)
+        living = asyncio.get_running_loop().create_task(gathered.run())
+        try:
+            yield gathered
+        finally:
+            living.cancel()
+            await asyncio.wait([living])
+            if not living.cancelled():
+                living.result()

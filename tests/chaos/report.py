@@ -1,198 +1,195 @@
-"""One page about one run: what was lost, doubled or disordered, where and when."""
+"""What is said of a run: a row for each disaster, and the story of the first client wronged.
+
+Pure.
+"""
 
 from __future__ import annotations
 
-import itertools
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from statistics import median
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
 
-from tests.chaos.publishing import Books, Way
-from tests.chaos.verdict import Log, Verdict
+from tests.chaos.ledger import Event, Ledger
+from tests.chaos.losses import Counts, unreported
+from tests.chaos.story import Entry
+from tests.chaos.timeline import CALM, Timeline
+from tests.chaos.verdict import Fault, Finding, Verdict
 
-Timeline = Sequence[tuple[int, str]]
-_PUBSUB_AWAY_MS = 1_500
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """How one publisher's events stand in the log."""
-
-    way: str
-    accepted: int
-    lacking: list[int]
-    """Accepted, and not in the log."""
-    lacking_at_restart: list[int]
-    """Of these, published around a restart of Redis: Pub/Sub promises nothing then."""
-    doubled: list[int]
-    disordered: list[int]
+_SHOWN_FINDINGS = 6
+_STORY_MS = 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Clients of one kind."""
+@dataclass(slots=True)
+class Row:
+    """What happened from one disaster to the next, over all clients."""
 
-    kind: str
-    clients: int
-    deliveries: int
-    recovered: int
-    told: dict[str, int]
-    """Times that a client was told that it was not recovered, by what had just happened."""
-    missing: int
-    doubled: int
-    disordered: int
-    unexpected: int
-    extra_arguments: int
-    away_ms_median: float
-    away_ms_max: int
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The verdict on one run."""
-
-    seconds: float
-    log_entries: int
-    unknown: int
-    """Events whose publisher never learned whether they were accepted."""
-    recordings: list[Recording]
-    groups: list[Group]
-    lacking_last: list[str]
-    """Clients that never got the last event."""
-    worst: list[dict[str, Any]]
-    timeline: list[tuple[float, str]]
+    world: str
+    published: int = 0
+    acknowledged: int = 0
+    delivered: int = 0
+    recovered: int = 0
+    new_sessions: int = 0
+    missing: int = 0
+    doubled: int = 0
+    disordered: int = 0
+    stray: int = 0
+    needless: int = 0
+    """New sessions for which there was no reason."""
+    unreported: int = 0
+    """Events that were lost, and no pod counted a loss."""
+    away: int = 0
+    """Clients that are not back, or get no new events, long after the last disaster."""
+    troubles: list[str] = field(default_factory=list)
+    """What went wrong with the pods."""
 
     @property
-    def deliveries(self) -> int:
-        return sum(group.deliveries for group in self.groups)
+    def faults(self) -> int:
+        return sum((
+            self.missing, self.doubled, self.disordered, self.stray, self.needless,
+            self.unreported, self.away, len(self.troubles),
+        ))  # fmt: skip
 
-    def faults(self) -> list[str]:
-        """What breaks a promise, as sentences; empty when all is well."""
-        said = [f"{len(self.lacking_last)} clients never got the last event"]
-        wrong = [bool(self.lacking_last)]
-        for one in self.recordings:
-            lost = len(one.lacking) - len(one.lacking_at_restart)
-            for count, word in ((lost, "lost"), (len(one.doubled), "doubled"),
-                                (len(one.disordered), "disordered")):  # fmt: skip
-                said.append(f"{one.way}: {count} {word} on the way into the log")
-                wrong.append(count > 0)
-        for group in self.groups:
-            for word in ("missing", "doubled", "disordered", "unexpected", "extra_arguments"):
-                said.append(f"{group.kind}: {getattr(group, word)} {word}")
-                wrong.append(getattr(group, word) > 0)
-        return [sentence for sentence, is_wrong in zip(said, wrong, strict=True) if is_wrong]
+    def add(self, other: Row) -> None:
+        """Count another row of the same world in."""
+        for name in _COUNTED:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.troubles += other.troubles
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, indent=1)
 
-    def to_text(self) -> str:
-        """The page."""
-        verdict = self.faults() or ["nothing missing, doubled or out of order"]
-        lines = [
-            f"{self.seconds:.0f} s, {self.log_entries} events, {self.deliveries} deliveries: "
-            + "; ".join(verdict),
-            "",
-            f"{'clients':<30} {'n':>4} {'deliv.':>7} {'recov.':>6} {'told':>5} {'miss':>5} "
-            f"{'doub.':>5} {'order':>5} {'unexp':>5} {'away ms, max':>14}",
-        ]
-        for g in self.groups:
-            lines.append(
-                f"{g.kind:<30} {g.clients:>4} {g.deliveries:>7} {g.recovered:>6} "
-                f"{sum(g.told.values()):>5} {g.missing:>5} {g.doubled:>5} {g.disordered:>5} "
-                f"{g.unexpected:>5} {g.away_ms_median:>7.0f} {g.away_ms_max:>6}"
-            )
-        told = {f"{g.kind}: {what}": n for g in self.groups for what, n in g.told.items()}
-        lines += ["", "told that they were not recovered, after:"]
-        lines += [f"  {what}: {count}" for what, count in told.items()] or ["  nobody"]
-        lines += ["", f"{'publisher':<10} {'accepted':>8} {'lost':>5} {'at restart':>10} "
-                  f"{'doubled':>7} {'order':>5}"]  # fmt: skip
-        for r in self.recordings:
-            lines.append(
-                f"{r.way:<10} {r.accepted:>8} {len(r.lacking) - len(r.lacking_at_restart):>5} "
-                f"{len(r.lacking_at_restart):>10} {len(r.doubled):>7} {len(r.disordered):>5}"
-            )
-        lines += [f"unknown to the publisher: {self.unknown}", "", "timeline:"]
-        lines += [f"  {seconds:6.1f} s  {what}" for seconds, what in self.timeline]
-        return "\n".join(lines)
+_COUNTED = [name for name in Row.__dataclass_fields__ if name not in ("world", "troubles")]
+_OF_FAULT = {
+    Fault.MISSING: "missing",
+    Fault.DOUBLED: "doubled",
+    Fault.DISORDERED: "disordered",
+    Fault.STRAY: "stray",
+    Fault.NEEDLESS: "needless",
+}
 
 
 def sum_up(
-    log: Log, books: Books, verdicts: Sequence[Verdict], timeline: Timeline, lacking: list[str]
-) -> Report:
-    """Make the report of one run."""
-    begin, end = timeline[0][0], log.entries[-1].logged_ms
-    kinds = dict.fromkeys(verdict.kind for verdict in verdicts)
-    groups = [_group([one for one in verdicts if one.kind == kind], timeline) for kind in kinds]
-    recordings = [_recording(log, books, way, timeline) for way in Way]
-    return Report(
-        (end - begin) / 1000,
-        len(log.entries),
-        len(books.unknown),
-        recordings,
-        groups,
-        lacking,
-        [asdict(one) for one in verdicts if not one.is_clean][:20],
-        [((at - begin) / 1000, what) for at, what in timeline],
+    ledger: Ledger,
+    verdicts: Sequence[Verdict],
+    timeline: Timeline,
+    counts: Counts,
+    away: Sequence[str],
+) -> list[Row]:
+    """Put down everything to the disaster that had struck last; one row for each, in order."""
+    names = list(dict.fromkeys([CALM, *(one.name for one in timeline.strikes)]))
+    rows = {name: Row(name) for name in names}
+
+    def count(name: str, moments: Iterable[float]) -> None:
+        for world, number in Counter(map(timeline.name_at, moments)).items():
+            setattr(rows[world], name, getattr(rows[world], name) + number)
+
+    events = list(ledger.events.values())
+    count("published", (event.sent_ms for event in events))
+    count("acknowledged", (event.sent_ms for event in events if event.is_accepted))
+    for verdict in verdicts:
+        count("delivered", verdict.received_ms)
+        count("recovered", verdict.recovered_ms)
+        count("new_sessions", verdict.new_sessions_ms)
+        for finding in verdict.findings:
+            count(_OF_FAULT[finding.fault], [finding.ms])
+    lost = [event for verdict in verdicts for event in verdict.lost]
+    count("unreported", (event.sent_ms for event in unreported(lost, counts, timeline)))
+    rows[names[-1]].away += len(away)
+    return list(rows.values())
+
+
+_HEADS = {
+    "world": "world", "published": "published", "acknowledged": "acked", "delivered": "delivered",
+    "recovered": "recovered", "new_sessions": "new", "missing": "missing", "doubled": "doubled",
+    "disordered": "disorder", "stray": "stray", "needless": "needless",
+    "unreported": "unreported", "away": "away",
+}  # fmt: skip
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Lay the rows out as text; the last column says whether each is right."""
+    cells = [[*_HEADS.values(), "verdict"]]
+    for row in rows:
+        values = asdict(row)
+        verdict = "FAILED" if row.faults else "ok"
+        cells.append([*(str(values[name]) for name in _HEADS), verdict])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for line in cells:
+        first, *others = (
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        lines.append("  ".join([first, *others]).rstrip())
+    return "\n".join(lines)
+
+
+def story_of_first(ledger: Ledger, verdicts: Sequence[Verdict], timeline: Timeline) -> str:
+    """Tell what the client went through whose promise was broken first; empty where none was."""
+    wronged = [verdict for verdict in verdicts if verdict.findings]
+    if not wronged:
+        return ""
+    # What was missed or doubled says more than a session that was not resumed.
+    verdict = min(wronged, key=lambda one: (_weight(one.findings[0]), one.findings[0].ms))
+    begin = verdict.story.entries[0][1]
+    story = verdict.story
+    lines = [f"{story.name} ({story.kind}), user {story.user}, link {story.group or 'good'}:"]
+    lines += _told(verdict, timeline, begin, around=verdict.findings[0].ms)
+    lines.append("what is wrong:")
+    for fault in Fault:
+        found = [one for one in verdict.findings if one.fault is fault]
+        lines += [_said(finding, ledger, begin) for finding in found[:_SHOWN_FINDINGS]]
+        if len(found) > _SHOWN_FINDINGS:
+            lines.append(f"              and {len(found) - _SHOWN_FINDINGS} more {fault.value}")
+    return "\n".join(lines)
+
+
+def _said(finding: Finding, ledger: Ledger, begin: float) -> str:
+    event = ledger.events.get(finding.number or 0)
+    reason = f" ({finding.reason})" if finding.reason else ""
+    about = f": {_described(event, begin)}" if event else ""
+    return f"  {_at(finding.ms, begin)}  {finding.fault.value}{reason}{about}"
+
+
+def _weight(finding: Finding) -> int:
+    return finding.fault is Fault.NEEDLESS
+
+
+def _told(verdict: Verdict, timeline: Timeline, begin: float, around: float) -> list[str]:
+    """Give its entries and the disasters in the order of time; events in a row as one line."""
+    moments: list[tuple[float, str]] = []
+    for strike in timeline.strikes:
+        if strike.group in (None, verdict.story.group):
+            moments.append((strike.start_ms, f"*** {strike.name}"))
+            if strike.end_ms is not None and strike.end_ms - strike.start_ms > 1:
+                moments.append((strike.end_ms, f"*** {strike.name} is over"))
+    for what, entries in groupby(verdict.story.entries, lambda entry: entry[0]):
+        run = list(entries)
+        if what == "event":
+            numbers = f"{run[0][2]} to {run[-1][2]}" if len(run) > 1 else f"{run[0][2]}"
+            moments.append((run[0][1], f"{len(run)} events, {numbers}"))
+        else:
+            moments += [(entry[1], _words(entry)) for entry in run]
+    return [
+        f"  {_at(ms, begin)}  {what}"
+        for ms, what in sorted(moments, key=lambda one: one[0])
+        if abs(ms - around) < _STORY_MS
+    ]
+
+
+def _words(entry: Entry) -> str:
+    if entry[0] == "connect":
+        _, _, sid, pid, is_recovered = entry
+        return f"connect, {'recovered' if is_recovered else 'NEW session'}, sid {sid}, pid {pid}"
+    return " ".join(map(str, (entry[0], *entry[2:])))
+
+
+def _described(event: Event, begin: float) -> str:
+    address = ", ".join([*sorted(event.users)[:3], *sorted(event.rooms)])
+    return (
+        f"event {event.number} to {address}, {event.way.value}, sent {_at(event.sent_ms, begin)}, "
+        f"{event.outcome.value} {_at(event.settled_ms, begin)}: {event.answer[:80]}"
     )
 
 
-def _group(verdicts: Sequence[Verdict], timeline: Timeline) -> Group:
-    told = Counter(_before(timeline, at) for one in verdicts for at in one.told_ms)
-    away = [ms for one in verdicts for ms in one.away_ms] or [0]
-    return Group(
-        verdicts[0].kind,
-        len(verdicts),
-        _total(one.deliveries for one in verdicts),
-        _total(one.recovered for one in verdicts),
-        dict(told),
-        _total(len(one.missing) for one in verdicts),
-        _total(len(one.doubled) for one in verdicts),
-        _total(len(one.disordered) for one in verdicts),
-        _total(len(one.unexpected) for one in verdicts),
-        _total(one.extra_arguments for one in verdicts),
-        median(away),
-        max(away),
-    )
-
-
-def _recording(log: Log, books: Books, way: Way, timeline: Timeline) -> Recording:
-    accepted = books.accepted[way]
-    times = Counter(entry.number for entry in log.entries)
-    places = [(log.place[number], number) for number in accepted if number in log.place]
-    pairs = itertools.pairwise(places)
-    lacking = [number for number in accepted if number not in log.place]
-    disordered = [number for (place, number), (after, _) in pairs if after < place]
-    at_restart = {
-        number
-        for number in (*lacking, *disordered)
-        if way is Way.PUBLISH and _is_at_restart(books.accepted_ms[number], timeline)
-    }
-    return Recording(
-        way.value,
-        len(accepted),
-        lacking,
-        [number for number in lacking if number in at_restart],
-        [number for number in accepted if times[number] > 1],
-        [number for number in disordered if number not in at_restart],
-    )
-
-
-def _is_at_restart(moment_ms: int, timeline: Timeline) -> bool:
-    away = [at for at, what in timeline if what == "restart redis"]
-    back = [at for at, what in timeline if what == "redis is back"]
-    return any(
-        start - 1_000 < moment_ms < end + _PUBSUB_AWAY_MS
-        for start, end in zip(away, back, strict=True)
-    )
-
-
-def _before(timeline: Timeline, moment_ms: int) -> str:
-    """Name the latest disaster before a moment."""
-    return [what for at, what in timeline if at <= moment_ms][-1]
-
-
-def _total(counts: Iterable[int]) -> int:
-    return sum(counts)
+def _at(ms: float, begin: float) -> str:
+    return f"{(ms - begin) / 1_000:8.3f} s"

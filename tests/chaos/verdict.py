@@ -1,192 +1,199 @@
-"""What should have reached a client, what did, and the difference.
+"""What a client should have got, what it got, and the difference.
 
-Pure. The log is the truth: its order, and who each entry is for. A client that was told that it
-could not be recovered begins a new account; within an account nothing may be missing, doubled or
-out of order.
+Pure. Within a session every acknowledged event that is addressed to the client must arrive, once
+and in order. A new session is a reported loss: it excuses what is missing, where it came in time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
 
-SETTLING_MS = 1_500
-"""How long after a connect, or a join's answer, an event may be logged that it need not get yet."""
+from tests.chaos.ledger import Event, Ledger, Outcome
+from tests.chaos.story import Account, Session, Story, read
+from tests.chaos.timeline import Timeline
+
+_TRUST_MS = 1_000
+"""What was in the log for so long before a `recovered` connect must come with it or after it."""
+_STEADY_MS = 3_000
+"""A connection that lasts this long after every pod has read an event should have brought it."""
+
+
+class Fault(Enum):
+    """A promise that is broken."""
+
+    MISSING = "missing"
+    DOUBLED = "doubled"
+    DISORDERED = "out of order"
+    STRAY = "stray"
+    """Not for this client, never sent, or refused; or what no client should see."""
+    NEEDLESS = "needless"
+    """A new session where nothing was lost."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """An event in the log."""
+class Finding:
+    """One broken promise to one client."""
 
-    number: int
-    logged_ms: int
-    users: frozenset[str]
-    rooms: frozenset[str]
-
-
-@dataclass(slots=True)
-class Account:
-    """What a client got between two moments at which it was told that it starts anew."""
-
-    opened_ms: int
-    joined_ms: dict[str, int] = field(default_factory=dict)
-    received: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """All that a client went through."""
-
-    name: str
-    kind: str
-    user: str
-    rooms: frozenset[str]
-    """Those that it joins as soon as it can."""
-    entries: Sequence[Any]
-    """As `tests/js/crowd.mjs` writes them."""
-    extra_arguments: int = 0
+    fault: Fault
+    ms: float
+    number: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is wrong with a client's accounts; numbers of events."""
+    """What is to be said of one client."""
 
-    name: str
-    kind: str
-    deliveries: int
-    missing: list[int]
-    doubled: list[int]
-    disordered: list[int]
-    unexpected: list[int]
-    told_ms: list[int]
-    """When it was told, after its first connect, that it was not recovered."""
-    recovered: int
-    away_ms: list[int]
-    extra_arguments: int
+    story: Story
+    account: Account
+    findings: list[Finding]
+    lost: list[Event]
+    """What a steady connection did not get, whether that was reported or not."""
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is wrong."""
-        faults = (self.missing, self.doubled, self.disordered, self.unexpected)
-        return not any(faults) and not self.extra_arguments
+        return not self.findings
+
+    @property
+    def received_ms(self) -> list[float]:
+        return [ms for session in self.account.sessions for ms, _ in session.received]
+
+    @property
+    def recovered_ms(self) -> list[float]:
+        return [ms for session in self.account.sessions for ms in session.connects_ms[1:]]
+
+    @property
+    def new_sessions_ms(self) -> list[float]:
+        return [session.opened_ms for session in self.account.sessions[1:]]
+
+    @property
+    def is_connected(self) -> bool:
+        sessions = self.account.sessions
+        return bool(sessions) and sessions[-1].is_connected
+
+    def has(self, number: int) -> bool:
+        """Tell whether the client received this event, ever."""
+        return any(number == n for one in self.account.sessions for _, n in one.received)
 
 
-class Log:
-    """The truth, with an index."""
+def judge(ledger: Ledger, story: Story, timeline: Timeline, slack_ms: float = 0) -> Verdict:
+    """Compare a client's sessions with the ledger.
 
-    def __init__(self, entries: Sequence[Sent]) -> None:
-        self.entries = entries
-        self.place: dict[int, int] = {}
-        for at, entry in enumerate(entries):
-            self.place.setdefault(entry.number, at)
-
-    def since(self, moment_ms: int) -> int:
-        """Give the place of the first entry logged at this moment or later."""
-        late = (at for at, one in enumerate(self.entries) if one.logged_ms >= moment_ms)
-        return next(late, len(self.entries))
-
-
-def judge(log: Log, story: Story) -> Verdict:
-    """Compare a client's accounts with the log."""
-    accounts, told, recovered, away = _read(story.entries)
-    missing: list[int] = []
-    doubled: list[int] = []
-    disordered: list[int] = []
-    unexpected: list[int] = []
-    for account in accounts:
-        seen: set[int] = set()
-        furthest = -1
-        for number in account.received:
-            place = log.place.get(number)
-            if number in seen:
-                doubled.append(number)
-                continue
-            seen.add(number)
-            if place is None or not _is_for(log.entries[place], story):
-                unexpected.append(number)
-                continue
-            if place < furthest:
-                disordered.append(number)
-            furthest = max(furthest, place)
-        end = len(log.entries) if account is accounts[-1] else furthest + 1
-        missing += _missing(log, story.user, account, seen, end)
-    received = sum(len(account.received) for account in accounts)
-    return Verdict(
-        story.name, story.kind, received, missing, doubled, disordered, unexpected,
-        told, recovered, away, story.extra_arguments,
-    )  # fmt: skip
+    `slack_ms` bounds how far the client's clock may be from that of the publishers.
+    """
+    account = read(story)
+    findings = [Finding(Fault.STRAY, ms, None, sentence) for ms, sentence in account.wrong]
+    lost: list[Event] = []
+    former: dict[int, Session] = {}
+    for session in account.sessions:
+        findings += _wrongly_received(ledger, story, session, former, timeline)
+        for event in _missed(ledger, story, session, timeline, slack_ms):
+            finding = _missing(event, session, timeline, story.group)
+            if finding is not None:
+                findings.append(finding)
+            steady_ms = timeline.caught_up(event.settled_ms) + _STEADY_MS
+            if story.group is None and session.is_steady(event.sent_ms, steady_ms):
+                lost.append(event)
+        former |= {number: session for _, number in session.received}
+    findings += _needless(story, account, timeline)
+    return Verdict(story, account, sorted(findings, key=lambda one: one.ms), lost)
 
 
-def _read(entries: Iterable[Any]) -> tuple[list[Account], list[int], int, list[int]]:
-    """Split a story into accounts; give them, when new ones began, recoveries, times away."""
-    # What is replayed comes before the answer that says that it was: kept until that is known.
-    accounts: list[Account] = []
-    told: list[int] = []
-    away: list[int] = []
-    recovered, lost_ms = 0, 0
-    early: list[int] = []
-    is_connected = False
-    for entry in entries:
-        match entry:
-            case int():
-                (accounts[-1].received if is_connected else early).append(entry)
-            case ["connect", int(at_ms), bool(is_recovered)]:
-                is_connected = True
-                if accounts and is_recovered:
-                    recovered += 1
-                else:
-                    if accounts:
-                        told.append(at_ms)
-                    accounts.append(Account(at_ms))
-                if lost_ms:
-                    away.append(at_ms - lost_ms)
-                accounts[-1].received += early
-                early = []
-            case ["joined", int(at_ms), str(room)]:
-                accounts[-1].joined_ms.setdefault(room, at_ms)
-            case ["lost", int(at_ms), _]:
-                is_connected, lost_ms = False, at_ms
-    return accounts, told, recovered, away
+# What came
 
 
-def _is_for(sent: Sent, story: Story) -> bool:
-    # Whether joined yet or not: a room's first events may come before the join's answer.
-    return story.user in sent.users or not sent.rooms.isdisjoint(story.rooms)
+def _wrongly_received(
+    ledger: Ledger, story: Story, session: Session, former: dict[int, Session], timeline: Timeline
+) -> Iterator[Finding]:
+    seen: set[int] = set()
+    furthest_place: dict[str, int] = {}
+    furthest_sent: dict[str, int] = {}
+    for ms, number in session.received:
+        event = ledger.events.get(number)
+        if event is None or not _may_get(event, story, session):
+            yield Finding(Fault.STRAY, ms, number, "not for this client")
+            continue
+        if number in seen:
+            yield Finding(Fault.DOUBLED, ms, number)
+            continue
+        seen.add(number)
+        if number in former and _is_stale(event, session, timeline):
+            yield Finding(Fault.DOUBLED, ms, number, "in an earlier session already")
+        order = event.way.order
+        if event.is_accepted and (
+            event.place < furthest_place.get(event.lane, 0)
+            or event.settled_ms < furthest_sent.get(order, 0)
+        ):
+            yield Finding(Fault.DISORDERED, ms, number)
+        furthest_place[event.lane] = max(event.place, furthest_place.get(event.lane, 0))
+        furthest_sent[order] = max(event.sent_ms, furthest_sent.get(order, 0))
 
 
-def _missing(log: Log, user: str, account: Account, seen: set[int], end: int) -> list[int]:
-    """Give what is for this account from its beginnings to `end` and has not come."""
-    begins = _begin(log, account.opened_ms, [n for n in seen if _is_to_user(log, n, user)])
-    room_begins = {
-        room: _begin(log, joined, [n for n in seen if _is_to_room_only(log, n, user, room)])
-        for room, joined in account.joined_ms.items()
-    }
-    first = min([begins, *room_begins.values()])
-    missing = []
-    for place in range(first, end):
-        sent = log.entries[place]
-        to_user = user in sent.users and place >= begins
-        to_room = any(place >= room_begins.get(room, end) for room in sent.rooms)
-        if (to_user or to_room) and sent.number not in seen:
-            missing.append(sent.number)
-    return missing
-
-
-def _begin(log: Log, moment_ms: int, seen: Iterable[int]) -> int:
-    """Find where a duty to deliver begins: at the first delivery, or a while after the promise."""
-    return min([log.since(moment_ms + SETTLING_MS), *(log.place[n] for n in seen)])
-
-
-def _is_to_user(log: Log, number: int, user: str) -> bool:
-    place = log.place.get(number)
-    return place is not None and user in log.entries[place].users
-
-
-def _is_to_room_only(log: Log, number: int, user: str, room: str) -> bool:
-    place = log.place.get(number)
-    return (
-        place is not None
-        and room in log.entries[place].rooms
-        and user not in log.entries[place].users
+def _may_get(event: Event, story: Story, session: Session) -> bool:
+    if event.outcome is Outcome.REFUSED:
+        return False
+    return story.user in event.users or any(
+        stay.room in event.rooms and stay.is_possible(event.sent_ms) for stay in session.stays
     )
+
+
+def _is_stale(event: Event, session: Session, timeline: Timeline) -> bool:
+    """Tell whether an event was delivered everywhere before the session began."""
+    return event.is_accepted and session.opened_ms > timeline.caught_up(event.settled_ms)
+
+
+# What did not come
+
+
+def _missed(
+    ledger: Ledger, story: Story, session: Session, timeline: Timeline, slack_ms: float
+) -> list[Event]:
+    """Give what was due and did not arrive."""
+    received = {number for _, number in session.received}
+    begin, end = session.opened_ms + slack_ms, session.ended_ms
+    missed: dict[int, Event] = {}
+
+    def consider(event: Event) -> None:
+        if (
+            event.number not in received
+            and event.is_accepted
+            and event.sent_ms > begin
+            and (end is None or event.sent_ms < end)
+        ):
+            missed[event.number] = event
+
+    for event in ledger.to_user(story.user):
+        consider(event)
+    for stay in session.stays:
+        for event in ledger.to_room(stay.room):
+            deadline_ms = timeline.deadline(event.settled_ms, story.group)
+            if stay.is_due(event.sent_ms, deadline_ms, slack_ms):
+                consider(event)
+    return list(missed.values())
+
+
+def _missing(
+    event: Event, session: Session, timeline: Timeline, group: str | None
+) -> Finding | None:
+    """Say what is wrong with an event that did not arrive; None where that was reported."""
+    if event.way.order == "log":
+        for ms in session.connects_ms[1:]:
+            if event.settled_ms + _TRUST_MS < ms:
+                return Finding(Fault.MISSING, event.sent_ms, event.number, "recovered without it")
+    if session.is_connected:
+        return Finding(Fault.MISSING, event.sent_ms, event.number, "never reported")
+    assert session.ended_ms is not None, "not connected"
+    if session.ended_ms > timeline.deadline(event.settled_ms, group):
+        return Finding(Fault.MISSING, event.sent_ms, event.number, "reported too late")
+    return None
+
+
+def _needless(story: Story, account: Account, timeline: Timeline) -> Iterator[Finding]:
+    if not (story.can_resume and story.has_offsets):
+        return
+    for before, after in zip(account.sessions, account.sessions[1:], strict=False):
+        assert before.ended_ms is not None, "another session followed"
+        if not timeline.may_lose(before.ended_ms, after.opened_ms):
+            yield Finding(Fault.NEEDLESS, after.opened_ms, None, "a new session, nothing was lost")

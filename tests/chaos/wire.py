@@ -1,6 +1,6 @@
-"""The network between some of the clients and the load balancer: it can be cut, loudly or silently.
+"""The network between a group of clients and the load balancer, and what can go wrong with it.
 
-Lives here: moving bytes, and ceasing to. Nothing is known of what they mean.
+Lives here: moving bytes, and no longer moving them. Nothing is known of what they mean.
 """
 
 from __future__ import annotations
@@ -14,8 +14,15 @@ from contextlib import asynccontextmanager
 from tests.processes import HOST
 
 
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection with a TCP reset."""
+    raw = transport.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
 class _End(asyncio.Protocol):
-    """One end of a carried connection."""
+    """One end of a connection that is carried."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -23,6 +30,7 @@ class _End(asyncio.Protocol):
         self.peer: _End | None = None
         self._early: list[bytes] = []
         self.is_silent = False
+        """What is read here goes nowhere, and an end of it is not passed on."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -31,7 +39,7 @@ class _End(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.is_silent:
-            return  # what is lost on a dead network is lost: nothing arrives when it is alive again
+            return  # what is lost on a dead network is lost: nothing arrives when it works again
         if self.peer is None or self.peer.transport is None:
             self._early.append(data)
         else:
@@ -54,7 +62,11 @@ class _ClientEnd(_End):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._wire.dial(self)
+        if self._wire.is_open:
+            self._wire.dial(self)
+        else:
+            assert self.transport is not None
+            reset(self.transport)
 
 
 class Wire:
@@ -65,6 +77,8 @@ class Wire:
         self._dials: set[asyncio.Task[None]] = set()
         self.port = 0
         self.ends: set[_End] = set()
+        self.is_open = True
+        """While it is not, new connections are reset: its clients are away."""
 
     def dial(self, client: _End) -> None:
         """Connect a client's end with the target."""
@@ -74,29 +88,46 @@ class Wire:
 
     async def _dial(self, client: _End) -> None:
         loop = asyncio.get_running_loop()
+        assert client.transport is not None
         try:
             _, end = await loop.create_connection(lambda: _End(self), HOST, self._target)
         except OSError:
-            assert client.transport is not None
             client.transport.abort()
             return
-        client.meet(end)
-
-    def reset(self) -> int:
-        """Break every connection of now with a TCP reset, on both sides; say how many ends."""
-        ends = list(self.ends)
-        for end in ends:
+        if client.transport.is_closing():
             assert end.transport is not None
-            raw = end.transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             end.transport.abort()
-        return len(ends)
+        else:
+            client.meet(end)
 
-    def go_silent(self) -> int:
+    def cut(self) -> None:
+        """Reset every connection of now, on both sides."""
+        for end in list(self.ends):
+            assert end.transport is not None
+            reset(end.transport)
+
+    def go_silent(self) -> None:
         """Let every connection of now stay open and carry nothing more; new ones work."""
         for end in self.ends:
             end.is_silent = True
-        return len(self.ends)
+
+    def stall(self) -> None:
+        """Read on from the gateway and write nothing more to the client; new connections work.
+
+        A tunnel, a sleeping laptop, a proxy that hangs: the gateway's kernel is told that all is
+        well. What was read meanwhile never arrives: cut it at the end.
+        """
+        for end in self.ends:
+            end.is_silent = end.is_silent or not isinstance(end, _ClientEnd)
+
+    def close(self) -> None:
+        """Send the clients away: cut what there is, and let nobody in."""
+        self.is_open = False
+        self.cut()
+
+    def open(self) -> None:
+        """Let the clients come back."""
+        self.is_open = True
 
 
 @asynccontextmanager
@@ -110,5 +141,5 @@ async def wire(target: int) -> AsyncIterator[Wire]:
         yield carrying
     finally:
         server.close()
-        carrying.reset()
+        carrying.cut()
         await server.wait_closed()

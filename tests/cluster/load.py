@@ -14,11 +14,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from service.redis_names import DEFAULT
-from tests.chaos.crowd import Client, NodeCrowd
-from tests.chaos.log_reader import Entry, is_recorded, number_in, sent_of
-from tests.chaos.publishing import Addressed, Books, Way
-from tests.chaos.verdict import Log, Verdict, judge
+from tests.chaos.clients import ORIGINAL, Client
+from tests.chaos.crowd import NodeCrowd
+from tests.chaos.deployment import now_ms
+from tests.chaos.ledger import Event, Ledger, Outcome, Way
+from tests.chaos.names import LOG_KEY
+from tests.chaos.timeline import Timeline
+from tests.chaos.verdict import Verdict, judge
 from tests.cluster.manifests import URL, crowd_command
 from tests.cluster.release import Release
 from tests.cluster.valkey_shell import ValkeyShell, valkey_shell
@@ -26,17 +28,19 @@ from tests.waiting import eventually
 
 CLIENTS = 40
 EVENTS_PER_SECOND = 50
-_KINDS = ("asks for recovery, WebSocket", "unchanged, WebSocket")
+_KINDS = [kind for kind in ORIGINAL if kind.transport == "websocket"]
 _ROOMS = [f"room-{n}" for n in range(8)]
 _PATIENCE_SECONDS = 120.0
 _TICK_SECONDS = 0.1
 _SOME = 100
 """Events before and after what happens, that it happens between them."""
+_SLACK_MS = 1_500
+"""How far the clock of the crowd's node may be from that of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Event:
-    number: int
+class _Parcel:
+    event: Event
     channel: str
     data: dict[str, Any]
 
@@ -49,9 +53,7 @@ class Load:
         self._clients = clients
         self._valkey = valkey
         self._numbers = itertools.count(1)
-        self._books = Books()
-        self._log: list[Entry] = []
-        self._last_id = "0-0"
+        self._ledger = Ledger()
         self._is_publishing = False
 
     async def while_publishing(
@@ -65,86 +67,72 @@ class Load:
             await act()
             await self._has_accepted(_SOME)
             self._is_publishing = False
-        await eventually(self._all_is_recorded, _PATIENCE_SECONDS, "all accepted ones are logged")
 
     async def verdicts(self) -> list[Verdict]:
-        """Wait until everybody has a last event, and judge what each has got."""
-        last = next(self._numbers)
-        await self._hand_over([self._to_everybody(last)])
-        await eventually(lambda: self._all_have(last), _PATIENCE_SECONDS, "all have the last event")
+        """Wait until everybody has the last events, and judge what each has got."""
+        last = [self._to_everybody(next(self._numbers)) for _ in (Way.PUBLISH, Way.XADD)]
+        await self._hand_over(last)
+        numbers = [parcel.event.number for parcel in last]
+        await eventually(lambda: self._all_have(numbers), _PATIENCE_SECONDS, "all have the last")
         await eventually(self._all_settled, _PATIENCE_SECONDS, "all are connected")
-        await self._read_log()
-        logged = {number for _, number in self._log}
-        for way, numbers in self._books.accepted.items():
-            assert set(numbers) <= logged, f"{way.value}: accepted, and not in the log"
-        log = Log(sent_of(self._log, self._books))
-        return [judge(log, story) for story in await self._crowd.stories()]
+        stories = await self._crowd.stories()
+        return [judge(self._ledger, story, Timeline(), _SLACK_MS) for story in stories]
 
     async def open(self) -> None:
         """Connect everybody, and wait until they are in their rooms."""
-        self._last_id = await self._newest_id()
         for client in self._clients:
             self._crowd.open(client)
         await eventually(self._all_settled, _PATIENCE_SECONDS, "all are in their rooms")
 
     async def _publish(self, per_second: int) -> None:
-        """Publish both ways at an even pace, and follow the log: it forgets within minutes."""
+        """Publish both ways at an even pace."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         while self._is_publishing:
             numbers = itertools.islice(self._numbers, max(1, round(per_second * _TICK_SECONDS)))
             await self._hand_over([self._to_some(number) for number in numbers])
-            await self._read_log()
             due = max(due + max(_TICK_SECONDS, 1 / per_second), loop.time() - 1)
             await asyncio.sleep(max(0.0, due - loop.time()))
 
-    async def _hand_over(self, events: Sequence[_Event]) -> None:
+    async def _hand_over(self, parcels: Sequence[_Parcel]) -> None:
         """Hand events over in order: even numbers to Pub/Sub, odd ones to the log itself."""
-        replies = await self._valkey.ask_all([_command(event) for event in events])
-        for event, reply in zip(events, replies, strict=True):
-            if reply:  # the entry's ID, or how many pods have heard it
-                self._books.accepted[_way(event)].append(event.number)
+        for parcel in parcels:
+            parcel.event.sent_ms = now_ms()
+        replies = await self._valkey.ask_all([_command(parcel) for parcel in parcels])
+        for parcel, reply in zip(parcels, replies, strict=True):
+            event = parcel.event
+            # The entry's ID, or how many pods have received it; 0 leaves it open.
+            event.outcome = Outcome.ACCEPTED if reply else Outcome.UNKNOWN
+            event.settled_ms, event.answer = now_ms(), str(reply)
 
-    def _to_some(self, number: int) -> _Event:
+    def _to_some(self, number: int) -> _Parcel:
         """A message in a room, for a user who may be in it."""
         room, user = _ROOMS[number % len(_ROOMS)], self._clients[number % CLIENTS].user
-        self._books.audience[number] = Addressed(frozenset([user]), frozenset([room]))
         data = {"chatId": room, "recipientId": user, "timestamp": number, "text": "x" * 200}
-        return _Event(number, "chat:newMessage", data)
+        return self._entered(number, "chat:newMessage", data, [user], [room])
 
-    def _to_everybody(self, number: int) -> _Event:
+    def _to_everybody(self, number: int) -> _Parcel:
         users = [client.user for client in self._clients]
-        self._books.audience[number] = Addressed(frozenset(users), frozenset())
         data = {"userId": "x", "notifyUsers": users, "timestamp": number}
-        return _Event(number, "user:status", data)
+        return self._entered(number, "user:status", data, users, [])
 
-    async def _newest_id(self) -> str:
-        newest = await self._valkey.ask("XREVRANGE", DEFAULT.log, "+", "-", "COUNT", "1")
-        return str(newest[0][0]) if newest else "0-0"
-
-    async def _read_log(self) -> None:
-        for log_id, fields in await self._valkey.ask(
-            "XRANGE", DEFAULT.log, f"({self._last_id}", "+"
-        ):
-            self._last_id = log_id
-            data = dict(zip(fields[::2], fields[1::2], strict=True))["data"]
-            number = number_in(data.encode())
-            if number:
-                self._log.append((int(log_id.partition("-")[0]), number))
+    def _entered(
+        self, number: int, channel: str, data: dict[str, Any], users: list[str], rooms: list[str]
+    ) -> _Parcel:
+        way = Way.XADD if number % 2 else Way.PUBLISH
+        event = Event(number, way, frozenset(users), frozenset(rooms), way.value, number)
+        self._ledger.enter(event)
+        return _Parcel(event, channel, data)
 
     async def _has_accepted(self, more: int) -> None:
         wanted = self._accepted() + more
         await eventually(lambda: self._accepted() >= wanted, _PATIENCE_SECONDS, "events flow")
 
     def _accepted(self) -> int:
-        return sum(map(len, self._books.accepted.values()))
+        return len(self._ledger.accepted())
 
-    async def _all_is_recorded(self) -> bool:
-        await self._read_log()
-        return is_recorded(self._log, self._books)
-
-    async def _all_have(self, number: int) -> bool:
-        return not await self._crowd.lacking(number)
+    async def _all_have(self, numbers: list[int]) -> bool:
+        return not await self._crowd.lacking(*numbers)
 
     async def _all_settled(self) -> bool:
         return await self._crowd.settled() == len(self._clients)
@@ -162,7 +150,8 @@ async def loaded(release: Release) -> AsyncIterator[Load]:
 
 def _client(number: int) -> Client:
     rooms = (_ROOMS[number % len(_ROOMS)], _ROOMS[(number + 3) % len(_ROOMS)])
-    return Client(f"client-{number}", _KINDS[number % 2], f"user-{number}", rooms, URL)
+    address = URL.removesuffix("/chats")
+    return Client(f"client-{number}", _KINDS[number % 2], f"user-{number}", rooms, address)
 
 
 @asynccontextmanager
@@ -171,12 +160,8 @@ async def _crowd(release: Release) -> AsyncIterator[NodeCrowd]:
         yield NodeCrowd(process)
 
 
-def _way(event: _Event) -> Way:
-    return Way.XADD if event.number % 2 else Way.PUBLISH
-
-
-def _command(event: _Event) -> list[str]:
-    data = json.dumps(event.data)
-    if _way(event) is Way.XADD:
-        return ["XADD", DEFAULT.log, "*", "channel", event.channel, "data", data]
-    return ["PUBLISH", event.channel, data]
+def _command(parcel: _Parcel) -> list[str]:
+    data = json.dumps(parcel.data)
+    if parcel.event.way is Way.XADD:
+        return ["XADD", LOG_KEY, "*", "channel", parcel.channel, "data", data]
+    return ["PUBLISH", parcel.channel, data]

@@ -33,8 +33,8 @@ async def test_pods_come_under_load_and_go_after_it(cluster: None) -> None:
             verdicts = await load.verdicts()
 
     for one in verdicts:
-        assert one.is_clean, one
-        assert one.told_ms == [], one
+        assert one.is_clean, one.findings
+        assert one.new_sessions_ms == [], one.story
 
 
 async def _more_pods(release: Release) -> None:

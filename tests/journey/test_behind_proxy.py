@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.chaos.crowd import KINDS, Client, NodeCrowd, node_crowd
-from tests.chaos.journey import now_ms
-from tests.chaos.log_reader import Entry, is_recorded, log_reader, sent_of
+from tests.chaos.clients import ORIGINAL, Client
+from tests.chaos.crowd import NodeCrowd, node_crowd
+from tests.chaos.deployment import now_ms
+from tests.chaos.events import Audience, Events
+from tests.chaos.ledger import Ledger, Way
 from tests.chaos.publishing import Publishers
-from tests.chaos.verdict import Log, judge
+from tests.chaos.timeline import Timeline
+from tests.chaos.verdict import judge
 from tests.chart.rendering import Object, recipes, render_values
 from tests.journey.rollout import Rollout, read_pod_spec
 from tests.processes import HOST, running_valkey
@@ -28,7 +31,7 @@ from tests.waiting import eventually
 
 REPLICAS = 3
 CLIENTS_OF_A_KIND = 6
-EVENTS_PER_SECOND = 120
+EVENTS_PER_SECOND = {Way.PUBLISH: 40.0, Way.XADD: 40.0, Way.TCP: 40.0}
 ROOMS = [f"room-{n}" for n in range(6)]
 SHORT_DRAIN: Object = {"drain": {"preStopSeconds": 1, "delaySeconds": 0, "windowSeconds": 2}}
 
@@ -41,25 +44,26 @@ class World:
     crowd: NodeCrowd
     clients: list[Client]
     publishers: Publishers
-    log: list[Entry]
+    ledger: Ledger
 
 
 async def test_nobody_and_nothing_is_lost_while_every_pod_is_replaced(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         await under_load(here, here.rollout.roll)
-        await eventually(partial(is_recorded, here.log, here.publishers.books), 30, "all is logged")
-        last = await here.publishers.to_everybody()
-        await eventually(partial(all_have, here.crowd, last), 30, "everybody has the last event")
+        last = await here.publishers.last(30)
+        to_all = [number for number in last if not here.ledger.events[number].rooms]
+        assert len(to_all) == len(Way)
+        await eventually(partial(all_have, here.crowd, to_all), 30, "all have the last events")
         await eventually(partial(all_settled, here.crowd, len(here.clients)), 30, "all are there")
-        log = Log(sent_of(here.log, here.publishers.books))
-        verdicts = [judge(log, story) for story in await here.crowd.stories()]
+        await eventually(partial(nothing_is_missing, here), 30, "nothing is missing")
+        verdicts = [judge(here.ledger, one, Timeline()) for one in await here.crowd.stories()]
 
-    assert {one.kind for one in verdicts} == KINDS.keys()
+    assert {one.story.kind for one in verdicts} == {kind.label for kind in ORIGINAL}
     for one in verdicts:
-        assert one.is_clean, one
-        # Each was on a pod that is gone, came back, and was never told to start anew.
-        assert one.recovered >= 1, one
-        assert one.told_ms == [], one
+        assert one.is_clean, one.findings
+        # Each was on a pod that is gone, and resumed its session on another one.
+        assert one.recovered_ms, one.story
+        assert one.new_sessions_ms == [], one.story
 
 
 @asynccontextmanager
@@ -69,7 +73,8 @@ async def world(folder: Path) -> AsyncIterator[World]:
     spec = read_pod_spec(by_ingress)
     assert spec == read_pod_spec(by_route)
     async with AsyncExitStack() as held:
-        redis_url = held.enter_context(running_valkey()).url
+        valkey = held.enter_context(running_valkey())
+        redis_url = valkey.url
         proxies = [
             held.enter_context(nginx(folder / "nginx", by_ingress)),
             held.enter_context(envoy(folder / "envoy", by_route)),
@@ -83,9 +88,14 @@ async def world(folder: Path) -> AsyncIterator[World]:
             crowd.open(client)
         await eventually(partial(all_settled, crowd, len(clients)), 60, "all are in their rooms")
         users = [client.user for client in clients]
-        publishers = Publishers(redis_url, rollout.tcp_port, users, ROOMS, now_ms)
-        log = await held.enter_async_context(log_reader(redis_url))
-        yield World(rollout, crowd, clients, publishers, log)
+        ledger = Ledger()
+        events = Events(ledger, Audience(users, [], [], ROOMS, []), "a rolling update", 1)
+
+        async def primary_port() -> int:
+            return valkey.port
+
+        publishers = Publishers(events, ledger, primary_port, rollout.tcp_port, now_ms)
+        yield World(rollout, crowd, clients, publishers, ledger)
 
 
 def rendered(stickiness: str) -> list[Object]:
@@ -96,8 +106,8 @@ def rendered(stickiness: str) -> list[Object]:
 
 def clients_of(proxy: Proxy) -> Iterator[Client]:
     """Name the clients behind a proxy: each kind, each in two rooms."""
-    url = f"http://{HOST}:{proxy.port}/chats"
-    for number, kind in enumerate(list(KINDS) * CLIENTS_OF_A_KIND):
+    url = f"http://{HOST}:{proxy.port}"
+    for number, kind in enumerate(ORIGINAL * CLIENTS_OF_A_KIND):
         rooms = (ROOMS[number % len(ROOMS)], ROOMS[(number + 1) % len(ROOMS)])
         yield Client(f"{proxy.port}-{number}", kind, f"user-{proxy.port}-{number}", rooms, url)
 
@@ -106,7 +116,7 @@ async def under_load(here: World, act: Callable[[], Awaitable[None]]) -> None:
     """Act between events that have been accepted and events that will be."""
 
     def accepted() -> int:
-        return sum(map(len, here.publishers.books.accepted.values()))
+        return len(here.ledger.accepted())
 
     async with asyncio.TaskGroup() as group:
         group.create_task(here.publishers.run(EVENTS_PER_SECOND))
@@ -121,5 +131,10 @@ async def all_settled(crowd: NodeCrowd, count: int) -> bool:
     return await crowd.settled() == count
 
 
-async def all_have(crowd: NodeCrowd, number: int) -> bool:
-    return not await crowd.lacking(number)
+async def all_have(crowd: NodeCrowd, numbers: list[int]) -> bool:
+    return not await crowd.lacking(*numbers)
+
+
+async def nothing_is_missing(here: World) -> bool:
+    stories = await here.crowd.stories()
+    return all(judge(here.ledger, one, Timeline()).is_clean for one in stories)

@@ -1,14 +1,13 @@
-// Many socket.io-client sockets that keep an account of what happens to them, for the chaos journey.
+// Many socket.io-client sockets that write down what happens to them, for the chaos runs.
 //
 // Commands come as JSON lines on stdin, answers go out as JSON lines on stdout:
 //   {op: "open", name, url, user, rooms, options}   a socket that joins its rooms and stays
 //   {op: "connected"}                               answers how many are connected, their joins answered
-//   {op: "lacking", number}                         answers the names of those without this event
+//   {op: "lacking", numbers}                        answers the names of those without all these events
 //   {op: "dump"}                                    answers one line per client: its entries in order
 //   {op: "close"}                                   all leave
 //
-// An entry is an event's number, ["connect", ms, recovered], ["joined", ms, room] or ["lost", ms, reason].
-// The number of an event is the `timestamp` of its payload.
+// Entries are those of tests/chaos/story.py. The number of an event is the `timestamp` of its payload.
 
 import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
@@ -21,12 +20,16 @@ function answer(line) {
 }
 
 function join(client, room) {
+  client.entries.push(["ask", Date.now(), "join", room]);
   client.socket.timeout(JOIN_MS).emit("join-chat", { chatId: room }, (error, ack) => {
-    if (!error && ack.success) {
+    if (!error && typeof ack?.success !== "boolean") {
+      client.entries.push(["wrong", Date.now(), `no answer to join-chat: ${JSON.stringify(ack)}`]);
+    } else if (!error && ack.success) {
       client.pending.delete(room);
       client.entries.push(["joined", Date.now(), room]);
     } else if (client.socket.connected) {
-      join(client, room);
+      if (!error) client.entries.push(["refused", Date.now(), room, ack.error.code]);
+      setTimeout(() => client.socket.connected && join(client, room), error ? 0 : 300);
     }
   });
 }
@@ -36,18 +39,23 @@ function open({ name, url, user, rooms, options }) {
   const client = { socket, entries: [], numbers: new Set(), pending: new Set(rooms) };
   clients.set(name, client);
   socket.on("connect", () => {
-    client.entries.push(["connect", Date.now(), socket.recovered === true]);
-    if (!socket.recovered) client.pending = new Set(rooms);
+    const recovered = socket.recovered === true;
+    client.entries.push(["connect", Date.now(), socket.id, socket._pid ?? null, recovered]);
+    if (!recovered) client.pending = new Set(rooms);
     client.pending.forEach((room) => join(client, room));
   });
-  socket.on("connect_error", (error) => {
+  socket.on("connect_error", () => {
     // A refusal by the namespace is final for socket.io-client; a draining pod's is not meant so.
     if (!socket.active) setTimeout(() => socket.connect(), 200);
-    client.entries.push(["refused", Date.now(), error.message]);
   });
   socket.on("disconnect", (reason) => client.entries.push(["lost", Date.now(), reason]));
+  // socket.io-client 4.8 keeps what was replayed on a connection that broke before its CONNECT was
+  // answered, and gets it a second time on the next one. That is no fault of the gateway's.
+  socket.io.on("close", () => {
+    socket.receiveBuffer = [];
+  });
   socket.onAny((_, data) => {
-    client.entries.push(data.timestamp);
+    client.entries.push(["event", Date.now(), data.timestamp]);
     client.numbers.add(data.timestamp);
   });
 }
@@ -58,8 +66,9 @@ const operations = {
     const settled = [...clients.values()].filter((one) => one.socket.connected && !one.pending.size);
     answer(settled.length);
   },
-  lacking({ number }) {
-    answer([...clients].filter(([, one]) => !one.numbers.has(number)).map(([name]) => name));
+  lacking({ numbers }) {
+    const lacks = ([, one]) => numbers.some((number) => !one.numbers.has(number));
+    answer([...clients].filter(lacks).map(([name]) => name));
   },
   dump() {
     answer([...clients].map(([name, one]) => ({ name, entries: one.entries })));
