@@ -64,10 +64,10 @@ cluster-test: setup ## Install, roll, drain and scale on the cluster of KUBECONF
 image-test: setup ## Build the image and run it hardened, in containers and as the chart's pods (root, Debian)
 	@$(BIN)/python -m pytest tests/image -rs $(PYTEST_ARGS)
 
-chaos-short: setup ## Break everything under load once, with fewer clients (over a minute)
-	@$(BIN)/python -m pytest tests/chaos
+chaos-short: setup ## Break one thing after the other under load, and judge what clients got (some minutes)
+	@$(BIN)/python -m tests.chaos --short $(CHAOS_ARGS)
 
-chaos: setup ## Break everything under load, five times, and judge what clients got (long)
+chaos: setup ## Break many things at once, by a plan drawn from a seed, in five runs (long)
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 lint: $(VENV)/.ready ## Check style, types and floors only

@@ -1,4 +1,4 @@
-"""Nothing lost: three gateways behind a load balancer, while everything fails that can.
+"""Everything fails that can, and each client is judged by what publishers were acknowledged for.
 
-`python -m tests.chaos` (or `make chaos`) runs it at length; `test_chaos` runs the short version.
+`python -m tests.chaos` runs it; docs/testing.md says how to read the verdict.
 """

@@ -10,7 +10,6 @@ import asyncio
 import secrets
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from tests.chaos.deployment import deployed
@@ -18,7 +17,7 @@ from tests.chaos.plan import lines_of
 from tests.chaos.report import Row, table
 from tests.chaos.run import Result, live
 from tests.chaos.side_by_side import one_by_one, side_by_side
-from tests.chaos.worlds import LONG, SHORT, Leg, Size, long_legs, short_legs, skipped
+from tests.chaos.worlds import Leg, long_legs, short_legs, skipped
 
 _SHOWN_TROUBLES = 5
 
@@ -30,9 +29,9 @@ def main() -> int:
         print("\n".join(f"{leg.name:20} {leg.topology}" for leg in short_legs("")))
         return 0
     if asked.worker:
-        size = _sized(SHORT, asked.pods)
-        asyncio.run(one_by_one(asked.keep, _wanted(asked), size, asked.seed))
+        asyncio.run(one_by_one(asked.keep, _wanted(asked), asked.seed))
         return 0
+    print(f"seed {asked.seed}", flush=True)
     rows = _short(asked) if asked.short or asked.world else _long(asked)
     print(f"\n{table(rows)}\n")
     for row in rows:
@@ -57,10 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _sized(size: Size, pods: int | None) -> Size:
-    return replace(size, pods=pods) if pods else size
-
-
 # Long
 
 
@@ -69,22 +64,22 @@ def _long(asked: argparse.Namespace) -> list[Row]:
     for number in range(1, asked.runs + 1):
         seed = asked.seed if asked.runs == 1 else f"{asked.seed}-{number}"
         print(f"run {number} of {asked.runs}, seed {seed}", flush=True)
-        for leg in long_legs(seed):
+        for leg in long_legs(seed, asked.pods):
             if reason := skipped(leg):
                 print(f"{leg.name}: skipped: {reason}", flush=True)
                 continue
             print(f"{leg.name}:", *lines_of(leg.plan), sep="\n", flush=True)
-            result = _lived(leg, _sized(LONG, asked.pods), seed, asked.keep)
+            result = _lived(leg, seed, asked.keep)
             print(f"{table(result.rows)}\n{result.story}\n", flush=True)
             for row in result.rows:
                 total.setdefault(row.world, Row(row.world)).add(row)
     return list(total.values())
 
 
-def _lived(leg: Leg, size: Size, seed: str, keep: Path | None) -> Result:
+def _lived(leg: Leg, seed: str, keep: Path | None) -> Result:
     async def life(folder: Path) -> Result:
-        async with deployed(folder, leg.topology, size.pods) as deployment:
-            return await live(deployment, leg, size, seed)
+        async with deployed(folder, leg.topology, leg.size.pods) as deployment:
+            return await live(deployment, leg, seed)
 
     with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
         name = leg.name.replace(": ", "-")
@@ -104,7 +99,7 @@ def _short(asked: argparse.Namespace) -> list[Row]:
 
 def _wanted(asked: argparse.Namespace) -> list[Leg]:
     wanted = set(asked.world or [])
-    legs = [leg for leg in short_legs(asked.seed) if leg.name in wanted or not wanted]
+    legs = [leg for leg in short_legs(asked.seed, asked.pods) if leg.name in wanted or not wanted]
     if unknown := wanted - {leg.name for leg in legs}:
         raise SystemExit(f"there is no world {', '.join(sorted(unknown))}; see --list")
     return legs

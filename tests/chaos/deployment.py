@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,10 +31,14 @@ class Deployment:
     port: int
     """Of the load balancer."""
 
+    def suits(self, kind: str, pod_count: int) -> bool:
+        return (self.kind, len(self.pods.pods)) == (kind, pod_count)
+
 
 @asynccontextmanager
 async def deployed(folder: Path, kind: str, pod_count: int) -> AsyncIterator[Deployment]:
-    """Start everything; all logs are in `folder`."""
+    """Start everything; all logs are in `folder`, those of an earlier run no more."""
+    shutil.rmtree(folder, ignore_errors=True)
     (folder / "pods").mkdir(parents=True, exist_ok=True)
     async with TOPOLOGIES[kind](folder / "redis") as topology:
         is_clocked = kind == "clocked"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -17,15 +17,16 @@ from tests.chaos.disasters.kinds import Blow, World
 from tests.chaos.events import Events
 from tests.chaos.ledger import Ledger
 from tests.chaos.plan import UNTIL_OTHERS_ARE_DONE, Plan, Step
+from tests.chaos.pods import Pods
 from tests.chaos.population import GROUPS, SPARE_ROOMS, populate
 from tests.chaos.publishing import Publishers
 from tests.chaos.report import Row, story_of_first, sum_up
 from tests.chaos.timeline import Timeline
 from tests.chaos.verdict import Fault, Verdict, judge
 from tests.chaos.wire import wire
-from tests.chaos.worlds import Leg, Size
+from tests.chaos.worlds import Leg
 from tests.processes import HOST
-from tests.waiting import PATIENCE_SECONDS, eventually
+from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 _QUIET_SECONDS = 2.0
 """Events flow for so long after the last disaster."""
@@ -34,7 +35,7 @@ _AFTER_SECONDS = 1.0
 _BACK_SECONDS = 30.0
 """By then everybody must be connected again, and receive."""
 _RESTLESS_SECONDS = 0.3
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +48,23 @@ class Result:
     """Whether all was as before in the end: another run may use the deployment."""
 
 
-async def live(deployment: Deployment, leg: Leg, size: Size, seed: str, first: int = 1) -> Result:
+async def live(deployment: Deployment, leg: Leg, seed: str, first: int = 1) -> Result:
     """Live through a leg and judge it; its events are numbered from `first`."""
     ledger, timeline, pods = Ledger(), Timeline(), deployment.pods
     former_lines = set(pods.stray_lines())
     async with AsyncExitStack() as held:
         wires = {name: await held.enter_async_context(wire(deployment.port)) for name in GROUPS}
         ports = {None: deployment.port} | {name: one.port for name, one in wires.items()}
-        population = populate(size, ports, HOST)
+        population = populate(leg.size, ports, HOST)
         gathered = await held.enter_async_context(crowd(population.clients, now_ms))
         await eventually(gathered.settled, 4 * PATIENCE_SECONDS, "all are in their rooms")
         world = World(deployment.topology, pods, wires, timeline, now_ms, asyncio.Event())
         events = Events(ledger, population.audience, seed, first)
         primary_port = deployment.topology.primary_port
         publishers = Publishers(events, ledger, primary_port, pods.tcp_port, now_ms)
-        troubles = await _under_load(world, leg, size, seed, publishers, gathered)
+        troubles: list[str] = []
+        await held.enter_async_context(_watched(pods, troubles))
+        await _under_load(world, leg, seed, publishers, gathered, troubles)
         away = await _all_back(world, publishers, gathered, ledger, troubles)
         verdicts = await _judged(gathered, ledger, timeline)
     troubles += [line for line in pods.stray_lines() if line not in former_lines]
@@ -71,27 +74,36 @@ async def live(deployment: Deployment, leg: Leg, size: Size, seed: str, first: i
     return Result(rows, story, is_whole=not troubles and not away)
 
 
+@asynccontextmanager
+async def _watched(pods: Pods, troubles: list[str]) -> AsyncIterator[None]:
+    """Count what pods report as lost, and start again those that die by themselves."""
+    loop = asyncio.get_running_loop()
+    chores = [loop.create_task(pods.watch()), loop.create_task(pods.revive(troubles))]
+    try:
+        yield
+    finally:
+        await cancelled(chores)
+
+
 async def _under_load(
-    world: World, leg: Leg, size: Size, seed: str, publishers: Publishers, gathered: Crowd
-) -> list[str]:
-    """Let the disasters strike while events flow; give what went wrong with that itself."""
-    troubles: list[str] = []
+    world: World,
+    leg: Leg,
+    seed: str,
+    publishers: Publishers,
+    gathered: Crowd,
+    troubles: list[str],
+) -> None:
+    """Let the disasters strike while events flow; what goes wrong with that itself is a trouble."""
     async with asyncio.TaskGroup() as group:
-        publishing = group.create_task(publishers.run(size.per_second))
-        chores = [
-            group.create_task(world.pods.watch()),
-            group.create_task(world.pods.revive(troubles)),
-            group.create_task(
-                gathered.restless(SPARE_ROOMS, Random(f"{seed} restless"), _RESTLESS_SECONDS)
-            ),
-        ]
+        publishing = group.create_task(publishers.run(leg.size.per_second))
+        restless = group.create_task(
+            gathered.restless(SPARE_ROOMS, Random(f"{seed} restless"), _RESTLESS_SECONDS)
+        )
         await _lanes(world, leg.plan, troubles)
         await asyncio.sleep(_QUIET_SECONDS)
         publishers.stop()
         await publishing
-        for chore in chores:
-            chore.cancel()
-    return troubles
+        restless.cancel()
 
 
 async def _lanes(world: World, plan: Plan, troubles: list[str]) -> None:

@@ -20,7 +20,7 @@ from tests.chaos.deployment import deployed
 from tests.chaos.plan import UNTIL_OTHERS_ARE_DONE
 from tests.chaos.report import Row
 from tests.chaos.run import live
-from tests.chaos.worlds import Leg, Size, skipped
+from tests.chaos.worlds import Leg, skipped
 from tests.processes import REPOSITORY
 
 _START_SECONDS, _SETTLE_SECONDS = 6.0, 9.0
@@ -34,7 +34,7 @@ _REUSED = ("single",)
 # In the process that runs worlds
 
 
-async def one_by_one(folder: Path, legs: Sequence[Leg], size: Size, seed: str) -> None:
+async def one_by_one(folder: Path, legs: Sequence[Leg], seed: str) -> None:
     """Run worlds; write a line of JSON about each as soon as it is over."""
     async with AsyncExitStack() as held:
         deployment = None
@@ -45,12 +45,12 @@ async def one_by_one(folder: Path, legs: Sequence[Leg], size: Size, seed: str) -
                 _tell(row, story, began, reason)
                 continue
             try:
-                if deployment is None or deployment.kind != leg.topology:
+                if deployment is None or not deployment.suits(leg.topology, leg.size.pods):
                     await held.aclose()
                     deployment = await held.enter_async_context(
-                        deployed(folder / leg.name, leg.topology, size.pods)
+                        deployed(folder / leg.name, leg.topology, leg.size.pods)
                     )
-                result = await live(deployment, leg, size, seed, place * _NUMBERS + 1)
+                result = await live(deployment, leg, seed, place * _NUMBERS + 1)
             except Exception:  # noqa: BLE001 - a world without a verdict; the others go on
                 row.troubles.append(traceback.format_exc())
                 deployment = None
@@ -93,7 +93,7 @@ def shared_out(legs: Sequence[Leg], jobs: int) -> list[list[Leg]]:
         least = seconds.index(min(seconds))
         shares[least].append(leg)
         seconds[least] += _seconds(leg)
-    return [sorted(share, key=lambda leg: leg.topology) for share in shares]
+    return [sorted(share, key=lambda leg: (leg.topology, leg.size.pods)) for share in shares]
 
 
 def _seconds(leg: Leg) -> float:

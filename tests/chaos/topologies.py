@@ -21,6 +21,8 @@ from tests.processes import HOST, unused_port
 from tests.valkeys import LastingValkey, RedisCluster
 from tests.waiting import PATIENCE_SECONDS, eventually
 
+_DOWN_MS = 1_500
+"""After so long without an answer a primary is replaced; a machine that is busy is no failure."""
 SLOT = key_slot(LOG_KEY.encode())
 
 
@@ -97,7 +99,7 @@ async def watched(folder: Path) -> AsyncIterator[Watched]:
             folder / "sentinel",
             {
                 "sentinel monitor main": f"{HOST} {tapping.port} 1",
-                "sentinel down-after-milliseconds main": 500,
+                "sentinel down-after-milliseconds main": _DOWN_MS,
                 "sentinel failover-timeout main": 20_000,
             },
             is_sentinel=True,
@@ -171,7 +173,7 @@ async def clustered(folder: Path) -> AsyncIterator[Clustered]:
             config = {
                 **APPEND_ONLY,
                 "cluster-enabled": "yes",
-                "cluster-node-timeout": 1_000,
+                "cluster-node-timeout": _DOWN_MS,
                 "cluster-port": bus_port,
                 "cluster-announce-bus-port": tapping.port,
                 "repl-diskless-sync-delay": 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.chaos.clocks import NOT_INSTALLED, faketime_library
 from tests.chaos.disasters import ALL
@@ -42,6 +42,7 @@ class Leg:
     name: str
     topology: str
     plan: Plan
+    size: Size
 
 
 def skipped(leg: Leg) -> str:
@@ -50,7 +51,7 @@ def skipped(leg: Leg) -> str:
     return NOT_INSTALLED if needs_clock and faketime_library() is None else ""
 
 
-def alone(name: str, topology: str, seed: str) -> Leg:
+def alone(name: str, topology: str, seed: str, pods: int | None = None) -> Leg:
     """One disaster, once. Where it strikes Redis, some clients are away meanwhile."""
     one = ALL[name]
     step = Step(name, _CALM_SECONDS + _BEFORE_SECONDS, one.short_seconds, f"{seed} {name}")
@@ -60,28 +61,31 @@ def alone(name: str, topology: str, seed: str) -> Leg:
     plan = {one.lane: steps}
     if one.lane is Lane.REDIS:
         plan[Lane.CLIENTS] = [Step("away", _CALM_SECONDS, UNTIL_OTHERS_ARE_DONE, f"{seed} away")]
-    return Leg(name if topology == one.topologies[0] else f"{name}-{topology}", topology, plan)
+    size = replace(SHORT, pods=pods or one.short_pods or SHORT.pods)
+    called = name if topology == one.topologies[0] else f"{name}-{topology}"
+    return Leg(called, topology, plan, size)
 
 
-def short_legs(seed: str) -> Iterator[Leg]:
+def short_legs(seed: str, pods: int | None = None) -> Iterator[Leg]:
     """Give every world alone, in each topology that is its own."""
     for name, one in ALL.items():
         for topology in one.topologies if one.lane is Lane.REDIS else one.topologies[:1]:
-            yield alone(name, topology, seed)
+            yield alone(name, topology, seed, pods)
 
 
-def long_legs(seed: str) -> Iterator[Leg]:
+def long_legs(seed: str, pods: int | None = None) -> Iterator[Leg]:
     """Give overlapping disasters for each topology, drawn from the seed; each at least once."""
     together = [one.name for one in ALL.values() if one.topologies[0] == "single"]
-    yield _overlapping(seed, "single", together)
+    size = replace(LONG, pods=pods or LONG.pods)
+    yield _overlapping(seed, "single", together, size)
     for name, one in ALL.items():
         if one.topologies[0] != "single":
-            yield _overlapping(f"{seed} {name}", one.topologies[0], [name, *together])
+            yield _overlapping(f"{seed} {name}", one.topologies[0], [name, *together], size)
 
 
-def _overlapping(seed: str, topology: str, names: list[str]) -> Leg:
+def _overlapping(seed: str, topology: str, names: list[str], size: Size) -> Leg:
     fitting = [ALL[name] for name in names if topology in ALL[name].topologies]
     spans = {lane: {one.name: one.span for one in fitting if one.lane is lane} for lane in Lane}
     chosen = [one.name for one in fitting if one.lane is Lane.REDIS]
     name = topology if len(chosen) > 1 else f"{topology}: {chosen[0]}"
-    return Leg(name, topology, draw(seed, spans, _LONG_REST))
+    return Leg(name, topology, draw(seed, spans, _LONG_REST), size)

@@ -87,6 +87,8 @@ def test_the_table_of_limits_has_every_limit_with_its_default() -> None:
         "docs/metrics.md",
         "docs/observability.md",
         "docs/operations.md",
+        "docs/delivery.md",
+        "docs/testing.md",
         "CHANGELOG.md",
     ],
 )

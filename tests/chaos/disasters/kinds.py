@@ -76,6 +76,8 @@ class Disaster:
     """How long it lasts in a long run, where that is for the plan to say."""
     short_seconds: float = 0
     """How long it lasts in a short one: enough for what it has broken before."""
+    short_pods: int | None = None
+    """How many gateways there are then, where the usual number would hide what is lost."""
     followed_by: str | None = None
     """What strikes after it in a short one, where it does no harm by itself."""
     is_lossy: bool = True

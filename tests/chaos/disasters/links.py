@@ -52,7 +52,7 @@ async def cut_all(world: World, blow: Blow) -> None:
 
 
 DISASTERS = (
-    Disaster("kill-pubsub", Lane.REDIS, kill_pubsub),
+    Disaster("kill-pubsub", Lane.REDIS, kill_pubsub, short_pods=1),
     Disaster("hold-append", Lane.REDIS, hold_append, Span(2, 20), 12),
     Disaster("delay-append", Lane.REDIS, delay_append, Span(2, 20), 6),
     Disaster("cut-redis-links", Lane.REDIS, cut_all),

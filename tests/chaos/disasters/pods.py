@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from tests.chaos.disasters.kinds import Blow, Disaster, World, a_recorder
 from tests.chaos.plan import Lane, Span
 
-_STALLED_SECONDS = 1.0
+_STALLED_SECONDS = 0.5
 """Enough for events to be written to clients that do not get them, less than a heartbeat."""
 
 
