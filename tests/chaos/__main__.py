@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import secrets
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +24,8 @@ _SHOWN_TROUBLES = 5
 
 
 def main() -> int:
+    # What was started is ended by whoever started it: a terminated run has to get that far.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     asked = _parser().parse_args()
     asked.seed = asked.seed or secrets.token_hex(4)
     if asked.list:

@@ -48,8 +48,8 @@ class Pods:
         self._ports = [(unused_port(), unused_port()) for _ in range(count)]
         self._used = [0] * count
         self._paused: set[Gateway] = set()
-        self._struck: set[int] = set()
-        """Places whose pods are being killed on purpose."""
+        self._in_work = [asyncio.Lock() for _ in range(count)]
+        """Held while a place's pod is replaced, by whom ever."""
         self._turn = itertools.count()
         self.clocks = [Clock(folder / f"clock-{n}") for n in range(count)] if is_clocked else []
         self.pods: list[Gateway] = []
@@ -79,7 +79,8 @@ class Pods:
 
         `before` is awaited right before SIGTERM.
         """
-        old = await self._replace(slot)
+        async with self._in_work[slot]:
+            old = await self._replace(slot)
         await self._sample(old)
         await before()
         old.signal(signal.SIGTERM)
@@ -89,12 +90,9 @@ class Pods:
     async def kill(self, slot: int) -> None:
         """SIGKILL, then a new pod: a crash is not announced."""
         await self._sample(self.pods[slot])
-        self._struck.add(slot)
-        try:
+        async with self._in_work[slot]:
             await self.pods[slot].kill()
             await self._replace(slot)
-        finally:
-            self._struck.discard(slot)
 
     def pause(self, slot: int) -> None:
         """Let a pod do nothing more, as a virtual machine that is moved."""
@@ -149,12 +147,19 @@ class Pods:
         """Start pods again that have died by themselves, as Kubernetes does; until cancelled."""
         while True:
             for slot, pod in enumerate(self.pods):
-                if pod.exit_code is not None and slot not in self._struck:
-                    errors = [one for one in map(_error, pod.lines()) if one]
-                    last = errors[0] if errors else "no error was logged"
-                    troubles.append(f"{pod.log_path.name} died, code {pod.exit_code}: {last}")
-                    await self._replace(slot)
+                if pod.exit_code is not None and not self._in_work[slot].locked():
+                    await self._revive(slot, pod, troubles)
             await asyncio.sleep(_SAMPLE_SECONDS)
+
+    async def _revive(self, slot: int, dead: Gateway, troubles: list[str]) -> None:
+        errors = [one for one in map(_error, dead.lines()) if one]
+        last = errors[0] if errors else "no error was logged"
+        troubles.append(f"{dead.log_path.name} died, code {dead.exit_code}: {last}")
+        try:
+            async with self._in_work[slot]:
+                await self._replace(slot)
+        except AssertionError as error:
+            troubles.append(f"it was not started again: {error}")
 
     async def stop(self) -> None:
         """Kill all there are."""
