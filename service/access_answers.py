@@ -5,9 +5,11 @@ Only a clear yes is one. A clear no is told from a broken answer, since clients 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
 
-from service.events import UserId
+from service.events import ChatId, UserId
 from service.nest_framing import Reply
 
 MAX_ANSWER_BYTES = 1_048_576
@@ -18,8 +20,20 @@ class NoAnswer(Exception):
     """The API did not say yes or no; `str()` says why and holds nothing that it sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The API's answer to whether one user may be in one chat, and what it says besides."""
+
+    allowed: bool
+    users: frozenset[str] | None = None
+    """All users of the chat, where the answer names them."""
+    chats: frozenset[str] | None = None
+    """Chats that the user may join, where the answer names some; of others this says nothing."""
+
+
 class _Verdict(msgspec.Struct):
     allowed: bool
+    chatIds: list[str | int] | None = None
 
 
 class _Participant(msgspec.Struct):
@@ -46,24 +60,30 @@ _read_details = msgspec.json.Decoder(_Details).decode
 _read_chat = msgspec.json.Decoder(_Chat).decode
 
 
-def read_verdict(status: int, body: bytes) -> bool:
+def read_verdict(chat: ChatId, status: int, body: bytes) -> Answer:
     """Read an HTTP answer: 200 with `{"allowed": true | false}`, or 403 or 404 for no.
 
-    Raises NoAnswer.
+    `chatIds` beside `allowed` names further chats that the user may join. Raises NoAnswer.
     """
     if status in (403, 404):
-        return False
+        return Answer(False)
     if status != 200:
         raise NoAnswer(f"the API answered with HTTP status {status}")
     try:
         # As text: of the bytes of a key that it has no use for msgspec would take any.
-        return _read_verdict(body.decode()).allowed
+        verdict = _read_verdict(body.decode())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NoAnswer('the API answered something else than {"allowed": true | false}') from error
+    if verdict.chatIds is None:
+        return Answer(verdict.allowed)
+    chats = frozenset(map(str, verdict.chatIds))
+    if chat in chats and not verdict.allowed:
+        raise NoAnswer("the API's answer is a no whose chatIds say yes")
+    return Answer(verdict.allowed, chats=chats | {chat} if verdict.allowed else chats)
 
 
-def is_participant(user: UserId, reply: Reply) -> bool:
-    """Look for a user in `{success, data: {metadata: {participants}}}`, `getChatDetails`' answer.
+def read_participants(user: UserId, reply: Reply) -> Answer:
+    """Read `{success, data: {metadata: {participants}}}`, `getChatDetails`' answer.
 
     A participant is an id, or an object with `userId` or `id`; a number counts as its decimal
     string. `success: false` is a no: there is no such chat. Raises NoAnswer.
@@ -73,11 +93,12 @@ def is_participant(user: UserId, reply: Reply) -> bool:
     try:
         details = _read_details(reply.response)
         if not details.success:
-            return False
+            return Answer(False, users=frozenset())
         participants = _read_chat(details.data).metadata.participants
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NoAnswer("the API's answer has no list of participants") from error
-    return any(_id(one) == user for one in participants)
+    users = frozenset(found for one in participants if (found := _id(one)) is not None)
+    return Answer(user in users, users=users)
 
 
 def _id(participant: str | int | _Participant) -> str | None:

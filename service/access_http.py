@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import msgspec
 
-from service.access_answers import MAX_ANSWER_BYTES, NoAnswer, read_verdict
+from service.access_answers import MAX_ANSWER_BYTES, Answer, NoAnswer, read_verdict
 from service.events import ChatId, UserId
 
 
 class HttpApi:
     """One URL that answers `POST {userId, chatId}`; connections to it are kept."""
 
-    def __init__(self, url: str, token: str, max_connections: int) -> None:
+    def __init__(self, url: str, token: str, timeout_seconds: float) -> None:
         """`token` is sent as a bearer's; empty means none."""
         self._url = url
         self._headers = {
@@ -21,38 +23,54 @@ class HttpApi:
             "Accept-Encoding": "identity",
             **({"Authorization": f"Bearer {token}"} if token else {}),
         }
-        self._max_connections = max_connections
+        self._timeout_seconds = timeout_seconds
         self._session: aiohttp.ClientSession | None = None
+        self._names_chats = False
 
-    async def allows(self, user: UserId, chat: ChatId) -> bool:
-        """Ask once. Raises NoAnswer; how long it may take is the caller's affair."""
+    def subject(self, user: UserId, chat: ChatId) -> object:
+        """Say what a question is about: the user, where answers name all chats of one."""
+        return user if self._names_chats else (user, chat)
+
+    async def ask(self, user: UserId, chat: ChatId) -> Answer:
+        """Ask once. Raises NoAnswer, or TimeoutError where none comes in time."""
         question = msgspec.json.encode({"userId": user, "chatId": chat})
         try:
-            try:
-                return await self._post(question)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                # A kept connection that the API closed just now: a question may be asked twice.
-                return await self._post(question)
+            async with asyncio.timeout(self._timeout_seconds):
+                status, body = await self._post_twice(question)
+        except TimeoutError as error:
+            raise TimeoutError("the API did not answer in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NoAnswer(f"the API cannot be asked: {type(error).__name__}") from error
+        answer = read_verdict(chat, status, body)
+        if status == 200:
+            self._names_chats = answer.chats is not None
+        return answer
 
     async def aclose(self) -> None:
         """Hang up."""
         if self._session is not None:
             await self._session.close()
 
-    async def _post(self, question: bytes) -> bool:
+    async def _post_twice(self, question: bytes) -> tuple[int, bytes]:
+        try:
+            return await self._post(question)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            # A kept connection that the API closed just now: a question may be asked twice.
+            return await self._post(question)
+
+    async def _post(self, question: bytes) -> tuple[int, bytes]:
         # A redirect is no answer, and would carry the token elsewhere.
         async with self._client().post(
             self._url, data=question, headers=self._headers, allow_redirects=False
         ) as answer:
-            return read_verdict(answer.status, await _read(answer.content))
+            return answer.status, await _read(answer.content)
 
     def _client(self) -> aiohttp.ClientSession:
         """Give the session; it is made where the loop runs."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._max_connections),
+                # No limit of its own: a question would wait for a connection while its time runs.
+                connector=aiohttp.TCPConnector(limit=0),
                 timeout=aiohttp.ClientTimeout(total=None),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from service.access import MAX_CALLS, Access, Api, Asked, Claims, Spawn
+from service.access import Access, Asked, Claims
+from service.access_checks import Api, Spawn
 from service.access_http import HttpApi
 from service.access_nest import NestApi
 from service.metrics import Metrics
@@ -18,14 +19,14 @@ def make_access(settings: Settings, metrics: Metrics, spawn: Spawn) -> Access | 
     if settings.chat_access == "claim":
         return Claims()
     timeout = settings.chat_access_timeout_seconds
-    return Asked(_api(settings), metrics, spawn=spawn, timeout_seconds=timeout)
+    return Asked(_api(settings, timeout), metrics, spawn=spawn, timeout_seconds=timeout)
 
 
-def _api(settings: Settings) -> Api:
+def _api(settings: Settings, timeout_seconds: float) -> Api:
     url = settings.chat_access_url or ""
     if settings.chat_access == "http":
-        return HttpApi(url, settings.chat_access_token.get_secret_value(), MAX_CALLS)
+        return HttpApi(url, settings.chat_access_token.get_secret_value(), timeout_seconds)
     parts = urlsplit(url)
     assert parts.hostname is not None, "checked by the settings"
     assert parts.port is not None, "checked by the settings"
-    return NestApi(parts.hostname, parts.port, settings.chat_access_pattern)
+    return NestApi(parts.hostname, parts.port, settings.chat_access_pattern, timeout_seconds)

@@ -150,7 +150,7 @@ class Metrics:
         self.chat_access = Histogram(
             "constellation_chat_access_duration_seconds",
             "Questions to the API about who may be in a chat, by outcome: yes, no, timeout, "
-            "failed (no usable answer), busy (too many questions at once).",
+            "failed (no usable answer), busy (not asked: too many waited, or for too long).",
             ["outcome"],
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
             registry=registry,

@@ -74,8 +74,8 @@ class ChatAccessSettings(BaseModel):
     chat_access_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
         2,
         validation_alias="CONSTELLATION_CHAT_ACCESS_TIMEOUT_SECONDS",
-        description="Seconds the API has to answer; a join without an answer is refused with "
-        "`access_unavailable`.",
+        description="Seconds the API has to answer a call; waiting for a call is not counted. A "
+        "join without an answer is refused with `access_unavailable`.",
     )
 
     def chat_access_faults(self, auth_mode: str) -> Iterator[str]:

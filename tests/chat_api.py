@@ -31,6 +31,9 @@ class ChatApi(Protocol):
     async def set_chats(self, **chats: list[object]) -> None:
         """Say who is in which chat from now on; there are no others."""
 
+    async def set_delay(self, seconds: float) -> None:
+        """Take so long for each answer from now on."""
+
 
 class HttpChatApi:
     """A small HTTP server in this process."""
@@ -44,8 +47,11 @@ class HttpChatApi:
         self.asked: list[str] = []
         self.may_answer = asyncio.Event()
         """Set when chats whose name begins with `held` may be answered; everybody is in them."""
+        self.names_chats = False
+        """Whether an answer names all chats of the user."""
         self._chats: dict[str, list[object]] = {}
         self._is_holding = False
+        self._delay_seconds = 0.0
 
     async def set_chats(self, **chats: list[object]) -> None:
         self._chats = chats
@@ -53,6 +59,8 @@ class HttpChatApi:
     def hold_all(self) -> None:
         """Treat every chat as one whose name begins with `held`."""
         self._is_holding = True
+    async def set_delay(self, seconds: float) -> None:
+        self._delay_seconds = seconds
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one question."""
@@ -73,10 +81,14 @@ class HttpChatApi:
                 return web.Response(text='{"allowed": true, "x": "' + "x" * 2_000_000 + '"}')
             case "strange":
                 return web.json_response({"allowed": "true"})
-        if chat not in self._chats:
+        user, chats = question["userId"], self._chats
+        await asyncio.sleep(self._delay_seconds)
+        if self.names_chats:
+            mine = [one for one, members in chats.items() if user in map(str, members)]
+            return web.json_response({"allowed": chat in mine, "chatIds": mine})
+        if chat not in chats:
             return web.Response(status=404)
-        allowed = question["userId"] in map(str, self._chats[chat])
-        return web.json_response({"allowed": allowed})
+        return web.json_response({"allowed": user in map(str, chats[chat])})
 
 
 @asynccontextmanager
@@ -104,24 +116,35 @@ class NestChatApi:
         }
         self.asked: list[str] = []
         self._process = process
+        self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def set_chats(self, **chats: list[object]) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"chats": chats}).encode() + b"\n")
-        await self.hear("chats")
+        await self._command({"chats": chats})
 
-    async def hear(self, what: str) -> None:
-        """Take what it says up to a line of this kind; what it was asked is noted."""
-        assert self._process.stdout is not None
+    async def set_delay(self, seconds: float) -> None:
+        await self._command({"delay": seconds * 1_000})
+
+    async def started(self) -> None:
+        """Wait until it listens."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                text = await self._process.stdout.readline()
-                assert text, "the API has ended"
-                line: dict[str, Any] = json.loads(text)
-                if "asked" in line:
-                    self.asked.append(line["asked"])
-                if what in line:
-                    return
+            await self._answers.get()
+
+    async def read(self) -> None:
+        """Read what it says, until it ends: it must never wait for a reader."""
+        assert self._process.stdout is not None
+        while text := await self._process.stdout.readline():
+            line: dict[str, Any] = json.loads(text)
+            if "asked" in line:
+                self.asked.append(line["asked"])
+            else:
+                self._answers.put_nowait(line)
+
+    async def _command(self, command: dict[str, object]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            answer = await self._answers.get()
+        assert answer.keys() == command.keys(), answer
 
 
 @asynccontextmanager
@@ -133,10 +156,12 @@ async def nest_chat_api(major: int, port: int) -> AsyncIterator[NestChatApi]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
+    api = NestChatApi(port, process)
+    reading = asyncio.create_task(api.read())
     try:
-        api = NestChatApi(port, process)
-        await api.hear("ready")
+        await api.started()
         yield api
     finally:
         process.kill()
         await process.wait()
+        await reading

@@ -6,37 +6,42 @@ Not here: where the bytes come from.
 import json
 from typing import Any
 
-from service.access_answers import NoAnswer, is_participant, read_verdict
-from service.events import UserId
+from service.access_answers import Answer, NoAnswer, read_participants, read_verdict
+from service.events import ChatId, UserId
 from service.nest_framing import FramingError, read_reply
 
-USER = UserId("u1")
+USER, CHAT = UserId("u1"), ChatId("c1")
 STATUSES = (200, 403, 404, 500)
 
 
 def check(data: bytes) -> None:
     """Take any bytes as an HTTP status and body, and as a NestJS reply."""
     status, body = STATUSES[data[0] % len(STATUSES)] if data else 200, data[1:]
-    if _is_yes_by_http(status, body):
+    answer = _by_http(status, body)
+    if answer is not None and (answer.allowed or answer.chats):
         assert status == 200
-        assert json.loads(body)["allowed"] is True
+        said = json.loads(body)
+        assert answer.allowed is said["allowed"]
+        asked = {CHAT} if answer.allowed else set()
+        assert answer.chats in (None, {*map(str, said.get("chatIds") or ()), *asked})
     if _is_yes_by_nest(body):
         response = json.loads(body.decode(errors="replace"))["response"]
         assert response["success"] is True
         assert USER in map(_id, response["data"]["metadata"]["participants"])
 
 
-def _is_yes_by_http(status: int, body: bytes) -> bool:
+def _by_http(status: int, body: bytes) -> Answer | None:
     try:
-        return read_verdict(status, body)
+        return read_verdict(CHAT, status, body)
     except NoAnswer:
-        return False
+        return None
 
 
 def _is_yes_by_nest(text: bytes) -> bool:
     try:
         # The decoder of frames hands on no bytes that are not UTF-8.
-        return is_participant(USER, read_reply(text.decode(errors="replace").encode()))
+        reply = read_reply(text.decode(errors="replace").encode())
+        return read_participants(USER, reply).allowed
     except (FramingError, NoAnswer):
         return False
 

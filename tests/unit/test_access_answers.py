@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.access_answers import NoAnswer, is_participant, read_verdict
-from service.events import UserId
+from service.access_answers import Answer, NoAnswer, read_participants, read_verdict
+from service.events import ChatId, UserId
 from service.nest_framing import Reply
 
-BOB = UserId("bob")
+BOB, CHAT = UserId("bob"), ChatId("c")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -27,7 +27,7 @@ def details(participants: object, **more: object) -> dict[str, Any]:
 
 
 def found(value: object, user: str = BOB) -> bool:
-    return is_participant(UserId(user), Reply("1", json.dumps(value).encode(), None))
+    return read_participants(UserId(user), Reply("1", json.dumps(value).encode(), None)).allowed
 
 
 @pytest.mark.parametrize(
@@ -39,18 +39,18 @@ def found(value: object, user: str = BOB) -> bool:
     ],
 )
 def test_an_http_answer_says_yes_or_no(body: bytes, allowed: bool) -> None:
-    assert read_verdict(200, body) is allowed
+    assert read_verdict(CHAT, 200, body) == Answer(allowed)
 
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_some_http_statuses_are_a_no_whatever_they_carry(status: int) -> None:
-    assert read_verdict(status, b'{"allowed": true}') is False
+    assert read_verdict(CHAT, status, b'{"allowed": true}') == Answer(False)
 
 
 @pytest.mark.parametrize("status", [100, 201, 204, 301, 302, 400, 401, 429, 500, 502, 503])
 def test_all_other_http_statuses_are_no_answer(status: int) -> None:
     with pytest.raises(NoAnswer, match=str(status)):
-        read_verdict(status, b'{"allowed": true}')
+        read_verdict(CHAT, status, b'{"allowed": true}')
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,52 @@ def test_all_other_http_statuses_are_no_answer(status: int) -> None:
 )
 def test_what_is_no_verdict_is_no_answer(body: bytes) -> None:
     with pytest.raises(NoAnswer):
-        read_verdict(200, body)
+        read_verdict(CHAT, 200, body)
 
 
 @given(st.binary())
 def test_no_bytes_are_taken_for_a_yes_by_chance_or_raise_anything_else(body: bytes) -> None:
     with pytest.raises(NoAnswer):
-        read_verdict(200, body)
+        read_verdict(CHAT, 200, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (b'{"allowed": true, "chatIds": ["c", 7]}', Answer(True, chats=frozenset(["c", "7"]))),
+        (b'{"allowed": true, "chatIds": []}', Answer(True, chats=frozenset(["c"]))),
+        (b'{"allowed": false, "chatIds": ["d"]}', Answer(False, chats=frozenset(["d"]))),
+        (b'{"allowed": false, "chatIds": []}', Answer(False, chats=frozenset())),
+        (b'{"allowed": true, "chatIds": null}', Answer(True)),
+    ],
+)
+def test_an_http_answer_may_name_further_chats_of_the_user(body: bytes, answer: Answer) -> None:
+    assert read_verdict(CHAT, 200, body) == answer
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"allowed": false, "chatIds": ["c"]}',
+        b'{"allowed": true, "chatIds": "c"}',
+        b'{"allowed": true, "chatIds": [true]}',
+        b'{"allowed": true, "chatIds": [["c"]]}',
+        b'{"allowed": true, "chatIds": {"c": true}}',
+        b'{"chatIds": ["c"]}',
+    ],
+)
+def test_chats_that_cannot_be_read_or_contradict_the_verdict_are_no_answer(body: bytes) -> None:
+    with pytest.raises(NoAnswer):
+        read_verdict(CHAT, 200, body)
+
+
+def test_a_nest_answer_names_all_users_of_the_chat() -> None:
+    reply = Reply("1", json.dumps(details(["eve", 7, {"userId": "bob"}, {}])).encode(), None)
+    users = frozenset(["eve", "7", "bob"])
+    assert read_participants(BOB, reply) == Answer(True, users=users)
+    assert read_participants(UserId("mallory"), reply) == Answer(False, users=users)
+    no_chat = Reply("1", b'{"success": false}', None)
+    assert read_participants(BOB, no_chat) == Answer(False, users=frozenset())
 
 
 @pytest.mark.parametrize(
@@ -157,7 +196,7 @@ def test_an_answer_without_participants_is_no_answer(value: object) -> None:
 
 def test_an_error_of_the_api_is_no_answer() -> None:
     with pytest.raises(NoAnswer):
-        is_participant(BOB, Reply("1", json.dumps(details(["bob"])).encode(), b'"boom"'))
+        read_participants(BOB, Reply("1", json.dumps(details(["bob"])).encode(), b'"boom"'))
 
 
 @given(JSON)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
-from service.access_answers import MAX_ANSWER_BYTES, NoAnswer
+from service.access_answers import MAX_ANSWER_BYTES, Answer, NoAnswer
 from service.access_http import HttpApi
 from service.events import ChatId, UserId
 from tests.processes import HOST, unused_port
@@ -50,14 +50,14 @@ async def site() -> AsyncIterator[Site]:
 
 @pytest.fixture
 async def api(site: Site) -> AsyncIterator[HttpApi]:
-    one = HttpApi(site.url, "secret", 4)
+    one = HttpApi(site.url, "secret", PATIENCE_SECONDS)
     yield one
     await one.aclose()
 
 
 async def ask(api: HttpApi) -> bool:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        return await api.allows(BOB, CHAT)
+        return (await api.ask(BOB, CHAT)).allowed
 
 
 async def test_the_question_is_a_post_with_both_ids_and_the_token(site: Site, api: HttpApi) -> None:
@@ -70,7 +70,7 @@ async def test_the_question_is_a_post_with_both_ids_and_the_token(site: Site, ap
 
 
 async def test_without_a_token_nothing_is_sent_of_one(site: Site) -> None:
-    api = HttpApi(site.url, "", 4)
+    api = HttpApi(site.url, "", PATIENCE_SECONDS)
     assert await ask(api) is True
     await api.aclose()
     assert "Authorization" not in site.asked[0].headers
@@ -128,7 +128,7 @@ async def test_a_small_answer_that_would_unpack_to_a_huge_one_is_not_unpacked(
 
 
 async def test_an_api_that_is_down_is_no_answer_and_is_asked_again_when_it_is_up() -> None:
-    api = HttpApi(f"http://{HOST}:{unused_port()}/", "", 4)
+    api = HttpApi(f"http://{HOST}:{unused_port()}/", "", PATIENCE_SECONDS)
     with pytest.raises(NoAnswer, match="cannot be asked"):
         await ask(api)
     await api.aclose()
@@ -171,8 +171,51 @@ async def test_an_answer_that_is_not_http_is_none() -> None:
         writer.close()
 
     server = await asyncio.start_server(babble, HOST, 0)
-    api = HttpApi(f"http://{HOST}:{server.sockets[0].getsockname()[1]}/", "", 4)
+    api = HttpApi(f"http://{HOST}:{server.sockets[0].getsockname()[1]}/", "", PATIENCE_SECONDS)
     async with server:
         with pytest.raises(NoAnswer):
             await ask(api)
         await api.aclose()
+
+
+async def test_an_api_that_does_not_answer_in_time_is_left_alone(site: Site) -> None:
+    async def say_nothing(_: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    api = HttpApi(site.url, "", 0.05)
+    site.answer = say_nothing
+    with pytest.raises(TimeoutError):
+        await ask(api)
+    await api.aclose()
+
+
+async def test_no_question_waits_for_the_connection_of_another(site: Site, api: HttpApi) -> None:
+    """The time of each would run meanwhile: aiohttp's own pool has 100 connections."""
+    all_asked = asyncio.Event()
+
+    async def say_yes_together(request: web.Request) -> web.StreamResponse:
+        if len(site.asked) == 150:
+            all_asked.set()
+        await all_asked.wait()
+        return await site.say_yes(request)
+
+    site.answer = say_yes_together
+    assert set(await asyncio.gather(*(ask(api) for _ in range(150)))) == {True}
+
+
+async def test_a_question_is_about_the_user_where_the_api_names_chats(
+    site: Site, api: HttpApi
+) -> None:
+    async def name_chats(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"allowed": True, "chatIds": [CHAT, "d"]})
+
+    one, other = (api.subject(BOB, chat) for chat in (CHAT, ChatId("d")))
+    assert one != other
+    site.answer = name_chats
+    assert await api.ask(BOB, CHAT) == Answer(True, chats=frozenset([CHAT, "d"]))
+    assert api.subject(BOB, CHAT) == api.subject(BOB, ChatId("d"))
+    assert api.subject(BOB, CHAT) != api.subject(UserId("eve"), CHAT)
+    site.answer = site.say_yes
+    assert await api.ask(BOB, CHAT) == Answer(True)
+    assert api.subject(BOB, CHAT) != api.subject(BOB, ChatId("d"))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -65,14 +68,14 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def api(server: Server) -> AsyncIterator[NestApi]:
-    one = NestApi(HOST, server.port, "getChatDetails")
+    one = NestApi(HOST, server.port, "getChatDetails", PATIENCE_SECONDS)
     yield one
     await one.aclose()
 
 
 async def ask(api: NestApi, chat: str = "c") -> bool:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        return await api.allows(BOB, ChatId(chat))
+        return (await api.ask(BOB, ChatId(chat))).allowed
 
 
 async def test_the_question_is_the_pattern_with_the_chat(server: Server, api: NestApi) -> None:
@@ -188,37 +191,118 @@ async def test_an_api_that_hangs_up_on_everybody_leaves_nobody_waiting(
 
 async def test_an_api_that_is_down_is_no_answer() -> None:
     with pytest.raises(NoAnswer, match="cannot be connected to"):
-        await ask(NestApi(HOST, unused_port(), "getChatDetails"))
+        await ask(NestApi(HOST, unused_port(), "getChatDetails", PATIENCE_SECONDS))
 
 
-async def test_a_connection_on_which_nothing_was_heard_all_the_time_is_not_trusted_again(
-    server: Server, api: NestApi
+async def test_a_connection_that_was_silent_for_a_whole_timeout_is_not_used_again(
+    server: Server,
 ) -> None:
     """Whoever was there may have gone without a word, which TCP notices after a long time only."""
+    api = NestApi(HOST, server.port, "getChatDetails", 0.1)
     assert await ask(api) is True
     server.answer = lambda packet: None
-    asking = asyncio.create_task(ask(api))
-    await eventually(lambda: len(server.asked) == 2, PATIENCE_SECONDS, "it is asked")
-    asking.cancel()
-    await asyncio.wait({asking})
+    with pytest.raises(TimeoutError):
+        await ask(api)
     server.answer = answer_of_members("bob")
     assert await ask(api) is True
     assert len(server.writers) == 2
+    await api.aclose()
 
 
-async def test_one_slow_answer_among_others_costs_the_connection_nothing(
+async def test_questions_on_a_silent_connection_are_asked_again_on_another(server: Server) -> None:
+    """They have not had their time: only one has been there for the whole timeout."""
+    api = NestApi(HOST, server.port, "getChatDetails", 0.5)
+    yes = answer_of_members("bob")
+    server.answer = lambda packet: None if len(server.writers) == 1 else yes(packet)
+    first = asyncio.create_task(ask(api, "first"))
+    await eventually(lambda: server.asked, PATIENCE_SECONDS, "it is asked")
+    second = asyncio.create_task(ask(api, "second"))
+    assert await second is True
+    with pytest.raises(TimeoutError):
+        await first
+    assert len(server.writers) == 2
+    await api.aclose()
+
+
+async def test_whoever_stops_waiting_does_not_cost_the_others_their_connection(
     server: Server, api: NestApi
 ) -> None:
+    """Its question was not on the line for the whole timeout: it proves nothing."""
+    yes = answer_of_members("bob")
+    server.answer = lambda packet: None
+    leaves, stays = (asyncio.create_task(ask(api, name)) for name in ("leaves", "stays"))
+    await eventually(lambda: len(server.asked) == 2, PATIENCE_SECONDS, "both are asked")
+    leaves.cancel()
+    await asyncio.wait({leaves})
+    server.writers[0].write(b"".join(map(yes, server.asked)))
+    assert await stays is True
+    assert len(server.writers) == 1
+
+
+async def test_one_slow_answer_among_others_costs_the_connection_nothing(server: Server) -> None:
+    api = NestApi(HOST, server.port, "getChatDetails", 0.5)
     yes = answer_of_members("bob")
     server.answer = lambda packet: None if packet["data"]["chatId"] == "slow" else yes(packet)
     slow = asyncio.create_task(ask(api, "slow"))
     await eventually(lambda: server.asked, PATIENCE_SECONDS, "it is asked")
     assert await ask(api) is True
-    slow.cancel()
-    await asyncio.wait({slow})
+    with pytest.raises(TimeoutError):
+        await slow
     server.writers[0].write(yes(server.asked[0]))  # late, and nobody minds
     assert await ask(api) is True
     assert len(server.writers) == 1
+    await api.aclose()
+
+
+async def test_answers_that_came_while_this_process_stood_still_are_not_late(
+    server: Server,
+) -> None:
+    api = NestApi(HOST, server.port, "getChatDetails", 0.1)
+    yes = answer_of_members("bob")
+    assert await ask(api) is True
+
+    def answer_and_pause(packet: Packet) -> None:
+        server.writers[0].write(yes(packet))
+        time.sleep(0.2)  # what a stopped process is: nothing runs, and bytes arrive
+
+    server.answer = answer_and_pause
+    assert await ask(api) is True
+    assert len(server.writers) == 1
+    await api.aclose()
+
+
+@pytest.fixture
+def full_port() -> Iterator[int]:
+    """A port where connecting takes for ever: nobody accepts, and the backlog is full."""
+    with ExitStack() as sockets:
+        listening = sockets.enter_context(socket.socket())
+        listening.bind((HOST, 0))
+        listening.listen(0)
+        for _ in range(4):
+            one = sockets.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+async def test_a_connection_that_cannot_be_made_fails_at_once_for_all_who_need_it(
+    full_port: int,
+) -> None:
+    """One after the other they would wait for a timeout each, 40 s: longer than `ask` does."""
+    api = NestApi(HOST, full_port, "getChatDetails", 0.2)
+    found = await asyncio.gather(*(ask(api) for _ in range(200)), return_exceptions=True)
+    assert {repr(one) for one in found} == {
+        "TimeoutError('the API cannot be connected to in time')"
+    }
+
+
+async def test_whoever_leaves_while_connecting_does_not_end_that_for_the_others(
+    server: Server, api: NestApi
+) -> None:
+    connects, waits = (asyncio.create_task(ask(api)) for _ in range(2))
+    await asyncio.sleep(0)  # both have begun, and one of them connects
+    connects.cancel()
+    assert await waits is True
 
 
 async def test_at_the_end_nobody_waits(server: Server, api: NestApi) -> None:

@@ -23,4 +23,4 @@ async def test_each_mode_makes_its_part_and_open_makes_none() -> None:
     nest = made(chat_access="nest", chat_access_url="tcp://api:3001")
     for part, door in ((http, HttpApi), (nest, NestApi)):
         assert isinstance(part, Asked)
-        assert isinstance(part._api, door)
+        assert isinstance(part._checks._api, door)

@@ -3,7 +3,8 @@
 //   node api.mjs <10|11|12> <host> <port>
 //
 // stdin, one command per line:   {"chats": {"<chatId>": [<participants>], ...}}   from now on
-// stdout, one line each:         {"ready": true}, {"chats": <how many>} for a command, {"asked": <chatId>} for a question
+//                                {"delay": <milliseconds>}                        each answer takes so long from now on
+// stdout, one line each:         {"ready": true}, {"chats": <how many>} or {"delay": ...} for a command, {"asked": <chatId>} for a question
 //
 // It answers `getChatDetails` and `{ cmd: 'getChatDetails' }`. Some chats are special by their name: those that begin with
 // "silent" are never answered, "throwing" raises, "huge" has two million bytes of participants, "strange" is no list.
@@ -33,16 +34,18 @@ const special = {
   strange: () => found({ 0: 'everybody', length: 1 }),
 };
 let chats = new Map();
+let delay = 0;
 
 function found(participants) {
   return { success: true, data: { id: 1, metadata: { title: 'Привет 👋', participants } } };
 }
 
 class Chats {
-  getChatDetails({ chatId }) {
+  async getChatDetails({ chatId }) {
     say({ asked: chatId });
     const kind = String(chatId).split('-')[0];
     if (Object.hasOwn(special, kind)) return special[kind]();
+    if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
     if (!chats.has(chatId)) return { success: false, message: 'There is no such chat' };
     return found(chats.get(chatId));
   }
@@ -66,7 +69,13 @@ await api.listen();
 say({ ready: true });
 
 for await (const line of createInterface({ input: process.stdin })) {
-  chats = new Map(Object.entries(JSON.parse(line).chats));
-  say({ chats: chats.size });
+  const command = JSON.parse(line);
+  if ('delay' in command) {
+    delay = command.delay;
+    say({ delay });
+  } else {
+    chats = new Map(Object.entries(command.chats));
+    say({ chats: chats.size });
+  }
 }
 process.exit(0);
