@@ -9,14 +9,14 @@ from service import auth, tokens
 from service.admission import Refusal
 from service.auth import Headers, Identity
 from service.jwt_keys import VerificationKey, choose
-from service.tokens import UNKNOWN_KEY, Header, Rules
+from service.tokens import UNKNOWN_KEY, Header, Rules, Verify
 
 
 class Keys(Protocol):
     """Where the keys of tokens are."""
 
-    async def find(self, header: Header) -> VerificationKey | Refusal:
-        """Find a token's key, or say why it cannot be verified."""
+    async def verify(self, header: Header, token: str, verify: Verify) -> Identity | Refusal:
+        """Verify a token with its key, or say why it cannot be verified."""
 
 
 class FixedKey:
@@ -25,9 +25,10 @@ class FixedKey:
     def __init__(self, key: VerificationKey) -> None:
         self._keys = (key,)
 
-    async def find(self, header: Header) -> VerificationKey | Refusal:
+    async def verify(self, header: Header, token: str, verify: Verify) -> Identity | Refusal:
         """Take the key for any token of its algorithms, whatever name the token has for it."""
-        return choose(self._keys, header.kid, header.algorithm) or UNKNOWN_KEY
+        key = choose(self._keys, header.kid, header.algorithm)
+        return UNKNOWN_KEY if key is None else verify(key)
 
 
 class Trust:
@@ -65,7 +66,6 @@ class Proof:
         header = tokens.read_header(token, self._rules)
         if isinstance(header, Refusal):
             return header
-        key = await self._keys.find(header)
-        if isinstance(key, Refusal):
-            return key
-        return tokens.verify(token, key, self._rules, time.time())
+        return await self._keys.verify(
+            header, token, lambda key: tokens.verify(token, key, self._rules, time.time())
+        )

@@ -16,10 +16,10 @@ import structlog
 
 from service import jwt_keys
 from service.admission import Refusal
-from service.auth import AUTH_UNAVAILABLE
+from service.auth import AUTH_UNAVAILABLE, Identity
 from service.jwt_keys import BadKey, VerificationKey
-from service.refetching import Pace, Refetching
-from service.tokens import UNKNOWN_KEY, Header
+from service.refetching import Doubts, Pace, Refetching
+from service.tokens import FORGED, UNKNOWN_KEY, Header, Verify
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,10 @@ class KeyEndpoint:
         self._algorithms = algorithms
         self._fetch_seconds = fetch_seconds
         self._plan = Refetching(pace or Pace(), random.random)
+        self._doubts = Doubts()
         self._keys: tuple[VerificationKey, ...] | None = None
+        self._asked_for_keys_at = 0.0
+        """When the fetch began that brought them."""
         self._asked = asyncio.Event()
         self._fetching: asyncio.Future[None] | None = None
         """Done when the fetch has ended that is under way, or asked for."""
@@ -58,20 +61,30 @@ class KeyEndpoint:
         """Whether there are keys at all."""
         return self._keys is not None
 
-    async def find(self, header: Header) -> VerificationKey | Refusal:
-        """Find a token's key; one that is not known may be new, and is asked for, though seldom."""
+    async def verify(self, header: Header, token: str, verify: Verify) -> Identity | Refusal:
+        """Verify a token with its key; one that no key explains may ask for newer ones, once.
+
+        A key that is not known may be new, and one whose signature does not fit may have been
+        replaced under its name. Waits for one fetch at most.
+        """
         if self._keys is None:
             return AUTH_UNAVAILABLE
-        key = self._choose(header)
-        if key is None and header.kid is not None and self._fetching is not None:
+        verdict = self._verify(header, verify)
+        if verdict not in (UNKNOWN_KEY, FORGED) or (verdict is UNKNOWN_KEY and header.kid is None):
+            return verdict
+        what = token if verdict is FORGED else header.kid
+        since = self._doubts.since(what, time.monotonic())
+        if self._fetching is not None or self._begin_fetch():
+            assert self._fetching is not None, "it is under way, or begins"
             await asyncio.wait({self._fetching})
-            key = self._choose(header)
-        # What was under way may have been read before the key was there.
-        if key is None and header.kid is not None and await self._fetched_again():
-            key = self._choose(header)
-        if key is not None:
-            return key
-        return AUTH_UNAVAILABLE if self._plan.has_failed else UNKNOWN_KEY
+            verdict = self._verify(header, verify)
+        if verdict not in (UNKNOWN_KEY, FORGED) or since <= self._asked_for_keys_at:
+            return verdict
+        # What was read had been asked for before the token came. The client tries again by itself:
+        # by then there may be newer keys.
+        if not self._plan.has_failed:
+            self._begin_fetch()
+        return AUTH_UNAVAILABLE
 
     async def run(self, tell: Callable[[], None]) -> None:
         """Fetch the keys whenever it is time to, for ever; `tell` at each step."""
@@ -95,18 +108,17 @@ class KeyEndpoint:
             await _wait(self._asked, min(left, _SIGN_OF_LIFE_SECONDS))
             tell()
 
-    async def _fetched_again(self) -> bool:
-        """Ask for a fetch and wait for it; False where there was one so lately that none is due."""
-        if self._fetching is None:
-            if self._has_ended or not self._plan.ask(time.monotonic()):
-                return False
-            self._fetching = asyncio.get_running_loop().create_future()
-            self._asked.set()
-        await asyncio.wait({self._fetching})
+    def _begin_fetch(self) -> bool:
+        """Ask for a fetch out of turn; False where there was one so lately that none is due."""
+        if self._has_ended or not self._plan.ask(time.monotonic()):
+            return False
+        self._fetching = self._fetching or asyncio.get_running_loop().create_future()
+        self._asked.set()
         return True
 
-    def _choose(self, header: Header) -> VerificationKey | None:
-        return jwt_keys.choose(self._keys or (), header.kid, header.algorithm)
+    def _verify(self, header: Header, verify: Verify) -> Identity | Refusal:
+        key = jwt_keys.choose(self._keys or (), header.kid, header.algorithm)
+        return UNKNOWN_KEY if key is None else verify(key)
 
     def _let_go(self) -> None:
         """Let those go on who wait for the fetch."""
@@ -115,6 +127,7 @@ class KeyEndpoint:
             fetching.set_result(None)
 
     async def _fetch(self, http: aiohttp.ClientSession) -> None:
+        began = time.monotonic()
         try:
             keys = jwt_keys.read_key_set(await self._read(http), self._algorithms)
         except (NotFetched, BadKey, aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -124,7 +137,7 @@ class KeyEndpoint:
         self._plan.fetched(succeeded=True, now_seconds=time.monotonic())
         if self._keys is None or self._told_at is not None:
             log.info("keys fetched", keys=len(keys))
-        self._keys, self._told_at = keys, None
+        self._keys, self._asked_for_keys_at, self._told_at = keys, began, None
 
     async def _read(self, http: aiohttp.ClientSession) -> bytes:
         """Read the document. A redirect is not followed: it could lead anywhere, unencrypted."""

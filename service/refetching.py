@@ -1,9 +1,16 @@
-"""When keys are fetched again. Pure: time and chance are given, fetching is the caller's."""
+"""When keys are fetched again, and what a fetch has settled. Pure.
+
+Time and chance are given, fetching is the caller's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+
+MAX_DOUBTS = 10_000
+"""At 150 bytes each. A token that is forgotten is not judged at once, and its client retries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +22,7 @@ class Pace:
     first_retry_seconds: float = 1
     longest_retry_seconds: float = 30
     cooldown_seconds: float = 10
-    """Between two fetches that a token with an unknown key has asked for: anybody can send one."""
+    """Between two fetches that a token has asked for: anybody can send one that is not genuine."""
 
 
 class Refetching:
@@ -54,3 +61,21 @@ class Refetching:
             return False
         self._asked_at = self.due_at = now_seconds
         return True
+
+
+class Doubts:
+    """What tokens have presented that the keys at hand do not explain, and since when.
+
+    A key is published before it signs. So what was presented before a fetch began, and is not
+    explained by what that fetch brought, is not genuine. What was presented later may be.
+    """
+
+    def __init__(self) -> None:
+        self._since: OrderedDict[int, float] = OrderedDict()
+
+    def since(self, what: Hashable, now_seconds: float) -> float:
+        """Say when something was presented first; if never before, it is now."""
+        since = self._since.setdefault(hash(what), now_seconds)
+        if len(self._since) > MAX_DOUBTS:
+            self._since.popitem(last=False)
+        return since

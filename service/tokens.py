@@ -9,6 +9,7 @@ measured beside other work): less than the rest of a connect, and a thread would
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,10 @@ class Header:
 
     algorithm: str
     kid: str | None
+
+
+Verify = Callable[[VerificationKey], Identity | Refusal]
+"""Verifies one token with a key."""
 
 
 def read_header(token: str, rules: Rules) -> Header | Refusal:

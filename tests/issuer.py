@@ -34,6 +34,10 @@ class Issuer:
         """Sign with a new key from now on; those that were there stay published."""
         self.keys[kid] = key_pair(algorithm, kid)
 
+    def replace(self, kid: str, name: str) -> None:
+        """Sign and publish with another key under the same name from now on."""
+        self.keys[kid] = key_pair(self.keys[kid].algorithm, name)
+
     def token_of(self, user: object, **claims: object) -> str:
         """A good token, signed with the newest key."""
         kid, pair = list(self.keys.items())[-1]

@@ -12,7 +12,7 @@ from service.auth import AUTH_UNAVAILABLE, NO_TOKEN, OTHER_USER, Identity
 from service.authentication import FixedKey, Proof, Trust
 from service.events import UserId
 from service.jwt_keys import VerificationKey
-from service.tokens import UNKNOWN_KEY, Header, Rules
+from service.tokens import UNKNOWN_KEY, Header, Rules, Verify
 from tests.tokens import SECRET, key_pair, token_of, unsigned
 
 RULES = Rules(frozenset(["HS256"]), None, None, 0, "sub", "chats", 8)
@@ -23,7 +23,7 @@ PROOF = Proof(RULES, KEY, "token")
 class NoKeys:
     """An issuer that is away."""
 
-    async def find(self, header: Header) -> Refusal:
+    async def verify(self, header: Header, token: str, verify: Verify) -> Refusal:
         return AUTH_UNAVAILABLE
 
 
@@ -67,8 +67,9 @@ async def test_everything_else_is_refused(claim: object, refusal: Refusal) -> No
 async def test_the_one_key_is_taken_whatever_a_token_calls_it() -> None:
     pair = key_pair("ES256")
     key = FixedKey(VerificationKey(pair.private.public_key(), frozenset(["ES256"])))
-    assert isinstance(await key.find(Header("ES256", "any")), VerificationKey)
-    assert await key.find(Header("ES384", None)) is UNKNOWN_KEY
+    bob = Identity(UserId("bob"))
+    assert await key.verify(Header("ES256", "any"), "", lambda found: bob) is bob
+    assert await key.verify(Header("ES384", None), "", lambda found: bob) is UNKNOWN_KEY
 
 
 async def test_where_no_key_can_be_had_a_token_is_not_judged() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.refetching import Pace, Refetching
+from service import refetching
+from service.refetching import Doubts, Pace, Refetching
 
 PACE = Pace(
     interval_seconds=300, first_retry_seconds=1, longest_retry_seconds=30, cooldown_seconds=10
@@ -58,3 +60,17 @@ def test_chance_brings_a_fetch_forward_by_a_fifth_at_most(
             one.fetched(succeeded=False, now_seconds=0)
         one.fetched(succeeded=succeeded, now_seconds=0)
     assert 0.8 * exact.due_at <= plan.due_at <= exact.due_at <= 300
+
+
+def test_a_doubt_dates_from_its_first_time() -> None:
+    doubts = Doubts()
+    assert doubts.since("x", 10) == doubts.since("x", 20) == 10
+    assert doubts.since("y", 20) == 20
+
+
+def test_doubts_are_bounded_and_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refetching, "MAX_DOUBTS", 3)
+    doubts = Doubts()
+    assert [doubts.since(what, now) for now, what in enumerate("abcd")] == [0, 1, 2, 3]
+    assert doubts.since("d", 9) == 3
+    assert doubts.since("a", 9) == 9
