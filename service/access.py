@@ -28,6 +28,10 @@ _USER_PREFIX = user_room(UserId(""))
 class Access(Protocol):
     """Says who may be in a chat."""
 
+    @property
+    def waiting(self) -> int:
+        """How many joins and resumes wait until they can be asked about."""
+
     async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
         """Say why somebody may not join a chat; None where it may, with no step in between."""
 
@@ -46,6 +50,8 @@ class Access(Protocol):
 
 class Claims:
     """The chats that a token names, for as long as it is worth anything."""
+
+    waiting = 0
 
     async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
         return None if chat in (identity.chats or ()) else FORBIDDEN
@@ -81,6 +87,11 @@ class Asked:
         self._clock = clock
         limit = CallLimit(timeout_seconds)
         self._checks = Checks(api, self._known, limit, metrics, spawn=spawn, clock=clock)
+
+    @property
+    def waiting(self) -> int:
+        """How many joins and resumes wait until they can be asked about."""
+        return self._checks.waiting
 
     async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
         """Say why somebody may not join a chat; None where it may, with no step in between."""

@@ -100,6 +100,11 @@ class Checks:
         self._will_pump = False
         self._is_closed = False
 
+    @property
+    def waiting(self) -> int:
+        """How many joins and resumes wait for a call."""
+        return len(self._queue)
+
     async def run(
         self, user: UserId, chats: Iterable[ChatId], kind: Kind
     ) -> dict[ChatId, Verdict] | None:

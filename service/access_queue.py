@@ -72,8 +72,8 @@ class Queue:
         """The longest waiting first."""
         self._last = Kind.RESUME
 
-    def __bool__(self) -> bool:
-        return any(self._waiting.values())
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
 
     def add(self, check: Check) -> None:
         """Put a check at the end; refuse it where too many wait."""

@@ -38,6 +38,11 @@ def _watch_clients(gateway: Gateway) -> None:
         "Users of this pod that count as online.",
         lambda: float(gateway.presence.user_count),
     )
+    metrics.watch(
+        "constellation_chat_access_waiting",
+        "Joins and resumes that wait until the API can be asked about them.",
+        lambda: float(gateway.access.waiting if gateway.access else 0),
+    )
     metrics.watch_total(
         "constellation_writes",
         "Writes to WebSockets that carried events; what long-polling fetches is none.",

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 SLOW_SECONDS = 0.3
 """What each answer of the API takes during a storm: its timeout is 2 s."""
 STORM_SECONDS = 120.0
+POOL = "?max_connections=1000"
+"""Sessions are read over a connection to Redis each; redis-py's pool has 100 unless it is told."""
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +109,8 @@ async def test_all_sessions_of_a_killed_pod_are_recovered_however_many_questions
     crowd = Crowd.strangers(users, chats_each, mine)
     async with (
         slow_api(kind) as api,
-        gateway(f"{own_valkey.url}?max_connections=2000", **api.settings) as doomed,
-        gateway(f"{own_valkey.url}?max_connections=2000", **api.settings) as pod,
+        gateway(own_valkey.url + POOL, **api.settings) as doomed,
+        gateway(own_valkey.url + POOL, **api.settings) as pod,
     ):
         await api.set_chats(**crowd.members)
         pids = await crowd.leave_behind(doomed)
@@ -136,3 +138,15 @@ async def test_where_the_api_names_a_user_s_chats_or_a_chat_s_users_few_question
             assert await crowd.recovered(pod, pids) == 60
             # Those that are under way when the first answer comes were begun without knowing.
             assert questions <= len(api.asked) <= questions + FIRST_CALLS
+
+
+async def test_joins_of_600_sockets_at_once_are_all_answered_by_a_slow_api(
+    own_valkey: Valkey, gateway: StartGateway, mine: str
+) -> None:
+    """With NestJS all questions share a connection: none of them may be taken for its end."""
+    crowd = Crowd.strangers(600, 2, mine)
+    async with slow_api("nest") as api, gateway(own_valkey.url, **api.settings) as pod:
+        await api.set_chats(**crowd.members)
+        await api.set_delay(SLOW_SECONDS)
+        await crowd.leave_behind(pod)
+        assert len(api.asked) == 1_200

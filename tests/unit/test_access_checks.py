@@ -130,7 +130,9 @@ async def test_no_more_calls_run_at_a_time_than_the_limit_says(world: World) -> 
     checks = [world.run("bob", f"c{n}") for n in range(3 * FIRST_CALLS)]
     await world.settle()
     assert len(world.api.open) == FIRST_CALLS
+    assert world.checks.waiting == 2 * FIRST_CALLS
     await world.serve(0.01)
+    assert world.checks.waiting == 0
     assert world.api.most_open == FIRST_CALLS
     assert [len(check.result()) for check in checks] == [1] * len(checks)
 
