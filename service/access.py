@@ -85,8 +85,15 @@ class Asked:
         """`timeout_seconds` is what the API gives itself for an answer."""
         self._known = Known()
         self._clock = clock
-        limit = CallLimit(timeout_seconds)
-        self._checks = Checks(api, self._known, limit, metrics, spawn=spawn, clock=clock)
+        self._checks = Checks(
+            api,
+            self._known,
+            CallLimit(timeout_seconds),
+            metrics,
+            spawn=spawn,
+            timeout_seconds=timeout_seconds,
+            clock=clock,
+        )
 
     @property
     def waiting(self) -> int:

@@ -23,6 +23,9 @@ from service.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
+_SILENT_TIMEOUTS = 3
+"""After so many timeouts in which nothing was answered, waiting is in vain: an API that is away
+fails everybody. A shorter silence costs only those whose calls it meets."""
 _STEPS = 1_000
 """Chats that are looked up in one turn of the loop, where many are answered from memory."""
 
@@ -84,6 +87,7 @@ class Checks:
         metrics: Metrics,
         *,
         spawn: Spawn,
+        timeout_seconds: float,
         clock: Callable[[], float],
     ) -> None:
         self._api = api
@@ -91,12 +95,14 @@ class Checks:
         self._limit = limit
         self._metrics = metrics
         self._spawn = spawn
+        self._silence_seconds = _SILENT_TIMEOUTS * timeout_seconds
         self._clock = clock
         self._queue = Queue(self._count_refused)
         self._calls: set[_Question] = set()
         self._open: dict[object, _Question] = {}
         """The newest call about each subject."""
-        self._answered_at = float("-inf")
+        self._silent_since = 0.0
+        """When something was answered last while there were calls, or else the first one began."""
         self._will_pump = False
         self._is_closed = False
 
@@ -180,6 +186,8 @@ class Checks:
         question = _Question(subject, check.user, chat, self._known.number(), self._clock())
         question.waiters.append((check, chat))
         check.asked += 1
+        if not self._calls:
+            self._silent_since = question.started
         self._calls.add(question)
         self._open[subject] = question
         self._spawn(self._call(question))
@@ -206,12 +214,12 @@ class Checks:
         now = self._clock()
         if outcome == "timeout":
             self._limit.timed_out(question.started, now)
-            if self._answered_at < question.started:  # nobody was answered all that time
+            if now - self._silent_since >= self._silence_seconds:
                 self._queue.refuse_until(question.started)
             return
-        self._answered_at = now
+        self._silent_since = now
         if outcome in ("yes", "no"):
-            self._limit.answered(now - question.started, others_wait=bool(self._queue))
+            self._limit.answered(question.started, now, others_wait=bool(self._queue))
 
     def _settle(self, question: _Question, answer: Answer | None) -> None:
         """Pass an answer on to all who wait for it; None is none."""

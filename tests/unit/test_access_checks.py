@@ -70,6 +70,7 @@ class World:
             self.limit,
             self.metrics,
             spawn=lambda work: self.tasks.append(asyncio.create_task(work)),
+            timeout_seconds=TIMEOUT_SECONDS,
             clock=lambda: self.now,
         )
 
@@ -296,40 +297,48 @@ async def test_more_than_may_wait_are_refused_at_once(
     assert sum(len(check.result()) for check in checks) == FIRST_CALLS + 10
 
 
-async def test_while_the_api_answers_nobody_those_who_wait_are_not_kept_waiting(
-    world: World,
-) -> None:
-    first = [world.run("bob", f"c{n}") for n in range(FIRST_CALLS)]
-    await world.settle()
-    world.now = 1
-    waits = world.run("eve", "c")
-    await world.settle()
+async def timeouts(world: World, times: int) -> None:
+    """Let all calls run out of time, so often."""
     with capture_logs():
-        world.now += TIMEOUT_SECONDS
-        await world.answer(fault=TimeoutError("late"))
-        assert {len(check.result()) for check in first} == {0}
-        assert not waits.done(), "it is asked now: the calls before had begun before it came"
-        also = [world.run("bob", f"d{n}") for n in range(FIRST_CALLS)]
-        await world.settle()
-        world.now += TIMEOUT_SECONDS
-        await world.answer(fault=TimeoutError("late"))
-    assert [check.result() for check in (waits, *also)] == [{}] * (1 + FIRST_CALLS)
+        for _ in range(times):
+            world.now += TIMEOUT_SECONDS
+            await world.answer(fault=TimeoutError("late"))
+
+
+async def test_while_an_api_is_away_those_who_wait_are_not_kept_waiting(world: World) -> None:
+    checks = [world.run("bob", f"c{n}") for n in range(1_000)]
+    await world.settle()
+    await timeouts(world, 2)
+    assert not checks[-1].done()
+    await timeouts(world, 1)
+    late = world.run("eve", "c")
+    await world.settle()
+    assert checks[-1].done()
+    assert not late.done(), "whoever comes is asked about: the API may be back"
+    world.api.members = {"c": {"eve"}}
+    await world.answer()
+    assert late.result() == {"c": True}
+
+
+async def test_a_short_silence_costs_only_those_whose_calls_it_meets(world: World) -> None:
+    checks = [world.resume("bob", [f"c{n}"]) for n in range(1_000)]
+    await world.settle()
+    await timeouts(world, 2)
+    await world.serve(0.01)
+    assert sum(not check.result() for check in checks) < 2 * FIRST_CALLS
 
 
 async def test_as_long_as_the_api_answers_somebody_the_others_are_not_given_up(
     world: World,
 ) -> None:
-    world.api.members = {"c": {"eve"}}
-    for n in range(FIRST_CALLS):
+    for n in range(1_000):
         world.run("bob", f"c{n}")
     waits = world.run("eve", "c")
     await world.settle()
-    world.now += TIMEOUT_SECONDS
-    with capture_logs():
+    for _ in range(10):
         await world.answer(calls=1)
-        await world.answer(calls=FIRST_CALLS - 1, fault=TimeoutError("late"))
-    await world.answer()
-    assert waits.result() == {"c": True}
+        await timeouts(world, 1)
+    assert not waits.done()
 
 
 async def test_calls_that_are_too_slow_leave_the_api_fewer_to_work_on(world: World) -> None:

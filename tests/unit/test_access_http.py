@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -187,6 +188,24 @@ async def test_an_api_that_does_not_answer_in_time_is_left_alone(site: Site) -> 
     site.answer = say_nothing
     with pytest.raises(TimeoutError):
         await ask(api)
+    await api.aclose()
+
+
+def stand_still() -> None:
+    """Do what a stopped process does: nothing runs, and time passes."""
+    time.sleep(1)
+
+
+async def test_an_answer_is_not_late_because_this_process_stood_still(site: Site) -> None:
+    async def pause_once(request: web.Request) -> web.StreamResponse:
+        if len(site.asked) == 2:
+            stand_still()
+        return await site.say_yes(request)
+
+    api = HttpApi(site.url, "", 0.3)
+    assert await ask(api) is True
+    site.answer = pause_once
+    assert await ask(api) is True
     await api.aclose()
 
 

@@ -7,7 +7,7 @@ from service.access_limit import ENOUGH_PER_SECOND, FIRST_CALLS, LEAST_CALLS, MO
 
 def after(limit: CallLimit, answers: int, seconds: float, *, others_wait: bool = True) -> int:
     for _ in range(answers):
-        limit.answered(seconds, others_wait=others_wait)
+        limit.answered(0, seconds, others_wait=others_wait)
     return limit.calls
 
 
@@ -29,6 +29,17 @@ def test_an_answer_too_late_takes_calls_away_once_for_all_that_ran_at_the_time()
     assert limit.calls == FIRST_CALLS * 3 // 4
     limit.timed_out(started=2.1, now=4.1)
     assert limit.calls == FIRST_CALLS * 9 // 16
+
+
+def test_calls_that_were_added_are_taken_back_when_answers_hardly_come_in_time() -> None:
+    limit = CallLimit(2)
+    after(limit, 1_000, 0.3)
+    found = []
+    for now in (2, 4, 6, 8, 10, 12):
+        for _ in range(MOST_CALLS):
+            limit.answered(now, now + 1.1, others_wait=True)
+        found.append(limit.calls)
+    assert found == [192, 144, 108, 81, 64, 64]
 
 
 def test_a_few_calls_are_left_however_long_it_lasts_and_answers_bring_the_others_back() -> None:
@@ -53,7 +64,7 @@ class Workers:
             calls = limit.calls
             seconds = self._seconds * max(1.0, calls / self._workers)
             for _ in range(calls):
-                limit.answered(seconds, others_wait=True)
+                limit.answered(now, now + seconds, others_wait=True)
             now += seconds
         return seconds
 
