@@ -10,9 +10,6 @@ from service.access_answers import MAX_ANSWER_BYTES, Answer, NoAnswer, read_part
 from service.events import ChatId, UserId
 from service.nest_framing import FrameDecoder, FramingError, Reply, encode, read_reply
 
-_LOOP_TURNS = 3
-"""How often the loop turns until it has read what had arrived when a timer fired."""
-
 
 class NestApi:
     """One connection, made when somebody asks; answers are matched by id."""
@@ -110,7 +107,9 @@ class _Line(asyncio.Protocol):
         self._waiting[number] = answer
         self._transport.write(encode({"pattern": pattern, "data": data, "id": number}))
         try:
-            await _wait(answer, timeout_seconds)
+            # Unlike asyncio.timeout it ends with an answer that was read in the step of its timer,
+            # as all are when this process was paused.
+            await asyncio.wait({answer}, timeout=timeout_seconds)
         finally:
             del self._waiting[number]
         if answer.done():
@@ -152,14 +151,3 @@ class _Line(asyncio.Protocol):
             if not answer.done():
                 answer.set_exception(reason)
                 answer.exception()  # no complaint where nobody waits for it any more
-
-
-async def _wait(answer: asyncio.Future[Reply], timeout_seconds: float) -> None:
-    """Wait until it is there, or for so long; then read once more what has arrived.
-
-    uvloop runs timers before it reads: after a pause of this process all answers would be late.
-    """
-    await asyncio.wait({answer}, timeout=timeout_seconds)
-    for _ in range(_LOOP_TURNS):
-        if not answer.done():
-            await asyncio.sleep(0)
