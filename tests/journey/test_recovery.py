@@ -67,8 +67,15 @@ class Raw:
 
     async def join(self, chat: str) -> None:
         """Join a chat and wait for the answer; nothing else may come before it."""
+        assert await self.try_to_join(chat) == "ok"
+
+    async def try_to_join(self, chat: str) -> str:
+        """Ask to join a chat and give the code of the answer; nothing else may come before it."""
         await self.socket.send_str(f'42/chats,7["join-chat",{{"chatId":"{chat}"}}]')
-        assert (await self._text()).startswith('43/chats,7[{"success":true')
+        text = await self._text()
+        assert text.startswith("43/chats,7["), text
+        (ack,) = json.loads(text.partition("7")[2])
+        return "ok" if ack["success"] else str(ack["error"]["code"])
 
     async def ask(self, event: str, chat: str) -> None:
         """Send a request without waiting for an answer."""
