@@ -59,6 +59,7 @@ class HttpChatApi:
     def hold_all(self) -> None:
         """Treat every chat as one whose name begins with `held`."""
         self._is_holding = True
+
     async def set_delay(self, seconds: float) -> None:
         self._delay_seconds = seconds
 
