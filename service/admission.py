@@ -19,6 +19,9 @@ class Refusal:
 
     code: str
     message: str
+    is_temporary: bool = False
+    """Whether it passes without a change at the client. A `connect_error` would then be wrong:
+    socket.io-client never retries after one. The transport is closed instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ UNAUTHORIZED = Refusal(
     "unauthorized", "Tell who you are: connect with { auth: { userId: '<your user id>' } }."
 )
 TOO_MANY_REQUESTS = Refusal("rate_limited", "Too many requests: slow down and try again.")
-DRAINING = Refusal("draining", "This server is being replaced: connect again.")
+DRAINING = Refusal("draining", "This server is being replaced: connect again.", is_temporary=True)
 FORBIDDEN = Refusal("forbidden", "You are not in this chat.")
 ACCESS_UNAVAILABLE = Refusal(
     "access_unavailable", "Whether you may join this chat cannot be told now: try again."

@@ -19,7 +19,9 @@ NO_TOKEN = Refusal(
 )
 OTHER_USER = Refusal("unauthorized", "The token is another user's.")
 AUTH_UNAVAILABLE = Refusal(
-    "auth_unavailable", "Tokens cannot be verified at the moment: connect again in a while."
+    "auth_unavailable",
+    "Tokens cannot be verified at the moment: connect again in a while.",
+    is_temporary=True,
 )
 
 

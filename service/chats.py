@@ -6,6 +6,8 @@ decided here.
 
 from __future__ import annotations
 
+import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -39,7 +41,7 @@ from service.rooms import Member, Rooms
 from service.spans import ids_of
 from service.trace_context import PARENT, STATE, TraceContext
 from service.tracing import Tracing, act
-from service.welcome import Welcome
+from service.welcome import RetryLater, Welcome
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +49,8 @@ Answer = dict[str, Any]
 Request = Callable[..., Awaitable[Answer]]
 """Handles (sid, whatever the client sent)."""
 
+_HOLD_SECONDS = (1.0, 5.0)
+"""How long a client waits whose refusal passes by itself, least and most, before it is closed."""
 _FOR_GOOD = ("client disconnect", "server disconnect")
 """Reasons of python-socketio after which nobody resumes: somebody meant it."""
 
@@ -117,18 +121,26 @@ class Chats:
     async def _let_in(self, sid: str, auth: object, headers: Headers, span: Span) -> Welcome | None:
         identity = DRAINING if self.is_draining else await self._identify(auth, headers)
         if isinstance(identity, Refusal):
-            raise self._refused_connect(identity, span)
+            raise await self._refused_connect(identity, span)
         here = user_room(identity.user)
         with self._arriving.one_of(identity.user) as before:
             refusal = may_connect(before + len(self.rooms.members(here)), self._limits)
             if refusal is not None:
-                raise self._refused_connect(refusal, span)
+                raise await self._refused_connect(refusal, span)
             return await self._enter(sid, identity, auth, span)
 
-    def _refused_connect(self, refusal: Refusal, span: Span) -> HandshakeRefused:
+    async def _refused_connect(self, refusal: Refusal, span: Span) -> HandshakeRefused | RetryLater:
         self._metrics.connects.add(refusal.code)
         span.set_attribute("constellation.code", refusal.code)
-        return HandshakeRefused(refusal.message, {"code": refusal.code})
+        if not refusal.is_temporary:
+            return HandshakeRefused(refusal.message, {"code": refusal.code})
+        # The code is in the text, since repetitions of one text are left out of the log.
+        log.warning(f"client refused for now: {refusal.code}")
+        if refusal is not DRAINING:
+            # Every pod may be in this state. The transport could be opened, so socket.io-client
+            # does not back off: without the wait each client would be back after a second.
+            await asyncio.sleep(random.uniform(*_HOLD_SECONDS))
+        return RetryLater(refusal.code)
 
     async def _enter(
         self, sid: str, identity: Identity, auth: object, span: Span

@@ -25,8 +25,6 @@ CONNECT_SECONDS = 10.0
 _RECONNECT_SECONDS = 0.5
 _MAX_RECONNECT_SECONDS = 5.0
 _SCHEMES = ("http", "https", "ws", "wss")
-_COMES_BACK = ("draining", "overloaded")
-"""Refusals that another pod, or the same a moment later, does not repeat."""
 # What python-socketio raises when the other side speaks, but not Engine.IO.
 _NOT_ENGINE_IO = (ValueError, TypeError, KeyError, AttributeError)
 
@@ -186,10 +184,7 @@ class _Client:
         if not isinstance(error, dict):
             return
         code = (error.get("data") or {}).get("code", "refused")
-        is_first = not self._joined.is_set()
-        if is_first or code not in _COMES_BACK:
-            sentence = f"The gateway refused user {self._user}: {code}: {error.get('message')}"
-            self._end(sentence)
+        self._end(f"The gateway refused user {self._user}: {code}: {error.get('message')}")
 
     def _lose(self, reason: str) -> None:
         if reason == self._io.reason.CLIENT_DISCONNECT:

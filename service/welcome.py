@@ -8,6 +8,13 @@ from dataclasses import dataclass
 from service.frames import Frame
 
 
+class RetryLater(Exception):
+    """Raised by a connect handler to close the transport, so that the client reconnects by itself.
+
+    `str()` is the reason of the close.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Welcome:
     """The answer to a CONNECT, besides the sid."""

@@ -262,11 +262,13 @@ class JsClients:
         *,
         user: object = None,
         transports: Iterable[str] = WEBSOCKET,
+        auth_seconds: float = 0,
         **options: object,
     ) -> JsClient:
         """A socket that begins to connect now; what comes of it is for the test to await.
 
-        `options` are socket.io-client's own; without `user` and `auth` nobody is named.
+        `options` are socket.io-client's own; without `user` and `auth` nobody is named. With
+        `auth_seconds` its `auth` is a function that answers after so long.
         """
         name = f"client-{next(self._sequence)}"
         client = JsClient(name, None if user is None else str(user), self._host)
@@ -275,7 +277,8 @@ class JsClients:
         if user is not None:
             options.setdefault("auth", self._auth_of(user))
         options["transports"] = list(transports)
-        self._host.command("open", name=name, url=url, options=options)
+        milliseconds = int(auth_seconds * 1000)
+        self._host.command("open", name=name, url=url, options=options, authMs=milliseconds)
         return client
 
     async def connect(

@@ -23,12 +23,16 @@ FORBIDDEN_ORIGIN = Refusal("forbidden_origin", "Forbidden")
 UNSUPPORTED_VERSION = Refusal("unsupported_version", "Unsupported protocol version")
 PAYLOAD_TOO_LARGE = Refusal("payload_too_large", "Payload too large")
 TOO_SLOW = Refusal("too_slow", "The request did not come to its end")
-TOO_MANY_CONNECTIONS = Refusal("overloaded", "This server is full: connect again.")
+TOO_MANY_CONNECTIONS = Refusal(
+    "overloaded", "This server is full: connect again.", is_temporary=True
+)
 TOO_MANY_FROM_ADDRESS = Refusal(
     "too_many_from_address", "Too many connections come from your address: close some."
 )
 TOO_MANY_PACKETS = Refusal("packet_flood", "Too many packets: the session is closed.")
-TOO_MANY_CONNECTS = Refusal("connect_rate", "Too many connects at once: connect again.")
+TOO_MANY_CONNECTS = Refusal(
+    "connect_rate", "Too many connects at once: connect again.", is_temporary=True
+)
 
 # Of HTTP itself, before it is known what is asked.
 MAX_HEAD_BYTES = 16_384

@@ -149,6 +149,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
     def refuse(self, refusal: Refusal) -> tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]:
         """Count a refusal and give its HTTP status, further headers and body."""
         self.on_refused(refusal.code)
+        if refusal.is_temporary:
+            log.warning(f"client refused for now: {refusal.code}")
         return entrance.answer(refusal)
 
     # Hearing

@@ -17,7 +17,7 @@ from service.engine.session import Handshake, Session
 from service.events import NAMESPACE
 from service.rooms import Member, Stage
 from service.websocket import CloseCode
-from service.welcome import Welcome
+from service.welcome import RetryLater, Welcome
 
 RequestGate = Callable[[str, int, int | None], Awaitable[bool]]
 """(Engine.IO sid, request bytes, ack id) -> whether the request may be handled."""
@@ -77,6 +77,12 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
                 self.packet_class(sio.CONNECT_ERROR, data=refused.error_args, namespace=namespace),
             )
             await self.membership.disconnect(sid, namespace)
+        except RetryLater as refused:
+            # A CONNECT_ERROR would be final: socket.io-client does not retry after one.
+            await self.membership.disconnect(sid, namespace)
+            session = self._engine.sockets.get(eio_sid)
+            if session is not None:
+                self.end(session, str(refused))
         else:
             self._greet(eio_sid, namespace, welcome)
 

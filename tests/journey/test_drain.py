@@ -77,6 +77,33 @@ async def test_a_second_sigterm_ends_the_drain_at_once(
         await bob.lost()
 
 
+async def test_a_client_whose_connect_comes_after_sigterm_connects_to_another_pod(
+    pods: Pods, valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    """Its `auth` is a function that fetches a token meanwhile. A `connect_error` would be final."""
+    long = {"CONSTELLATION_DRAIN_DELAY_SECONDS": 300}
+    async with gateway(valkey.url, **long) as pod, forwarder(pod.ws_port) as service:
+        url = f"http://{HOST}:{service.port}/chats"
+        clients = [
+            js.open(url, user=f"u{n}{mine}", transports=transports, auth_seconds=3)
+            for n, transports in enumerate((WEBSOCKET, POLLING, UPGRADING))
+        ]
+        await eventually(
+            partial(_has_connections, pod, len(clients)), PATIENCE_SECONDS, "transports are open"
+        )
+        pod.signal(signal.SIGTERM)
+        await eventually(lambda: _is_unready(pod), PATIENCE_SECONDS, "the drain has begun")
+        service.target = pods.b.ws_port
+
+        for client in clients:
+            await client.until(client.is_connected, "a connection")
+            assert not any(refusal.data for refusal in client.refusals), "by the namespace"
+        assert await pod.metric("constellation_connects_total", code="draining") >= len(clients)
+        assert pod.log("client refused for now: draining")
+        assert await pod.metric("constellation_connections") == 0
+        await pod.terminate()
+
+
 async def test_an_idle_pod_leaves_as_soon_as_the_delay_is_over(
     valkey: Valkey, gateway: StartGateway
 ) -> None:
@@ -183,6 +210,10 @@ async def _all_are_served(clients: list[JsClient], publish: Publisher) -> None:
 
 async def _has_sockets(pod: Gateway, count: int) -> bool:
     return await pod.metric("constellation_sockets") == count
+
+
+async def _has_connections(pod: Gateway, count: int) -> bool:
+    return await pod.metric("constellation_connections") == count
 
 
 async def _is_unready(pod: Gateway) -> bool:

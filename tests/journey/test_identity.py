@@ -366,12 +366,21 @@ async def test_without_any_keys_the_pod_is_not_ready_and_says_so_to_clients(
             await eventually(lambda: issuer.requests, PATIENCE_SECONDS, "keys are asked for")
             token = issuer.token_of(f"bob{mine}")
             client = js.open(pod.chats_url, auth={"token": token})
-            assert (await client.refused()).code == "auth_unavailable"
+
+            async def is_refused() -> bool:
+                labels = {"code": "auth_unavailable"}
+                return bool(await pod.metric("constellation_connects_total", **labels))
+
+            await eventually(is_refused, PATIENCE_SECONDS, "the client was refused")
             assert "keys" in (await pod.get("/readyz")).json()["failing"]
+            assert len(pod.log("client refused for now: auth_unavailable")) == 1
 
             issuer.recover()
 
             await pod.ready()
+            # No `connect_error`, after which it would not come back.
+            await client.until(client.is_connected, "a connection")
+            assert not any(refusal.data for refusal in client.refusals)
             await connected(js, pod, f"bob{mine}", {"token": token})
             assert len(pod.log("keys cannot be fetched")) == 1
             assert len(pod.log("keys fetched")) == 1

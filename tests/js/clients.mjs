@@ -4,7 +4,8 @@
 // expectation lives here: the tests decide what should have happened, this file only reports.
 //
 // Commands (`name` is the client's, `n` numbers a command that wants an answer):
-//   {op: "open", name, url, options}             a socket of its own connection (forceNew)
+//   {op: "open", name, url, options, authMs?}    a socket of its own connection (forceNew); with
+//                                                `authMs` its auth is a function that takes so long
 //   {op: "emit", name, event, args, n?, within?} with `n`: waits `within` ms for the acknowledgement
 //   {op: "write", name, text | base64}           one Engine.IO message as it stands, past the encoder
 //   {op: "close", name}                          the client's own disconnect; once more is no fault
@@ -36,9 +37,10 @@ function watchEngine(name, manager, texts) {
   engine.on("upgrade", (transport) => report({ name, kind: "upgrade", transport: transport.name }));
 }
 
-function open({ name, url, options }) {
+function open({ name, url, options, authMs }) {
   const texts = [];
-  const socket = io(url, { forceNew: true, ...options });
+  const auth = authMs ? (present) => setTimeout(() => present(options.auth), authMs) : options.auth;
+  const socket = io(url, { forceNew: true, ...options, auth });
   sockets.set(name, socket);
   socket.io.on("open", () => watchEngine(name, socket.io, texts));
   socket.on("connect", () => {

@@ -44,9 +44,8 @@ function open({ name, url, user, rooms, options }) {
     if (!recovered) client.pending = new Set(rooms);
     client.pending.forEach((room) => join(client, room));
   });
-  socket.on("connect_error", () => {
-    // A refusal by the namespace is final for socket.io-client; a draining pod's is not meant so.
-    if (!socket.active) setTimeout(() => socket.connect(), 200);
+  socket.on("connect_error", (error) => {
+    client.entries.push(["refused", Date.now(), error.message]);
   });
   socket.on("disconnect", (reason) => client.entries.push(["lost", Date.now(), reason]));
   // socket.io-client 4.8 keeps what was replayed on a connection that broke before its CONNECT was

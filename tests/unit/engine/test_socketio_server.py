@@ -12,6 +12,7 @@ from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
 from service.admission import Refusal
 from service.rooms import Stage
+from service.welcome import RetryLater
 from tests.conformance.wire import Wire
 from tests.unit.engine.world import World, heard, join, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -144,6 +145,29 @@ async def test_a_refusal_tells_why_and_leaves_the_connection_for_another_try(
         await join(client)
         world.publish(1)
         assert await client.packet() == heard(1)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_a_refusal_that_passes_by_itself_closes_the_transport(
+    world: World, transport: str
+) -> None:
+    """A CONNECT_ERROR would be the last that socket.io-client does."""
+
+    def connect(sid: str, handshake: Any, auth: Any) -> None:
+        raise RetryLater("draining")
+
+    world.on("connect", connect)
+    if transport == "websocket":
+        async with world.websocket() as client:
+            await client.message()
+            await client.send("40/chats")
+            assert await client.messages_to_the_end() == ([], 1012)
+    else:
+        async with world.http() as http:
+            polling = await http.open()
+            await polling.send("40/chats")
+            assert await polling.packets() == ["1"]
+    await world.empty()
 
 
 async def test_a_connect_handler_that_fails_closes_and_leaves_nothing(world: World) -> None:
