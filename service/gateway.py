@@ -30,6 +30,7 @@ from service.engine import (
     Upgrades,
 )
 from service.engine.entrance import SECURITY_HEADERS
+from service.errands import Errands
 from service.events import NAMESPACE
 from service.fanout import Fanout
 from service.history import History, Logged, NoHistory, parse_id
@@ -44,7 +45,7 @@ from service.recording import Unrecorded
 from service.redis_bus import Published, RedisBus
 from service.redis_link import make_client
 from service.redis_log import DirectEntries, RedisLog
-from service.relay import Errand, Relay
+from service.relay import Relay
 from service.replay import ReplayLimits
 from service.resume import Offsets, Recovery
 from service.rooms import Member
@@ -61,7 +62,8 @@ log = structlog.get_logger(__name__)
 
 SOCKET_IO_PATH = "/socket.io"
 _TRACE_HEADERS = frozenset(key.encode() for key in TRACE_KEYS)
-_MAX_ERRANDS = 100_000
+_ANSWER_SECONDS = 2.0
+"""How long another pod waits for the answer to its `disconnectUser`."""
 _HISTORY_BYTES = 64 * 1024 * 1024
 """Objects included: two minutes of a thousand events a second, of 300 bytes each. Older ones are
 read from Redis when somebody asks."""
@@ -129,15 +131,14 @@ class Gateway:
         )
         spawn = lambda work: self.engine.spawn(work)  # noqa: E731, PLW0108 - lifecycle sets it later
         self.access = self.chats.access = make_access(settings, self.metrics, spawn)
-        self.errands: asyncio.Queue[Errand] = asyncio.Queue(_MAX_ERRANDS)
+        self.errands = Errands(self.metrics)
         self.fanout = Fanout()
         self.relay = Relay(
             table,
             self.rooms,
             self.fanout,
             self.metrics,
-            disconnect=self._disconnect,
-            send_errand=self.errands.put_nowait,
+            on_disconnect=self._disconnect_soon,
             on_moved=self._note_moved,
             on_ended=self.access.forget if self.access else lambda room, who: None,
             on_fence=lambda sid, owner: self.recovery.fence(sid, owner) if self.recovery else None,
@@ -260,7 +261,7 @@ class Gateway:
             close=self._close_member,
             tracing=self.tracing,
             find_lost=self.access.find_lost if self.access else None,
-            fence=lambda sid, owner: self.errands.put_nowait(self._fence(sid, owner)),
+            fence=self._fence_soon,
         )
         self.engine.on_ping, self.engine.on_pong = self.sessions.pinged, self.sessions.ponged
         self.engine.on_close_answered = self.sessions.close_answered
@@ -282,15 +283,27 @@ class Gateway:
         self.history.append(batch)
         self.relay.take_logged(batch, self.log.lag_seconds)
 
-    async def _fence(self, sid: str, owner: str) -> None:
-        await self.bus.tell(commands.Fence(sid, owner))
+    def _fence_soon(self, sid: str, owner: str) -> None:
+        fence = commands.Fence(sid, owner)
+        self.errands.put(fence, functools.partial(self.bus.tell, fence))
+
+    def _disconnect_soon(self, command: commands.Disconnect) -> None:
+        if command.reply_to:
+            key = (command.who, command.reply_to, command.ask)
+        elif self.rooms.members(command.who):
+            key = (command.who, "", 0)  # disconnecting twice is disconnecting once
+        else:
+            return
+        self.errands.put(key, functools.partial(self._disconnect, command), seconds=None)
 
     async def _disconnect(self, command: commands.Disconnect) -> None:
         count = await self.chats.disconnect(command.who)
         if count:
             log.info("disconnected on request", sockets=count, reason=command.reason)
         if command.reply_to:
-            await self.bus.answer(command, count)
+            key = (command.reply_to, command.ask)
+            answer = functools.partial(self.bus.answer, command, count)
+            self.errands.put(key, answer, _ANSWER_SECONDS)
 
     # Wiring
 

@@ -22,7 +22,6 @@ from service.closing import close_aged, close_evenly, close_expired, tell_of_gap
 from service.gateway import Gateway
 from service.http import Phase
 from service.identification import warn_of_trust
-from service.redis_link import RedisUnavailable
 from service.serving import HttpServer, listen
 
 log = structlog.get_logger(__name__)
@@ -115,7 +114,7 @@ class Life:
             "subscription": gateway.bus.run(listener),
             "heartbeat": gateway.bus.beat(watch("heartbeat")),
             "presence": gateway.presence.run(watch("presence")),
-            "errands": self._run_errands(),
+            "errands": gateway.errands.run(),
             "engine": gateway.engine.run(watch("engine")),
             "loop lag": loop_lag.measure(gateway.metrics.event_loop_lag.add),
         }
@@ -198,15 +197,6 @@ class Life:
             log.warning("ended at once by a second signal", sockets_left=left)
         elif not draining.done():
             log.warning("the drain overran its deadline", sockets_left=left)
-
-    async def _run_errands(self) -> None:
-        """Do what the relay must not wait for, one after the other."""
-        while True:
-            errand = await self._gateway.errands.get()
-            try:
-                await errand
-            except RedisUnavailable as error:
-                log.warning("another pod was not reached", reason=str(error))
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -65,6 +65,13 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
+        self.errands_dropped = Counter(
+            "constellation_errands_dropped",
+            "Answers and fences for other pods that were not sent, by reason: full (too many "
+            "wait), expired (not sent in time), failed (Redis did not accept it).",
+            ["reason"],
+            registry=registry,
+        )
         self.slow_consumers = Counter(
             "constellation_slow_consumers",
             "Connections closed because too much waited for them.",

@@ -6,8 +6,7 @@ so what one batch brings keeps its order on every socket.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -29,8 +28,6 @@ from service.tracing import Passed, Tracing
 
 log = structlog.get_logger(__name__)
 
-Errand = Coroutine[Any, Any, None]
-
 _EMITTED = "emitted"
 _COMMANDS = DEFAULT.commands
 """What commands are called in traces, whatever prefix their channel has."""
@@ -47,8 +44,7 @@ class Relay:
         fanout: Fanout,
         metrics: Metrics,
         *,
-        disconnect: Callable[[Disconnect], Errand],
-        send_errand: Callable[[Errand], None],
+        on_disconnect: Callable[[Disconnect], None],
         on_moved: Callable[[Member, str, bytes], None],
         on_ended: Callable[[str, str | None], None],
         on_fence: Callable[[str, str], None],
@@ -70,8 +66,7 @@ class Relay:
         self._emitted = metrics.deliveries.of(_EMITTED)
         self._timing = Timing(metrics)
         self._time = self._timing.count
-        self._disconnect = disconnect
-        self._send_errand = send_errand
+        self._on_disconnect = on_disconnect
         self._on_moved = on_moved
         self._on_ended = on_ended
         self._on_fence = on_fence
@@ -205,7 +200,7 @@ class Relay:
             case Empty(room):
                 self._empty(room, offset)
             case Disconnect():
-                self._send_errand(self._disconnect(command))
+                self._on_disconnect(command)
             case Fence(sid, owner):
                 self._on_fence(sid, owner)
             case Handover():

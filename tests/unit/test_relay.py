@@ -26,7 +26,7 @@ from service.fanout import Fanout
 from service.frames import Frame
 from service.metrics import Metrics
 from service.redis_names import DEFAULT
-from service.relay import Errand, Relay
+from service.relay import Relay
 from service.rooms import Member, Rooms, Stage
 from service.routes import Message, Table
 from service.tracing import Passed, Tracing
@@ -70,7 +70,6 @@ class Pod:
         self.rooms = Rooms()
         self.metrics = Metrics()
         self.disconnected: list[Disconnect] = []
-        self.errands: list[Errand] = []
         self.moved: list[Member] = []
         self.ended: list[tuple[str, str | None]] = []
         self.fenced: list[tuple[str, str]] = []
@@ -80,8 +79,7 @@ class Pod:
             self.rooms,
             Fanout(),
             self.metrics,
-            disconnect=self._disconnect,
-            send_errand=self.errands.append,
+            on_disconnect=self.disconnected.append,
             on_moved=self.moved.append,
             on_ended=lambda room, who: self.ended.append((room, who)),
             on_fence=lambda sid, owner: self.fenced.append((sid, owner)),
@@ -116,11 +114,6 @@ class Pod:
         """One batch of commands."""
         self.publish(DEFAULT.commands, *map(commands.encode, orders))
 
-    def run_errands(self) -> None:
-        while self.errands:
-            with pytest.raises(StopIteration):
-                self.errands.pop(0).send(None)
-
     def count(self, name: str, **labels: str) -> float:
         """A counter of `Metrics`, by its attribute."""
         families = getattr(self.metrics, name).collect()
@@ -133,9 +126,6 @@ class Pod:
 
     def _count_handover(self) -> None:
         self.handovers += 1
-
-    async def _disconnect(self, command: Disconnect) -> None:
-        self.disconnected.append(command)
 
 
 def published(channel: str, message: dict[str, Any] | str | bytes) -> tuple[bytes, bytes]:
@@ -372,13 +362,11 @@ def test_who_remembers_memberships_is_told_of_every_end_even_without_a_member_he
     assert pod.ended == [(room, None), (room, None), (room, "user:bob")]
 
 
-def test_a_disconnect_is_an_errand_and_holds_up_nothing(pod: Pod) -> None:
+def test_a_disconnect_is_passed_on_and_holds_up_nothing(pod: Pod) -> None:
     bob = pod.client("bob")
     order = Disconnect(Room("user:bob"), "kicked", "constellation:reply:x", 7)
     pod.tell(order, emit("x", 1, "user:bob"))
-    assert (bob.heard, pod.disconnected) == ([["x", 1]], [])
-    pod.run_errands()
-    assert pod.disconnected == [order]
+    assert (bob.heard, pod.disconnected) == ([["x", 1]], [order])
 
 
 def test_what_comes_by_the_log_carries_its_offset_to_who_wants_it(pod: Pod) -> None:
@@ -511,7 +499,7 @@ def test_any_bytes_on_any_channel_are_survived(batch: list[tuple[str, bytes]]) -
         pod.relay.take([*(published(*one) for one in batch)])
     pod.publish("chat:new", {"userId": "bob"})
     assert bob.heard == [["new-chat", {}]]
-    assert pod.errands == []
+    assert pod.disconnected == []
 
 
 @given(
