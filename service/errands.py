@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ MAX_WAITING = 10_000
 """Errands that may wait; each takes about half a KiB."""
 ERRAND_SECONDS = 5.0
 """How long an errand may take, from when it is put into the queue."""
+_LOG_SECONDS = 1.0
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -39,8 +41,9 @@ class Errands:
     def __init__(self, metrics: Metrics, max_waiting: int = MAX_WAITING) -> None:
         self._dropped = metrics.errands_dropped
         self._max_waiting = max_waiting
-        self._waiting: dict[Hashable, _Errand] = {}
+        self._waiting: OrderedDict[Hashable, _Errand] = OrderedDict()
         self._has_work = asyncio.Event()
+        self._logged_at = -_LOG_SECONDS
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -65,8 +68,8 @@ class Errands:
         while True:
             await self._has_work.wait()
             while self._waiting:
-                key = next(iter(self._waiting))
-                await self._carry_out(self._waiting.pop(key))
+                _, errand = self._waiting.popitem(last=False)
+                await self._carry_out(errand)
                 await asyncio.sleep(0)  # errands that do not wait would keep everyone else out
             self._has_work.clear()
 
@@ -84,5 +87,8 @@ class Errands:
             self._drop("failed", str(error))
 
     def _drop(self, outcome: str, reason: str) -> None:
-        self._dropped.labels(outcome).inc()
-        log.warning("dropped an errand for another pod", reason=reason)
+        self._dropped.add(outcome)
+        now = time.monotonic()
+        if now - self._logged_at >= _LOG_SECONDS:  # in a flood a line that is left out costs too
+            self._logged_at = now
+            log.warning("dropped an errand for another pod", reason=reason)

@@ -65,12 +65,12 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
-        self.errands_dropped = Counter(
+        self.errands_dropped = Tally(
             "constellation_errands_dropped",
             "Answers and fences for other pods that were not sent, by reason: full (too many "
             "wait), expired (not sent in time), failed (Redis did not accept it).",
             ["reason"],
-            registry=registry,
+            registry,
         )
         self.slow_consumers = Counter(
             "constellation_slow_consumers",

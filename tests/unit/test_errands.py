@@ -30,8 +30,8 @@ class World:
 
         self.errands.put(name, work, seconds)
 
-    def dropped(self, reason: str) -> float:
-        return float(self.metrics.errands_dropped.labels(reason)._value.get())
+    def dropped(self, reason: str) -> int:
+        return self.metrics.errands_dropped.of(reason).value
 
     async def until_empty(self) -> None:
         """Wait until all that waits is done."""

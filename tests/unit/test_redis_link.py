@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
 import hiredis
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from service.redis_link import backoff_seconds, make_client, open_link, transport_of
+from service import turns
+from service.redis_link import Link, backoff_seconds, make_client, open_link, transport_of
 from tests.processes import Valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -50,6 +53,69 @@ async def test_an_error_of_who_takes_replies_is_raised_there_too(redis: Redis) -
         link.send("PING")
         with pytest.raises(ValueError, match="not what was asked for"):
             await link.lost()
+
+
+class Pipe:
+    """A transport that is told whether to read."""
+
+    def __init__(self) -> None:
+        self.is_reading = True
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+
+async def test_a_large_read_is_taken_in_turns_with_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """120,000 small messages at once: others have their turn in between, and the order stays."""
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)  # a piece is a turn
+    loop, pipe, taken, most_at_once = asyncio.get_running_loop(), Pipe(), list[bytes](), 0
+    since_last_turn = 0
+
+    def take(parser: hiredis.Reader) -> None:
+        nonlocal since_last_turn, most_at_once
+        while (reply := parser.gets()) is not False:
+            taken.append(reply)
+            since_last_turn += 1
+        most_at_once = max(most_at_once, since_last_turn)
+
+    def have_a_turn() -> None:
+        nonlocal since_last_turn
+        since_last_turn = 0
+        if len(taken) < 120_000:
+            loop.call_soon(have_a_turn)
+
+    link = Link(cast("asyncio.Transport", pipe), take)
+    loop.call_soon(have_a_turn)
+    messages = [b"%d" % n for n in range(120_000)]
+    link.data_received(b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in messages))
+    assert not pipe.is_reading, "what comes meanwhile waits in the kernel"
+    await eventually(lambda: len(taken) == 120_000, PATIENCE_SECONDS, "all of it is taken")
+    assert taken == messages
+    assert most_at_once < 10_000
+    await eventually(lambda: pipe.is_reading, PATIENCE_SECONDS, "more is read")
+
+
+async def test_an_error_ends_a_large_read() -> None:
+    calls = 0
+
+    def refuse(parser: hiredis.Reader) -> None:
+        nonlocal calls
+        calls += 1
+        raise ValueError("not what was asked for")
+
+    link = Link(cast("asyncio.Transport", Pipe()), refuse)
+    link.data_received(b"+OK\r\n" * 100_000)
+    with pytest.raises(ValueError, match="not what was asked for"):
+        await link.lost()
+    assert calls == 1
 
 
 async def test_commands_go_on_after_a_link_has_used_a_connection(redis: Redis) -> None:

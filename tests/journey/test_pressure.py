@@ -1,0 +1,59 @@
+"""What a pod must survive: floods between pods, a hanging Redis, the limits of its machine."""
+
+import asyncio
+import json
+from functools import partial
+
+import hiredis
+import pytest
+from redis.asyncio import Redis
+
+from service import commands
+from service.commands import Disconnect
+from service.events import Room
+from tests.journey.conftest import StartGateway
+from tests.js_clients import JsClients
+from tests.processes import Gateway, Valkey, tcp_stream
+from tests.waiting import PATIENCE_SECONDS, eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+FLOOD = 120_000
+
+
+async def test_a_flood_on_the_command_channel_ends_no_pod_and_keeps_no_loop(
+    valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    """Each asks for an answer, which is an errand: more than the queue holds."""
+    async with gateway(valkey.url) as pod:
+        bob = await js.connect(pod.chats_url, user=f"bob{mine}")
+        asks = (Disconnect(Room(f"user:{n}{mine}"), "", "nobody", n) for n in range(FLOOD))
+        turns_before = await pod.metric("constellation_event_loop_lag_seconds_count")
+
+        await _publish_all(valkey, [commands.encode(ask) for ask in asks])
+
+        handled = partial(_has_handled, pod, FLOOD)
+        await eventually(handled, 2 * PATIENCE_SECONDS, "the flood was handled")
+        turns = await pod.metric("constellation_event_loop_lag_seconds_count") - turns_before
+        assert turns > 10, "ten timers a second fire while it is handled"
+        assert await pod.metric("constellation_errands_dropped_total", reason="full") > 0
+        assert pod.log("dropped an errand for another pod")
+        async with Redis.from_url(valkey.url) as redis:
+            event = {"userId": "x", "status": "here", "notifyUsers": [bob.user]}
+            await redis.publish("user:status", json.dumps(event))
+        await bob.event("user-status", 2 * PATIENCE_SECONDS)
+        assert bob.disconnects == []
+
+
+async def _publish_all(valkey: Valkey, messages: list[bytes]) -> None:
+    """Publish commands as fast as Redis takes them, without waiting for its answers."""
+    words = [("PUBLISH", commands.CHANNEL, message) for message in messages]
+    async with tcp_stream(valkey.port) as (reader, writer):
+        writer.write(b"".join(map(hiredis.pack_command, words)))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for _ in words:
+                await reader.readline()
+
+
+async def _has_handled(pod: Gateway, count: int) -> bool:
+    return await pod.metric("constellation_commands_total", kind="disconnect") >= count
