@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,8 +22,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-STALE_SECONDS = 30.0
-"""A vital task that has shown no sign of life for so long is stuck: only a restart helps."""
+STALE_PULSES = 300
+"""So many turns of the event loop without a sign of life, half a minute's: the part is stuck."""
 
 
 class Phase(enum.Enum):
@@ -45,29 +44,61 @@ class Check:
 
 
 class Health:
-    """What the probes know: the phase, the vital tasks' signs of life, and what readiness asks."""
+    """What the probes know: the phase, which parts work, and what readiness asks.
+
+    Liveness fails only for what a restart of this process cures: a part has ended, or one that
+    waits for nobody outside the process is stuck. A part that waits for Redis, the API or an issuer
+    is not judged by its silence: they may be slow, full, hung or away for as long as they like.
+    That the event loop turns is shown by the answer itself.
+    """
 
     def __init__(self) -> None:
         self.phase = Phase.STARTING
-        self._signs: dict[str, float] = {}
         self.readiness: list[Callable[[], Check]] = []
+        self._pulses = 0
+        self._running: dict[str, bool] = {}
+        self._signs: dict[str, int] = {}
 
-    def watch(self, task: str) -> Callable[[], None]:
-        """Expect signs of life of a task from now on; the task calls what is returned."""
+    def pulse(self) -> None:
+        """Take note that the event loop has turned; called about ten times a second.
+
+        Silence is counted in these, not in seconds: a process that was paused, or is starved of
+        CPU, has not given its parts the time.
+        """
+        self._pulses += 1
+
+    def begin(self, part: str) -> None:
+        """Take note that a part runs, which should outlive all that uses it."""
+        self._running[part] = True
+
+    def end(self, part: str) -> None:
+        """Take note that a part has ended."""
+        self._running[part] = False
+
+    def watch(self, part: str) -> Callable[[], None]:
+        """Expect signs of life of a part that waits for nobody outside this process.
+
+        It calls what is returned at least every few seconds.
+        """
 
         def alive() -> None:
-            self._signs[task] = time.monotonic()
+            self._signs[part] = self._pulses
 
         alive()
         return alive
 
     def liveness(self) -> list[Check]:
-        """Judge each vital task by its last sign of life."""
-        now = time.monotonic()
-        return [
-            Check(task, now - seen < STALE_SECONDS, f"seen {now - seen:.1f} s ago")
-            for task, seen in self._signs.items()
-        ]
+        """Judge each part."""
+        return [self._judge(part) for part in dict.fromkeys([*self._running, *self._signs])]
+
+    def _judge(self, part: str) -> Check:
+        if not self._running.get(part, True):
+            return Check(part, False, "ended")
+        seen = self._signs.get(part)
+        if seen is None:
+            return Check(part, True, "running")
+        silent = self._pulses - seen
+        return Check(part, silent < STALE_PULSES, f"seen {silent / 10:.1f} s ago")
 
     def ready(self) -> list[Check]:
         """Judge whether new clients should come here."""

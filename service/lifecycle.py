@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
+import math
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 import structlog
@@ -22,16 +22,25 @@ from service.closing import close_aged, close_evenly, close_expired, tell_of_gap
 from service.gateway import Gateway
 from service.http import Phase
 from service.identification import warn_of_trust
+from service.last_resort import LastResort
 from service.serving import HttpServer, listen
 
 log = structlog.get_logger(__name__)
 
 DEADLINE_MARGIN_SECONDS = 10.0
-"""What a drain may take beyond its delay and window before the process ends all the same."""
-_FLUSH_SECONDS = 2.0
+"""What all of stopping may take beyond the drain's delay and window. The chart's grace period adds
+it; at its end the process ends by force."""
+_GOODBYE_SECONDS = 6.0
+"""Part of that margin: for the last clients to answer their close, five seconds and a step."""
+_HURRY_SECONDS = 1.0
+"""What all of stopping may take after a second signal."""
+_STEP_SECONDS = 2.0
+"""What each step after the drain may take: Redis, the API or a client may hang."""
 _CANCEL_SECONDS = 0.2
 _DEATH_SECONDS = 5.0
-_TCP_GRACE_SECONDS = 2.0
+_TCP_GRACE_SECONDS = 1.0
+_DRAINED, _OVERRAN = 0, 1
+"""Exit codes. After a second signal it is 128 and the signal's number, as a shell has it."""
 
 
 class PartEnded(RuntimeError):
@@ -41,16 +50,21 @@ class PartEnded(RuntimeError):
 class Life:
     """One process, from listening to its exit."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, last_resort: LastResort) -> None:
         self._gateway = gateway
         self._settings = gateway.settings
+        self._last_resort = last_resort
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
+        self._stop_by = math.inf
+        """Monotonic time by which all of stopping should be done."""
+        self._exit_code = _DRAINED
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, drain, and return; a second signal ends it at once.
+    async def run(self) -> int:
+        """Serve until SIGTERM or SIGINT, drain, and give the exit code.
 
-        Raises PortUnavailable, or an ExceptionGroup when a vital part has died.
+        A second signal ends it at once. Raises PortUnavailable, or an ExceptionGroup when a vital
+        part has died.
         """
         warn_of_trust(self._settings)
         async with contextlib.AsyncExitStack() as held:
@@ -62,10 +76,20 @@ class Life:
             await self._gateway.tcp.start(self._settings.tcp_host, self._settings.tcp_port)
             held.enter_context(self._signals())
             await self._run_parts(servers)
+        return self._exit_code
 
-    def stop(self) -> None:
+    def stop(self, number: signal.Signals) -> None:
         """Begin the drain; called again, end at once."""
-        (self._stop_now if self._stop.is_set() else self._stop).set()
+        if not self._stop.is_set():
+            self._stop.set()
+            seconds = self._planned_drain_seconds() + DEADLINE_MARGIN_SECONDS
+            code, reason = _OVERRAN, "stopping overran its deadline"
+        else:
+            self._stop_now.set()
+            seconds, code, reason = _HURRY_SECONDS, 128 + number, "a second signal"
+            self._exit_code = code
+        self._stop_by = time.monotonic() + seconds - 2 * _CANCEL_SECONDS
+        self._last_resort.end_in(seconds, code, reason)
 
     def _hold_ports(self, held: contextlib.AsyncExitStack) -> dict[str, HttpServer]:
         """Take the HTTP ports, before anything runs that somebody could miss."""
@@ -81,78 +105,92 @@ class Life:
     async def _run_parts(self, servers: dict[str, HttpServer]) -> None:
         async with asyncio.TaskGroup() as group:
             self._gateway.engine.spawn = group.create_task
-            parts = [
-                group.create_task(_forever(name, work), name=name)
-                for name, work in self._parts().items()
-            ]
+            for name, work in self._parts().items():
+                group.create_task(self._forever(name, work), name=name)
             serving = [
                 group.create_task(self._serve(name, server), name=name)
                 for name, server in servers.items()
             ]
             await self._announce(servers)
             await self._stop.wait()
-            ending = group.create_task(self._stop_now.wait())
+            hurried = group.create_task(self._stop_now.wait())
             draining = group.create_task(self._drain())
             await asyncio.wait(
-                {ending, draining},
-                timeout=self._drain_deadline_seconds(),
+                {draining, hurried},
+                timeout=self._planned_drain_seconds() + _GOODBYE_SECONDS,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             self._tell_how_it_ended(draining)
             for server in servers.values():
                 server.should_exit = True
                 server.force_exit = self._stop_now.is_set()
-            await self._stop_doors()
-            await asyncio.wait(serving)
-            await _end({*parts, ending, draining})
+            await self._until_done({group.create_task(self._stop_doors()), *serving}, hurried)
+            # Not only the parts: a client's request may wait for a Redis that hangs.
+            await _end(asyncio.all_tasks() - {asyncio.current_task()})
+
+    async def _until_done(
+        self, tasks: set[asyncio.Task[None]], hurried: asyncio.Task[bool]
+    ) -> None:
+        """Wait for tasks until the end of stopping, which comes nearer when `hurried` is done."""
+        while left := {task for task in tasks if not task.done()}:
+            seconds = self._stop_by - time.monotonic()
+            if seconds <= 0:
+                return
+            waiting = left if hurried.done() else {*left, hurried}
+            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Everything that lives as long as the process."""
         gateway, watch = self._gateway, self._gateway.health.watch
+        # Parts that wait for others say nothing: silence of theirs is not a fault of this process.
+        waits = _say_nothing
         listener = gateway.recorder or gateway.live_listener
         parts = {
             "subscription": gateway.bus.run(listener),
-            "heartbeat": gateway.bus.beat(watch("heartbeat")),
-            "presence": gateway.presence.run(watch("presence")),
+            "heartbeat": gateway.bus.beat(waits),
+            "presence": gateway.presence.run(waits),
             "errands": gateway.errands.run(),
             "engine": gateway.engine.run(watch("engine")),
-            "loop lag": loop_lag.measure(gateway.metrics.event_loop_lag.add),
+            "loop lag": loop_lag.measure(self._note_lag),
         }
         if gateway.direct:
             parts["direct entries"] = gateway.direct.run(gateway.relay.take)
         if gateway.log and gateway.recorder:
             parts["log"] = gateway.log.run(_LogFollower(gateway, self._begin))
-            parts["recorder"] = gateway.recorder.run(watch("recorder"))
+            parts["recorder"] = gateway.recorder.run(waits)
         if gateway.store and gateway.sessions and gateway.backlog and gateway.recovery:
-            parts["store"] = gateway.store.run(
-                watch("store"), gateway.delivered, gateway.recovery.fence
-            )
+            parts["store"] = gateway.store.run(waits, gateway.delivered, gateway.recovery.fence)
             parts["sessions"] = gateway.sessions.run(watch("sessions"))
             parts["backlog"] = gateway.backlog.run(watch("backlog"))
-            parts["read-back"] = gateway.backlog.read_back(watch("read-back"))
+            parts["read-back"] = gateway.backlog.read_back(waits)
         if gateway.identification.endpoint:
-            parts["keys"] = gateway.identification.endpoint.run(watch("keys"))
+            parts["keys"] = gateway.identification.endpoint.run(waits)
         if gateway.identification.verify:
             parts["expiry"] = close_expired(gateway, watch("expiry"))
         if self._settings.max_connection_age_seconds:
             parts["rebalancing"] = close_aged(gateway, watch("rebalancing"))
         return parts
 
+    def _note_lag(self, seconds: float) -> None:
+        """Take note that the event loop has turned, so much late."""
+        self._gateway.metrics.event_loop_lag.add(seconds)
+        self._gateway.health.pulse()
+
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self._gateway.engine.spawn(work)
 
     async def _stop_doors(self) -> None:
         """The order matters: no new work, then nothing that others wait for stays with us."""
-        if self._gateway.access:
-            await self._gateway.access.aclose()
-        await self._gateway.tcp.aclose(_TCP_GRACE_SECONDS)
-        if self._gateway.recorder:
-            await self._gateway.recorder.hand_over()
-        if self._gateway.sessions:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_FLUSH_SECONDS):
-                    await self._gateway.sessions.flush()
-        await self._gateway.presence.withdraw()
+        gateway = self._gateway
+        if gateway.access:
+            await _step("chat access", gateway.access.aclose())
+        await _step("TCP port", gateway.tcp.aclose(_TCP_GRACE_SECONDS))
+        farewells = [_step("presence", gateway.presence.withdraw())]
+        if gateway.recorder:
+            farewells.append(_step("recorder", gateway.recorder.hand_over()))
+        if gateway.sessions:
+            farewells.append(_step("sessions", gateway.sessions.flush()))
+        await asyncio.gather(*farewells)
 
     async def _serve(self, name: str, server: HttpServer) -> None:
         await server.run_on_socket()
@@ -185,9 +223,6 @@ class Life:
         await engine.goodbyes_said()
         log.info("drained", sockets=closed, seconds=round(time.monotonic() - started, 1))
 
-    def _drain_deadline_seconds(self) -> float:
-        return self._planned_drain_seconds() + DEADLINE_MARGIN_SECONDS
-
     def _planned_drain_seconds(self) -> float:
         return self._settings.drain_delay_seconds + self._settings.drain_window_seconds
 
@@ -196,14 +231,30 @@ class Life:
         if self._stop_now.is_set():
             log.warning("ended at once by a second signal", sockets_left=left)
         elif not draining.done():
+            self._exit_code = _OVERRAN
             log.warning("the drain overran its deadline", sockets_left=left)
+
+    async def _forever(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run a part that must outlive all that uses it. Raises what ended it."""
+        health = self._gateway.health
+        health.begin(name)
+        try:
+            await work
+        except Exception as error:
+            # The TaskGroup cancels the others once and waits; see `_end` for why that may not do.
+            reason = f"{name} died and others did not end: {type(error).__name__}: {error}"
+            self._last_resort.end_in(_DEATH_SECONDS, 1, reason)
+            raise
+        finally:
+            health.end(name)
+        raise PartEnded(name)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         actions: dict[signal.Signals, Callable[[], None]] = {
-            signal.SIGTERM: self.stop,
-            signal.SIGINT: self.stop,
+            signal.SIGTERM: functools.partial(self.stop, signal.SIGTERM),
+            signal.SIGINT: functools.partial(self.stop, signal.SIGINT),
             signal.SIGUSR1: functools.partial(_set_log_level, "debug"),
             signal.SIGUSR2: functools.partial(_set_log_level, self._settings.log_level),
         }
@@ -214,6 +265,10 @@ class Life:
         finally:
             for number in actions:
                 loop.remove_signal_handler(number)
+
+
+def _say_nothing() -> None:
+    """What a part is given for its signs of life where nobody judges it by them."""
 
 
 def _set_log_level(level: str) -> None:
@@ -238,20 +293,13 @@ class _LogFollower:
         self._begin(tell_of_gap(self._gateway))
 
 
-async def _forever(name: str, work: Coroutine[Any, Any, None]) -> None:
+async def _step(name: str, work: Awaitable[None]) -> None:
+    """Do one step of stopping within its time: what is left undone expires by itself elsewhere."""
     try:
-        await work
-    except Exception as error:
-        # The TaskGroup cancels the others once and waits; see `_end` for why that may not suffice.
-        reason = f"{type(error).__name__}: {error}"
-        asyncio.get_running_loop().call_later(_DEATH_SECONDS, _die, name, reason)
-        raise
-    raise PartEnded(name)
-
-
-def _die(name: str, reason: str) -> None:
-    log.error("a vital part died and others did not end", part=name, error=reason)
-    os._exit(1)
+        async with asyncio.timeout(_STEP_SECONDS):
+            await work
+    except TimeoutError:
+        log.warning("a step of stopping did not end in time", step=name)
 
 
 async def _end(tasks: set[asyncio.Task[Any]]) -> None:

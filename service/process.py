@@ -13,6 +13,7 @@ import structlog
 
 from service import telemetry
 from service.gateway import Gateway
+from service.last_resort import LastResort
 from service.lifecycle import Life
 from service.nest_tcp import PortUnavailable
 from service.settings import Settings
@@ -21,14 +22,15 @@ log = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings) -> int:
-    """Run one gateway to its end; the exit code: 0, or 1 where it could not live on.
+    """Run one gateway to its end; the exit code: 0, or 1 where it could not live on, or could not
+    end in time, or 128 and the number of a second signal.
 
     Raises InvalidRoutes when the route table cannot be used.
     """
     _calm_garbage_collection()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
-            runner.run(_run(settings))
+            return runner.run(_run(settings))
         except PortUnavailable as error:
             log.error("cannot listen", reason=str(error))
             return 1
@@ -36,7 +38,6 @@ def serve(settings: Settings) -> int:
             for cause in _leaves(group):
                 log.error("a vital part died", error=f"{type(cause).__name__}: {cause}")
             return 1
-    return 0
 
 
 def _calm_garbage_collection() -> None:
@@ -49,9 +50,9 @@ def _calm_garbage_collection() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings) -> int:
     with telemetry.traces(asyncio.get_running_loop().call_soon) as tracing:
-        await Life(Gateway(settings, tracing)).run()
+        return await Life(Gateway(settings, tracing), LastResort()).run()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -86,6 +86,18 @@ class Valkey:
             self._server.stop()
             self._server = None
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let it hang: connections stay, and the kernel accepts more, but nobody answers."""
+        assert self._server is not None, "started"
+        process = self._server._process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
 
 @contextmanager
 def running_valkey(data: Path | None = None) -> Iterator[Valkey]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+from collections.abc import Iterator
 from functools import partial
 
 import hiredis
@@ -13,7 +15,7 @@ from service.commands import Disconnect
 from service.events import Room
 from tests.journey.conftest import StartGateway
 from tests.js_clients import JsClients
-from tests.processes import Gateway, Valkey, tcp_stream
+from tests.processes import Gateway, Valkey, running_valkey, tcp_stream
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -43,6 +45,43 @@ async def test_a_flood_on_the_command_channel_ends_no_pod_and_keeps_no_loop(
             await redis.publish("user:status", json.dumps(event))
         await bob.event("user-status", 2 * PATIENCE_SECONDS)
         assert bob.disconnects == []
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """A Valkey of this test's own, which may hang."""
+    with running_valkey() as valkey:
+        yield valkey
+
+
+async def test_sigterm_ends_a_pod_in_time_while_redis_hangs(
+    own_valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    """It holds the recorder's lease, presence and sessions, and a request that waits for Redis."""
+    async with gateway(own_valkey.url) as pod:
+        bob = await js.connect(pod.chats_url, user=f"bob{mine}", reconnection=False)
+        await eventually(lambda: pod.log("recording"), PATIENCE_SECONDS, "it records")
+        with own_valkey.hanging():
+            bob.emit("join-chat", {"chatId": f"c{mine}"})
+            pod.signal(signal.SIGTERM)
+            # Its plan is 1.2 s, its deadline 10 s more; what it waits for would take a minute.
+            assert await pod.exited(PATIENCE_SECONDS) == 0
+        assert pod.stray_lines() == []
+        assert not pod.log("ended by force")
+
+
+async def test_a_second_signal_ends_a_pod_at_once_while_redis_hangs(
+    own_valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    async with gateway(own_valkey.url, CONSTELLATION_DRAIN_DELAY_SECONDS=300) as pod:
+        await js.connect(pod.chats_url, user=f"bob{mine}", reconnection=False)
+        await eventually(lambda: pod.log("recording"), PATIENCE_SECONDS, "it records")
+        with own_valkey.hanging():
+            pod.signal(signal.SIGTERM)
+            await eventually(lambda: pod.log("draining"), PATIENCE_SECONDS, "the drain has begun")
+            pod.signal(signal.SIGINT)
+            assert await pod.exited(PATIENCE_SECONDS) == 128 + signal.SIGINT
+        assert pod.stray_lines() == []
 
 
 async def _publish_all(valkey: Valkey, messages: list[bytes]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +14,17 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as families
 
-from service import __version__, http
-from service.http import AsgiApp, Check, Health, Phase, create_app, create_metrics_app, dispatch
+from service import __version__, loop_lag
+from service.http import (
+    STALE_PULSES,
+    AsgiApp,
+    Check,
+    Health,
+    Phase,
+    create_app,
+    create_metrics_app,
+    dispatch,
+)
 from service.metrics import Metrics
 
 
@@ -86,32 +95,64 @@ async def test_a_working_process_is_alive_in_every_phase(
     assert (check["name"], check["ok"]) == ("heartbeat", True)
 
 
-async def test_a_task_without_a_sign_of_life_is_named_until_it_shows_one(
-    app: AsgiApp, health: Health, monkeypatch: pytest.MonkeyPatch
+async def test_a_part_that_is_stuck_is_named_until_it_shows_a_sign_of_life(
+    app: AsgiApp, health: Health
 ) -> None:
-    health.watch("presence")
-    monkeypatch.setattr(http, "STALE_SECONDS", 0.0)
-    sign_of_life = health.watch("heartbeat")
+    health.watch("recovery")
+    sign_of_life = health.watch("engine")
+    for _ in range(STALE_PULSES):
+        health.pulse()
     answer = await ask(app, "/livez")
     assert answer.status == 503
     assert answer.json()["status"] == "failing"
-    assert answer.json()["failing"] == ["presence", "heartbeat"]
-    monkeypatch.setattr(http, "STALE_SECONDS", 30.0)
+    assert answer.json()["failing"] == ["recovery", "engine"]
     sign_of_life()
-    assert (await ask(app, "/livez")).status == 200
+    answer = await ask(app, "/livez")
+    assert answer.json()["failing"] == ["recovery"]
 
 
-def test_a_task_is_stale_after_half_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr(http, "time", SimpleNamespace(monotonic=lambda: now))
+def test_a_part_is_stuck_after_half_a_minute_in_which_the_loop_has_turned() -> None:
     health = Health()
-    sign_of_life = health.watch("heartbeat")
-    answers = []
-    for now in (1000.0, 1029.9, 1030.0, 2000.0):  # noqa: B007 - read by the clock above
-        answers.append([check.ok for check in health.liveness()])
-    assert answers == [[True], [True], [False], [False]]
+    sign_of_life = health.watch("engine")
+    turns = round(30 / loop_lag.STEP_SECONDS)
+    for _ in range(turns - 1):
+        health.pulse()
+    assert [check.ok for check in health.liveness()] == [True]
+    health.pulse()
+    assert [check.ok for check in health.liveness()] == [False]
     sign_of_life()
     assert [check.ok for check in health.liveness()] == [True]
+
+
+def test_a_pause_of_the_process_is_no_silence_of_its_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing has turned meanwhile: the parts could not show a sign of life."""
+    health = Health()
+    health.watch("engine")
+    now = time.monotonic() + 3_600
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    health.pulse()
+    assert [check.ok for check in health.liveness()] == [True]
+
+
+def test_silence_of_a_part_that_waits_for_others_says_nothing() -> None:
+    """A restart would not bring Redis back."""
+    health = Health()
+    health.begin("recorder")
+    for _ in range(100 * STALE_PULSES):
+        health.pulse()
+    assert health.liveness() == [Check("recorder", True, "running")]
+
+
+async def test_a_part_that_has_ended_fails_liveness(app: AsgiApp, health: Health) -> None:
+    health.begin("recorder")
+    health.watch("engine")
+    health.begin("engine")
+    health.end("recorder")
+    assert (await ask(app, "/livez")).json()["failing"] == ["recorder"]
+    health.end("engine")
+    assert (await ask(app, "/livez")).json()["failing"] == ["recorder", "engine"]
 
 
 @pytest.mark.parametrize(
