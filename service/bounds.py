@@ -6,12 +6,13 @@ import math
 
 from service.admission import Limits, Rate
 from service.engine import EngineLimits
+from service.open_files import Shares
 from service.settings import Settings
 from service.tcp_connection import FRAME_SECONDS, TcpLimits
 from service.tls import ServerTls
 
 
-def engine_limits(settings: Settings) -> EngineLimits:
+def engine_limits(settings: Settings, files: Shares) -> EngineLimits:
     """What the engine takes."""
     per_second = settings.max_connects_per_second
     return EngineLimits(
@@ -24,6 +25,8 @@ def engine_limits(settings: Settings) -> EngineLimits:
         settings.max_connections,
         settings.max_connections_per_address,
         Rate(per_second, 5 * per_second),
+        files.sessions,
+        files.http,
     )
 
 
@@ -33,13 +36,13 @@ def max_packets_per_heartbeat(settings: Settings) -> int:
     return 2 * (settings.max_request_burst + math.ceil(average))
 
 
-def tcp_limits(settings: Settings) -> TcpLimits:
+def tcp_limits(settings: Settings, files: Shares) -> TcpLimits:
     """What the TCP port takes."""
     return TcpLimits(
         settings.tcp_max_frame_bytes,
         settings.tcp_idle_seconds,
         FRAME_SECONDS,
-        settings.tcp_max_connections,
+        files.tcp,
     )
 
 

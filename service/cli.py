@@ -164,9 +164,10 @@ def check() -> None:
 
     The exit code is 1 where a gateway could not work.
     """
-    from service import inspection, publisher, routes, settings
+    from service import inspection, open_files, publisher, routes, settings
 
     values = _settings()
+    files = open_files.share(open_files.raise_limit(), values.tcp_max_connections)
     with _ending(_ASKED_WRONGLY, routes.InvalidRoutes):
         table = routes.load(values.routes_file, own_prefix=values.redis_prefix)
     rows = [
@@ -181,6 +182,7 @@ def check() -> None:
         findings = [
             inspection.inspect_variables(settings.unknown_variables()),
             inspection.inspect_certificates(values.invalid_certificates(datetime.now(UTC))),
+            inspection.inspect_files(files, values.max_connections),
             inspection.inspect_routes(table),
             *inspection.inspect(
                 redis,

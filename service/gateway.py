@@ -16,7 +16,7 @@ import structlog
 import uvicorn
 from redis.asyncio import Redis
 
-from service import bounds, commands, gauges, routes
+from service import bounds, commands, gauges, open_files, routes
 from service.addresses import Proxies
 from service.chat_access import make_access
 from service.chats import Chats
@@ -39,7 +39,9 @@ from service.identification import identification
 from service.metrics import Metrics
 from service.missed import Backlog
 from service.nest_tcp import NestTcp
+from service.overload import Overload
 from service.presence import Presence
+from service.pressure import Pressure, find_memory_limit
 from service.recorder import Recorder
 from service.recording import Unrecorded
 from service.redis_bus import Published, RedisBus
@@ -110,12 +112,19 @@ class Gateway:
         self.bus = RedisBus(bus_redis, table, self.metrics, self.names)
         trace_headers = _TRACE_HEADERS if tracing is not None else frozenset()
         self.identification = identification(settings, also_kept=trace_headers)
+        self.http_connections: set[object] = set()
+        """Open connections of the HTTP port that are no WebSocket; uvicorn keeps them there."""
+        self.overload = Overload()
+        self.pressure = Pressure(self.overload, self.metrics, find_memory_limit())
+        self.files = open_files.share(open_files.limit(), settings.tcp_max_connections)
         self.engine = Engine(
-            bounds.engine_limits(settings),
+            bounds.engine_limits(settings, self.files),
             pod_tag=self.bus.instance,
             cors_origins=settings.cors_origins,
             kept_headers=self.identification.kept_headers,
             proxies=Proxies(settings.trusted_proxies),
+            http_connections=self.http_connections,
+            is_overloaded=self.overload.is_on,
         )
         self.server = Server(self.engine)
         self.rooms = self.server.membership.rooms_of(NAMESPACE)
@@ -166,7 +175,7 @@ class Gateway:
         self.tcp = NestTcp(
             rpc.handlers(),
             _TcpReport(self.metrics),
-            bounds.tcp_limits(settings),
+            bounds.tcp_limits(settings, self.files),
             bounds.tcp_tls(settings),
         )
         self._wire()
@@ -186,7 +195,12 @@ class Gateway:
         if self.tracing is not None:
             pages = trace_pages(pages, self.tracing)
         upgrades = {SOCKET_IO_PATH: Upgrades(self.engine).take}
-        lobby = Lobby(self.settings.max_half_open_connections, self.engine.refuse)
+        lobby = Lobby(
+            self.settings.max_half_open_connections,
+            self.engine.refuse,
+            self.engine.is_crowded,
+            self.engine.is_out_of_sockets,
+        )
         return uvicorn.Config(
             dispatch(pages, LongPolling(self.engine), SOCKET_IO_PATH),
             # Called like the class that uvicorn asks for.
@@ -312,7 +326,7 @@ class Gateway:
         self.engine.on_dropped = self.metrics.slow_consumers.inc
         self.chats.on_arrival = self.presence.arrive
         self.chats.on_departure = self.presence.depart
-        self.health.readiness += [self._check_redis, self._check_room]
+        self.health.readiness += [self._check_redis, self._check_room, self._check_load]
         if self.identification.endpoint is not None:
             self.health.readiness.append(self.identification.check)
         gauges.watch(self)
@@ -344,8 +358,15 @@ class Gateway:
         return Check(name, within_grace, f"lost {away:.0f} s ago")
 
     def _check_room(self) -> Check:
-        detail = f"{len(self.engine.sockets)} of {self.settings.max_connections}"
-        return Check("connections", not self.engine.is_full(), detail)
+        engine, most = self.engine, self.files.sessions
+        detail = f"{len(engine.sockets)} of {self.settings.max_connections}"
+        if engine.is_crowded():
+            detail += f"; open files are short: {engine.open_sockets} of {most} sockets"
+        return Check("connections", not engine.is_full(), detail)
+
+    def _check_load(self) -> Check:
+        reason = self.overload.reason
+        return Check("load", reason is None, reason or "no overload")
 
 
 class _LiveListener:

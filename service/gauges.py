@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def watch(gateway: Gateway) -> None:
     """Register what a gateway's parts can be asked for."""
     _watch_clients(gateway)
+    _watch_load(gateway)
     _watch_redis(gateway)
     _watch_drain(gateway)
 
@@ -52,6 +53,25 @@ def _watch_clients(gateway: Gateway) -> None:
         "constellation_coalesced_writes",
         "Writes to WebSockets that carried more than one event.",
         lambda: float(fanout.coalesced_writes),
+    )
+
+
+def _watch_load(gateway: Gateway) -> None:
+    watch = gateway.metrics.watch
+    watch(
+        "constellation_overloaded",
+        "1 while new clients are refused, since the event loop is late or memory is nearly full.",
+        lambda: float(gateway.overload.is_on()),
+    )
+    watch(
+        "constellation_open_sockets",
+        "Sockets of the HTTP port, at most: connections, and those that begin or end.",
+        lambda: float(gateway.engine.open_sockets),
+    )
+    watch(
+        "constellation_open_sockets_limit",
+        "Sockets of the HTTP port at which new clients are refused, by the limit of open files.",
+        lambda: float(gateway.files.sessions),
     )
 
 

@@ -19,6 +19,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from service import commands
+from service.open_files import Shares
 from service.redis_names import Names
 from service.variables import UnknownVariable
 
@@ -85,6 +86,18 @@ def inspect_certificates(invalid: Iterable[str]) -> Finding:
     faults = "; ".join(invalid)
     verdict = Verdict.FAILED if faults else Verdict.OK
     return Finding("certificates", verdict, faults or "none has expired")
+
+
+def inspect_files(files: Shares, max_connections: int) -> Finding:
+    """Say whether the limit of open files leaves room for as many connections as are allowed."""
+    if files.suffices_for(max_connections):
+        detail = f"{files.limit:,} are enough for {max_connections:,} connections"
+        return Finding("open files", Verdict.OK, detail)
+    detail = (
+        f"{files.limit:,} bound this pod to {files.sessions:,} connections, not {max_connections:,}"
+        " (CONSTELLATION_MAX_CONNECTIONS): raise the hard limit (ulimit -Hn)"
+    )
+    return Finding("open files", Verdict.WARNING, detail)
 
 
 def inspect_routes(channels: Iterable[str]) -> Finding:

@@ -95,7 +95,8 @@ class Life:
         """Take the HTTP ports, before anything runs that somebody could miss."""
         host, metrics_port = self._settings.ws_host, self._settings.metrics_port
         listener = held.enter_context(listen(host, self._settings.ws_port, "WS_PORT"))
-        servers = {"http": HttpServer(self._gateway.http_config(), listener)}
+        config, connections = self._gateway.http_config(), self._gateway.http_connections
+        servers = {"http": HttpServer(config, listener, connections)}
         if metrics_port is not None:
             variable = "CONSTELLATION_METRICS_PORT"
             listener = held.enter_context(listen(host, metrics_port, variable))
@@ -151,6 +152,7 @@ class Life:
             "presence": gateway.presence.run(waits),
             "errands": gateway.errands.run(),
             "engine": gateway.engine.run(watch("engine")),
+            "pressure": gateway.pressure.run(),
             "loop lag": loop_lag.measure(self._note_lag),
         }
         if gateway.direct:
@@ -175,6 +177,7 @@ class Life:
         """Take note that the event loop has turned, so much late."""
         self._gateway.metrics.event_loop_lag.add(seconds)
         self._gateway.health.pulse()
+        self._gateway.pressure.note_lag(seconds)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self._gateway.engine.spawn(work)

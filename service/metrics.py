@@ -65,6 +65,11 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
+        self.files_exhausted = Counter(
+            "constellation_open_files_exhausted",
+            "Times that the process had no open file left when it looked, once a second.",
+            registry=registry,
+        )
         self.errands_dropped = Tally(
             "constellation_errands_dropped",
             "Answers and fences for other pods that were not sent, by reason: full (too many "

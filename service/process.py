@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
-from service import telemetry
+from service import open_files, telemetry
 from service.gateway import Gateway
 from service.last_resort import LastResort
 from service.lifecycle import Life
@@ -28,6 +28,7 @@ def serve(settings: Settings) -> int:
     Raises InvalidRoutes when the route table cannot be used.
     """
     _calm_garbage_collection()
+    _raise_open_files(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
             return runner.run(_run(settings))
@@ -38,6 +39,19 @@ def serve(settings: Settings) -> int:
             for cause in _leaves(group):
                 log.error("a vital part died", error=f"{type(cause).__name__}: {cause}")
             return 1
+
+
+def _raise_open_files(settings: Settings) -> None:
+    """Let the process have all the files that it may, and say where these are too few."""
+    files = open_files.share(open_files.raise_limit(), settings.tcp_max_connections)
+    if not files.suffices_for(settings.max_connections):
+        log.warning(
+            "the limit of open files bounds the connections of this pod",
+            limit=files.limit,
+            connections=files.sessions,
+            wanted=settings.max_connections,
+            remedy="raise the hard limit (ulimit -Hn), or lower CONSTELLATION_MAX_CONNECTIONS",
+        )
 
 
 def _calm_garbage_collection() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 
@@ -15,8 +16,16 @@ from service.nest_tcp import PortUnavailable
 class HttpServer(uvicorn.Server):
     """uvicorn on a socket that is held already; the signals are ours."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        connections: set[Any] | None = None,
+    ) -> None:
+        """`connections` is where its open ones can be found, WebSockets excepted."""
         super().__init__(config)
+        if connections is not None:
+            self.server_state.connections = connections
         self._listener = listener
         self._is_listening = asyncio.Event()
 

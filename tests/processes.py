@@ -131,8 +131,10 @@ class Ended:
 class Gateway:
     """One `python -m service serve`, from its command line to its exit code."""
 
-    def __init__(self, log_path: Path, environment: Mapping[str, str]) -> None:
-        """Start the process; `ready()` waits for it."""
+    def __init__(
+        self, log_path: Path, environment: Mapping[str, str], max_files: int | None = None
+    ) -> None:
+        """Start the process, with so few open files; `ready()` waits for it."""
         self.log_path = log_path
         self.ended_at: float | None = None
         self.ws_port = 0
@@ -140,7 +142,7 @@ class Gateway:
         self.metrics_port = 0
         with log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "service", "serve"],
+                [*_limiting(max_files), sys.executable, "-m", "service", "serve"],
                 cwd=REPOSITORY,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -256,10 +258,10 @@ def gateway_environment(redis_url: str, **settings: object) -> dict[str, str]:
 
 @asynccontextmanager
 async def started_gateway(
-    log_path: Path, redis_url: str, **settings: object
+    log_path: Path, redis_url: str, *, max_files: int | None = None, **settings: object
 ) -> AsyncIterator[Gateway]:
     """A gateway that has been started, ready or not; killed at the end where it still runs."""
-    gateway = Gateway(log_path, gateway_environment(redis_url, **settings))
+    gateway = Gateway(log_path, gateway_environment(redis_url, **settings), max_files)
     try:
         yield gateway
     finally:
@@ -271,6 +273,11 @@ async def ended_gateway(log_path: Path, redis_url: str, **settings: object) -> E
     async with started_gateway(log_path, redis_url, **settings) as gateway:
         code = await gateway.exited(START_SECONDS)
         return Ended(code, tuple(gateway.lines()))
+
+
+def _limiting(max_files: int | None) -> list[str]:
+    """What stands before a command that may have so few open files."""
+    return [] if max_files is None else ["sh", "-c", f'ulimit -n {max_files}; exec "$@"', "sh"]
 
 
 def node_executable() -> str:

@@ -156,6 +156,8 @@ class HttpProtocol(HttpToolsProtocol):
             # For pages alone: to ask makes a socket object, and a storm is of handshakes.
             self.scope["server"] = get_local_addr(self.transport)
         super().on_headers_complete()
+        if not self._asks_for_websocket and self._lobby.is_crowded():
+            self.cycle.keep_alive = False  # an idle connection would keep a probe from its answer
 
     def on_message_complete(self) -> None:
         self._reading = _Reading.NOTHING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from service.admission import Rate
@@ -24,6 +25,10 @@ class EngineLimits:
     max_connections_per_address: int
     """0 for as many as there may be."""
     connects: Rate
+    max_session_sockets: int = sys.maxsize
+    """Sockets of the port at which no new session is opened: a few are kept to answer probes."""
+    max_sockets: int = sys.maxsize
+    """Sockets of the port above which one has to go that waits without a request."""
 
 
 class Sites:

@@ -30,8 +30,20 @@ class Lobby:
     out silent connections.
     """
 
-    def __init__(self, most: int, count: Callable[[Refusal], Answer]) -> None:
-        """`count` takes note of a refusal and gives its answer."""
+    def __init__(
+        self,
+        most: int,
+        count: Callable[[Refusal], Answer],
+        is_crowded: Callable[[], bool] = lambda: False,
+        is_out_of_sockets: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`count` takes note of a refusal and gives its answer.
+
+        `is_crowded` says whether connections should end with their answer, `is_out_of_sockets`
+        whether one has to go for each that comes.
+        """
+        self.is_crowded = is_crowded
+        self._is_out_of_sockets = is_out_of_sockets
         self._most = most
         self._count = count
         self._waiting: dict[Waiting, None] = {}
@@ -39,7 +51,7 @@ class Lobby:
     def enter(self, connection: Waiting) -> None:
         """Begin to wait for a connection's request."""
         self._waiting[connection] = None
-        if len(self._waiting) > self._most:
+        if len(self._waiting) > self._most or self._is_out_of_sockets():
             longest = next(iter(self._waiting))
             self.leave(longest)
             self._count(HALF_OPEN)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from http import HTTPStatus
 from typing import Any
 
@@ -56,7 +56,12 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         cors_origins: tuple[str, ...],
         kept_headers: Callable[[list[tuple[bytes, bytes]]], Headers] = lambda headers: (),
         proxies: Proxies | None = None,
+        http_connections: Collection[object] = (),
+        is_overloaded: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`http_connections` are those of the port that are no WebSocket; `is_overloaded` is asked
+        before a session is opened.
+        """
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
         self.sockets: dict[str, Session] = {}
@@ -64,6 +69,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.origins = entrance.Origins(cors_origins)
         self._kept_headers = kept_headers
         self.proxies = proxies or Proxies(())
+        self._http_connections = http_connections
+        self._is_overloaded = is_overloaded
         self._sites = Sites(limits.max_connections_per_address)
         self._connects = Allowance(limits.connects, time.monotonic())
         step = min(1.0, limits.ping_interval_seconds / 10, limits.ping_timeout_seconds / 10)
@@ -124,7 +131,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Decide whether one more session may be opened now, from that address."""
         if self.is_closed_to_new:
             return DRAINING
-        if self.is_full():
+        if self.is_full() or self._is_overloaded():
             return entrance.TOO_MANY_CONNECTIONS
         if self.limits.max_connections_per_address and self._sites.is_full(site_of(address)):
             return entrance.TOO_MANY_FROM_ADDRESS
@@ -134,7 +141,21 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     def is_full(self) -> bool:
         """Tell whether the pod holds as many connections as it may."""
-        return len(self.sockets) >= self.limits.max_connections
+        return len(self.sockets) >= self.limits.max_connections or self.is_crowded()
+
+    @property
+    def open_sockets(self) -> int:
+        """Sockets of the port, at most. A session counts while it polls too: it may hold two."""
+        upgrading = len(self._ending) + len(self._probes)
+        return len(self._http_connections) + len(self.sockets) + upgrading
+
+    def is_crowded(self) -> bool:
+        """Tell whether open files are short: no new session, and no idle connection is kept."""
+        return self.open_sockets >= self.limits.max_session_sockets
+
+    def is_out_of_sockets(self) -> bool:
+        """Tell whether a connection has to go for each that comes."""
+        return self.open_sockets > self.limits.max_sockets
 
     def find(self, sid: str) -> Session | Refusal:
         """Find an open session."""

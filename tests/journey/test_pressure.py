@@ -4,23 +4,31 @@ import asyncio
 import json
 import signal
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 
 import hiredis
 import pytest
 from redis.asyncio import Redis
 
-from service import commands
+from service import commands, open_files
 from service.commands import Disconnect
 from service.events import Room
 from tests.journey.conftest import StartGateway
 from tests.js_clients import JsClients
-from tests.processes import Gateway, Valkey, running_valkey, tcp_stream
+from tests.processes import Gateway, Valkey, running_valkey, started_gateway, tcp_stream
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 FLOOD = 120_000
+MAX_FILES = 256
+UPGRADE = (
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 async def test_a_flood_on_the_command_channel_ends_no_pod_and_keeps_no_loop(
@@ -82,6 +90,51 @@ async def test_a_second_signal_ends_a_pod_at_once_while_redis_hangs(
             pod.signal(signal.SIGINT)
             assert await pod.exited(PATIENCE_SECONDS) == 128 + signal.SIGINT
         assert pod.stray_lines() == []
+
+
+async def test_at_the_limit_of_open_files_probes_and_refusals_are_answered(
+    valkey: Valkey, tmp_path: Path
+) -> None:
+    """More clients than the process may have files, and as many that never ask for anything."""
+    shares = open_files.share(MAX_FILES, 1_000)
+    async with (
+        started_gateway(tmp_path / "log", valkey.url, max_files=MAX_FILES) as pod,
+        AsyncExitStack() as clients,
+    ):
+        await pod.ready()
+        (warning,) = pod.log("the limit of open files bounds the connections of this pod")
+        assert (warning["limit"], warning["connections"]) == (MAX_FILES, shares.sessions)
+
+        statuses = [await _upgrade(pod, clients) for _ in range(MAX_FILES)]
+
+        admitted = statuses.count(101)
+        assert shares.sessions - 10 < admitted <= shares.sessions, "some sockets are the probes'"
+        assert statuses == [101] * admitted + [503] * (MAX_FILES - admitted)
+        for _ in range(MAX_FILES):
+            await clients.enter_async_context(tcp_stream(pod.ws_port))  # says nothing
+        for _ in range(3):
+            assert (await pod.get("/livez")).status == 200
+            answer = await pod.get("/readyz")
+            assert (answer.status, answer.json()["failing"]) == (503, ["connections"])
+        assert await _upgrade(pod, clients) == 503
+        assert await pod.metric("constellation_connects_total", code="overloaded") > 0
+        assert await pod.metric("constellation_open_files_exhausted_total") == 0
+        assert pod.log("client refused for now: overloaded")
+
+        await clients.aclose()
+
+        await eventually(pod.is_ready, PATIENCE_SECONDS, "ready again")
+        assert await _upgrade(pod, clients) == 101
+        assert await pod.terminate() == 0
+        assert pod.stray_lines() == []
+
+
+async def _upgrade(pod: Gateway, clients: AsyncExitStack) -> int:
+    """Ask for a WebSocket, keep the connection, and give the status of the answer."""
+    reader, writer = await clients.enter_async_context(tcp_stream(pod.ws_port))
+    writer.write(UPGRADE)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return int((await reader.readline()).split()[1])
 
 
 async def _publish_all(valkey: Valkey, messages: list[bytes]) -> None:

@@ -7,10 +7,12 @@ from service.inspection import (
     Verdict,
     has_failed,
     inspect_certificates,
+    inspect_files,
     inspect_routes,
     inspect_variables,
     to_table,
 )
+from service.open_files import share
 from service.variables import UnknownVariable
 
 
@@ -49,6 +51,20 @@ def test_certificates_that_are_not_valid_fail() -> None:
     assert finding.verdict is Verdict.FAILED
     assert finding.detail == "A names 'a': expired; B names 'b': expired"
     assert inspect_certificates([]).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("limit", "verdict", "words"),
+    [
+        (524_288, Verdict.OK, "524,288 are enough for 50,000 connections"),
+        (1_024, Verdict.WARNING, "1,024 bound this pod to 748 connections, not 50,000"),
+    ],
+)
+def test_a_low_limit_of_open_files_is_a_warning(limit: int, verdict: Verdict, words: str) -> None:
+    finding = inspect_files(share(limit, 1_000), 50_000)
+
+    assert finding.verdict is verdict
+    assert finding.detail.startswith(words)
 
 
 def test_the_channels_are_counted_and_named_in_order() -> None:

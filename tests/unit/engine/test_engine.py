@@ -87,6 +87,38 @@ async def test_above_the_cap_a_session_may_still_be_upgraded(transport: str) -> 
 
 
 @BOTH
+async def test_where_open_files_are_short_every_socket_counts_and_no_idle_one_is_kept(
+    transport: str,
+) -> None:
+    """Sessions, and connections that have asked nothing yet."""
+    async with serving(max_session_sockets=3) as world, world.member() as client:
+        assert not world.engine.is_full()
+        async with world.wired(), world.wired():
+            await eventually(lambda: world.http_connections == 2, PATIENCE_SECONDS, "both wait")
+            assert_told_to_come_back(world, await handshake(world, transport), "overloaded")
+            async with world.wired() as idle:
+                await idle.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+                answer = await idle.ended()
+                assert b"connection: close" in answer.lower()
+            world.publish(1)
+            assert await client.packet() == heard(1), "who is inside stays"
+        await eventually(lambda: not world.http_connections, PATIENCE_SECONDS, "both have gone")
+        assert (await handshake(world, transport)).status in (101, 200)
+
+
+@BOTH
+async def test_while_the_pod_is_overloaded_handshakes_are_refused(transport: str) -> None:
+    is_overloaded = False
+    async with serving(is_overloaded=lambda: is_overloaded) as world, world.member() as client:
+        is_overloaded = True
+        assert_told_to_come_back(world, await handshake(world, transport), "overloaded")
+        world.publish(1)
+        assert await client.packet() == heard(1)
+        is_overloaded = False
+        assert (await handshake(world, transport)).status in (101, 200)
+
+
+@BOTH
 async def test_too_many_handshakes_at_once_are_refused_until_time_has_passed(
     transport: str,
 ) -> None:

@@ -51,6 +51,22 @@ def test_who_was_heard_makes_room_and_may_wait_again() -> None:
     assert [one.is_gone for one in (first, second, third)] == [False, True, False]
 
 
+def test_while_sockets_are_out_one_goes_for_each_that_comes() -> None:
+    counted, is_out = Counted(), False
+    lobby = Lobby(100, counted, is_out_of_sockets=lambda: is_out)
+    first, second, third, fourth = (Connection() for _ in range(4))
+    lobby.enter(first)
+    lobby.enter(second)
+    is_out = True
+    lobby.enter(third)
+    assert [one.is_gone for one in (first, second, third)] == [True, False, False]
+    lobby.leave(second)
+    lobby.leave(third)
+    lobby.enter(fourth)
+    assert fourth.is_gone, "nobody else waits"
+    assert counted.refusals == [HALF_OPEN, HALF_OPEN]
+
+
 def test_a_refusal_is_counted_once() -> None:
     counted = Counted()
     assert Lobby(2, counted).refuse(TOO_SLOW).status == 408

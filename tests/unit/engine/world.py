@@ -66,11 +66,13 @@ class Clock:
 class World:
     """A gateway's engine and Socket.IO server, without the gateway."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, connections: set[Any]) -> None:
+        """`connections` is where the engine looks for those that are no WebSocket."""
         self.engine = engine
+        self._connections = connections
         self.server = Server(engine)
         self.refused: list[str] = []
-        self.lobby = Lobby(1_000, engine.refuse)
+        self.lobby = Lobby(1_000, engine.refuse, engine.is_crowded, engine.is_out_of_sockets)
         self.dropped = 0
         self.answer = b""
         """What every page but the engine's path has to say."""
@@ -200,6 +202,7 @@ class World:
                 timeout_graceful_shutdown=1,
             )
         )
+        server.server_state.connections = self._connections
         self.port = listener.getsockname()[1]
         server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)
@@ -232,16 +235,20 @@ async def serving(
     pod_tag: str = "podA",
     cors_origins: tuple[str, ...] = ("*",),
     proxies: tuple[str, ...] = (),
+    is_overloaded: Callable[[], bool] = lambda: False,
     **limits: Any,
 ) -> AsyncIterator[World]:
     """Serve an engine with these limits for the length of an `async with`."""
+    connections: set[Any] = set()
     engine = Engine(
         replace(LIMITS, **limits),
         pod_tag=pod_tag,
         cors_origins=cors_origins,
         proxies=Proxies(proxies),
+        http_connections=connections,
+        is_overloaded=is_overloaded,
     )
-    world = World(engine)
+    world = World(engine, connections)
     engine.spawn = world.spawn
     with (
         pytest.MonkeyPatch.context() as monkeypatch,

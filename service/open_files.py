@@ -1,0 +1,70 @@
+"""Open files: how many the process may have, and who may take how many of them.
+
+A socket is a file. Where there are none left, libuv accepts what waits and closes it at once: new
+clients are reset and probes get no answer. So sessions are bounded below what there is.
+"""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+OWN_FILES = 96
+"""What a process takes for itself: Redis, the API, listening sockets, the event loop, logs. Idle it
+has some 25; a pool of connections may grow."""
+_ANSWERS = 64
+"""Sockets that no session gets: they answer probes, and clients that are refused."""
+_TCP_PART = 8
+"""Where files are scarce the TCP port gets one part of so many."""
+_PLENTY = 10_000_000
+"""What stands for a limit that is infinite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Who may have how many files."""
+
+    limit: int
+    """What the process may have."""
+    sessions: int
+    """Sockets of the HTTP port at which no new session is admitted."""
+    http: int
+    """Sockets of the HTTP port at which a connection that waits without a request is closed."""
+    tcp: int
+    """Sockets of the TCP port."""
+
+    def suffices_for(self, connections: int) -> bool:
+        """Tell whether the limit leaves room for so many connections."""
+        return self.sessions >= connections
+
+
+def share(limit: int, tcp_wanted: int) -> Shares:
+    """Share a limit out."""
+    left = max(limit - OWN_FILES, 16)
+    tcp = min(tcp_wanted, left // _TCP_PART)
+    http = left - tcp
+    return Shares(limit, http - min(_ANSWERS, http // 4), http, tcp)
+
+
+def raise_limit() -> int:
+    """Let the process have as many files as it may; say how many that is.
+
+    What containers get by default, 1,024, is a soft limit for programs that use select(2).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError) as error:  # macOS: infinity is more than the kernel allows
+            log.debug("the limit of open files stays", soft=soft, hard=hard, reason=str(error))
+    return limit()
+
+
+def limit() -> int:
+    """Say how many files the process may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else _PLENTY

@@ -1,0 +1,62 @@
+"""When a pod should get no new clients: before the kernel or the kubelet ends it for all of them.
+
+Pure: what was measured is given, time too. Measuring is `pressure`'s.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+
+LATE_SECONDS = 0.5
+"""A loop that is so late is overloaded..."""
+IN_TIME_SECONDS = 0.1
+"""...until it is only so late. In between nothing changes, so that readiness does not flap."""
+WINDOW_SECONDS = 5.0
+"""For so long the loop must have been late, mostly. One pause, however long, is no overload."""
+_LEAST_SAMPLES = 3
+FULL = 0.9
+"""The part of the container's memory at which new clients are refused..."""
+ROOMY = 0.8
+"""...until it has fallen to this part."""
+
+
+class Overload:
+    """What was measured lately, and what follows."""
+
+    def __init__(self) -> None:
+        self._lags: deque[tuple[float, float]] = deque()
+        self._late: str | None = None
+        self._full: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why new clients should go elsewhere; None where they need not."""
+        return self._full or self._late
+
+    def is_on(self) -> bool:
+        """Tell whether new clients should go elsewhere."""
+        return self.reason is not None
+
+    def note_lag(self, seconds: float, now_seconds: float) -> None:
+        """Take note of how late the event loop was."""
+        lags = self._lags
+        lags.append((now_seconds, seconds))
+        began = lags[0][0]
+        while lags[0][0] < now_seconds - WINDOW_SECONDS:
+            lags.popleft()
+        if now_seconds - began < WINDOW_SECONDS or len(lags) < _LEAST_SAMPLES:
+            return
+        usual = median(lag for _, lag in lags)
+        if usual >= LATE_SECONDS:
+            self._late = f"the event loop is {usual:.1f} s late"
+        elif usual <= IN_TIME_SECONDS:
+            self._late = None
+
+    def note_memory(self, used_bytes: int, limit_bytes: int) -> None:
+        """Take note of how much of its memory the container uses."""
+        part = used_bytes / limit_bytes
+        if part >= FULL:
+            self._full = f"{part:.0%} of the container's memory is in use"
+        elif part <= ROOMY:
+            self._full = None
