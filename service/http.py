@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,10 +12,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from service import __version__
+from service.events import NAMESPACE
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -106,11 +107,17 @@ class Health:
         return [serving, *(ask() for ask in self.readiness)]
 
 
-def create_app(health: Health, registry: CollectorRegistry | None) -> Starlette:
+def create_app(
+    health: Health, registry: CollectorRegistry | None, namespaces: Iterable[str] = (NAMESPACE,)
+) -> Starlette:
     """Make the application that answers the paths of CONTRACT section 5.
 
     Without a registry `/metrics` is elsewhere, and not found here.
     """
+    welcome = _welcome(namespaces)
+
+    def greet(_: Request) -> Response:
+        return PlainTextResponse(welcome)
 
     def report_health(_: Request) -> Response:
         return JSONResponse(
@@ -129,6 +136,7 @@ def create_app(health: Health, registry: CollectorRegistry | None) -> Starlette:
         return _verdict(health.ready())
 
     routes = [
+        _page("/", greet),
         _page("/health", report_health),
         _page("/livez", report_liveness),
         _page("/readyz", report_readiness),
@@ -149,6 +157,21 @@ def dispatch(pages: AsgiApp, long_polling: AsgiApp, path: str) -> AsgiApp:
         await (long_polling if is_polling else pages)(scope, receive, send)
 
     return application
+
+
+def _welcome(namespaces: Iterable[str]) -> str:
+    """What a person reads who opens the address in a browser."""
+    first, *_ = names = list(namespaces)
+    return f"""Constellation WS {__version__}, a Socket.IO gateway
+
+Socket.IO is on /socket.io/ (protocol version 5, Engine.IO 4: socket.io-client 3 and 4).
+Namespaces: {", ".join(names)}
+
+    import {{ io }} from "socket.io-client";
+    const socket = io("<this address>{first}", {{ auth: {{ userId: "<your user id>" }} }});
+
+For operators: /health, /livez, /readyz
+"""
 
 
 def _metrics_page(registry: CollectorRegistry) -> Route:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service import __version__
 from tests.journey.conftest import Pods, StartGateway
 from tests.processes import Gateway, Valkey, started_gateway
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -46,8 +47,15 @@ async def test_metrics_come_as_prometheus_text_and_as_openmetrics(pods: Pods) ->
     assert text.text.endswith("# EOF\n")
 
 
+async def test_a_person_who_opens_the_address_reads_what_is_there(pods: Pods) -> None:
+    answer = await pods.a.get("/")
+    assert answer.status == 200
+    for words in (__version__, "Socket.IO is on /socket.io/", "Namespaces: /chats"):
+        assert words in answer.text
+
+
 async def test_an_unknown_path_is_not_found(pods: Pods) -> None:
-    for path in ("/", "/nothing-here", "/health/x", "/..%2f"):
+    for path in ("/nothing-here", "/health/x", "/..%2f"):
         assert (await pods.a.get(path)).status == 404
 
 

@@ -208,14 +208,23 @@ async def test_metrics_are_openmetrics_when_asked(app: AsgiApp) -> None:
     assert "constellation_connects" in names
 
 
-@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/metrics"])
+async def test_a_person_who_opens_the_address_reads_what_is_there(health: Health) -> None:
+    answer = await ask(create_app(health, None, ["/chats", "/admin"]), "/")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert f"Constellation WS {__version__}" in answer.body
+    assert "/socket.io/" in answer.body
+    assert "Namespaces: /chats, /admin\n" in answer.body
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/livez", "/readyz", "/metrics"])
 async def test_pages_are_read_and_not_written(app: AsgiApp, path: str) -> None:
     head = await ask(app, path, "HEAD")
     assert head.status == 200
     assert (await ask(app, path, "POST")).status == 405
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/socket.iox", "/chats"])
+@pytest.mark.parametrize("path", ["/nothing", "/socket.iox", "/chats"])
 async def test_there_are_no_other_pages(app: AsgiApp, path: str) -> None:
     assert (await ask(app, path)).status == 404
 
