@@ -41,6 +41,7 @@ from service.rooms import Member, Rooms
 from service.spans import ids_of
 from service.trace_context import PARENT, STATE, TraceContext
 from service.tracing import Tracing, act
+from service.turns import paced
 from service.welcome import RetryLater, Welcome
 
 log = structlog.get_logger(__name__)
@@ -108,7 +109,7 @@ class Chats:
     async def disconnect(self, who: Room) -> int:
         """Disconnect the members of a room for good; say how many there were."""
         members = tuple(self.rooms.members(who))
-        for member in members:
+        async for member in paced(members):
             await self._server.disconnect(member.sid, namespace=NAMESPACE)
         return len(members)
 

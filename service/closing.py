@@ -15,6 +15,7 @@ from service.engine import Session
 from service.gateway import Gateway
 from service.rebalancing import Ages
 from service.tokens import TOKEN_EXPIRED
+from service.turns import paced
 
 _DRAIN_STEP_SECONDS = 0.05
 _AGE_STEP_SECONDS = 1.0
@@ -33,7 +34,7 @@ async def close_evenly(gateway: Gateway, reason: str) -> int:
         # Who still has something to fetch gets the time that there is: only then is it known
         # what has reached a client that does not count for itself.
         due_now, busy = [*busy, *sessions[closed:due]], []
-        for session in due_now:
+        async for session in paced(due_now):
             if session.closed or session.is_flushed or is_over:
                 gateway.close_session(session, reason)
             else:
@@ -57,8 +58,9 @@ async def close_aged(gateway: Gateway, alive: Callable[[], None]) -> None:
     while True:
         alive()
         ages.meet(reversed(sockets), time.monotonic())
-        for sid in ages.take_due(sockets, len(sockets), time.monotonic()):
-            gateway.close_session(sockets[sid], "max age")
+        async for sid in paced(ages.take_due(sockets, len(sockets), time.monotonic())):
+            if sid in sockets:
+                gateway.close_session(sockets[sid], "max age")
         await asyncio.sleep(_AGE_STEP_SECONDS)
 
 
@@ -67,7 +69,7 @@ async def close_expired(gateway: Gateway, alive: Callable[[], None]) -> None:
     sockets, expiries = gateway.engine.sockets, gateway.chats.expiries
     while True:
         alive()
-        for sid in expiries.take_due(time.time()):
+        async for sid in paced(expiries.take_due(time.time())):
             if sid in sockets:
                 gateway.close_session(sockets[sid], TOKEN_EXPIRED.code)
         await asyncio.sleep(_EXPIRY_STEP_SECONDS)

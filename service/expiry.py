@@ -6,6 +6,7 @@ Closing is the caller's.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 
 _SPARE = 1_000
 """Entries that no longer count may be as many as those that do, and so many more."""
@@ -34,12 +35,13 @@ class Expiries:
         """Forget a connection; harmless when it is not there."""
         self._ends.pop(sid, None)
 
-    def take_due(self, now_seconds: float) -> list[str]:
-        """Hand over, and forget, those whose time is over."""
-        due = []
+    def take_due(self, now_seconds: float) -> Iterator[str]:
+        """Hand over, and forget, those whose time is over, one at a time.
+
+        The ends of others may be put and removed between two of them.
+        """
         while self._queue and self._queue[0][0] <= now_seconds:
             ends_at, sid = heapq.heappop(self._queue)
             if self._ends.get(sid) == ends_at:
                 del self._ends[sid]
-                due.append(sid)
-        return due
+                yield sid

@@ -5,8 +5,8 @@ It knows no clock; what is to happen when patience ends is its owner's to know.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from itertools import takewhile
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 Thing = TypeVar("Thing", bound=Hashable)
@@ -17,7 +17,8 @@ class Deadlines(Generic[Thing]):
 
     def __init__(self, patience_seconds: float) -> None:
         self._patience_seconds = patience_seconds
-        self._deadlines: dict[Thing, float] = {}
+        # Ordered: taking the first of a plain dictionary again and again walks what was taken.
+        self._deadlines: OrderedDict[Thing, float] = OrderedDict()
 
     def add(self, thing: Thing, now_seconds: float) -> None:
         """Begin to be patient, anew where it had begun. Time must not go backwards."""
@@ -28,13 +29,15 @@ class Deadlines(Generic[Thing]):
         """Forget a thing; harmless when it is not there."""
         self._deadlines.pop(thing, None)
 
-    def take_due(self, now_seconds: float) -> list[Thing]:
-        """Hand over, and forget, those whose time is over."""
+    def take_due(self, now_seconds: float) -> Iterator[Thing]:
+        """Hand over, and forget, those whose time is over, one at a time.
+
+        Others may be added and removed between two of them.
+        """
         deadlines = self._deadlines
-        due = list(takewhile(lambda thing: deadlines[thing] <= now_seconds, deadlines))
-        for thing in due:
-            del deadlines[thing]
-        return due
+        while deadlines and deadlines[first := next(iter(deadlines))] <= now_seconds:
+            del deadlines[first]
+            yield first
 
     def __contains__(self, thing: Thing) -> bool:
         return thing in self._deadlines

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -24,6 +24,7 @@ from service.engine.deadlines import Deadlines
 from service.engine.limits import EngineLimits, Sites
 from service.engine.session import Handshake, Session
 from service.engine.wheel import Wheel
+from service.turns import paced
 from service.websocket import (
     CloseCode,
     text_frame,
@@ -83,6 +84,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self._lingering: Deadlines[str] = Deadlines(LINGER_SECONDS)
         self._goodbyes: dict[str, Session] = {}
         """Closed polling sessions whose client has not fetched its last packets yet."""
+        self.farewells = inbox.Farewells(self)
+        """Closed sessions whose end is still to be handled."""
         self.is_closed_to_new = False
         """Set while draining: new handshakes are refused, sessions that exist go on."""
         self.spawn: Spawn = _no_spawn
@@ -275,7 +278,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     async def goodbyes_said(self) -> None:
         """Wait until every closed session's client has heard of it, or has had its time."""
-        while self._ending or self._goodbyes:  # noqa: ASYNC110 - `turn` ends both in time
+        while self._ending or self._goodbyes or self.farewells:  # noqa: ASYNC110 - they end in time
             await asyncio.sleep(self._step_seconds)
 
     def await_closing(self, connection: WebSocketConnection) -> None:
@@ -302,22 +305,32 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             # answered meanwhile is still to be read.
             due = max(due + self._step_seconds, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
-            self.turn(time.monotonic())
+            async for _ in paced(self.turn(time.monotonic())):
+                pass
             tell()
 
-    def turn(self, now: float) -> None:
-        """Do what is due: pings, and the ends of all kinds of patience."""
+    def turn(self, now: float) -> Iterator[None]:
+        """Do what is due, one thing at each step: pings, and the ends of all kinds of patience.
+
+        Thousands may be due at once. What happens between two steps counts.
+        """
         for session in self._wheel.turn():
             assert isinstance(session, Session), "nothing else is put there"
-            self._beat(session)
+            if session.slot < 0 and not session.closed:  # else it has answered, or left, meanwhile
+                self._beat(session)
+            yield
         for session in self._unused.take_due(now):
             self.end(session, CONNECT_TIMEOUT)
+            yield
         for sid in self._lingering.take_due(now):
             self.take_goodbye(sid)
+            yield
         for connection in self._probes.take_due(now):
             connection.give_up_probe()
+            yield
         for connection in self._ending.take_due(now):
             connection.abort()
+            yield
 
     def _beat(self, session: Session) -> None:
         if session.awaits_pong:

@@ -117,7 +117,8 @@ class World:
         until = self.clock.monotonic() + seconds
         while self.clock.monotonic() < until:
             self.clock.ahead_seconds += self.engine._step_seconds
-            self.engine.turn(self.clock.monotonic())
+            for _ in self.engine.turn(self.clock.monotonic()):
+                pass
 
     def websocket(self, target: str = TARGET) -> AbstractAsyncContextManager[wire.Wire]:
         """Open a WebSocket; its opening packet is still to be read."""
@@ -160,6 +161,7 @@ class World:
             "ending": len(engine._ending),
             "lingering": len(engine._lingering),
             "goodbyes": len(engine._goodbyes),
+            "farewells": len(engine.farewells),
             "environ": len(server.environ),
             "binary packets": len(server._binary_packet),
             "callbacks": len(server.manager.callbacks),
