@@ -12,8 +12,10 @@ import pytest_asyncio
 
 from service.admission import Rate
 from service.engine import Engine
+from service.turns import paced
 from tests.conformance.polling import Polling
 from tests.conformance.wire import Response, Wire, request, upgrade_headers
+from tests.loop_turns import Others
 from tests.unit.engine.world import (
     LIMITS,
     PATH,
@@ -389,6 +391,52 @@ async def test_the_wheel_does_not_make_up_for_a_pause(monkeypatch: pytest.Monkey
     """What clients have answered meanwhile is still to be read: they are not to be closed."""
     found = await turns(monkeypatch, [0.0, 0.0, 60.0, *[0.0] * 7])
     assert found == [1, 2, 63, 63, 64, 65, 66, 67, 68, 69]
+
+
+async def test_thousands_of_pings_at_once_are_written_in_turns_with_the_loop(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.turns.TURN_SECONDS", 0.0)  # a step is a turn
+    engine, others = world.engine, Others()
+    pinged_at: list[int] = []
+    engine.on_ping = lambda sid: pinged_at.append(others.turns)
+    for _ in range(1_000):
+        engine._wheel.put(engine.open("", "", []), 0)
+    with others.having_turns():
+        async for _ in paced(engine.turn(world.clock.monotonic())):
+            pass
+    assert len(pinged_at) == 1_000
+    assert len(set(pinged_at)) > 900
+
+
+async def test_what_happens_while_others_are_closed_counts(world: World) -> None:
+    """Who answers its ping, connects or leaves before its turn has come is left alone."""
+    engine = world.engine
+    late, answering, leaving = (engine.open("", "", []) for _ in range(3))
+    for session in (late, answering, leaving):
+        session.awaits_pong = True
+        engine._wheel.put(session, 0)
+    steps = engine.turn(world.clock.monotonic())
+    next(steps)
+    (first,) = [session for session in (late, answering, leaving) if session.closed]
+    second, third = [session for session in (late, answering, leaving) if session is not first]
+    engine.hear(second, "3")
+    engine.lose(third, "transport close")
+    for _ in steps:
+        pass
+    assert world.sids == [second.sid]
+
+    world.clock.ahead_seconds += LIMITS.connect_timeout_seconds - 1
+    one, other = (engine.open("", "", []) for _ in range(2))
+    engine.settle(second)
+    world.clock.ahead_seconds += LIMITS.connect_timeout_seconds + 1
+    steps = engine.turn(world.clock.monotonic())
+    while not one.closed:
+        next(steps)
+    engine.settle(other)
+    for _ in steps:
+        pass
+    assert not other.closed
 
 
 # Ends

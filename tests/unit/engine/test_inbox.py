@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from service.engine.inbox import MAX_INBOX
 from service.engine.session import Session
+from tests.loop_turns import Others
 from tests.unit.engine.world import World, heard, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
 from tests.websocket_frames import TEXT, client_frame
@@ -207,3 +208,48 @@ async def test_a_handler_that_fails_costs_its_client_the_connection_and_nobody_e
         world.publish(1)
         assert await other.packet() == heard(1)
     assert not world.left()
+
+
+async def test_thousands_of_ends_at_once_are_handled_in_turns_with_the_loop(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load balancer that dies takes all its clients with it."""
+    monkeypatch.setattr("service.turns.TURN_SECONDS", 0.0)  # a step is a turn
+    engine, others, ends = world.engine, Others(), list[int]()
+
+    async def end(sid: str, reason: str) -> None:
+        ends.append(others.turns)
+
+    monkeypatch.setitem(engine.handlers, "disconnect", end)
+    for _ in range(1_000):
+        engine.open("", "", [])
+    with others.having_turns():
+        for session in list(engine.sockets.values()):
+            engine.lose(session, "transport close")
+        assert len(engine.farewells) == 1_000
+        await world.settled()
+    assert len(ends) == 1_000
+    assert len(set(ends)) > 900
+    assert len(world.tasks) == 1
+
+
+async def test_an_end_that_cannot_be_handled_costs_itself_only(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, ends = world.engine, list[str]()
+
+    async def end(sid: str, reason: str) -> None:
+        ends.append(sid)
+        if len(ends) == 1:
+            raise RuntimeError("the handler's own fault")
+
+    monkeypatch.setitem(engine.handlers, "disconnect", end)
+    sessions = [engine.open("", "", []) for _ in range(3)]
+    with capture_logs() as lines:
+        for session in sessions:
+            engine.lose(session, "transport close")
+        await world.settled()
+        engine.lose(engine.open("", "", []), "transport close")
+        await world.settled()
+    assert len(ends) == 4
+    assert len(lines) == 1
