@@ -14,7 +14,9 @@ from redis.asyncio import Redis
 
 from service import commands, open_files
 from service.commands import Disconnect
+from service.errands import MAX_WAITING
 from service.events import Room
+from service.redis_names import DEFAULT
 from tests.journey.conftest import StartGateway
 from tests.js_clients import JsClients
 from tests.processes import Gateway, Valkey, running_valkey, started_gateway, tcp_stream
@@ -22,7 +24,7 @@ from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-FLOOD = 120_000
+FLOOD = 3 * MAX_WAITING
 MAX_FILES = 256
 UPGRADE = (
     b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
@@ -31,21 +33,21 @@ UPGRADE = (
 )
 
 
-async def test_a_flood_on_the_command_channel_ends_no_pod_and_keeps_no_loop(
+async def test_a_flood_on_the_command_channel_ends_no_pod(
     valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
 ) -> None:
-    """Each asks for an answer, which is an errand: more than the queue holds."""
+    """Each asks for an answer, which is an errand: more than the queue holds.
+
+    That the event loop has its turns meanwhile, tests/unit/test_redis_link.py says.
+    """
     async with gateway(valkey.url) as pod:
         bob = await js.connect(pod.chats_url, user=f"bob{mine}")
         asks = (Disconnect(Room(f"user:{n}{mine}"), "", "nobody", n) for n in range(FLOOD))
-        turns_before = await pod.metric("constellation_event_loop_lag_seconds_count")
 
         await _publish_all(valkey, [commands.encode(ask) for ask in asks])
 
         handled = partial(_has_handled, pod, FLOOD)
         await eventually(handled, 2 * PATIENCE_SECONDS, "the flood was handled")
-        turns = await pod.metric("constellation_event_loop_lag_seconds_count") - turns_before
-        assert turns > 10, "ten timers a second fire while it is handled"
         assert await pod.metric("constellation_errands_dropped_total", reason="full") > 0
         assert pod.log("dropped an errand for another pod")
         async with Redis.from_url(valkey.url) as redis:
@@ -139,7 +141,7 @@ async def _upgrade(pod: Gateway, clients: AsyncExitStack) -> int:
 
 async def _publish_all(valkey: Valkey, messages: list[bytes]) -> None:
     """Publish commands as fast as Redis takes them, without waiting for its answers."""
-    words = [("PUBLISH", commands.CHANNEL, message) for message in messages]
+    words = [("PUBLISH", DEFAULT.commands, message) for message in messages]
     async with tcp_stream(valkey.port) as (reader, writer):
         writer.write(b"".join(map(hiredis.pack_command, words)))
         async with asyncio.timeout(PATIENCE_SECONDS):
