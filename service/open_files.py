@@ -13,9 +13,10 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-OWN_FILES = 96
-"""What a process takes for itself: Redis, the API, listening sockets, the event loop, logs. Idle it
-has some 25; a pool of connections may grow."""
+OWN_FILES = 512
+"""What a process keeps for itself, or a quarter where there is less: listening sockets, the event
+loop, logs, and the pools of connections to Redis and to the API, of a hundred each. Idle it has
+some 25."""
 _ANSWERS = 64
 """Sockets that no session gets: they answer probes, and clients that are refused."""
 _TCP_PART = 8
@@ -44,7 +45,7 @@ class Shares:
 
 def share(limit: int, tcp_wanted: int) -> Shares:
     """Share a limit out."""
-    left = max(limit - OWN_FILES, 16)
+    left = max(limit - min(OWN_FILES, limit // 4), 16)
     tcp = min(tcp_wanted, left // _TCP_PART)
     http = left - tcp
     return Shares(limit, http - min(_ANSWERS, http // 4), http, tcp)
