@@ -30,8 +30,9 @@ log = structlog.get_logger(__name__)
 DEADLINE_MARGIN_SECONDS = 10.0
 """What all of stopping may take beyond the drain's delay and window. The chart's grace period adds
 it; at its end the process ends by force."""
-_GOODBYE_SECONDS = 6.0
-"""Part of that margin: for the last clients to answer their close, five seconds and a step."""
+_GOODBYE_SECONDS = 7.0
+"""Part of that margin: for the last clients to answer their close, five seconds and a step of the
+wheel, and a second to spare."""
 _HURRY_SECONDS = 1.0
 """What all of stopping may take after a second signal."""
 _STEP_SECONDS = 2.0

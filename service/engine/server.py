@@ -39,6 +39,7 @@ UPGRADE_SECONDS = 10.0
 """How long a WebSocket may probe before it is given up."""
 CONNECT_TIMEOUT = "connect timeout"
 """Why a session was closed that has not become one of use."""
+_LOOK_SECONDS = 0.1
 _PING = text_frame(b"2")
 _POD_TAG_CHARS = 4
 
@@ -279,7 +280,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
     async def goodbyes_said(self) -> None:
         """Wait until every closed session's client has heard of it, or has had its time."""
         while self._ending or self._goodbyes or self.farewells:  # noqa: ASYNC110 - they end in time
-            await asyncio.sleep(self._step_seconds)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def await_closing(self, connection: WebSocketConnection) -> None:
         """Give a client some time to answer our closing handshake, and to read what was sent."""
