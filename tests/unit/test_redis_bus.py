@@ -178,6 +178,7 @@ async def test_a_silent_subscription_is_replaced_without_a_loss(
     """It is read until the next one begins: Redis and the network may only have been slow."""
     monkeypatch.setattr(redis_bus, "SILENCE_SECONDS", 0.2)
     monkeypatch.setattr(redis_bus, "_READ_SECONDS", 0.01)
+    monkeypatch.setattr(redis_bus, "_CHANGE_SECONDS", PATIENCE_SECONDS)
     pod = Pod(redis)
     async with running(pod, beating=False):
         await standing(pod)

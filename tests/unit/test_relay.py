@@ -80,7 +80,7 @@ class Pod:
             Fanout(),
             self.metrics,
             on_disconnect=self.disconnected.append,
-            on_moved=self.moved.append,
+            on_moved=lambda member, room, offset: self.moved.append(member),
             on_ended=lambda room, who: self.ended.append((room, who)),
             on_fence=lambda sid, owner: self.fenced.append((sid, owner)),
             on_handover=self._count_handover,
