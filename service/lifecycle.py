@@ -12,7 +12,7 @@ import functools
 import math
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import structlog
@@ -23,7 +23,9 @@ from service.gateway import Gateway
 from service.http import Phase
 from service.identification import warn_of_trust
 from service.last_resort import LastResort
+from service.open_files import warn_of_shortage
 from service.serving import HttpServer, listen
+from service.stopping import CANCEL_SECONDS, TCP_GRACE_SECONDS, cancel, stop_doors
 
 log = structlog.get_logger(__name__)
 
@@ -35,11 +37,7 @@ _GOODBYE_SECONDS = 7.0
 wheel, and a second to spare."""
 _HURRY_SECONDS = 1.0
 """What all of stopping may take after a second signal."""
-_STEP_SECONDS = 2.0
-"""What each step after the drain may take: Redis, the API or a client may hang."""
-_CANCEL_SECONDS = 0.2
 _DEATH_SECONDS = 5.0
-_TCP_GRACE_SECONDS = 1.0
 _DRAINED, _OVERRAN = 0, 1
 """Exit codes. After a second signal it is 128 and the signal's number, as a shell has it."""
 
@@ -73,14 +71,16 @@ class Life:
             if self._gateway.access:
                 held.push_async_callback(self._gateway.access.aclose)
             servers = self._hold_ports(held)
-            held.push_async_callback(self._gateway.tcp.aclose, _TCP_GRACE_SECONDS)
+            held.push_async_callback(self._gateway.tcp.aclose, TCP_GRACE_SECONDS)
             await self._gateway.tcp.start(self._settings.tcp_host, self._settings.tcp_port)
             held.enter_context(self._signals())
             await self._run_parts(servers)
         return self._exit_code
 
     def stop(self, number: signal.Signals) -> None:
-        """Begin the drain; called again, end at once."""
+        """Begin the drain; called again, end at once; further calls change nothing."""
+        if self._stop_now.is_set():
+            return
         if not self._stop.is_set():
             self._stop.set()
             seconds = self._planned_drain_seconds() + DEADLINE_MARGIN_SECONDS
@@ -89,7 +89,7 @@ class Life:
             self._stop_now.set()
             seconds, code, reason = _HURRY_SECONDS, 128 + number, "a second signal"
             self._exit_code = code
-        self._stop_by = time.monotonic() + seconds - 2 * _CANCEL_SECONDS
+        self._stop_by = time.monotonic() + seconds - 2 * CANCEL_SECONDS
         self._last_resort.end_in(seconds, code, reason)
 
     def _hold_ports(self, held: contextlib.AsyncExitStack) -> dict[str, HttpServer]:
@@ -126,9 +126,11 @@ class Life:
             for server in servers.values():
                 server.should_exit = True
                 server.force_exit = self._stop_now.is_set()
-            await self._until_done({group.create_task(self._stop_doors()), *serving}, hurried)
+            await self._until_done(
+                {group.create_task(stop_doors(self._gateway)), *serving}, hurried
+            )
             # Not only the parts: a client's request may wait for a Redis that hangs.
-            await _end(asyncio.all_tasks() - {asyncio.current_task()})
+            await cancel(asyncio.all_tasks() - {asyncio.current_task()})
 
     async def _until_done(
         self, tasks: set[asyncio.Task[None]], hurried: asyncio.Task[bool]
@@ -183,19 +185,6 @@ class Life:
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self._gateway.engine.spawn(work)
 
-    async def _stop_doors(self) -> None:
-        """The order matters: no new work, then nothing that others wait for stays with us."""
-        gateway = self._gateway
-        if gateway.access:
-            await _step("chat access", gateway.access.aclose())
-        await _step("TCP port", gateway.tcp.aclose(_TCP_GRACE_SECONDS))
-        farewells = [_step("presence", gateway.presence.withdraw())]
-        if gateway.recorder:
-            farewells.append(_step("recorder", gateway.recorder.hand_over()))
-        if gateway.sessions:
-            farewells.append(_step("sessions", gateway.sessions.flush()))
-        await asyncio.gather(*farewells)
-
     async def _serve(self, name: str, server: HttpServer) -> None:
         await server.run_on_socket()
         if not self._stop.is_set():
@@ -204,6 +193,7 @@ class Life:
     async def _announce(self, servers: dict[str, HttpServer]) -> None:
         for server in servers.values():
             await server.listening()
+        warn_of_shortage(self._gateway.files, self._settings.max_connections)
         self._gateway.health.phase = Phase.SERVING
         log.info(
             "listening",
@@ -245,7 +235,7 @@ class Life:
         try:
             await work
         except Exception as error:
-            # The TaskGroup cancels the others once and waits; see `_end` for why that may not do.
+            # The TaskGroup cancels the others once and waits; see `cancel` for why that may not do.
             reason = f"{name} died and others did not end: {type(error).__name__}: {error}"
             self._last_resort.end_in(_DEATH_SECONDS, 1, reason)
             raise
@@ -295,24 +285,3 @@ class _LogFollower:
     def report_gap(self, reason: str) -> None:
         """Let every client connect again: its session may have missed something."""
         self._begin(tell_of_gap(self._gateway))
-
-
-async def _step(name: str, work: Awaitable[None]) -> None:
-    """Do one step of stopping within its time: what is left undone expires by itself elsewhere."""
-    try:
-        async with asyncio.timeout(_STEP_SECONDS):
-            await work
-    except TimeoutError:
-        log.warning("a step of stopping did not end in time", step=name)
-
-
-async def _end(tasks: set[asyncio.Task[Any]]) -> None:
-    """Cancel tasks until they are gone.
-
-    Once is not enough: redis-py waits in `asyncio.wait_for`, which on Python 3.11 may swallow a
-    cancellation (github.com/python/cpython/issues/86296).
-    """
-    while tasks:
-        for task in tasks:
-            task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)

@@ -69,3 +69,15 @@ def limit() -> int:
     """Say how many files the process may have."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft if soft != resource.RLIM_INFINITY else _PLENTY
+
+
+def warn_of_shortage(shares: Shares, connections: int) -> None:
+    """Log where the limit, and not the settings, bounds how many clients may connect."""
+    if not shares.suffices_for(connections):
+        log.warning(
+            "the limit of open files bounds the connections of this pod",
+            limit=shares.limit,
+            connections=shares.sessions,
+            wanted=connections,
+            remedy="raise the hard limit (ulimit -Hn), or lower CONSTELLATION_MAX_CONNECTIONS",
+        )

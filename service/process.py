@@ -28,7 +28,7 @@ def serve(settings: Settings) -> int:
     Raises InvalidRoutes when the route table cannot be used.
     """
     _calm_garbage_collection()
-    _raise_open_files(settings)
+    open_files.raise_limit()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
             return runner.run(_run(settings))
@@ -39,19 +39,6 @@ def serve(settings: Settings) -> int:
             for cause in _leaves(group):
                 log.error("a vital part died", error=f"{type(cause).__name__}: {cause}")
             return 1
-
-
-def _raise_open_files(settings: Settings) -> None:
-    """Let the process have all the files that it may, and say where these are too few."""
-    files = open_files.share(open_files.raise_limit(), settings.tcp_max_connections)
-    if not files.suffices_for(settings.max_connections):
-        log.warning(
-            "the limit of open files bounds the connections of this pod",
-            limit=files.limit,
-            connections=files.sessions,
-            wanted=settings.max_connections,
-            remedy="raise the hard limit (ulimit -Hn), or lower CONSTELLATION_MAX_CONNECTIONS",
-        )
 
 
 def _calm_garbage_collection() -> None:
