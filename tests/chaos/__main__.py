@@ -73,7 +73,8 @@ def _long(asked: argparse.Namespace) -> list[Row]:
                 continue
             print(f"{leg.name}:", *lines_of(leg.plan), sep="\n", flush=True)
             result = _lived(leg, seed, asked.keep)
-            print(f"{table(result.rows)}\n{result.story}\n", flush=True)
+            print(f"{table(result.rows)}\n{result.story}", flush=True)
+            print(f"the machine was too busy for {result.starved_seconds:.1f} s\n", flush=True)
             for row in result.rows:
                 total.setdefault(row.world, Row(row.world)).add(row)
     return list(total.values())

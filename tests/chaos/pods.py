@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import signal
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -152,9 +152,8 @@ class Pods:
             await asyncio.sleep(_SAMPLE_SECONDS)
 
     async def _revive(self, slot: int, dead: Gateway, troubles: list[str]) -> None:
-        errors = [one for one in map(_error, dead.lines()) if one]
-        last = errors[0] if errors else "no error was logged"
-        troubles.append(f"{dead.log_path.name} died, code {dead.exit_code}: {last}")
+        why = _reason(dead.lines())
+        troubles.append(f"{dead.log_path.name} died, code {dead.exit_code}: {why}")
         try:
             async with self._in_work[slot]:
                 await self._replace(slot)
@@ -194,13 +193,12 @@ class Pods:
         return pod
 
 
-def _error(line: str) -> str:
-    """What a line of a log says, where it is an error; else nothing."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return ""
-    return f"{record['event']}: {record.get('error')}" if record.get("level") == "error" else ""
+def _reason(lines: Iterable[str]) -> str:
+    """Find in a pod's log what it died of."""
+    for line in lines:
+        if '"a vital part died' in line:
+            return str(json.loads(line).get("error"))
+    return "its log does not say"
 
 
 async def _is_ready(pod: Gateway) -> None:

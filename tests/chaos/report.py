@@ -75,7 +75,7 @@ def sum_up(
     away: Sequence[str],
 ) -> list[Row]:
     """Put down everything to the disaster that had struck last; one row for each, in order."""
-    names = list(dict.fromkeys([CALM, *(one.name for one in timeline.strikes)]))
+    names = [CALM, *timeline.names()]
     rows = {name: Row(name) for name in names}
 
     def count(name: str, moments: Iterable[float]) -> None:

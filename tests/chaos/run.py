@@ -21,7 +21,7 @@ from tests.chaos.pods import Pods
 from tests.chaos.population import GROUPS, SPARE_ROOMS, populate
 from tests.chaos.publishing import Publishers
 from tests.chaos.report import Row, story_of_first, sum_up
-from tests.chaos.timeline import Timeline
+from tests.chaos.timeline import STARVED, Strike, Timeline
 from tests.chaos.verdict import Fault, Verdict, judge
 from tests.chaos.wire import wire
 from tests.chaos.worlds import Leg
@@ -35,6 +35,7 @@ _AFTER_SECONDS = 1.0
 _BACK_SECONDS = 30.0
 """By then everybody must be connected again, and receive."""
 _RESTLESS_SECONDS = 0.3
+_BEAT_MS, _STARVED_MS = 100, 500
 _LOOK_SECONDS = 1.0
 
 
@@ -44,6 +45,8 @@ class Result:
 
     rows: list[Row]
     story: str
+    starved_seconds: float
+    """How long the machine was too busy for deadlines."""
     is_whole: bool
     """Whether all was as before in the end: another run may use the deployment."""
 
@@ -63,7 +66,7 @@ async def live(deployment: Deployment, leg: Leg, seed: str, first: int = 1) -> R
         primary_port = deployment.topology.primary_port
         publishers = Publishers(events, ledger, primary_port, pods.tcp_port, now_ms)
         troubles: list[str] = []
-        await held.enter_async_context(_watched(pods, troubles))
+        await held.enter_async_context(_watched(pods, timeline, troubles))
         await _under_load(world, leg, seed, publishers, gathered, troubles)
         away = await _all_back(world, publishers, gathered, ledger, troubles)
         verdicts = await _judged(gathered, ledger, timeline)
@@ -71,18 +74,34 @@ async def live(deployment: Deployment, leg: Leg, seed: str, first: int = 1) -> R
     rows = sum_up(ledger, verdicts, timeline, pods.counts, away)
     rows[-1].troubles += troubles
     story = story_of_first(ledger, verdicts, timeline)
-    return Result(rows, story, is_whole=not troubles and not away)
+    starved_seconds = timeline.starved_ms() / 1_000
+    return Result(rows, story, starved_seconds, is_whole=not troubles and not away)
 
 
 @asynccontextmanager
-async def _watched(pods: Pods, troubles: list[str]) -> AsyncIterator[None]:
+async def _watched(pods: Pods, timeline: Timeline, troubles: list[str]) -> AsyncIterator[None]:
     """Count what pods report as lost, and start again those that die by themselves."""
     loop = asyncio.get_running_loop()
-    chores = [loop.create_task(pods.watch()), loop.create_task(pods.revive(troubles))]
+    chores = [
+        loop.create_task(pods.watch()),
+        loop.create_task(pods.revive(troubles)),
+        loop.create_task(_note_starvation(timeline)),
+    ]
     try:
         yield
     finally:
         await cancelled(chores)
+
+
+async def _note_starvation(timeline: Timeline) -> None:
+    """Note when this process was not run for a while; on a busy machine nobody keeps a deadline."""
+    before = now_ms()
+    while True:
+        await asyncio.sleep(_BEAT_MS / 1_000)
+        after = now_ms()
+        if after - before > _BEAT_MS + _STARVED_MS:
+            timeline.begin(Strike(STARVED, before, after, is_lossy=True))
+        before = after
 
 
 async def _under_load(

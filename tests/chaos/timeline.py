@@ -16,6 +16,8 @@ A lease of two seconds, its successor, and a drain window of two seconds fit in 
 LAG_MS = 1_500
 """How far a pod may be behind another one while nothing is wrong."""
 CALM = "calm"
+STARVED = "starved"
+"""The machine did not let the judge run, and so nobody else for certain: no disaster of ours."""
 
 
 @dataclass(slots=True)
@@ -46,8 +48,18 @@ class Timeline:
 
     def name_at(self, moment_ms: float) -> str:
         """Name the latest disaster that had begun: what happened then counts as its doing."""
-        begun = [one.name for one in self.strikes if one.start_ms <= moment_ms]
+        begun = [
+            one.name for one in self.strikes if one.start_ms <= moment_ms and one.name != STARVED
+        ]
         return begun[-1] if begun else CALM
+
+    def names(self) -> list[str]:
+        """Name the disasters, in the order in which each struck first."""
+        return list(dict.fromkeys(one.name for one in self.strikes if one.name != STARVED))
+
+    def starved_ms(self) -> float:
+        """Say for how long the machine was too busy."""
+        return sum(one.ends() - one.start_ms for one in self.strikes if one.name == STARVED)
 
     def deadline(self, moment_ms: float, group: str | None = None) -> float:
         """Say by when a loss at this moment must have been reported to a client of this group.

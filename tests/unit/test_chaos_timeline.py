@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.timeline import CALM, LAG_MS, REPORT_MS, Strike, Timeline
+from tests.chaos.timeline import CALM, LAG_MS, REPORT_MS, STARVED, Strike, Timeline
 
 HANG = Strike("hang", 2_000, 8_000, is_lossy=True)
 ROLL = Strike("roll", 3_000, 20_000)
@@ -58,3 +58,12 @@ def test_what_happens_is_put_down_to_the_latest_disaster() -> None:
     ]  # fmt: skip
     timeline.begin(Strike("kill", 30_000))
     assert timeline.name_at(30_001) == "kill"
+
+
+def test_a_starved_machine_excuses_and_is_no_disaster() -> None:
+    starved = Strike(STARVED, 4_000, 6_000, is_lossy=True)
+    timeline = Timeline([ROLL, starved])
+    assert timeline.name_at(5_000) == "roll"
+    assert timeline.names() == ["roll"]
+    assert timeline.starved_ms() == 2_000
+    assert timeline.may_lose(6_500, 7_000)
