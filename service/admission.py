@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from service.events import ChatId, UserId
+from service.ids import id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +167,8 @@ class Allowance:
         return self._overdrawn >= rate.burst
 
 
-def _read_id(value: Any, max_chars: int) -> str | None:
-    if isinstance(value, bool):
+def _read_id(value: object, max_chars: int) -> str | None:
+    text = id_of(value)
+    if text is None or len(text) > max_chars:
         return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value) if isinstance(value, int) else value
-    if not isinstance(text, str) or not 0 < len(text) <= max_chars:
-        return None
-    # isprintable() refuses control characters and lone surrogates, which no UTF-8 can carry.
-    return text if text.isprintable() else None
+    return text if text.isprintable() else None  # no control characters

@@ -11,10 +11,33 @@ from typing import Any
 
 import msgspec
 
-from service.events import MAX_ATTACHMENTS, NAMESPACE, RESERVED_EVENTS, MalformedEvent, Room
+from service import ids
+from service.events import (
+    MAX_ATTACHMENTS,
+    NAMESPACE,
+    UNSENDABLE_EVENTS,
+    MalformedEvent,
+    Room,
+    slice_array,
+    slice_object,
+)
 
 EMITTER_CHANNEL = "socketio"
 """The channel that python-socketio's Redis managers publish on unless told otherwise."""
+
+REQUESTS = frozenset(
+    {
+        "ping",
+        "isUserOnline",
+        "getOnlineUsers",
+        "sendToUser",
+        "sendToRoom",
+        "joinRoom",
+        "leaveRoom",
+        "disconnectUser",
+    }
+)
+"""The TCP port's own patterns. A channel is a pattern too, and none may have one of these names."""
 
 
 def is_own_channel(channel: str, prefix: str) -> bool:
@@ -36,6 +59,8 @@ class Emit(msgspec.Struct, frozen=True, tag="emit", omit_defaults=True):
     """Binary values that placeholders in `args` stand for, as Socket.IO numbers them."""
     traceparent: str = ""
     """W3C trace context of whoever asked for it; empty where there is none."""
+    invalid_ids: int = 0
+    """Rooms that an emitter named and that are no ids; they were left out."""
 
 
 class Join(msgspec.Struct, frozen=True, tag="join"):
@@ -83,7 +108,10 @@ class Handover(msgspec.Struct, frozen=True, tag="handover"):
 
 Command = Emit | Join | Leave | Empty | Disconnect | Fence | Handover
 
+_NULL = msgspec.Raw(b"null")
+
 _encode = msgspec.json.Encoder().encode
+_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode: Callable[[bytes], Command] = msgspec.json.Decoder(Command).decode
 
 
@@ -95,10 +123,31 @@ def encode(command: Command) -> bytes:
 def decode(raw: bytes) -> Command:
     """Read a command of another pod. Raises MalformedEvent."""
     try:
-        raw.decode()  # bad UTF-8 inside `args` would cost every recipient its socket
-        return _sendable(_decode(raw))
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+        text = raw.decode()  # bad UTF-8 inside `args` would cost every recipient its socket
+        try:
+            command = _decode(raw)
+        except msgspec.DecodeError:
+            rest, args = _take_out(text, "args")
+            command = msgspec.structs.replace(_decode(rest), args=args)
+        return _sendable(command)
+    except MalformedEvent:
+        raise
+    except (
+        ValueError,
+        TypeError,
+        RecursionError,
+    ) as error:  # msgspec's and UTF-8's are ValueErrors
         raise MalformedEvent("not a command") from error
+
+
+def _take_out(text: str, key: str) -> tuple[bytes, msgspec.Raw]:
+    """Give a JSON object with an empty array under a key, and the value that was there.
+
+    That value may hold half of a surrogate pair, which msgspec refuses. Raises ValueError.
+    """
+    slices = dict(slice_object(text))
+    value = slices.get(key, msgspec.Raw(b"[]"))
+    return _encode(slices | {key: msgspec.Raw(b"[]")}), value
 
 
 def emit(event: str, data: msgspec.Raw, rooms: tuple[Room, ...]) -> Emit:
@@ -107,28 +156,41 @@ def emit(event: str, data: msgspec.Raw, rooms: tuple[Room, ...]) -> Emit:
 
 
 def _sendable(command: Command) -> Command:
-    """Refuse to emit what is no event: every recipient's client would hang up on it.
+    """Refuse to emit what is no event: every recipient's client would close its connection.
 
-    Raises MalformedEvent, and what msgspec raises.
+    Raises MalformedEvent, ValueError and RecursionError.
     """
     if not isinstance(command, Emit):
         return command
-    values = _read_values(command.args)
-    if not values or _read_name(values[0]) in RESERVED_EVENTS:
-        raise MalformedEvent("an emit without an event of its own")
+    values = _slice_array(command.args)
+    event = _read_value(values[0]) if values else None
+    if not isinstance(event, str) or event in UNSENDABLE_EVENTS:
+        raise MalformedEvent("an emit without an event that clients accept")
     count = len(command.attachments)
     if count > MAX_ATTACHMENTS:
         raise MalformedEvent("an emit with too many attachments")
     if count and not all(
         type(place) is int and 0 <= place < count
-        for place in _placeholders(msgspec.json.decode(command.args))
+        for place in _placeholders(_read_value(command.args))
     ):
         raise MalformedEvent("a placeholder that stands for no attachment")
     return command
 
 
-_read_values = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_read_name = msgspec.json.Decoder(str).decode
+def _slice_array(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    try:
+        return _decode_array(raw)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return slice_array(bytes(raw).decode())
+
+
+def _read_value(raw: msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return ids.loads(bytes(raw).decode())
 
 
 def _placeholders(value: Any) -> Iterator[object]:
@@ -149,15 +211,17 @@ class _EmitterMessage(msgspec.Struct):
 
     method: str
     namespace: str | None = None
-    event: str | None = None
+    event: msgspec.Raw = msgspec.Raw(b"null")
     data: msgspec.Raw = msgspec.Raw(b"[]")
     binary: bool = False
-    room: str | list[str] | None = None
-    skip_sid: str | list[str] | None = None
+    room: msgspec.Raw = msgspec.Raw(b"null")
+    """A room or a list of them. Room names of python-socketio may be numbers."""
+    skip_sid: msgspec.Raw = msgspec.Raw(b"null")
     sid: str | None = None
 
 
 _decode_emitter = msgspec.json.Decoder(_EmitterMessage).decode
+_SLICED = ("event", "data", "room", "skip_sid")
 
 
 def decode_emitter(raw: bytes) -> Command | None:
@@ -166,22 +230,34 @@ def decode_emitter(raw: bytes) -> Command | None:
     Raises MalformedEvent.
     """
     try:
-        raw.decode()  # as in `decode`
-        message = _decode_emitter(raw)
+        text = raw.decode()  # as in `decode`
+        try:
+            message = _decode_emitter(raw)
+        except msgspec.DecodeError:
+            message = _decode_emitter_leniently(text)
         if message.namespace != NAMESPACE:
             return None
         return _sendable(_translate(message))
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+    except MalformedEvent:
+        raise
+    except (ValueError, RecursionError) as error:
         raise MalformedEvent("not an emitter's message") from error
 
 
+def _decode_emitter_leniently(text: str) -> _EmitterMessage:
+    """Decode what msgspec refuses but JSON allows: half of a surrogate pair. Raises ValueError."""
+    slices = slice_object(text)
+    rest = {key: value for key, value in slices.items() if key not in _SLICED}
+    sliced = {key: slices[key] for key in _SLICED if key in slices}
+    return msgspec.structs.replace(_decode_emitter(_encode(rest)), **sliced)
+
+
 def _translate(message: _EmitterMessage) -> Command:
-    sid, rooms = message.sid, _rooms(message.room)
+    sid, found = message.sid, ids.read_ids(message.room)
+    rooms = tuple(map(Room, found.ids)) if found is not None else ()
     match message.method:
-        case "emit" if message.event is not None and message.event not in RESERVED_EVENTS:
-            args, attachments = _emitter_args(message)
-            everyone = message.room is None
-            return Emit(args, None if everyone else rooms, _rooms(message.skip_sid), attachments)
+        case "emit" if message.event != _NULL:
+            return _translate_emit(message, rooms, found.invalid if found is not None else 0)
         case "enter_room" if sid and rooms:
             return Join(Room(sid), rooms[0])
         case "leave_room" if sid and rooms:
@@ -193,27 +269,31 @@ def _translate(message: _EmitterMessage) -> Command:
     raise MalformedEvent("a method that is not known")
 
 
-def _emitter_args(message: _EmitterMessage) -> tuple[msgspec.Raw, tuple[bytes, ...]]:
-    """Put the event's name before the arguments; binary ones follow theirs in base64."""
+def _translate_emit(message: _EmitterMessage, rooms: tuple[Room, ...], invalid: int) -> Emit:
+    if invalid and not rooms:
+        raise MalformedEvent("an emit to rooms that are no ids")
     data, attachments = message.data, tuple[bytes, ...]()
     if message.binary:
         data, attachments = _take_out_attachments(data)
-    values = [bytes(value) for value in msgspec.json.decode(data, type=list[msgspec.Raw])]
-    if values == [b"null"]:
-        values = []  # `emit("event")`: python-socketio sends no argument where there is no data
-    return msgspec.Raw(b"[%b]" % b",".join([_encode(message.event), *values])), attachments
+    values = [message.event, *_values_of(data)]
+    args = msgspec.Raw(b"[%b]" % b",".join(map(bytes, values)))
+    skipped = ids.read_ids(message.skip_sid)
+    return Emit(
+        args,
+        None if message.room == _NULL else rooms,
+        tuple(map(Room, skipped.ids)) if skipped is not None else (),
+        attachments,
+        invalid_ids=invalid,
+    )
+
+
+def _values_of(data: msgspec.Raw) -> list[msgspec.Raw]:
+    """Give the arguments; `emit("event")` of python-socketio sends none, and says null."""
+    values = _slice_array(data)
+    return [] if values == [_NULL] else values
 
 
 def _take_out_attachments(data: msgspec.Raw) -> tuple[msgspec.Raw, tuple[bytes, ...]]:
-    """Split `[arguments, "base64", ...]`."""
-    try:
-        arguments, *texts = msgspec.json.decode(data, type=list[msgspec.Raw])
-        return arguments, tuple(msgspec.json.decode(text, type=bytes) for text in texts)
-    except ValueError as error:  # an empty list
-        raise MalformedEvent("a binary message without arguments") from error
-
-
-def _rooms(value: str | list[str] | None) -> tuple[Room, ...]:
-    if value is None:
-        return ()
-    return (Room(value),) if isinstance(value, str) else tuple(Room(room) for room in value)
+    """Split `[arguments, "base64", ...]`. Raises ValueError."""
+    arguments, *texts = _slice_array(data)
+    return arguments, tuple(msgspec.json.decode(text, type=bytes) for text in texts)

@@ -6,11 +6,12 @@ JSON, so that 64-bit ids, floats and escapes leave as they came. Nothing here kn
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NewType
 
 import msgspec
+
+from service.ids import JSON
 
 UserId = NewType("UserId", str)
 ChatId = NewType("ChatId", str)
@@ -22,6 +23,14 @@ NAMESPACE = "/chats"
 
 RESERVED_EVENTS = frozenset({"connect", "connect_error", "disconnect", "disconnecting"})
 """Names that Socket.IO keeps for itself: a client that is sent one drops its connection."""
+
+UNSENDABLE_EVENTS = RESERVED_EVENTS | {"newListener", "removeListener", "__disconnect_final"}
+"""Names of events that no door accepts.
+
+The parsers of socket.io-client 4.0 to 4.8 refuse them as a parse error: the connection is closed,
+and a client with recovery gets the event again after each resume. The last one is python-socketio's
+own: it would call the application's handler of another event.
+"""
 
 MAX_ATTACHMENTS = 10
 """Most binary values in one packet: socket.io-parser hangs up on more."""
@@ -104,32 +113,56 @@ class Decoder:
 def slice_object(text: str) -> Mapping[str, msgspec.Raw]:
     """Cut a JSON object into its values' texts. Raises ValueError where it is no JSON object."""
     slices: dict[str, msgspec.Raw] = {}
-    at = _skip_space(text, 0)
-    if text[at : at + 1] != "{":
-        raise ValueError("not an object")
-    at = _skip_space(text, at + 1)
+    at = _open(text, "{")
     while text[at : at + 1] != "}":
         key, at = _scan(text, at)
         at = _skip_space(text, at)
         if not isinstance(key, str) or text[at : at + 1] != ":":
             raise ValueError("no key")
-        start = _skip_space(text, at + 1)
-        _, at = _scan(text, start)
-        slices[key] = msgspec.Raw(text[start:at].encode())
-        at = _skip_space(text, at)
-        if text[at : at + 1] == ",":
-            at = _skip_space(text, at + 1)
-            if text[at : at + 1] == "}":
-                raise ValueError("a comma too many")
-        elif text[at : at + 1] != "}":
-            raise ValueError("neither a comma nor the end")
-    if _skip_space(text, at + 1) != len(text):
-        raise ValueError("text after the end")
+        slices[key], at = _slice(text, at + 1, "}")
+    _check_end(text, at)
     return slices
 
 
+def slice_array(text: str) -> list[msgspec.Raw]:
+    """Cut a JSON array into its values' texts. Raises ValueError where it is no JSON array."""
+    slices: list[msgspec.Raw] = []
+    at = _open(text, "[")
+    while text[at : at + 1] != "]":
+        value, at = _slice(text, at, "]")
+        slices.append(value)
+    _check_end(text, at)
+    return slices
+
+
+def _open(text: str, bracket: str) -> int:
+    at = _skip_space(text, 0)
+    if text[at : at + 1] != bracket:
+        raise ValueError(f"no {bracket}")
+    return _skip_space(text, at + 1)
+
+
+def _slice(text: str, at: int, end: str) -> tuple[msgspec.Raw, int]:
+    """Cut out one value, and give the place of the next one or of the end."""
+    start = _skip_space(text, at)
+    _, stop = _scan(text, start)
+    at = _skip_space(text, stop)
+    if text[at : at + 1] == ",":
+        at = _skip_space(text, at + 1)
+        if text[at : at + 1] == end:
+            raise ValueError("a comma too many")
+    elif text[at : at + 1] != end:
+        raise ValueError("neither a comma nor the end")
+    return msgspec.Raw(text[start:stop].encode()), at
+
+
+def _check_end(text: str, at: int) -> None:
+    if _skip_space(text, at + 1) != len(text):
+        raise ValueError("text after the end")
+
+
 def _scan(text: str, at: int) -> tuple[Any, int]:
-    return _JSON.raw_decode(text, at)
+    return JSON.raw_decode(text, at)
 
 
 def _skip_space(text: str, at: int) -> int:
@@ -138,9 +171,4 @@ def _skip_space(text: str, at: int) -> int:
     return at
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 _SPACE = frozenset(" \t\r\n")
-_JSON = json.JSONDecoder(parse_constant=_refuse_constant)

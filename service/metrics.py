@@ -53,6 +53,12 @@ class Metrics:
             ["channel", "outcome"],
             registry,
         )
+        self.invalid_ids = Tally(
+            "constellation_invalid_ids",
+            "Addresses in events that were left out because they are no ids, by channel.",
+            ["channel"],
+            registry,
+        )
         self.deliveries = Tally(
             "constellation_deliveries",
             "Events handed to a client's connection, by event name.",

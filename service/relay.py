@@ -127,6 +127,8 @@ class Relay:
             path.nothing_to_send.value += 1
             self._drop(path, "nothing_to_send", payload, offset)
             return
+        if message.invalid_ids:
+            self._count_invalid_ids(path.channel, message.invalid_ids)
         audience = self._rooms.audience(message.rooms, message.except_rooms)
         if audience:
             frame = encode_event(message.event, message.body, offset)
@@ -148,6 +150,10 @@ class Relay:
                 self._empty(room, offset)
             for removal in message.removals:
                 self._remove(removal, offset)
+
+    def _count_invalid_ids(self, channel: str, count: int) -> None:
+        self._metrics.invalid_ids.of(channel).value += count
+        log.warning("left out addresses that are no ids", channel=channel, count=count)
 
     def _drop(self, path: _Path, outcome: str, payload: bytes, offset: bytes) -> Span:
         """Record that an event goes to nobody here, if anybody looks."""
@@ -207,6 +213,8 @@ class Relay:
                 self._on_handover()
 
     def _emit(self, command: Emit, payload: bytes, offset: bytes) -> None:
+        if command.invalid_ids:
+            self._count_invalid_ids(commands.EMITTER_CHANNEL, command.invalid_ids)
         audience = self._rooms.audience(command.rooms, command.except_rooms)
         if audience:
             frame = encode_emit(command, offset)

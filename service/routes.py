@@ -5,6 +5,7 @@ The table's form is described in routes.toml. Nothing here knows sockets or Redi
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,9 +17,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from service.commands import Leave, is_own_channel
+from service import ids
+from service.commands import REQUESTS, Leave, is_own_channel
 from service.events import (
-    RESERVED_EVENTS,
+    UNSENDABLE_EVENTS,
     Decoder,
     EventName,
     Fields,
@@ -34,9 +36,6 @@ from service.trace_context import PARENT
 _TEMPLATE = re.compile(r"(?P<prefix>[^{}]*)\{(?P<key>[^{}]+)\}")
 _UNUSABLE = re.compile(r'["\\\x00-\x1f]')
 """What msgspec does not take in the name of a field."""
-
-_read_ids = msgspec.json.Decoder(str | int | list[str | int] | None).decode
-
 
 MAX_REMOVALS = 100_000
 """Most that one event may remove: of two long lists every pair would be one, for seconds."""
@@ -87,6 +86,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """As published, quotes and all; UNSET as well where the table was not asked to read it."""
     removals: Sequence[Leave] = ()
     """Who leaves which room after the delivery."""
+    invalid_ids: int = 0
+    """Values among the addresses that are no ids; they were left out."""
 
 
 _Target = tuple[str, Callable[[Fields], Slice]]
@@ -100,6 +101,7 @@ class Route:
     """One compiled row of the table."""
 
     __slots__ = (
+        "_addresses",
         "_decode",
         "_empties",
         "_except",
@@ -128,6 +130,7 @@ class Route:
         self._removes = [_targets((template,), attribute) for template in removes]
         self._unless = attrgetter(attribute[entry.unless_empty]) if entry.unless_empty else None
         self._traceparent = attrgetter(attribute[PARENT]) if is_traced else None
+        self._addresses = [attribute[key] for key in dict.fromkeys(map(_key, entry.templates()))]
         # Keys that only address the event follow the payload's and are unset before it is encoded.
         self._hidden = [attribute[key] for key in keys if key not in entry.keys]
 
@@ -146,14 +149,36 @@ class Route:
                 raise MalformedEvent("lacks the key that names its author")
             emptied = (_rooms(self._empties, fields) or _NOWHERE) if self._empties else _NOWHERE
             removals = _removals(self._removes, fields) if self._removes else _NOBODY
-        except msgspec.DecodeError as error:
-            raise MalformedEvent("an address is neither an id nor a list of ids") from error
+        except msgspec.DecodeError:
+            return self._route_leniently(fields)
         if self._unless is not None and _is_empty_list(self._unless(fields)):
             return None
         traceparent = UNSET if self._traceparent is None else self._traceparent(fields)
         for name in self._hidden:
             setattr(fields, name, UNSET)
         return Message(self.event, fields, rooms, hidden_from, emptied, traceparent, removals)
+
+    def _route_leniently(self, fields: Fields) -> Message | None:
+        """Route an event with addresses such as `1.0`, or with some that are no ids.
+
+        Those that are no ids are left out. What is sent stays as it was published.
+        """
+        addresses, invalid = msgspec.structs.replace(fields), 0
+        for name in self._addresses:
+            raw = getattr(fields, name)
+            found = None if raw is UNSET else ids.read_ids(raw)
+            if found is not None:
+                invalid += found.invalid
+                setattr(addresses, name, msgspec.Raw(msgspec.json.encode(found.value())))
+        try:
+            message = self.route(msgspec.json.encode(addresses))
+        except MalformedEvent as error:
+            raise MalformedEvent(f"{error}; {invalid} addresses are no ids") from error
+        if message is None:
+            return None
+        for name in self._hidden:
+            setattr(fields, name, UNSET)
+        return msgspec.structs.replace(message, body=fields, invalid_ids=invalid)
 
 
 def _removals(removes: list[list[_Target]], fields: Fields) -> Sequence[Leave]:
@@ -174,12 +199,12 @@ def _rooms(targets: list[_Target], fields: Fields) -> Sequence[str] | None:
         raw = read(fields)
         if raw is UNSET:
             continue
-        ids = _read_ids(raw)
-        if isinstance(ids, list):
-            rooms.extend([f"{prefix}{one}" for one in ids])
+        found = ids.decode_ids(raw)
+        if isinstance(found, list):
+            rooms.extend([f"{prefix}{one}" for one in found])
             is_addressed = True
-        elif ids is not None and ids != "":
-            rooms.append(f"{prefix}{ids}")
+        elif found is not None and found != "":
+            rooms.append(f"{prefix}{found}")
             is_addressed = True
     return rooms if is_addressed else None
 
@@ -213,26 +238,30 @@ def load(
             raise InvalidRoutes(f"{extra} cannot be read: {error}") from error
         entries = [*entries, *_parse(text, str(extra))]
     table: dict[str, Route] = {}
-    for entry in entries:
-        if is_own_channel(entry.channel, own_prefix):
+    places: dict[str, str] = {}
+    for place, entry in entries:
+        channel = entry.channel
+        if is_own_channel(channel, own_prefix):
             reason = "pods and emitters talk to each other on this channel"
-            raise InvalidRoutes(f"channel {entry.channel!r}: {reason}")
-        if entry.channel in table:
-            raise InvalidRoutes(f"channel {entry.channel!r} is routed twice; give it one route")
-        table[entry.channel] = Route(entry, is_traced=is_traced)
+            raise InvalidRoutes(f"{place} ({channel}): {reason}")
+        if channel in table:
+            earlier = places[channel]
+            raise InvalidRoutes(f"{place} ({channel}): the channel has a route already, {earlier}")
+        table[channel], places[channel] = Route(entry, is_traced=is_traced), place
     return table
 
 
-def _parse(text: str, source: str) -> list[RouteEntry]:
+def _parse(text: str, source: str) -> list[tuple[str, RouteEntry]]:
+    """Read the entries, each with its place: its file, and its number there."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidRoutes(f"{source} is not TOML: {error}") from error
     if set(document) - {"route"} or not isinstance(document.get("route", []), list):
         raise InvalidRoutes(f"{source} must hold [[route]] entries and nothing else")
-    return [
-        _entry(row, f"{source}, route {n}") for n, row in enumerate(document.get("route", []), 1)
-    ]
+    places = (f"{source}, route {n}" for n in itertools.count(1))
+    rows = document.get("route", [])
+    return [(place, _entry(row, place)) for place, row in zip(places, rows, strict=False)]
 
 
 def _entry(row: Any, place: str) -> RouteEntry:
@@ -248,8 +277,12 @@ def _entry(row: Any, place: str) -> RouteEntry:
 def _faults(entry: RouteEntry) -> Iterable[str]:
     if not entry.channel or not entry.event or not entry.to:
         yield "channel, event and to must not be empty"
-    if entry.event in RESERVED_EVENTS:
-        yield f"{entry.event} is a name that Socket.IO keeps for itself"
+    if entry.channel in REQUESTS:
+        yield "the TCP port has a pattern of this name, which would hide the channel there"
+    if reason := _never_matches(entry.channel):
+        yield reason
+    if entry.event in UNSENDABLE_EVENTS:
+        yield f"{entry.event} is an event name that Socket.IO reserves; use another name"
     for template in entry.templates():
         if not _TEMPLATE.fullmatch(template):
             yield f"{template!r} is no room template such as 'user:{{userId}}'"
@@ -259,6 +292,16 @@ def _faults(entry: RouteEntry) -> Iterable[str]:
     for key in entry.keys:
         if key in TRACE_KEYS:
             yield f"{key} is trace context, which is never forwarded"
+
+
+def _never_matches(channel: str) -> str | None:
+    """Say why nothing is ever published on a channel of this name; None where something may be."""
+    if wildcards := sorted(set("*?[]").intersection(channel)):
+        signs = " ".join(wildcards)
+        return f"{signs} in a channel are not wildcards here; give each channel a route of its own"
+    if channel != channel.strip() or not channel.isprintable():
+        return f"{channel!r} holds spaces at an end, or characters that cannot be printed"
+    return None
 
 
 def _key(template: str) -> str:

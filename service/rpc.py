@@ -14,7 +14,8 @@ from opentelemetry.trace import SpanKind, get_current_span
 
 from service import __version__, commands, trace_context
 from service.commands import Join, Leave
-from service.events import RESERVED_EVENTS, MalformedEvent, Room, UserId, user_room
+from service.events import UNSENDABLE_EVENTS, MalformedEvent, Room, UserId, user_room
+from service.ids import read_id
 from service.nest_tcp import Handler, RequestRefused
 from service.presence import Presence, PresenceUnavailable
 from service.redis_bus import RedisBus
@@ -27,7 +28,8 @@ from service.tracing import Tracing, act, publishing
 MAX_PAGE = 10_000
 """Most users that one `getOnlineUsers` answers; a cursor leads on."""
 
-Id = Annotated[str, Meta(min_length=1)] | int
+Id = msgspec.Raw
+"""As the caller wrote it, and echoed like that; `_user_id` reads it."""
 Name = Annotated[str, Meta(min_length=1)]
 Request = TypeVar("Request", bound=msgspec.Struct)
 
@@ -127,8 +129,9 @@ class Rpc:
     async def is_user_online(self, data: bytes) -> object:
         """Tell whether a user has a socket on any pod."""
         request = _read(data, UserRequest)
+        user = _user_id(request.userId)
         try:
-            online = await self._presence.is_online(UserId(str(request.userId)))
+            online = await self._presence.is_online(user)
         except PresenceUnavailable as error:
             raise RequestRefused("unavailable", str(error)) from error
         return _success({"userId": request.userId, "online": online})
@@ -207,8 +210,8 @@ class Rpc:
         return publish
 
     async def _emit(self, room: Room, event: str, data: msgspec.Raw) -> object:
-        if event in RESERVED_EVENTS:
-            message = f"{event} is a name that Socket.IO keeps for itself; choose another"
+        if event in UNSENDABLE_EVENTS:
+            message = f"{event} is an event name that Socket.IO reserves; use another name"
             raise RequestRefused("invalid_request", message)
         command = commands.encode(commands.emit(event, data, (room,)))
         if self._tracing is not None:
@@ -233,8 +236,16 @@ def _read(data: bytes, shape: type[Request]) -> Request:
         raise RequestRefused("invalid_request", str(error)) from error
 
 
-def _user(user: str | int) -> Room:
-    return user_room(UserId(str(user)))
+def _user_id(raw: msgspec.Raw) -> UserId:
+    user = read_id(raw)
+    if user is None:
+        sentence = "userId must be a string that is not empty, or a whole number"
+        raise RequestRefused("invalid_request", sentence)
+    return UserId(user)
+
+
+def _user(raw: msgspec.Raw) -> Room:
+    return user_room(_user_id(raw))
 
 
 def _success(data: object) -> object:

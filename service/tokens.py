@@ -17,6 +17,7 @@ import jwt
 
 from service.admission import Refusal, read_user_id
 from service.auth import Identity
+from service.ids import id_of
 from service.jwt_keys import VerificationKey
 
 MAX_TOKEN_CHARS = 8_192
@@ -153,6 +154,5 @@ def _read_chats(claims: dict[str, Any], claim: str) -> frozenset[str] | None:
     if claim not in claims:
         return None
     named = claims[claim]
-    ids = named if isinstance(named, list) else []
-    is_id = (isinstance(one, int | str) and not isinstance(one, bool) for one in ids)
-    return frozenset(str(one) for one, is_one in zip(ids, is_id, strict=True) if is_one)
+    chats = named if isinstance(named, list) else []
+    return frozenset(one for chat in chats if (one := id_of(chat)) is not None)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from socketio import packet as sio
 
+from service import ids
 from service.events import MAX_ATTACHMENTS, RESERVED_EVENTS
 
 _TEXT = {sio.BINARY_EVENT: sio.EVENT, sio.BINARY_ACK: sio.ACK}
@@ -28,8 +29,7 @@ class Json:
         try:
             return msgspec.json.decode(text)
         except msgspec.DecodeError:
-            # Half a surrogate pair, which msgspec refuses, is JSON; NaN, which Python takes, not.
-            return json.loads(text, parse_constant=_refuse)
+            return ids.loads(text)
 
     @staticmethod
     def dumps(value: Any, **_: Any) -> str:
@@ -48,10 +48,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 class Packet(sio.Packet):  # type: ignore[misc]  # python-socketio is untyped

@@ -19,7 +19,7 @@ from socketio.packet import EVENT, Packet
 
 from service import commands
 from service.commands import Disconnect, Emit, Empty, Fence, Handover, Join, Leave
-from service.events import NAMESPACE, MalformedEvent, Room
+from service.events import NAMESPACE, UNSENDABLE_EVENTS, MalformedEvent, Room
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 rooms = texts.map(Room)
@@ -165,7 +165,8 @@ def test_a_damaged_command_is_malformed(raw: bytes) -> None:
         ("{}", 0),
         ("[]", 0),
         ("[5]", 0),
-        ('["disconnect"]', 0),
+        *((f'["{event}"]', 0) for event in sorted(UNSENDABLE_EVENTS)),
+        ('["e",{"_placeholder":true,"num":1,"cut":"\\\\ud83d"}]', 1),
         ('["e",{"_placeholder":true,"num":1}]', 1),
         ('["e",[{"a":{"_placeholder":true,"num":-1}}]]', 1),
         ('["e",{"_placeholder":true,"num":"0"}]', 1),
@@ -235,9 +236,49 @@ def test_an_emitter_addresses_rooms_and_leaves_sids_out(
 
 
 @pytest.mark.parametrize(
+    ("room", "rooms_addressed", "invalid"),
+    [
+        (7, ("7",), 0),
+        (1.0, ("1",), 0),
+        ([7, "chat:1"], ("7", "chat:1"), 0),
+        (["a", None, 1.5, ["b"], True, "cut \ud83d"], ("a",), 5),
+    ],
+)
+def test_an_emitters_room_is_an_id_and_what_is_none_costs_itself_only(
+    room: Any, rooms_addressed: tuple[str, ...], invalid: int
+) -> None:
+    command = emitted("x", room=room, skip_sid=["s", None])
+    assert isinstance(command, Emit)
+    assert (command.rooms, command.invalid_ids) == (rooms_addressed, invalid)
+    assert command.except_rooms == ("s",)
+
+
+@pytest.mark.parametrize("room", [[None], True, 1.5, {}, "cut \ud83d"], ids=repr)
+def test_an_emit_to_no_room_at_all_is_malformed_and_never_for_everyone(room: Any) -> None:
+    with pytest.raises(MalformedEvent, match="rooms that are no ids"):
+        emitted("x", room=room)
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["cut \ud83d", {"\ud83d": ["\ude00"]}, (1, "\ud83d"), ({"t": "\ud83d", "b": b"\x00"}, b"\x01")],
+    ids=repr,
+)
+def test_half_a_surrogate_pair_reaches_clients_as_it_was_published(data: Any) -> None:
+    command = emitted(data, room=5)
+    assert isinstance(command, Emit)
+    assert arguments_at_a_client(command) == as_stock_sends(data)
+    assert command.rooms == ("5",)
+    # The same where it was written to the log as a command.
+    raw = json.dumps({"type": "emit", "args": ["e", "\ud83d"], "rooms": ["r"]}).encode()
+    assert commands.decode(raw) == Emit(msgspec.Raw(b'["e", "\\ud83d"]'), (Room("r"),))
+
+
+@pytest.mark.parametrize(
     ("call", "arguments", "command"),
     [
         ("enter_room", {"sid": "s", "room": "r"}, Join(Room("s"), Room("r"))),
+        ("enter_room", {"sid": "s", "room": 5}, Join(Room("s"), Room("5"))),
         ("leave_room", {"sid": "s", "room": "r"}, Leave(Room("s"), Room("r"))),
         ("can_disconnect", {"sid": "s"}, Disconnect(Room("s"))),
     ],
@@ -263,7 +304,7 @@ def test_what_is_for_another_namespace_is_not_ours(namespace: str | None) -> Non
 
 def test_an_emitter_cannot_send_what_would_end_a_clients_connection() -> None:
     packet = Packet(EVENT, data=["disconnect", 1], namespace=NAMESPACE)
-    for event in ("connect", "connect_error", "disconnect", "disconnecting"):
+    for event in UNSENDABLE_EVENTS:
         published = caught("emit", event=event, data=packet.data[1], namespace=NAMESPACE)
         with pytest.raises(MalformedEvent):
             commands.decode_emitter(published)
@@ -282,6 +323,8 @@ def test_an_emitter_cannot_send_what_would_end_a_clients_connection() -> None:
         {"method": "emit", "event": "e", "data": [["x"], "é"], "binary": True},
         {"method": "emit", "event": "e", "data": [["x"], "a"], "binary": True},
         {"method": "emit", "event": "e", "data": [1], "room": {"a": 1}},
+        {"method": "emit", "event": None, "data": [1], "room": "r"},
+        {"method": "emit", "event": ["e"], "data": [1], "room": "r"},
         {"method": "enter_room", "sid": "s"},
         {"method": "enter_room", "room": "r"},
         {"method": "leave_room", "sid": "", "room": "r"},

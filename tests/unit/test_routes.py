@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from service import commands, routes
 from service.commands import Leave
-from service.events import MalformedEvent, Room
+from service.events import UNSENDABLE_EVENTS, MalformedEvent, Room
 from service.redis_names import DEFAULT
 from service.routes import InvalidRoutes, Message, Table
 from tests.event_cases import EventCase, event_cases
@@ -189,14 +189,45 @@ def test_one_of_two_addresses_and_an_empty_list_are_enough(
     assert routed(channel, event).rooms == rooms
 
 
-@pytest.mark.parametrize("wrong", ["1.5", "true", "{}", "[[1]]", "[null]", "[1.0]", '["a",{}]'])
-@pytest.mark.parametrize(
-    ("channel", "key"),
-    [("chat:new", "userId"), ("chat:typing", "userId"), ("chat:deleted", "chatId")],
-)
-def test_an_address_that_is_no_id_is_malformed(channel: str, key: str, wrong: str) -> None:
-    with pytest.raises(MalformedEvent, match="neither an id nor a list of ids"):
+NO_IDS = ["1.5", "true", "{}", '"\\ud83d"', "1e400", "9" * 5_000]
+
+
+@pytest.mark.parametrize("wrong", [*NO_IDS, "[[1]]", "[null]", "[1.5,{}]"])
+@pytest.mark.parametrize(("channel", "key"), [("chat:new", "userId"), ("chat:typing", "userId")])
+def test_an_event_whose_only_address_is_no_id_is_malformed(
+    channel: str, key: str, wrong: str
+) -> None:
+    with pytest.raises(MalformedEvent, match=r"lacks.*addresses are no ids"):
         maybe_routed(channel, f'{{"participants": ["a"], "{key}": {wrong}}}')
+
+
+@pytest.mark.parametrize("wrong", NO_IDS)
+def test_an_address_that_is_no_id_costs_itself_only(wrong: str) -> None:
+    event = f'{{"participants": ["a", {wrong}, null, 2, [3]], "chatId": {wrong}, "text": 1.50}}'
+    message = routed("chat:deleted", event)
+    assert message.rooms == ["user:a", "user:2"]
+    assert message.empties == ()
+    assert message.invalid_ids == 4
+    assert payload(message) == f'{{"chatId":{wrong}}}'
+    typing = f'{{"participants": ["a"], "userId": ["b", {wrong}]}}'
+    assert routed("chat:typing", typing).except_rooms == ["user:b"]
+
+
+@pytest.mark.parametrize("number", ["1.0", "1e0", "10E-1"])
+def test_a_number_with_a_whole_value_is_an_id_and_is_sent_as_it_was_written(number: str) -> None:
+    event = f'{{"userId": {number}, "participants": [{number}, "b"], "chatId": {number}}}'
+    message = routed("chat:typing", event)
+    assert message.rooms == ["user:1", "user:b", "chat:1"]
+    assert message.except_rooms == ["user:1"]
+    assert message.invalid_ids == 0
+    assert payload(message) == f'{{"userId":{number},"chatId":{number}}}'
+
+
+@pytest.mark.parametrize("unread", ["[]", "[ ]"])
+def test_what_is_not_sent_by_its_route_is_not_sent_for_its_odd_addresses_either(
+    unread: str,
+) -> None:
+    assert maybe_routed("chat:messageRead", f'{{"userId": 1.0, "messageIds": {unread}}}') is None
 
 
 def test_half_an_emoji_is_no_id_but_does_a_text_no_harm() -> None:
@@ -324,7 +355,12 @@ def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:
         (ROW.replace('"like:new"', '""'), "must not be empty"),
         (ROW.replace('"like"', '""'), "must not be empty"),
         (ROW.replace('["user:{to}"]', "[]"), "must not be empty"),
-        (ROW.replace('"like"', '"disconnect"'), "Socket.IO keeps for itself"),
+        *((ROW.replace('"like"', f'"{name}"'), "reserves") for name in sorted(UNSENDABLE_EVENTS)),
+        *((ROW.replace("like:new", name), "TCP port.*hide") for name in sorted(commands.REQUESTS)),
+        (ROW.replace("like:new", "like:*"), "route 1 .like:.*not wildcards"),
+        (ROW.replace("like:new", "like:[ab]?"), "not wildcards"),
+        (ROW.replace("like:new", " like:new"), "spaces at an end"),
+        (ROW.replace("like:new", r"like:\u0007"), "cannot be printed"),
         (ROW.replace("{to}", "to"), "is no room template"),
         (ROW.replace("{to}", "{to"), "is no room template"),
         (ROW.replace("{to}", "{}"), "is no room template"),
@@ -342,8 +378,8 @@ def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:
         (ROW.replace('"from"', r'"a\"b"'), "what no key may"),
         (ROW.replace("{to}", r"{a\\b}"), "what no key may"),
         (ROW + r'unless_empty = "\u0000"', "what no key may"),
-        (ROW + ROW, "'like:new' is routed twice"),
-        (ROW.replace("like:new", "chat:new"), "'chat:new' is routed twice"),
+        (ROW + ROW, "toml, route 2 .like:new.*has a route already.*toml, route 1"),
+        (ROW.replace("like:new", "chat:new"), "route 1 .chat:new.*already, routes.toml, route 4"),
         (ROW.replace("like:new", DEFAULT.commands), "pods"),
         (ROW.replace("like:new", commands.EMITTER_CHANNEL), "pods"),
         (ROW.replace("like:new", "constellation:heartbeat:x"), "pods"),

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from service import __version__, commands, routes
 from service.commands import Command, Disconnect, Emit, Join, Leave
-from service.events import Room, UserId
+from service.events import UNSENDABLE_EVENTS, Room, UserId
 from service.metrics import Metrics
 from service.nest_tcp import RequestRefused
 from service.presence import Presence
@@ -118,11 +118,21 @@ async def lonely() -> AsyncIterator[Pod]:
 
 async def test_the_patterns_are_the_contracts_and_the_tables_channels(pod: Pod) -> None:
     assert set(pod._handlers) == PATTERNS | set(TABLE)
+    assert PATTERNS == commands.REQUESTS  # which no channel may be named after
 
 
 @pytest.mark.parametrize("data", [None, {}, "x", b"null", [1]])
 async def test_ping_says_which_pod_and_version_it_is(pod: Pod, data: object) -> None:
     assert await pod.done("ping", data) == {"pong": True, "version": __version__, "pod": "pod-1"}
+
+
+@pytest.mark.parametrize("number", ["1.0", "1e0", "1"])
+async def test_a_number_with_a_whole_value_is_that_users_id(pod: Pod, number: str) -> None:
+    pod.presence.arrive(UserId("1"))
+    user = f'{{"userId": {number}, "event": "e", "roomName": "r"}}'.encode()
+    assert await pod.done("isUserOnline", user) == {"userId": 1, "online": True}
+    await pod.done("sendToUser", user)
+    assert await pod.command() == Emit(msgspec.Raw(b'["e",null]'), (Room("user:1"),))
 
 
 @pytest.mark.parametrize("user", ["u1", 42])
@@ -264,6 +274,8 @@ async def test_a_malformed_event_is_refused_and_not_published(
         ("isUserOnline", {"userId": True}),
         ("isUserOnline", {"userId": 1.5}),
         ("isUserOnline", {"userId": ["u1"]}),
+        ("isUserOnline", b'{"userId": %b}' % (b"9" * 5_000)),
+        ("sendToUser", b'{"userId": 1e400, "event": "e"}'),
         ("isUserOnline", "u1"),
         ("getOnlineUsers", {"cursor": 7}),
         ("sendToUser", {"userId": "u1", "event": ""}),
@@ -286,7 +298,7 @@ async def test_a_request_that_does_not_fit_its_pattern_is_refused(
     assert pod.heard == []
 
 
-@pytest.mark.parametrize("event", ["connect", "connect_error", "disconnect", "disconnecting"])
+@pytest.mark.parametrize("event", sorted(UNSENDABLE_EVENTS))
 @pytest.mark.parametrize(
     ("pattern", "address"), [("sendToUser", {"userId": "u1"}), ("sendToRoom", {"room": "r"})]
 )
