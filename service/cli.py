@@ -96,8 +96,8 @@ def publish(
 ) -> None:
     """Publish events on Redis, as the API does.
 
-    Says how many gateways heard each. An event that no client will get is published all the same,
-    with a warning.
+    Says how many gateways heard each, which a Redis Cluster does not tell. An event that no client
+    will get is published all the same, with a warning.
     """
     from service import publisher, routes, telemetry
 
@@ -111,12 +111,10 @@ def publish(
         publisher.connected(values.redis_address(), values.redis_names()) as redis,
         telemetry.traces() as tracing,
     ):
-        for published in publisher.publish(redis, table, events, tracing):
-            heard = (
-                "1 gateway" if published.subscribers == 1 else f"{published.subscribers} gateways"
-            )
+        counts_all = publisher.counts_all(values.redis_address())
+        for published in publisher.publish(redis, table, events, tracing, counts_all=counts_all):
             trace = f", trace {published.trace_id}" if published.trace_id else ""
-            print(f"{published.channel}: heard by {heard}{trace}", flush=True)
+            print(f"{published.channel}: {_heard(published.subscribers)}{trace}", flush=True)
             if published.doubt:
                 _warn(published.doubt)
 
@@ -228,6 +226,12 @@ def run(arguments: list[str]) -> int:
         return _ASKED_WRONGLY
     except typer.Abort:
         return _INTERRUPTED
+
+
+def _heard(gateways: int | None) -> str:
+    if gateways is None:
+        return "published"
+    return "heard by 1 gateway" if gateways == 1 else f"heard by {gateways} gateways"
 
 
 def _settings() -> Settings:

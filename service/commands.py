@@ -93,6 +93,8 @@ class Disconnect(msgspec.Struct, frozen=True, tag="disconnect", omit_defaults=Tr
     reason: str = ""
     reply_to: str = ""
     ask: int = 0
+    wants_name: bool = False
+    """Whether the answer may say which pod it is from; the release before did not know that."""
 
 
 class Fence(msgspec.Struct, frozen=True, tag="fence"):

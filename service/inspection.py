@@ -173,6 +173,7 @@ def _presence(redis: Redis, names: Names) -> Mapping[str, _Call]:
     """What presence does, on a key that is empty and gone at the end."""
     key = names.users(_trial_name())
     return {
+        "TIME": redis.time,
         "ZADD": lambda: redis.zadd(key, {"check": 0}),
         "EXPIRE": lambda: redis.expire(key, _TRIAL_SECONDS),
         "ZSCORE": lambda: redis.zscore(key, "check"),

@@ -2,6 +2,9 @@
 
 Each pod owns one sorted set of user ids that lives as long as the pod refreshes it, so a killed
 pod's users fade. Who is connected here is told from outside; nothing here knows sockets.
+
+Pods are compared by Redis' clock alone. The wall clocks of pods may differ by minutes: a pod that
+used its own would see half of the cluster offline, or make others see its users offline.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -26,6 +28,8 @@ LIFETIME_SECONDS = 20
 REFRESH_SECONDS = 5.0
 RELOAD_SECONDS = 5.0
 """A user who is back within this was never offline: a page reload is no news."""
+_LATELY_SECONDS = 2 * REFRESH_SECONDS
+"""A pod that lives has refreshed within this time, unless it or Redis is held up."""
 _STEP_SECONDS = 0.25
 _CHUNK = 1_000
 _FAULTS = (RedisError, OSError)
@@ -97,7 +101,11 @@ class Presence:
         """
         self._has_withdrawn = True
         try:
-            await self._redis.expire(self._key, int(RELOAD_SECONDS))
+            now = await self._redis_seconds()
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.zadd(self._pods_key, {self._instance: now + RELOAD_SECONDS})
+                pipe.expire(self._key, int(RELOAD_SECONDS))
+                await pipe.execute()
         except _FAULTS as error:
             log.warning("presence could not be withdrawn; it fades by itself", error=str(error))
 
@@ -125,10 +133,33 @@ class Presence:
             raise PresenceUnavailable("presence is not known: Redis cannot be reached") from error
         return _merge(pages, self._here, cursor, limit)
 
+    async def pods(self) -> frozenset[str]:
+        """Name the pods that have lately shown that they live. Raises PresenceUnavailable.
+
+        A pod that was killed is named for some seconds more, one that has withdrawn is not.
+        """
+        try:
+            return frozenset(await self._alive(LIFETIME_SECONDS - _LATELY_SECONDS))
+        except _FAULTS as error:
+            raise PresenceUnavailable("presence is not known: Redis cannot be reached") from error
+
     async def _keys(self) -> list[str]:
-        """Find the sets of the pods that are alive, this one's first."""
-        alive: Any = await self._redis.zrangebyscore(self._pods_key, time.time(), "+inf")
-        return [self._names.users(instance.decode()) for instance in alive]
+        """Find the sets of the pods that are alive."""
+        return [self._names.users(instance) for instance in await self._alive(0)]
+
+    async def _alive(self, least_seconds: float) -> list[str]:
+        """Name the pods that count as alive for at least so long."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.zrangebyscore(self._pods_key, "-inf", "+inf", withscores=True)
+            (seconds, microseconds), pods = await pipe.execute()
+        until = seconds + microseconds / 1e6 + least_seconds
+        return [instance.decode() for instance, lives_until in pods if lives_until >= until]
+
+    async def _redis_seconds(self) -> float:
+        """Give Redis' time: the only clock by which pods are compared."""
+        seconds, microseconds = await self._redis.time()
+        return float(seconds + microseconds / 1e6)
 
     def _let_go(self, now: float) -> None:
         """Let those go whose grace is over; in order of leaving, so the first may end the walk."""
@@ -166,7 +197,7 @@ class Presence:
 
     async def _refresh(self) -> None:
         """Show that this pod lives; write its users again where Redis has lost them."""
-        now = time.time()
+        now = await self._redis_seconds()
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.zadd(self._pods_key, {self._instance: now + LIFETIME_SECONDS})
             pipe.zremrangebyscore(self._pods_key, "-inf", now - LIFETIME_SECONDS)

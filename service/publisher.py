@@ -33,8 +33,11 @@ class Published:
     """What became of one event."""
 
     channel: str
-    subscribers: int
-    """Gateways that heard it: each pod counts once, however many clients it has."""
+    subscribers: int | None
+    """Gateways that heard it: each pod counts once, however many clients it has.
+
+    None on a Cluster, where Redis counts the subscribers of one node only.
+    """
     doubt: str | None
     """Why it will reach no client, as far as can be told from here."""
     trace_id: str | None = None
@@ -76,21 +79,32 @@ def _make_client(redis_url: str, names: Names) -> Redis:
     return primary
 
 
+def counts_all(redis_url: str) -> bool:
+    """Tell whether PUBLISH counts every subscriber there is."""
+    return read_cluster(redis_url) is None
+
+
 def publish(
     redis: Redis,
     table: Table,
     events: Iterable[tuple[str, bytes]],
     tracing: Tracing | None = None,
+    *,
+    counts_all: bool = True,
 ) -> Iterator[Published]:
-    """Publish (channel, JSON) pairs one by one, each in a trace. Raises CannotPublish."""
+    """Publish (channel, JSON) pairs one by one, each in a trace. Raises CannotPublish.
+
+    `counts_all` tells whether PUBLISH counts every subscriber there is.
+    """
     for channel, payload in events:
         with publishing(tracing, channel, payload) as (span, traced):
             try:
-                subscribers = redis.publish(channel, traced)
+                count = int(redis.publish(channel, traced))
             except (RedisError, OSError) as error:
                 raise CannotPublish(f"Redis did not take the event: {error}") from error
-        doubt = doubt_of(table, channel, payload) or (None if subscribers else NOBODY)
-        yield Published(channel, int(subscribers), doubt, ids_of(span).get("trace_id"))
+        subscribers = count if counts_all else None
+        doubt = doubt_of(table, channel, payload) or (NOBODY if subscribers == 0 else None)
+        yield Published(channel, subscribers, doubt, ids_of(span).get("trace_id"))
 
 
 NOBODY = "no gateway is subscribed to this Redis"

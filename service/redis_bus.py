@@ -11,7 +11,7 @@ import itertools
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 import structlog
@@ -224,27 +224,30 @@ class RedisBus:
         """Send a command to every pod, this one included. Raises RedisUnavailable."""
         await self.publish(self._names.commands, commands.encode(command))
 
-    async def disconnect(self, who: Room, reason: str) -> int:
+    async def disconnect(self, who: Room, reason: str, pods: Collection[str]) -> int:
         """Disconnect a room's members on every pod and add up how many there were.
 
-        Waits for the pods that hear it, two seconds at most. Raises RedisUnavailable.
+        Waits until all of `pods`, instances that live, have answered; two seconds at most. How many
+        subscribers PUBLISH reports is no measure for it: on a Cluster only those of one node.
+        Raises RedisUnavailable.
         """
         ask = next(self._asks)
-        tally = self._waiting[ask] = _Tally()
+        tally = self._waiting[ask] = _Tally(pods)
         try:
-            command = commands.Disconnect(who, reason, self._reply_channel, ask)
+            command = commands.Disconnect(who, reason, self._reply_channel, ask, wants_name=True)
             tally.expect(await self.publish(self._names.commands, commands.encode(command)))
             async with asyncio.timeout(_ASK_SECONDS):
                 await tally.complete.wait()
         except TimeoutError:
-            log.warning("not every pod answered", answered=tally.answers, expected=tally.expected)
+            log.warning("not every pod answered", answers=tally.answers, missing=tally.missing())
         finally:
             del self._waiting[ask]
         return tally.total
 
     async def answer(self, command: commands.Disconnect, count: int) -> None:
         """Answer another pod's `disconnect`. Raises RedisUnavailable."""
-        await self.publish(command.reply_to, b"%d %d" % (command.ask, count))
+        name = b" " + self.instance.encode() if command.wants_name else b""
+        await self.publish(command.reply_to, b"%d %d%b" % (command.ask, count, name))
 
     def _note_active(self) -> None:
         if self.has_subscribed and self.lost_at is not None:
@@ -272,33 +275,46 @@ class RedisBus:
         self._metrics.redis_round_trip.set(time.monotonic() - sent_at)
 
     def _receive_answer(self, payload: bytes) -> None:
-        ask, _, count = payload.partition(b" ")
+        ask, _, answer = payload.partition(b" ")
+        count, _, pod = answer.partition(b" ")
         if not (ask.isdigit() and count.isdigit()):
             self._metrics.commands.labels("malformed").inc()
             return
         tally = self._waiting.get(int(ask))
         if tally is not None:
-            tally.add(int(count))
+            tally.add(int(count), pod.decode("latin-1"))
 
 
 class _Tally:
-    """Adds up the answers of the pods that one question reached."""
+    """Adds up the answers to one question."""
 
-    def __init__(self) -> None:
+    def __init__(self, pods: Collection[str]) -> None:
+        """`pods` are those that must answer."""
+        self._missing = set(pods)
+        self._unnamed = 0
+        """Answers of pods of the release before, which do not say their names."""
+        self._subscribers: int | None = None
         self.answers = 0
         self.total = 0
-        self.expected: int | None = None
         self.complete = asyncio.Event()
 
-    def expect(self, answers: int) -> None:
-        self.expected = answers
+    def expect(self, subscribers: int) -> None:
+        """Take note of how many certainly received the question; there may be more."""
+        self._subscribers = subscribers
         self._check()
 
-    def add(self, count: int) -> None:
+    def add(self, count: int, pod: str) -> None:
         self.answers += 1
         self.total += count
+        self._missing.discard(pod)
+        self._unnamed += not pod
         self._check()
 
+    def missing(self) -> list[str]:
+        """Name the pods that have not answered."""
+        return sorted(self._missing)
+
     def _check(self) -> None:
-        if self.expected is not None and self.answers >= self.expected:
+        has_all = len(self._missing) <= self._unnamed
+        if has_all and self._subscribers is not None and self.answers >= self._subscribers:
             self.complete.set()

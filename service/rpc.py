@@ -177,9 +177,11 @@ class Rpc:
     async def disconnect_user(self, data: bytes) -> object:
         """Disconnect all of a user's sockets, on every pod, and say how many there were."""
         request = _read(data, DisconnectRequest)
+        who = _user(request.userId)
         try:
-            count = await self._bus.disconnect(_user(request.userId), request.reason or "")
-        except RedisUnavailable as error:
+            pods = await self._presence.pods()
+            count = await self._bus.disconnect(who, request.reason or "", pods)
+        except (RedisUnavailable, PresenceUnavailable) as error:
             raise RequestRefused("unavailable", str(error)) from error
         return _success({"disconnected": count})
 

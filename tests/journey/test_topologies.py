@@ -182,6 +182,43 @@ async def test_a_cluster_is_used_where_our_slot_is_and_a_failover_is_followed(
             assert client.recovered == [False, True]
 
 
+async def test_on_a_cluster_that_has_failed_over_disconnects_are_counted(
+    tmp_path: Path, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    """PUBLISH counts the subscribers of the node that it is sent to: after a failover, of none."""
+    user = f"bob{mine}"
+    with redis_cluster(tmp_path) as cluster:
+        await cluster.is_whole()
+        url = f"redis+cluster://{HOST}:{cluster.elsewhere.port},{HOST}:{cluster.replica.port}"
+        async with gateway(url) as a, gateway(url) as b:
+            clients = [await js.connect(a.chats_url, user=user) for _ in range(2)]
+            clients.append(await js.connect(b.chats_url, user=user))
+            async with Redis.from_url(cluster.replica.url) as replica:
+                await replica.execute_command("CLUSTER", "FAILOVER")
+
+                async def is_primary() -> bool:
+                    return str((await replica.execute_command("ROLE"))[0]) in (
+                        "b'master'",
+                        "master",
+                    )
+
+                await eventually(is_primary, PATIENCE_SECONDS, "the replica is the primary")
+            event = '{"userId": "nobody"}'
+            published = await Terminal(tmp_path).run("publish", "chat:new", event, redis=url)
+            assert (published.out, published.err) == ("chat:new: published\n", "")
+            async with nest_client(b.tcp_port) as nest:
+
+                async def is_online_everywhere() -> bool:
+                    online = (await nest.ask("isUserOnline", {"userId": user}))["online"]
+                    return online is True and await a.is_ready() and await b.is_ready()
+
+                await eventually(is_online_everywhere, PATIENCE_SECONDS, "both serve again")
+                answer = await nest.ask("disconnectUser", {"userId": user})
+            assert answer == {"disconnected": 3}
+            for client in clients:
+                await client.until(lambda client=client: not client.connected, "the disconnect")
+
+
 async def _use_everything(nest: object, redis: Redis, user: str, chat: str) -> None:
     """Ask for each thing that makes a gateway use Redis."""
     ask = nest.ask  # type: ignore[attr-defined]  # a NestClient

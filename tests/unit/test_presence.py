@@ -29,6 +29,7 @@ from service.presence import (
 from tests.processes import running_valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
+PODS = "{constellation:events}:presence:pods"
 USERS_OF_A = "{constellation:events}:presence:users:pod-a"
 ODD_IDS = ["-", "+", "(", "[", "(a", "a b", "1", "10", "2", "Б", "а", "я", "🙂", "\U0010ffff", "é"]
 
@@ -45,7 +46,7 @@ class Clock:
         return self.seconds
 
     def time(self) -> float:
-        return time.time()
+        raise AssertionError("pods are compared by Redis' clock, not by their own")
 
 
 @pytest.fixture(autouse=True)
@@ -251,15 +252,13 @@ async def test_a_living_pod_prolongs_its_life_in_time(
         a.arrive(user(1))
         await some_steps(signs_of_life)
         for _ in range(3):
-            (pod,) = await redis.zrange(
-                "{constellation:events}:presence:pods", 0, -1, withscores=True
-            )
+            (pod,) = await redis.zrange(PODS, 0, -1, withscores=True)
             assert pod[0] == b"pod-a"
             assert ends_at < pod[1] <= time.time() + LIFETIME_SECONDS
             assert 1 < await redis.ttl(USERS_OF_A) <= LIFETIME_SECONDS
             # As if most of its life had passed.
             ends_at = time.time() + 1
-            await redis.zadd("{constellation:events}:presence:pods", {"pod-a": ends_at})
+            await redis.zadd(PODS, {"pod-a": ends_at})
             await redis.expire(USERS_OF_A, 1)
             clock.seconds += REFRESH_SECONDS
             await some_steps(signs_of_life)
@@ -269,15 +268,54 @@ async def test_a_pod_that_has_long_been_gone_is_forgotten(
     a: Presence, redis: Redis, clock: Clock
 ) -> None:
     long_ago, lately = time.time() - LIFETIME_SECONDS - 1, time.time() - 1
-    await redis.zadd(
-        "{constellation:events}:presence:pods", {"long gone": long_ago, "lately": lately}
-    )
+    await redis.zadd(PODS, {"long gone": long_ago, "lately": lately})
     async with running(a) as signs_of_life:
         await some_steps(signs_of_life)
-    assert await redis.zrange("{constellation:events}:presence:pods", 0, -1) == [
+    assert await redis.zrange(PODS, 0, -1) == [
         b"lately",
         b"pod-a",
     ]
+
+
+async def test_pods_are_compared_by_the_clock_of_redis_alone(
+    a: Presence, b: Presence, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the wall clocks of the pods say, and however far Redis' own is off."""
+    async with running(a, b):
+        a.arrive(user(1))
+        await becomes(b, user(1), True)
+        (first, second) = await redis.zrange(PODS, 0, -1, withscores=True)
+        now, _ = await redis.time()
+        for _, lives_until in (first, second):
+            assert now < lives_until <= now + LIFETIME_SECONDS + 1
+    ahead = (now + 3_600, 0)
+    for pod in (a, b):
+        monkeypatch.setattr(pod._redis, "time", lambda: _soon(ahead))
+    await redis.delete(PODS)
+    await a._refresh()
+    assert await redis.zscore(PODS, "pod-a") == 3_600 + now + LIFETIME_SECONDS
+
+
+async def _soon(value: tuple[int, int]) -> tuple[int, int]:
+    return value
+
+
+async def test_the_pods_that_live_are_named_until_they_withdraw_or_fall_silent(
+    a: Presence, b: Presence, redis: Redis
+) -> None:
+    assert await a.pods() == frozenset()
+    async with running(a, b):
+
+        async def both_are_named() -> bool:
+            return await a.pods() == {"pod-a", "pod-b"}
+
+        await eventually(both_are_named, PATIENCE_SECONDS, "both are named, without any user")
+    await a.withdraw()
+    assert await b.pods() == {"pod-b"}
+    # As if it had been killed two refreshes ago: its users have some time left.
+    await redis.zincrby(PODS, -2 * REFRESH_SECONDS - 1, "pod-b")
+    assert await b.pods() == frozenset()
+    assert await b._alive(0) == ["pod-a", "pod-b"]
 
 
 def test_a_killed_pods_users_fade_within_what_was_promised() -> None:
@@ -327,7 +365,8 @@ async def test_without_redis_the_own_users_are_known_and_all_others_are_not() ->
                 valkey.stop()
                 a.arrive(user(1))
                 assert await a.is_online(user(1))
-                for question in (a.is_online(user(2)), b.is_online(user(1)), a.online("", 10)):
+                questions = (a.is_online(user(2)), b.is_online(user(1)), a.online("", 10), a.pods())
+                for question in questions:
                     with pytest.raises(PresenceUnavailable, match="Redis cannot be reached"):
                         await question
                 signs = len(signs_of_life)

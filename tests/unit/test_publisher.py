@@ -1,8 +1,11 @@
 """Doubts about an event that is about to be published. Publishing itself needs a Redis."""
 
+from typing import Any
+
 import pytest
 
-from service.publisher import doubt_of
+from service import publisher
+from service.publisher import NOBODY, doubt_of
 from service.routes import load
 from tests.event_cases import EventCase, event_cases
 
@@ -38,3 +41,35 @@ def test_a_doubt_says_what_is_wrong(channel: str, payload: bytes, says: str) -> 
 
     assert doubt is not None
     assert says in doubt
+
+
+class Counts:
+    """A Redis that counts so many subscribers."""
+
+    def __init__(self, subscribers: int) -> None:
+        self._subscribers = subscribers
+
+    def publish(self, channel: str, payload: bytes) -> int:
+        return self._subscribers
+
+
+@pytest.mark.parametrize(
+    ("url", "count", "said", "doubt"),
+    [
+        ("redis://host:6379/0", 2, 2, None),
+        ("redis://host:6379/0", 0, 0, NOBODY),
+        ("redis+sentinel://host:26379/0/main", 0, 0, NOBODY),
+        # PUBLISH counts one node's subscribers: gateways may be subscribed elsewhere.
+        ("redis+cluster://host:6379", 0, None, None),
+        ("rediss+cluster://host:6379,host:6380", 1, None, None),
+    ],
+)
+def test_nothing_is_said_of_subscribers_that_redis_does_not_count(
+    url: str, count: int, said: int | None, doubt: str | None
+) -> None:
+    redis: Any = Counts(count)
+    events = [("chat:new", b'{"userId": 1}')]
+
+    (published,) = publisher.publish(redis, TABLE, events, counts_all=publisher.counts_all(url))
+
+    assert (published.subscribers, published.doubt) == (said, doubt)

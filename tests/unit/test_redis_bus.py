@@ -246,7 +246,7 @@ async def test_the_bus_outlives_redis(monkeypatch: pytest.MonkeyPatch) -> None:
                 with pytest.raises(RedisUnavailable):
                     await pod.bus.tell(Join(Room("a"), Room("b")))
                 with pytest.raises(RedisUnavailable):
-                    await pod.bus.disconnect(Room("a"), "")
+                    await pod.bus.disconnect(Room("a"), "", [])
                 beats = pod.beats
                 await eventually(
                     lambda: pod.beats > beats + 1, PATIENCE_SECONDS, "the heart beats on"
@@ -339,7 +339,7 @@ async def test_garbage_on_the_pods_own_channels_is_counted_and_survived(
 async def test_an_answer_that_nobody_waits_for_or_that_is_no_number_counts_nothing(
     pod: Pod, redis: Redis
 ) -> None:
-    counting = asyncio.create_task(pod.bus.disconnect(Room("user:1"), ""))
+    counting = asyncio.create_task(pod.bus.disconnect(Room("user:1"), "", [pod.bus.instance]))
     await eventually(lambda: pod.heard, PATIENCE_SECONDS, "it is asked")
     command = commands.decode(pod.heard[0][1])
     assert isinstance(command, Disconnect)
@@ -360,6 +360,14 @@ async def test_a_push_that_is_no_message_is_passed_over(redis: Redis) -> None:
     assert listener.batches == [[(b"chat:new", b"{}")]]
 
 
+async def asked(pod: Pod) -> Disconnect:
+    """The question that a pod has received."""
+    await eventually(lambda: pod.heard, PATIENCE_SECONDS, "it is asked")
+    command = commands.decode(pod.heard[0][1])
+    assert isinstance(command, Disconnect)
+    return command
+
+
 async def test_a_disconnect_adds_up_what_the_pods_answer(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,15 +375,14 @@ async def test_a_disconnect_adds_up_what_the_pods_answer(
     a, b = Pod(redis), Pod(redis)
 
     async def answer_with(pod: Pod, count: int) -> None:
-        await eventually(lambda: pod.heard, PATIENCE_SECONDS, "it is asked")
-        command = commands.decode(pod.heard[0][1])
-        assert isinstance(command, Disconnect)
+        command = await asked(pod)
         assert (command.who, command.reason) == ("user:1", "kicked")
         await pod.bus.answer(command, count)
 
     async with running(a, b):
         await standing(a, b)
-        counting = asyncio.create_task(a.bus.disconnect(Room("user:1"), "kicked"))
+        pods = [a.bus.instance, b.bus.instance]
+        counting = asyncio.create_task(a.bus.disconnect(Room("user:1"), "kicked", pods))
         await answer_with(a, 2)
         await answer_with(b, 3)
         async with asyncio.timeout(
@@ -384,12 +391,67 @@ async def test_a_disconnect_adds_up_what_the_pods_answer(
             assert await counting == 5
 
 
+@pytest.mark.parametrize("counted", [0, 1])
+async def test_a_disconnect_waits_for_all_pods_however_few_publish_counts(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, counted: int
+) -> None:
+    """As on a Cluster, where PUBLISH counts the subscribers of one node."""
+    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 10 * PATIENCE_SECONDS)
+    a, b = Pod(redis), Pod(redis)
+    publish = a.bus.publish
+
+    async def publish_on_another_node(channel: str, payload: bytes) -> int:
+        await publish(channel, payload)
+        return counted
+
+    monkeypatch.setattr(a.bus, "publish", publish_on_another_node)
+    async with running(a, b):
+        await standing(a, b)
+        pods = [a.bus.instance, b.bus.instance]
+        counting = asyncio.create_task(a.bus.disconnect(Room("user:1"), "", pods))
+        await a.bus.answer(await asked(a), 2)
+        await redis.publish("chat:new", b"{}")
+        await eventually(lambda: len(a.heard) == 2, PATIENCE_SECONDS, "later messages arrive")
+        assert not counting.done()
+        await b.bus.answer(await asked(b), 3)
+        assert await counting == 5
+
+
+async def test_a_pod_that_is_not_registered_yet_is_waited_for_too(redis: Redis) -> None:
+    a, b = Pod(redis), Pod(redis)
+    async with running(a, b):
+        await standing(a, b)
+        counting = asyncio.create_task(a.bus.disconnect(Room("user:1"), "", [a.bus.instance]))
+        for pod, count in ((a, 2), (b, 3)):
+            await pod.bus.answer(await asked(pod), count)
+        assert await counting == 5
+
+
+async def test_pods_of_the_release_before_answer_without_their_name(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 10 * PATIENCE_SECONDS)
+    a, b = Pod(redis), Pod(redis)
+    async with running(a, b):
+        await standing(a, b)
+        pods = [a.bus.instance, "an older pod"]
+        counting = asyncio.create_task(a.bus.disconnect(Room("user:1"), "", pods))
+        command = await asked(b)
+        await a.bus.answer(command, 2)
+        await redis.publish(command.reply_to, b"%d 3" % command.ask)
+        assert await counting == 5
+        # And such a pod asks for no name, for it could not read the answer.
+        await b.bus.answer(Disconnect(command.who, "", "chat:new", 5), 7)
+        await eventually(lambda: len(a.heard) == 2, PATIENCE_SECONDS, "the answer arrives")
+        assert a.heard[1] == (b"chat:new", b"5 7")
+
+
 async def test_two_questions_at_a_time_do_not_mix(redis: Redis) -> None:
     pod = Pod(redis)
     async with running(pod):
         await standing(pod)
-        first = asyncio.create_task(pod.bus.disconnect(Room("user:1"), ""))
-        second = asyncio.create_task(pod.bus.disconnect(Room("user:2"), ""))
+        first = asyncio.create_task(pod.bus.disconnect(Room("user:1"), "", [pod.bus.instance]))
+        second = asyncio.create_task(pod.bus.disconnect(Room("user:2"), "", [pod.bus.instance]))
         await eventually(lambda: len(pod.heard) == 2, PATIENCE_SECONDS, "both are asked")
         counts = {"user:1": 10, "user:2": 20}
         for _, payload in reversed(pod.heard):
@@ -403,7 +465,7 @@ async def test_a_pod_that_does_not_answer_is_waited_for_only_so_long(
     pod: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 0.1)
-    assert await pod.bus.disconnect(Room("user:1"), "") == 0
+    assert await pod.bus.disconnect(Room("user:1"), "", [pod.bus.instance]) == 0
     assert pod.bus._waiting == {}
 
 
@@ -412,7 +474,7 @@ async def test_a_disconnect_that_nobody_hears_counts_nobody(
 ) -> None:
     monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 10 * PATIENCE_SECONDS)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        assert await RedisBus(redis, CHANNELS, Metrics()).disconnect(Room("user:1"), "") == 0
+        assert await RedisBus(redis, CHANNELS, Metrics()).disconnect(Room("user:1"), "", []) == 0
 
 
 async def test_the_end_of_the_bus_leaves_no_subscription(redis: Redis) -> None:
