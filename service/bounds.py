@@ -9,6 +9,7 @@ from service.engine import EngineLimits
 from service.open_files import Shares
 from service.settings import Settings
 from service.tcp_connection import FRAME_SECONDS, TcpLimits
+from service.tcp_requests import MAX_IN_HAND, REQUEST_SECONDS
 from service.tls import ServerTls
 
 
@@ -43,6 +44,8 @@ def tcp_limits(settings: Settings, files: Shares) -> TcpLimits:
         settings.tcp_idle_seconds,
         FRAME_SECONDS,
         files.tcp,
+        REQUEST_SECONDS,
+        MAX_IN_HAND,
     )
 
 

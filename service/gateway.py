@@ -173,9 +173,10 @@ class Gateway:
         send = self.log.append if self.log is not None else self.bus.publish
         rpc = Rpc(self.bus, self.presence, table, socket.gethostname(), send, tracing, self.names)
         self.tcp = NestTcp(
-            rpc.handlers(),
+            rpc.patterns(),
             _TcpReport(self.metrics),
             bounds.tcp_limits(settings, self.files),
+            spawn,
             bounds.tcp_tls(settings),
         )
         self._wire()

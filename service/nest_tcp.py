@@ -10,6 +10,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Protocol
@@ -19,9 +20,19 @@ import structlog
 from service import tls
 from service.nest_framing import Packet, answer, failure, no_message_handler
 from service.tcp_connection import CloseReason, Reason, TcpConnection, TcpLimits
+from service.tcp_requests import Order, Spawn
 
 Handler = Callable[[bytes], Awaitable[object]]
 """Takes the raw JSON of `data` and returns the whole response, a value that msgspec can encode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What is done for a pattern, and what it waits for."""
+
+    handle: Handler
+    order: Order = Order.FREE
+
 
 UNKNOWN_PATTERN = "unknown"
 """The metrics' label for any pattern without a handler: clients must not make labels."""
@@ -52,6 +63,7 @@ class Outcome(StrEnum):
     OK = "ok"
     REFUSED = "refused"
     FAILED = "failed"
+    TIMEOUT = "timeout"
     UNKNOWN_PATTERN = "unknown_pattern"
 
 
@@ -73,14 +85,16 @@ class NestTcp:
 
     def __init__(
         self,
-        handlers: Mapping[str, Handler],
+        patterns: Mapping[str, Pattern],
         metrics: TcpMetrics,
         limits: TcpLimits,
+        spawn: Spawn,
         secured: tls.ServerTls | None = None,
     ) -> None:
         """Without `secured` the port speaks plainly, and to everybody who reaches it."""
-        self._desk = _Desk(handlers, metrics)
+        self._desk = _Desk(patterns, metrics)
         self._metrics, self._limits, self._tls = metrics, limits, secured
+        self._spawn = spawn
         self._server: asyncio.Server | None = None
         self._closing = False
         self._open: set[TcpConnection] = set()
@@ -106,7 +120,7 @@ class NestTcp:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def aclose(self, grace_seconds: float = 5.0) -> None:
-        """Stop accepting, let each connection answer the request in hand, and close it.
+        """Stop accepting, let each connection answer the requests in hand, and close it.
 
         What has not ended after `grace_seconds` is cut off. Returns when every connection is gone.
         """
@@ -132,7 +146,7 @@ class NestTcp:
         """One connection, in the task that asyncio made for it."""
         report = partial(self._report, writer.get_extra_info("peername"))
         if self._may_enter(report):
-            await self._hold(TcpConnection(reader, writer, self._desk, self._limits, report))
+            await self._hold((reader, writer), report)
         else:
             writer.close()
 
@@ -142,7 +156,7 @@ class NestTcp:
         if not self._may_enter(report):
             connection.close()
         elif (streams := await self._shake_hands(connection, report)) is not None:
-            await self._hold(TcpConnection(*streams, self._desk, self._limits, report))
+            await self._hold(streams, report)
 
     def _may_enter(self, report: Callable[[Reason], None]) -> bool:
         if self._closing:
@@ -170,7 +184,8 @@ class NestTcp:
             self._shaking_hands.discard(task)
         return None
 
-    async def _hold(self, connection: TcpConnection) -> None:
+    async def _hold(self, streams: tls.Streams, report: Callable[[Reason], None]) -> None:
+        connection = TcpConnection(*streams, self._desk, self._limits, report, self._spawn)
         self._open.add(connection)
         self._metrics.connection_opened()
         try:
@@ -197,28 +212,54 @@ def _peer(connection: socket.socket) -> object:
 class _Desk:
     """Where packets are answered: the handlers, and the boundary around them."""
 
-    def __init__(self, handlers: Mapping[str, Handler], metrics: TcpMetrics) -> None:
-        self._handlers, self._metrics = handlers, metrics
+    def __init__(self, patterns: Mapping[str, Pattern], metrics: TcpMetrics) -> None:
+        self._patterns, self._metrics = patterns, metrics
 
-    async def reply_to(self, packet: Packet) -> bytes | None:
-        """Handle one packet; the frame to send back, or None where nobody waits for one."""
+    def order_of(self, packet: Packet) -> Order:
+        """Say what a packet waits for; an unknown pattern for nothing."""
+        pattern = self._patterns.get(packet.pattern or "")
+        return Order.FREE if pattern is None else pattern.order
+
+    async def reply_to(self, packet: Packet, seconds_before: float) -> bytes | None:
+        """Handle one packet, which has waited before; the frame to send back, None for an event."""
         started = time.perf_counter()
-        handler = self._handlers.get(packet.pattern or "")
-        label = UNKNOWN_PATTERN if handler is None else str(packet.pattern)
-        reply, outcome = await self._ask(handler, packet)
-        self._metrics.request(label, outcome, time.perf_counter() - started)
+        reply, outcome = await self._ask(packet)
+        seconds = seconds_before + time.perf_counter() - started
+        self._metrics.request(self._label(packet), outcome, seconds)
         return reply if packet.id is not None else None
 
-    async def _ask(self, handler: Handler | None, packet: Packet) -> tuple[bytes, Outcome]:
+    def overdue(self, packet: Packet, seconds: float) -> bytes | None:
+        """Give up one packet after so long; the frame to send back, None for an event."""
+        self._metrics.request(self._label(packet), Outcome.TIMEOUT, seconds)
+        sentence = f"not done within {seconds:.0f} s; whether it will be is not known"
+        refusal = RequestRefused("unavailable", sentence)
+        if packet.id is None:
+            self._log_lost_event(packet, refusal)
+            return None
+        return answer(packet.id, refusal.response())
+
+    def _label(self, packet: Packet) -> str:
+        return str(packet.pattern) if packet.pattern in self._patterns else UNKNOWN_PATTERN
+
+    async def _ask(self, packet: Packet) -> tuple[bytes, Outcome]:
         packet_id = packet.id or b"null"
-        if handler is None:
+        pattern = self._patterns.get(packet.pattern or "")
+        if pattern is None:
             return no_message_handler(packet_id), Outcome.UNKNOWN_PATTERN
         try:
             try:
-                response, outcome = await handler(packet.data), Outcome.OK
+                response, outcome = await pattern.handle(packet.data), Outcome.OK
             except RequestRefused as refusal:
+                if packet.id is None:
+                    self._log_lost_event(packet, refusal)
                 response, outcome = refusal.response(), Outcome.REFUSED
             return answer(packet_id, response), outcome
         except Exception:  # noqa: BLE001 - the boundary around handlers: one request fails, not all
             _log.exception("tcp request failed", pattern=packet.pattern)
             return failure(packet_id), Outcome.FAILED
+
+    def _log_lost_event(self, packet: Packet, refusal: RequestRefused) -> None:
+        """Log the loss of an event: nobody gets its refusal as an answer."""
+        _log.warning(
+            "tcp event dropped", pattern=packet.pattern, code=refusal.code, reason=refusal.message
+        )

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -32,6 +34,9 @@ _LATELY_SECONDS = 2 * REFRESH_SECONDS
 """A pod that lives has refreshed within this time, unless it or Redis is held up."""
 _STEP_SECONDS = 0.25
 _CHUNK = 1_000
+_MAX_QUESTIONS = 32
+"""Questions to Redis at a time; others wait. Each takes a connection of those that all parts share,
+of which redis-py has 100."""
 _FAULTS = (RedisError, OSError)
 
 
@@ -60,6 +65,7 @@ class Presence:
         self._leaving: dict[UserId, float] = {}
         self._unsaved: dict[UserId, bool] = {}
         self._has_withdrawn = False
+        self._asking = asyncio.Semaphore(_MAX_QUESTIONS)
 
     def arrive(self, user: UserId) -> None:
         """Note that a user's first socket on this pod is there."""
@@ -113,24 +119,18 @@ class Presence:
         """Tell whether the user has a socket on any pod. Raises PresenceUnavailable."""
         if user in self._here:
             return True
-        try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key in await self._keys():
-                    pipe.zscore(key, user)
-                return any(score is not None for score in await pipe.execute())
-        except _FAULTS as error:
-            raise PresenceUnavailable("presence is not known: Redis cannot be reached") from error
+        async with self._question() as pipe:
+            for key in await self._keys():
+                pipe.zscore(key, user)
+            return any(score is not None for score in await pipe.execute())
 
     async def online(self, cursor: str, limit: int) -> OnlinePage:
         """List up to `limit` online users after `cursor`. Raises PresenceUnavailable."""
         start = f"({cursor}" if cursor else "-"
-        try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key in await self._keys():
-                    pipe.zrangebylex(key, start, "+", start=0, num=limit + 1)
-                pages = await pipe.execute()
-        except _FAULTS as error:
-            raise PresenceUnavailable("presence is not known: Redis cannot be reached") from error
+        async with self._question() as pipe:
+            for key in await self._keys():
+                pipe.zrangebylex(key, start, "+", start=0, num=limit + 1)
+            pages = await pipe.execute()
         return _merge(pages, self._here, cursor, limit)
 
     async def pods(self) -> frozenset[str]:
@@ -138,8 +138,15 @@ class Presence:
 
         A pod that was killed is named for some seconds more, one that has withdrawn is not.
         """
-        try:
+        async with self._question():
             return frozenset(await self._alive(LIFETIME_SECONDS - _LATELY_SECONDS))
+
+    @asynccontextmanager
+    async def _question(self) -> AsyncIterator[Any]:
+        """Give a pipeline, when it is its turn. Raises PresenceUnavailable."""
+        try:
+            async with self._asking, self._redis.pipeline(transaction=False) as pipe:
+                yield pipe
         except _FAULTS as error:
             raise PresenceUnavailable("presence is not known: Redis cannot be reached") from error
 

@@ -40,6 +40,9 @@ _SUBSCRIBE_SECONDS = 5.0
 _CHANGE_SECONDS = 2.0
 """How long the old connection has to bring what came before the new subscription."""
 _ASK_SECONDS = 2.0
+_MAX_PUBLISHING = 32
+"""Publications at a time; others wait. Each takes a connection of those that all parts share, of
+which redis-py has 100."""
 
 
 class Listener(Protocol):
@@ -97,6 +100,7 @@ class RedisBus:
         dead in one direction may still bring what it had buffered."""
         self._attempts = 0
         """Tries since the subscription was last active."""
+        self._publishing = asyncio.Semaphore(_MAX_PUBLISHING)
 
     def next_tick(self) -> bytes:
         """Give a tick that no other pod and no other call gives."""
@@ -216,7 +220,8 @@ class RedisBus:
     async def publish(self, channel: str, payload: bytes) -> int:
         """Publish and say how many subscribers Redis reached. Raises RedisUnavailable."""
         try:
-            return int(await self._redis.publish(channel, payload))
+            async with self._publishing:
+                return int(await self._redis.publish(channel, payload))
         except FAULTS as error:
             raise RedisUnavailable("Redis cannot be reached; try again") from error
 

@@ -5,6 +5,7 @@ Any pod answers any pattern: what concerns sockets elsewhere goes through Redis.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -16,17 +17,20 @@ from service import __version__, commands, trace_context
 from service.commands import Join, Leave
 from service.events import UNSENDABLE_EVENTS, MalformedEvent, Room, UserId, user_room
 from service.ids import read_id
-from service.nest_tcp import Handler, RequestRefused
+from service.nest_tcp import Handler, Pattern, RequestRefused
 from service.presence import Presence, PresenceUnavailable
 from service.redis_bus import RedisBus
 from service.redis_link import RedisUnavailable
 from service.redis_names import DEFAULT, Names
 from service.routes import Route, Table
 from service.spans import inject
+from service.tcp_requests import Order
 from service.tracing import Tracing, act, publishing
 
 MAX_PAGE = 10_000
 """Most users that one `getOnlineUsers` answers; a cursor leads on."""
+_MAX_AT_ONCE = 64
+"""Writes to Redis at a time: each takes a connection, and redis-py's pools have 100."""
 
 Id = msgspec.Raw
 """As the caller wrote it, and echoed like that; `_user_id` reads it."""
@@ -104,23 +108,29 @@ class Rpc:
         self._table = table
         self._pod = pod
         self._tracing = tracing
+        self._sending = asyncio.Semaphore(_MAX_AT_ONCE)
 
-    def handlers(self) -> Mapping[str, Handler]:
-        """Give the handler of every pattern."""
-        own: dict[str, Handler] = {
-            "ping": self.ping,
-            "isUserOnline": self.is_user_online,
-            "getOnlineUsers": self.get_online_users,
-            "sendToUser": self.send_to_user,
-            "sendToRoom": self.send_to_room,
-            "joinRoom": self.join_room,
-            "leaveRoom": self.leave_room,
-            "disconnectUser": self.disconnect_user,
+    def patterns(self) -> Mapping[str, Pattern]:
+        """Give what is done for every pattern."""
+        own: dict[str, Pattern] = {
+            "ping": Pattern(self.ping),
+            "isUserOnline": Pattern(self.is_user_online),
+            "getOnlineUsers": Pattern(self.get_online_users),
+            "sendToUser": Pattern(self.send_to_user, Order.IN_TURN),
+            "sendToRoom": Pattern(self.send_to_room, Order.IN_TURN),
+            "joinRoom": Pattern(self.join_room, Order.IN_TURN),
+            "leaveRoom": Pattern(self.leave_room, Order.IN_TURN),
+            "disconnectUser": Pattern(self.disconnect_user, Order.AFTER_WRITES),
         }
         published = {
-            channel: self._publisher(channel, route) for channel, route in self._table.items()
+            channel: Pattern(self._publisher(channel, route), Order.IN_TURN)
+            for channel, route in self._table.items()
         }
-        return {**published, **{name: self._seen(name, handle) for name, handle in own.items()}}
+        seen = {
+            name: Pattern(self._seen(name, pattern.handle), pattern.order)
+            for name, pattern in own.items()
+        }
+        return {**published, **seen}
 
     async def ping(self, _: bytes) -> object:
         """Say that this pod is there, and which it is."""
@@ -226,7 +236,8 @@ class Rpc:
 
     async def _send_or_refuse(self, channel: str, payload: bytes) -> None:
         try:
-            await self._send(channel, payload)
+            async with self._sending:
+                await self._send(channel, payload)
         except RedisUnavailable as error:
             raise RequestRefused("unavailable", str(error)) from error
 

@@ -1,6 +1,6 @@
-"""One connection of the TCP port: reads, has each packet answered in order, and ends in time.
+"""One connection of the TCP port: reads, writes replies, and ends in time.
 
-Who may come in, and who answers, is `nest_tcp`'s.
+What is done with its packets is `tcp_requests`', who may come in `nest_tcp`'s.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
-from service.nest_framing import FrameDecoder, FramingError, FramingFault, Packet, read_packet
+from service.nest_framing import FrameDecoder, FramingError, FramingFault, read_packet
+from service.tcp_requests import Desk, RequestsInHand, Spawn
 
 # Small: the loop turns once per read, and a flood of tiny events must not hold up the others.
 _READ_BYTES = 16 * 1024
@@ -44,17 +44,19 @@ class TcpLimits:
     """How long a frame that has begun may take: what there is of it is held in memory."""
     max_connections: int
     """Further ones are accepted and closed at once."""
+    request_seconds: float
+    """How long a request may take until it is answered as unavailable."""
+    max_in_hand: int
+    """Requests of one connection that are worked on at a time; then it is not read any further."""
 
-
-class Desk(Protocol):
-    """Where packets are answered."""
-
-    async def reply_to(self, packet: Packet) -> bytes | None:
-        """Handle one packet; the frame to send back, or None where nobody waits for one."""
+    @property
+    def max_bytes_in_hand(self) -> int:
+        """What the requests of one connection may hold; then it is not read any further."""
+        return 4 * self.max_frame_bytes
 
 
 class TcpConnection:
-    """One client: reads, has each packet handled in order, writes, until either side ends it."""
+    """One client: reads, has each packet handled, writes, until either side ends it."""
 
     def __init__(
         self,
@@ -63,9 +65,9 @@ class TcpConnection:
         desk: Desk,
         limits: TcpLimits,
         report: Callable[[Reason], None],
+        spawn: Spawn,
     ) -> None:
         self._reader, self._writer = reader, writer
-        self._desk = desk
         self._limits = limits
         self._report = report
         self._decoder = FrameDecoder(limits.max_frame_bytes)
@@ -73,7 +75,21 @@ class TcpConnection:
         task = asyncio.current_task()
         assert task is not None
         self.task = task
+        self._in_hand = RequestsInHand(
+            desk,
+            spawn,
+            ready=self._drain,
+            write=self._write,
+            request_seconds=limits.request_seconds,
+            max_in_hand=limits.max_in_hand,
+            max_bytes=limits.max_bytes_in_hand,
+        )
         self._waiting: asyncio.Timeout | None = None
+        self._heard_at = self._loop.time()
+        """When the last whole frame came."""
+        self._frame_due: float | None = None
+        """Until when the frame that has begun must be whole."""
+        self._is_too_slow = False
         self._stopping = asyncio.Event()
 
     async def serve(self) -> None:
@@ -85,10 +101,11 @@ class TcpConnection:
         except OSError:
             pass  # the client has gone, and knows
         finally:
+            await self._in_hand.finished()
             await self._hang_up()
 
     def stop(self) -> None:
-        """End after the request in hand, or at once when there is none."""
+        """End after the requests in hand, or at once when there is none."""
         self._stopping.set()
         if self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(self._loop.time())
@@ -96,52 +113,64 @@ class TcpConnection:
     def cut_off(self) -> None:
         """End now, whatever is in hand."""
         self._writer.transport.abort()
+        self._in_hand.cancel()
         self.task.cancel()
 
     async def _converse(self) -> None:
-        deadline, reason = self._loop.time() + self._limits.idle_seconds, CloseReason.IDLE
-        while chunk := await self._read(deadline, reason):
-            is_answered = False
+        while chunk := await self._read():
             for text in self._decoder.feed(chunk):
+                await self._in_hand.room()
                 if self._stopping.is_set():
                     return
-                await self._answer(text)
-                is_answered = True
+                self._in_hand.begin(read_packet(text), len(text))
+                self._heard_at, self._frame_due = self._loop.time(), None
             # Only a whole frame buys more time: a byte now and then would hold on for ever.
-            if is_answered:
-                deadline, reason = self._loop.time() + self._limits.idle_seconds, CloseReason.IDLE
-            if self._decoder.has_begun and reason is CloseReason.IDLE:
-                due = self._loop.time() + self._limits.frame_seconds
-                deadline, reason = min(deadline, due), CloseReason.SLOW_FRAME
+            if self._decoder.has_begun and self._frame_due is None:
+                seconds = min(self._limits.frame_seconds, self._limits.idle_seconds)
+                self._frame_due = self._loop.time() + seconds
             await asyncio.sleep(0)
 
-    async def _read(self, deadline: float, reason: CloseReason) -> bytes:
+    async def _read(self) -> bytes:
         """What has come; empty when the client has ended it, is too late, or `stop` was called."""
-        # The clock is asked here too: a read that finds bytes does not wait, so no timeout ends it.
-        if self._loop.time() < deadline and not self._stopping.is_set():
+        while not self._stopping.is_set():
+            deadline, reason = self._deadline()
+            # The clock is asked here too: a read that finds bytes does not wait, so no timeout ends
+            # it.
+            if self._loop.time() >= deadline:
+                self._report(reason)
+                break
             try:
                 async with asyncio.timeout_at(deadline) as self._waiting:
                     return await self._reader.read(_READ_BYTES)
             except TimeoutError:
-                pass
+                pass  # it may have got more time meanwhile
             finally:
                 self._waiting = None
-        if not self._stopping.is_set():
-            self._report(reason)
         return b""
 
-    async def _answer(self, text: bytes) -> None:
-        if (reply := await self._desk.reply_to(read_packet(text))) is None:
-            return
+    def _deadline(self) -> tuple[float, CloseReason]:
+        if self._frame_due is not None:
+            return self._frame_due, CloseReason.SLOW_FRAME
+        # The time of a request does not count as silence of its client.
+        quiet_since = self._loop.time() if self._in_hand else self._in_hand.quiet_since
+        return max(quiet_since, self._heard_at) + self._limits.idle_seconds, CloseReason.IDLE
+
+    def _write(self, reply: bytes) -> None:
+        if not self._writer.is_closing():  # uvloop raises a RuntimeError on writing to a lost one
+            self._writer.write(reply)
+
+    async def _drain(self) -> None:
+        """Wait while more is unread than the transport's write limit, 64 KiB. Raises OSError."""
         if self._writer.is_closing():
-            raise ConnectionResetError  # uvloop raises a RuntimeError on writing to a lost one
-        self._writer.write(reply)
-        try:  # waits only above the transport's write limit, 64 KiB
+            raise ConnectionResetError
+        try:
             async with asyncio.timeout(self._limits.idle_seconds):
                 await self._writer.drain()
         except TimeoutError:
             self._writer.transport.abort()
-            self._report(CloseReason.SLOW_READER)
+            if not self._is_too_slow:  # others wait with it
+                self._is_too_slow = True
+                self._report(CloseReason.SLOW_READER)
             raise
 
     async def _hang_up(self) -> None:

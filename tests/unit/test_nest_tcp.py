@@ -20,11 +20,20 @@ import uvloop
 from structlog.testing import capture_logs
 
 from service.nest_framing import NO_MESSAGE_HANDLER, FramingFault
-from service.nest_tcp import Handler, NestTcp, Outcome, PortUnavailable, RequestRefused
+from service.nest_tcp import Handler, NestTcp, Outcome, Pattern, PortUnavailable, RequestRefused
 from service.tcp_connection import CloseReason, TcpLimits
+from service.tcp_requests import Order
+from tests.spawning import spawn
 from tests.waiting import PATIENCE_SECONDS
 
-LIMITS = TcpLimits(max_frame_bytes=100_000, idle_seconds=60, frame_seconds=60, max_connections=10)
+LIMITS = TcpLimits(
+    max_frame_bytes=100_000,
+    idle_seconds=60,
+    frame_seconds=60,
+    max_connections=10,
+    request_seconds=2 * PATIENCE_SECONDS,
+    max_in_hand=1_000,
+)
 
 
 class Recorded:
@@ -122,6 +131,12 @@ async def answer_strangely(_: bytes) -> object:
     return object()
 
 
+def patterns(handlers: Mapping[str, Handler | Pattern]) -> dict[str, Pattern]:
+    return {
+        name: one if isinstance(one, Pattern) else Pattern(one) for name, one in handlers.items()
+    }
+
+
 Open = Callable[..., Awaitable[NestTcp]]
 Test = Callable[[Open, Recorded], Coroutine[Any, Any, None]]
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
@@ -137,9 +152,9 @@ async def doors(metrics: Recorded) -> AsyncIterator[Open]:
     async with contextlib.AsyncExitStack() as opened:
 
         async def open_door(
-            handlers: Mapping[str, Handler] | None = None, limits: TcpLimits = LIMITS
+            handlers: Mapping[str, Handler | Pattern] | None = None, limits: TcpLimits = LIMITS
         ) -> NestTcp:
-            door = NestTcp({"echo": echo, **(handlers or {})}, metrics, limits)
+            door = NestTcp(patterns({"echo": echo, **(handlers or {})}), metrics, limits, spawn)
             await door.start("127.0.0.1", 0)
             opened.push_async_callback(door.aclose)
             return door
@@ -303,30 +318,202 @@ async def test_cyrillic_and_emoji_arrive_however_the_network_cuts_them(open_door
     assert reply["id"] == "я"
 
 
-async def test_requests_of_one_connection_are_handled_one_after_the_other(
-    open_door: Open,
+class Held:
+    """Handlers that wait until they are let go, and what has begun."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self._changed = asyncio.Event()
+        self._gates: dict[str, asyncio.Event] = {}
+
+    async def handle(self, data: bytes) -> object:
+        name = json.loads(data)
+        self.begun.append(name)
+        self._changed.set()
+        await self._gate(name).wait()
+        return name
+
+    def let_go(self, *names: str) -> None:
+        for name in names:
+            self._gate(name).set()
+
+    async def until_begun(self, *names: str) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.begun != list(names):
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _gate(self, name: str) -> asyncio.Event:
+        return self._gates.setdefault(name, asyncio.Event())
+
+
+@on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
+async def test_requests_of_one_connection_are_worked_on_side_by_side(
+    open_door: Open, metrics: Recorded
 ) -> None:
-    steps: list[str] = []
-
-    async def slow(_: bytes) -> object:
-        steps.append("slow begins")
-        for _turn in range(20):
-            await asyncio.sleep(0)
-        steps.append("slow ends")
-        return 1
-
-    async def fast(_: bytes) -> object:
-        steps.append("fast")
-        return 2
-
-    door = await open_door({"slow": slow, "fast": fast})
+    held = Held()
+    door = await open_door({"ask": held.handle})
     async with Client(door.port) as client:
-        client.send("slow", packet_id="a")
-        client.send("fast", packet_id="b")
-        client.emit("fast")
-        client.send("slow", packet_id="c")
-        assert [(await client.receive())["id"] for _ in range(3)] == ["a", "b", "c"]
-    assert steps == ["slow begins", "slow ends", "fast", "fast", "slow begins", "slow ends"]
+        client.send("ask", "slow", packet_id=1)
+        client.send("ask", "fast", packet_id=2)
+        await held.until_begun("slow", "fast")
+        assert (await client.ask("echo", "ping"))["data"] == "ping"
+        held.let_go("fast")
+        assert (await client.receive())["id"] == 2
+        held.let_go("slow")
+        assert (await client.receive())["id"] == 1
+
+
+@on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
+async def test_what_writes_keeps_its_order_and_holds_up_no_question(
+    open_door: Open, metrics: Recorded
+) -> None:
+    held = Held()
+    door = await open_door(
+        {
+            "write": Pattern(held.handle, Order.IN_TURN),
+            "kick": Pattern(held.handle, Order.AFTER_WRITES),
+            "hear": held.handle,
+        }
+    )
+    async with Client(door.port) as client:
+        client.send("write", "a", packet_id="a")
+        client.emit("write", "b")
+        client.send("kick", "c", packet_id="c")
+        client.emit("hear", "d")  # events keep their order, whatever they are
+        client.send("write", "e", packet_id="e")
+        await held.until_begun("a")
+        assert (await client.ask("echo", 1))["data"] == 1
+        assert held.begun == ["a"]
+        held.let_go("a")
+        assert (await client.receive())["id"] == "a"
+        await held.until_begun("a", "b")
+        held.let_go("b")
+        # It waits for what was written before it; those behind do not wait for its answers.
+        await held.until_begun("a", "b", "c", "d")
+        held.let_go("d")
+        await held.until_begun("a", "b", "c", "d", "e")
+        held.let_go("e")
+        assert (await client.receive())["id"] == "e"
+        held.let_go("c")
+        assert (await client.receive())["id"] == "c"
+
+
+async def test_writes_of_two_connections_do_not_wait_for_each_other(open_door: Open) -> None:
+    held = Held()
+    door = await open_door({"write": Pattern(held.handle, Order.IN_TURN)})
+    async with Client(door.port) as one, Client(door.port) as other:
+        one.send("write", "held")
+        await held.until_begun("held")
+        held.let_go("free")
+        assert await other.ask("write", "free") == "free"
+        held.let_go("held")
+        assert (await one.receive())["response"] == "held"
+
+
+@on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
+async def test_a_request_that_takes_too_long_is_answered_and_holds_up_nothing_more(
+    open_door: Open, metrics: Recorded
+) -> None:
+    held = Held()
+    limits = replace(LIMITS, request_seconds=0.2)
+    door = await open_door({"write": Pattern(held.handle, Order.IN_TURN)}, limits)
+    async with Client(door.port) as client:
+        for number in range(3):
+            client.send("write", f"{number}", packet_id=number)
+        assert (await client.ask("echo", 1))["data"] == 1
+        for number in range(3):
+            reply = await client.receive()
+            assert reply["id"] == number
+            assert reply["response"]["success"] is False
+            assert reply["response"]["error"]["code"] == "unavailable"
+        assert held.begun == ["0"], "what is given up is not begun"
+        held.let_go("later")
+        assert await client.ask("write", "later") == "later"
+    assert metrics.requests["write", Outcome.TIMEOUT] == 3
+
+
+async def test_a_handler_that_swallows_its_cancellation_is_answered_for_in_time(
+    open_door: Open, metrics: Recorded
+) -> None:
+    """As redis-py on Python 3.11 may, which sends inside `wait_for`."""
+    release = asyncio.Event()
+
+    async def swallow(_: bytes) -> object:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await release.wait()
+        return "too late"
+
+    door = await open_door({"swallow": swallow}, replace(LIMITS, request_seconds=0.1))
+    async with Client(door.port) as client:
+        assert (await client.ask("swallow"))["error"]["code"] == "unavailable"
+        release.set()
+        assert (await client.ask("echo", 1))["data"] == 1
+
+
+async def test_an_event_that_is_lost_is_logged_and_the_next_one_has_its_own_time(
+    open_door: Open, metrics: Recorded
+) -> None:
+    held = Held()
+    door = await open_door(
+        {"hear": held.handle, "refuse": refuse}, replace(LIMITS, request_seconds=0.1)
+    )
+    with capture_logs() as logs:
+        async with Client(door.port) as client:
+            client.emit("refuse")
+            client.emit("hear", "held")
+            client.emit("hear", "heard")
+            held.let_go("heard")
+            await metrics.until(lambda: metrics.requests["hear", Outcome.OK] == 1)
+    assert metrics.requests["hear", Outcome.TIMEOUT] == 1
+    assert [(log["event"], log["pattern"], log["code"]) for log in logs] == [
+        ("tcp event dropped", "refuse", "invalid_user"),
+        ("tcp event dropped", "hear", "unavailable"),
+    ]
+
+
+@pytest.mark.parametrize("limit", ["requests", "bytes"])
+async def test_a_connection_with_too_much_in_hand_is_not_read_any_further(
+    open_door: Open, metrics: Recorded, limit: str
+) -> None:
+    held = Held()
+    limits = replace(LIMITS, max_in_hand=5)
+    padding = ""
+    if limit == "bytes":
+        limits = replace(LIMITS, max_frame_bytes=1_000)
+        padding = 750 * "x"  # five are above four frames, four are not
+    door = await open_door({"ask": held.handle}, limits)
+    names = [f"{number}" for number in range(12)]
+    async with Client(door.port) as client, Client(door.port) as other:
+        for name in names:
+            client.write(json.dumps({"pattern": "ask", "data": name, "id": name, "x": padding}))
+        await held.until_begun(*names[:5])
+        assert (await other.ask("echo", 1))["data"] == 1
+        assert held.begun == names[:5]
+        for done, name in enumerate(names):
+            held.let_go(name)
+            assert (await client.receive())["id"] == name
+            await held.until_begun(*names[: done + 6])
+
+
+@on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
+async def test_what_was_sent_before_the_end_of_a_connection_is_done(
+    open_door: Open, metrics: Recorded
+) -> None:
+    held = Held()
+    door = await open_door({"hear": held.handle})
+    async with Client(door.port) as client:
+        client.emit("hear", "a")
+        client.emit("hear", "b")
+        client.send("hear", "c")
+        client.writer.write_eof()
+        await held.until_begun("a", "c")
+        held.let_go("a", "b", "c")
+        assert (await client.receive())["response"] == "c"
+        assert await client.is_closed_by_server()
+    await metrics.until(lambda: metrics.open == 0)
+    assert metrics.requests == {("hear", Outcome.OK): 3}
 
 
 async def test_a_slow_request_does_not_hold_up_another_connection(open_door: Open) -> None:
@@ -558,7 +745,7 @@ async def test_a_connection_too_many_is_closed_at_once_and_leaves_room_when_othe
 
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
-async def test_closing_answers_the_request_in_hand_and_begins_no_other(
+async def test_closing_answers_the_requests_in_hand_and_begins_no_other(
     open_door: Open, metrics: Recorded
 ) -> None:
     begun, release = asyncio.Event(), asyncio.Event()
@@ -571,10 +758,11 @@ async def test_closing_answers_the_request_in_hand_and_begins_no_other(
     door = await open_door({"wait": wait})
     async with Client(door.port) as busy, Client(door.port) as quiet:
         busy.send("wait", packet_id="in hand")
-        busy.send("echo", packet_id="too late")
         await begun.wait()
         closing = asyncio.ensure_future(door.aclose(grace_seconds=60))
         assert await quiet.is_closed_by_server()
+        busy.send("echo", packet_id="too late")
+        await busy.writer.drain()
         assert not closing.done()
         release.set()
         assert await busy.receive() == {"response": "done", "isDisposed": True, "id": "in hand"}
@@ -639,7 +827,7 @@ async def test_a_closed_door_lets_nobody_in_and_frees_its_port(open_door: Open) 
 
 
 async def test_a_door_that_was_never_opened_can_be_closed(metrics: Recorded) -> None:
-    await NestTcp({}, metrics, LIMITS).aclose()
+    await NestTcp({}, metrics, LIMITS, spawn).aclose()
 
 
 async def test_a_taken_port_is_refused_with_a_sentence_that_names_the_setting(
@@ -647,6 +835,6 @@ async def test_a_taken_port_is_refused_with_a_sentence_that_names_the_setting(
 ) -> None:
     port = (await open_door()).port
     with pytest.raises(PortUnavailable) as caught:
-        await NestTcp({}, metrics, LIMITS).start("127.0.0.1", port)
+        await NestTcp({}, metrics, LIMITS, spawn).start("127.0.0.1", port)
     assert str(caught.value).startswith(f"Cannot listen on 127.0.0.1:{port} (TCP_HOST, TCP_PORT): ")
     assert isinstance(caught.value.__cause__, OSError)

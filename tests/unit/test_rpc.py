@@ -21,6 +21,7 @@ from service.presence import Presence
 from service.redis_bus import Published, RedisBus
 from service.redis_names import DEFAULT
 from service.rpc import MAX_PAGE, Rpc
+from service.tcp_requests import Order
 from service.tracing import Tracing
 from tests.event_cases import event_cases
 from tests.pod_parts import Listener
@@ -49,7 +50,7 @@ class Pod:
         self.presence = Presence(redis, self.bus.instance)
         self.listener = Listener()
         rpc = Rpc(self.bus, self.presence, TABLE, "pod-1", self.bus.publish, tracing)
-        self._handlers = rpc.handlers()
+        self._patterns = rpc.patterns()
 
     @property
     def heard(self) -> list[Published]:
@@ -58,7 +59,7 @@ class Pod:
     async def ask(self, pattern: str, data: object) -> Any:
         """The response as NestJS gets it; `data` is JSON text or a value."""
         raw = data if isinstance(data, bytes) else json.dumps(data).encode()
-        return json.loads(msgspec.json.encode(await self._handlers[pattern](raw)))
+        return json.loads(msgspec.json.encode(await self._patterns[pattern].handle(raw)))
 
     async def done(self, pattern: str, data: object) -> Any:
         """The response's data, of a request that succeeded."""
@@ -117,8 +118,19 @@ async def lonely() -> AsyncIterator[Pod]:
 
 
 async def test_the_patterns_are_the_contracts_and_the_tables_channels(pod: Pod) -> None:
-    assert set(pod._handlers) == PATTERNS | set(TABLE)
+    assert set(pod._patterns) == PATTERNS | set(TABLE)
     assert PATTERNS == commands.REQUESTS  # which no channel may be named after
+
+
+async def test_what_writes_events_keeps_its_order_and_questions_wait_for_nothing(
+    pod: Pod,
+) -> None:
+    writes = {"sendToUser", "sendToRoom", "joinRoom", "leaveRoom", *TABLE}
+    orders = {name: pattern.order for name, pattern in pod._patterns.items()}
+    assert {name for name, order in orders.items() if order is Order.IN_TURN} == writes
+    assert {name for name, order in orders.items() if order is Order.AFTER_WRITES} == {
+        "disconnectUser"
+    }
 
 
 @pytest.mark.parametrize("data", [None, {}, "x", b"null", [1]])

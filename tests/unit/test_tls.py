@@ -18,7 +18,8 @@ from service.tls import ServerTls
 from tests.certificates import HOST, Authority
 from tests.nest_client import NestClient
 from tests.processes import close_writer
-from tests.unit.test_nest_tcp import LIMITS, NestTcp, Recorded, echo
+from tests.spawning import spawn
+from tests.unit.test_nest_tcp import LIMITS, NestTcp, Recorded, echo, patterns
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 
@@ -30,7 +31,7 @@ def runner(request: pytest.FixtureRequest) -> AsyncIterator[asyncio.Runner]:
 
 @asynccontextmanager
 async def open_door(tls: ServerTls, metrics: Recorded) -> AsyncIterator[NestTcp]:
-    door = NestTcp({"echo": echo}, metrics, LIMITS, tls)
+    door = NestTcp(patterns({"echo": echo}), metrics, LIMITS, spawn, tls)
     await door.start(HOST, 0)
     try:
         yield door
@@ -203,7 +204,7 @@ def test_a_handshake_that_does_not_come_is_ended_in_time(
 async def test_files_of_no_use_stop_the_start(tmp_path: Path) -> None:
     cert_file, _ = Authority(tmp_path).issue("server")
     _, other_key = Authority(tmp_path).issue("other")
-    door = NestTcp({}, Recorded(), LIMITS, ServerTls(cert_file, other_key, None))
+    door = NestTcp({}, Recorded(), LIMITS, spawn, ServerTls(cert_file, other_key, None))
     with pytest.raises(PortUnavailable, match="Cannot listen on"):
         await door.start(HOST, 0)
 
