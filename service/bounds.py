@@ -7,10 +7,14 @@ import math
 from service.admission import Limits, Rate
 from service.engine import EngineLimits
 from service.open_files import Shares
+from service.replay import ReplayLimits
 from service.settings import Settings
 from service.tcp_connection import FRAME_SECONDS, TcpLimits
 from service.tcp_requests import MAX_IN_HAND, REQUEST_SECONDS
 from service.tls import ServerTls
+
+_PACKET_BYTES = 1_024
+"""What a packet has besides its event: the namespace and the event's name."""
 
 
 def engine_limits(settings: Settings, files: Shares) -> EngineLimits:
@@ -26,6 +30,7 @@ def engine_limits(settings: Settings, files: Shares) -> EngineLimits:
         settings.max_connections,
         settings.max_connections_per_address,
         Rate(per_second, 5 * per_second),
+        settings.max_event_bytes,
         files.sessions,
         files.http,
     )
@@ -55,6 +60,14 @@ def tcp_tls(settings: Settings) -> ServerTls | None:
         return None
     return ServerTls(
         settings.tcp_tls_cert_file, settings.tcp_tls_key_file, settings.tcp_tls_client_ca_file
+    )
+
+
+def replay_limits(settings: Settings) -> ReplayLimits:
+    """What one resume may replay: half of what may wait for a client, and any one event."""
+    largest = settings.max_event_bytes + _PACKET_BYTES
+    return ReplayLimits(
+        settings.max_replay_events, max(settings.max_write_buffer_bytes // 2, largest)
     )
 
 

@@ -111,8 +111,15 @@ def publish(
         publisher.connected(values.redis_address(), values.redis_names()) as redis,
         telemetry.traces() as tracing,
     ):
-        counts_all = publisher.counts_all(values.redis_address())
-        for published in publisher.publish(redis, table, events, tracing, counts_all=counts_all):
+        publications = publisher.publish(
+            redis,
+            table,
+            events,
+            tracing,
+            counts_all=publisher.counts_all(values.redis_address()),
+            max_event_bytes=values.max_event_bytes,
+        )
+        for published in publications:
             trace = f", trace {published.trace_id}" if published.trace_id else ""
             print(f"{published.channel}: {_heard(published.subscribers)}{trace}", flush=True)
             if published.doubt:

@@ -48,7 +48,6 @@ from service.redis_bus import Published, RedisBus
 from service.redis_link import make_client
 from service.redis_log import DirectEntries, RedisLog
 from service.relay import Relay
-from service.replay import ReplayLimits
 from service.resume import Offsets, Recovery
 from service.rooms import Member
 from service.rpc import Rpc
@@ -147,6 +146,7 @@ class Gateway:
             self.rooms,
             self.fanout,
             self.metrics,
+            max_event_bytes=settings.max_event_bytes,
             on_disconnect=self._disconnect_soon,
             on_moved=self._note_moved,
             on_ended=self.access.forget if self.access else lambda room, who: None,
@@ -171,7 +171,16 @@ class Gateway:
             if settings.recovery != "off":
                 self.recovery = self._recover_from(self.log, Offsets(settings.recovery))
         send = self.log.append if self.log is not None else self.bus.publish
-        rpc = Rpc(self.bus, self.presence, table, socket.gethostname(), send, tracing, self.names)
+        rpc = Rpc(
+            self.bus,
+            self.presence,
+            table,
+            socket.gethostname(),
+            send,
+            tracing,
+            self.names,
+            max_event_bytes=settings.max_event_bytes,
+        )
         self.tcp = NestTcp(
             rpc.patterns(),
             _TcpReport(self.metrics),
@@ -261,7 +270,7 @@ class Gateway:
             redis_log,
             history,
             self.relay.read,
-            ReplayLimits(settings.max_replay_events, settings.max_write_buffer_bytes // 2),
+            bounds.replay_limits(settings),
             settings.recovery_window_seconds,
         )
         recovery = self.chats.recovery = Recovery(

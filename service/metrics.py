@@ -49,7 +49,7 @@ class Metrics:
         self.events = Tally(
             "constellation_events",
             "Events read from Redis by channel and outcome "
-            "(delivered, no_recipient, nothing_to_send, malformed).",
+            "(delivered, no_recipient, nothing_to_send, malformed, too_large).",
             ["channel", "outcome"],
             registry,
         )
@@ -67,7 +67,8 @@ class Metrics:
         )
         self.commands = Counter(
             "constellation_commands",
-            "Commands between pods and from external emitters, by kind; malformed ones too.",
+            "Commands between pods and from external emitters, by kind, and those dropped "
+            "(malformed, too_large).",
             ["kind"],
             registry=registry,
         )

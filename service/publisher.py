@@ -90,7 +90,8 @@ def publish(
     events: Iterable[tuple[str, bytes]],
     tracing: Tracing | None = None,
     *,
-    counts_all: bool = True,
+    counts_all: bool,
+    max_event_bytes: int,
 ) -> Iterator[Published]:
     """Publish (channel, JSON) pairs one by one, each in a trace. Raises CannotPublish.
 
@@ -103,18 +104,23 @@ def publish(
             except (RedisError, OSError) as error:
                 raise CannotPublish(f"Redis did not take the event: {error}") from error
         subscribers = count if counts_all else None
-        doubt = doubt_of(table, channel, payload) or (NOBODY if subscribers == 0 else None)
+        doubt = doubt_of(table, channel, payload, max_event_bytes)
+        if doubt is None and subscribers == 0:
+            doubt = NOBODY
         yield Published(channel, subscribers, doubt, ids_of(span).get("trace_id"))
 
 
 NOBODY = "no gateway is subscribed to this Redis"
 
 
-def doubt_of(table: Table, channel: str, payload: bytes) -> str | None:
+def doubt_of(table: Table, channel: str, payload: bytes, max_event_bytes: int) -> str | None:
     """Say why the gateway will send nothing for an event, None where it will."""
     route = table.get(channel)
     if route is None:
         return f"no route has that channel; there are {', '.join(sorted(table))}"
+    if len(payload) > max_event_bytes:
+        allowed = f"CONSTELLATION_MAX_EVENT_BYTES allows {max_event_bytes:,}"
+        return f"the gateway drops it: it has {len(payload):,} bytes, {allowed}"
     try:
         message = route.route(payload)
     except MalformedEvent as error:

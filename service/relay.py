@@ -44,6 +44,7 @@ class Relay:
         fanout: Fanout,
         metrics: Metrics,
         *,
+        max_event_bytes: int,
         on_disconnect: Callable[[Disconnect], None],
         on_moved: Callable[[Member, str, bytes], None],
         on_ended: Callable[[str, str | None], None],
@@ -63,6 +64,7 @@ class Relay:
         self._rooms = rooms
         self._fanout = fanout
         self._metrics = metrics
+        self._max_event_bytes = max_event_bytes
         self._emitted = metrics.deliveries.of(_EMITTED)
         self._timing = Timing(metrics)
         self._time = self._timing.count
@@ -89,6 +91,8 @@ class Relay:
 
     def read(self, channel: bytes, payload: bytes) -> Message | commands.Command | None:
         """Say what an entry of the log means, without carrying it out; None for nothing."""
+        if len(payload) > self._max_event_bytes:
+            return None
         known = self._routes.get(channel)
         try:
             if known is not None:
@@ -110,7 +114,9 @@ class Relay:
 
     def _pass_on(self, channel: bytes, payload: bytes, offset: bytes) -> None:
         known = self._routes.get(channel)
-        if known is not None:
+        if len(payload) > self._max_event_bytes:
+            self._drop_too_large(known, channel, payload, offset)
+        elif known is not None:
             self._relay(known, payload, offset)
         else:
             self._obey(channel, payload, offset)
@@ -150,6 +156,24 @@ class Relay:
                 self._empty(room, offset)
             for removal in message.removals:
                 self._remove(removal, offset)
+
+    def _drop_too_large(
+        self, path: _Path | None, channel: bytes, payload: bytes, offset: bytes
+    ) -> None:
+        """Drop what would cost healthy recipients their connections."""
+        span: Span = INVALID_SPAN
+        if path is not None:
+            path.too_large.value += 1
+            span = self._drop(path, "too_large", payload, offset)
+        else:
+            self._metrics.commands.labels("too_large").inc()
+        with use_span(span):
+            log.warning(
+                "dropped an event that is too large",
+                channel=channel.decode(errors="replace")[:64],
+                bytes=len(payload),
+                max_event_bytes=self._max_event_bytes,
+            )
 
     def _count_invalid_ids(self, channel: str, count: int) -> None:
         self._metrics.invalid_ids.of(channel).value += count
@@ -238,6 +262,7 @@ class _Path:
         "no_recipient",
         "nothing_to_send",
         "route",
+        "too_large",
     )
 
     def __init__(self, channel: str, route: Route, metrics: Metrics) -> None:
@@ -248,6 +273,7 @@ class _Path:
         self.no_recipient = metrics.events.of(channel, "no_recipient")
         self.nothing_to_send = metrics.events.of(channel, "nothing_to_send")
         self.malformed = metrics.events.of(channel, "malformed")
+        self.too_large = metrics.events.of(channel, "too_large")
 
 
 def _read_command(channel: bytes, payload: bytes) -> commands.Command | None:

@@ -100,6 +100,8 @@ class Rpc:
         send: Send,
         tracing: Tracing | None = None,
         names: Names = DEFAULT,
+        *,
+        max_event_bytes: int,
     ) -> None:
         self._bus = bus
         self._commands = names.commands
@@ -108,6 +110,7 @@ class Rpc:
         self._table = table
         self._pod = pod
         self._tracing = tracing
+        self._max_event_bytes = max_event_bytes
         self._sending = asyncio.Semaphore(_MAX_AT_ONCE)
 
     def patterns(self) -> Mapping[str, Pattern]:
@@ -211,12 +214,13 @@ class Rpc:
 
     def _publisher(self, channel: str, route: Route) -> Handler:
         async def publish(data: bytes) -> object:
+            self._check_size(data)
             try:
                 route.route(data)
             except MalformedEvent as error:
                 raise RequestRefused("invalid_request", f"{channel}: {error}") from error
             with publishing(self._tracing, channel, data) as (_, traced):
-                await self._send_or_refuse(channel, traced)
+                await self._send_or_refuse(channel, self._fitting(traced, data))
             return _success({"accepted": True})
 
         return publish
@@ -226,10 +230,23 @@ class Rpc:
             message = f"{event} is an event name that Socket.IO reserves; use another name"
             raise RequestRefused("invalid_request", message)
         command = commands.encode(commands.emit(event, data, (room,)))
+        self._check_size(command)
         if self._tracing is not None:
-            command = inject(get_current_span(), command)
+            command = self._fitting(inject(get_current_span(), command), command)
         await self._send_or_refuse(self._commands, command)
         return _success({"accepted": True})
+
+    def _check_size(self, event: bytes) -> None:
+        if len(event) > self._max_event_bytes:
+            sentence = (
+                f"the event has {len(event):,} bytes; "
+                f"CONSTELLATION_MAX_EVENT_BYTES allows {self._max_event_bytes:,}"
+            )
+            raise RequestRefused("too_large", sentence)
+
+    def _fitting(self, traced: bytes, untraced: bytes) -> bytes:
+        """Give the event with its trace context, unless that makes it too large."""
+        return traced if len(traced) <= self._max_event_bytes else untraced
 
     async def _tell(self, command: commands.Command) -> None:
         await self._send_or_refuse(self._commands, commands.encode(command))

@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings
 
 from service.kinds import Count, Networks
 
+_FRAME_BYTES = 4_096
+"""What a frame of the TCP port has besides its event: the pattern, the id, the address."""
+
 
 class LimitSettings(BaseSettings):
     """Limits of one process, one user, one address and one connection."""
@@ -50,10 +53,19 @@ class LimitSettings(BaseSettings):
         description="Requests one socket may send at once. After as many refused ones in a "
         "row it is closed.",
     )
+    # Below a thousand the gateway's own commands would not fit.
+    max_event_bytes: Annotated[int, Field(ge=1_000, le=10_000_000)] = Field(
+        1_000_000,
+        validation_alias="CONSTELLATION_MAX_EVENT_BYTES",
+        description="Largest event, in bytes of its JSON. A larger one is refused on the TCP port "
+        "with `too_large`; published on Redis it is dropped, counted and logged.",
+    )
     max_write_buffer_bytes: Count = Field(
         1_048_576,
         validation_alias="CONSTELLATION_MAX_WRITE_BUFFER_BYTES",
-        description="Bytes that may wait for one client; a slower one is closed and reconnects.",
+        description="Bytes that may wait for one client. For a moment eight of the largest events "
+        "may wait besides; a client for which more waits, or that does not take them, is closed "
+        "and reconnects.",
     )
     max_connections: Count = Field(
         50_000,
@@ -95,10 +107,12 @@ class LimitSettings(BaseSettings):
         validation_alias="CONSTELLATION_CONNECT_TIMEOUT_SECONDS",
         description="Seconds a client has to connect to a namespace.",
     )
-    tcp_max_frame_bytes: Count = Field(
-        1_000_000,
+    # Twice the largest event, so that an event above that is refused with a reason.
+    tcp_max_frame_bytes: Annotated[int, Field(ge=1, le=20_000_000)] = Field(
+        2_000_000,
         validation_alias="CONSTELLATION_TCP_MAX_FRAME_BYTES",
-        description="Largest frame on the TCP microservice port.",
+        description="Largest frame on the TCP microservice port; above it the connection is "
+        "closed.",
     )
     tcp_idle_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
         3_600,
@@ -116,5 +130,17 @@ class LimitSettings(BaseSettings):
         if self.max_request_bytes > self.max_payload_bytes:
             raise ValueError(
                 "CONSTELLATION_MAX_REQUEST_BYTES must not be above CONSTELLATION_MAX_PAYLOAD_BYTES"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_event_fits_frame(self) -> Self:
+        # Who lowers the limit of frames alone has decided what the TCP port takes.
+        is_said = "max_event_bytes" in self.model_fields_set
+        if is_said and self.tcp_max_frame_bytes < self.max_event_bytes + _FRAME_BYTES:
+            raise ValueError(
+                f"CONSTELLATION_TCP_MAX_FRAME_BYTES must be {_FRAME_BYTES:,} above "
+                "CONSTELLATION_MAX_EVENT_BYTES at least, so that a larger event is refused with a "
+                "reason instead of closing its connection"
             )
         return self

@@ -45,8 +45,10 @@ class WebSocketConnection(asyncio.Protocol):
         self._session: Session | None = None
         self._said_close = False
         self._probed = 0
-        # Above this the transport calls `pause_writing`: no check is needed at each write.
-        transport.set_write_buffer_limits(high=engine.limits.max_write_buffer_bytes)
+        # Above this the transport calls `pause_writing`, and `resume_writing` when it is below
+        # again: in between writes are checked, and never else.
+        bound = engine.limits.max_write_buffer_bytes
+        transport.set_write_buffer_limits(high=bound, low=bound)
 
     def carry(self, session: Session) -> None:
         """Be the transport of a session from now on."""
@@ -118,12 +120,26 @@ class WebSocketConnection(asyncio.Protocol):
             session.probe = Probe.NONE
 
     def pause_writing(self) -> None:
-        if self._session is not None and not self._is_probing():
-            self._engine.drop_slow(self._session)
-        self.abort()
+        """Watch a client for which much waits; one that has said goodbye has its time anyway."""
+        session = self._session
+        if session is None or self._is_probing():
+            self.abort()
+        elif not session.closed:
+            session.write = self._write_watched
+            self._engine.slow.note(session, 0)
 
     def resume_writing(self) -> None:
-        """Nothing to resume: who was paused is gone."""
+        """Trust the client again: it has taken what was too much."""
+        session = self._session
+        if session is not None and session.strain is not None:
+            self._engine.slow.release(session)
+            if session.write is not None:
+                session.write = self._transport.write
+
+    def _write_watched(self, data: bytes) -> None:
+        self._transport.write(data)
+        if self._session is not None and not self._session.closed:
+            self._engine.slow.note(self._session, len(data))
 
     # What a session calls
 
@@ -166,7 +182,10 @@ class WebSocketConnection(asyncio.Protocol):
     def _write_pongs(self, pongs: list[bytes]) -> None:
         """Answer pings in a row in one write: a flood of them costs a system call each."""
         if not self._said_close:
-            self._transport.write(b"".join(pongs))
+            session = self._session
+            is_watched = session is not None and session.strain is not None
+            write = self._write_watched if is_watched else self._transport.write
+            write(b"".join(pongs))
         pongs.clear()
 
     def _take_other(self, message: Received) -> None:

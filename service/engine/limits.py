@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from service.admission import Rate
 
+_BURST_EVENTS = 8
+"""Large events that one batch may bring for one client."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
@@ -18,17 +21,24 @@ class EngineLimits:
     """For the first message: a session without a namespace is of no use."""
     max_payload_bytes: int
     max_write_buffer_bytes: int
-    """What may wait for one client that does not read."""
+    """What may wait for one client for any length of time."""
     max_packets_per_heartbeat: int
     """What one connection may send between two of its heartbeats, control frames included."""
     max_connections: int
     max_connections_per_address: int
     """0 for as many as there may be."""
     connects: Rate
+    max_event_bytes: int = 1_000_000
+    """The largest event that there is."""
     max_session_sockets: int = sys.maxsize
     """Sockets of the port at which no new session is opened: a few are kept to answer probes."""
     max_sockets: int = sys.maxsize
     """Sockets of the port above which one has to go that waits without a request."""
+
+    @property
+    def max_burst_bytes(self) -> int:
+        """What may wait for one client for a moment: some of the largest events besides."""
+        return self.max_write_buffer_bytes + _BURST_EVENTS * self.max_event_bytes
 
 
 class Sites:

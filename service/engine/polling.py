@@ -34,6 +34,8 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 Answer = tuple[HTTPStatus, Headers, bytes]
 
+_ANSWER_BYTES = 1_000_000
+"""What one answer holds, unless one packet is larger: a slow client has 30 s to read an answer."""
 _SEPARATOR = "\x1e"
 _SEPARATOR_BYTE = _SEPARATOR.encode()
 _TEXT = (b"content-type", b"text/plain; charset=UTF-8")
@@ -115,7 +117,8 @@ class LongPolling:
             await self._wait(session, receive)
             if session.upgraded:
                 return _packets([NOOP])
-        packets = session.take_outbox()
+        # What waits for a session that has ended cannot be fetched later.
+        packets = session.take_outbox(None if session.closed else _ANSWER_BYTES)
         if session.closed and not packets:
             return self._refuse(UNKNOWN_SESSION)
         return _packets(packets)

@@ -23,6 +23,7 @@ from service.engine.connection import WebSocketConnection
 from service.engine.deadlines import Deadlines
 from service.engine.limits import EngineLimits, Sites
 from service.engine.session import Handshake, Session
+from service.engine.slow import SlowConsumers
 from service.engine.wheel import Wheel
 from service.turns import paced
 from service.websocket import (
@@ -66,6 +67,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
+        self.slow = SlowConsumers(limits, self.drop_slow)
         self.sockets: dict[str, Session] = {}
         self._pod_tag = pod_tag[:_POD_TAG_CHARS].ljust(_POD_TAG_CHARS, "0")
         self.origins = entrance.Origins(cors_origins)
@@ -227,6 +229,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         if session.site is not None:
             self._sites.leave(session.site)
         self._wheel.remove(session)
+        self.slow.release(session)
         self.settle(session)
         session.wake_poll()
         inbox.put(self, session, inbox.Farewell(reason))
@@ -323,6 +326,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         for session in self._unused.take_due(now):
             self.end(session, CONNECT_TIMEOUT)
             yield
+        yield from self.slow.turn(now)
         for sid in self._lingering.take_due(now):
             self.take_goodbye(sid)
             yield

@@ -12,11 +12,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from engineio import packet as eio
 
+from service.engine.slow import Strain
 from service.frames import Frame
 from service.websocket import binary_frame, text_frame
 
@@ -89,6 +91,7 @@ class Session:
         "sid",
         "site",
         "slot",
+        "strain",
         "websocket",
         "write",
     )
@@ -119,6 +122,8 @@ class Session:
         self.awaits_pong = False
         self.slot = -1
         """Where the session stands on the wheel."""
+        self.strain: Strain | None = None
+        """Set while more waits than may for long. For `slow`."""
         self.session: dict[str, Any] | None = None
         """python-socketio's own per-session data."""
 
@@ -189,9 +194,8 @@ class Session:
         self.outbox.append(packet)
         self.outbox_bytes += len(packet)
         if self.outbox_bytes > self.engine.limits.max_write_buffer_bytes:
-            self.engine.drop_slow(self)
-        else:
-            self.wake_poll()
+            self.engine.slow.note(self, len(packet))
+        self.wake_poll()
 
     def wake_poll(self) -> None:
         """Let the waiting poll answer."""
@@ -205,10 +209,18 @@ class Session:
         if self.post is not None and not self.post.done():
             self.post.set_result(None)
 
-    def take_outbox(self) -> list[str]:
-        """Hand over what waits."""
-        packets, self.outbox, self.outbox_bytes = self.outbox, [], 0
-        return packets
+    def take_outbox(self, max_bytes: int | None = None) -> list[str]:
+        """Hand over what waits: all of it, or as many packets as make up so much, one at least."""
+        packets = self.outbox
+        count = len(packets)
+        if max_bytes is not None and self.outbox_bytes > max_bytes:
+            sizes = accumulate(map(len, packets))
+            count = max(1, sum(1 for _ in takewhile(lambda size: size <= max_bytes, sizes)))
+        taken, self.outbox = packets[:count], packets[count:]
+        self.outbox_bytes -= sum(map(len, taken))
+        if self.outbox_bytes <= self.engine.limits.max_write_buffer_bytes:
+            self.engine.slow.release(self)
+        return taken
 
     async def send(self, packet: eio.Packet) -> None:
         """Send a packet of python-engineio's making."""

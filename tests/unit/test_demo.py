@@ -33,7 +33,7 @@ def test_every_scene_reaches_one_of_the_two(number: int) -> None:
     scene = story(number, NOW_MS)
     raw = json.dumps(scene.payload).encode()
 
-    assert doubt_of(TABLE, scene.channel, raw) is None
+    assert doubt_of(TABLE, scene.channel, raw, 1_000_000) is None
     message = TABLE[scene.channel].route(raw)
     assert message is not None
     assert {user_room(ALICE), user_room(BOB), chat_room(CHAT)} & set(message.rooms)

@@ -10,18 +10,19 @@ from service.routes import load
 from tests.event_cases import EventCase, event_cases
 
 TABLE = load()
+MAX_EVENT_BYTES = 1_000_000
 SENT = [case for case in event_cases() if case.event is not None]
 NOT_SENT = [case for case in event_cases() if case.event is None]
 
 
 @pytest.mark.parametrize("case", SENT, ids=lambda case: case.name)
 def test_an_event_that_the_gateway_sends_raises_no_doubt(case: EventCase) -> None:
-    assert doubt_of(TABLE, case.channel, case.publish.encode()) is None
+    assert doubt_of(TABLE, case.channel, case.publish.encode(), MAX_EVENT_BYTES) is None
 
 
 @pytest.mark.parametrize("case", NOT_SENT, ids=lambda case: case.name)
 def test_an_event_that_it_does_not_send_does(case: EventCase) -> None:
-    assert doubt_of(TABLE, case.channel, case.publish.encode())
+    assert doubt_of(TABLE, case.channel, case.publish.encode(), MAX_EVENT_BYTES)
 
 
 @pytest.mark.parametrize(
@@ -34,10 +35,11 @@ def test_an_event_that_it_does_not_send_does(case: EventCase) -> None:
         ("chat:new", b"\xff", "not UTF-8"),
         ("chat:new", b'{"chatId": 1}', "lacks the keys"),
         ("chat:messageRead", b'{"userId": 1, "messageIds": []}', "nothing is sent"),
+        ("chat:new", b'{"userId": 1}'.ljust(MAX_EVENT_BYTES + 1), "has 1,000,001 bytes"),
     ],
 )
 def test_a_doubt_says_what_is_wrong(channel: str, payload: bytes, says: str) -> None:
-    doubt = doubt_of(TABLE, channel, payload)
+    doubt = doubt_of(TABLE, channel, payload, MAX_EVENT_BYTES)
 
     assert doubt is not None
     assert says in doubt
@@ -70,6 +72,12 @@ def test_nothing_is_said_of_subscribers_that_redis_does_not_count(
     redis: Any = Counts(count)
     events = [("chat:new", b'{"userId": 1}')]
 
-    (published,) = publisher.publish(redis, TABLE, events, counts_all=publisher.counts_all(url))
+    (published,) = publisher.publish(
+        redis,
+        TABLE,
+        events,
+        counts_all=publisher.counts_all(url),
+        max_event_bytes=MAX_EVENT_BYTES,
+    )
 
     assert (published.subscribers, published.doubt) == (said, doubt)

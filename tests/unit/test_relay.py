@@ -37,6 +37,7 @@ TABLE = routes.load()
 CASES = event_cases()
 PEOPLE = ("alice", "bob", "carol", "dave")
 CHATS = ("c-1", "c-2", "c-3")
+MAX_EVENT_BYTES = 100_000
 
 
 class Client:
@@ -79,6 +80,7 @@ class Pod:
             self.rooms,
             Fanout(),
             self.metrics,
+            max_event_bytes=MAX_EVENT_BYTES,
             on_disconnect=self.disconnected.append,
             on_moved=lambda member, room, offset: self.moved.append(member),
             on_ended=lambda room, who: self.ended.append((room, who)),
@@ -206,6 +208,55 @@ def test_a_broken_event_costs_itself_only_and_is_logged_without_its_text(
         "not JSON",
         "not UTF-8",
         "lacks the keys that address it",
+    ]
+    assert "SECRET" not in str(logged)
+
+
+def test_an_event_that_is_too_large_is_dropped_counted_and_logged_whoever_sent_it(
+    pod: Pod, logged: list[EventDict]
+) -> None:
+    bob = pod.client("bob")
+
+    def event(size: int) -> dict[str, Any]:
+        bare = {"userId": "bob", "chatId": ""}
+        return bare | {"chatId": "x" * (size - len(json.dumps(bare)))}
+
+    largest, too_large = event(MAX_EVENT_BYTES), event(MAX_EVENT_BYTES + 1)
+    pod.publish("chat:new", too_large, largest)
+    pod.log(("1-0", "chat:new", too_large), ("2-0", "chat:new", largest))
+    emitter = {"method": "emit", "event": "e", "data": [""], "room": "user:bob"}
+    message = emitter | {"namespace": "/chats", "data": ["x" * MAX_EVENT_BYTES]}
+    pod.publish(commands.EMITTER_CHANNEL, message)
+    pod.tell(emit("e", "x" * MAX_EVENT_BYTES, "user:bob"))
+    assert bob.heard == [["new-chat", {"chatId": largest["chatId"]}]] * 2
+    assert pod.count("events", channel="chat:new", outcome="too_large") == 2
+    assert pod.count("commands", kind="too_large") == 2
+    assert [(line["channel"], line["bytes"] > MAX_EVENT_BYTES) for line in logged] == [
+        ("chat:new", True),
+        ("chat:new", True),
+        (commands.EMITTER_CHANNEL, True),
+        (DEFAULT.commands, True),
+    ]
+    assert "xxx" not in str(logged)
+    # A resuming client is not sent it either.
+    assert pod.relay.read(*published("chat:new", too_large)) is None
+    assert pod.relay.read(*published("chat:new", largest)) is not None
+
+
+def test_addresses_that_are_no_ids_are_left_out_counted_and_logged(
+    pod: Pod, logged: list[EventDict]
+) -> None:
+    bob, one = pod.client("bob"), pod.client("1")
+    pod.publish("user:status", {"notifyUsers": ["bob", None, 1.0, 1.5], "status": "SECRET"})
+    emitter = {"method": "emit", "event": "e", "data": [1], "room": ["user:bob", 1.5]}
+    pod.publish(commands.EMITTER_CHANNEL, emitter | {"namespace": "/chats"})
+    assert one.heard == [["user-status", {"status": "SECRET"}]]
+    assert bob.heard == [*one.heard, ["e", 1]]
+    assert pod.count("invalid_ids", channel="user:status") == 2
+    assert pod.count("invalid_ids", channel=commands.EMITTER_CHANNEL) == 1
+    assert [(line["channel"], line["count"]) for line in logged] == [
+        ("user:status", 2),
+        (commands.EMITTER_CHANNEL, 1),
     ]
     assert "SECRET" not in str(logged)
 

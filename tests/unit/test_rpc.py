@@ -30,6 +30,7 @@ from tests.seen_spans import Seen
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 TABLE = routes.load()
+MAX_EVENT_BYTES = 10_000
 PATTERNS = {
     "ping",
     "isUserOnline",
@@ -49,7 +50,15 @@ class Pod:
         self.bus = RedisBus(redis, TABLE, Metrics())
         self.presence = Presence(redis, self.bus.instance)
         self.listener = Listener()
-        rpc = Rpc(self.bus, self.presence, TABLE, "pod-1", self.bus.publish, tracing)
+        rpc = Rpc(
+            self.bus,
+            self.presence,
+            TABLE,
+            "pod-1",
+            self.bus.publish,
+            tracing,
+            max_event_bytes=MAX_EVENT_BYTES,
+        )
         self._patterns = rpc.patterns()
 
     @property
@@ -254,6 +263,33 @@ async def test_what_is_published_and_sent_carries_the_span_that_did_it(
         assert (tuple(carried), int(flags, 16) & 1) == (ids, 1)
         assert carried[0] in context
     assert b"traceparent" not in bytes(commands.decode(pod.heard[1][1]).args)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "request_data"),
+    [
+        ("sendToUser", {"userId": "u1", "event": "e"}),
+        ("sendToRoom", {"room": "r", "event": "e"}),
+        ("chat:newMessage", {"recipientId": "u1"}),
+    ],
+)
+@pytest.mark.parametrize("is_traced", [False, True])
+async def test_an_event_that_is_too_large_is_refused_and_the_largest_is_sent_as_it_fits(
+    redis: Redis, traced: Seen, pattern: str, request_data: dict[str, Any], is_traced: bool
+) -> None:
+    key = "data" if "event" in request_data else "text"
+    async with listening(Pod(redis, traced.tracing if is_traced else None)) as pod:
+        refusal = await pod.refused(pattern, request_data | {key: "x" * MAX_EVENT_BYTES})
+        assert refusal.code == "too_large"
+        assert f"{MAX_EVENT_BYTES:,}" in refusal.message
+        assert pod.heard == []
+        for size in range(MAX_EVENT_BYTES - 200, MAX_EVENT_BYTES):
+            try:
+                await pod.ask(pattern, request_data | {key: "x" * size})
+            except RequestRefused:
+                break
+        await eventually(lambda: len(pod.heard) > 50, PATIENCE_SECONDS, "they are sent")
+        assert max(len(payload) for _, payload in pod.heard) == MAX_EVENT_BYTES
 
 
 async def test_an_event_that_nobody_needs_is_accepted_all_the_same(pod: Pod) -> None:

@@ -156,6 +156,18 @@ def test_a_request_must_fit_into_a_packet() -> None:
     assert "CONSTELLATION_MAX_PAYLOAD_BYTES" in lines[0]
 
 
+def test_the_tcp_port_reads_what_it_refuses_as_too_large() -> None:
+    values = read()
+    assert values.tcp_max_frame_bytes > values.max_event_bytes
+
+    (line,) = faults(CONSTELLATION_MAX_EVENT_BYTES="2000000")
+    assert line.startswith("CONSTELLATION_TCP_MAX_FRAME_BYTES")
+    assert "CONSTELLATION_MAX_EVENT_BYTES" in line
+    both = {"MAX_EVENT_BYTES": "2000000", "TCP_MAX_FRAME_BYTES": "2004096"}
+    read(**{f"CONSTELLATION_{name}": value for name, value in both.items()})
+    read(CONSTELLATION_TCP_MAX_FRAME_BYTES="10000")  # what the port takes was decided
+
+
 def test_a_limit_that_the_handshake_itself_exceeds_is_refused() -> None:
     lines = faults(CONSTELLATION_MAX_PAYLOAD_BYTES="124", CONSTELLATION_MAX_REQUEST_BYTES="100")
 

@@ -43,7 +43,11 @@ class Line:
 
 @pytest.fixture
 def engine() -> Engine:
-    engine = Engine(replace(LIMITS, max_write_buffer_bytes=100), pod_tag="p", cors_origins=("*",))
+    engine = Engine(
+        replace(LIMITS, max_write_buffer_bytes=100, max_event_bytes=0),
+        pod_tag="p",
+        cors_origins=("*",),
+    )
     engine.spawn = lambda work: work.close()
     engine.on("connect", lambda sid, handshake: None)
     return engine

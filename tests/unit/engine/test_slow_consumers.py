@@ -10,6 +10,8 @@ import pytest
 import pytest_asyncio
 
 from service.engine.connection import WebSocketConnection
+from service.engine.session import Session
+from service.engine.slow import GRACE_SECONDS
 from tests.conformance.wire import Wire
 from tests.unit.engine.world import World, flood, heard, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -88,6 +90,146 @@ async def test_a_burst_below_the_bound_harms_nobody(world: World) -> None:
         heard_ones = [await client.packet() for _ in range(40)]
     assert heard_ones == [heard(number, "x" * 2_000) for number in range(40)]
     assert world.dropped == 0
+
+
+async def publish_until_watched(world: World, session: Session) -> int:
+    """Publish until more waits than may for long; return how many events it took."""
+    number = 0
+    while session.strain is None:
+        assert not session.closed
+        world.publish(number, payload=LARGE)
+        number += 1
+    return number
+
+
+@pytest_asyncio.fixture
+async def roomy() -> AsyncIterator[World]:
+    """With large events: what may wait for a moment is far above what may for long."""
+    async with serving(
+        max_write_buffer_bytes=100_000,
+        max_event_bytes=1_000_000,
+        max_packets_per_heartbeat=1_000_000_000,
+        ping_interval_seconds=600,
+    ) as world:
+        yield world
+
+
+async def test_a_burst_above_the_bound_harms_nobody_who_then_reads(roomy: World) -> None:
+    async with roomy.member() as client:
+        (session,) = roomy.engine.sockets.values()
+        kernel_events = await publish_until_watched(roomy, session)
+        plain_write = session.websocket._transport.write  # type: ignore[union-attr]
+        assert session.write != plain_write
+        burst = range(kernel_events, kernel_events + 300)  # 6 MB in one batch
+        roomy.publish(*burst, payload=LARGE)
+        assert session.waiting_bytes > 5_000_000
+        for number in range(burst.stop):
+            assert await client.packet() == heard(number, LARGE.decode())
+        assert roomy.dropped == 0
+        await eventually(lambda: session.strain is None, PATIENCE_SECONDS, "it is trusted again")
+        assert session.write == plain_write
+        assert len(roomy.engine.slow) == 0
+        roomy.pass_seconds(GRACE_SECONDS + 1)
+        roomy.publish(burst.stop)
+        assert await client.packet() == heard(burst.stop)
+    await roomy.empty()
+
+
+async def test_who_takes_nothing_for_a_while_is_cut_off_below_the_bound_of_a_burst(
+    roomy: World,
+) -> None:
+    async with roomy.member(), roomy.member() as other:
+        stalled, reading = roomy.engine.sockets.values()
+        events = 0
+        while stalled.waiting_bytes < 1_000_000:
+            roomy.publish(events, payload=LARGE)
+            assert await other.packet() == heard(events, LARGE.decode())
+            events += 1
+        assert stalled.strain is not None
+        assert reading.strain is None
+        # What the kernel still took after it was noticed counts: that may give it a second grace.
+        roomy.pass_seconds(GRACE_SECONDS - 2)
+        assert not stalled.closed
+        roomy.pass_seconds(GRACE_SECONDS + 4)
+        assert (stalled.closed, reading.closed, roomy.dropped) == (True, False, 1)
+        roomy.publish(0)
+        assert await other.packet() == heard(0)
+    await roomy.empty()
+
+
+async def test_who_takes_some_of_it_in_time_has_more_time(roomy: World) -> None:
+    async with roomy.member() as client:
+        (session,) = roomy.engine.sockets.values()
+        number = await publish_until_watched(roomy, session)
+        read = 0
+        for _ in range(5):
+            while session.waiting_bytes < 6_000_000:
+                roomy.publish(number, payload=LARGE)
+                number += 1
+            roomy.pass_seconds(GRACE_SECONDS - 1)
+            before = session.waiting_bytes
+            while before - session.waiting_bytes < 100_000:
+                assert await client.packet() == heard(read, LARGE.decode())
+                read += 1
+            assert session.strain is not None
+        assert (session.closed, roomy.dropped) == (False, 0)
+        roomy.pass_seconds(2 * GRACE_SECONDS)
+        assert (session.closed, roomy.dropped) == (True, 1)
+
+
+async def test_a_burst_waits_for_who_polls_and_comes_in_answers_of_a_megabyte(
+    roomy: World,
+) -> None:
+    async with roomy.http() as http:
+        polling = await http.open()
+        await polling.send("40/chats")
+        await polling.packets()
+        (session,) = roomy.engine.sockets.values()
+        large = b"x" * 400_000
+        roomy.publish(*range(10), payload=large)
+        assert session.strain is not None
+        answers = [await polling.packets() for _ in range(5)]
+        assert [len(packets) for packets in answers] == [2] * 5
+        assert [one for packets in answers for one in packets] == [
+            heard(number, large.decode()) for number in range(10)
+        ]
+        assert session.strain is None
+        roomy.publish(1, payload=b"x" * 1_500_000)  # one packet is never cut
+        assert await polling.packets() == [heard(1, "x" * 1_500_000)]
+        assert roomy.dropped == 0
+
+
+async def test_who_does_not_poll_for_a_while_is_cut_off_below_the_bound_of_a_burst(
+    roomy: World,
+) -> None:
+    async with roomy.http() as http:
+        polling = await http.open()
+        await polling.send("40/chats")
+        await polling.packets()
+        (session,) = roomy.engine.sockets.values()
+        for _ in range(3):
+            roomy.publish(*range(100), payload=LARGE)
+            roomy.pass_seconds(GRACE_SECONDS - 2)
+            await polling.packets()
+        assert session.strain is not None
+        roomy.pass_seconds(2 * GRACE_SECONDS)
+        assert (session.closed, roomy.dropped) == (True, 1)
+    await roomy.empty()
+
+
+async def test_what_waits_for_a_session_that_ends_comes_with_the_last_answer(
+    roomy: World,
+) -> None:
+    async with roomy.http() as http:
+        polling = await http.open()
+        await polling.send("40/chats")
+        await polling.packets()
+        (session,) = roomy.engine.sockets.values()
+        roomy.publish(*range(100), payload=LARGE)
+        roomy.server.end(session, "drain")
+        last = await polling.packets()
+        assert last == [*(heard(number, LARGE.decode()) for number in range(100)), "1"]
+    await roomy.empty()
 
 
 async def test_several_that_stop_reading_are_cut_off_within_one_batch(world: World) -> None:

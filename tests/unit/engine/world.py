@@ -50,6 +50,7 @@ LIMITS = EngineLimits(
     max_connections=1_000,
     max_connections_per_address=0,
     connects=Rate(10_000, 10_000),
+    max_event_bytes=10_000,
 )
 
 
@@ -166,6 +167,7 @@ class World:
             "binary packets": len(server._binary_packet),
             "callbacks": len(server.manager.callbacks),
             "sites": len(engine._sites),
+            "slow": len(engine.slow),
             "lobby": len(self.lobby),
             "members": len(self.rooms),
             "namespaces": len(server.membership.rooms) - 1,
@@ -257,6 +259,7 @@ async def serving(
         socket.create_server((wire.HOST, 0), backlog=1024) as listener,
     ):
         monkeypatch.setattr("service.engine.server.time", world.clock)
+        monkeypatch.setattr("service.engine.slow.time", world.clock)
         await world.serve(listener)
         try:
             yield world
