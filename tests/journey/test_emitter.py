@@ -1,14 +1,17 @@
 """External python-socketio emitters keep working: each pod delivers, none broadcasts again."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 import socketio
+from redis.asyncio import Redis
 
 from tests.journey.conftest import Pods
 from tests.journey.publishing import SendMark, heard_by
 from tests.js_clients import POLLING, JsClient, JsClients
+from tests.nest_client import nest_client
 from tests.processes import Valkey
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -71,6 +74,41 @@ async def test_bytes_from_an_emitter_arrive_as_bytes_on_both_transports(
 
     for heard in await heard_by(_mark(emitter), *bob):
         assert [event.payload for event in heard] == [{"type": "Buffer", "data": [0, 255]}]
+
+
+async def test_half_a_surrogate_pair_and_a_room_that_is_a_number_are_delivered(
+    emitter: socketio.AsyncRedisManager, pods: Pods, bob: list[JsClient], mine: str
+) -> None:
+    user = f"bob{mine}"
+    number = 8_000_000 + int(mine.rpartition("-")[2])
+    async with nest_client(pods.a.tcp_port) as nest:
+        await nest.ask("joinRoom", {"userId": user, "roomName": str(number)})
+    cut = {"text": "cut \ud83d", "\ude00": [1, None]}
+    await emitter.emit("cut", cut, room=f"user:{user}", namespace="/chats")
+    await emitter.emit("numbered", 1, room=number, namespace="/chats")
+    await emitter.emit("numbered", 2, room=[number, None, 1.5], namespace="/chats")
+
+    for heard in await heard_by(_mark(emitter), *bob):
+        assert [(event.event, event.arguments) for event in heard] == [
+            ("cut", (cut,)),
+            ("numbered", (1,)),
+            ("numbered", (2,)),
+        ]
+
+
+@pytest.mark.parametrize("event", ["newListener", "removeListener", "disconnect"])
+async def test_a_name_that_clients_refuse_costs_nobody_its_connection(
+    emitter: socketio.AsyncRedisManager, valkey: Valkey, bob: list[JsClient], mine: str, event: str
+) -> None:
+    room = f"user:bob{mine}"
+    await emitter.emit(event, 1, room=room, namespace="/chats")
+    async with Redis.from_url(valkey.url) as redis:
+        command = {"type": "emit", "args": [event, 1], "rooms": [room]}
+        entry = {"channel": "constellation:commands", "data": json.dumps(command)}
+        await redis.xadd("constellation:events", entry)
+
+    assert await heard_by(_mark(emitter), *bob) == [[], [], []]
+    assert [client.connects for client in bob] == [1, 1, 1]
 
 
 def _mark(emitter: socketio.AsyncRedisManager) -> SendMark:

@@ -113,6 +113,34 @@ async def test_a_malformed_request_is_refused_and_changes_nothing(
     assert await hears_of(f"c{mine}", bob, publish)
 
 
+@pytest.mark.parametrize("transports", [WEBSOCKET, POLLING], ids=["websocket", "polling"])
+async def test_a_number_that_is_no_id_is_refused_and_never_closes_the_connection(
+    transports: tuple[str, ...], pods: Pods, js: JsClients, publish: Publisher, mine: str
+) -> None:
+    client = await js.connect(pods.a.chats_url, user=f"bob{mine}", transports=transports)
+
+    async def refused() -> float:
+        return await pods.a.metric(
+            "constellation_client_requests_total", event="join-chat", outcome="invalid_chat"
+        )
+
+    before = await refused()
+    numbers = ["9" * 5_000, "1e400", "-" + "1" * 5_000]
+    for number in numbers:
+        # No JavaScript client writes them; others do.
+        client.write(f'2/chats,7["join-chat",{{"chatId":{number}}}]')
+        client.write(f'2/chats,8["join-chat",{number}]')
+    await client.join("1")
+    assert await refused() == before + 2 * len(numbers)
+    assert client.connects == 1
+    # And a publisher names the same chat, however it writes the number.
+    await publish("chat:typing", '{"chatId": 1.0, "userId": "x", "participants": []}')
+    (heard,) = await publish.heard_by(client)
+    assert [event.text for event in heard] == [
+        '2/chats,["user-typing",{"userId":"x","chatId":1.0}]'
+    ]
+
+
 @pytest.mark.parametrize("event", ["no-such-event", "message", "new-message", "joinChat"])
 async def test_an_unknown_event_is_acknowledged_as_unknown(
     event: str, pods: Pods, js: JsClients, mine: str
