@@ -51,6 +51,7 @@ from service.relay import Relay
 from service.resume import Offsets, Recovery
 from service.rooms import Member
 from service.rpc import Rpc
+from service.sending import Sending
 from service.session_store import SessionStore
 from service.sessions import Sessions
 from service.settings import Settings
@@ -170,13 +171,13 @@ class Gateway:
             self.log = self._keep_log()
             if settings.recovery != "off":
                 self.recovery = self._recover_from(self.log, Offsets(settings.recovery))
-        send = self.log.append if self.log is not None else self.bus.publish
+        send_all = self.log.append_all if self.log is not None else self.bus.publish_all
         rpc = Rpc(
             self.bus,
             self.presence,
             table,
             socket.gethostname(),
-            send,
+            Sending(send_all, spawn),
             tracing,
             self.names,
             max_event_bytes=settings.max_event_bytes,

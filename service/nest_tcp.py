@@ -20,7 +20,7 @@ import structlog
 from service import tls
 from service.nest_framing import Packet, answer, failure, no_message_handler
 from service.tcp_connection import CloseReason, Reason, TcpConnection, TcpLimits
-from service.tcp_requests import Order, Spawn
+from service.tcp_requests import Spawn
 
 Handler = Callable[[bytes], Awaitable[object]]
 """Takes the raw JSON of `data` and returns the whole response, a value that msgspec can encode."""
@@ -28,10 +28,13 @@ Handler = Callable[[bytes], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What is done for a pattern, and what it waits for."""
+    """What is done for a pattern."""
 
     handle: Handler
-    order: Order = Order.FREE
+    """Begun in the order of the packets. What it sends must keep that order, however long it waits
+    then: it gives that away before it first waits."""
+    is_question: bool = True
+    """Whether it changes nothing. Questions wait until the client has read enough answers."""
 
 
 UNKNOWN_PATTERN = "unknown"
@@ -215,10 +218,10 @@ class _Desk:
     def __init__(self, patterns: Mapping[str, Pattern], metrics: TcpMetrics) -> None:
         self._patterns, self._metrics = patterns, metrics
 
-    def order_of(self, packet: Packet) -> Order:
-        """Say what a packet waits for; an unknown pattern for nothing."""
+    def is_question(self, packet: Packet) -> bool:
+        """Say whether a packet changes nothing; its answer may be large."""
         pattern = self._patterns.get(packet.pattern or "")
-        return Order.FREE if pattern is None else pattern.order
+        return packet.id is not None and (pattern is None or pattern.is_question)
 
     async def reply_to(self, packet: Packet, seconds_before: float) -> bytes | None:
         """Handle one packet, which has waited before; the frame to send back, None for an event."""
@@ -228,15 +231,12 @@ class _Desk:
         self._metrics.request(self._label(packet), outcome, seconds)
         return reply if packet.id is not None else None
 
-    def overdue(self, packet: Packet, seconds: float) -> bytes | None:
-        """Give up one packet after so long; the frame to send back, None for an event."""
+    def overdue(self, packet: Packet, seconds: float) -> bytes:
+        """Give up one request after so long; the frame to send back."""
         self._metrics.request(self._label(packet), Outcome.TIMEOUT, seconds)
         sentence = f"not done within {seconds:.0f} s; whether it will be is not known"
         refusal = RequestRefused("unavailable", sentence)
-        if packet.id is None:
-            self._log_lost_event(packet, refusal)
-            return None
-        return answer(packet.id, refusal.response())
+        return answer(packet.id or b"null", refusal.response())
 
     def _label(self, packet: Packet) -> str:
         return str(packet.pattern) if packet.pattern in self._patterns else UNKNOWN_PATTERN
@@ -250,16 +250,15 @@ class _Desk:
             try:
                 response, outcome = await pattern.handle(packet.data), Outcome.OK
             except RequestRefused as refusal:
-                if packet.id is None:
-                    self._log_lost_event(packet, refusal)
+                if packet.id is None:  # nobody gets the refusal as an answer
+                    _log.warning(
+                        "tcp event dropped",
+                        pattern=packet.pattern,
+                        code=refusal.code,
+                        reason=refusal.message,
+                    )
                 response, outcome = refusal.response(), Outcome.REFUSED
             return answer(packet_id, response), outcome
         except Exception:  # noqa: BLE001 - the boundary around handlers: one request fails, not all
             _log.exception("tcp request failed", pattern=packet.pattern)
             return failure(packet_id), Outcome.FAILED
-
-    def _log_lost_event(self, packet: Packet, refusal: RequestRefused) -> None:
-        """Log the loss of an event: nobody gets its refusal as an answer."""
-        _log.warning(
-            "tcp event dropped", pattern=packet.pattern, code=refusal.code, reason=refusal.message
-        )

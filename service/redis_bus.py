@@ -11,7 +11,7 @@ import itertools
 import random
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from service import commands
 from service.events import Room
 from service.metrics import Metrics
-from service.redis_link import FAULTS, RedisUnavailable, backoff_seconds
+from service.redis_link import FAULTS, RedisUnavailable, backoff_seconds, faults_of
 from service.redis_names import DEFAULT, Names
 from service.subscription import Published, Subscription
 
@@ -224,6 +224,15 @@ class RedisBus:
                 return int(await self._redis.publish(channel, payload))
         except FAULTS as error:
             raise RedisUnavailable("Redis cannot be reached; try again") from error
+
+    async def publish_all(
+        self, messages: Sequence[tuple[str, bytes]]
+    ) -> list[RedisUnavailable | None]:
+        """Publish (channel, payload) pairs in their order; say of each why it was not accepted."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for channel, payload in messages:
+                pipe.publish(channel, payload)
+            return await faults_of(pipe, "Redis cannot be reached; try again")
 
     async def tell(self, command: commands.Command) -> None:
         """Send a command to every pod, this one included. Raises RedisUnavailable."""

@@ -37,6 +37,22 @@ class RedisUnavailable(ConnectionError):
     """Redis did not take a command; the sender should try again."""
 
 
+async def faults_of(pipe: Any, sentence: str) -> list[RedisUnavailable | None]:
+    """Carry out a pipeline's commands, and say of each why Redis did not accept it."""
+    count = len(pipe)
+    try:
+        answers = await pipe.execute(raise_on_error=False)
+    except FAULTS as error:
+        answers = [error] * count
+    return [_unavailable(sentence, one) if isinstance(one, Exception) else None for one in answers]
+
+
+def _unavailable(sentence: str, cause: Exception) -> RedisUnavailable:
+    fault = RedisUnavailable(sentence)
+    fault.__cause__ = cause
+    return fault
+
+
 def make_client(url: str, *, retries: int, names: Names = DEFAULT) -> Redis:
     """Make a client; nothing connects yet.
 

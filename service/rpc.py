@@ -5,8 +5,8 @@ Any pod answers any pattern: what concerns sockets elsewhere goes through Redis.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -23,14 +23,12 @@ from service.redis_bus import RedisBus
 from service.redis_link import RedisUnavailable
 from service.redis_names import DEFAULT, Names
 from service.routes import Route, Table
+from service.sending import Sending
 from service.spans import inject
-from service.tcp_requests import Order
 from service.tracing import Tracing, act, publishing
 
 MAX_PAGE = 10_000
 """Most users that one `getOnlineUsers` answers; a cursor leads on."""
-_MAX_AT_ONCE = 64
-"""Writes to Redis at a time: each takes a connection, and redis-py's pools have 100."""
 
 Id = msgspec.Raw
 """As the caller wrote it, and echoed like that; `_user_id` reads it."""
@@ -81,13 +79,6 @@ class DisconnectRequest(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-Send = Callable[[str, bytes], Awaitable[object]]
-"""Sends (channel, payload) to every pod: by the log, or by Pub/Sub where there is none.
-
-Raises RedisUnavailable.
-"""
-
-
 class Rpc:
     """The patterns of CONTRACT section 3 and what each does."""
 
@@ -97,7 +88,7 @@ class Rpc:
         presence: Presence,
         table: Table,
         pod: str,
-        send: Send,
+        sending: Sending,
         tracing: Tracing | None = None,
         names: Names = DEFAULT,
         *,
@@ -105,32 +96,31 @@ class Rpc:
     ) -> None:
         self._bus = bus
         self._commands = names.commands
-        self._send = send
+        self._sending = sending
         self._presence = presence
         self._table = table
         self._pod = pod
         self._tracing = tracing
         self._max_event_bytes = max_event_bytes
-        self._sending = asyncio.Semaphore(_MAX_AT_ONCE)
 
     def patterns(self) -> Mapping[str, Pattern]:
         """Give what is done for every pattern."""
-        own: dict[str, Pattern] = {
+        own = {
             "ping": Pattern(self.ping),
             "isUserOnline": Pattern(self.is_user_online),
             "getOnlineUsers": Pattern(self.get_online_users),
-            "sendToUser": Pattern(self.send_to_user, Order.IN_TURN),
-            "sendToRoom": Pattern(self.send_to_room, Order.IN_TURN),
-            "joinRoom": Pattern(self.join_room, Order.IN_TURN),
-            "leaveRoom": Pattern(self.leave_room, Order.IN_TURN),
-            "disconnectUser": Pattern(self.disconnect_user, Order.AFTER_WRITES),
+            "sendToUser": Pattern(self.send_to_user, is_question=False),
+            "sendToRoom": Pattern(self.send_to_room, is_question=False),
+            "joinRoom": Pattern(self.join_room, is_question=False),
+            "leaveRoom": Pattern(self.leave_room, is_question=False),
+            "disconnectUser": Pattern(self.disconnect_user, is_question=False),
         }
         published = {
-            channel: Pattern(self._publisher(channel, route), Order.IN_TURN)
+            channel: Pattern(self._publisher(channel, route), is_question=False)
             for channel, route in self._table.items()
         }
         seen = {
-            name: Pattern(self._seen(name, pattern.handle), pattern.order)
+            name: replace(pattern, handle=self._seen(name, pattern.handle))
             for name, pattern in own.items()
         }
         return {**published, **seen}
@@ -191,6 +181,7 @@ class Rpc:
         """Disconnect all of a user's sockets, on every pod, and say how many there were."""
         request = _read(data, DisconnectRequest)
         who = _user(request.userId)
+        await self._sending.flushed()  # what was sent before reaches the user first
         try:
             pods = await self._presence.pods()
             count = await self._bus.disconnect(who, request.reason or "", pods)
@@ -253,8 +244,7 @@ class Rpc:
 
     async def _send_or_refuse(self, channel: str, payload: bytes) -> None:
         try:
-            async with self._sending:
-                await self._send(channel, payload)
+            await self._sending.send(channel, payload)
         except RedisUnavailable as error:
             raise RequestRefused("unavailable", str(error)) from error
 

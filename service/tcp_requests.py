@@ -1,7 +1,7 @@
 """What one TCP connection has in hand: requests side by side, each with its own deadline.
 
-As NestJS does it: a request that waits holds up no other. What writes events keeps the order in
-which it came. Reading and writing the connection is `tcp_connection`'s.
+As NestJS does it: a request that waits holds up no other. All begin in the order in which they
+came. Reading and writing the connection is `tcp_connection`'s.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any, Protocol
 
 from service.nest_framing import Packet
@@ -23,28 +22,17 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine in a task."""
 
 
-class Order(Enum):
-    """What a request waits for. All packets without an id, NestJS' events, are IN_TURN."""
-
-    FREE = auto()
-    """For nothing: it only asks."""
-    IN_TURN = auto()
-    """For all before it that are IN_TURN: it writes."""
-    AFTER_WRITES = auto()
-    """As IN_TURN, but those behind do not wait for it: it waits for other pods."""
-
-
 class Desk(Protocol):
     """Where packets are answered."""
 
-    def order_of(self, packet: Packet) -> Order:
-        """Say what a packet waits for."""
+    def is_question(self, packet: Packet) -> bool:
+        """Say whether a packet changes nothing; its answer may be large."""
 
     async def reply_to(self, packet: Packet, seconds_before: float) -> bytes | None:
         """Handle one packet, which has waited before; the frame to send back, None for an event."""
 
-    def overdue(self, packet: Packet, seconds: float) -> bytes | None:
-        """Give up one packet after so long; the frame to send back, None for an event."""
+    def overdue(self, packet: Packet, seconds: float) -> bytes:
+        """Give up one request after so long; the frame to send back."""
 
 
 @dataclass(eq=False, slots=True)
@@ -89,7 +77,6 @@ class RequestsInHand:
         self._loop = asyncio.get_running_loop()
         self._works: set[_Work] = set()
         self._bytes = 0
-        self._turn = asyncio.Lock()  # hands itself on in the order of asking
         self._has_ended = asyncio.Event()
         self.quiet_since = self._loop.time()
         """When the last one ended; of no meaning while there is one."""
@@ -108,12 +95,16 @@ class RequestsInHand:
             await self._until_one_ends()
 
     def begin(self, packet: Packet, size: int) -> None:
-        """Begin to handle a packet of so many bytes."""
+        """Begin to handle a packet of so many bytes.
+
+        An event has no deadline: nobody waits for it, and a Redis that hangs for ten seconds must
+        not cost all that came meanwhile.
+        """
         work = _Work(packet, size, self._loop.time())
         self._works.add(work)
         self._bytes += size
         if packet.id is not None:
-            self._set_deadline(work)
+            work.deadline = self._loop.call_later(self._request_seconds, self._give_up, work)
         self._spawn(self._carry_out(work))
 
     def cancel(self) -> None:
@@ -130,7 +121,7 @@ class RequestsInHand:
     async def _carry_out(self, work: _Work) -> None:
         work.task = asyncio.current_task()
         try:
-            await self._in_order(work)
+            await self._answer(work)
         except OSError:
             pass  # the client has gone, or does not read
         except asyncio.CancelledError:
@@ -138,31 +129,14 @@ class RequestsInHand:
         finally:
             self._end(work)
 
-    async def _in_order(self, work: _Work) -> None:
-        order = self._desk.order_of(work.packet) if work.packet.id is not None else Order.IN_TURN
-        if order is Order.FREE:
-            await self._answer(work)
-            return
-        async with self._turn:
-            if order is Order.IN_TURN:
-                await self._answer(work)
-        if order is Order.AFTER_WRITES:
-            await self._answer(work)
-
     async def _answer(self, work: _Work) -> None:
-        await self._ready()
-        if work.deadline is None:
-            # An event's time begins with its turn: nobody waits for it, and a Redis that is away
-            # for ten seconds must not cost all that came meanwhile.
-            self._set_deadline(work)
+        if self._desk.is_question(work.packet):
+            await self._ready()
         waited = self._loop.time() - work.read_at
         reply = await self._desk.reply_to(work.packet, waited)
         if work.settle() and reply is not None:
             self._write(reply)
             await self._ready()
-
-    def _set_deadline(self, work: _Work) -> None:
-        work.deadline = self._loop.call_later(self._request_seconds, self._give_up, work)
 
     def _give_up(self, work: _Work) -> None:
         """Answer that it took too long.
@@ -172,9 +146,7 @@ class RequestsInHand:
         """
         if not work.settle():
             return
-        reply = self._desk.overdue(work.packet, self._loop.time() - work.read_at)
-        if reply is not None:
-            self._write(reply)
+        self._write(self._desk.overdue(work.packet, self._loop.time() - work.read_at))
         if work.task is not None:
             work.task.cancel()
 

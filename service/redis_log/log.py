@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -19,7 +19,14 @@ from redis.asyncio import Redis
 from service.history import BEGINNING, Logged, format_id
 from service.metrics import Metrics
 from service.recording import Unrecorded
-from service.redis_link import FAULTS, Link, RedisUnavailable, backoff_seconds, open_link
+from service.redis_link import (
+    FAULTS,
+    Link,
+    RedisUnavailable,
+    backoff_seconds,
+    faults_of,
+    open_link,
+)
 from service.redis_log.appender import Appender, ScriptIds
 from service.redis_log.epochs import Epochs
 from service.redis_log.layout import PAGE, positions, read_entries, tail_pairs
@@ -326,10 +333,18 @@ class RedisLog:
 
     async def append(self, channel: str, data: bytes) -> None:
         """Append one message. Raises RedisUnavailable."""
-        try:
-            await self._redis_once.xadd(self._names.log, {"channel": channel, "data": data})
-        except FAULTS as error:
-            raise RedisUnavailable("the log cannot be written: Redis is away or full") from error
+        for fault in await self.append_all([(channel, data)]):
+            if fault is not None:
+                raise fault
+
+    async def append_all(
+        self, messages: Sequence[tuple[str, bytes]]
+    ) -> list[RedisUnavailable | None]:
+        """Append (channel, data) pairs in their order; say of each why it was not accepted."""
+        async with self._redis_once.pipeline(transaction=False) as pipe:
+            for channel, data in messages:
+                pipe.xadd(self._names.log, {"channel": channel, "data": data})
+            return await faults_of(pipe, "the log cannot be written: Redis is away or full")
 
     @asynccontextmanager
     async def open_appender(self, token: str) -> AsyncIterator[Appender]:

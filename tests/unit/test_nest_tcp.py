@@ -22,7 +22,6 @@ from structlog.testing import capture_logs
 from service.nest_framing import NO_MESSAGE_HANDLER, FramingFault
 from service.nest_tcp import Handler, NestTcp, Outcome, Pattern, PortUnavailable, RequestRefused
 from service.tcp_connection import CloseReason, TcpLimits
-from service.tcp_requests import Order
 from tests.spawning import spawn
 from tests.waiting import PATIENCE_SECONDS
 
@@ -365,50 +364,24 @@ async def test_requests_of_one_connection_are_worked_on_side_by_side(
 
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
-async def test_what_writes_keeps_its_order_and_holds_up_no_question(
+async def test_requests_and_events_of_one_connection_begin_in_their_order(
     open_door: Open, metrics: Recorded
 ) -> None:
     held = Held()
     door = await open_door(
-        {
-            "write": Pattern(held.handle, Order.IN_TURN),
-            "kick": Pattern(held.handle, Order.AFTER_WRITES),
-            "hear": held.handle,
-        }
+        {"write": Pattern(held.handle, is_question=False), "ask": Pattern(held.handle)}
     )
+    names = [f"{number}" for number in range(500)]
     async with Client(door.port) as client:
-        client.send("write", "a", packet_id="a")
-        client.emit("write", "b")
-        client.send("kick", "c", packet_id="c")
-        client.emit("hear", "d")  # events keep their order, whatever they are
-        client.send("write", "e", packet_id="e")
-        await held.until_begun("a")
-        assert (await client.ask("echo", 1))["data"] == 1
-        assert held.begun == ["a"]
-        held.let_go("a")
-        assert (await client.receive())["id"] == "a"
-        await held.until_begun("a", "b")
-        held.let_go("b")
-        # It waits for what was written before it; those behind do not wait for its answers.
-        await held.until_begun("a", "b", "c", "d")
-        held.let_go("d")
-        await held.until_begun("a", "b", "c", "d", "e")
-        held.let_go("e")
-        assert (await client.receive())["id"] == "e"
-        held.let_go("c")
-        assert (await client.receive())["id"] == "c"
-
-
-async def test_writes_of_two_connections_do_not_wait_for_each_other(open_door: Open) -> None:
-    held = Held()
-    door = await open_door({"write": Pattern(held.handle, Order.IN_TURN)})
-    async with Client(door.port) as one, Client(door.port) as other:
-        one.send("write", "held")
-        await held.until_begun("held")
-        held.let_go("free")
-        assert await other.ask("write", "free") == "free"
-        held.let_go("held")
-        assert (await one.receive())["response"] == "held"
+        for number, name in enumerate(names):
+            if number % 3 == 0:
+                client.emit("write", name)
+            else:
+                client.send("write" if number % 3 == 1 else "ask", name, packet_id=name)
+        await held.until_begun(*names)
+        held.let_go(*names)
+        replies = [await client.receive() for number in range(500) if number % 3]
+    assert {reply["id"] for reply in replies} == {n for k, n in enumerate(names) if k % 3}
 
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
@@ -417,7 +390,7 @@ async def test_a_request_that_takes_too_long_is_answered_and_holds_up_nothing_mo
 ) -> None:
     held = Held()
     limits = replace(LIMITS, request_seconds=0.2)
-    door = await open_door({"write": Pattern(held.handle, Order.IN_TURN)}, limits)
+    door = await open_door({"write": Pattern(held.handle, is_question=False)}, limits)
     async with Client(door.port) as client:
         for number in range(3):
             client.send("write", f"{number}", packet_id=number)
@@ -427,7 +400,6 @@ async def test_a_request_that_takes_too_long_is_answered_and_holds_up_nothing_mo
             assert reply["id"] == number
             assert reply["response"]["success"] is False
             assert reply["response"]["error"]["code"] == "unavailable"
-        assert held.begun == ["0"], "what is given up is not begun"
         held.let_go("later")
         assert await client.ask("write", "later") == "later"
     assert metrics.requests["write", Outcome.TIMEOUT] == 3
@@ -452,24 +424,21 @@ async def test_a_handler_that_swallows_its_cancellation_is_answered_for_in_time(
         assert (await client.ask("echo", 1))["data"] == 1
 
 
-async def test_an_event_that_is_lost_is_logged_and_the_next_one_has_its_own_time(
+async def test_an_event_that_is_lost_is_logged_and_a_slow_one_is_waited_for(
     open_door: Open, metrics: Recorded
 ) -> None:
     held = Held()
-    door = await open_door(
-        {"hear": held.handle, "refuse": refuse}, replace(LIMITS, request_seconds=0.1)
-    )
+    limits = replace(LIMITS, request_seconds=0.05)
+    door = await open_door({"hear": held.handle, "ask": held.handle, "refuse": refuse}, limits)
     with capture_logs() as logs:
         async with Client(door.port) as client:
             client.emit("refuse")
-            client.emit("hear", "held")
-            client.emit("hear", "heard")
-            held.let_go("heard")
+            client.emit("hear", "slow")
+            assert (await client.ask("ask", "slower"))["error"]["code"] == "unavailable"
+            held.let_go("slow")
             await metrics.until(lambda: metrics.requests["hear", Outcome.OK] == 1)
-    assert metrics.requests["hear", Outcome.TIMEOUT] == 1
     assert [(log["event"], log["pattern"], log["code"]) for log in logs] == [
-        ("tcp event dropped", "refuse", "invalid_user"),
-        ("tcp event dropped", "hear", "unavailable"),
+        ("tcp event dropped", "refuse", "invalid_user")
     ]
 
 
@@ -508,7 +477,7 @@ async def test_what_was_sent_before_the_end_of_a_connection_is_done(
         client.emit("hear", "b")
         client.send("hear", "c")
         client.writer.write_eof()
-        await held.until_begun("a", "c")
+        await held.until_begun("a", "b", "c")
         held.let_go("a", "b", "c")
         assert (await client.receive())["response"] == "c"
         assert await client.is_closed_by_server()

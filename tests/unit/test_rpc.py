@@ -21,12 +21,13 @@ from service.presence import Presence
 from service.redis_bus import Published, RedisBus
 from service.redis_names import DEFAULT
 from service.rpc import MAX_PAGE, Rpc
-from service.tcp_requests import Order
+from service.sending import Sending
 from service.tracing import Tracing
 from tests.event_cases import event_cases
 from tests.pod_parts import Listener
 from tests.processes import HOST, Valkey, unused_port
 from tests.seen_spans import Seen
+from tests.spawning import spawn
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 TABLE = routes.load()
@@ -55,7 +56,7 @@ class Pod:
             self.presence,
             TABLE,
             "pod-1",
-            self.bus.publish,
+            Sending(self.bus.publish_all, spawn),
             tracing,
             max_event_bytes=MAX_EVENT_BYTES,
         )
@@ -131,15 +132,41 @@ async def test_the_patterns_are_the_contracts_and_the_tables_channels(pod: Pod) 
     assert PATTERNS == commands.REQUESTS  # which no channel may be named after
 
 
-async def test_what_writes_events_keeps_its_order_and_questions_wait_for_nothing(
-    pod: Pod,
-) -> None:
-    writes = {"sendToUser", "sendToRoom", "joinRoom", "leaveRoom", *TABLE}
-    orders = {name: pattern.order for name, pattern in pod._patterns.items()}
-    assert {name for name, order in orders.items() if order is Order.IN_TURN} == writes
-    assert {name for name, order in orders.items() if order is Order.AFTER_WRITES} == {
-        "disconnectUser"
-    }
+async def test_patterns_that_only_ask_are_told_from_those_that_change_something(pod: Pod) -> None:
+    questions = {name for name, pattern in pod._patterns.items() if pattern.is_question}
+    assert questions == {"ping", "isUserOnline", "getOnlineUsers"}
+
+
+async def test_what_is_sent_keeps_the_order_in_which_it_was_asked_for(pod: Pod) -> None:
+    """Requests are begun in their order, and none waits for another."""
+    numbers = range(1_000)
+    asked = [
+        pod.done("sendToUser", {"userId": "u1", "event": "e", "data": number})
+        if number % 2
+        else pod.done("chat:new", {"userId": "u1", "chatId": number})
+        for number in numbers
+    ]
+    assert await asyncio.gather(*asked) == [{"accepted": True}] * len(numbers)
+    await eventually(lambda: len(pod.heard) == len(numbers), PATIENCE_SECONDS, "all are sent")
+    sent = [
+        json.loads(payload)["chatId"] if channel == b"chat:new" else json.loads(payload)["args"][1]
+        for channel, payload in pod.heard
+    ]
+    assert sent == list(numbers)
+
+
+async def test_a_user_gets_what_was_sent_before_the_disconnect(pod: Pod) -> None:
+    sent = [
+        asyncio.create_task(pod.done("sendToUser", {"userId": 1, "event": "e", "data": number}))
+        for number in range(300)
+    ]
+    disconnecting = asyncio.create_task(pod.done("disconnectUser", {"userId": 1}))
+    await eventually(lambda: len(pod.heard) == 301, PATIENCE_SECONDS, "all are told")
+    command = commands.decode(pod.heard[-1][1])
+    assert isinstance(command, Disconnect)
+    await pod.bus.answer(command, 1)
+    assert await disconnecting == {"disconnected": 1}
+    await asyncio.gather(*sent)
 
 
 @pytest.mark.parametrize("data", [None, {}, "x", b"null", [1]])
