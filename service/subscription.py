@@ -90,29 +90,35 @@ class Subscription:
             if type(reply) is int or reply[0] != b"message":
                 continue  # how many have received our tick; a confirmed channel
             _, channel, payload = reply
-            if channel == self._ticks and not self._note_tick(payload):
-                break
+            if channel == self._ticks and self._is_end(payload):
+                self._pass(batch)
+                self._finish()
+                return
             own = self._own.get(channel)
             if own is None:
                 batch.append((channel, payload))
             else:
                 own(payload)
-        if batch:
-            if self._take is not None:
-                self._take(batch)
-            else:
-                self._early += batch
+        self._pass(batch)
 
-    def _note_tick(self, tick: bytes) -> bool:
-        """Note a tick; False where all that follows is the next subscription's."""
+    def _pass(self, batch: list[Published]) -> None:
+        if not batch:
+            return
+        if self._take is not None:
+            self._take(batch)
+        else:
+            self._early += batch
+
+    def _is_end(self, tick: bytes) -> bool:
+        """Note a tick; True where it and all that follows is the next subscription's."""
         if tick == self._begins_at and not self._begun.done():
             self._begun.set_result(None)
-        if tick != self._ends_at:
-            return True
+        return tick == self._ends_at
+
+    def _finish(self) -> None:
         self._take = _discard
         if not self._ended.done():
             self._ended.set_result(None)
-        return False
 
 
 def _discard(batch: list[Published]) -> None:
