@@ -9,7 +9,7 @@ import asyncio
 import functools
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import structlog
@@ -232,10 +232,10 @@ class Gateway:
             self.sessions.closing(member)
         self.server.end(session, reason)
 
-    def _note_moved(self, member: Member, room: str, offset: bytes) -> None:
-        """Note that an event or a command has moved a member."""
+    def _note_moved(self, members: Collection[Member], room: str, offset: bytes) -> None:
+        """Note that an event or a command has moved members, perhaps thousands."""
         if self.sessions is not None and self.log is not None:
-            self.sessions.touch(member, room, parse_id(offset) or self.log.delivered)
+            self.sessions.touch(members, room, parse_id(offset) or self.log.delivered)
 
     def _close_member(self, member: Member, reason: str) -> None:
         session = self.engine.sockets.get(member.eio_sid)

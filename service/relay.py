@@ -6,7 +6,7 @@ so what one batch brings keeps its order on every socket.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 import structlog
@@ -46,13 +46,13 @@ class Relay:
         *,
         max_event_bytes: int,
         on_disconnect: Callable[[Disconnect], None],
-        on_moved: Callable[[Member, str, bytes], None],
+        on_moved: Callable[[Collection[Member], str, bytes], None],
         on_ended: Callable[[str, str | None], None],
         on_fence: Callable[[str, str], None],
         on_handover: Callable[[], None],
         tracing: Tracing | None = None,
     ) -> None:
-        """`on_moved` is told (member, room, log ID) of who has entered or left a room.
+        """`on_moved` is told (members, room, log ID) of those who have entered or left a room.
 
         `on_ended` is told (room, of whom) membership ends, before it does; None is everyone.
 
@@ -192,16 +192,16 @@ class Relay:
 
     def _empty(self, room: str, offset: bytes) -> None:
         self._on_ended(room, None)
-        for member in tuple(self._rooms.members(room)):
-            self._rooms.leave(member, room)
-            self._on_moved(member, room, offset)
+        self._note_moved(self._rooms.empty(room), room, offset)
 
     def _remove(self, removal: Leave, offset: bytes) -> None:
         self._on_ended(removal.room, removal.who)
-        for member in tuple(self._rooms.members(removal.who)):
-            if removal.room in member.rooms:
-                self._rooms.leave(member, removal.room)
-                self._on_moved(member, removal.room, offset)
+        gone = self._rooms.leave_all(self._rooms.members(removal.who), removal.room)
+        self._note_moved(gone, removal.room, offset)
+
+    def _note_moved(self, members: Collection[Member], room: str, offset: bytes) -> None:
+        if members:
+            self._on_moved(members, room, offset)
 
     def _obey(self, channel: bytes, payload: bytes, offset: bytes) -> None:
         try:
@@ -221,10 +221,8 @@ class Relay:
         self._fanout.flush()  # what came before goes to those who were in the room then
         match command:
             case Join(who, room):
-                for member in tuple(self._rooms.members(who)):
-                    if room not in member.rooms:
-                        self._rooms.enter(member, room)
-                        self._on_moved(member, room, offset)
+                come = self._rooms.enter_all(self._rooms.members(who), room)
+                self._note_moved(come, room, offset)
             case Leave():
                 self._remove(command, offset)
             case Empty(room):

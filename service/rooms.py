@@ -136,10 +136,30 @@ class Rooms:
         if not members:
             del self._rooms[room]
 
-    def empty(self, room: str) -> None:
-        """Take every member out of a room."""
-        for member in tuple(self._rooms.get(room, ())):
-            self.leave(member, room)
+    def empty(self, room: str) -> Collection[Member]:
+        """Take every member out of a room; give those who were in it."""
+        gone = self._rooms.pop(room, ())
+        for member in gone:
+            member.rooms.discard(room)
+        return gone
+
+    def enter_all(self, members: Collection[Member], room: str) -> Collection[Member]:
+        """Put members into a room; give those who were not in it. As `enter`, for thousands."""
+        come = [member for member in members if room not in member.rooms]
+        for member in come:
+            self.enter(member, room)
+        return [member for member in come if room in member.rooms]
+
+    def leave_all(self, members: Collection[Member], room: str) -> Collection[Member]:
+        """Take members out of a room; give those who were in it. As `leave`, for thousands."""
+        there = self._rooms.get(room, set())
+        gone = there.intersection(members)
+        if len(gone) == len(there):
+            return self.empty(room)
+        there -= gone
+        for member in gone:
+            member.rooms.discard(room)
+        return gone
 
     def members(self, room: str) -> Collection[Member]:
         """Give the members of a room, or of a sid; do not change rooms while walking them."""

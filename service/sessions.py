@@ -89,11 +89,13 @@ class Sessions:
         ticket.moved(room, self._log.delivered, is_in=is_in)
         self._save(ticket)
 
-    def touch(self, member: Member, room: str, at: LogId) -> None:
-        """Write soon that an entry of the log has moved a member into a room or out of it."""
-        if member.ticket is not None:
-            member.ticket.moved(room, at, is_in=room in member.rooms)
-            self._save(member.ticket)
+    def touch(self, members: Iterable[Member], room: str, at: LogId) -> None:
+        """Write soon that an entry of the log has moved members into a room or out of it."""
+        for member in members:
+            ticket = member.ticket
+            if ticket is not None:
+                ticket.moved(room, at, is_in=room in member.rooms)
+                self._save(ticket)
 
     def pinged(self, eio_sid: str) -> None:
         """Note what had been written when a PING was."""

@@ -82,7 +82,7 @@ class Pod:
             self.metrics,
             max_event_bytes=MAX_EVENT_BYTES,
             on_disconnect=self.disconnected.append,
-            on_moved=lambda member, room, offset: self.moved.append(member),
+            on_moved=lambda members, room, offset: self.moved.extend(members),
             on_ended=lambda room, who: self.ended.append((room, who)),
             on_fence=lambda sid, owner: self.fenced.append((sid, owner)),
             on_handover=self._count_handover,

@@ -107,8 +107,26 @@ class RoomsMachine(RuleBasedStateMachine):
 
     @rule(room=names)
     def empty(self, room: Room) -> None:
-        self.rooms.empty(room)
-        self.model.pop(room, None)
+        assert set(self.rooms.empty(room)) == self.model.pop(room, set())
+
+    @rule(who=names, room=names)
+    def enter_all_of_a_room(self, who: Room, room: Room) -> None:
+        come = self.rooms.enter_all(self.rooms.members(who), room)
+        there = self.model.setdefault(room, set())
+        assert set(come) == self.model.get(who, set()) - there
+        there |= set(come)
+
+    @rule(who=names, room=names)
+    def leave_all_of_a_room(self, who: Room, room: Room) -> None:
+        gone = self.rooms.leave_all(self.rooms.members(who), room)
+        there = self.model.get(room, set())
+        assert set(gone) == self.model.get(who, set()) & there
+        self.model[room] = there - set(gone)
+
+    @rule(one=members, other=members)
+    def move_into_a_sids_room(self, one: Member, other: Member) -> None:
+        assert not self.rooms.enter_all((one,), Room(other.sid))
+        assert not self.rooms.leave_all((one,), Room(other.sid))
 
     @rule(target=members, one=consumes(members))
     def remove(self, one: Member) -> object:
