@@ -12,6 +12,7 @@ from service.settings import Settings
 from service.tcp_connection import FRAME_SECONDS, TcpLimits
 from service.tcp_requests import MAX_IN_HAND, REQUEST_SECONDS
 from service.tls import ServerTls
+from service.websocket import LOAD_BYTES
 
 _PACKET_BYTES = 1_024
 """What a packet has besides its event: the namespace and the event's name."""
@@ -39,7 +40,8 @@ def engine_limits(settings: Settings, files: Shares) -> EngineLimits:
 def max_packets_per_heartbeat(settings: Settings) -> int:
     """Allow twice what lawful requests can come to between two heartbeats."""
     average = settings.max_requests_per_second * settings.ping_interval_seconds
-    return 2 * (settings.max_request_burst + math.ceil(average))
+    largest = 1 + settings.max_request_bytes // LOAD_BYTES
+    return 2 * largest * (settings.max_request_burst + math.ceil(average))
 
 
 def tcp_limits(settings: Settings, files: Shares) -> TcpLimits:

@@ -45,7 +45,7 @@ class LimitSettings(BaseSettings):
         50,
         validation_alias="CONSTELLATION_MAX_REQUESTS_PER_SECOND",
         description="Requests a second that one socket may send on average. With twice as many "
-        "packets of any kind, pings too, it is closed.",
+        "packets of any kind, pings and each fragment of a message too, it is closed.",
     )
     max_request_burst: Count = Field(
         500,

@@ -9,6 +9,7 @@ import asyncio
 from base64 import b64decode
 from typing import TYPE_CHECKING
 
+from service.engine.bounded_reading import BoundedReading
 from service.engine.session import NOOP, Probe
 from service.websocket import (
     Close,
@@ -27,24 +28,24 @@ if TYPE_CHECKING:
     from service.engine.server import Engine
     from service.engine.session import Session
 
-_PIECE_BYTES = 16 * 1024
-_MAX_PROBE_PACKETS = 100
-"""A probe needs two; some clients ping besides."""
+MAX_UNUSED_LOAD = 100
+"""What a connection may send that carries no open session. A probe needs two packets, some clients
+ping besides, and a closing handshake is one frame."""
 _PROBE, _PROBE_ANSWER, _UPGRADE = "2probe", text_frame(b"3probe"), "5"
 
 
-class WebSocketConnection(asyncio.Protocol):
+class WebSocketConnection(BoundedReading):
     """A WebSocket after its HTTP handshake. It carries a session, or probes to carry one."""
 
-    __slots__ = ("_engine", "_parser", "_probed", "_said_close", "_session", "_transport")
+    __slots__ = ("_engine", "_parser", "_said_close", "_session", "_unused_load")
 
     def __init__(self, engine: Engine, transport: asyncio.Transport) -> None:
+        self.begin_reading(transport)
         self._engine = engine
-        self._transport = transport
         self._parser = Parser(engine.limits.max_payload_bytes)
         self._session: Session | None = None
         self._said_close = False
-        self._probed = 0
+        self._unused_load = 0
         # Above this the transport calls `pause_writing`, and `resume_writing` when it is below
         # again: in between writes are checked, and never else.
         bound = engine.limits.max_write_buffer_bytes
@@ -67,26 +68,26 @@ class WebSocketConnection(asyncio.Protocol):
 
     # What asyncio calls
 
-    def data_received(self, data: bytes) -> None:
-        # In pieces: one read of uvloop's may hold forty thousand pings, and all would be answered
-        # before it is seen that they are too many.
-        for at in range(0, len(data), _PIECE_BYTES):
-            messages = self._parser.feed(data[at : at + _PIECE_BYTES])
-            if not self._bears(len(messages) or 1):
-                return
+    def parse(self, piece: bytes) -> int:
+        """Take the next bytes of the client."""
+        messages = self._parser.feed(piece)
+        load = self._parser.load
+        if self._bears(load):
             self._take(messages)
+        else:
+            self.stop_reading()  # its goodbye is not worth the rest of the flood
+        return load
 
-    def _bears(self, packets: int) -> bool:
+    def _bears(self, load: int) -> bool:
         """Count what a client sends; too much ends its session, or the probe alone."""
         session = self._session
-        if session is None:
+        if session is not None and session.websocket is self:
+            return self._engine.bear(session, load)
+        self._unused_load += load
+        if self._unused_load <= MAX_UNUSED_LOAD:
             return True
-        if session.websocket is self:
-            return self._engine.bear(session, packets)
-        self._probed += packets
-        if self._probed > _MAX_PROBE_PACKETS:
-            self.abort()
-        return self._probed <= _MAX_PROBE_PACKETS
+        self.abort()
+        return False
 
     def _take(self, messages: list[Received]) -> None:
         pongs: list[bytes] = []
@@ -110,6 +111,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._hang_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.stop_parsing()
         self._engine.has_closed(self)
         session, self._session = self._session, None
         if session is None:
@@ -167,16 +169,6 @@ class WebSocketConnection(asyncio.Protocol):
         """Tell how much of what was sent the kernel has not taken yet."""
         return self._transport.get_write_buffer_size()
 
-    def pause_reading(self) -> None:
-        """Let the client wait."""
-        if not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Hear the client again."""
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
-
     # What a client says besides text packets
 
     def _write_pongs(self, pongs: list[bytes]) -> None:
@@ -209,6 +201,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _fail(self, failure: Failure) -> None:
         self.close(failure.code, failure.reason)
         self._lose("parse error")
+        self.stop_parsing()
         if not self._transport.is_closing():
             # The client's goodbye will not be understood: its end of the stream will be.
             self._transport.write_eof()

@@ -8,6 +8,7 @@ how long an answer waits for its reader.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from service.admission import Refusal
+from service.engine.bounded_reading import BoundedReading
 from service.engine.entrance import (
     HEAD_TOO_LARGE,
     MAX_HEAD_BYTES,
@@ -55,7 +57,7 @@ Upgrade = Callable[[asyncio.Transport, UpgradeRequest], asyncio.Protocol | Refus
 """Takes the connection over, or says what to answer."""
 
 
-class _Reading(Enum):
+class _Part(Enum):
     """Which part of a request comes next."""
 
     NOTHING = auto()
@@ -67,24 +69,27 @@ class _HeadTooLarge(Exception):
     """Ends the parsing of a request; never leaves this module."""
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(BoundedReading, HttpToolsProtocol):
     """One HTTP connection; becomes a WebSocket when the path's engine agrees."""
 
     def __init__(self, *, upgrades: Mapping[str, Upgrade], lobby: Lobby, **uvicorn: Any) -> None:
-        super().__init__(**uvicorn)
+        HttpToolsProtocol.__init__(self, **uvicorn)
         self._upgrades = upgrades
         self._lobby = lobby
         self._unread: asyncio.TimerHandle | None = None
-        self._reading = _Reading.HEAD
+        self._part = _Part.HEAD
         self._asks_for_websocket = False
-        self._chunk_bytes = 0
+        self._piece_bytes = 0
         self._head_bytes = 0
         """Received since the head began; more than its size where a body came along."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         self.connections.add(self)
         self.transport = transport
-        self.flow = FlowControl(transport)
+        self.begin_reading(transport)
+        # What uvicorn pauses is not parsed either: requests behind one that waits, large bodies. By
+        # a weak reference, as requests keep their flow control, and the protocol keeps requests.
+        self.flow = FlowControl(weakref.proxy(self))
         self.client = get_remote_addr(transport)
         self.scheme = "https" if is_ssl(transport) else "http"
         self._await_head()
@@ -93,27 +98,30 @@ class HttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._lobby.leave(self)
         self._has_read()
+        self.stop_parsing()
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        if self._reading is _Reading.NOTHING:
+    def parse(self, piece: bytes) -> int:
+        """Take the next bytes of the client."""
+        if self._part is _Part.NOTHING:
             self._unset_keepalive_if_required()
             self._await_head()
-        self._chunk_bytes = len(data)
-        self._head_bytes += len(data)
+        self._piece_bytes = len(piece)
+        self._head_bytes += len(piece)
         try:
-            self.parser.feed_data(data)
+            self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
             if self._should_upgrade():
-                self._hand_over(data[upgrade.args[0] :])
+                self._hand_over(piece[upgrade.args[0] :])
         except httptools.HttpParserCallbackError as error:
             is_large = isinstance(error.__context__, _HeadTooLarge)
             self._refuse(HEAD_TOO_LARGE if is_large else NOT_HTTP)
         except httptools.HttpParserError:
             self._refuse(NOT_HTTP)
         else:
-            if self._reading is _Reading.HEAD and self._head_bytes > MAX_HEAD_BYTES:
+            if self._part is _Part.HEAD and self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(HEAD_TOO_LARGE)
+        return 0  # the bytes alone bound the turn
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -124,7 +132,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
-        if self._reading is not _Reading.HEAD:
+        if self._part is not _Part.HEAD:
             super().timeout_keep_alive_handler()
         elif self._head_bytes:
             self._refuse(TOO_SLOW)
@@ -140,11 +148,11 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if self._reading is not _Reading.HEAD:  # pipelined: it began somewhere in this chunk
-            self._reading, self._head_bytes = _Reading.HEAD, self._chunk_bytes
+        if self._part is not _Part.HEAD:  # pipelined: it began somewhere in this piece
+            self._part, self._head_bytes = _Part.HEAD, self._piece_bytes
 
     def on_headers_complete(self) -> None:
-        self._reading = _Reading.BODY
+        self._part = _Part.BODY
         self._lobby.leave(self)
         self._unset_keepalive_if_required()
         if self._head_bytes > MAX_HEAD_BYTES:
@@ -160,7 +168,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False  # an idle connection would keep a probe from its answer
 
     def on_message_complete(self) -> None:
-        self._reading = _Reading.NOTHING
+        self._part = _Part.NOTHING
         super().on_message_complete()
 
     def _should_upgrade(self) -> bool:
@@ -168,7 +176,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         # uvicorn's timer of idle connections: it ends them in the same way.
-        self._reading, self._head_bytes = _Reading.HEAD, 0
+        self._part, self._head_bytes = _Part.HEAD, 0
         self.timeout_keep_alive_task = self.loop.call_later(
             HEAD_SECONDS, self.timeout_keep_alive_handler
         )
@@ -181,7 +189,9 @@ class HttpProtocol(HttpToolsProtocol):
         if isinstance(answer, Refuse | Refusal):
             self._refuse(answer)
             return
+        rest += self.take_unparsed()
         self._has_read()
+        self.stop_parsing()
         self.transport.set_protocol(answer)
         # Parser and protocol hold each other, which only the collector would find out, and it comes
         # rarely: 3 KiB a connection until then. uvicorn lets go of it in the same way.
@@ -209,6 +219,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Answer no and hang up; a Refusal is ours and not counted yet."""
         refuse = self._lobby.refuse(answer) if isinstance(answer, Refusal) else answer
         self._lobby.leave(self)
+        self.stop_reading()
         headers = (*refuse.headers, *SECURITY_HEADERS)
         self.transport.write(refusal_response(replace(refuse, headers=headers)))
         self.transport.close()

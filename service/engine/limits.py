@@ -23,7 +23,8 @@ class EngineLimits:
     max_write_buffer_bytes: int
     """What may wait for one client for any length of time."""
     max_packets_per_heartbeat: int
-    """What one connection may send between two of its heartbeats, control frames included."""
+    """What one connection may send between two of its heartbeats: packets and frames of any kind,
+    each fragment of a message and each control frame included, large ones counted by their size."""
     max_connections: int
     max_connections_per_address: int
     """0 for as many as there may be."""

@@ -36,6 +36,8 @@ Answer = tuple[HTTPStatus, Headers, bytes]
 
 _ANSWER_BYTES = 1_000_000
 """What one answer holds, unless one packet is larger: a slow client has 30 s to read an answer."""
+_IN_A_ROW = 256
+"""Packets of one request that are taken in one turn of the event loop."""
 _SEPARATOR = "\x1e"
 _SEPARATOR_BYTE = _SEPARATOR.encode()
 _TEXT = (b"content-type", b"text/plain; charset=UTF-8")
@@ -173,8 +175,10 @@ class LongPolling:
             return self._refuse(BAD_REQUEST)
         if session.closed:
             return self._refuse(UNKNOWN_SESSION)
-        for packet in packets:
+        for number, packet in enumerate(packets, 1):
             self._take(session, packet)
+            if number % _IN_A_ROW == 0:
+                await asyncio.sleep(0)  # the loop's other work comes in between
         if inbox.is_full(session):
             await may_go_on  # as a WebSocket is not read meanwhile
         return HTTPStatus.OK, [_TEXT], b"ok"

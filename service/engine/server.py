@@ -207,11 +207,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         session.heard += packets
         if session.heard <= self.limits.max_packets_per_heartbeat:
             return True
-        if not session.closed:
-            websocket = session.websocket
-            self.end(session, PACKET_FLOOD, CloseCode.POLICY_VIOLATION)
-            if websocket is not None:
-                websocket.pause_reading()  # its goodbye is not worth the rest of the flood
+        self.end(session, PACKET_FLOOD, CloseCode.POLICY_VIOLATION)
         return False
 
     def receive(self, session: Session, data: str | bytes) -> None:

@@ -21,10 +21,12 @@ from service.websocket.handshake import (
     refusal_response,
     upgrade_response,
 )
-from service.websocket.parser import Parser
+from service.websocket.parser import LOAD_BYTES, MAX_FRAGMENTS, Parser
 from service.websocket.received import Close, Failure, Ping, Pong, Received
 
 __all__ = [
+    "LOAD_BYTES",
+    "MAX_FRAGMENTS",
     "Accept",
     "Close",
     "CloseCode",

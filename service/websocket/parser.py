@@ -6,7 +6,7 @@ Lives here: one connection's incoming half. Not here: answering it (frames), clo
 from __future__ import annotations
 
 import codecs
-from typing import Final, NamedTuple
+from typing import Final
 
 from service.websocket.frames import (
     BINARY,
@@ -20,21 +20,25 @@ from service.websocket.frames import (
     CloseCode,
     may_be_sent,
 )
+from service.websocket.header import MASKED, Header, Violation, protocol_error, read_header
 from service.websocket.received import Close, Failure, Ping, Pong, Received
 
-_OPCODES: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
-_RESERVED_BITS: Final = 0x70
-_MASKED: Final = 0x80
+MAX_FRAGMENTS: Final = 32_768
+"""Frames of one message. A proxy that splits 1 MB at each TCP segment needs about 700."""
+LOAD_BYTES: Final = 32_768
+"""Payload that counts as much as one more frame: what it costs to unmask and to copy."""
 
 
 class Parser:
     """The incoming half of one connection. Not for concurrent use.
 
-    Idle, it is two references. Besides them it holds what the client has begun and not finished:
-    at most `max_message_bytes` of payload and part of one header or control frame.
+    Idle, it is three references. Besides them it holds what the client has begun and not finished:
+    at most `max_message_bytes` of payload and part of one header or control frame. How long that
+    may take is not limited here: while a message is unfinished its client cannot answer a
+    heartbeat of Engine.IO, so the ping timeout ends it.
     """
 
-    __slots__ = ("_max_message_bytes", "_unfinished")
+    __slots__ = ("_max_message_bytes", "_unfinished", "load")
 
     def __init__(self, max_message_bytes: int) -> None:
         """Take the limit of one message, all its fragments together. ValueError below 125."""
@@ -42,6 +46,10 @@ class Parser:
             raise ValueError(f"max_message_bytes must be at least {MAX_CONTROL_BYTES}")
         self._max_message_bytes = max_message_bytes
         self._unfinished: _Unfinished | None = None
+        self.load = 0
+        """What the last `feed` counts for: one for each frame that began, empty ones too, and one
+        more for each LOAD_BYTES of payload that these frames announce. How the bytes were cut does
+        not change the sum."""
 
     def feed(self, data: bytes) -> list[Received]:
         """Return, in order, what `data` completes. Raises nothing, whatever a client sends.
@@ -54,9 +62,10 @@ class Parser:
             self._unfinished is None
             and 0 <= size <= MAX_CONTROL_BYTES  # the longest length of one byte, too
             and data[0] == LAST | TEXT
-            and data[1] == _MASKED | size
+            and data[1] == MASKED | size
         ):
             keys = (data[2:6] * 32)[:size]  # as in _unmask; its call would be a tenth of the time
+            self.load = 1
             try:
                 return [(int.from_bytes(data[6:]) ^ int.from_bytes(keys)).to_bytes(size).decode()]
             except UnicodeDecodeError:
@@ -65,6 +74,7 @@ class Parser:
 
     def _feed_any(self, data: bytes) -> list[Received]:
         unfinished = self._unfinished
+        self.load = 0
         if unfinished is _OVER:
             return []
         if unfinished is None:
@@ -72,35 +82,14 @@ class Parser:
         received: list[Received] = []
         try:
             unfinished.take(data, received)
-        except _Violation as violation:
+        except Violation as violation:
             received.append(Failure(violation.code, violation.reason))
+        self.load, unfinished.load = unfinished.load, 0
         if received and isinstance(received[-1], Close | Failure):
             self._unfinished = _OVER
         else:
             self._unfinished = None if unfinished.is_empty() else unfinished
         return received
-
-
-class _Violation(Exception):
-    """Why the connection has to fail; never leaves this module."""
-
-    def __init__(self, code: CloseCode, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
-
-
-class _Header(NamedTuple):
-    """One frame's header, checked as far as no other frame matters.
-
-    A tuple and not a dataclass: quicker to make, and made for every frame.
-    """
-
-    opcode: int
-    is_last: bool
-    payload_bytes: int
-    mask: bytes
-    payload_at: int
 
 
 class _Unfinished:
@@ -112,6 +101,7 @@ class _Unfinished:
 
     __slots__ = (
         "_checked_bytes",
+        "_fragments",
         "_frame_bytes_left",
         "_frame_is_last",
         "_mask",
@@ -119,12 +109,15 @@ class _Unfinished:
         "_opcode",
         "_payload",
         "_unread",
+        "load",
     )
 
     def __init__(self, max_message_bytes: int) -> None:
         self._max_message_bytes = max_message_bytes
+        self.load = 0
         self._unread = b""  # of a header or of a control frame: 131 bytes at most
         self._opcode = CONTINUATION  # of the message that has begun, if one has
+        self._fragments = 0
         self._payload = bytearray()
         self._checked_bytes = 0  # of the payload, seen to be whole UTF-8 characters
         self._mask = b""  # turned so that it starts with the next byte's key
@@ -135,19 +128,20 @@ class _Unfinished:
         return not self._unread and self._opcode == CONTINUATION
 
     def take(self, data: bytes, received: list[Received]) -> None:
-        """Append what `data` completes. Raises _Violation; what is appended by then stands."""
+        """Append what `data` completes. Raises Violation; what is appended by then stands."""
         data = self._unread + data
         self._unread = b""
         at = 0
         while True:
             if not self._frame_bytes_left:
-                header = _read_header(data, at)
+                header = read_header(data, at)
                 if header is None:
                     break
                 self._check_order(header)
                 end = header.payload_at + header.payload_bytes
                 if header.is_last and header.opcode and end <= len(data):
                     payload = _unmask(data[header.payload_at : end], header.mask)
+                    self.load += 1 + header.payload_bytes // LOAD_BYTES
                     received.append(_message(header.opcode, payload))
                     if header.opcode == CLOSE:
                         return
@@ -164,18 +158,23 @@ class _Unfinished:
                 received.append(self._finish_message())
         self._unread = data[at:]
 
-    def _check_order(self, header: _Header) -> None:
+    def _check_order(self, header: Header) -> None:
         if header.opcode >= CLOSE:
             return  # control frames may come between the fragments of a message
         if header.opcode and self._opcode:
-            raise _protocol_error("a message begins inside a fragmented one")
+            raise protocol_error("a message begins inside a fragmented one")
         if not header.opcode and not self._opcode:
-            raise _protocol_error("a continuation frame continues nothing")
+            raise protocol_error("a continuation frame continues nothing")
         if len(self._payload) + header.payload_bytes > self._max_message_bytes:
             reason = f"a message exceeds {self._max_message_bytes} bytes"
-            raise _Violation(CloseCode.MESSAGE_TOO_BIG, reason)
+            raise Violation(CloseCode.MESSAGE_TOO_BIG, reason)
 
-    def _begin_frame(self, header: _Header) -> None:
+    def _begin_frame(self, header: Header) -> None:
+        self.load += 1 + header.payload_bytes // LOAD_BYTES
+        self._fragments += 1
+        if self._fragments > MAX_FRAGMENTS:
+            reason = f"a message has more than {MAX_FRAGMENTS} fragments"
+            raise Violation(CloseCode.POLICY_VIOLATION, reason)
         self._opcode = header.opcode or self._opcode
         self._mask = header.mask
         self._frame_bytes_left = header.payload_bytes
@@ -203,6 +202,7 @@ class _Unfinished:
     def _finish_message(self) -> Received:
         message = _message(self._opcode, self._payload)
         self._opcode = CONTINUATION
+        self._fragments = 0
         self._payload = bytearray()
         self._checked_bytes = 0
         return message
@@ -212,41 +212,8 @@ _OVER: Final = _Unfinished(0)
 """Stands in every parser that has met a close frame or a violation."""
 
 
-def _read_header(data: bytes, at: int) -> _Header | None:
-    """Read the header that begins at `at`, or None where part of it is still to come."""
-    if len(data) < at + 2:
-        return None
-    first, second = data[at], data[at + 1]
-    opcode, is_last, size = first & 0x0F, first >= LAST, second & 0x7F
-    _check_start(first, second)
-    at += 2
-    if size > 125:
-        length_bytes, smallest = (2, 126) if size == 126 else (8, 1 << 16)
-        size = int.from_bytes(data[at : at + length_bytes])
-        at += length_bytes
-        if len(data) >= at and not smallest <= size < 1 << 63:
-            raise _protocol_error("a length is not in its shortest form, or out of range")
-    if len(data) < at + 4:
-        return None
-    return _Header(opcode, is_last, size, data[at : at + 4], at + 4)
-
-
-def _check_start(first: int, second: int) -> None:
-    opcode = first & 0x0F
-    if first & _RESERVED_BITS:
-        raise _protocol_error("reserved bits are set")
-    if opcode not in _OPCODES:
-        raise _protocol_error("an opcode is reserved")
-    if second < _MASKED:
-        raise _protocol_error("a frame is not masked")
-    if opcode >= CLOSE and first < LAST:
-        raise _protocol_error("a control frame is fragmented")
-    if opcode >= CLOSE and second > _MASKED | MAX_CONTROL_BYTES:
-        raise _protocol_error("a control frame is too long")
-
-
 def _message(opcode: int, payload: bytes | bytearray) -> Received:
-    """Make what a whole message or control frame means. Raises _Violation."""
+    """Make what a whole message or control frame means. Raises Violation."""
     if opcode == TEXT:
         return _text(payload)
     if opcode == BINARY:
@@ -263,7 +230,7 @@ def _close(payload: bytes | bytearray) -> Close:
         return Close(CloseCode.NO_STATUS, "")
     code, reason = int.from_bytes(payload[:2]), _text(payload[2:])
     if not may_be_sent(code):  # nor can a lone byte make a code that may
-        raise _protocol_error("a close code is not valid")
+        raise protocol_error("a close code is not valid")
     return Close(code, reason)
 
 
@@ -282,9 +249,5 @@ def _unmask(payload: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(payload) ^ int.from_bytes(keys)).to_bytes(size)
 
 
-def _protocol_error(reason: str) -> _Violation:
-    return _Violation(CloseCode.PROTOCOL_ERROR, reason)
-
-
-def _invalid_text() -> _Violation:
-    return _Violation(CloseCode.INVALID_DATA, "text is not valid UTF-8")
+def _invalid_text() -> Violation:
+    return Violation(CloseCode.INVALID_DATA, "text is not valid UTF-8")

@@ -18,12 +18,14 @@ from service.websocket import (
 from tests.websocket_frames import TEXT, chopped, client_frame, client_length
 
 MAX_MESSAGE_BYTES = 300
+SMALLEST_FRAME_BYTES = 6
 
 
 def check_stream(data: bytes) -> None:
     """Feed any bytes, at once and in pieces. AssertionError where the parser breaks a promise."""
     parser = Parser(MAX_MESSAGE_BYTES)
     received = parser.feed(data)
+    load = parser.load
     is_over = any(isinstance(item, Close | Failure) for item in received)
 
     for item in received:
@@ -31,8 +33,10 @@ def check_stream(data: bytes) -> None:
     assert not any(isinstance(item, Close | Failure) for item in received[:-1])
     if is_over:
         assert parser.feed(client_frame(TEXT, b"too late")) == []
+        assert parser.load == 0
+    assert len(received) - 1 <= load <= len(data) // SMALLEST_FRAME_BYTES
     for size in (1, 1 + len(data) % 7):
-        assert _received_in_pieces(data, size) == received
+        assert _received_in_pieces(data, size) == (received, load)
 
 
 def check_frames(recipe: bytes) -> None:
@@ -68,9 +72,14 @@ def frames_of(recipe: bytes) -> bytes:
     return b"".join(frames)
 
 
-def _received_in_pieces(data: bytes, size: int) -> list[Received]:
+def _received_in_pieces(data: bytes, size: int) -> tuple[list[Received], int]:
+    """Give what was received and what it counts for: neither depends on how it was cut."""
     parser = Parser(MAX_MESSAGE_BYTES)
-    return [item for piece in chopped(data, size) for item in parser.feed(piece)]
+    received, load = [], 0
+    for piece in chopped(data, size):
+        received += parser.feed(piece)
+        load += parser.load
+    return received, load
 
 
 def _check_item(item: Received) -> None:

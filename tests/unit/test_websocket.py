@@ -14,6 +14,8 @@ from contextlib import contextmanager
 import pytest
 
 from service.websocket import (
+    LOAD_BYTES,
+    MAX_FRAGMENTS,
     Close,
     CloseCode,
     Failure,
@@ -170,6 +172,49 @@ def test_control_frames_are_taken_while_a_message_is_at_its_limit() -> None:
     assert parser.feed(client_frame(CONTINUATION)) == ["a" * 125]
 
 
+def test_a_message_has_so_many_fragments_and_no_more() -> None:
+    parser = Parser(MAX_MESSAGE_BYTES)
+    begin, more = client_frame(BINARY, last=False), client_frame(CONTINUATION, last=False)
+    for _ in range(2):  # the next message has as many
+        assert parser.feed(begin + more * (MAX_FRAGMENTS - 2)) == []
+        assert parser.feed(client_frame(CONTINUATION)) == [b""]
+    assert parser.feed(begin + more * (MAX_FRAGMENTS - 1)) == []
+    assert codes(parser.feed(more)) == [CloseCode.POLICY_VIOLATION]
+
+
+@pytest.mark.parametrize(
+    ("stream", "load"),
+    [
+        (b"", 0),
+        (client_frame(TEXT, b"3"), 1),
+        (client_frame(TEXT, b"x" * 300), 1),
+        (client_frame(PING), 1),
+        (client_frame(PING) + client_frame(PONG, b"x") + client_frame(TEXT, b"3"), 3),
+        (client_frame(BINARY, last=False) + client_frame(CONTINUATION, last=False) * 9, 10),
+        (client_message(TEXT, b"x" * 1_000, 10), 100),
+        (client_frame(BINARY, bytes(LOAD_BYTES - 1)), 1),
+        (client_frame(BINARY, bytes(LOAD_BYTES)), 2),
+        (client_frame(BINARY, bytes(10 * LOAD_BYTES)), 11),
+    ],
+)
+@pytest.mark.parametrize("piece_bytes", [1, 7, 1_000, 1_000_000])
+def test_each_frame_counts_once_and_large_ones_by_their_size(
+    stream: bytes, load: int, piece_bytes: int
+) -> None:
+    parser, counted = Parser(1 << 20), 0
+    for piece in chopped(stream, piece_bytes):
+        parser.feed(piece)
+        counted += parser.load
+    assert counted == load
+
+
+def test_what_comes_after_the_end_counts_for_nothing() -> None:
+    parser = Parser(MAX_MESSAGE_BYTES)
+    parser.feed(client_close(1000))
+    parser.feed(client_frame(PING) * 10)
+    assert parser.load == 0
+
+
 def test_a_limit_below_a_control_frame_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="125"):
         Parser(124)
@@ -279,6 +324,7 @@ def measured() -> Iterator[Callable[[], int]]:
 
 def test_an_idle_connection_weighs_less_than_100_bytes() -> None:
     fresh, used = Parser(MAX_MESSAGE_BYTES), Parser(MAX_MESSAGE_BYTES)
+    fresh.feed(client_frame(TEXT, b"3"))
     for data in chopped(client_message(TEXT, b"42/chats,[]" * 50, 100), 33):
         used.feed(data)
     assert used.feed(client_frame(TEXT, b"3")) == ["3"]

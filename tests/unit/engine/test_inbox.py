@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
+from service.engine.bounded_reading import PIECE_BYTES
 from service.engine.inbox import MAX_INBOX
 from service.engine.session import Session
 from tests.loop_turns import Others
@@ -98,6 +99,22 @@ async def test_a_client_that_is_too_fast_is_not_read_until_it_may_go_on(
     assert desk.asked == list(range(MANY))
 
 
+async def test_what_was_read_before_the_client_had_to_wait_waits_unparsed(
+    world: World, desk: Desk
+) -> None:
+    """One read may hold ten thousand messages; the inbox has a bound all the same."""
+    async with world.member() as client:
+        (session,) = world.engine.sockets.values()
+        await client.write(asking(*range(5_000)))
+        await eventually(lambda: waiting(session) >= MAX_INBOX, PATIENCE_SECONDS, "it has to wait")
+        smallest_bytes = len(asking(1))
+        assert waiting(session) < MAX_INBOX + PIECE_BYTES // smallest_bytes
+        desk.open.set()
+        await client.send('42/chats,1["ask",5000]')
+        assert await client.packet() == "43/chats,1[]"
+    assert desk.asked == list(range(5_001))
+
+
 async def test_ten_thousand_tiny_messages_in_one_segment_let_others_in_between() -> None:
     async with serving() as world, world.member() as busy, world.member() as other:
         world.on("ask", lambda sid, number: number)
@@ -171,7 +188,9 @@ async def test_who_is_closed_by_us_is_not_heard_any_more(world: World, desk: Des
     async with world.member() as client:
         (session,) = world.engine.sockets.values()
         await client.write(asking(*range(100)))
-        await eventually(lambda: waiting(session) > 90, PATIENCE_SECONDS, "the messages are here")
+        await eventually(
+            lambda: waiting(session) >= MAX_INBOX, PATIENCE_SECONDS, "it is no longer read"
+        )
         world.engine.end(session, "enough")
         desk.open.set()
         assert await client.closed() == 1000

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 
+from service.engine.connection import MAX_UNUSED_LOAD
 from service.engine.limits import Sites
 from service.engine.server import LINGER_SECONDS
 from tests.conformance.wire import Response, Wire, request, upgrade_headers
-from tests.unit.engine.world import PATH, World, join, serving
+from tests.unit.engine.world import PATH, TARGET, World, flood, join, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
-from tests.websocket_frames import CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame
+from tests.websocket_frames import (
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    chopped,
+    client_frame,
+)
 
 BOTH = pytest.mark.parametrize("transport", ["websocket", "polling"])
 FLOODED = 1008
@@ -98,11 +108,104 @@ async def test_a_flood_of_what_is_no_request_is_closed_and_told_why(frame: bytes
         await eventually(lambda: ended == ["packet flood"], PATIENCE_SECONDS, "it is told")
 
 
-async def test_fragments_that_complete_nothing_count_too() -> None:
-    async with serving(max_packets_per_heartbeat=10) as world, world.member() as client:
-        await client.write(client_frame(TEXT, b"4", last=False))
-        await client.write(client_frame(CONTINUATION, last=False) * 50_000)
+EMPTY_FRAGMENT = client_frame(CONTINUATION, last=False)
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+async def test_fragments_that_complete_nothing_count_one_each(is_connected: bool) -> None:
+    """Counted by the read, three megabytes a second of them went unnoticed."""
+    async with serving(max_packets_per_heartbeat=1_000) as world, world.websocket() as client:
+        await client.message()
+        if is_connected:
+            await join(client)
+        await client.write(client_frame(TEXT, b"6", last=False) + EMPTY_FRAGMENT * 900)
+        await client.write(client_frame(PING))
+        assert (await client.frame())[0] == PONG
+        await client.write(EMPTY_FRAGMENT * 200)
         assert await shut_out(world, client) == FLOODED
+
+
+async def test_payload_counts_by_its_size() -> None:
+    large = client_frame(TEXT, b"3" + b"x" * 99_999)
+    async with serving(max_packets_per_heartbeat=10) as world, world.member() as client:
+        await client.write(large)
+        await client.write(client_frame(PING))
+        assert (await client.frame())[0] == PONG
+        await client.write(large * 2)
+        assert await shut_out(world, client) == FLOODED
+
+
+async def test_how_the_network_cuts_a_message_does_not_count() -> None:
+    async with serving(max_packets_per_heartbeat=10) as world, world.member() as client:
+        frame = client_frame(TEXT, b"3" + b"x" * 999)
+        await client.write(*chopped(frame * 8, 20))
+        await client.write(client_frame(PING))
+        assert (await client.frame())[0] == PONG
+
+
+async def test_a_flood_that_does_not_stop_is_cut_off_when_the_goodbye_has_had_its_time() -> None:
+    async with serving(max_packets_per_heartbeat=100) as world, world.member() as client:
+        flooding = asyncio.create_task(flood(client))
+        await eventually(lambda: not world.sids, PATIENCE_SECONDS, "the session is closed")
+        assert world.left()["ending"] == 1
+        world.pass_seconds(LINGER_SECONDS + 1)
+        with pytest.raises(ConnectionError):
+            await flooding
+        await world.empty()
+
+
+async def test_who_goes_on_after_the_goodbye_of_its_session_is_not_read_for_long() -> None:
+    async with serving(max_packets_per_heartbeat=1_000) as world, world.member() as client:
+        (session,) = world.engine.sockets.values()
+        world.engine.end(session, "enough")
+        flooding = asyncio.create_task(flood(client))
+        await eventually(lambda: session.heard > 1_000, PATIENCE_SECONDS, "it is too much")
+        heard = session.heard
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert session.heard == heard
+        world.pass_seconds(LINGER_SECONDS + 1)
+        with pytest.raises(ConnectionError):
+            await flooding
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(client_frame(TEXT, b"4", last=False), id="a fragmented message"),
+        pytest.param(client_frame(TEXT, b"4" + b"x" * 50_000)[:20], id="a frame"),
+        pytest.param(client_frame(TEXT, b"4" + b"x" * 50_000)[:3], id="a header"),
+        pytest.param(client_frame(PING, b"x" * 100)[:50], id="a control frame"),
+    ],
+)
+async def test_what_a_client_begins_and_does_not_finish_ends_with_its_heartbeat(
+    begun: bytes,
+) -> None:
+    """Nothing can come between, so no heartbeat can be answered: it needs no time limit."""
+    async with serving() as world, world.member() as client:
+        await client.write(begun)
+        world.pass_seconds(26)
+        assert await client.message() == "2"
+        if begun[0] == TEXT:  # between fragments may come control frames, which answer nothing
+            for frame in (client_frame(PONG), client_frame(CONTINUATION, b"x", last=False)):
+                await client.write(frame)
+        world.pass_seconds(21)
+        await client.closed()
+        assert not world.sids
+
+
+@pytest.mark.parametrize("frame", [client_frame(PING), EMPTY_FRAGMENT, client_frame(TEXT, b"3")])
+async def test_a_websocket_that_carries_no_session_may_send_little(frame: bytes) -> None:
+    async with serving() as world, world.http() as http:
+        polling = await http.open()
+        async with world.websocket(f"{TARGET}&sid={polling.sid}") as probe:
+            await probe.write(client_frame(TEXT, b"2", last=False) * (frame == EMPTY_FRAGMENT))
+            await probe.write(frame * (MAX_UNUSED_LOAD + 1))
+            await probe.ended()
+        assert world.sids == [polling.sid]
+        await polling.send("40/chats")
+        (answer,) = await polling.packets()
+        assert answer.startswith("40/chats,")
 
 
 async def test_a_flood_before_the_namespace_is_counted_as_a_refusal() -> None:
