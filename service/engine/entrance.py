@@ -15,6 +15,17 @@ from service.admission import DRAINING, Refusal
 from service.websocket.handshake import Headers
 
 UNKNOWN_TRANSPORT = Refusal("unknown_transport", "Transport unknown")
+NO_UPGRADE = Refusal(
+    "no_upgrade",
+    "A request for a WebSocket came without its Upgrade and Connection headers: a proxy has "
+    "removed them. nginx needs `proxy_http_version 1.1`, `proxy_set_header Upgrade $http_upgrade` "
+    'and `proxy_set_header Connection "upgrade"`.',
+)
+OLD_HTTP = Refusal(
+    "old_http",
+    "A WebSocket opens with HTTP/1.1, and this request came with HTTP/1.0, most likely from a "
+    "proxy. nginx needs `proxy_http_version 1.1`.",
+)
 UNKNOWN_SESSION = Refusal("unknown_session", "Session ID unknown")
 OTHER_POD = Refusal("wrong_pod", "Session ID unknown")
 BAD_METHOD = Refusal("bad_method", "Bad handshake method")
@@ -41,6 +52,7 @@ HEAD_TOO_LARGE = Refusal(
     "head_too_large", f"A request's head may have {MAX_HEAD_BYTES} bytes at most."
 )
 NOT_HTTP = Refusal("not_http", "This is not HTTP.")
+BAD_HOST = Refusal("bad_host", "A request needs one Host header that names a host.")
 PIPELINED = Refusal("pipelined", "Wait for the answer before upgrading.")
 NO_SUCH_PATH = Refusal("no_such_path", "There is no WebSocket here; try /socket.io/.")
 BAD_HANDSHAKE = Refusal("bad_handshake", "This is no WebSocket handshake.")
@@ -50,6 +62,8 @@ SLOW_READER = Refusal("slow_reader", "The answer was not read.")
 # The numbers are those of the reference server, github.com/socketio/engine.io, lib/server.ts.
 _ANSWERS: dict[Refusal, tuple[HTTPStatus, int | None]] = {
     UNKNOWN_TRANSPORT: (HTTPStatus.BAD_REQUEST, 0),
+    NO_UPGRADE: (HTTPStatus.BAD_REQUEST, 3),
+    OLD_HTTP: (HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, None),
     UNKNOWN_SESSION: (HTTPStatus.BAD_REQUEST, 1),
     OTHER_POD: (HTTPStatus.BAD_REQUEST, 1),
     BAD_METHOD: (HTTPStatus.BAD_REQUEST, 2),
@@ -65,6 +79,7 @@ _ANSWERS: dict[Refusal, tuple[HTTPStatus, int | None]] = {
     TOO_MANY_CONNECTS: (HTTPStatus.SERVICE_UNAVAILABLE, None),
     HEAD_TOO_LARGE: (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, None),
     NOT_HTTP: (HTTPStatus.BAD_REQUEST, None),
+    BAD_HOST: (HTTPStatus.BAD_REQUEST, None),
     PIPELINED: (HTTPStatus.BAD_REQUEST, None),
     NO_SUCH_PATH: (HTTPStatus.NOT_FOUND, None),
     BAD_HANDSHAKE: (HTTPStatus.BAD_REQUEST, None),
@@ -87,10 +102,17 @@ SECURITY_HEADERS = (
 """What every answer over HTTP carries."""
 
 
+FAULTS_OF_PROXIES = {
+    NO_UPGRADE: "a proxy removed the Upgrade header of a WebSocket request",
+    OLD_HTTP: "a proxy sent a WebSocket request with HTTP/1.0",
+}
+"""What an operator has to mend, and how it is logged: nobody reads the client's answer."""
+
+
 def check_query(query: Mapping[str, str], transport: str) -> Refusal | None:
     """Check the parameters that every request carries."""
-    if query.get("transport") != transport:
-        return UNKNOWN_TRANSPORT
+    if (asked := query.get("transport")) != transport:
+        return NO_UPGRADE if asked == "websocket" else UNKNOWN_TRANSPORT
     if query.get("EIO") != "4":
         return UNSUPPORTED_VERSION
     return None

@@ -20,8 +20,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from service.admission import Refusal
+from service.engine import http_head
 from service.engine.bounded_reading import BoundedReading
 from service.engine.entrance import (
+    BAD_METHOD,
     HEAD_TOO_LARGE,
     MAX_HEAD_BYTES,
     NO_SUCH_PATH,
@@ -65,8 +67,12 @@ class _Part(Enum):
     BODY = auto()
 
 
-class _HeadTooLarge(Exception):
+class _Refused(Exception):
     """Ends the parsing of a request; never leaves this module."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
 
 
 class HttpProtocol(BoundedReading, HttpToolsProtocol):
@@ -111,11 +117,11 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            if self._should_upgrade():
-                self._hand_over(piece[upgrade.args[0] :])
+            rest = piece[upgrade.args[0] :]
+            (self._hand_over if self._should_upgrade() else self._ignore_offer)(rest)
         except httptools.HttpParserCallbackError as error:
-            is_large = isinstance(error.__context__, _HeadTooLarge)
-            self._refuse(HEAD_TOO_LARGE if is_large else NOT_HTTP)
+            cause = error.__context__
+            self._refuse(cause.refusal if isinstance(cause, _Refused) else NOT_HTTP)
         except httptools.HttpParserError:
             self._refuse(NOT_HTTP)
         else:
@@ -155,12 +161,11 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         self._part = _Part.BODY
         self._lobby.leave(self)
         self._unset_keepalive_if_required()
-        if self._head_bytes > MAX_HEAD_BYTES:
-            fields = sum(len(name) + len(value) for name, value in self.headers)
-            if fields + len(self.url) > MAX_HEAD_BYTES:
-                raise _HeadTooLarge
-        self._asks_for_websocket = super()._should_upgrade()
+        self._check_head()
+        self._asks_for_websocket = HttpToolsProtocol._should_upgrade(self)
         if not self._asks_for_websocket:
+            if self.parser.should_upgrade():
+                return  # the parser stops here, see `_ignore_offer`
             # For pages alone: to ask makes a socket object, and a storm is of handshakes.
             self.scope["server"] = get_local_addr(self.transport)
         super().on_headers_complete()
@@ -169,10 +174,39 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._part = _Part.NOTHING
-        super().on_message_complete()
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def _should_upgrade(self) -> bool:
         return self._asks_for_websocket  # asked of each request thrice
+
+    def _check_head(self) -> None:
+        """Refuse a head, or put it into the form that everybody else expects. Raises _Refused."""
+        if self._head_bytes > MAX_HEAD_BYTES:
+            fields = sum(len(name) + len(value) for name, value in self.headers)
+            if fields + len(self.url) > MAX_HEAD_BYTES:
+                raise _Refused(HEAD_TOO_LARGE)
+        refusal = http_head.check_host(self.parser.get_http_version(), self.headers)
+        if refusal is not None:
+            raise _Refused(refusal)
+        if not self.url.startswith(b"/"):
+            form = http_head.origin_form(self.url, self.headers)
+            if isinstance(form, Refusal):
+                raise _Refused(form)
+            self.url, self.headers[:] = form  # in place: the ASGI scope has this list
+
+    def _ignore_offer(self, rest: bytes) -> None:
+        """Read a request again as if it had offered no other protocol, and what follows it."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":  # which is one by itself
+            self._refuse(BAD_METHOD)
+            return
+        version = self.parser.get_http_version()
+        head = http_head.without_offer(method, self.url, version, self.headers)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        self._part, self._head_bytes = _Part.HEAD, 0
+        self.parse(head + rest)
 
     def _await_head(self) -> None:
         # uvicorn's timer of idle connections: it ends them in the same way.

@@ -178,6 +178,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.on_refused(refusal.code)
         if refusal.is_temporary:
             log.warning(f"client refused for now: {refusal.code}")
+        if (fault := entrance.FAULTS_OF_PROXIES.get(refusal)) is not None:
+            log.warning(fault, code=refusal.code)
         return entrance.answer(refusal)
 
     # Hearing

@@ -16,7 +16,14 @@ from service.engine.connection import WebSocketConnection
 from service.engine.http_protocol import UpgradeRequest
 from service.engine.server import Engine
 from service.engine.session import Probe
-from service.websocket import Accept, Refuse, check_upgrade, text_frame, upgrade_response
+from service.websocket import (
+    Accept,
+    CloseCode,
+    Refuse,
+    check_upgrade,
+    text_frame,
+    upgrade_response,
+)
 
 
 @lru_cache(maxsize=16)  # nearly all clients send the same few; who sends an sid sends it once
@@ -35,6 +42,8 @@ class Upgrades:
     ) -> asyncio.Protocol | Refuse:
         """Open a session on a WebSocket, or begin to move one there; or say why not."""
         engine = self._engine
+        if request.version == b"HTTP/1.0":
+            return self._refuse(entrance.OLD_HTTP)
         verdict = check_upgrade(request.method, request.version, request.headers)
         if isinstance(verdict, Refuse):
             engine.on_refused(entrance.BAD_HANDSHAKE.code)
@@ -53,7 +62,7 @@ class Upgrades:
         connection = WebSocketConnection(engine, transport)
         connection.carry(session)
         hello = text_frame(b"0" + session.opening())
-        transport.write(upgrade_response(verdict.key) + hello)
+        transport.write(upgrade_response(verdict) + hello)
         return connection
 
     def _probe(
@@ -62,12 +71,16 @@ class Upgrades:
         session = self._engine.find(sid)
         if isinstance(session, Refusal):
             return self._refuse(session)
-        if session.upgraded or session.probe is not Probe.NONE:
-            return self._refuse(entrance.BAD_REQUEST)
         connection = WebSocketConnection(self._engine, transport)
+        transport.write(upgrade_response(accept))
+        if session.upgraded or session.probe is not Probe.NONE:
+            # As the reference server does: a refused handshake is an error to many clients, and to
+            # a program on `ws` one that nobody catches.
+            self._engine.on_refused(entrance.BAD_REQUEST.code)
+            connection.close(CloseCode.NO_STATUS, "")
+            return connection
         connection.probe(session)
         self._engine.expect_upgrade(connection)
-        transport.write(upgrade_response(accept.key))
         return connection
 
     def _refuse(self, refusal: Refusal) -> Refuse:

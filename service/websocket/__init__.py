@@ -2,7 +2,7 @@
 
 Lives here: bytes of a client -> messages (`parser`, `received`), messages -> bytes to write
 (`frames`), and the decision on the opening handshake (`handshake`). Not here: sockets, timers, and
-when to ping or to close. No extension and no subprotocol is ever negotiated.
+when to ping or to close. No extension is ever negotiated, and a subprotocol means nothing.
 """
 
 from service.websocket.frames import (

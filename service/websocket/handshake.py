@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,18 +26,27 @@ _SWITCHING: Final = (
     b"upgrade: websocket\r\n"
     b"connection: Upgrade\r\n"
     b"sec-websocket-accept: %b\r\n"
-    b"\r\n"
 )
+_SUBPROTOCOL: Final = b"sec-websocket-protocol: %b\r\n"
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONSIDERED: Final = frozenset(
-    (b"host", b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version")
+    (
+        b"host",
+        b"upgrade",
+        b"connection",
+        b"sec-websocket-key",
+        b"sec-websocket-version",
+        b"sec-websocket-protocol",
+    )
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The request is in order; its key is for `upgrade_response`."""
+    """The request is in order; what it holds is for `upgrade_response`."""
 
     key: bytes
+    subprotocol: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,8 @@ class Refuse:
 def check_upgrade(method: bytes, version: bytes, headers: Headers) -> Accept | Refuse:
     """Decide about an opening handshake from its request line (`GET`, `HTTP/1.1`) and headers.
 
-    Extensions and subprotocols that are offered are passed over: none is ever negotiated.
+    No extension is ever negotiated. Of subprotocols the first that is offered is agreed to: it
+    means nothing here, but a browser fails the handshake where none is chosen.
     """
     if method != b"GET":
         return _refuse(
@@ -71,7 +82,7 @@ def check_upgrade(method: bytes, version: bytes, headers: Headers) -> Accept | R
     keys = found[b"sec-websocket-key"]
     if len(keys) != 1 or not _is_nonce(keys[0]):
         return _refuse(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key is not 16 bytes in base64.")
-    return Accept(keys[0])
+    return _agree(keys[0], found[b"sec-websocket-protocol"])
 
 
 def accept_key(key: bytes) -> bytes:
@@ -80,9 +91,12 @@ def accept_key(key: bytes) -> bytes:
     return base64.b64encode(digest)
 
 
-def upgrade_response(key: bytes) -> bytes:
-    """Build the 101 answer to an accepted key."""
-    return _SWITCHING % accept_key(key)
+def upgrade_response(accept: Accept) -> bytes:
+    """Build the 101 answer to an accepted request."""
+    answer = _SWITCHING % accept_key(accept.key)
+    if accept.subprotocol is not None:
+        answer += _SUBPROTOCOL % accept.subprotocol
+    return answer + b"\r\n"
 
 
 def refusal_response(refuse: Refuse) -> bytes:
@@ -93,6 +107,15 @@ def refusal_response(refuse: Refuse) -> bytes:
         (b"content-length", b"%d" % len(refuse.body)),
     )
     return _head(refuse.status, dict.fromkeys((*refuse.headers, *framing))) + refuse.body
+
+
+def _agree(key: bytes, offers: list[bytes]) -> Accept | Refuse:
+    if not offers:
+        return Accept(key)
+    first = offers[0].partition(b",")[0].strip(b" \t")
+    if not _TOKEN.fullmatch(first):
+        return _refuse(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Protocol is no list of tokens.")
+    return Accept(key, first)
 
 
 def _considered(headers: Headers) -> dict[bytes, list[bytes]]:

@@ -1,10 +1,15 @@
 """Who may connect, what the others are told, and who a user is."""
 
+import asyncio
+import json
+
 import pytest
 
 from tests.journey.conftest import Pods
 from tests.journey.publishing import Publisher
-from tests.js_clients import POLLING, WEBSOCKET, JsClients
+from tests.js_clients import POLLING, UPGRADING, WEBSOCKET, JsClients
+from tests.processes import REPOSITORY, node_executable
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -97,3 +102,29 @@ async def test_a_client_whose_transport_breaks_comes_back_and_is_served(
     await publish("chat:new", {"userId": f"bob{mine}", "chatId": "c"})
     (heard,) = await publish.heard_by(bob)
     assert [event.payload for event in heard] == [{"chatId": "c"}]
+
+
+@pytest.mark.parametrize("transports", [WEBSOCKET, UPGRADING], ids=["websocket", "upgrading"])
+async def test_a_client_that_offers_subprotocols_connects(
+    transports: tuple[str, ...], pods: Pods, js: JsClients, publish: Publisher, mine: str
+) -> None:
+    client = await js.connect(
+        pods.a.chats_url, user=f"bob{mine}", transports=transports, protocols=["token-abc", "chat"]
+    )
+    event = {"chatId": "c", "withUser": None, "created_at": 1, "timestamp": 2}
+    await publish("chat:new", event | {"userId": client.user})
+    (heard,) = await publish.heard_by(client)
+    assert [one.payload for one in heard] == [event]
+
+
+async def test_the_ws_package_sees_a_second_websocket_of_a_session_open_and_close(
+    pods: Pods,
+) -> None:
+    """A handshake that is refused is raised there as an error, which nobody catches."""
+    script = REPOSITORY / "tests" / "js" / "second_websocket.mjs"
+    node = await asyncio.create_subprocess_exec(
+        *(node_executable(), str(script), str(pods.a.ws_port)), stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        output, _ = await node.communicate()
+    assert json.loads(output) == {"said": ["open"], "code": 1005, "firstIsOpen": True}

@@ -66,15 +66,37 @@ def test_lists_may_be_spread_over_several_headers() -> None:
     assert check_upgrade(b"GET", b"HTTP/1.1", headers) == Accept(KEY)
 
 
-def test_offers_of_extensions_and_subprotocols_are_passed_over() -> None:
-    decision = decide(
-        sec_websocket_extensions=b"permessage-deflate; client_max_window_bits",
-        sec_websocket_protocol=b"chat",
-    )
+def test_offers_of_extensions_are_passed_over() -> None:
+    decision = decide(sec_websocket_extensions=b"permessage-deflate; client_max_window_bits")
+    assert decision == Accept(KEY)
     assert isinstance(decision, Accept)
-    answer = upgrade_response(decision.key)
-    assert b"extensions" not in answer
-    assert b"protocol:" not in answer
+    assert b"extensions" not in upgrade_response(decision)
+
+
+@pytest.mark.parametrize(
+    "offers",
+    [
+        [b"token-abc"],
+        [b"token-abc, chat"],
+        [b" token-abc\t,chat"],
+        [b"token-abc,"],
+        [b"token-abc", b"chat"],
+    ],
+)
+def test_the_first_subprotocol_that_is_offered_is_agreed_to(offers: list[bytes]) -> None:
+    """A browser fails a handshake whose answer chooses none of those that its page offers."""
+    headers = [*GOOD.items(), *((b"sec-websocket-protocol", offer) for offer in offers)]
+    decision = check_upgrade(b"GET", b"HTTP/1.1", headers)
+    assert decision == Accept(KEY, b"token-abc")
+    assert isinstance(decision, Accept)
+    answer = upgrade_response(decision)
+    assert answer.endswith(b"\r\nsec-websocket-protocol: token-abc\r\n\r\n")
+    assert answer.count(b"sec-websocket-protocol") == 1
+
+
+@pytest.mark.parametrize("offer", [b"", b" ", b",chat", b"a b", b'"chat"', b"a\xc3\xa9", b"a;b"])
+def test_a_subprotocol_that_is_no_token_is_refused(offer: bytes) -> None:
+    assert status_of(decide(sec_websocket_protocol=offer)) == HTTPStatus.BAD_REQUEST
 
 
 @pytest.mark.parametrize("method", [b"POST", b"HEAD", b"get", b"CONNECT"])
@@ -153,7 +175,7 @@ def test_any_header_values_are_decided_about(values: dict[bytes, bytes]) -> None
 
 
 def test_the_answer_to_an_accepted_request_is_complete() -> None:
-    assert upgrade_response(KEY) == (
+    assert upgrade_response(Accept(KEY)) == (
         b"HTTP/1.1 101 Switching Protocols\r\n"
         b"upgrade: websocket\r\n"
         b"connection: Upgrade\r\n"
@@ -184,7 +206,7 @@ def shake_hands(answer: bytes | None) -> ClientProtocol:
     headers = [line.split(b": ", 1) for line in lines]
     decision = check_upgrade(method, version, [(name.lower(), value) for name, value in headers])
     assert isinstance(decision, Accept)
-    client.receive_data(answer or upgrade_response(decision.key))
+    client.receive_data(answer or upgrade_response(decision))
     return client
 
 

@@ -19,7 +19,8 @@ REFUSALS = [value for value in vars(entrance).values() if isinstance(value, Refu
     [
         ({"EIO": "4", "transport": "polling"}, None),
         ({"EIO": "4", "transport": "polling", "sid": "x", "t": "y", "b64": "1"}, None),
-        ({"EIO": "4", "transport": "websocket"}, entrance.UNKNOWN_TRANSPORT),
+        ({"EIO": "4", "transport": "websocket"}, entrance.NO_UPGRADE),
+        ({"EIO": "4", "transport": "webtransport"}, entrance.UNKNOWN_TRANSPORT),
         ({"EIO": "4"}, entrance.UNKNOWN_TRANSPORT),
         ({}, entrance.UNKNOWN_TRANSPORT),
         ({"transport": "polling"}, entrance.UNSUPPORTED_VERSION),
@@ -70,6 +71,7 @@ def test_every_refusal_has_a_status_and_a_body_that_names_its_code() -> None:
     ("refusal", "status", "number"),
     [
         (entrance.UNKNOWN_TRANSPORT, 400, 0),
+        (entrance.NO_UPGRADE, 400, 3),
         (entrance.UNKNOWN_SESSION, 400, 1),
         (entrance.BAD_METHOD, 400, 2),
         (entrance.BAD_REQUEST, 400, 3),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from service.engine.server import UPGRADE_SECONDS
+from service.engine.server import LINGER_SECONDS, UPGRADE_SECONDS
 from tests.conformance.polling import Polling
-from tests.conformance.wire import Wire, request, upgrade_headers
+from tests.conformance.wire import NO_STATUS, Wire
 from tests.unit.engine.world import TARGET, World, flood, heard, serving
+from tests.waiting import PATIENCE_SECONDS, eventually
 from tests.websocket_frames import CLOSE, TEXT, client_frame
 
 
@@ -220,11 +220,20 @@ async def test_a_session_that_ends_while_it_is_probed_takes_the_probe_along(
 async def test_a_session_on_a_websocket_cannot_be_taken_over(world: World) -> None:
     async with world.member() as client:
         (sid,) = world.sids
-        async with world.wired() as other:
-            await other.write(request(f"{TARGET}&sid={sid}", upgrade_headers()))
-            response = await other.response()
-            assert response.status == 400
-            assert json.loads(response.body)["data"]["code"] == "bad_request"
+        async with world.websocket(f"{TARGET}&sid={sid}") as other:
+            assert await other.messages_to_the_end() == ([], NO_STATUS)
+        assert world.refused == ["bad_request"]
         await client.write(client_frame(TEXT, b"3"))
         world.publish(1)
         assert await client.packet() == heard(1)
+
+
+async def test_who_is_closed_after_its_handshake_is_hung_up_on_if_it_stays(world: World) -> None:
+    async with world.member():
+        (sid,) = world.sids
+        async with world.websocket(f"{TARGET}&sid={sid}") as other:
+            await eventually(lambda: world.left().get("ending"), PATIENCE_SECONDS, "it is closed")
+            world.pass_seconds(LINGER_SECONDS + 1)
+            await other.ended()
+        await eventually(lambda: not world.left().get("ending"), PATIENCE_SECONDS, "it is gone")
+        assert world.sids == [sid]
