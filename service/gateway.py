@@ -29,7 +29,7 @@ from service.engine import (
     Session,
     Upgrades,
 )
-from service.engine.entrance import SECURITY_HEADERS
+from service.engine.entrance import SECURITY_HEADERS, TOO_MANY_IDLE
 from service.errands import Errands
 from service.events import NAMESPACE
 from service.fanout import Fanout
@@ -206,24 +206,27 @@ class Gateway:
         if self.tracing is not None:
             pages = trace_pages(pages, self.tracing)
         upgrades = {SOCKET_IO_PATH: Upgrades(self.engine).take}
-        lobby = Lobby(
-            self.settings.max_half_open_connections,
-            self.engine.refuse,
-            self.engine.is_crowded,
-            self.engine.is_out_of_sockets,
-        )
+        most, engine = self.settings.max_half_open_connections, self.engine
+        lobby = Lobby(most, engine.refuse, engine.is_crowded, engine.is_out_of_sockets)
+        idle = Lobby(most, engine.refuse, turned_away=TOO_MANY_IDLE)
         return uvicorn.Config(
             dispatch(pages, LongPolling(self.engine), SOCKET_IO_PATH),
             # Called like the class that uvicorn asks for.
-            http=functools.partial(HttpProtocol, upgrades=upgrades, lobby=lobby),  # type: ignore[arg-type]
+            http=functools.partial(HttpProtocol, upgrades=upgrades, lobby=lobby, idle=idle),  # type: ignore[arg-type]
             ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade
             backlog=4096,
+            timeout_keep_alive=self.settings.keep_alive_seconds,
             **_QUIET_HTTP,
         )
 
     def metrics_config(self) -> uvicorn.Config:
         """Configure uvicorn for the port that has metrics alone."""
-        return uvicorn.Config(create_metrics_app(self.metrics.registry), ws="none", **_QUIET_HTTP)
+        return uvicorn.Config(
+            create_metrics_app(self.metrics.registry),
+            ws="none",
+            timeout_keep_alive=self.settings.keep_alive_seconds,
+            **_QUIET_HTTP,
+        )
 
     def close_session(self, session: Session, reason: str) -> None:
         """Close a connection after all that was sent to it; its client comes back and goes on."""

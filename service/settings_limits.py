@@ -94,8 +94,16 @@ class LimitSettings(BaseSettings):
     max_half_open_connections: Count = Field(
         5_000,
         validation_alias="CONSTELLATION_MAX_HALF_OPEN_CONNECTIONS",
-        description="Connections of which no whole HTTP request has come yet; above it the one "
-        "that has waited longest is closed.",
+        description="Connections of which no whole HTTP request has come yet, and as many between "
+        "two requests; above it the one that has waited longest is closed.",
+    )
+    # Balancers keep connections to their backends, mostly for 60 s. They have to close first: a
+    # request that is under way when we do is lost, and a POST is not sent again.
+    keep_alive_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
+        75,
+        validation_alias="CONSTELLATION_KEEP_ALIVE_SECONDS",
+        description="Seconds that an HTTP connection may be idle between two requests. Longer than "
+        "the idle timeout of the balancer in front.",
     )
     max_connects_per_second: Count = Field(
         2_000,

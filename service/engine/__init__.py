@@ -16,9 +16,10 @@ tests/contract/test_upstream.py, which says on failure what moved:
   `pre_connect` ... `get_rooms`) and its `callbacks`; `Packet.decode`, `.add_attachment`.
 - uvicorn 0.54: `HttpToolsProtocol` as a base class whose `connection_made` and `data_received` are
   replaced: `._should_upgrade`, `._unset_keepalive_if_required`, `.timeout_keep_alive_task` and its
-  handler, the parser's callbacks, `.cycle.response_complete`, `.headers`, `.url`, `.scope`,
-  `.parser`, `.connections`, `.transport`, `.flow`, `.client`, `.scheme`, `.loop`; `FlowControl`,
-  `get_local_addr`, `get_remote_addr`, `is_ssl`. httptools 0.9: where an upgrade's bytes begin.
+  handler, the parser's callbacks, `.on_response_complete`, `.cycle.response_complete`, `.headers`,
+  `.url`, `.scope`, `.parser`, `.connections`, `.transport`, `.flow`, `.client`, `.scheme`, `.loop`;
+  `FlowControl`, which pauses and resumes what it is given; `get_local_addr`, `get_remote_addr`,
+  `is_ssl`. httptools 0.9: where an upgrade's bytes begin.
 """
 
 from service.engine.http_protocol import HttpProtocol, UpgradeRequest

@@ -57,6 +57,7 @@ PIPELINED = Refusal("pipelined", "Wait for the answer before upgrading.")
 NO_SUCH_PATH = Refusal("no_such_path", "There is no WebSocket here; try /socket.io/.")
 BAD_HANDSHAKE = Refusal("bad_handshake", "This is no WebSocket handshake.")
 HALF_OPEN = Refusal("half_open", "Too many connections wait without having asked for anything.")
+TOO_MANY_IDLE = Refusal("too_many_idle", "Too many connections are open between two requests.")
 SLOW_READER = Refusal("slow_reader", "The answer was not read.")
 
 # The numbers are those of the reference server, github.com/socketio/engine.io, lib/server.ts.
@@ -84,6 +85,7 @@ _ANSWERS: dict[Refusal, tuple[HTTPStatus, int | None]] = {
     NO_SUCH_PATH: (HTTPStatus.NOT_FOUND, None),
     BAD_HANDSHAKE: (HTTPStatus.BAD_REQUEST, None),
     HALF_OPEN: (HTTPStatus.REQUEST_TIMEOUT, None),
+    TOO_MANY_IDLE: (HTTPStatus.REQUEST_TIMEOUT, None),
     SLOW_READER: (HTTPStatus.REQUEST_TIMEOUT, None),
 }
 _EXTRA_HEADERS: dict[HTTPStatus, tuple[tuple[bytes, bytes], ...]] = {

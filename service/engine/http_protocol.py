@@ -78,10 +78,14 @@ class _Refused(Exception):
 class HttpProtocol(BoundedReading, HttpToolsProtocol):
     """One HTTP connection; becomes a WebSocket when the path's engine agrees."""
 
-    def __init__(self, *, upgrades: Mapping[str, Upgrade], lobby: Lobby, **uvicorn: Any) -> None:
+    def __init__(
+        self, *, upgrades: Mapping[str, Upgrade], lobby: Lobby, idle: Lobby, **uvicorn: Any
+    ) -> None:
+        """`lobby` has the connections whose request is on its way, `idle` those between two."""
         HttpToolsProtocol.__init__(self, **uvicorn)
         self._upgrades = upgrades
         self._lobby = lobby
+        self._idle = idle
         self._unread: asyncio.TimerHandle | None = None
         self._part = _Part.HEAD
         self._asks_for_websocket = False
@@ -98,11 +102,14 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         self.flow = FlowControl(weakref.proxy(self))
         self.client = get_remote_addr(transport)
         self.scheme = "https" if is_ssl(transport) else "http"
+        if self._lobby.is_crowded():
+            self._idle.turn_away_longest()  # whoever comes has something to ask
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unset_keepalive_if_required()
         self._lobby.leave(self)
+        self._idle.leave(self)
         self._has_read()
         self.stop_parsing()
         super().connection_lost(exc)
@@ -111,6 +118,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         """Take the next bytes of the client."""
         if self._part is _Part.NOTHING:
             self._unset_keepalive_if_required()
+            self._idle.leave(self)
             self._await_head()
         self._piece_bytes = len(piece)
         self._head_bytes += len(piece)
@@ -147,8 +155,23 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
             self.transport.close()
 
     def turn_away(self) -> None:
-        """Make room for others: this one has asked nothing yet."""
-        self.transport.abort()
+        """Make room for others: this one has asked nothing yet, or has all its answers."""
+        if self._part is _Part.HEAD:
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    # What uvicorn calls when it has answered
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is None:
+            return  # it closes, or the next request is there
+        if self._part is _Part.HEAD:  # the next one has begun, and its head has a time of its own
+            self._unset_keepalive_if_required()
+            self._time_head()
+        else:
+            self._idle.enter(self)
 
     # What the parser calls
 
@@ -209,12 +232,15 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         self.parse(head + rest)
 
     def _await_head(self) -> None:
-        # uvicorn's timer of idle connections: it ends them in the same way.
+        # By uvicorn's timer of idle connections: it ends them in the same way.
         self._part, self._head_bytes = _Part.HEAD, 0
+        self._time_head()
+        self._lobby.enter(self)
+
+    def _time_head(self) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(
             HEAD_SECONDS, self.timeout_keep_alive_handler
         )
-        self._lobby.enter(self)
 
     def _hand_over(self, rest: bytes) -> None:
         """Make a WebSocket of the connection, and give it what came behind the request."""

@@ -1,6 +1,6 @@
-"""Connections of which no whole HTTP request has come yet: how many, and who has to go first.
+"""Connections that wait for an HTTP request to come: how many, and who has to go first.
 
-It knows no clock: each connection has its own patience.
+It knows no clock: each connection has its own timeout.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class Lobby:
         count: Callable[[Refusal], Answer],
         is_crowded: Callable[[], bool] = lambda: False,
         is_out_of_sockets: Callable[[], bool] = lambda: False,
+        turned_away: Refusal = HALF_OPEN,
     ) -> None:
-        """`count` takes note of a refusal and gives its answer.
+        """`count` takes note of a refusal and gives its answer; `turned_away` is its reason.
 
         `is_crowded` says whether connections should end with their answer, `is_out_of_sockets`
         whether one has to go for each that comes.
@@ -46,16 +47,22 @@ class Lobby:
         self._is_out_of_sockets = is_out_of_sockets
         self._most = most
         self._count = count
+        self._turned_away = turned_away
         self._waiting: dict[Waiting, None] = {}
 
     def enter(self, connection: Waiting) -> None:
         """Begin to wait for a connection's request."""
         self._waiting[connection] = None
         if len(self._waiting) > self._most or self._is_out_of_sockets():
-            longest = next(iter(self._waiting))
+            self.turn_away_longest()
+
+    def turn_away_longest(self) -> None:
+        """End the connection that has waited longest, if there is one."""
+        for longest in self._waiting:
             self.leave(longest)
-            self._count(HALF_OPEN)
+            self._count(self._turned_away)
             longest.turn_away()
+            return
 
     def leave(self, connection: Waiting) -> None:
         """Have heard its request, or seen its end; harmless when it does not wait."""

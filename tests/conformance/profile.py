@@ -149,10 +149,12 @@ def _config(engines: dict[str, Engine]) -> uvicorn.Config:
     for path, engine in engines.items():
         app = dispatch(app, LongPolling(engine), path)
     upgrades = {path: Upgrades(engine).take for path, engine in engines.items()}
-    lobby = Lobby(10_000, next(iter(engines.values())).refuse)
+    lobby, idle = (Lobby(10_000, next(iter(engines.values())).refuse) for _ in range(2))
     return uvicorn.Config(
         app,
-        http=functools.partial(HttpProtocol, upgrades=upgrades, lobby=lobby),  # type: ignore[arg-type]  # a class
+        http=functools.partial(  # type: ignore[arg-type]  # called like the class
+            HttpProtocol, upgrades=upgrades, lobby=lobby, idle=idle
+        ),
         ws=asyncio.Protocol,
         lifespan="off",
         log_level="warning",

@@ -32,6 +32,7 @@ from redis.exceptions import RedisError
 from socketio import async_manager, async_server, base_manager, base_server
 from socketio import packet as sio
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
+from uvicorn.protocols.http import flow_control
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.engine import HttpProtocol, Lobby, Membership, Session, UpgradeRequest
@@ -456,6 +457,13 @@ class Wire(asyncio.Transport):
         self.written = b""
         self.protocol: asyncio.BaseProtocol | None = None
         self.closed = False
+        self.is_read = True
+
+    def pause_reading(self) -> None:
+        self.is_read = False
+
+    def resume_reading(self) -> None:
+        self.is_read = True
 
     def write(self, data: Any) -> None:
         self.written += bytes(data)
@@ -475,7 +483,7 @@ def http_protocol(wire: Wire, upgrades: Mapping[str, Upgrade]) -> HttpProtocol:
     config = uvicorn.Config(
         no_app,
         http=functools.partial(  # type: ignore[arg-type]  # called like the class
-            HttpProtocol, upgrades=upgrades, lobby=Lobby(10, answer)
+            HttpProtocol, upgrades=upgrades, lobby=Lobby(10, answer), idle=Lobby(10, answer)
         ),
         ws=asyncio.Protocol,
         lifespan="off",
@@ -565,6 +573,19 @@ async def test_uvicorn_reads_a_request_in_the_steps_that_ours_replaces() -> None
     assert "connections" in upgrading, "somebody else has to discard an upgraded connection"
 
 
+async def test_uvicorns_flow_control_asks_nothing_else_of_what_it_is_given() -> None:
+    assert calls_on("_transport", flow_control) == {"pause_reading", "resume_reading"}, (
+        "uvicorn's FlowControl uses more of a transport: service/engine/http_protocol.py gives it "
+        "the protocol, which pauses its parsing as well"
+    )
+    wire = Wire()
+    protocol = http_protocol(wire, {})
+    protocol.flow.pause_reading()
+    assert not wire.is_read
+    protocol.flow.resume_reading()
+    assert wire.is_read
+
+
 async def test_uvicorns_timer_of_idle_connections_is_where_we_set_and_clear_it() -> None:
     wire = Wire()
     protocol = http_protocol(wire, {})
@@ -574,7 +595,7 @@ async def test_uvicorns_timer_of_idle_connections_is_where_we_set_and_clear_it()
     assert protocol.timeout_keep_alive_task is timer
     protocol._unset_keepalive_if_required()
     assert timer.cancelled()
-    protocol.on_response_complete()
+    HttpToolsProtocol.on_response_complete(protocol)
     again = protocol.timeout_keep_alive_task
     assert again is not None, "uvicorn arms another timer when a response is complete"
     protocol.timeout_keep_alive_handler()

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
 
 from service.engine import http_protocol
+from service.gateway import Gateway
+from service.settings import Settings
 from tests.conformance.wire import request, upgrade_headers
-from tests.unit.engine.world import PATH, TARGET, World, serving
+from tests.unit.engine.world import MOST_IDLE, PATH, TARGET, World, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 POLLING = f"{PATH}/?EIO=4&transport=polling"
@@ -123,6 +127,59 @@ async def test_who_reads_a_long_answer_in_time_gets_all_of_it(
         await wire.write(request("/elsewhere"))
         assert (await wire.response()).body == world.answer
     assert world.refused == []
+
+
+async def test_a_request_that_begins_before_the_last_answer_has_as_long_as_any(
+    world: World,
+) -> None:
+    """Its time must not become that of an idle connection when the answer is there."""
+    async with world.http() as http, world.wired() as wire:
+        polling = await http.open()
+        poll = request(f"{POLLING}&sid={polling.sid}")
+        await wire.write(poll + b"GET / HTTP/1.1\r\nHost: x\r\n")
+        await eventually(lambda: len(world.lobby) > 0, PATIENCE_SECONDS, "the next has begun")
+        await polling.send("40/chats")
+        assert (await wire.response()).status == 200
+        assert (await wire.ended()).startswith(b"HTTP/1.1 408 ")
+        assert world.refused == ["too_slow"]
+
+
+async def test_connections_between_two_requests_are_bounded_and_the_oldest_goes_first(
+    world: World,
+) -> None:
+    async with AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(world.wired()) for _ in range(MOST_IDLE + 3)]
+        for wire in wires:
+            await wire.write(request("/"))
+            await wire.response()
+            await eventually(lambda: world.idle, PATIENCE_SECONDS, "it is idle")
+        for oldest in wires[:3]:
+            assert await oldest.ended() == b""
+        assert world.refused == ["too_many_idle"] * 3
+        assert len(world.idle) == MOST_IDLE
+        for wire in wires[3:]:
+            await wire.write(request("/"))
+            assert (await wire.response()).status == 404
+    await eventually(lambda: not world.idle, PATIENCE_SECONDS, "all are gone")
+
+
+async def test_an_idle_connection_stays_for_as_long_as_is_set() -> None:
+    async with serving(keep_alive_seconds=1) as world, world.wired() as wire:
+        for _ in range(2):
+            await wire.write(request("/"))
+            await wire.response()
+        answered = time.monotonic()
+        assert await wire.ended() == b""
+        assert time.monotonic() - answered >= 0.9
+    assert world.refused == []
+
+
+def test_both_http_ports_keep_idle_connections_for_longer_than_balancers() -> None:
+    gateway = Gateway(Settings.model_construct())
+    for config in (gateway.http_config(), gateway.metrics_config()):
+        assert config.timeout_keep_alive == 75
+    gateway = Gateway(Settings.model_construct(keep_alive_seconds=620))
+    assert gateway.http_config().timeout_keep_alive == 620
 
 
 @pytest.mark.parametrize(

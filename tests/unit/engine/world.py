@@ -29,6 +29,7 @@ from service.engine import (
     Server,
     Upgrades,
 )
+from service.engine.entrance import TOO_MANY_IDLE
 from service.fanout import Fanout
 from service.frames import Frame
 from service.http import dispatch
@@ -40,6 +41,7 @@ from tests.websocket_frames import PING, client_frame
 NAMESPACE = "/chats"
 PATH = "/socket.io"
 TARGET = f"{PATH}/?EIO=4&transport=websocket"
+MOST_IDLE = 20
 LIMITS = EngineLimits(
     ping_interval_seconds=25,
     ping_timeout_seconds=20,
@@ -67,13 +69,17 @@ class Clock:
 class World:
     """A gateway's engine and Socket.IO server, without the gateway."""
 
-    def __init__(self, engine: Engine, connections: set[Any]) -> None:
+    def __init__(
+        self, engine: Engine, connections: set[Any], keep_alive_seconds: int = 75
+    ) -> None:
         """`connections` is where the engine looks for those that are no WebSocket."""
         self.engine = engine
         self._connections = connections
+        self._keep_alive_seconds = keep_alive_seconds
         self.server = Server(engine)
         self.refused: list[str] = []
         self.lobby = Lobby(1_000, engine.refuse, engine.is_crowded, engine.is_out_of_sockets)
+        self.idle = Lobby(MOST_IDLE, engine.refuse, turned_away=TOO_MANY_IDLE)
         self.dropped = 0
         self.answer = b""
         """What every page but the engine's path has to say."""
@@ -169,6 +175,7 @@ class World:
             "sites": len(engine._sites),
             "slow": len(engine.slow),
             "lobby": len(self.lobby),
+            "idle": len(self.idle),
             "members": len(self.rooms),
             "namespaces": len(server.membership.rooms) - 1,
             "rooms": self.rooms.room_count,
@@ -197,13 +204,17 @@ class World:
             uvicorn.Config(
                 app,
                 http=functools.partial(  # type: ignore[arg-type]  # called like the class
-                    HttpProtocol, upgrades={PATH: Upgrades(self.engine).take}, lobby=self.lobby
+                    HttpProtocol,
+                    upgrades={PATH: Upgrades(self.engine).take},
+                    lobby=self.lobby,
+                    idle=self.idle,
                 ),
                 ws=asyncio.Protocol,
                 lifespan="off",
                 log_config=None,
                 proxy_headers=False,
                 timeout_graceful_shutdown=1,
+                timeout_keep_alive=self._keep_alive_seconds,
             )
         )
         server.server_state.connections = self._connections
@@ -240,6 +251,7 @@ async def serving(
     cors_origins: tuple[str, ...] = ("*",),
     proxies: tuple[str, ...] = (),
     is_overloaded: Callable[[], bool] = lambda: False,
+    keep_alive_seconds: int = 75,
     **limits: Any,
 ) -> AsyncIterator[World]:
     """Serve an engine with these limits for the length of an `async with`."""
@@ -252,7 +264,7 @@ async def serving(
         http_connections=connections,
         is_overloaded=is_overloaded,
     )
-    world = World(engine, connections)
+    world = World(engine, connections, keep_alive_seconds)
     engine.spawn = world.spawn
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
