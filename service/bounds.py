@@ -26,6 +26,7 @@ def engine_limits(settings: Settings, files: Shares) -> EngineLimits:
         settings.ping_timeout_seconds,
         settings.connect_timeout_seconds,
         settings.max_payload_bytes,
+        settings.max_request_bytes,
         settings.max_write_buffer_bytes,
         max_packets_per_heartbeat(settings),
         settings.max_connections,

@@ -32,8 +32,8 @@ class LimitSettings(BaseSettings):
     max_request_bytes: Count = Field(
         16_384,
         validation_alias="CONSTELLATION_MAX_REQUEST_BYTES",
-        description="Largest request of a client; a larger one is refused with "
-        "`payload_too_large`.",
+        description="Largest request of a client, its binary attachments included; a larger one is "
+        "refused with `payload_too_large`.",
     )
     # A limit that the handshake itself exceeds would let nobody in.
     max_payload_bytes: Annotated[int, Field(ge=512, le=10_000_000)] = Field(

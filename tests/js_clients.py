@@ -47,6 +47,11 @@ class Refusal:
         return str(self.data["code"])
 
 
+def binary(size: int) -> dict[str, int]:
+    """Stand for so many bytes in an emitted event's arguments."""
+    return {"$bytes": size}
+
+
 class JsClient:
     """One socket. Its history only grows; reading events moves a cursor through them."""
 
@@ -118,12 +123,14 @@ class JsClient:
         """Wait until this client's transport is a WebSocket."""
         await self.until(lambda: self.transport == "websocket", "an upgrade")
 
-    def emit(self, event: str, *arguments: object) -> None:
+    def emit(self, event: str | float, *arguments: object) -> None:
         """Emit without asking for an acknowledgement."""
         self._host.command("emit", name=self.name, event=event, args=arguments)
 
-    async def ask(self, event: str, *arguments: object, within: float = PATIENCE_SECONDS) -> Any:
-        """Emit and return the acknowledgement's argument."""
+    async def ask(
+        self, event: str | float, *arguments: object, within: float = PATIENCE_SECONDS
+    ) -> Any:
+        """Emit and return the acknowledgement's argument; `binary` makes arguments of bytes."""
         return await self._host.ask(self.name, event, arguments, within)
 
     async def join(self, chat: object) -> None:
@@ -202,7 +209,9 @@ class NodeHost(asyncio.SubprocessProtocol):
         assert self._stdin is not None
         self._stdin.write(json.dumps({"op": op, **values}).encode() + b"\n")
 
-    async def ask(self, name: str, event: str, arguments: Sequence[object], within: float) -> Any:
+    async def ask(
+        self, name: str, event: str | float, arguments: Sequence[object], within: float
+    ) -> Any:
         """Emit with an acknowledgement and return its only argument."""
         number = next(self._numbers)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()

@@ -10,10 +10,10 @@ tests/contract/test_upstream.py, which says on failure what moved:
 - python-engineio 4.15: `AsyncServer` as a base class for `sockets`, `handlers`, `generate_id`,
   `reason`; its transports are not used. `Packet`.
 - python-socketio 5.18: `AsyncServer._engineio_server_class`, `._handle_eio_connect`,
-  `._handle_eio_message`, `._handle_eio_disconnect`, `._handle_connect`, `._handle_disconnect`,
-  `._handle_event`, `._handle_ack`, `._trigger_event`, `._send_packet`, `.environ`,
-  `.packet_class`, `._binary_packet`; `BaseManager`'s index, replaced whole (`rooms`,
-  `pre_connect` ... `get_rooms`) and its `callbacks`; `Packet.decode`, `.add_attachment`.
+  `._handle_eio_message`, replaced whole, `._handle_eio_disconnect`, `._handle_connect`,
+  `._handle_disconnect`, `._handle_event`, `._handle_ack`, `._trigger_event`, `._send_packet`,
+  `.environ`, `.packet_class`; `BaseManager`'s index, replaced whole (`rooms`, `pre_connect` ...
+  `get_rooms`) and its `callbacks`; `Packet.encode`.
 - uvicorn 0.54: `HttpToolsProtocol` as a base class whose `connection_made` and `data_received` are
   replaced: `._should_upgrade`, `._unset_keepalive_if_required`, `.timeout_keep_alive_task` and its
   handler, the parser's callbacks, `.on_response_complete`, `.cycle.response_complete`, `.headers`,

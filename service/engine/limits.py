@@ -20,6 +20,8 @@ class EngineLimits:
     connect_timeout_seconds: float
     """For the first message: a session without a namespace is of no use."""
     max_payload_bytes: int
+    max_request_bytes: int
+    """Of a Socket.IO packet with its attachments."""
     max_write_buffer_bytes: int
     """What may wait for one client for any length of time."""
     max_packets_per_heartbeat: int

@@ -1,19 +1,35 @@
-"""Socket.IO packets, read strictly: what does not fit its type is refused as a whole."""
+"""Socket.IO packets: what is one, and what is none.
+
+What is no packet ends its connection, as with the reference server: an unknown type, a payload that
+is no JSON or does not fit its type. A lawful packet never does, whatever its arguments are: its
+client may wait for an acknowledgement. So an event's name is read leniently here (`event_of`), and
+whoever handles events says that there is no such one.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from socketio import packet as sio
 
 from service import ids
-from service.events import MAX_ATTACHMENTS, RESERVED_EVENTS
+from service.events import RESERVED_EVENTS
 
-_TEXT = {sio.BINARY_EVENT: sio.EVENT, sio.BINARY_ACK: sio.ACK}
-_BINARY = tuple(_TEXT)
+BINARY = (sio.BINARY_EVENT, sio.BINARY_ACK)
+EVENTS = (sio.EVENT, sio.BINARY_EVENT)
+
+MAX_ATTACHMENTS = 1_000
+"""What a packet may announce. How many of them are kept is bounded by their size."""
+# Type, attachments, namespace and ack id. What follows is JSON, or nothing.
+_HEAD = re.compile(r"([0-6])(?:([0-9]{1,10})-)?(?:(/[^,]*)(?:,|\Z))?([0-9]{0,100})")
+_SERVERS_OWN = str(sio.CONNECT_ERROR)
+# What python-socketio would take for something else than the name of an event.
+_KEPT = RESERVED_EVENTS | {"*", "__disconnect_final"}
+_NAMELESS = ""
 
 
 class BadPacket(ValueError):
@@ -29,6 +45,7 @@ class Json:
         try:
             return msgspec.json.decode(text)
         except msgspec.DecodeError:
+            # JSON that msgspec refuses: half a surrogate pair, whole numbers of many digits.
             return ids.loads(text)
 
     @staticmethod
@@ -36,7 +53,7 @@ class Json:
         """Write compact JSON, whatever style python-socketio asks for."""
         try:
             return msgspec.json.encode(value).decode()
-        except UnicodeEncodeError:
+        except (UnicodeEncodeError, OverflowError):
             # Half a surrogate pair, which `json` escapes; what is infinite it would write as such.
             return json.dumps(_finite(value), separators=(",", ":"))
 
@@ -51,81 +68,102 @@ def _finite(value: Any) -> Any:
 
 
 class Packet(sio.Packet):  # type: ignore[misc]  # python-socketio is untyped
-    """A packet whose shape is checked, as the reference implementation does."""
-
-    packet_type: int
+    """A packet to be written. Those that clients send are read by the functions below."""
 
     json = Json
 
-    def decode(self, encoded_packet: str) -> int:
-        """Read a packet and say how many attachments follow. Raises BadPacket."""
-        try:
-            attachments: int = super().decode(encoded_packet)
-        except (ValueError, TypeError, IndexError, RecursionError) as error:
-            raise BadPacket("not a Socket.IO packet") from error
-        if not is_well_formed(self.packet_type, self.data, attachments):
-            raise BadPacket("a packet whose payload does not fit its type")
-        if not attachments and self.packet_type in _BINARY:
-            if not encoded_packet.startswith("0-", 1):
-                raise BadPacket("a binary packet that does not say how much follows")
-            # Nothing follows: upstream would wait for it.
-            self.packet_type = _TEXT[self.packet_type]
-        return attachments
 
-    def add_attachment(self, attachment: bytes) -> bool:
-        """Take an attachment and say whether it was the last. Raises BadPacket."""
-        try:
-            is_last: bool = super().add_attachment(attachment)
-        except (ValueError, TypeError, IndexError, RecursionError) as error:
-            raise BadPacket("a placeholder that stands for no attachment") from error
-        return is_last
+class Head(NamedTuple):
+    """What a packet says before its payload: all that is needed to refuse it."""
 
-    @classmethod
-    def reconstruct_binary(cls, data: Any, attachments: list[bytes]) -> Any:
-        """Put attachments where their placeholders are. Raises IndexError and TypeError."""
-        if isinstance(data, list):
-            return [cls.reconstruct_binary(item, attachments) for item in data]
-        if not isinstance(data, dict):
-            return data
-        if data.get("_placeholder") is True:
-            number = data.get("num")
-            if type(number) is not int or number < 0:  # Python counts those from the end
-                raise IndexError(number)
+    kind: int
+    attachments: int
+    """How many follow."""
+    namespace: str
+    ack_id: int | None
+    payload_at: int
+
+
+def read_head(text: str) -> Head:
+    """Read the beginning of a packet and nothing of its payload. Raises BadPacket."""
+    match = _HEAD.match(text)
+    if match is None or text[0] == _SERVERS_OWN:
+        raise BadPacket("not a Socket.IO packet")
+    kind, attachments, namespace, ack_id = match.groups()
+    head = Head(
+        int(kind),
+        int(attachments or 0),
+        (namespace or "/").partition("?")[0],
+        int(ack_id) if ack_id else None,
+        match.end(),
+    )
+    if (attachments is None) is (head.kind in BINARY) or head.attachments > MAX_ATTACHMENTS:
+        raise BadPacket("attachments where there are none, or the other way round")
+    return head
+
+
+def read_payload(head: Head, text: str) -> Any:
+    """Read what follows the head. Raises BadPacket where it is no JSON or not of its type."""
+    payload = text[head.payload_at :]
+    if head.kind == sio.DISCONNECT:
+        if payload:
+            raise BadPacket("a payload where there is none")
+        return None
+    try:
+        data = Json.loads(payload) if payload else None
+    except RecursionError:
+        # Lawful, for all we know, and of no use to anybody.
+        if head.kind not in EVENTS:
+            raise BadPacket("nested too deeply") from None
+        return []
+    except ValueError as error:
+        raise BadPacket("a payload that is no JSON") from error
+    # As `isPayloadValid` of socket.io-parser 4.2, which is strict about the names of events too.
+    is_object = data is None or isinstance(data, dict)
+    if not (is_object if head.kind == sio.CONNECT else isinstance(data, list)):
+        raise BadPacket("a payload that does not fit its packet's type")
+    return data
+
+
+def event_of(data: list[Any]) -> list[Any]:
+    """Give an event's name and arguments; what is no name for us becomes that of no event.
+
+    A number is a name in JavaScript. Names that Socket.IO keeps for itself, an empty array and
+    whatever else stands first make an event that nobody knows, which is acknowledged as such.
+    """
+    name = data[0] if data else _NAMELESS
+    if isinstance(name, int | float) and not isinstance(name, bool):
+        name = Json.dumps(name)
+    elif not isinstance(name, str) or name in _KEPT:
+        name = _NAMELESS
+    return [name, *data[1:]]
+
+
+def fill(data: Any, attachments: list[bytes]) -> Any:
+    """Put attachments where their placeholders are, and null where there is none for one.
+
+    Nesting that is too deep for it leaves nothing, as in `read_payload`.
+    """
+    try:
+        return _fill(data, attachments)
+    except RecursionError:
+        return []
+
+
+def _fill(data: Any, attachments: list[bytes]) -> Any:
+    if isinstance(data, list):
+        return [_fill(item, attachments) for item in data]
+    if not isinstance(data, dict):
+        return data
+    if data.get("_placeholder") is True:
+        number = data.get("num")
+        if type(number) is int and 0 <= number < len(attachments):
             return attachments[number]
-        return {key: cls.reconstruct_binary(item, attachments) for key, item in data.items()}
-
-
-def is_well_formed(kind: int, data: object, attachments: int) -> bool:
-    """Say whether a payload fits its packet type, see `isPacketValid` of socket.io-parser 4.2."""
-    if attachments > MAX_ATTACHMENTS or (attachments and kind not in _BINARY):
-        return False
-    match kind:
-        case sio.CONNECT:
-            return data is None or isinstance(data, dict)
-        case sio.DISCONNECT:
-            return data is None
-        case sio.EVENT | sio.BINARY_EVENT:
-            return (
-                isinstance(data, list)
-                and bool(data)
-                and isinstance(data[0], str)
-                and data[0] not in RESERVED_EVENTS
-            )
-        case sio.ACK | sio.BINARY_ACK:
-            return isinstance(data, list)
-    return False
+        return None
+    return {key: _fill(item, attachments) for key, item in data.items()}
 
 
 def connect_packet(namespace: str, answer: dict[str, str]) -> str:
     """Write what tells a client that it is connected, in a seventh of the time upstream takes."""
     name = "" if namespace == "/" else f"{namespace},"
     return f"0{name}{Json.dumps(answer)}"
-
-
-def ack_id(text: str) -> int | None:
-    """Find the ack id of an event packet without reading its payload."""
-    header, bracket, _ = text[:256].partition("[")
-    _, comma, digits = header.rpartition(",")
-    if not comma:  # the main namespace is not named: the type, and how many attachments follow
-        digits = header[1:].rpartition("-")[2]
-    return int(digits) if bracket and digits.isdecimal() and digits.isascii() else None

@@ -9,9 +9,19 @@ import socketio
 from socketio import packet as sio
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
-from service.admission import INVALID_NAMESPACE, PACKET_FLOOD
+from service.admission import INVALID_NAMESPACE, PACKET_FLOOD, Refusal
+from service.engine.incomplete import Incomplete
 from service.engine.membership import Membership
-from service.engine.packets import BadPacket, Packet, ack_id, connect_packet
+from service.engine.packets import (
+    EVENTS,
+    BadPacket,
+    Head,
+    Packet,
+    connect_packet,
+    event_of,
+    read_head,
+    read_payload,
+)
 from service.engine.server import CONNECT_TIMEOUT, Engine
 from service.engine.session import Handshake, Session
 from service.events import NAMESPACE
@@ -21,6 +31,11 @@ from service.welcome import RetryLater, Welcome
 
 RequestGate = Callable[[str, int, int | None], Awaitable[bool]]
 """(Engine.IO sid, request bytes, ack id) -> whether the request may be handled."""
+
+MAX_CONNECT_BYTES = 16_384
+"""What a CONNECT may have at least, however small requests must be: a token has up to 8 KiB."""
+MAX_CONNECTS_PER_HEARTBEAT = 100
+"""Each may cost a signature: what nobody has proven yet must not cost more than what follows."""
 
 
 class HandlerFailed(Exception):
@@ -35,6 +50,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         # One message of a socket at a time, in order.
         super().__init__(client_manager=Membership(), async_handlers=False)
         self.packet_class = Packet
+        self._incomplete: dict[str, Incomplete] = {}
+        """By Engine.IO session: the packet whose attachments are still to come."""
         self.on_refused: Callable[[str], None] = lambda code: None
         """Told the code of every refused namespace connection."""
         self.gate: RequestGate | None = None
@@ -56,11 +73,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
     async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
         namespace = namespace or "/"
         if namespace not in self.handlers:
-            self.on_refused(INVALID_NAMESPACE.code)
-            error = self.invalid_namespace()
-            await self._send_packet(
-                eio_sid, self.packet_class(sio.CONNECT_ERROR, data=error, namespace=namespace)
-            )
+            await self._refuse_connect(eio_sid, namespace, INVALID_NAMESPACE)
             return
         if self.membership.rooms_of(namespace).by_eio_sid(eio_sid) is not None:
             raise BadPacket("a second CONNECT to the same namespace")
@@ -103,36 +116,103 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             welcome.missed if welcome is not None else [], connect_packet(namespace, answer)
         )
 
-    def invalid_namespace(self) -> dict[str, Any]:
-        """What a CONNECT to an unknown namespace is answered.
+    async def _refuse_connect(self, eio_sid: str, namespace: str, refusal: Refusal) -> None:
+        self.on_refused(refusal.code)
+        error = self.connect_error(refusal)
+        packet = self.packet_class(sio.CONNECT_ERROR, data=error, namespace=namespace)
+        await self._send_packet(eio_sid, packet)
+
+    def connect_error(self, refusal: Refusal) -> dict[str, Any]:
+        """What a CONNECT is answered that no handler has seen.
 
         Upstream sends a bare string, of which the JavaScript client makes an error without a
         message.
         """
-        return {"message": INVALID_NAMESPACE.message, "data": {"code": INVALID_NAMESPACE.code}}
+        return {"message": refusal.message, "data": {"code": refusal.code}}
 
     async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
         try:
-            self._check_turn(eio_sid, data)
-            if await self._passes_gate(eio_sid, data):
-                await super()._handle_eio_message(eio_sid, data)
-        except ValueError:
-            # BadPacket, or upstream's own objection: a binary packet from who is not connected.
+            if isinstance(data, bytes):
+                await self._take_attachment(eio_sid, data)
+            else:
+                await self._take_text(eio_sid, data)
+        except BadPacket:
             self._end(eio_sid, "parse error")
 
-    def _check_turn(self, eio_sid: str, data: str | bytes) -> None:
-        """Take attachments where they are due, and nothing else there. Raises BadPacket."""
-        is_attachment = isinstance(data, bytes)
-        if is_attachment is not (eio_sid in self._binary_packet) or data == "":
-            raise BadPacket("an attachment too many, one too few, or nothing at all")
-
-    async def _handle_event(self, eio_sid: str, namespace: str | None, *packet: Any) -> None:
+    async def _take_text(self, eio_sid: str, text: str) -> None:
+        """Handle a packet, or wait for its attachments. Raises BadPacket."""
+        if eio_sid in self._incomplete:
+            raise BadPacket("text where an attachment is due")
+        head = read_head(text)
+        size = len(text) if text.isascii() else len(text.encode())
+        if head.kind == sio.CONNECT:
+            await self._take_connect(eio_sid, head, text, size)
+            return
         self._check_use(eio_sid)
-        await super()._handle_event(eio_sid, namespace, *packet)
+        is_admitted = await self._admits(eio_sid, head, size)
+        data = read_payload(head, text) if is_admitted else None
+        if head.attachments:
+            self._incomplete[eio_sid] = Incomplete(head, data, size, is_refused=not is_admitted)
+        elif is_admitted:
+            await self._dispatch(eio_sid, head, data)
 
-    async def _handle_ack(self, eio_sid: str, namespace: str | None, *packet: Any) -> None:
+    async def _take_attachment(self, eio_sid: str, attachment: bytes) -> None:
+        """Add to a packet, and handle it when it is complete. Raises BadPacket.
+
+        What follows a packet that was refused is received all the same, and not kept.
+        """
+        packet = self._incomplete.get(eio_sid)
+        if packet is None:
+            raise BadPacket("an attachment too many")
         self._check_use(eio_sid)
-        await super()._handle_ack(eio_sid, namespace, *packet)
+        if not packet.is_refused:
+            # It counts as a request does: a thousand of a request's size each would be held.
+            size = packet.size + len(attachment)
+            if not await self._admits(eio_sid, packet.head, size):
+                packet.refuse()
+        if packet.take(attachment):
+            del self._incomplete[eio_sid]
+            if not packet.is_refused:
+                await self._dispatch(eio_sid, packet.head, packet.filled())
+
+    async def _take_connect(self, eio_sid: str, head: Head, text: str, size: int) -> None:
+        limits, session = self._engine.limits, self._engine.sockets.get(eio_sid)
+        load = max(1, limits.max_packets_per_heartbeat // MAX_CONNECTS_PER_HEARTBEAT)
+        if session is not None and not self._engine.bear(session, load):
+            return
+        most = max(limits.max_request_bytes, MAX_CONNECT_BYTES)
+        if size <= most:
+            data = read_payload(head, text)
+            await self._handle_connect(eio_sid, head.namespace, data)
+        elif head.namespace in self.handlers:
+            message = f"What is sent to connect may have {most} bytes at most."
+            await self._refuse_connect(
+                eio_sid, head.namespace, Refusal("payload_too_large", message)
+            )
+        else:
+            raise BadPacket("too large, and for no namespace")
+
+    async def _admits(self, eio_sid: str, head: Head, size: int) -> bool:
+        """Ask whether a packet may be read; a request that may not is answered by who is asked."""
+        if self.gate is None or head.kind == sio.DISCONNECT:
+            return True
+        if head.kind in EVENTS:
+            is_here = self.membership.sid_from_eio_sid(eio_sid, head.namespace) is not None
+            # Of another namespace nobody waits for an answer, or not for this one.
+            return await self.gate(eio_sid, size, head.ack_id if is_here else None)
+        if size <= self._engine.limits.max_request_bytes:
+            return True
+        await self.gate(eio_sid, size, None)  # it counts as a refused request
+        return False
+
+    async def _dispatch(self, eio_sid: str, head: Head, data: Any) -> None:
+        if head.kind == sio.DISCONNECT:
+            reason = self.reason.CLIENT_DISCONNECT
+            await self._handle_disconnect(eio_sid, head.namespace, reason)
+        elif head.kind in EVENTS:
+            await self._handle_event(eio_sid, head.namespace, head.ack_id, event_of(data))
+        else:
+            await self._handle_ack(eio_sid, head.namespace, head.ack_id, data)
 
     def _check_use(self, eio_sid: str) -> None:
         """Object to a client that talks before it connects. Raises BadPacket.
@@ -151,8 +231,6 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
     async def _handle_disconnect(
         self, eio_sid: str, namespace: str | None, reason: str | None = None
     ) -> None:
-        if eio_sid in self._engine.sockets:  # else it is the end of all its namespaces
-            self._check_use(eio_sid)
         await super()._handle_disconnect(eio_sid, namespace, reason)
         self._expect_use(eio_sid)
 
@@ -176,26 +254,12 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         if reason in (CONNECT_TIMEOUT, PACKET_FLOOD) and not self._is_in_use(eio_sid):
             self.on_refused(reason.replace(" ", "_"))  # no namespace would tell of its end
         await super()._handle_eio_disconnect(eio_sid, reason)
-        self._binary_packet.pop(eio_sid, None)
+        self._incomplete.pop(eio_sid, None)
         for rooms in self.membership.rooms.values():
             # Left over where the connect handler failed: upstream would keep it for good.
             member = rooms.by_eio_sid(eio_sid)
             if member is not None:
                 rooms.remove(member)
-
-    async def _passes_gate(self, eio_sid: str, data: str | bytes) -> bool:
-        if self.gate is None:
-            return True
-        if isinstance(data, bytes):
-            # An attachment counts as a request does: ten of a packet's size each would be held
-            # for a request that never comes to its end.
-            if not await self.gate(eio_sid, len(data), None):
-                raise BadPacket("an attachment too large, or one too many for now")
-            return True
-        if data[:1] not in ("2", "5"):
-            return True
-        size = len(data) if data.isascii() else len(data.encode())
-        return await self.gate(eio_sid, size, ack_id(data))
 
     async def acknowledge(self, member: Member, ack: int, answer: dict[str, Any]) -> None:
         """Answer a request that was refused before it was read."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import uvicorn
 
-from service.admission import Rate
+from service.admission import Rate, Refusal
 from service.engine import (
     Engine,
     EngineLimits,
@@ -48,7 +48,7 @@ class Timing:
 class SuiteServer(Server):
     """The product's server with the one sentence that the suite compares letter by letter."""
 
-    def invalid_namespace(self) -> dict[str, Any]:
+    def connect_error(self, refusal: Refusal) -> dict[str, Any]:
         """Answer as the reference server does, without a code."""
         return {"message": "Invalid namespace"}
 
@@ -102,6 +102,7 @@ def make_engine(timing: Timing) -> Engine:
         ping_timeout_seconds=timing.ping_timeout_seconds,
         connect_timeout_seconds=timing.connect_timeout_seconds,
         max_payload_bytes=1_000_000,
+        max_request_bytes=100_000,
         max_write_buffer_bytes=10_000_000,
         max_packets_per_heartbeat=1_000_000,
         max_connections=10_000,

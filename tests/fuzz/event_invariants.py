@@ -26,7 +26,7 @@ from service.routes import (
     load,
 )
 from service.trace_context import KEYS as TRACE_KEYS
-from tests.fuzz.packet_invariants import read
+from tests.fuzz.strict_packets import StrictPacket
 
 CUSTOM = [
     RouteEntry("like:new", "new-like", ("id", "by", "ключ"), ("user:{to}", "post:{post id}")),
@@ -130,8 +130,7 @@ def _check_carried_out(command: Command, size: int) -> None:
     frame = encode_emit(command, b"1-2")
     assert len(frame.message) <= 2 * size + 200
     for text in (frame.polling()[0], frame.polling(with_offset=True)[0]):
-        packet = read(text[1:])
-        assert packet is not None, text
+        packet = StrictPacket(encoded_packet=text[1:])
         assert packet.attachment_count == len(frame.attachments)
         assert packet.namespace == NAMESPACE
         for left in reversed(range(len(frame.attachments))):

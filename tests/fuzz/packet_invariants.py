@@ -3,11 +3,29 @@
 Not here: where the bytes come from.
 """
 
-from service.engine.packets import BadPacket, Json, Packet, ack_id
+from typing import Any
+
+from socketio.packet import ACK, BINARY_ACK, BINARY_EVENT, CONNECT, EVENT
+
+from service.engine.incomplete import Incomplete
+from service.engine.packets import (
+    BINARY,
+    EVENTS,
+    MAX_ATTACHMENTS,
+    BadPacket,
+    Head,
+    Packet,
+    _finite,
+    event_of,
+    fill,
+    read_head,
+    read_payload,
+)
 from service.engine.polling import decode_payload
 
 SEPARATOR = "\x1e"
-MAX_ATTACHMENTS = 10
+NEVER_HANDLED = ("connect", "disconnect", "*", "__disconnect_final")
+"""Names under which python-socketio has handlers that are for nobody's events."""
 
 
 def check(data: bytes) -> None:
@@ -32,47 +50,51 @@ def check_payload(body: bytes) -> None:
 
 def check_packet(text: str) -> None:
     """Read a packet: refused as BadPacket, or whole, and the same again when it is written."""
-    number = ack_id(text)
-    assert number is None or 0 <= number < 10**256
-    packet = read(text)
-    if packet is None:
-        return
-    assert packet.namespace is None or packet.namespace.startswith("/")
-    assert packet.id is None or packet.id >= 0
-    assert 0 <= packet.attachment_count <= MAX_ATTACHMENTS
-    if packet.attachment_count:
-        _check_attachments(packet)
-    else:
-        _check_round_trip(packet)
-
-
-def read(text: str) -> Packet | None:
-    """Read a packet as the engine does, which lets no empty one come so far."""
     try:
-        return Packet(encoded_packet=text) if text else None
-    except BadPacket:
-        return None
-
-
-def _check_attachments(packet: Packet) -> None:
-    """A packet is complete with its last attachment, and not before; more are refused."""
-    try:
-        for left in reversed(range(packet.attachment_count)):
-            assert packet.add_attachment(b"attached") is (left == 0)
+        head = read_head(text)
     except BadPacket:
         return
-    assert isinstance(packet.data, list)
+    assert head.namespace.startswith("/")
+    assert head.ack_id is None or 0 <= head.ack_id < 10**100
+    assert 0 <= head.attachments <= MAX_ATTACHMENTS
+    assert bool(head.attachments) <= (head.kind in BINARY)
+    assert 1 <= head.payload_at <= len(text)
     try:
-        packet.add_attachment(b"too many")
+        data = read_payload(head, text)
     except BadPacket:
         return
-    raise AssertionError("an attachment too many was taken")
+    data = _with_attachments(head, data)
+    if head.kind in EVENTS:
+        name, *arguments = event_of(data)
+        assert isinstance(name, str)
+        assert name not in NEVER_HANDLED
+        assert arguments == data[1:]
+    _check_round_trip(head, data)
 
 
-def _check_round_trip(packet: Packet) -> None:
-    again = read(Packet(packet.packet_type, packet.data, packet.namespace, packet.id).encode())
-    assert again is not None
-    assert (again.packet_type, again.id) == (packet.packet_type, packet.id)
+def _with_attachments(head: Head, data: Any) -> Any:
+    """A packet is complete with its last attachment, and not before."""
+    if not head.attachments:
+        return data
+    packet = Incomplete(head, data, 0, is_refused=False)
+    for left in reversed(range(head.attachments)):
+        assert packet.take(b"attached") is (left == 0)
+    assert packet.size == 8 * head.attachments
+    return packet.filled()
+
+
+def _check_round_trip(head: Head, data: Any) -> None:
+    """What is read can be written, by python-socketio, and read again."""
+    if head.kind == CONNECT and data is None:
+        return
+    kind = {BINARY_EVENT: EVENT, BINARY_ACK: ACK}.get(head.kind, head.kind)
+    written = Packet(kind, data, head.namespace, head.ack_id).encode()
+    text, *attachments = written if isinstance(written, list) else [written]
+    again = read_head(text)
+    assert (again.ack_id, again.attachments) == (head.ack_id, len(attachments))
+    assert again.namespace == head.namespace
+    read = read_payload(again, text)
+    if attachments:
+        read = fill(read, attachments)
     # As text: 1e400 is JSON, infinite as in JavaScript, and as there it is written as null.
-    assert Json.dumps(again.data) == Json.dumps(packet.data)
-    assert (again.namespace or "/") == (packet.namespace or "/")
+    assert repr(read) == repr(_finite(data))

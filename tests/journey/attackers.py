@@ -9,7 +9,7 @@ import asyncio
 import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 from tests.conformance.wire import HOST, SOCKET_IO, Wire, request, upgrade_headers, websocket
 from tests.processes import Gateway
@@ -64,6 +64,21 @@ async def flood_until_closed(wire: Wire, packet: str) -> None:
             break
         await asyncio.wait([closed], timeout=0.01)
     await closed
+
+
+async def write_all(wire: Wire, data: bytes) -> None:
+    """Write until it is all sent, or the server has closed."""
+    with suppress(ConnectionError):
+        await wire.write(data)
+
+
+async def write_for_ever(wire: Wire, begin: bytes, frames: bytes) -> None:
+    """Write a beginning and then the same frames over and over, until the server has hung up."""
+    with suppress(ConnectionError):
+        await wire.write(begin)
+        while True:
+            await wire.write(frames)
+            await asyncio.sleep(0)
 
 
 SLOW_UPGRADE = request(SOCKET_IO, upgrade_headers())[:-4] + b"\r\nX-Slow: "

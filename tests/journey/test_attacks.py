@@ -16,7 +16,14 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.conformance.wire import SOCKET_IO, request, upgrade_headers, websocket, wired
+from tests.conformance.wire import (
+    ABNORMAL,
+    SOCKET_IO,
+    request,
+    upgrade_headers,
+    websocket,
+    wired,
+)
 from tests.journey.attackers import (
     POLLING,
     SLOW_UPGRADE,
@@ -28,6 +35,8 @@ from tests.journey.attackers import (
     open_files,
     slow_post,
     trickle,
+    write_all,
+    write_for_ever,
 )
 from tests.journey.conftest import StartGateway
 from tests.journey.publishing import Publisher
@@ -35,7 +44,16 @@ from tests.js_clients import JsClient, JsClients
 from tests.nest_client import nest_client
 from tests.processes import Gateway, Valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
-from tests.websocket_frames import BINARY, CLOSE, PING, PONG, TEXT, client_frame, client_length
+from tests.websocket_frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    client_frame,
+    client_length,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -146,15 +164,13 @@ async def test_what_looks_like_a_prototype_is_a_wrong_request_like_any_other(
     await refused(1)
 
 
-async def test_json_nested_deeply_costs_its_connection_and_no_stack(
-    target: Gateway, mine: str
-) -> None:
-    ended = await counts(target, DISCONNECTS, reason="parse error")
+async def test_json_nested_deeply_is_refused_and_costs_no_stack(target: Gateway, mine: str) -> None:
+    refused = await counts(target, REQUESTS, outcome="unknown_event")
     nested = "[" * 8_000 + "]" * 8_000
     async with member(target, f"bob{mine}") as wire:
-        await wire.send(f'42/chats,1["join-chat",{nested}]')
-        await wire.closed()
-    await ended(1)
+        answer = await ask(wire, f'42/chats,1["join-chat",{nested}]')
+        assert json.loads(answer.removeprefix("43/chats,1"))[0]["error"]["code"] == "unknown_event"
+    await refused(1)
 
     refused = await counts(target, TCP_REFUSED, reason="invalid_json")
     text = '{"pattern":"ping","data":' + "[" * 100_000 + "]" * 100_000 + "}"
@@ -189,12 +205,28 @@ async def test_frames_of_ten_megabytes_are_refused_before_they_have_come(
     await refused(1)
 
 
-async def test_an_attachment_may_not_be_larger_than_a_request(target: Gateway, mine: str) -> None:
+async def test_attachments_may_not_be_larger_than_a_request(target: Gateway, mine: str) -> None:
     refused = await counts(target, REQUESTS, outcome="payload_too_large")
     async with member(target, f"bob{mine}") as wire:
-        await wire.send('4510-/chats,["join-chat",{"_placeholder":true,"num":0}]')
-        await wire.write(client_frame(BINARY, b"x" * 100_000))
-        await wire.closed()
+        memory = await target.metric("process_resident_memory_bytes")
+        for number in range(20):
+            packet = f'4510-/chats,{number}["join-chat",{{"_placeholder":true,"num":0}}]'
+            answer = asyncio.create_task(ask(wire, packet))
+            for _ in range(10):
+                await wire.write(client_frame(BINARY, b"x" * 900_000))
+            error = json.loads((await answer).removeprefix(f"43/chats,{number}"))[0]["error"]
+            assert error["code"] == "payload_too_large"
+        assert await target.metric("process_resident_memory_bytes") < memory + 50_000_000
+    await refused(20)
+
+
+async def test_what_is_sent_to_connect_is_bounded_too(target: Gateway) -> None:
+    refused = await counts(target, CONNECTS, code="payload_too_large")
+    async with websocket(target.ws_port, SOCKET_IO) as wire:
+        await wire.message()
+        answer = await ask(wire, f'40/chats,{{"userId":"bob","x":"{"[" * 500_000}"}}')
+        error = json.loads(answer.removeprefix("44/chats,"))
+        assert error["data"]["code"] == "payload_too_large"
     await refused(1)
 
 
@@ -265,6 +297,60 @@ async def test_floods_of_frames_that_ask_for_nothing_are_closed(target: Gateway,
     await ended(len(frames))
 
 
+ENDLESS = {
+    "empty fragments": (
+        client_frame(TEXT, b"4", last=False),
+        client_frame(CONTINUATION, last=False),
+    ),
+    "pings": (b"", client_frame(PING)),
+    "fragments of a byte": (
+        client_frame(TEXT, b"4", last=False),
+        client_frame(CONTINUATION, b"x", last=False),
+    ),
+    "connects": (b"", client_frame(TEXT, b'40/chats,{"userId":true}')),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+async def test_who_has_not_even_connected_may_send_no_more_than_others(
+    name: str, target: Gateway
+) -> None:
+    """It goes on for as long as it can, and nobody who asks for `/livez` has to wait for it."""
+    begin, frame = ENDLESS[name]
+    ended = await counts(target, CONNECTS, code="packet_flood")
+    frames = frame * (100_000 // len(frame) + 1)
+    async with websocket(target.ws_port, SOCKET_IO) as wire:
+        await wire.message()
+        reading = asyncio.create_task(wire.closed())
+        writing = asyncio.create_task(write_for_ever(wire, begin, frames))
+        while not writing.done():
+            assert (await target.get("/livez")).status == 200
+            await asyncio.wait([writing], timeout=0.1)
+        assert await reading in (1008, ABNORMAL), "a reset may overtake the close frame"
+    await ended(1)
+
+
+HTTP_FLOODS = {
+    "chunks of a byte": slow_post("nobody").partition(b"Content-Length")[0]
+    + b"Transfer-Encoding: chunked\r\n\r\n"
+    + b"1\r\nx\r\n" * 500_000,
+    "requests in a row": b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 20_000,
+    "headers without end": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * 500_000,
+}
+
+
+@pytest.mark.parametrize("name", HTTP_FLOODS)
+async def test_a_flood_of_http_keeps_nobody_waiting(name: str, target: Gateway) -> None:
+    async with wired(target.ws_port) as wire:
+        reading = asyncio.create_task(wire.ended())
+        writing = asyncio.create_task(write_all(wire, HTTP_FLOODS[name]))
+        while not writing.done():
+            assert (await target.get("/livez")).status == 200
+            await asyncio.wait([writing], timeout=0.1)
+        wire.half_close()
+        await reading
+
+
 async def test_compression_is_not_agreed_to_and_not_taken(target: Gateway, mine: str) -> None:
     ended = await counts(target, DISCONNECTS, reason="parse error")
     offer = upgrade_headers(Sec_WebSocket_Extensions="permessage-deflate")
@@ -309,6 +395,15 @@ async def test_compression_is_not_agreed_to_and_not_taken(target: Gateway, mine:
             id="a large header of a WebSocket",
         ),
         pytest.param(request("/" + "a" * 50_000), 431, "head_too_large", id="a long path"),
+        pytest.param(f"GET {POLLING} HTTP/1.1\r\n\r\n".encode(), 400, "bad_host", id="no host"),
+        pytest.param(request(POLLING, [("Host", "b")]), 400, "bad_host", id="two hosts"),
+        pytest.param(request(SOCKET_IO), 400, "no_upgrade", id="a WebSocket without Upgrade"),
+        pytest.param(
+            request(SOCKET_IO, upgrade_headers(), version="HTTP/1.0"),
+            505,
+            "old_http",
+            id="a WebSocket over HTTP/1.0",
+        ),
     ],
 )
 async def test_heads_that_smuggle_or_swell_are_refused(

@@ -1,15 +1,17 @@
 """What clients ask for: joining, leaving, and the refusals that change nothing."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from tests.journey.attackers import ask, member
 from tests.journey.conftest import BOTH_MODES, WITH_TOKENS, Pods, StartGateway
 from tests.journey.publishing import Publisher
-from tests.js_clients import POLLING, WEBSOCKET, JsClient, JsClients
+from tests.js_clients import POLLING, WEBSOCKET, JsClient, JsClients, binary
 from tests.processes import Gateway, Valkey
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), BOTH_MODES]
@@ -152,6 +154,75 @@ async def test_an_unknown_event_is_acknowledged_as_unknown(
 
     bob.emit(event, 1, 2, 3)
     await bob.join(f"c{mine}")  # still there, still served
+
+
+BOTH_TRANSPORTS = pytest.mark.parametrize(
+    "transports", [WEBSOCKET, POLLING], ids=["websocket", "polling"]
+)
+ODD_NAMES = [42, 0, -1.5, 1e21, "", "*", "__disconnect_final"]
+ODD_ARGUMENTS = {
+    "bytes": ([binary(10)], "invalid_chat"),
+    "bytes for a chatId": ([{"chatId": binary(10)}], "invalid_chat"),
+    "no bytes": ([binary(0)], "invalid_chat"),
+    "bytes behind the request": ([{"chatId": None}, binary(10), binary(10)], "invalid_chat"),
+    "a dozen of buffers": ([[binary(1)] * 12], "invalid_chat"),
+    "50,000 bytes": ([binary(50_000)], "payload_too_large"),
+    "500,000 bytes in two buffers": ([binary(250_000)] * 2, "payload_too_large"),
+    "too much text": (["x" * 20_000], "payload_too_large"),
+    "too much text beside bytes": (["x" * 20_000, binary(10)], "payload_too_large"),
+}
+
+
+@BOTH_TRANSPORTS
+@pytest.mark.parametrize("event", ODD_NAMES)
+async def test_an_event_with_an_odd_name_is_acknowledged_as_unknown(
+    event: str | float, transports: tuple[str, ...], pods: Pods, js: JsClients, mine: str
+) -> None:
+    bob = await js.connect(pods.a.chats_url, user=f"bob{mine}", transports=transports)
+    for arguments in ([], [{"chatId": "c"}], [binary(10)]):
+        assert_refused(await bob.ask(event, *arguments), "unknown_event")
+    bob.emit(event, binary(50_000))
+    await bob.join(f"c{mine}")
+    assert (bob.connects, bob.disconnects) == (1, [])
+
+
+@BOTH_TRANSPORTS
+@pytest.mark.parametrize("name", ODD_ARGUMENTS)
+async def test_whatever_the_arguments_are_they_are_acknowledged(
+    name: str, transports: tuple[str, ...], pods: Pods, js: JsClients, mine: str
+) -> None:
+    arguments, code = ODD_ARGUMENTS[name]
+    bob = await js.connect(pods.a.chats_url, user=f"bob{mine}", transports=transports)
+    assert_refused(await bob.ask("join-chat", *arguments), code)
+    bob.emit("join-chat", *arguments)  # without an acknowledgement it is counted
+    await bob.join(f"c{mine}")
+    assert (bob.connects, bob.disconnects) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        ("[]", "unknown_event"),
+        ("[null,1]", "unknown_event"),
+        ('["newListener"]', "unknown_event"),
+        ('[["join-chat"]]', "unknown_event"),
+        ('["disconnect","x"]', "unknown_event"),
+        ('["connect",{}]', "unknown_event"),
+        ('["join-chat",{"chatId":%s}]' % ("9" * 5_000), "invalid_chat"),
+        ('["join-chat",{"chatId":1e400}]', "invalid_chat"),
+        ('["join-chat",%s]' % ("[" * 5_000 + "]" * 5_000), "unknown_event"),
+        ('["join-chat",{"_placeholder":true,"num":0}]', "invalid_chat"),
+    ],
+)
+async def test_what_no_client_library_sends_is_answered_as_well(
+    event: str, code: str, pods: Pods, mine: str, auth_mode: str
+) -> None:
+    if auth_mode == "jwt":
+        pytest.skip("what is asked does not depend on who asks")
+    async with member(pods.a, f"bob{mine}") as wire:
+        answer = await ask(wire, f"42/chats,7{event}")
+        assert_refused(json.loads(answer.removeprefix("43/chats,7"))[0], code)
+        assert (await ask(wire, '42/chats,8["join-chat","c"]')).startswith("43/chats,8[{")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -6,7 +6,8 @@
 // Commands (`name` is the client's, `n` numbers a command that wants an answer):
 //   {op: "open", name, url, options, authMs?}    a socket of its own connection (forceNew); with
 //                                                `authMs` its auth is a function that takes so long
-//   {op: "emit", name, event, args, n?, within?} with `n`: waits `within` ms for the acknowledgement
+//   {op: "emit", name, event, args, n?, within?} with `n`: waits `within` ms for the acknowledgement;
+//                                                an argument {$bytes: n} becomes a buffer of n bytes
 //   {op: "write", name, text | base64}           one Engine.IO message as it stands, past the encoder
 //   {op: "close", name}                          the client's own disconnect; once more is no fault
 //   {op: "present", name, auth}                  what the next connects present
@@ -60,13 +61,21 @@ function open({ name, url, options, authMs }) {
   });
 }
 
+function revived(value) {
+  if (Array.isArray(value)) return value.map(revived);
+  if (value === null || typeof value !== "object") return value;
+  if ("$bytes" in value) return Buffer.alloc(value.$bytes);
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, revived(one)]));
+}
+
 function emit({ name, event, args, n, within }) {
   const socket = sockets.get(name);
+  const values = args.map(revived);
   if (n === undefined) {
-    socket.emit(event, ...args);
+    socket.emit(event, ...values);
     return;
   }
-  socket.timeout(within).emit(event, ...args, (error, ...ack) => {
+  socket.timeout(within).emit(event, ...values, (error, ...ack) => {
     report(error ? { kind: "answer", n, error: error.message } : { kind: "answer", n, ack });
   });
 }

@@ -11,11 +11,14 @@ import pytest_asyncio
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
 from service.admission import Refusal
+from service.engine.server import LINGER_SECONDS
+from service.engine.socketio_server import MAX_CONNECTS_PER_HEARTBEAT
 from service.rooms import Stage
 from service.welcome import RetryLater
 from tests.conformance.wire import Wire
 from tests.unit.engine.world import World, heard, join, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
+from tests.websocket_frames import CLOSE
 
 
 class Gate:
@@ -273,11 +276,157 @@ async def test_the_gate_is_asked_about_requests_and_nothing_else(world: World) -
         await client.send('42/chats,7["join","ю"]')
         await client.send("43/chats,1[]")
         await client.send('451-/chats,8["x",{"_placeholder":true,"num":0}]')
+        await client.send(b"not asked about, as its packet was refused")
         await client.send("41/chats")
         await eventually(lambda: not len(world.rooms), PATIENCE_SECONDS, "it has left")
         assert member.stage is Stage.LEAVING
     assert [ack for _, ack in asked] == [7, 8]
     assert asked[0][0] == len('2/chats,7["join","ю"]'.encode())
+
+
+class Counter:
+    """A gate with a limit of size, which refuses with an acknowledgement as the namespace does."""
+
+    def __init__(self, world: World, most_bytes: int) -> None:
+        self._world = world
+        self._most_bytes = most_bytes
+        self.asked: list[int] = []
+        world.server.gate = self.ask
+
+    async def ask(self, eio_sid: str, request_bytes: int, ack: int | None) -> bool:
+        self.asked.append(request_bytes)
+        if request_bytes <= self._most_bytes:
+            return True
+        member = self._world.rooms.by_eio_sid(eio_sid)
+        if member is not None and ack is not None:
+            await self._world.server.acknowledge(member, ack, {"code": "too large"})
+        return False
+
+
+PLACES = ",".join(f'{{"_placeholder":true,"num":{number}}}' for number in range(3))
+
+
+async def test_a_request_counts_with_its_attachments_and_is_refused_once(world: World) -> None:
+    asked: list[tuple[Any, ...]] = []
+    world.on("ask", lambda sid, *data: asked.append(data) or "taken")
+    gate = Counter(world, most_bytes=200)
+    async with world.member() as client:
+        text = f'53-/chats,7["ask",{PLACES}]'
+        await client.send(f"4{text}")
+        for size in (20, 200, 50_000):  # the second is one too many, the third is not kept
+            await client.send(b"x" * size)
+        assert await client.message() == '43/chats,7[{"code":"too large"}]'
+        assert gate.asked == [len(text), len(text) + 20, len(text) + 220]
+        await client.send(f"4{text}")
+        for _ in range(3):
+            await client.send(b"yes")
+        assert await client.message() == '43/chats,7["taken"]'
+    assert asked == [(b"yes", b"yes", b"yes")]
+    await world.empty()
+
+
+async def test_of_a_request_that_was_refused_no_attachment_is_kept(world: World) -> None:
+    gate = Counter(world, most_bytes=100)
+    async with world.member() as client:
+        (sid,) = world.sids
+        await client.send('4551-/chats,7["ask"]')
+        for _ in range(50):
+            await client.send(b"x" * 90_000)
+        assert await client.message() == '43/chats,7[{"code":"too large"}]'
+        packet = world.server._incomplete[sid]
+        assert packet.filled() is None
+        assert packet.size < 100
+        await client.send(b"the last")
+        await client.send('42/chats,8["ask"]')
+        await eventually(lambda: not world.server._incomplete, PATIENCE_SECONDS, "it is complete")
+    assert len(gate.asked) == 3
+
+
+@pytest.mark.parametrize("packet", ['43/chats,7["%s"]', '461-/chats,7["%s"]'])
+async def test_an_acknowledgement_that_is_too_large_is_not_read(world: World, packet: str) -> None:
+    gate = Counter(world, most_bytes=0)
+    async with world.member() as client:
+        await client.send(packet % ("x" * 50_000))
+        if packet.startswith("46"):
+            await client.send(b"attached")
+        await client.send('42/chats,8["ask"]')
+        assert await client.message() == '43/chats,8[{"code":"too large"}]'
+    assert len(gate.asked) == 2
+
+
+async def test_what_is_sent_to_connect_has_a_limit_and_a_refusal(world: World) -> None:
+    told: list[str] = []
+    world.server.on_refused = told.append
+    async with world.websocket() as client:
+        await client.message()
+        await client.send(f'40/chats,{{"token":"{"x" * 50_000}"}}')
+        answer = await client.message()
+        assert isinstance(answer, str)
+        assert answer.startswith('44/chats,{"message":"')
+        assert answer.endswith('"data":{"code":"payload_too_large"}}')
+        await join(client)
+        assert told == ["payload_too_large"]
+
+
+@pytest.mark.parametrize("namespace", ["/elsewhere", "/" + "x" * 30_000])
+async def test_what_is_too_large_and_for_no_namespace_is_no_packet(
+    world: World, namespace: str
+) -> None:
+    async with world.websocket() as client:
+        await client.message()
+        await client.send(f'40{namespace},{{"token":"{"x" * 50_000}"}}')
+        assert await client.messages_to_the_end() == ([], 1000)
+
+
+async def test_connects_are_counted_for_what_they_may_cost() -> None:
+    refusal = HandshakeRefused("No.", {"code": "unauthorized"})
+    tries = 0
+
+    def connect(sid: str, handshake: Any, auth: Any) -> None:
+        nonlocal tries
+        tries += 1
+        raise refusal
+
+    async with serving(max_packets_per_heartbeat=10_000) as world, world.websocket() as client:
+        world.on("connect", connect)
+        await client.message()
+        for _ in range(200):
+            await client.send("40/chats")
+        opcode, payload = await client.frame()
+        while opcode != CLOSE:
+            opcode, payload = await client.frame()
+        assert int.from_bytes(payload[:2]) == 1008
+        # The frames count as well.
+        assert MAX_CONNECTS_PER_HEARTBEAT * 9 // 10 < tries < MAX_CONNECTS_PER_HEARTBEAT
+        world.pass_seconds(LINGER_SECONDS + 1)
+        await world.empty()
+
+
+async def test_an_event_of_a_namespace_that_is_not_entered_is_answered_to_nobody(
+    world: World,
+) -> None:
+    """A request of the one that is entered may wait for an answer under the same number."""
+    gate = Counter(world, most_bytes=100)
+    async with world.member() as client:
+        await client.send(f'42/elsewhere,7["ask","{"x" * 200}"]')
+        await client.send(f'42/chats,8["ask","{"x" * 200}"]')
+        assert await client.message() == '43/chats,8[{"code":"too large"}]'
+    assert len(gate.asked) == 2
+
+
+@pytest.mark.parametrize("name", ["42", "null", "[]", '"*"', '"disconnect"', '"connect"'])
+async def test_whatever_an_event_is_called_it_is_acknowledged_as_unknown(
+    world: World, name: str
+) -> None:
+    called: list[str] = []
+    left: list[str] = []
+    world.on("*", lambda event, sid, *data: called.append(event) or "unknown")
+    world.on("disconnect", lambda sid, reason: left.append(reason))
+    async with world.member() as client:
+        await client.send(f"42/chats,7[{name},1]")
+        assert await client.message() == '43/chats,7["unknown"]'
+        assert left == []
+    assert called == ["42" if name == "42" else ""]
 
 
 async def test_a_request_that_the_gate_has_refused_can_be_answered(world: World) -> None:

@@ -47,6 +47,7 @@ LIMITS = EngineLimits(
     ping_timeout_seconds=20,
     connect_timeout_seconds=45,
     max_payload_bytes=100_000,
+    max_request_bytes=20_000,
     max_write_buffer_bytes=262_144,
     max_packets_per_heartbeat=20_000,
     max_connections=1_000,
@@ -69,9 +70,7 @@ class Clock:
 class World:
     """A gateway's engine and Socket.IO server, without the gateway."""
 
-    def __init__(
-        self, engine: Engine, connections: set[Any], keep_alive_seconds: int = 75
-    ) -> None:
+    def __init__(self, engine: Engine, connections: set[Any], keep_alive_seconds: int = 75) -> None:
         """`connections` is where the engine looks for those that are no WebSocket."""
         self.engine = engine
         self._connections = connections
@@ -170,7 +169,7 @@ class World:
             "goodbyes": len(engine._goodbyes),
             "farewells": len(engine.farewells),
             "environ": len(server.environ),
-            "binary packets": len(server._binary_packet),
+            "incomplete packets": len(server._incomplete),
             "callbacks": len(server.manager.callbacks),
             "sites": len(engine._sites),
             "slow": len(engine.slow),
