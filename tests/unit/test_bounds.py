@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service import bounds
+from service import bounds, open_files
 from service.settings import Settings
 
 
@@ -20,7 +20,8 @@ def test_any_event_can_be_replayed_and_no_replay_is_too_much_at_once(
             "CONSTELLATION_MAX_EVENT_BYTES": event_bytes,
         }
     )
-    replayed, engine = bounds.replay_limits(settings), bounds.engine_limits(settings)
+    replayed = bounds.replay_limits(settings)
+    engine = bounds.engine_limits(settings, open_files.share(100_000, 1_000))
     assert replayed.max_bytes > event_bytes
     assert replayed.max_bytes < engine.max_burst_bytes
     assert engine.max_burst_bytes >= buffer_bytes + 2 * event_bytes
