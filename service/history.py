@@ -66,7 +66,7 @@ class Segment:
 
     def __init__(self, after: LogId) -> None:
         self.after = after
-        """The entry before the first one."""
+        """The entry before the first."""
         self.logged: list[Logged] = []
         """The entries, until all of them are packed."""
         self.indexed = 0
@@ -86,11 +86,9 @@ class Segment:
 
     @property
     def size(self) -> int:
-        """How many bytes it takes in memory, objects included; of an open segment without its
-        entries as they came."""
-        index_size = self._sent.size_bytes + self._moved.size_bytes
-        packed_size = self._ends[-1] + _PACKED_ENTRY_BYTES * self.indexed
-        return _SEGMENT_BYTES + self._logged_size + packed_size + index_size
+        """Bytes in memory, objects included; of an open segment without `logged`."""
+        packed_size = _SEGMENT_BYTES + self._ends[-1] + _PACKED_ENTRY_BYTES * self.indexed
+        return packed_size + self._logged_size + self._sent.size_bytes + self._moved.size_bytes
 
     @property
     def last(self) -> LogId:
@@ -171,13 +169,14 @@ class History:
     """What this pod has delivered lately, in the log's order without a gap."""
 
     def __init__(self, max_bytes: int, segment_bytes: int | None = None) -> None:
-        """Forgetting, and packing, goes by segments of so many bytes; by default a sixteenth."""
+        """It is forgotten by segments of so many bytes; by default a sixteenth."""
         self._max_bytes = max_bytes
         self.segment_bytes = max_bytes // _SEGMENTS if segment_bytes is None else segment_bytes
         self.starts = 0
         """How often it has begun from scratch: what was read before has nothing to do with it."""
         self._bytes = 0
         """What the complete segments take."""
+        self._completed = 0
         self._segments: deque[Segment] = deque()
         self._begin(BEGINNING)
 
@@ -205,6 +204,11 @@ class History:
         return self._open.last
 
     @property
+    def appended(self) -> int:
+        """How many entries have been appended in all, forgotten ones included."""
+        return self._completed + len(self._open)
+
+    @property
     def free_bytes(self) -> int:
         """How much more it may take; the open segment counts as full."""
         return self._max_bytes - self.segment_bytes - self._bytes
@@ -219,11 +223,12 @@ class History:
     def _complete(self) -> None:
         """Begin another segment, if there is anything in the open one."""
         complete = self._open
-        if not len(complete):
+        if not complete.logged:
             return
         complete.complete(self.segment_bytes - self._room - complete.size)
         self._segments.append(complete)
         self._bytes += complete.size
+        self._completed += len(complete)
         self._begin(complete.last)
         self.shrink(self._max_bytes - self.segment_bytes)
 
@@ -233,7 +238,7 @@ class History:
             self._bytes -= self._segments.popleft().size
 
     def expire(self, now_ms: int, keep_ms: int) -> None:
-        """Forget what is older than that, give or take a sixteenth. `now_ms` is the log's time."""
+        """Forget what is older, give or take a sixteenth. `now_ms` is the log's time."""
         if self._fresh and self._open.id_at(0)[0] < now_ms - keep_ms // _SEGMENTS:
             self._complete()
         while self._segments and self._segments[0].last[0] < now_ms - keep_ms:
@@ -270,10 +275,10 @@ class History:
 
     def holds(self, log_id: LogId) -> bool:
         """Tell whether this entry is here."""
-        for segment in self.after(log_id):
-            place = segment.place_after(log_id)
-            return place > 0 and segment.id_at(place - 1) == log_id
-        return log_id == self.last
+        for segment in (*self._segments, self._open):
+            if segment.after < log_id <= segment.last:
+                return segment.id_at(segment.place_after(log_id) - 1) == log_id
+        return False
 
     def prepend(self, older: History) -> None:
         """Put before this what was read back up to the floor, as much of the end as fits."""

@@ -24,8 +24,10 @@ _DEADLINE_SECONDS = 60.0
 _HOT_BYTES = 8 * 1024 * 1024
 _TICK_SECONDS = 0.25
 _SLICES_PER_TICK = 5
-"""The index keeps up with two thousand events a second, at less than a hundredth of a core. Above
-that it is brought up to date when somebody resumes."""
+"""The index keeps up with two thousand events a second, at about a hundredth of a core."""
+_FLOOD_PER_TICK = 1_000
+"""Entries in one tick above which the index waits: most of them are forgotten before anybody asks,
+and whoever does brings it up to date."""
 _MARGIN_SECONDS = 10.0
 """Kept beyond the window in which sessions can be resumed."""
 
@@ -194,13 +196,18 @@ class Backlog:
     async def run(self, tell: Callable[[], None]) -> None:
         """Keep the memory in order, for ever; `tell` at each step."""
         while True:
+            appended = self._history.appended
+            await asyncio.sleep(_TICK_SECONDS)
             tell()
             self.expire(time.monotonic())
-            for _ in range(_SLICES_PER_TICK):
-                if self._history.index(self._entries.concerned, SLICE):
-                    break
-                await asyncio.sleep(0)
-            await asyncio.sleep(_TICK_SECONDS)
+            if self._history.appended - appended <= _FLOOD_PER_TICK:
+                await self._index_some()
+
+    async def _index_some(self) -> None:
+        for _ in range(_SLICES_PER_TICK):
+            if self._history.index(self._entries.concerned, SLICE):
+                return
+            await asyncio.sleep(0)
 
     def expire(self, now_seconds: float) -> None:
         """Forget what nobody can resume from any more, also while nothing new comes.

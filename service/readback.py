@@ -144,10 +144,14 @@ class _Scan:
             for passenger in self._aboard:
                 passenger.fail(Gone())  # this is another log by now
         self._aboard = [one for one in self._aboard if not one.done.done()]
-        if self._aboard:
-            self._aboard += [one for one in self._waiting if one.start >= self._at]
-            self._waiting[:] = [one for one in self._waiting if one.start < self._at]
-        return bool(self._aboard)
+        if not self._aboard:
+            return False
+        for one in self._waiting:
+            # The last entry that was read may not be retained any more when they look for it.
+            one.is_anchored = bool(self._read.appended) and one.start == self._read.last
+        self._aboard += [one for one in self._waiting if one.start >= self._at]
+        self._waiting[:] = [one for one in self._waiting if one.start < self._at]
+        return True
 
     async def _read_pages(self) -> None:
         """Read and index some more. Raises RedisUnavailable."""

@@ -236,6 +236,7 @@ def test_what_was_read_back_is_put_before_the_rest() -> None:
     assert history.holds((4, 0))
     assert not history.holds((3, 0))
     assert history.holds((6, 0))
+    assert not history.holds((7, 0))
 
 
 def test_of_what_was_read_back_the_end_stays_where_there_is_not_room_for_all() -> None:

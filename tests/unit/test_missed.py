@@ -130,6 +130,26 @@ async def test_the_index_is_kept_up_to_date_while_nobody_resumes(pod: Pod) -> No
     assert pod.decoded == 2_000
 
 
+async def test_in_a_flood_the_index_waits_for_somebody_who_asks(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most of it is forgotten again before anybody does."""
+    monkeypatch.setattr(missed, "_TICK_SECONDS", 0)
+
+    async def flood() -> None:
+        for _ in range(20):
+            pod.deliver(missed._FLOOD_PER_TICK + 1)
+            await asyncio.sleep(0)
+        assert pod.decoded == 0
+
+    flooding = asyncio.create_task(flood())
+    pod.tasks.append(asyncio.create_task(pod.backlog.run(lambda: None)))
+    await flooding
+    await eventually(
+        lambda: not pod.history.unindexed(BEGINNING), PATIENCE_SECONDS, "all is indexed"
+    )
+
+
 @pytest.mark.parametrize("per_turn", [1, 50, 1_000])
 async def test_what_is_delivered_while_it_is_looked_for_is_found_too(
     pod: Pod, per_turn: int

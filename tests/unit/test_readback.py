@@ -267,6 +267,15 @@ async def test_what_was_removed_behind_our_back_is_noticed(pod: Pod, start: int)
     assert results[1] == multiples(2, 51, 200)
 
 
+async def test_a_log_that_holds_nothing_any_more_is_no_proof(pod: Pod) -> None:
+    """Neither the entry that was seen last nor any later one is there."""
+    pod.log.add(100)
+    pod.remember_from(100)
+    pod.log.entries.clear()
+    with pytest.raises(Gone):
+        await pod.resume(40, "user:3")
+
+
 async def test_what_is_trimmed_while_it_is_read_is_noticed(pod: Pod) -> None:
     pod.log.add(5_000)
     pod.remember_from(4_000)
