@@ -111,11 +111,17 @@ async def _websocket(
     http: aiohttp.ClientSession, url: str, transport: Transport
 ) -> AsyncIterator[None]:
     async with asyncio.timeout(_OPEN_SECONDS):
-        socket = await http.ws_connect(url, timeout=_WEBSOCKET_CLOSE, max_msg_size=0)
+        socket = await http.ws_connect(
+            url, timeout=_WEBSOCKET_CLOSE, max_msg_size=0, autoclose=False
+        )
 
     async def read() -> None:
         while True:
             message = await socket.receive()
+            if message.type is aiohttp.WSMsgType.CLOSE:
+                # As browsers and Node.js answer: with the code that they were sent. aiohttp's own
+                # answer has another one, as if it had closed by itself at the same moment.
+                await socket.close(code=message.data)
             if message.type in _OVER or message.type is aiohttp.WSMsgType.ERROR:
                 raise Ended(f"WebSocket closed: {socket.close_code}")
             transport.receive(message.data)
