@@ -43,6 +43,8 @@ class _Stretch:
 
     begin: int
     """Number of the first of them."""
+    serial: int
+    """How many interruptions there were before it."""
     end: int | None = None
     """Number after the last of them that was received; None while they still come."""
 
@@ -56,8 +58,15 @@ class _Hole:
     """A place where messages may be missing here that other pods have received."""
 
     number: int
+    serial: int
+    """Which interruption it is; 0 for none. It tells what came before the hole from what came
+    behind it where nothing was received in between."""
     is_lossy: bool
     """Whether Redis may have counted this pod as a receiver of what is missing."""
+
+    def is_before(self, stretch: _Stretch) -> bool:
+        """Tell whether it lies before a stretch."""
+        return (self.number, self.serial) <= (stretch.begin, stretch.serial)
 
 
 class Unrecorded:
@@ -218,7 +227,7 @@ class Unrecorded:
         # Unlike any tick: no other pod can have positions behind it.
         self._begin_stretch(b"%b~%d" % (self._name, self._interruptions))
         self._is_provisional = True
-        self._holes.append(_Hole(self.end, is_lossy))
+        self._holes.append(_Hole(self.end, self._interruptions, is_lossy))
 
     def _begin_stretch(self, tick: bytes) -> None:
         if (current := self._stretches.get(self._tick)) is not None:
@@ -226,7 +235,7 @@ class Unrecorded:
         # Others may have received, and recorded, more of the stretch that ends here.
         self._recorded = min(self._recorded, self.end)
         self._tick, self._index = tick, 0
-        self._stretches[tick] = _Stretch(self.end)
+        self._stretches[tick] = _Stretch(self.end, self._interruptions)
         if len(self._stretches) > _MAX_TICKS:
             del self._stretches[next(iter(self._stretches))]
 
@@ -236,7 +245,7 @@ class Unrecorded:
             self._pop()
             self.discarded += 1
         later = [hole for hole in self._holes if hole.number > self._first]
-        self._holes = [_Hole(self._first, is_lossy=True), *later]
+        self._holes = [_Hole(self._first, 0, is_lossy=True), *later]
 
     def _find(self, position: bytes) -> tuple[_Stretch, int] | None:
         tick, index = _parse(position)
@@ -249,7 +258,7 @@ class Unrecorded:
         So all before the stretch is in the log as well, what this pod missed included.
         """
         if self._holes:
-            self._holes = [hole for hole in self._holes if hole.number > stretch.begin]
+            self._holes = [hole for hole in self._holes if not hole.is_before(stretch)]
         self._recorded = max(self._recorded, number)
         self._drop_before(number)
 

@@ -162,6 +162,18 @@ def test_a_log_that_is_ahead_of_the_subscription_is_not_recorded_twice() -> None
     assert payloads(one) == [b"more"]
 
 
+def test_a_hole_behind_a_stretch_that_was_quiet_is_not_taken_for_one_before_it() -> None:
+    one = subscribed(tick=b"a")
+    one.confirm_place(b"a:0")
+    assert not one.has_hole
+    one.interrupt(is_lossy=False)
+    one.tick(b"b")
+    one.confirm_place(b"a:0")  # said before the interruption
+    assert one.has_hole
+    one.confirm_place(b"b:0")
+    assert not one.has_hole
+
+
 def test_a_reported_hole_is_a_hole_no_more() -> None:
     one = subscribed()
     one.interrupt(is_lossy=True)
