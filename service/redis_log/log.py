@@ -211,10 +211,7 @@ class RedisLog:
         while True:
             try:
                 await self._catch_up()
-                async with asyncio.timeout(_SILENCE_SECONDS) as self._deadline:
-                    async with open_link(self._redis, self._on_replies) as self._link:
-                        self._ask(_FIRST_BLOCK_MILLISECONDS)
-                        await self._link.lost()
+                await self._follow()
             except LogChanged:
                 self._stop_asking()
                 continue
@@ -224,6 +221,15 @@ class RedisLog:
                 self._lose("connection", str(error))
             self._attempts += 1
             await asyncio.sleep(backoff_seconds(self._attempts, random.random()))
+
+    async def _follow(self) -> None:
+        try:
+            async with asyncio.timeout(_SILENCE_SECONDS) as self._deadline:
+                async with open_link(self._redis, self._on_replies) as self._link:
+                    self._ask(_FIRST_BLOCK_MILLISECONDS)
+                    await self._link.lost()
+        finally:
+            self._deadline = None  # appends may still be answered
 
     def _ask(self, block_milliseconds: int = _BLOCK_MILLISECONDS) -> None:
         assert self._link is not None, "asked while the link is open"
@@ -306,11 +312,11 @@ class RedisLog:
             self._moved = asyncio.Event()
 
     def _note_answer(self) -> None:
-        assert self._deadline is not None, "read inside the timeout"
         now = time.monotonic()
         if now - self._heard_at > _SILENCE_SECONDS / 4:  # a timer per reply costs more than it
             self._heard_at = now
-            self._deadline.reschedule(asyncio.get_running_loop().time() + _SILENCE_SECONDS)
+            if self._deadline is not None and not self._deadline.expired():
+                self._deadline.reschedule(asyncio.get_running_loop().time() + _SILENCE_SECONDS)
         if self.lost_at is not None and self.has_followed:
             log.info("following the log again", after=format_id(self.delivered).decode())
         self.lost_at, self.has_followed, self._attempts = None, True, 0

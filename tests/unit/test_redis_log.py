@@ -15,6 +15,8 @@ from service.metrics import Metrics
 from service.recording import Received, Unrecorded
 from service.redis_link import RedisUnavailable, make_client
 from service.redis_log import ONLY_ASKING, Appender, Candidacy, LogDamaged, LostLease
+from service.redis_log import log as log_module
+from service.redis_log.state import Look
 from service.redis_names import DEFAULT
 from service.ticket import LogId
 from tests.pod_parts import PLENTY_OF_BYTES, Follower, make_log, trim
@@ -117,6 +119,31 @@ async def test_what_was_logged_before_is_not_delivered_anew(redis: Redis) -> Non
         await eventually(lambda: first.heard, PATIENCE_SECONDS, "the new one")
     assert first.heard == [b"new"]
     assert len(first.follower.starts) == 1
+
+
+async def test_appends_are_answered_also_while_the_log_is_looked_at_again(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its recorder appends meanwhile; that must end neither."""
+    one = Pod(redis, received=3)
+    looked, may_look = asyncio.Event(), asyncio.Event()
+    look = one.log.state.look
+
+    async def slow_look(delivered: LogId) -> Look:
+        looked.set()
+        await may_look.wait()
+        return await look(delivered)
+
+    async with following(one), appending(one) as appender:
+        monkeypatch.setattr(one.log.state, "look", slow_look)
+        one.log.damaged("removed")
+        await looked.wait()
+        with monkeypatch.context() as patch:
+            patch.setattr(log_module, "_SILENCE_SECONDS", 0.0)  # each answer moves the deadline
+            await append(appender, 0, 1)
+        may_look.set()
+        await eventually(one.is_current, PATIENCE_SECONDS, "it follows again")
+    assert one.heard == [b"0", b"1"]
 
 
 async def test_fields_in_any_order_and_more_of_them_are_read(redis: Redis) -> None:
