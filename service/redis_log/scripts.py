@@ -81,7 +81,8 @@ if patience > 0 then
   redis.call(
     'HSET', KEYS[1], 'senior', name, 'since', string.format('%.0f', since),
     'seen', string.format('%.0f', now), 'until', string.format('%.0f', ends))
-  if now - ends < patience then return refused end
+  -- Also from when this pod was subscribed: the lease may have ended long before anybody was.
+  if now - ends < patience or now - since < patience then return refused end
 end
 redis.call(
   'HSET', KEYS[1], 'holder', token, 'until', string.format('%.0f', now + lease), 'senior', '')

@@ -146,6 +146,16 @@ async def test_appends_are_answered_also_while_the_log_is_looked_at_again(
     assert one.heard == [b"0", b"1"]
 
 
+async def test_a_pod_that_was_away_is_patient_from_its_own_return_on(redis: Redis) -> None:
+    """However long ago the lease has ended: the others come back at their own times."""
+    one = Pod(redis)
+    await founded(one)
+    await redis.hset(DEFAULT.state, "until", 0)
+    claim = one.log.state.claim
+    assert not (await claim(candidacy("b.1", patience=0.2, waiting=0), 5)).is_granted
+    assert (await claim(candidacy("b.2", patience=0.2, waiting=0.3), 5)).is_granted
+
+
 async def test_fields_in_any_order_and_more_of_them_are_read(redis: Redis) -> None:
     one = Pod(redis)
     async with following(one):
