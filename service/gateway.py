@@ -14,7 +14,6 @@ from typing import Any
 
 import structlog
 import uvicorn
-from redis.asyncio import Redis
 
 from service import bounds, commands, gauges, open_files, routes
 from service.addresses import Proxies
@@ -45,7 +44,7 @@ from service.pressure import Pressure, find_memory_limit
 from service.recorder import Recorder
 from service.recording import Unrecorded
 from service.redis_bus import Published, RedisBus
-from service.redis_link import make_client
+from service.redis_endpoint import Endpoint
 from service.redis_log import DirectEntries, RedisLog
 from service.relay import Relay
 from service.resume import Offsets, Recovery
@@ -98,11 +97,12 @@ class Gateway:
         self.names = settings.redis_names()
         # By purpose, so that a storm in one starves no other: lease, heartbeat and subscription;
         # sessions; what clients and services ask.
-        self.redis = self._make_redis(retries=5)
-        self.redis_sessions = self._make_redis(retries=5)
-        self.redis_requests = self._make_redis(retries=5)
+        self.redis_endpoint = Endpoint(settings.redis_address(), self.names)
+        self.redis = self.redis_endpoint.client(retries=5)
+        self.redis_sessions = self.redis_endpoint.client(retries=5)
+        self.redis_requests = self.redis_endpoint.client(retries=5)
         # For events: whoever sends one decides whether to send it again.
-        self.redis_once = self._make_redis(retries=0)
+        self.redis_once = self.redis_endpoint.client(retries=0)
         table = routes.load(
             settings.routes_file,
             is_traced=tracing is not None,
@@ -190,9 +190,6 @@ class Gateway:
             bounds.tcp_tls(settings),
         )
         self._wire()
-
-    def _make_redis(self, retries: int) -> Redis:
-        return make_client(self.settings.redis_address(), retries=retries, names=self.names)
 
     async def aclose(self) -> None:
         """Let the connections to Redis go."""

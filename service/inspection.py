@@ -16,10 +16,11 @@ from hashlib import sha1
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import AskError, NoPermissionError, RedisError, ResponseError
 
 from service import commands
 from service.open_files import Shares
+from service.redis_faults import explain
 from service.redis_names import Names
 from service.variables import UnknownVariable
 
@@ -60,6 +61,8 @@ def inspect(
     taken_ms = (time.perf_counter() - started) * 1_000
     yield Finding("redis", Verdict.OK, f"{address} answered in {taken_ms:.1f} ms")
     yield _identify(redis)
+    if "+cluster://" in address:
+        yield _permission("cluster", _cluster(redis, names))
     shared = (*channels, names.commands, names.ticks)
     subscribed = (*shared, commands.EMITTER_CHANNEL)
     yield _permission("subscribe", _subscriptions(redis, subscribed, names))
@@ -144,6 +147,16 @@ def _persistence(redis: Redis) -> Finding:
         "what was logged since the last snapshot" if snapshots.get("save") else "log and sessions"
     )
     return Finding(subject, Verdict.WARNING, f"appendonly is off: a restart of Redis loses {lost}")
+
+
+def _cluster(redis: Any, names: Names) -> Mapping[str, _Call]:
+    """What is asked of a Cluster to find our keys, and to follow them."""
+    return {
+        "CLUSTER SLOTS": lambda: redis.execute_command("CLUSTER", "SLOTS"),
+        "CLUSTER NODES": lambda: redis.execute_command("CLUSTER", "NODES"),
+        "EXISTS": lambda: redis.exists(names.log),
+        "ASKING": lambda: redis.execute_command("ASKING"),
+    }
 
 
 def _subscriptions(redis: Redis, shared: Iterable[str], names: Names) -> Mapping[str, _Call]:
@@ -271,6 +284,8 @@ def _refusal(call: _Call) -> str:
     """Give the reason of a refusal, and nothing where there is none."""
     try:
         call()
+    except AskError as error:  # MOVED too, which redis-py's text does not say
+        return explain(error)
     except RedisError as error:
         return str(error) or type(error).__name__
     return ""

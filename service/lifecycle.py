@@ -150,6 +150,7 @@ class Life:
         waits = _say_nothing
         listener = gateway.recorder or gateway.live_listener
         parts = {
+            "redis topology": gateway.redis_endpoint.watch(),
             "subscription": gateway.bus.run(listener),
             "heartbeat": gateway.bus.beat(waits),
             "presence": gateway.presence.run(waits),

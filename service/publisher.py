@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,10 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from service.events import MalformedEvent
-from service.redis_address import read_cluster, read_sentinel
-from service.redis_cluster import find_slot
+from service.redis_address import ClusterAddress, SentinelAddress, read
+from service.redis_endpoint import Endpoint
 from service.redis_names import Names
 from service.routes import Table
 from service.spans import ids_of
@@ -48,7 +48,7 @@ class Published:
 def connected(redis_url: str, names: Names) -> Iterator[Redis]:
     """Hold a connection for a command or a few; a failure is told at once and not retried.
 
-    Raises CannotPublish where no node of a Cluster can be asked for the others.
+    Raises CannotPublish where no Sentinel and no node of a Cluster says where it is.
     """
     try:
         redis = _make_client(redis_url, names)
@@ -66,22 +66,19 @@ def _make_client(redis_url: str, names: Names) -> Redis:
         "socket_timeout": _TIMEOUT_SECONDS,
         "retry": Retry(NoBackoff(), 0),
     }
-    cluster = read_cluster(redis_url)
-    if cluster is not None:
-        return find_slot(cluster, names.slot, **options)
-    watched = read_sentinel(redis_url)
-    if watched is None:
+    address = read(redis_url)
+    if not isinstance(address, ClusterAddress | SentinelAddress):
         return Redis.from_url(redis_url, **options)
-    asking = {"password": watched.password, "ssl": watched.primary["ssl"]}
-    make_sentinel: Any = Sentinel  # it carries no types
-    sentinel = make_sentinel(watched.nodes, sentinel_kwargs=asking)
-    primary: Redis = sentinel.master_for(watched.service, **watched.primary, **options)
-    return primary
+    host, port = asyncio.run(Endpoint(redis_url, names).locate())
+    tls = {} if address.tls is None else {"ssl": True, **address.tls}
+    make: Any = Redis  # it carries no types
+    found: Redis = make(host=host, port=port, **tls, **address.options, **options)
+    return found
 
 
 def counts_all(redis_url: str) -> bool:
     """Tell whether PUBLISH counts every subscriber there is."""
-    return read_cluster(redis_url) is None
+    return not isinstance(read(redis_url), ClusterAddress)
 
 
 def publish(

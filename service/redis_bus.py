@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from service import commands
 from service.events import Room
 from service.metrics import Metrics
-from service.redis_link import FAULTS, RedisUnavailable, backoff_seconds, faults_of
+from service.redis_link import FAULTS, RedisMoved, RedisUnavailable, backoff_seconds, faults_of
 from service.redis_names import DEFAULT, Names
 from service.subscription import Published, Subscription
 
@@ -128,7 +128,8 @@ class RedisBus:
 
     async def _renew(self, current: Subscription | None, listener: Listener) -> Subscription | None:
         """Replace the subscription by another one, and watch that. Returns what there is then."""
-        if current is not None and time.monotonic() - self._heard_at < SILENCE_SECONDS:
+        is_heard = time.monotonic() - self._heard_at < SILENCE_SECONDS
+        if current is not None and is_heard and not current.is_superseded:
             return await self._watch(current, listener)  # it was silent, and is no more
         fresh = Subscription(self._own, self._names)
         tick = self.next_tick()
@@ -167,6 +168,9 @@ class RedisBus:
                 await current.lost()
         except TimeoutError:
             return current
+        except RedisMoved:
+            await asyncio.sleep(seconds)
+            return current
         except FAULTS as error:
             await self._drop(current, listener, error)
         return None
@@ -181,7 +185,10 @@ class RedisBus:
         await old.close()
 
     async def _watch(self, current: Subscription, listener: Listener) -> Subscription | None:
-        """Wait until a subscription is lost, silent or retired; what is only silent is returned."""
+        """Wait until a subscription is lost, silent, retired or on a Redis that is not to be used.
+
+        Returns what may still bring something.
+        """
         while True:
             silent_at = self._heard_at + SILENCE_SECONDS
             try:
@@ -192,6 +199,9 @@ class RedisBus:
                 if time.monotonic() - self._heard_at > SILENCE_SECONDS:
                     self._lose("silent", "no heartbeat came back")
                     return current
+            except RedisMoved as error:
+                log.info("subscribing to another Redis", reason=str(error))
+                return current
             except FAULTS as error:
                 if self._is_retired:
                     return current

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar, cast
 
 import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import RedisError
 
-from service.redis_address import read_cluster, read_sentinel
-from service.redis_cluster import follow_slot
+from service.redis_address import Node, label_node
+from service.redis_client import FollowingRedis, LocatedConnection
+from service.redis_endpoint import Endpoint
+from service.redis_faults import FAULTS
 from service.redis_names import DEFAULT, Names
 from service.turns import Turn
 
-FAULTS = (RedisError, OSError, hiredis.HiredisError, asyncio.IncompleteReadError)
-"""What a Redis that is away, full or moving raises."""
+__all__ = ["FAULTS"]
 
 Answer = TypeVar("Answer")
 
@@ -53,28 +50,13 @@ def _unavailable(sentence: str, cause: Exception) -> RedisUnavailable:
     return fault
 
 
-def make_client(url: str, *, retries: int, names: Names = DEFAULT) -> Redis:
-    """Make a client; nothing connects yet.
+class RedisMoved(ConnectionError):
+    """Another Redis is the one to use. The link still works until it is left, where Redis does."""
 
-    With retries, within two seconds, for what may be done twice: after a restart of Redis every
-    connection in the pool fails at its first use. Without, for what may not.
-    """
-    options: dict[str, Any] = {
-        "socket_connect_timeout": 2,
-        "socket_timeout": 5,
-        "retry": Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), retries),
-    }
-    cluster = read_cluster(url)
-    if cluster is not None:
-        return follow_slot(cluster, names.slot, **options)
-    watched = read_sentinel(url)
-    if watched is None:
-        return Redis.from_url(url, **options)
-    asking = {"password": watched.password, "ssl": watched.primary["ssl"], "socket_timeout": 2}
-    make_sentinel: Any = Sentinel  # it carries no types
-    sentinel = make_sentinel(watched.nodes, sentinel_kwargs=asking)
-    primary: Redis = sentinel.master_for(watched.service, **watched.primary, **options)
-    return primary
+
+def make_client(url: str, *, retries: int, names: Names = DEFAULT) -> Redis:
+    """Make a client that shares nothing with others: see `Endpoint.client`."""
+    return Endpoint(url, names).client(retries=retries)
 
 
 _PIECE_BYTES = 16 * 1024
@@ -88,43 +70,61 @@ class Link(asyncio.Protocol):
     loop serves the sockets.
     """
 
-    def __init__(self, transport: asyncio.Transport, on_replies: OnReplies) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, on_replies: OnReplies, node: Node | None = None
+    ) -> None:
+        """`node` is where it is connected to, if that may become the wrong one."""
         self._transport = transport
         self._on_replies = on_replies
-        self._parser = hiredis.Reader()
+        self._node = node
+        self._parser = self._make_parser()
         self._loop = asyncio.get_running_loop()
         self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._useless: asyncio.Future[None] = self._loop.create_future()
+        """Done when it is lost, or when another Redis is to be used."""
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether it works, but another Redis is to be used."""
+        return self._useless.done() and not self._lost.done()
 
     def send(self, *words: str | bytes | int) -> None:
         """Send a command; its reply comes like any other. Nothing happens once the link is lost."""
         if self._lost.done():
             return
-        self._transport.write(hiredis.pack_command(words))  # type: ignore[arg-type]  # any length
+        self._transport.write(self._pack(words))
 
     def send_together(self, *commands: tuple[str | bytes | int, ...]) -> None:
         """Send several commands in one write: Redis carries out nothing of others in between."""
         if not self._lost.done():
-            self._transport.write(b"".join(map(hiredis.pack_command, commands)))  # type: ignore[arg-type]
+            self._transport.write(b"".join(map(self._pack, commands)))
 
     async def lost(self) -> None:
         """Wait until the connection is gone. Raises what ended it, ConnectionError if nothing did.
 
-        An error of whoever takes the replies is raised here too.
+        Raises RedisMoved already when another Redis is to be used; until the link is left, replies
+        are handled as before. An error of whoever takes the replies is raised here too.
         """
-        await asyncio.shield(self._lost)  # who waits for a while only must not end the link
+        await asyncio.shield(self._useless)  # who waits for a while only must not end the link
 
     async def answer(self, expected: asyncio.Future[Answer]) -> Answer:
         """Wait for what a reply completes. Raises what ended the connection before."""
         either: set[asyncio.Future[Any]] = {expected, self._lost}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not expected.done():
-            await self.lost()
+            await asyncio.shield(self._lost)
         return expected.result()
 
     def forget(self) -> None:
         """Want to hear no more, not of the end either."""
-        if not self._lost.cancel() and not self._lost.cancelled():
-            self._lost.exception()  # or asyncio logs it as never retrieved
+        for end in (self._lost, self._useless):
+            if not end.cancel() and not end.cancelled():
+                end.exception()  # or asyncio logs it as never retrieved
+
+    def moved(self, node: Node) -> None:
+        """Note which Redis is to be used now."""
+        if node != self._node and not self._useless.done():
+            self._useless.set_exception(RedisMoved(f"{label_node(node)} is to be used now"))
 
     def data_received(self, data: bytes) -> None:
         if len(data) <= _PIECE_BYTES:
@@ -162,27 +162,99 @@ class Link(asyncio.Protocol):
 
     def fail(self, error: Exception) -> None:
         """Let whoever waits for the end of the link know that it is of no more use."""
-        if not self._lost.done():
-            self._lost.set_exception(error)
+        for end in (self._lost, self._useless):
+            if not end.done():
+                end.set_exception(error)
+
+    def _make_parser(self) -> hiredis.Reader:
+        return hiredis.Reader()
+
+    def _pack(self, words: tuple[str | bytes | int, ...]) -> bytes:
+        packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # of any length
+        return packed
+
+
+class _AskingLink(Link):
+    """A link to the node that a slot is being moved to, which serves the slot when it is asked."""
+
+    def _make_parser(self) -> hiredis.Reader:
+        return _AskedReader()
+
+    def _pack(self, words: tuple[str | bytes | int, ...]) -> bytes:
+        return super()._pack(("ASKING",)) + super()._pack(words)
+
+
+class _AskedReader(hiredis.Reader):
+    """Leaves out every other reply, which answers ASKING."""
+
+    _is_announced = False
+
+    def gets(self, *args: Any) -> Any:
+        if not self._is_announced:
+            if super().gets() is False:
+                return False
+            self._is_announced = True
+        reply = super().gets(*args)
+        self._is_announced = reply is False
+        return reply
 
 
 @asynccontextmanager
-async def open_link(redis: Redis, on_replies: OnReplies) -> AsyncIterator[Link]:
-    """Hold a connection of its own. Raises what FAULTS names."""
+async def open_link(redis: Redis, on_replies: OnReplies, *keys: str) -> AsyncIterator[Link]:
+    """Hold a connection of its own, outside the client's pool. Raises what FAULTS names.
+
+    It is connected to the node that has these keys now, of those that are used on it. When they are
+    moved to another one, Redis objects to the next command; whoever takes the replies raises that,
+    and opens the next link.
+    """
+    if not isinstance(redis, FollowingRedis):
+        async with _hold(redis, on_replies) as link:
+            yield link
+        return
+    source, asks = await redis.serving(*keys)
+    async with _hold(source, on_replies, _AskingLink if asks else Link) as link:
+        redis.topology.listen(link)
+        yield link
+
+
+@asynccontextmanager
+async def open_subscription(redis: Redis, on_replies: OnReplies) -> AsyncIterator[Link]:
+    """Hold a link where all pods subscribe. Raises what FAULTS names."""
+    if not isinstance(redis, FollowingRedis):
+        async with _hold(redis, on_replies) as link:
+            yield link
+        return
+    meeting = redis.meeting
+    place = await meeting.choose(redis)
+    async with AsyncExitStack() as held:
+        try:
+            link = await held.enter_async_context(_hold(place.client, on_replies))
+        except FAULTS:
+            meeting.shun(place)
+            raise
+        await meeting.settle(redis, place)
+        meeting.listen(link)
+        yield link
+
+
+@asynccontextmanager
+async def _hold(
+    redis: Redis, on_replies: OnReplies, make: type[Link] = Link
+) -> AsyncIterator[Link]:
     pool: Any = redis.connection_pool  # its methods carry no types
-    connection = await pool.get_connection()
+    connection = pool.make_connection()
     link: Link | None = None
     try:
+        await connection.connect()
+        node = connection.node if isinstance(connection, LocatedConnection) else None
         transport = transport_of(connection)
-        link = Link(transport, on_replies)
+        link = make(transport, on_replies, node)
         transport.set_protocol(link)
         yield link
     finally:
         if link is not None:
             link.forget()
-        # Not fit for commands any more: the pool opens a fresh one when it needs it.
         await connection.disconnect(nowait=True)
-        await pool.release(connection)
 
 
 def transport_of(connection: AbstractConnection) -> asyncio.Transport:

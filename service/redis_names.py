@@ -44,6 +44,11 @@ class Names:
         return f"{self.slot}:state"
 
     @property
+    def meeting(self) -> str:
+        """The ID of the node of a Cluster on which all pods subscribe."""
+        return f"{self.slot}:meeting"
+
+    @property
     def pods(self) -> str:
         """The sorted set of pods that are alive."""
         return f"{self.slot}:presence:pods"

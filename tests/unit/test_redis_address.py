@@ -1,18 +1,25 @@
 """Addresses of Redis: what is taken, what is refused, and that labels hold no secret."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio.connection import parse_url
 
 from service.redis_address import (
+    ClusterAddress,
+    InvalidAddress,
+    PlainAddress,
+    SentinelAddress,
+    SocketAddress,
     check_host,
     check_url,
     label,
-    read_cluster,
-    read_sentinel,
+    read,
     url_of,
 )
+from tests.certificates import Authority
 
 # Any character that the environment can hold.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -64,8 +71,8 @@ def test_a_url_that_redis_understands_is_taken_and_labelled_without_secrets(
         "redis://:hun@t/5?x@localhost",
     ],
 )
-def test_any_other_url_is_refused_without_a_word_of_it(url: str) -> None:
-    with pytest.raises(ValueError, match=r"^(not|no) [a-zA-Z -]+$") as refusal:
+def test_any_other_url_is_refused_with_a_reason_and_without_a_word_of_it(url: str) -> None:
+    with pytest.raises(InvalidAddress, match=r"^(it|its|a|an|the) [a-zA-Z0-9 ,:?=-]+$") as refusal:
         check_url(url)
 
     assert "ter2" not in str(refusal.value)
@@ -79,7 +86,7 @@ def test_names_and_addresses_are_hosts(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["", "redis:6379", "redis://redis", "a b", "-a", "u@redis", "é"])
 def test_nothing_else_is_a_host(host: str) -> None:
-    with pytest.raises(ValueError, match="not a host"):
+    with pytest.raises(InvalidAddress, match="not a host name"):
         check_host(host)
 
 
@@ -118,14 +125,71 @@ def test_an_accepted_url_is_labelled_without_its_password_and_a_refusal_holds_no
 
 
 def test_a_sentinel_url_names_sentinels_primary_and_database() -> None:
-    url = "rediss+sentinel://me:p%40ss@a:1,b,[::1]:3/2/main?sentinel_password=s"
+    url = "redis+sentinel://me:p%40ss@a:1,b,[::1]:3/2/main?sentinel_password=s%26t"
     assert check_url(url) == url
-    found = read_sentinel(url)
-    assert found is not None
+    found = read(url)
+    assert isinstance(found, SentinelAddress)
     assert found.nodes == (("a", 1), ("b", 26379), ("::1", 3))
-    assert (found.service, found.password) == ("main", "s")
-    assert found.primary == {"db": 2, "ssl": True, "username": "me", "password": "p@ss"}
-    assert label(url) == "rediss+sentinel://a:1,b,[::1]:3/2/main"
+    assert (found.service, found.password, found.tls) == ("main", "s&t", None)
+    assert found.options == {"db": 2, "username": "me", "password": "p@ss"}
+    assert label(url) == "redis+sentinel://a:1,b,[::1]:3/2/main"
+
+
+def test_a_cluster_url_names_some_nodes() -> None:
+    url = "redis+cluster://me:p%40ss@a:1,b,[::1]:3"
+    assert check_url(url) == url
+    found = read(url)
+    assert isinstance(found, ClusterAddress)
+    assert found.nodes == (("a", 1), ("b", 6379), ("::1", 3))
+    assert (found.options, found.tls) == ({"username": "me", "password": "p@ss"}, None)
+    assert label(url) == "redis+cluster://a:1,b,[::1]:3"
+
+
+def test_other_urls_are_read_as_redis_reads_them() -> None:
+    plain = read("redis://:s%40t@[::1]:1/2?client_name=ws")
+    options = {"password": "s@t", "db": 2, "client_name": "ws"}
+    assert plain == PlainAddress(("::1", 1), options, None)
+    assert read("redis://host") == PlainAddress(("host", 6379), {}, None)
+    socket = read("unix:///run/redis.sock?db=2")
+    assert isinstance(socket, SocketAddress)
+    assert (socket.options["path"], socket.options["db"]) == ("/run/redis.sock", 2)
+
+
+@pytest.mark.parametrize(
+    "form", ["rediss://a:1", "rediss+cluster://a:1,b:2", "rediss+sentinel://a:1/0/main"]
+)
+def test_each_form_has_the_options_of_tls(form: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("client")
+    options = {
+        "ssl_ca_certs": str(authority.cert_file),
+        "ssl_certfile": str(certificate),
+        "ssl_keyfile": str(key),
+        "ssl_cert_reqs": "optional",
+        "ssl_check_hostname": False,
+    }
+    query = "&".join(f"{name}={value}" for name, value in options.items())
+    for url, tls in ((form, {}), (f"{form}?{query}", options)):
+        assert check_url(url) == url
+        found = read(url)
+        assert not isinstance(found, SocketAddress)
+        assert found.tls == tls
+        assert "ssl" not in label(url)
+
+
+@pytest.mark.parametrize("form", ["redis://a", "redis+cluster://a", "redis+sentinel://a/0/m"])
+@pytest.mark.parametrize(
+    ("query", "reason"), [("?ssl_check_hostname=no", "require"), ("?no_such=1", "option")]
+)
+def test_an_option_that_has_no_effect_is_refused(form: str, query: str, reason: str) -> None:
+    with pytest.raises(InvalidAddress, match=reason):
+        check_url(form + query)
+
+
+@pytest.mark.parametrize("form", ["rediss://a", "rediss+cluster://a", "rediss+sentinel://a/0/m"])
+def test_a_value_that_tls_does_not_take_is_refused(form: str) -> None:
+    with pytest.raises(InvalidAddress, match="not valid"):
+        check_url(f"{form}?ssl_cert_reqs=perhaps")
 
 
 @pytest.mark.parametrize(
@@ -140,31 +204,6 @@ def test_a_sentinel_url_names_sentinels_primary_and_database() -> None:
         "unix+sentinel://a:1/0/main",
         "redis+sentinel://a:1/0/main?password=x",
         "redis+sentinel://a:1/0/main?sentinel_password",
-    ],
-)
-def test_a_sentinel_url_that_is_not_whole_is_refused(url: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - its text never holds the address
-        check_url(url)
-
-
-def test_other_urls_name_no_sentinel() -> None:
-    assert read_sentinel("redis://host:1/0") is None
-
-
-def test_a_cluster_url_names_some_nodes() -> None:
-    url = "rediss+cluster://me:p%40ss@a:1,b,[::1]:3"
-    assert check_url(url) == url
-    found = read_cluster(url)
-    assert found is not None
-    assert found.nodes == (("a", 1), ("b", 6379), ("::1", 3))
-    assert found.options == {"ssl": True, "username": "me", "password": "p@ss"}
-    assert label(url) == "rediss+cluster://a:1,b,[::1]:3"
-    assert read_cluster("redis://host:1/0") is None
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
         "redis+cluster://",
         "redis+cluster://a:x",
         "redis+cluster://a:1,",
@@ -173,6 +212,6 @@ def test_a_cluster_url_names_some_nodes() -> None:
         "unix+cluster://a:1",
     ],
 )
-def test_a_cluster_url_that_is_not_whole_is_refused(url: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - its text never holds the address
+def test_a_url_of_several_nodes_that_is_not_whole_is_refused(url: str) -> None:
+    with pytest.raises(InvalidAddress):
         check_url(url)

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from service import turns
-from service.redis_link import Link, backoff_seconds, make_client, open_link, transport_of
+from service.redis_link import (
+    Link,
+    _AskedReader,
+    backoff_seconds,
+    make_client,
+    open_link,
+    transport_of,
+)
 from tests.processes import Valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -138,6 +145,21 @@ async def test_a_client_that_may_try_again_outlives_the_end_of_its_connections(
         async with make_client(valkey.url, retries=0) as other:
             await other.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         assert await patient.ping()
+
+
+@given(st.lists(st.integers(0, 99), max_size=8), st.data())
+def test_replies_to_asking_are_left_out_wherever_a_read_ends(
+    numbers: list[int], data: st.DataObject
+) -> None:
+    reader, replies = _AskedReader(), list[object]()
+    stream = b"".join(b"+OK\r\n:%d\r\n" % number for number in numbers)
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        reader.feed(stream[:size])
+        stream = stream[size:]
+        while (reply := reader.gets()) is not False:
+            replies.append(reply)
+    assert replies == numbers
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1))

@@ -148,6 +148,15 @@ def test_every_fault_has_its_line() -> None:
     assert len(lines) == len(names)
 
 
+def test_a_url_that_is_not_shown_is_refused_with_its_reason() -> None:
+    (line,) = faults(REDIS_URL="redis+cluster://:hunter2@a:1/3")
+
+    assert line.startswith(
+        "REDIS_URL holds (set, not shown): a Cluster has database 0 and no other"
+    )
+    assert "; it takes a URL (secret) such as `redis://" in line
+
+
 def test_a_request_must_fit_into_a_packet() -> None:
     lines = faults(CONSTELLATION_MAX_REQUEST_BYTES="2000", CONSTELLATION_MAX_PAYLOAD_BYTES="1000")
 

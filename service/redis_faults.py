@@ -1,0 +1,70 @@
+"""What a fault of Redis means, as one sentence for the log and for `check`. Holds no secret."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+
+import hiredis
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    MovedError,
+    NoPermissionError,
+    RedisError,
+    TimeoutError,
+)
+
+FAULTS = (RedisError, OSError, hiredis.HiredisError, asyncio.IncompleteReadError)
+"""What a Redis that is away, full or moving raises."""
+
+CLUSTER_FORM = "for a Redis Cluster REDIS_URL takes redis+cluster://host:port,host:port"
+PLAIN_FORM = "for a single Redis REDIS_URL takes redis://host:port"
+NO_ANSWER = "it does not answer"
+NO_CONNECTION = (
+    "no connection is established in time; a port without TLS looks so to a URL with rediss"
+)
+
+
+def explain(error: BaseException) -> str:
+    """Say what is wrong with a server that was asked something, without naming the server."""
+    text = str(error)
+    if isinstance(error, AuthenticationError):
+        return _explain_authentication(text)
+    if isinstance(error, NoPermissionError):
+        return f"the user is not permitted: {text}"
+    if isinstance(error, MovedError):
+        return f"it is one node of a Redis Cluster; {CLUSTER_FORM}"
+    if isinstance(error, AskError):
+        return "the hash slot of our keys is being moved to another node; try again later"
+    if isinstance(error, TimeoutError):
+        return NO_CONNECTION if "connecting" in text else NO_ANSWER
+    if "closed by server" in text:
+        return "it closes the connection; so does a port with TLS, for which REDIS_URL takes rediss"
+    if "cluster support disabled" in text:
+        return f"it is not a node of a Redis Cluster; {PLAIN_FORM}"
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is refused: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError):
+            return f"the TLS handshake failed: {getattr(cause, 'reason', '') or 'no reason given'}"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+    return text or type(error).__name__
+
+
+def _explain_authentication(text: str) -> str:
+    if "without any password configured" in text:
+        return "it has no password, and REDIS_URL or REDIS_PASSWORD has one"
+    if "required" in text.lower() or "already authenticated" in text:
+        return "it requires a password, and REDIS_URL or REDIS_PASSWORD has none"
+    return "it refuses the user name or the password"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from, or while handling."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
