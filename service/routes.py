@@ -159,17 +159,20 @@ class Route:
         return Message(self.event, fields, rooms, hidden_from, emptied, traceparent, removals)
 
     def _route_leniently(self, fields: Fields) -> Message | None:
-        """Route an event with addresses such as `1.0`, or with some that are no ids.
+        """Route an event with addresses such as `1.0`, or with lists of which some are no ids.
 
-        Those that are no ids are left out. What is sent stays as it was published.
+        Elements that are no ids are left out. What is sent stays as it was published.
         """
         addresses, invalid = msgspec.structs.replace(fields), 0
         for name in self._addresses:
             raw = getattr(fields, name)
             found = None if raw is UNSET else ids.read_ids(raw)
-            if found is not None:
-                invalid += found.invalid
-                setattr(addresses, name, msgspec.Raw(msgspec.json.encode(found.value())))
+            if found is None:
+                continue
+            if found.invalid and not found.is_list:
+                raise MalformedEvent("an address is neither an id nor a list of ids")
+            invalid += found.invalid
+            setattr(addresses, name, msgspec.Raw(msgspec.json.encode(found.value())))
         try:
             message = self.route(msgspec.json.encode(addresses))
         except MalformedEvent as error:

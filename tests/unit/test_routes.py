@@ -192,9 +192,19 @@ def test_one_of_two_addresses_and_an_empty_list_are_enough(
 NO_IDS = ["1.5", "true", "{}", '"\\ud83d"', "1e400", "9" * 5_000]
 
 
-@pytest.mark.parametrize("wrong", [*NO_IDS, "[[1]]", "[null]", "[1.5,{}]"])
+@pytest.mark.parametrize("wrong", NO_IDS)
+@pytest.mark.parametrize(
+    ("channel", "key"),
+    [("chat:new", "userId"), ("chat:typing", "userId"), ("chat:deleted", "chatId")],
+)
+def test_an_address_that_is_no_id_is_malformed(channel: str, key: str, wrong: str) -> None:
+    with pytest.raises(MalformedEvent, match="neither an id nor a list of ids"):
+        maybe_routed(channel, f'{{"participants": ["a"], "{key}": {wrong}}}')
+
+
+@pytest.mark.parametrize("wrong", ["[[1]]", "[null]", "[1.5,{}]"])
 @pytest.mark.parametrize(("channel", "key"), [("chat:new", "userId"), ("chat:typing", "userId")])
-def test_an_event_whose_only_address_is_no_id_is_malformed(
+def test_an_event_whose_only_addresses_are_no_ids_is_malformed(
     channel: str, key: str, wrong: str
 ) -> None:
     with pytest.raises(MalformedEvent, match=r"lacks.*addresses are no ids"):
@@ -202,13 +212,13 @@ def test_an_event_whose_only_address_is_no_id_is_malformed(
 
 
 @pytest.mark.parametrize("wrong", NO_IDS)
-def test_an_address_that_is_no_id_costs_itself_only(wrong: str) -> None:
-    event = f'{{"participants": ["a", {wrong}, null, 2, [3]], "chatId": {wrong}, "text": 1.50}}'
+def test_an_element_that_is_no_id_costs_itself_only(wrong: str) -> None:
+    event = f'{{"participants": ["a", {wrong}, null, 2, [3]], "chatId": [{wrong}], "text": 1.50}}'
     message = routed("chat:deleted", event)
     assert message.rooms == ["user:a", "user:2"]
     assert message.empties == ()
     assert message.invalid_ids == 4
-    assert payload(message) == f'{{"chatId":{wrong}}}'
+    assert payload(message) == f'{{"chatId":[{wrong}]}}'
     typing = f'{{"participants": ["a"], "userId": ["b", {wrong}]}}'
     assert routed("chat:typing", typing).except_rooms == ["user:b"]
 
