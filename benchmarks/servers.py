@@ -102,7 +102,7 @@ def ours(
 
 def live(environment: Mapping[str, str] = MappingProxyType({})) -> Server:
     """From Pub/Sub straight to the sockets: what the peers do."""
-    return ours("live", LIVE_TITLE, environment=environment | {"CONSTELLATION_DELIVERY": "live"})
+    return ours("live", LIVE_TITLE, environment={**environment, "CONSTELLATION_DELIVERY": "live"})
 
 
 def durable(environment: Mapping[str, str] = MappingProxyType({})) -> Server:
@@ -113,7 +113,7 @@ def durable(environment: Mapping[str, str] = MappingProxyType({})) -> Server:
 def offsets(environment: Mapping[str, str] = MappingProxyType({})) -> Server:
     """What durable delivery costs where every client gets offsets, not only those that ask."""
     always = {"CONSTELLATION_RECOVERY": "always"}
-    server = ours("offsets", OFFSETS_TITLE, environment=environment | always)
+    server = ours("offsets", OFFSETS_TITLE, environment={**environment, **always})
     return replace(server, workloads=frozenset({"fanout-1", "fanout-8", "unicast-paced"}))
 
 

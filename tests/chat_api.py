@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -28,7 +28,7 @@ class ChatApi(Protocol):
     asked: list[str]
     """The chat of each question."""
 
-    async def set_chats(self, **chats: list[object]) -> None:
+    async def set_chats(self, **chats: Sequence[object]) -> None:
         """Say who is in which chat from now on; there are no others."""
 
     async def set_delay(self, seconds: float) -> None:
@@ -49,11 +49,11 @@ class HttpChatApi:
         """Set when chats whose name begins with `held` may be answered; everybody is in them."""
         self.names_chats = False
         """Whether an answer names all chats of the user."""
-        self._chats: dict[str, list[object]] = {}
+        self._chats: dict[str, Sequence[object]] = {}
         self._is_holding = False
         self._delay_seconds = 0.0
 
-    async def set_chats(self, **chats: list[object]) -> None:
+    async def set_chats(self, **chats: Sequence[object]) -> None:
         self._chats = chats
 
     def hold_all(self) -> None:
@@ -119,7 +119,7 @@ class NestChatApi:
         self._process = process
         self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
-    async def set_chats(self, **chats: list[object]) -> None:
+    async def set_chats(self, **chats: Sequence[object]) -> None:
         await self._command({"chats": chats})
 
     async def set_delay(self, seconds: float) -> None:

@@ -38,7 +38,7 @@ class Issuer:
         """Sign and publish with another key under the same name from now on."""
         self.keys[kid] = key_pair(self.keys[kid].algorithm, name)
 
-    def token_of(self, user: object, **claims: object) -> str:
+    def token_of(self, user: object, **claims: Any) -> str:
         """A good token, signed with the newest key."""
         kid, pair = list(self.keys.items())[-1]
         return pair.sign(claims_of(user, **claims), kid=kid)

@@ -296,7 +296,7 @@ class JsClients:
         *,
         user: object,
         transports: Iterable[str] = WEBSOCKET,
-        **options: object,
+        **options: Any,
     ) -> JsClient:
         """A connected socket: on a WebSocket, if `transports` allows it at all."""
         client = self.open(url, user=user, transports=transports, **options)

@@ -59,7 +59,7 @@ def key_pair(algorithm: str, name: str = "") -> KeyPair:
     return KeyPair(algorithm, ec.generate_private_key(curves[algorithm]))
 
 
-def claims_of(user: object, lifetime_seconds: float = HOUR, **more: object) -> dict[str, Any]:
+def claims_of(user: object, lifetime_seconds: float = HOUR, **more: Any) -> dict[str, Any]:
     """The claims of a good token."""
     return {"sub": user, "exp": time.time() + lifetime_seconds, **more}
 
@@ -69,7 +69,7 @@ def signed(claims: Mapping[str, Any], secret: str = SECRET, algorithm: str = "HS
     return jwt.encode(dict(claims), secret, algorithm)
 
 
-def token_of(user: object, lifetime_seconds: float = HOUR, **more: object) -> str:
+def token_of(user: object, lifetime_seconds: float = HOUR, **more: Any) -> str:
     """A good token."""
     return signed(claims_of(user, lifetime_seconds, **more))
 

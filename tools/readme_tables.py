@@ -13,8 +13,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from service.gateway import Gateway
 from service.kinds import kind
-from service.lifecycle import Gateway
 from service.settings import Settings, fields
 from service.variables import show
 

@@ -10,8 +10,9 @@ import ast
 import asyncio
 import re
 import sys
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from types import CodeType
+from types import CodeType, ModuleType
 
 # By module, what the statements that count or time are told by.
 COUNTING = {
@@ -42,12 +43,18 @@ class _Loader(SourceFileLoader):
         tree = leave_out.visit(ast.parse(self.get_data(self.path)))
         if not leave_out.left_out:
             raise SystemExit(f"{fullname} counts nothing that is known here: look at COUNTING.")
+        assert isinstance(tree, ast.Module)
         return compile(tree, self.path, "exec")
 
 
 class _Finder(PathFinder):
     @classmethod
-    def find_spec(cls, fullname, path=None, target=None) -> ModuleSpec | None:
+    def find_spec(
+        cls,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
         """Find the modules that count; leave all others to who finds them anyway."""
         spec = super().find_spec(fullname, path, target) if fullname in COUNTING else None
         if spec is not None and spec.origin is not None:
@@ -55,7 +62,7 @@ class _Finder(PathFinder):
         return spec
 
 
-async def _never(_note: object) -> None:
+async def _never(note: Callable[[float], None]) -> None:
     await asyncio.Event().wait()
 
 

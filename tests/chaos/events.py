@@ -86,7 +86,8 @@ class Events:
     def _to_user(self, way: Way, user: str) -> Parcel:
         number = next(self._numbers)
         data = {"userId": user, "chatId": "c", "timestamp": number}
-        request = {"userId": user, "event": "notice", "data": {"timestamp": number}}
+        notice = {"timestamp": number}
+        request: dict[str, object] = {"userId": user, "event": "notice", "data": notice}
         return self._parcel(number, way, "chat:new", data, [user], ask=("sendToUser", request))
 
     def _to_room(self, way: Way, room: str, user: str | None, text: str) -> Parcel:

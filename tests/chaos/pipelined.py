@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import hiredis
 
@@ -44,7 +45,8 @@ class Pipelined(asyncio.Protocol):
             answer.set_exception(Unanswered("the connection is gone"))
             return answer
         self._waiting.append(answer)
-        self._transport.write(hiredis.pack_command(words))
+        pack: Any = hiredis.pack_command  # its type knows commands of one word only
+        self._transport.write(pack(words))
         if self._timer is None:
             self._watch(answer)
         return answer

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from service.lifecycle import Gateway
+from service.gateway import Gateway
 from service.settings import Settings, fields
 from tests.chart.rendering import (
     CHART,

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from service.gateway import Gateway
 from service.http import Health, create_app
-from service.lifecycle import DEADLINE_MARGIN_SECONDS, Gateway
+from service.lifecycle import DEADLINE_MARGIN_SECONDS
 from service.redis_address import SentinelAddress, read_sentinel
 from service.settings import Settings, fields
 from tests.certificates import Authority
@@ -342,7 +343,7 @@ def test_an_affinity_of_the_user_s_keeps_the_zones_unless_it_says_otherwise() ->
         found: Object = gateway(render_values(values))["spec"]["template"]["spec"]["affinity"]
         return found
 
-    other = {"nodeAffinity": {PREFERRED: []}}
+    other: Object = {"nodeAffinity": {PREFERRED: []}}
     default = affinity({})
     assert affinity({"affinity": other}) == default | other
     own: Object = {"podAntiAffinity": {}}

@@ -54,7 +54,8 @@ class Http:
 
     async def open(self, **query: str) -> Polling:
         """Open a session."""
-        answer = await self.ask(EIO="4", transport="polling", **query)
+        parameters: dict[str, Any] = {"EIO": "4", "transport": "polling", **query}
+        answer = await self.ask(**parameters)
         assert answer.status == 200, answer
         assert answer.text.startswith("0")
         return Polling(self, json.loads(answer.text[1:]))

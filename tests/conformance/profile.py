@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from service.admission import Rate, Refusal
 from service.engine import (
@@ -146,7 +147,7 @@ def _listeners(port: int) -> Iterator[list[socket.socket]]:
 
 
 def _config(engines: dict[str, Engine]) -> uvicorn.Config:
-    app = _not_found
+    app: ASGIApp = _not_found
     for path, engine in engines.items():
         app = dispatch(app, LongPolling(engine), path)
     upgrades = {path: Upgrades(engine).take for path, engine in engines.items()}

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -101,7 +102,7 @@ def assert_limits(opening: dict[str, object]) -> None:
     assert all(type(limit) is int for limit in limits)
 
 
-BAD_QUERIES = {
+BAD_QUERIES: dict[str, dict[str, Any]] = {
     "no EIO": {"transport": "polling"},
     "another EIO": {"EIO": "abc", "transport": "polling"},
     "an EIO of the past": {"EIO": "3", "transport": "polling"},
@@ -130,8 +131,8 @@ async def test_only_a_get_opens_a_session(patient: Http, method: str) -> None:
 async def test_a_session_takes_no_other_method_and_goes_on(
     patient: Http, polling: Polling, method: str
 ) -> None:
-    query = {"EIO": "4", "transport": "polling", "sid": polling.sid}
-    assert (await patient.ask(method, **query)).status == 400
+    answer = await patient.ask(method, EIO="4", transport="polling", sid=polling.sid)
+    assert answer.status == 400
     await polling.send("4still here")
     assert await polling.packets() == ["4still here"]
 

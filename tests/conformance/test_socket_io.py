@@ -16,7 +16,7 @@ from tests.conformance.conftest import (
 from tests.conformance.polling import http
 from tests.conformance.wire import SOCKET_IO, Wire, websocket
 
-CLOSED = ([], 1000)
+CLOSED: tuple[list[str | bytes], int] = ([], 1000)
 """Nothing more is said, and the connection ends with an ordinary close frame."""
 TWO = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}'
 ATTACHMENTS = b"\x01\x02\x03", b"\x04\x05\x06"

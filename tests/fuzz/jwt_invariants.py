@@ -11,7 +11,7 @@ import hmac
 from service.admission import Refusal
 from service.auth import Identity, find_token, proof_in
 from service.jwt_keys import BadKey, VerificationKey, choose, read_key_set
-from service.tokens import Rules, read_header, verify
+from service.tokens import Header, Rules, read_header, verify
 
 SECRET = b"the fuzzers' secret, of enough bytes for HS256"
 NOW = 1_800_000_000.0
@@ -50,7 +50,7 @@ def check_parts(header: bytes, payload: bytes, signature: bytes) -> None:
 def check_token(token: str, *, is_signed: bool) -> None:
     """Follow one token as the gateway does."""
     header = read_header(token, RULES)
-    found = header
+    found: Identity | Header | Refusal = header
     if not isinstance(header, Refusal):
         assert header.algorithm == "HS256"
         assert choose([KEY], header.kid, header.algorithm) is KEY

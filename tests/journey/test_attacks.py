@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import aiohttp
 import pytest
@@ -110,7 +111,7 @@ async def nobody_else_notices(witness: JsClient, publish: Publisher) -> AsyncIte
     assert witness.disconnects == []
 
 
-async def counts(pod: Gateway, metric: str, **labels: str) -> Callable[[int], object]:
+async def counts(pod: Gateway, metric: str, **labels: str) -> Callable[[int], Awaitable[None]]:
     """Remember a count, to wait until it has grown by so many."""
     before = await pod.metric(metric, **labels)
 
@@ -243,7 +244,7 @@ async def test_who_is_slow_on_purpose_is_hung_up_on_at_every_door(target: Gatewa
             (target.ws_port, slow_post(sid)),
             (target.tcp_port, b'90000#{"pattern":"'),
         ]
-        ends = []
+        ends: list[asyncio.Task[Any]] = []
         for port, beginning in begun:
             wire = await stack.enter_async_context(wired(port))
             ended = asyncio.create_task(wire.ended())
@@ -481,7 +482,7 @@ async def test_a_flood_from_one_user_leaves_five_hundred_others_their_events_in_
     await ended(FLOODERS)
 
 
-async def _closed_for_floods(pod: Gateway) -> Callable[[int], object]:
+async def _closed_for_floods(pod: Gateway) -> Callable[[int], Awaitable[None]]:
     """Remember how many were, to wait for so many more; why depends on how fast it was handled."""
 
     async def count() -> float:

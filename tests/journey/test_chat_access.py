@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -340,7 +341,7 @@ async def test_a_token_names_the_chats_and_a_newer_one_takes_them_away(
 
 @pytest.mark.parametrize("chats", [{}, {"chats": []}, {"chats": None}])
 async def test_a_token_without_chats_opens_none(
-    chats: dict[str, object], claiming: Gateway, js: JsClients, mine: str
+    chats: dict[str, Any], claiming: Gateway, js: JsClients, mine: str
 ) -> None:
     auth = {"token": token_of(f"bob{mine}", **chats)}
     client = await js.connect(claiming.chats_url, user=f"bob{mine}", auth=auth)

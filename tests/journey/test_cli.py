@@ -344,7 +344,7 @@ async def test_check_names_what_an_acl_user_lacks(
     rules: str, subject: str, says: str, valkey: Valkey, mine: str
 ) -> None:
     async with acl_user(valkey, f"gateway{mine}", rules) as url:
-        with publisher.connected(url) as redis:
+        with publisher.connected(url, DEFAULT) as redis:
             findings = list(
                 inspection.inspect(redis, "redis://shown", routes.load(), DEFAULT, keeps_log=True)
             )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ NOBODY = [
 async def test_a_client_that_is_nobody_is_told_so_in_a_sentence_and_a_code(
     auth: object, code: str, transports: tuple[str, ...], pods: Pods, js: JsClients
 ) -> None:
-    options = {} if auth is None else {"auth": auth}
+    options: dict[str, Any] = {} if auth is None else {"auth": auth}
     client = js.open(pods.a.chats_url, transports=transports, **options)
 
     refusal = await client.refused()

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import socketio
@@ -22,7 +23,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     terminal.close()
 
 
-def ports() -> dict[str, int]:
+def ports() -> dict[str, Any]:
     return {"WS_PORT": unused_port(), "TCP_PORT": unused_port()}
 
 

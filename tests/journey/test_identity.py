@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 TRANSPORTS = pytest.mark.parametrize(
     "transports", [WEBSOCKET, POLLING], ids=["websocket", "polling"]
 )
-OURS = {"iss": "api", "aud": "chat"}
+OURS: dict[str, Any] = {"iss": "api", "aud": "chat"}
 PAGE = "https://app.example.com"
 STRICT = {
     "CONSTELLATION_AUTH_MODE": "jwt",
@@ -39,7 +39,7 @@ STRICT = {
     "CONSTELLATION_CORS_ORIGINS": PAGE,
     "CONSTELLATION_LOG_LEVEL": "debug",  # no token may be in any line
 }
-QUICK = {"reconnectionDelay": 50, "reconnectionDelayMax": 100}
+QUICK: dict[str, Any] = {"reconnectionDelay": 50, "reconnectionDelayMax": 100}
 SOON_SECONDS = 4.0
 """The life of a token that is to end within a test, but not before its client has connected."""
 
@@ -100,7 +100,7 @@ FORGERIES: list[tuple[str, str, Callable[[], object]]] = [
 
 
 def claims(**changes: object) -> dict[str, Any]:
-    return claims_of(None, **({**OURS, "id": "eve"} | changes))
+    return claims_of(None, **{**OURS, "id": "eve", **changes})
 
 
 def respelled(token: str, payload: dict[str, Any]) -> str:

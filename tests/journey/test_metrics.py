@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -123,7 +124,7 @@ async def test_the_logs_lag_is_how_old_its_newest_entry_was(gateway: StartGatewa
             async def lag() -> float:
                 nonlocal milliseconds
                 milliseconds += 1
-                entry = {"channel": "chat:new", "data": "{}"}
+                entry: dict[Any, Any] = {"channel": "chat:new", "data": "{}"}
                 await redis.xadd("constellation:events", entry, id=f"{milliseconds}-0")
                 return await pod.metric("constellation_log_lag_seconds")
 
@@ -192,7 +193,7 @@ async def test_no_client_service_or_publisher_can_add_labels(
                 gone = {"userId": f"nobody{hostile}", "reason": f"reason{hostile}"}
                 await nest.request("disconnectUser", gone)
                 await redis.publish(f"channel{hostile}", json.dumps({"userId": hostile}))
-                fields = {"channel": f"channel{hostile}", "data": "{}"}
+                fields: dict[Any, Any] = {"channel": f"channel{hostile}", "data": "{}"}
                 await redis.xadd("constellation:events", fields)
                 await pod.get(f"/socket.io/?EIO=4&transport=transport{hostile}")
                 await pod.get(f"/socket.io/?EIO=4&transport=polling&sid=sid{hostile}")

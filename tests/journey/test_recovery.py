@@ -31,7 +31,7 @@ from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-QUICK = {"reconnectionDelay": 100, "reconnectionDelayMax": 500}
+QUICK: dict[str, Any] = {"reconnectionDelay": 100, "reconnectionDelayMax": 500}
 ASKS = {"recovery": True}
 
 

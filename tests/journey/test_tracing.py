@@ -80,7 +80,7 @@ async def test_an_event_is_one_trace_from_its_publisher_to_the_sockets(
     bob, chat = f"bob{mine}", f"c{mine}"
     clients = [await js.connect(world.a.chats_url, user=bob) for _ in range(2)]
     await clients[0].join(chat)
-    event = {"chatId": chat, "recipientId": bob, "text": "Hello"}
+    event: dict[str, object] = {"chatId": chat, "recipientId": bob, "text": "Hello"}
 
     trace_id = await world.publisher.publish(way, "chat:newMessage", event)
 

@@ -233,7 +233,7 @@ class TestRooms:
     def test_what_was_sent_just_before_a_leave_may_be_recorded_after_it(self) -> None:
         stays = 2 + REPORT_MS / 1_000 + 1
         for second, found in ((3, []), (stays, [(Fault.MISSING, 2)])):
-            leave = ["ask", second * 1_000, "leave", ROOM]
+            leave: list[object] = ["ask", second * 1_000, "leave", ROOM]
             assert faults(judged([in_room(2)], connect(0), self.ASK, self.JOINED, leave)) == found
 
     def test_a_room_that_is_joined_again_is_due_again(self) -> None:

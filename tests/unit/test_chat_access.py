@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from service.access import Asked, Claims
 from service.access_http import HttpApi
@@ -12,7 +13,7 @@ from service.metrics import Metrics
 from service.settings import Settings
 
 
-def made(**settings: object) -> object:
+def made(**settings: Any) -> object:
     return make_access(Settings.model_construct(**settings), Metrics(), asyncio.create_task)
 
 

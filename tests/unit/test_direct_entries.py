@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -40,7 +41,8 @@ async def following(redis: Redis) -> AsyncIterator[Follower]:
 
 
 async def append(redis: Redis, data: str, **fields: str) -> None:
-    await redis.xadd(DEFAULT.log, {"channel": "chat:new", "data": data, **fields})  # type: ignore[arg-type]  # invariant
+    entry: dict[Any, Any] = {"channel": "chat:new", "data": data, **fields}
+    await redis.xadd(DEFAULT.log, entry)
 
 
 async def test_what_a_producer_writes_is_delivered_and_what_a_recorder_writes_is_not(
@@ -77,9 +79,9 @@ async def test_what_is_old_is_removed_unless_a_recorder_does_that(
         return int(await redis.xlen(DEFAULT.log))
 
     for age in (100, 1):
-        entry = {"channel": "c", "data": "d"}
-        await redis.xadd(DEFAULT.log, entry, id=f"{seconds - age}000-0")  # type: ignore[arg-type]  # invariant
-    lease = {"holder": "a.1", "until": str((seconds + 3) * 1000)}
+        entry: dict[Any, Any] = {"channel": "c", "data": "d"}
+        await redis.xadd(DEFAULT.log, entry, id=f"{seconds - age}000-0")
+    lease: dict[Any, Any] = {"holder": "a.1", "until": str((seconds + 3) * 1000)}
     await redis.hset(DEFAULT.state, mapping=lease)
     async with following(redis):
 

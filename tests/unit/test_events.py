@@ -192,6 +192,7 @@ def test_any_bytes_give_fields_that_are_json_or_malformed_event(
     if raw and data.draw(st.booleans(), "damaged"):
         place = data.draw(st.integers(0, len(raw) - 1), "place")
         raw = raw[:place] + data.draw(st.binary(max_size=2), "damage") + raw[place + 1 :]
+    reason: str | None
     try:
         fields = decoder().decode(raw)
     except MalformedEvent as error:

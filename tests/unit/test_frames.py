@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from socketio.packet import BINARY_EVENT, EVENT, Packet
+from websockets import frames as websocket_frames
 from websockets.frames import Opcode
 from websockets.protocol import CLIENT, Protocol, State
 
@@ -47,12 +48,13 @@ def websocket_messages(data: bytes) -> list[str | bytes]:
     client = Protocol(CLIENT, state=State.OPEN, max_size=None)
     client.receive_data(data)
     assert client.parser_exc is None
-    frames = client.events_received()
-    assert all(frame.fin for frame in frames)
-    return [
-        frame.data.decode() if frame.opcode is Opcode.TEXT else bytes(frame.data)
-        for frame in frames
-    ]
+    messages: list[str | bytes] = []
+    for frame in client.events_received():
+        assert isinstance(frame, websocket_frames.Frame)
+        assert frame.fin
+        data = bytes(frame.data)
+        messages.append(data.decode() if frame.opcode is Opcode.TEXT else data)
+    return messages
 
 
 def parsed(messages: list[str | bytes]) -> Packet:

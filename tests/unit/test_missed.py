@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
 
-from service import missed
+from service import missed, readback
 from service.events import EventName, Fields, UserId
 from service.history import BEGINNING, History, Logged, format_id
 from service.missed import Backlog, Found, Outcome
@@ -58,7 +58,7 @@ class Pod:
 
     def __init__(self, log: RedisLog | None = None, max_bytes: int = 1 << 26) -> None:
         self.decoded = 0
-        self.log: Any = log or Log()
+        self.log = cast("Any", Log() if log is None else log)
         self.history = History(max_bytes)
         self.history.start(BEGINNING)
         self.backlog = Backlog(
@@ -190,7 +190,7 @@ async def test_a_storm_leaves_the_event_loop_to_others(pod: Pod) -> None:
 
     await asyncio.gather(*(resume() for _ in range(200)))
     await cancelled([counting])
-    assert turns_at[0] > 30_000 * 2 // missed.SLICE - 10
+    assert turns_at[0] > 30_000 * 2 // readback.SLICE - 10
     assert len(set(turns_at)) == 200
 
 

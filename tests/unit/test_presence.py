@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -252,6 +253,7 @@ async def test_a_living_pod_prolongs_its_life_in_time(
         a.arrive(user(1))
         await some_steps(signs_of_life)
         for _ in range(3):
+            pod: Any
             (pod,) = await redis.zrange(PODS, 0, -1, withscores=True)
             assert pod[0] == b"pod-a"
             assert ends_at < pod[1] <= time.time() + LIFETIME_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,8 +34,14 @@ def test_who_is_met_again_does_not_become_younger() -> None:
 def test_nobody_beyond_the_first_known_connection_is_looked_at() -> None:
     ages = Ages(100, never_less)
     ages.meet(["a"], 0)
-    looked_at = []
-    ages.meet((looked_at.append(sid) or sid for sid in ("c", "b", "a", "older")), 1)
+    looked_at: list[str] = []
+
+    def newest_first() -> Iterator[str]:
+        for sid in ("c", "b", "a", "older"):
+            looked_at.append(sid)
+            yield sid
+
+    ages.meet(newest_first(), 1)
     assert looked_at == ["c", "b", "a"]
 
 

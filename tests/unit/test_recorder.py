@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -72,17 +74,20 @@ async def pods(valkey: Valkey, count: int) -> AsyncIterator[list[Pod]]:
         for pod in made:
             pod.start()
             await eventually(pod.listens, PATIENCE_SECONDS, "it listens")
-        await eventually(
-            lambda: any(pod.records() for pod in made), PATIENCE_SECONDS, "one records"
-        )
+        await eventually(partial(one_records, made), PATIENCE_SECONDS, "one records")
         yield made
     finally:
         for pod in made:
             await pod.stop()
 
 
+def one_records(pods: list[Pod]) -> bool:
+    return any(pod.records() for pod in pods)
+
+
 async def recorded(redis: Redis) -> list[int]:
-    return [int(fields[b"data"]) for _, fields in await redis.xrange(DEFAULT.log)]
+    entries: Any = await redis.xrange(DEFAULT.log)
+    return [int(fields[b"data"]) for _, fields in entries]
 
 
 async def is_recorded(redis: Redis, count: int) -> None:
@@ -137,11 +142,7 @@ async def test_a_retiring_recorder_hands_over_at_once_and_nothing_is_lost_or_dou
                 if number == round_ * 50 + 25:
                     await recorder.recorder.hand_over()
             others = [pod for pod in three if pod is not recorder]
-            await eventually(
-                lambda o=others: any(pod.records() for pod in o),
-                PATIENCE_SECONDS,
-                "another records",
-            )
+            await eventually(partial(one_records, others), PATIENCE_SECONDS, "another records")
             await is_recorded(redis, round_ * 50 + 50)
             assert not recorder.records()
 

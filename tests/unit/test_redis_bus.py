@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import hiredis
 import pytest
@@ -89,6 +90,10 @@ async def standing(*pods: Pod) -> None:
     )
 
 
+def has_lost(pod: Pod, times: int) -> bool:
+    return pod.reconnects("connection") == times
+
+
 @pytest.fixture
 async def pod(redis: Redis) -> AsyncIterator[Pod]:
     pod = Pod(redis)
@@ -130,8 +135,8 @@ async def test_a_command_is_told_to_every_pod_its_sender_included(redis: Redis) 
     async with running(a, b):
         await standing(a, b)
         await a.bus.tell(command)
+        await eventually(lambda: a.heard and b.heard, PATIENCE_SECONDS, "it has arrived")
         for pod in (a, b):
-            await eventually(lambda pod=pod: pod.heard, PATIENCE_SECONDS, "it has arrived")
             ((channel, payload),) = pod.heard
             assert (channel.decode(), commands.decode(payload)) == (DEFAULT.commands, command)
 
@@ -219,9 +224,7 @@ async def test_a_killed_connection_is_replaced_and_nothing_is_left_of_it(
 ) -> None:
     for time in (1, 2):
         await redis.client_kill_filter(_type="pubsub", skipme=True)
-        await eventually(
-            lambda time=time: pod.reconnects("connection") == time, PATIENCE_SECONDS, "it is lost"
-        )
+        await eventually(partial(has_lost, pod, time), PATIENCE_SECONDS, "it is lost")
         await standing(pod)
     assert pod.listener.interruptions == [False, False], "Redis had sent all before it hung up"
     await redis.publish("chat:new", b"{}")
@@ -297,11 +300,7 @@ async def test_attempts_begin_anew_once_a_subscription_stood(
         for time in (1, 2, 3):
             await standing(pod)
             await redis.client_kill_filter(_type="pubsub", skipme=True)
-            await eventually(
-                lambda time=time: pod.reconnects("connection") == time,
-                PATIENCE_SECONDS,
-                "it is lost",
-            )
+            await eventually(partial(has_lost, pod, time), PATIENCE_SECONDS, "it is lost")
     assert attempts[:3] == [1, 1, 1]
 
 

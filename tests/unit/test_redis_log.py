@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -169,12 +170,13 @@ async def test_trace_context_in_fields_is_put_into_the_message(redis: Redis) -> 
     context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     one = Pod(redis)
     async with following(one):
-        for fields in (
+        variants: list[dict[Any, Any]] = [
             {"traceparent": context, "tracestate": "a=b"},
             {"traceparent": context, "at": "tick:1"},
             {"traceparent": "wrong"},
             {"at": "tick:1"},
-        ):
+        ]
+        for fields in variants:
             await redis.xadd(DEFAULT.log, {"channel": "c", "data": '{"n":1}', **fields})
         await redis.xadd(DEFAULT.log, {"channel": "c", "data": "no object", "traceparent": context})
         await eventually(lambda: len(one.heard) == 5, PATIENCE_SECONDS, "all")
@@ -254,13 +256,12 @@ async def test_an_emptied_redis_is_noticed_without_a_lost_connection(redis: Redi
         await redis.flushall()
         for one in pods:
             one.log.note(await one.log.state.claim(candidacy("a.1"), 5))
+        await eventually(lambda: all(one.gaps for one in pods), PATIENCE_SECONDS, "the gap")
         for one in pods:
-            await eventually(lambda one=one: one.gaps, PATIENCE_SECONDS, "the gap")
             await eventually(one.is_current, PATIENCE_SECONDS, "it is current")
         assert pods[0].log.epoch == pods[1].log.epoch != epoch
         await pods[0].log.append("c", b"new")
-        for one in pods:
-            await eventually(lambda one=one: one.heard, PATIENCE_SECONDS, "events flow")
+        await eventually(lambda: all(one.heard for one in pods), PATIENCE_SECONDS, "events flow")
     assert [one.heard for one in pods] == [[b"new"], [b"new"]]
     assert [len(one.gaps) for one in pods] == [1, 1]
 
@@ -274,8 +275,9 @@ async def test_a_log_that_came_back_shorter_is_another_history(redis: Redis, goe
         for data in (b"1", b"2"):
             await one.log.append("c", data)
         await eventually(lambda: len(one.heard) == 2, PATIENCE_SECONDS, "both")
-    state = await redis.hgetall(DEFAULT.state)
-    kept = (await redis.xrange(DEFAULT.log))[0]
+    state: Any = await redis.hgetall(DEFAULT.state)
+    entries: Any = await redis.xrange(DEFAULT.log)
+    kept = entries[0]
     await redis.flushall()
     await redis.hset(DEFAULT.state, mapping=state)
     await redis.xadd(DEFAULT.log, kept[1], id=kept[0])
@@ -353,8 +355,8 @@ async def test_a_loss_ends_the_epoch_for_every_pod_and_once(redis: Redis) -> Non
         epoch = pods[0].log.epoch
         for one in pods:
             one.log.lose("passed_over", 1)
+        await eventually(lambda: all(one.gaps for one in pods), PATIENCE_SECONDS, "the gap")
         for one in pods:
-            await eventually(lambda one=one: one.gaps, PATIENCE_SECONDS, "the gap")
             await eventually(one.is_current, PATIENCE_SECONDS, "it is current")
         assert pods[0].log.epoch == pods[1].log.epoch != epoch
     assert [one.gaps for one in pods] == [["passed_over"]] * 2
@@ -481,7 +483,7 @@ async def test_only_the_holder_of_the_lease_appends(redis: Redis) -> None:
             other.append([received(2)], lambda: None)
             with pytest.raises(LostLease):
                 await other.lost()
-        entries = await redis.xrange(DEFAULT.log)
+        entries: Any = await redis.xrange(DEFAULT.log)
     assert [fields[b"at"] for _, fields in entries] == [b"tick:0", b"tick:1"]
 
 
@@ -495,7 +497,7 @@ async def test_an_append_answers_with_all_that_is_new_in_the_log(
             await redis.xadd(DEFAULT.log, {"channel": "chat:new", "data": data})
         await append(appender, 0, 1)
         await append(appender, 2)
-    entries = await redis.xrange(DEFAULT.log)
+    entries: Any = await redis.xrange(DEFAULT.log)
     logged = [entry for batch in pod.follower.batches for entry in batch]
     assert pod.heard == [*others, b"0", b"1", b"2"]
     assert logged == [(log_id, f[b"channel"], f[b"data"]) for log_id, f in entries]

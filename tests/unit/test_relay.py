@@ -7,7 +7,7 @@ the tests of frames and fanout.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,7 +47,7 @@ class Client:
 
     def __init__(self, number: int, user: str) -> None:
         self.closed = False
-        self.write = None
+        self.write: Callable[[bytes], None] | None = None
         self.pending: bytes | list[bytes] | None = None
         self.packets: list[str] = []
         self.member = Member(Sid(f"sid-{number}"), f"eio-{number}", self)
@@ -374,7 +374,7 @@ def test_joining_and_leaving_count_from_their_place_in_the_batch(pod: Pod) -> No
 
 def test_an_emptied_room_loses_everyone_and_keeps_what_came_before(pod: Pod) -> None:
     a, b = pod.client("alice", "c-1"), pod.client("bob", "c-1")
-    room = chat_room("c-1")
+    room = chat_room(ChatId("c-1"))
     pod.tell(emit("x", 1, room), Empty(room), emit("x", 2, room))
     assert (a.heard, b.heard) == ([["x", 1]], [["x", 1]])
     assert not pod.rooms.members(room)
@@ -432,12 +432,12 @@ def test_what_comes_by_the_log_carries_its_offset_to_who_wants_it(pod: Pod) -> N
         ("6-2", "chat:deleted", {"chatId": "c-1"}),
     )
     pod.publish("chat:new", {"userId": "bob", "chatId": "by Pub/Sub"})
-    events = [["new-chat", {}], ["x", 1], ["chat-deleted", {"chatId": "c-1"}]]
+    events: list[list[Any]] = [["new-chat", {}], ["x", 1], ["chat-deleted", {"chatId": "c-1"}]]
     live = ["new-chat", {"chatId": "by Pub/Sub"}]
     assert plain.heard == [*events, live]
     offsets = ["5-0", "6-0", "6-1"]
     assert wants.heard == [
-        *([*event, offset] for event, offset in zip(events, offsets, strict=True)),
+        *[[*event, offset] for event, offset in zip(events, offsets, strict=True)],
         live,
     ]
     assert pod.count("events", channel="chat:new", outcome="malformed") == 1

@@ -309,7 +309,7 @@ def test_what_was_said_in_a_room_before_it_was_left_is_read() -> None:
 def test_a_second_replay_from_the_same_place_gives_the_same() -> None:
     """A client may vanish again before it has read what was replayed to it."""
     said = said_to([CHATS[0]])
-    story = [said, Join(USER, CHATS[0]), said, Leave(USER, CHATS[0]), said]
+    story: list[Meaning] = [said, Join(USER, CHATS[0]), said, Leave(USER, CHATS[0]), said]
     first = walked(way([USER]), story)
     changes = [(change.at[0], change.room, change.is_in) for change in first.moves]
     second = walked(way([USER], changes, rooms_at=5), story)

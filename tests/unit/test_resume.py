@@ -132,10 +132,9 @@ def _read(channel: bytes, payload: bytes) -> Meaning:
 @pytest.fixture
 async def pods(redis: Redis) -> AsyncIterator[tuple[Pod, Pod]]:
     two = Pod(redis, "a"), Pod(redis, "b")
-    for pod in two:
-        await eventually(
-            lambda pod=pod: pod.log.lost_at is None, PATIENCE_SECONDS, "it follows the log"
-        )
+    await eventually(
+        lambda: all(pod.log.lost_at is None for pod in two), PATIENCE_SECONDS, "both follow the log"
+    )
     yield two
     await cancelled(task for pod in two for task in pod.tasks)
 
@@ -415,8 +414,7 @@ async def test_a_write_that_waited_for_redis_is_of_the_epoch_in_which_it_began(
     await redis.flushall()
     for pod in pods:
         pod.log.note(await pod.log.state.claim(ONLY_ASKING, 5))
-    for pod in pods:
-        await eventually(lambda pod=pod: pod.gaps, PATIENCE_SECONDS, "the pod knows of it")
+    await eventually(lambda: a.gaps and b.gaps, PATIENCE_SECONDS, "the pods know of it")
     await a.lose(member)
     assert not (await b.connect(pid=welcome.pid))[1].is_recovered
     assert b.outcomes("other_epoch") == 1

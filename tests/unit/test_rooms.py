@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -27,7 +29,7 @@ class Nowhere:
 
     def __init__(self) -> None:
         self.closed = False
-        self.write = None
+        self.write: Callable[[bytes], None] | None = None
         self.pending: bytes | list[bytes] | None = None
 
     def queue(self, packet: str) -> None:
@@ -175,8 +177,9 @@ class RoomsMachine(RuleBasedStateMachine):
         assert len(self.rooms) == len(self.present)
         by_sid = {one.sid: one for one in self.present}
         for sid in self.sids:
-            assert self.rooms.by_sid(sid) is by_sid.get(sid)
-            assert list(self.rooms.members(sid)) == ([by_sid[sid]] if sid in by_sid else [])
+            found = by_sid.get(Sid(sid))
+            assert self.rooms.by_sid(sid) is found
+            assert list(self.rooms.members(sid)) == ([found] if found else [])
         by_eio_sid = {one.eio_sid: one for one in self.present}
         for number in range(1, self.arrived + 1):
             assert self.rooms.by_eio_sid(f"eio-{number}") is by_eio_sid.get(f"eio-{number}")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -162,7 +163,7 @@ async def test_a_session_that_was_taken_in_vain_can_be_discarded(redis: Redis) -
     "stray", [{"owner": "a.1", "user": "u", "record": "{}"}, {"owner": "", "user": "u"}]
 )
 async def test_a_session_that_cannot_be_read_is_there_and_empty(
-    redis: Redis, stray: dict[str, str]
+    redis: Redis, stray: dict[Any, Any]
 ) -> None:
     async with running(redis) as store:
         await redis.hset(DEFAULT.session("p"), mapping=stray)

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-from service.nest_tcp import PortUnavailable
+from service.nest_tcp import NestTcp, PortUnavailable
 from service.tcp_connection import CloseReason
 from service.tls import ServerTls
 from tests.certificates import HOST, Authority
 from tests.nest_client import NestClient
 from tests.processes import close_writer
 from tests.spawning import spawn
-from tests.unit.test_nest_tcp import LIMITS, NestTcp, Recorded, echo, patterns
+from tests.unit.test_nest_tcp import LIMITS, Recorded, echo, patterns
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def runner(request: pytest.FixtureRequest) -> AsyncIterator[asyncio.Runner]:
+def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
     with asyncio.Runner(loop_factory=request.param) as runner:
         yield runner
 
@@ -105,9 +106,7 @@ def test_with_mutual_tls_only_who_shows_a_certificate_of_the_authority_gets_in(
                 with pytest.raises((OSError, asyncio.IncompleteReadError)):
                     async with connected(door.port, context) as client:
                         await client.ask("echo", 1)
-                await metrics.until(
-                    lambda count=count: metrics.refusals == {CloseReason.TLS_HANDSHAKE: count}
-                )
+                await metrics.until(partial(has_refused, metrics, count))
 
     runner.run(scenario())
 
@@ -207,6 +206,10 @@ async def test_files_of_no_use_stop_the_start(tmp_path: Path) -> None:
     door = NestTcp({}, Recorded(), LIMITS, spawn, ServerTls(cert_file, other_key, None))
     with pytest.raises(PortUnavailable, match="Cannot listen on"):
         await door.start(HOST, 0)
+
+
+def has_refused(metrics: Recorded, count: int) -> bool:
+    return metrics.refusals == {CloseReason.TLS_HANDSHAKE: count}
 
 
 async def closed(client: NestClient) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ FRAME = Frame(b"0123456789", (b"abc",))
 class Connection:
     """A socket as far as a delivery looks at it."""
 
-    write = None
+    write: Callable[[bytes], None] | None = None
     pending: bytes | list[bytes] | None = None
     is_flushed = True
 

@@ -92,6 +92,15 @@ def slowest(histogram: str) -> tuple[Query, ...]:
     )
 
 
-def stat(title: str, says: str, expr: str, unit: str = "short", **colours: float) -> Panel:
+def stat(
+    title: str,
+    says: str,
+    expr: str,
+    unit: str = "short",
+    *,
+    green_from: float | None = None,
+    red_from: float | None = None,
+) -> Panel:
     """Show one number of now."""
-    return Panel(title, says, (Query(expr, title),), unit, "stat", **colours)
+    query = Query(expr, title)
+    return Panel(title, says, (query,), unit, "stat", green_from=green_from, red_from=red_from)

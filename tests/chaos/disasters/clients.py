@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from tests.chaos.disasters.kinds import Blow, Disaster, World
 from tests.chaos.disasters.pods import EVERYWHERE
@@ -39,10 +41,12 @@ async def away(world: World, blow: Blow) -> None:
         world.wires["away"].open()
 
 
-def _disaster(name: str, strike: object, group: str, **fields: object) -> Disaster:
+def _disaster(
+    name: str, strike: Callable[[World, Blow], Awaitable[None]], group: str, **fields: Any
+) -> Disaster:
     return Disaster(
         name, Lane.CLIENTS, strike, is_lossy=False, group=group, topologies=EVERYWHERE, **fields
-    )  # type: ignore[arg-type]
+    )
 
 
 DISASTERS = (

@@ -333,7 +333,7 @@ async def test_first_pings_are_spread_and_none_is_late(world: World) -> None:
     engine = world.engine
     for _ in range(500):
         engine.open("", "", [])
-    asked = []
+    asked: list[int] = []
     for _ in range(26):
         for _ in engine.turn(world.clock.monotonic()):
             pass
