@@ -204,8 +204,6 @@ def _log(redis: Redis, names: Names) -> Mapping[str, _Call]:
     entry: Any = {"channel": "check", "data": "{}"}
     return {
         f"XADD {names.log}": lambda: _append_nothing(redis, names),
-        "SET": lambda: redis.set(f"{key}-lease", "check", px=_TRIAL_SECONDS * 1_000),
-        "GET": lambda: redis.get(f"{key}-lease"),
         "HSET": lambda: redis.hset(state, "holder", "check"),
         "HGET": lambda: redis.hget(state, "holder"),
         "HMGET": lambda: redis.hmget(state, ["holder"]),

@@ -334,7 +334,7 @@ async def test_check_approves_of_a_redis_that_permits_everything(
         ("+@all -zadd ~* &*", "presence", "zadd"),
         ("+@all ~other:* &*", "presence", "ZADD EXPIRE"),
         ("+@all -subscribe ~* &*", "subscribe", "subscribe"),
-        ("+@all ~constellation:* &*", "log", "SET GET XADD"),
+        ("+@all ~constellation:* &*", "log", "HSET HGET HMGET"),
         ("+@all ~{constellation:events}:* &*", "log", "XADD constellation:events"),
         ("+@all -xread ~* &*", "log", "xread"),
         ("+@all -hmget ~* &*", "sessions", "hmget"),
@@ -364,11 +364,10 @@ async def test_the_privileges_that_the_readme_asks_for_are_enough(
             assert await pod.terminate() == 0
 
     assert done.code == 0, done.out
-    # The version, and publishing where only a transaction could ask without being heard.
-    assert [line.split()[1] for line in done.out.splitlines() if line.startswith("warning")] == [
-        "version",
-        "publish",
-    ]
+    # The version, and publishing where only a transaction could ask without being heard. How many
+    # files may be open is the machine's.
+    warnings = [line.split()[1] for line in done.out.splitlines() if line.startswith("warning")]
+    assert [subject for subject in warnings if subject != "open"] == ["version", "publish"]
     for trouble in ("presence could not be written", "the heartbeat could not be sent"):
         assert pod.log(trouble) == []
 
@@ -381,13 +380,15 @@ async def test_check_fails_without_a_redis_and_shows_no_secret(terminal: Termina
     assert "hunter2" not in done.out + done.err
 
 
-async def test_check_of_a_gateway_without_a_log_does_not_ask_for_one(
+async def test_check_of_a_gateway_that_keeps_no_log_does_not_ask_for_one(
     terminal: Terminal, valkey: Valkey
 ) -> None:
     done = await terminal.run("check", redis=valkey.url, CONSTELLATION_DELIVERY="live")
 
     assert done.code == 0
-    assert "XREAD" not in done.out
+    assert "XREVRANGE constellation:events" in done.out, "it delivers what is written there"
+    assert "XADD" not in done.out
+    assert "sessions" not in done.out
 
 
 async def test_check_leaves_nothing_in_redis(terminal: Terminal) -> None:
