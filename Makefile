@@ -16,8 +16,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One beside it for the Python of the image. Named by its version, as that is how it becomes useless.
 IMAGE_VENV = $(VENV)-$(shell tools/image-python --version)
-# The chart's tests and the fuzzers' ask nothing of the Python that they run on.
-IMAGE_PYTHON_TESTS := tests/journey tests/conformance tests/contract tests/unit
+# What a Python can break, in some minutes: all but the chart, and of the journeys those on which a process starts, listens,
+# speaks TLS, delivers, drains and resumes.
+IMAGE_PYTHON_TESTS := $(foreach journey,start connecting events drain recovery nest_tls topologies,\
+	tests/journey/test_$(journey).py) tests/conformance tests/contract tests/unit
 # Absolute and first, so that recipes and the processes they start find the checkout's tools before others.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # An activated environment of somebody else must not catch what is installed here.

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.processes import HOST, REPOSITORY, gateway_environment
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -85,7 +86,7 @@ class Terminal:
         self._started: list[Command] = []
 
     def start(
-        self, *arguments: str, redis: str = NO_REDIS, stdin: bytes = b"", **settings: object
+        self, *arguments: str, redis: str = NO_REDIS, stdin: bytes = b"", **settings: Any
     ) -> Command:
         """Start a command; a setting that is empty is not set."""
         number = len(self._started)
@@ -106,7 +107,7 @@ class Terminal:
         return self._started[-1]
 
     async def run(
-        self, *arguments: str, redis: str = NO_REDIS, stdin: bytes = b"", **settings: object
+        self, *arguments: str, redis: str = NO_REDIS, stdin: bytes = b"", **settings: Any
     ) -> Done:
         """Run a command to its end."""
         return await self.start(*arguments, redis=redis, stdin=stdin, **settings).ended()

@@ -239,7 +239,7 @@ class Gateway:
         return lines[0] if lines else {}
 
 
-def gateway_environment(redis_url: str, **settings: object) -> dict[str, str]:
+def gateway_environment(redis_url: str, **settings: Any) -> dict[str, str]:
     """This machine's environment without gateway settings, then those of a test pod."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(GATEWAY_PREFIXES)
@@ -258,7 +258,7 @@ def gateway_environment(redis_url: str, **settings: object) -> dict[str, str]:
 
 @asynccontextmanager
 async def started_gateway(
-    log_path: Path, redis_url: str, *, max_files: int | None = None, **settings: object
+    log_path: Path, redis_url: str, *, max_files: int | None = None, **settings: Any
 ) -> AsyncIterator[Gateway]:
     """A gateway that has been started, ready or not; killed at the end where it still runs."""
     gateway = Gateway(log_path, gateway_environment(redis_url, **settings), max_files)
@@ -268,7 +268,7 @@ async def started_gateway(
         await gateway.kill()
 
 
-async def ended_gateway(log_path: Path, redis_url: str, **settings: object) -> Ended:
+async def ended_gateway(log_path: Path, redis_url: str, **settings: Any) -> Ended:
     """Run a gateway that is expected to give up by itself."""
     async with started_gateway(log_path, redis_url, **settings) as gateway:
         code = await gateway.exited(START_SECONDS)

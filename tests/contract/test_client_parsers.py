@@ -154,7 +154,7 @@ event_texts = st.builds(
     spaces,
 )
 event_names = st.sampled_from(['"e"', '"message"', '"я"', r'"\u0000\"\ud83d"']) | names | values
-files = st.just([]) | attachments | st.just(["AA=="] * 11)
+files: st.SearchStrategy[Any] = st.just([]) | attachments | st.just(["AA=="] * 11)
 arguments = st.lists(values, max_size=3)
 
 

@@ -85,7 +85,7 @@ def gateway(log_path: Callable[[], Path], pytestconfig: pytest.Config) -> Iterat
 
     @asynccontextmanager
     async def start(
-        redis_url: str, *, is_awaited: bool = True, **settings: object
+        redis_url: str, *, is_awaited: bool = True, **settings: Any
     ) -> AsyncIterator[Gateway]:
         async with started_gateway(log_path(), redis_url, **settings) as started:
             gateways.append(started)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -104,7 +105,7 @@ async def test_a_name_that_clients_refuse_costs_nobody_its_connection(
     await emitter.emit(event, 1, room=room, namespace="/chats")
     async with Redis.from_url(valkey.url) as redis:
         command = {"type": "emit", "args": [event, 1], "rooms": [room]}
-        entry = {"channel": "constellation:commands", "data": json.dumps(command)}
+        entry: dict[Any, Any] = {"channel": "constellation:commands", "data": json.dumps(command)}
         await redis.xadd("constellation:events", entry)
 
     assert await heard_by(_mark(emitter), *bob) == [[], [], []]

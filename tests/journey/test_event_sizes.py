@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import socketio
@@ -51,7 +52,7 @@ async def test_several_of_the_largest_events_at_once_reach_every_client(
             pipe.publish("chat:newMessage", message(user, number))
         await pipe.execute()
     for client in clients:
-        await client.until(lambda client=client: len(client.received) == 4, "all events")
+        await client.until(lambda: len(client.received) == 4, "all events")
         assert numbers(client) == list(range(4))
         assert client.connects == 1
 
@@ -69,14 +70,14 @@ async def test_an_event_that_is_too_large_is_dropped_counted_and_costs_nobody_an
     before = await too_large("events", **events), await too_large("commands", kind="too_large")
     for size in (MAX_EVENT_BYTES + 1, 8_000_000):
         await publish("chat:newMessage", message(user, -1, size))
-        entry = {"channel": "chat:newMessage", "data": message(user, -2, size)}
+        entry: dict[Any, Any] = {"channel": "chat:newMessage", "data": message(user, -2, size)}
         await publish.redis.xadd(LOG, entry)
         emitter = socketio.AsyncRedisManager(valkey.url, write_only=True)
         await emitter.emit("new-message", "x" * size, room=f"user:{user}", namespace="/chats")
         await emitter.redis.aclose()
     await publish("chat:newMessage", message(user, 1))
     for client in clients:
-        await client.until(lambda client=client: len(client.received) == 1, "the next event")
+        await client.until(lambda: len(client.received) == 1, "the next event")
         assert (numbers(client), client.connects) == ([1], 1)
     assert await too_large("events", **events) == before[0] + 4
     assert await too_large("commands", kind="too_large") == before[1] + 2
@@ -134,5 +135,5 @@ async def test_with_a_higher_limit_larger_events_pass(
                 pipe.publish("chat:newMessage", message(user, number, size))
             await pipe.execute()
         for client in clients:
-            await client.until(lambda client=client: len(client.received) == 3, "all events")
+            await client.until(lambda: len(client.received) == 3, "all events")
             assert (numbers(client), client.connects) == ([0, 1, 2], 1)

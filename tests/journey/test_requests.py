@@ -160,7 +160,7 @@ BOTH_TRANSPORTS = pytest.mark.parametrize(
     "transports", [WEBSOCKET, POLLING], ids=["websocket", "polling"]
 )
 ODD_NAMES = [42, 0, -1.5, 1e21, "", "*", "__disconnect_final"]
-ODD_ARGUMENTS = {
+ODD_ARGUMENTS: dict[str, tuple[list[Any], str]] = {
     "bytes": ([binary(10)], "invalid_chat"),
     "bytes for a chatId": ([{"chatId": binary(10)}], "invalid_chat"),
     "no bytes": ([binary(0)], "invalid_chat"),

@@ -216,7 +216,7 @@ async def test_on_a_cluster_that_has_failed_over_disconnects_are_counted(
                 answer = await nest.ask("disconnectUser", {"userId": user})
             assert answer == {"disconnected": 3}
             for client in clients:
-                await client.until(lambda client=client: not client.connected, "the disconnect")
+                await client.until(lambda: not client.connected, "the disconnect")
 
 
 async def _use_everything(nest: object, redis: Redis, user: str, chat: str) -> None:

@@ -24,7 +24,7 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("service.turns.TURN_SECONDS", 0.0)  # a step is a turn
-        values = {"drain_window_seconds": 0, "max_connection_age_seconds": 0.01}
+        values: dict[str, Any] = {"drain_window_seconds": 0, "max_connection_age_seconds": 0.01}
         self.gateway = Gateway(Settings.model_construct(**values))
         self.gateway.engine.spawn = lambda work: work.close()
         self.others = Others()

@@ -286,6 +286,8 @@ async def test_pods_are_compared_by_the_clock_of_redis_alone(
     async with running(a, b):
         a.arrive(user(1))
         await becomes(b, user(1), True)
+        first: Any
+        second: Any
         (first, second) = await redis.zrange(PODS, 0, -1, withscores=True)
         now, _ = await redis.time()
         for _, lives_until in (first, second):

@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from service.engine import HttpProtocol, inbox
 from service.engine.bounded_reading import PIECE_BYTES, TURN_BYTES, TURN_LOAD
-from service.engine.connection import Parser
+from service.websocket import Parser
 from tests.conformance.wire import request
 from tests.unit.engine.world import PATH, World, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
