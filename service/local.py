@@ -32,6 +32,8 @@ _DEFAULTS = {
     "CONSTELLATION_WS_HOST": _HOST,
     "TCP_HOST": _HOST,
     "CONSTELLATION_LOG_FORMAT": "console",
+    # So that nobody is warned of a limit of open files that is enough for one developer.
+    "CONSTELLATION_MAX_CONNECTIONS": "1000",
     # Nobody else routes to this gateway, so nobody needs time to notice its end.
     "CONSTELLATION_DRAIN_DELAY_SECONDS": "0",
     "CONSTELLATION_DRAIN_WINDOW_SECONDS": "0",
