@@ -110,7 +110,7 @@ async def test_everything_goes_on_while_the_slot_of_our_keys_is_moved(
             for client in clients:
                 await has_all(client, stream)
                 client.sever()
-                await client.until(lambda c=client: c.connects == 2, "a return")
+                await client.until(lambda: client.connects == 2, "a return")
                 assert client.recovered == [False, True]
             await has_rooms(clients, cluster, f"early{mine}", f"late{mine}")
             for pod in (a, b):
@@ -150,7 +150,7 @@ async def has_rooms(clients: list[JsClient], cluster: RedisCluster, *chats: str)
             )
             for client in clients:
                 await client.until(
-                    lambda c=client, chat=chat: c.received[-1].payload.get("chatId") == chat,
+                    lambda: client.received[-1].payload.get("chatId") == chat,
                     f"an event of {chat}",
                 )
 

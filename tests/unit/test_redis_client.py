@@ -200,7 +200,7 @@ class Tail:
             if isinstance(reply, hiredis.ReplyError):
                 raise ConnectionError(str(reply))
             if reply:
-                entries: Any = next(iter(reply.values()))  # type: ignore[attr-defined]  # RESP3
+                entries: Any = next(iter(reply.values()))  # RESP3
                 self._last = entries[-1][0]
                 self.seen += [fields[1] for _, fields in entries]
             self._ask()
@@ -272,7 +272,8 @@ async def test_a_primary_that_is_cut_off_is_left_although_it_answers(tmp_path: P
         async with endpoint.client(retries=0) as client:
             await client.set(ONE, "1")
             watching = asyncio.create_task(endpoint.watch())
-            hanging = asyncio.create_task(client.blpop([TWO], 60))
+            pop: Any = client.blpop([TWO], 60)
+            hanging: asyncio.Task[Any] = asyncio.create_task(pop)
             try:
                 async with open_subscription(client, take) as link:
                     link.send("SUBSCRIBE", "channel")
