@@ -30,7 +30,9 @@ _RETRY_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
 _REDIS_SECONDS = 5.0
 """How long one exchange with Redis may take before it counts as failed."""
-_TAKE_SECONDS = 2.0
+_TAKE_SECONDS = 20.0
+"""How long a session is waited for, its turn in a storm included: a Redis that does not answer is
+known after one exchange."""
 _FENCED, _GONE = 0, 2
 
 _SAVE = """
