@@ -87,6 +87,18 @@ class Ledger:
         """Give what is addressed to a room."""
         return self._by_room.get(room, [])
 
+    def doubt(self, cuts: Iterable[tuple[float, float]]) -> None:
+        """Take back what PUBLISH promised while the links that it counted were being cut.
+
+        Redis counts a receiver when it has put the message into its buffer; a link that is killed
+        in the same moment takes it along, and no gateway can know.
+        """
+        for start_ms, end_ms in cuts:
+            for event in self.events.values():
+                is_cut = event.sent_ms <= end_ms and event.settled_ms >= start_ms
+                if event.way is Way.PUBLISH and event.is_accepted and is_cut:
+                    event.outcome = Outcome.UNKNOWN
+
     def accepted(self) -> list[Event]:
         """Give what was acknowledged."""
         return [event for event in self.events.values() if event.is_accepted]

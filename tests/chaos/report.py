@@ -36,6 +36,8 @@ class Row:
     stray: int = 0
     needless: int = 0
     """New sessions for which there was no reason."""
+    lost: int = 0
+    """Events that steady connections did not get, whether that was reported or not."""
     unreported: int = 0
     """Events that were lost, and no pod counted a loss."""
     away: int = 0
@@ -92,6 +94,8 @@ def sum_up(
         for finding in verdict.findings:
             count(_OF_FAULT[finding.fault], [finding.ms])
     lost = [event for verdict in verdicts for event in verdict.lost]
+    numbers = {event.number: event for event in lost}
+    count("lost", (event.sent_ms for event in numbers.values()))
     count("unreported", (event.sent_ms for event in unreported(lost, counts, timeline)))
     rows[names[-1]].away += len(away)
     return list(rows.values())
@@ -101,6 +105,7 @@ _HEADS = {
     "world": "world", "published": "published", "acknowledged": "acked", "delivered": "delivered",
     "recovered": "recovered", "new_sessions": "new", "missing": "missing", "doubled": "doubled",
     "disordered": "disorder", "stray": "stray", "needless": "needless",
+    "lost": "lost",
     "unreported": "unreported", "away": "away",
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from tests.chaos.pods import Pods
 from tests.chaos.population import GROUPS, SPARE_ROOMS, populate
 from tests.chaos.publishing import Publishers
 from tests.chaos.report import Row, story_of_first, sum_up
-from tests.chaos.timeline import STARVED, Strike, Timeline
+from tests.chaos.timeline import FORMER, STARVED, Strike, Timeline
 from tests.chaos.verdict import Fault, Verdict, judge
 from tests.chaos.wire import wire
 from tests.chaos.worlds import Leg
@@ -51,9 +51,15 @@ class Result:
     """Whether all was as before in the end: another run may use the deployment."""
 
 
-async def live(deployment: Deployment, leg: Leg, seed: str, first: int = 1) -> Result:
-    """Live through a leg and judge it; its events are numbered from `first`."""
-    ledger, timeline, pods = Ledger(), Timeline(), deployment.pods
+async def live(
+    deployment: Deployment, leg: Leg, seed: str, first: int = 1, *, is_aftermath: bool = False
+) -> Result:
+    """Live through a leg and judge it; its events are numbered from `first`.
+
+    In the aftermath of another leg the gateways may still have to report what that has cost.
+    """
+    former = Strike(FORMER, now_ms(), now_ms(), is_lossy=True)
+    ledger, timeline, pods = Ledger(), Timeline([former] * is_aftermath), deployment.pods
     former_lines = set(pods.stray_lines())
     async with AsyncExitStack() as held:
         wires = {name: await held.enter_async_context(wire(deployment.port)) for name in GROUPS}
@@ -179,6 +185,7 @@ async def _all_back(
 async def _judged(gathered: Crowd, ledger: Ledger, timeline: Timeline) -> list[Verdict]:
     """Judge everybody, once nothing is missing or the time to report it is over."""
     deadline = timeline.deadline(now_ms())
+    ledger.doubt(timeline.cuts)
     while True:
         stories = await gathered.stories()
         verdicts = [judge(ledger, story, timeline) for story in stories]

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.chaos.deployment import deployed
-from tests.chaos.plan import UNTIL_OTHERS_ARE_DONE
+from tests.chaos.plan import UNTIL_OTHERS_ARE_DONE, Lane
 from tests.chaos.report import Row
 from tests.chaos.run import live
 from tests.chaos.worlds import Leg, skipped
@@ -37,7 +37,7 @@ _REUSED = ("single",)
 async def one_by_one(folder: Path, legs: Sequence[Leg], seed: str) -> None:
     """Run worlds; write a line of JSON about each as soon as it is over."""
     async with AsyncExitStack() as held:
-        deployment = None
+        deployment, is_aftermath = None, False
         for place, leg in enumerate(legs):
             began = time.monotonic()
             row, story, starved_seconds = Row(leg.name), "", 0.0
@@ -47,10 +47,14 @@ async def one_by_one(folder: Path, legs: Sequence[Leg], seed: str) -> None:
             try:
                 if deployment is None or not deployment.suits(leg.topology, leg.size.pods):
                     await held.aclose()
+                    is_aftermath = False
                     deployment = await held.enter_async_context(
                         deployed(folder / leg.name, leg.topology, leg.size.pods)
                     )
-                result = await live(deployment, leg, seed, place * _NUMBERS + 1)
+                result = await live(
+                    deployment, leg, seed, place * _NUMBERS + 1, is_aftermath=is_aftermath
+                )
+                is_aftermath = Lane.REDIS in leg.plan
             except Exception:  # noqa: BLE001 - a world without a verdict; the others go on
                 row.troubles.append(traceback.format_exc())
                 deployment = None
@@ -88,14 +92,20 @@ async def side_by_side(legs: Sequence[Leg], jobs: int, words: Sequence[str]) -> 
 
 
 def shared_out(legs: Sequence[Leg], jobs: int) -> list[list[Leg]]:
-    """Share worlds out so that all processes take about as long; topologies stay together."""
+    """Share worlds out so that all processes take about as long; topologies stay together.
+
+    What costs nothing comes first, for it is judged more strictly where nothing came before.
+    """
     shares: list[list[Leg]] = [[] for _ in range(jobs)]
     seconds = [0.0] * jobs
     for leg in sorted(legs, key=_seconds, reverse=True):
         least = seconds.index(min(seconds))
         shares[least].append(leg)
         seconds[least] += _seconds(leg)
-    return [sorted(share, key=lambda leg: (leg.topology, leg.size.pods)) for share in shares]
+    return [
+        sorted(share, key=lambda leg: (leg.topology, leg.size.pods, Lane.REDIS in leg.plan))
+        for share in shares
+    ]
 
 
 def _seconds(leg: Leg) -> float:

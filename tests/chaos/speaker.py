@@ -123,11 +123,10 @@ class Speaker:
         elif kind == "43":
             number, _, arguments = text.partition("[")
             self._answered(int(number), *json.loads(f"[{arguments}"))
-        elif kind == "44":
-            raise Closed(f"refused: {text}")
-        elif kind == "41":
+        elif kind in ("41", "44"):
             self._is_banned = True  # socket.io-client never comes back after this
-            raise Closed("io server disconnect")
+            self._write("wrong", f"sent away for good: {packet}")
+            raise Closed(packet)
         else:
             self._write("wrong", f"an unknown packet: {packet[:80]}")
 

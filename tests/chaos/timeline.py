@@ -18,6 +18,9 @@ LAG_MS = 1_500
 CALM = "calm"
 STARVED = "starved"
 """The machine did not let the judge run, and so nobody else for certain: no disaster of ours."""
+FORMER = "former run"
+"""What struck the same gateways before this run."""
+_NAMELESS = (STARVED, FORMER)
 
 
 @dataclass(slots=True)
@@ -40,6 +43,8 @@ class Timeline:
 
     def __init__(self, strikes: Iterable[Strike] = ()) -> None:
         self.strikes = sorted(strikes, key=lambda one: one.start_ms)
+        self.cuts: list[tuple[float, float]] = []
+        """When the links on which Redis publishes to gateways were cut, in milliseconds."""
 
     def begin(self, strike: Strike) -> Strike:
         """Add one that begins now."""
@@ -49,13 +54,15 @@ class Timeline:
     def name_at(self, moment_ms: float) -> str:
         """Name the latest disaster that had begun: what happened then counts as its doing."""
         begun = [
-            one.name for one in self.strikes if one.start_ms <= moment_ms and one.name != STARVED
+            one.name
+            for one in self.strikes
+            if one.start_ms <= moment_ms and one.name not in _NAMELESS
         ]
         return begun[-1] if begun else CALM
 
     def names(self) -> list[str]:
         """Name the disasters, in the order in which each struck first."""
-        return list(dict.fromkeys(one.name for one in self.strikes if one.name != STARVED))
+        return list(dict.fromkeys(one.name for one in self.strikes if one.name not in _NAMELESS))
 
     def starved_ms(self) -> float:
         """Say for how long the machine was too busy."""

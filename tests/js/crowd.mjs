@@ -45,7 +45,8 @@ function open({ name, url, user, rooms, options }) {
     client.pending.forEach((room) => join(client, room));
   });
   socket.on("connect_error", (error) => {
-    client.entries.push(["refused", Date.now(), error.message]);
+    // Final for socket.io-client, where the namespace refuses: no gateway says so because it drains.
+    if (!socket.active) client.entries.push(["wrong", Date.now(), `refused: ${error.message}`]);
   });
   socket.on("disconnect", (reason) => client.entries.push(["lost", Date.now(), reason]));
   // socket.io-client 4.8 keeps what was replayed on a connection that broke before its CONNECT was

@@ -290,3 +290,12 @@ class TestLosses:
         counts.sample("pod-2", 4_000, 1)
         assert unreported(lost_events, counts, Timeline()) == []
         assert unreported([event(60)], counts, Timeline()) != []
+
+
+def test_what_was_published_while_its_links_were_cut_may_arrive_or_not() -> None:
+    events = [event(n, way=Way.PUBLISH) for n in (1, 2, 3)] + [event(4)]
+    ledger = Ledger(events)
+    ledger.doubt([(1_900, 2_005), (4_000, 4_020)])
+    assert [one.outcome for one in events] == [
+        Outcome.ACCEPTED, Outcome.UNKNOWN, Outcome.ACCEPTED, Outcome.ACCEPTED,
+    ]  # fmt: skip

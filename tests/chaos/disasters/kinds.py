@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from types import TracebackType
@@ -48,6 +49,15 @@ class Blow:
             await self.world.others_done.wait()
         else:
             await asyncio.sleep(self.seconds)
+
+    @contextmanager
+    def cutting(self) -> Iterator[None]:
+        """Put down that links on which Redis publishes are cut within."""
+        start_ms = self.world.now_ms()
+        try:
+            yield
+        finally:
+            self.world.timeline.cuts.append((start_ms, self.world.now_ms()))
 
     def __enter__(self) -> None:
         one, now_ms = self.disaster, self.world.now_ms()

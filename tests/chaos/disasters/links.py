@@ -19,7 +19,8 @@ async def kill_pubsub(world: World, blow: Blow) -> None:
     async with world.topology.server.admin() as redis:
         with blow:
             for _ in range(_KILLS):
-                await redis.execute_command("CLIENT", "KILL", "TYPE", "PUBSUB")
+                with blow.cutting():
+                    await redis.execute_command("CLIENT", "KILL", "TYPE", "PUBSUB")
                 await asyncio.sleep(_BETWEEN_SECONDS)
 
 
@@ -46,9 +47,11 @@ async def delay_append(world: World, blow: Blow) -> None:
 
 
 async def cut_all(world: World, blow: Blow) -> None:
-    """Every link of every pod is reset at once, as by a network that converges."""
-    with blow:
-        world.topology.tap.cut()
+    """Every link of every pod is cut at once, as by a network that converges."""
+    async with world.topology.server.admin() as redis:
+        with blow, blow.cutting():
+            await redis.execute_command("CLIENT", "KILL", "TYPE", "PUBSUB")
+            await redis.execute_command("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES")
 
 
 DISASTERS = (
