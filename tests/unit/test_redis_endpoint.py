@@ -10,7 +10,9 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from service import publisher
+from service import inspection, publisher
+from service.inspection import Verdict
+from service.redis_address import label
 from service.redis_endpoint import Endpoint
 from service.redis_link import make_client
 from service.redis_names import DEFAULT
@@ -47,6 +49,13 @@ async def refusal(url: str) -> str:
 def _connect(url: str) -> None:
     with publisher.connected(url, DEFAULT):
         pass
+
+
+def _failed(url: str) -> dict[str, str]:
+    """What `check` finds to be impossible, and why."""
+    with publisher.connected(url, DEFAULT) as plain:
+        found = inspection.inspect(plain, label(url), {}, DEFAULT, keeps_log=True)
+        return {one.subject: one.detail for one in found if one.verdict is Verdict.FAILED}
 
 
 def of(form: str, valkey: Valkey | LastingValkey, password: str = "") -> str:
@@ -120,6 +129,9 @@ async def test_a_node_of_a_cluster_named_as_a_plain_redis_is_told_its_form(
             )
 
         await eventually(says, PATIENCE_SECONDS, "the form is named, once the nodes have met")
+        failed = await asyncio.to_thread(_failed, of("redis", a))
+        assert {"log", "presence", "sessions"} <= failed.keys()
+        assert all("REDIS_URL takes redis+cluster://" in detail for detail in failed.values())
 
 
 @pytest.fixture
