@@ -59,10 +59,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"redis.url": "redis://redis", "redis.sentinel.nodes": ["a"]}, "redis.sentinel.nodes"),
     ({"valkey.enabled": True, "redis.sentinel.nodes": ["a"]}, "redis.sentinel.nodes"),
     ({"redis.sentinel.password": "x"}, "redis.sentinel.nodes"),
-    (
-        {"redis.sentinel.nodes": ["a"], "redis.tls.enabled": True, "redis.tls.caSecret": "ca"},
-        "redis.tls.caSecret.*SSL_CERT_FILE",
-    ),
     ({"redis.username": "gateway"}, "redis.username"),
     ({"tcp.tls.verifyClients": True}, "tcp.tls.secret"),
     ({"chatAccess.mode": "closed"}, "chatAccess.mode"),

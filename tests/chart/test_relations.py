@@ -227,6 +227,18 @@ REDIS: list[tuple[dict[str, Any], dict[str, str]]] = [
         {"REDIS_URL": "rediss://:x@redis:6379/0?ssl_ca_certs=/etc/redis-ca/ca.crt"},
     ),
     (
+        {
+            "redis.sentinel.nodes": ["a"],
+            "redis.sentinel.password": "s",
+            "redis.tls.enabled": True,
+            "redis.tls.caSecret": "ca",
+        },
+        {
+            "REDIS_URL": "rediss+sentinel://a/0/mymaster?sentinel_password=s"
+            "&ssl_ca_certs=/etc/redis-ca/ca.crt"
+        },
+    ),
+    (
         {"redis.sentinel.nodes": ["a", "b:26380"]},
         {"REDIS_URL": "redis+sentinel://a,b:26380/0/mymaster"},
     ),

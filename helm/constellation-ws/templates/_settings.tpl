@@ -40,9 +40,6 @@
 {{- if and $redis.sentinel.password (not $redis.sentinel.nodes) }}
 {{- fail "redis.sentinel.password needs redis.sentinel.nodes." }}
 {{- end }}
-{{- if and $redis.sentinel.nodes $redis.tls.caSecret }}
-{{- fail "redis.tls.caSecret does not reach Sentinels: mount it with extraVolumes and set SSL_CERT_FILE in extraEnv." }}
-{{- end }}
 {{- if and $redis.urlKey (not $redis.existingSecret) }}
 {{- fail "redis.urlKey names a key, but redis.existingSecret names no Secret." }}
 {{- end }}
@@ -156,11 +153,17 @@
 {{- $scheme := ternary "rediss" "redis" $redis.tls.enabled }}
 {{- $user := include "constellation-ws.urlPart" $redis.username }}
 {{- $credentials := ternary (printf "%s:%s@" $user (include "constellation-ws.urlPart" $redis.password)) "" (ne $redis.password "") }}
+{{- $options := list }}
+{{- if and $redis.sentinel.nodes $redis.sentinel.password }}
+{{- $options = append $options (printf "sentinel_password=%s" (include "constellation-ws.urlPart" $redis.sentinel.password)) }}
+{{- end }}
+{{- if and $redis.tls.enabled $redis.tls.caSecret }}
+{{- $options = append $options (printf "ssl_ca_certs=/etc/redis-ca/%s" $redis.tls.caKey) }}
+{{- end }}
+{{- $query := ternary (printf "?%s" (join "&" $options)) "" (gt (len $options) 0) }}
 {{- if $redis.sentinel.nodes }}
-{{- $query := ternary (printf "?sentinel_password=%s" (include "constellation-ws.urlPart" $redis.sentinel.password)) "" (ne $redis.sentinel.password "") }}
 {{- printf "%s+sentinel://%s%s/%d/%s%s" $scheme $credentials (join "," $redis.sentinel.nodes) (int $redis.db) $redis.sentinel.primary $query }}
 {{- else }}
-{{- $query := ternary (printf "?ssl_ca_certs=/etc/redis-ca/%s" $redis.tls.caKey) "" (and $redis.tls.enabled (ne $redis.tls.caSecret "")) }}
 {{- printf "%s://%s%s:%d/%d%s" $scheme $credentials $redis.host (int $redis.port) (int $redis.db) $query }}
 {{- end }}
 {{- end }}
