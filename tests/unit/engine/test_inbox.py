@@ -90,7 +90,7 @@ async def test_a_client_that_is_too_fast_is_not_read_until_it_may_go_on(
             await asyncio.sleep(0)
         sent = next(numbers)
         await client.write(asking(*range(sent, MANY)))  # the kernel takes it, the engine does not
-        await client.send("42/chats,1[]")
+        await client.send("42/chats,1{}")
         read = waiting(session)
         desk.open.set()
         _, code = await client.messages_to_the_end()

@@ -136,7 +136,7 @@ async def test_payload_counts_by_its_size() -> None:
 
 
 async def test_how_the_network_cuts_a_message_does_not_count() -> None:
-    async with serving(max_packets_per_heartbeat=10) as world, world.member() as client:
+    async with serving(max_packets_per_heartbeat=15) as world, world.member() as client:
         frame = client_frame(TEXT, b"3" + b"x" * 999)
         await client.write(*chopped(frame * 8, 20))
         await client.write(client_frame(PING))

@@ -51,7 +51,7 @@ async def test_events_before_during_and_after_the_upgrade_arrive_once_and_in_ord
         packets = await polling.packets()  # the client's last poll
         world.publish(5, 6)
         await client.send("5")
-        await client.send("42/chats,0[]")  # refused, and so the end of what comes
+        await client.send("42/chats,0{}")  # no packet, and so the end of what comes
         rest, _ = await client.messages_to_the_end()
     assert packets == [heard(3), "6", heard(4)]
     assert rest == [heard(5), heard(6)]
@@ -153,7 +153,7 @@ async def test_a_probe_that_leads_nowhere_is_given_up_and_polling_goes_on(
         assert await polling.packets() == ["6", heard(1)]
     world.publish(2)
     assert await polling.packets() == [heard(2)]
-    assert world.left().keys() <= {"sockets", "wheel", "environ", "members"}
+    assert world.left().keys() <= {"sockets", "wheel", "environ", "members", "idle"}
 
 
 async def test_a_probe_that_says_nothing_does_not_keep_the_session_from_another(
