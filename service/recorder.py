@@ -185,7 +185,8 @@ class Recorder:
         if claim.is_granted:
             self._token = candidacy.token
             try:
-                await self._record(candidacy.token, tell)
+                if claim.epoch == self._log.epoch:  # else what is recorded is not known here yet
+                    await self._record(candidacy.token, tell)
             finally:
                 await self._release(candidacy.token)
         elif self._log.trouble:

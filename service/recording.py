@@ -214,6 +214,14 @@ class Unrecorded:
         first = self._find(positions[0])
         return first is not None and first[1] == self._first == end - len(positions)
 
+    def give_up(self) -> int:
+        """Discard all messages, and say how many: the log has lost entries, and whether these are
+        among them is not known. What was delivered before must not be recorded again."""
+        count = len(self._received)
+        for _ in range(count):
+            self._pop()
+        return count
+
     def lose_track(self) -> None:
         """Note that entries of the log may have been passed over: what is missing is not known."""
         self._followed_from = None

@@ -78,6 +78,14 @@ class LocatedConnection(Connection):
             self._topology.doubt()
         await super().disconnect(nowait, error, failure_count, health_check_failed)
 
+    async def send_packed_command(self, *args: Any, **options: Any) -> None:
+        """Send commands. Raises ConnectionError where the connection is gone: uvloop says so by a
+        RuntimeError, which redis-py passes on."""
+        try:
+            await super().send_packed_command(*args, **options)
+        except RuntimeError as error:
+            raise redis.ConnectionError("the connection is closed") from error
+
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Read a reply. Raises what Redis objects, in our words where it does not serve us."""
         try:

@@ -90,13 +90,13 @@ class Link(asyncio.Protocol):
 
     def send(self, *words: str | bytes | int) -> None:
         """Send a command; its reply comes like any other. Nothing happens once the link is lost."""
-        if self._lost.done():
+        if self._lost.done() or self._transport.is_closing():
             return
         self._transport.write(self._pack(words))
 
     def send_together(self, *commands: tuple[str | bytes | int, ...]) -> None:
         """Send several commands in one write: Redis carries out nothing of others in between."""
-        if not self._lost.done():
+        if not self._lost.done() and not self._transport.is_closing():
             self._transport.write(b"".join(map(self._pack, commands)))
 
     async def lost(self) -> None:

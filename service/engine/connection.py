@@ -44,7 +44,8 @@ class WebSocketConnection(BoundedReading):
         self._engine = engine
         self._parser = Parser(engine.limits.max_payload_bytes)
         self._session: Session | None = None
-        self._said_close = False
+        self._said_close: int | None = None
+        """The code of our Close frame, once it is written."""
         self._unused_load = 0
         # Above this the transport calls `pause_writing`, and `resume_writing` when it is below
         # again: in between writes are checked, and never else.
@@ -151,9 +152,9 @@ class WebSocketConnection(BoundedReading):
         Hanging up at once would let the kernel answer the client's last bytes with a reset, which
         may overtake what was sent to it before.
         """
-        if self._said_close:
+        if self._said_close is not None:
             return
-        self._said_close = True
+        self._said_close = code
         self._transport.write(close_frame(code, reason))
         self._engine.await_closing(self)
 
@@ -173,7 +174,7 @@ class WebSocketConnection(BoundedReading):
 
     def _write_pongs(self, pongs: list[bytes]) -> None:
         """Answer pings in a row in one write: a flood of them costs a system call each."""
-        if not self._said_close:
+        if self._said_close is None:
             session = self._session
             is_watched = session is not None and session.strain is not None
             write = self._write_watched if is_watched else self._transport.write
@@ -182,13 +183,13 @@ class WebSocketConnection(BoundedReading):
 
     def _take_other(self, message: Received) -> None:
         if isinstance(message, Close):
-            if self._said_close:
-                if self._session is not None:
-                    # It answers ours: all that was written before that has arrived.
-                    self._engine.on_close_answered(self._session.sid)
-            else:
-                self._said_close = True
+            if self._said_close is None:
+                self._said_close = message.code
                 self._transport.write(close_frame(message.code))
+            elif message.code == self._said_close and self._session is not None:
+                # An answer repeats our code: all that was written before has arrived. Another code
+                # is the client's own close, which has crossed ours, and proves nothing.
+                self._engine.on_close_answered(self._session.sid)
             self._hang_up()
         elif isinstance(message, Failure):
             self._fail(message)
@@ -222,7 +223,7 @@ class WebSocketConnection(BoundedReading):
     def _take_probe(self, message: str | bytes) -> None:
         session = self._session
         assert session is not None, "asked before"
-        if session.closed or self._said_close:
+        if session.closed or self._said_close is not None:
             self._hang_up()
         elif message == _PROBE:
             self._transport.write(_PROBE_ANSWER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -224,9 +225,15 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
 
     async def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
         try:
-            return await super()._trigger_event(event, namespace, *args)
+            result = await super()._trigger_event(event, namespace, *args)
         except ValueError as error:
             raise HandlerFailed(event) from error
+        task = asyncio.current_task()
+        if result is None and task is not None and task.cancelling():
+            # Upstream answers a handler that was cancelled, as this process ends, with an empty
+            # acknowledgement: its client would take it for a yes.
+            return self.not_handled
+        return result
 
     async def _handle_disconnect(
         self, eio_sid: str, namespace: str | None, reason: str | None = None

@@ -31,7 +31,7 @@ from service.redis_log.appender import Appender
 from service.redis_log.epochs import Epochs
 from service.redis_log.layout import PAGE, positions, read_entries, tail_pairs
 from service.redis_log.reading import Reader
-from service.redis_log.state import Claim, LogState, Look
+from service.redis_log.state import DAMAGES, Claim, LogState, Look
 from service.redis_names import Names
 from service.ticket import LogId
 
@@ -196,6 +196,9 @@ class RedisLog:
     def _report(self, reason: str) -> None:
         log.error("events were lost in the log", reason=reason)
         self._metrics.log_gaps.labels(reason).inc()
+        if reason in DAMAGES:
+            # Another pod may have recorded them in what is gone, and delivered them.
+            self._metrics.lost_events.labels(reason).inc(self._unrecorded.give_up())
         self._unrecorded.lose_track()
         self._unrecorded.forgive()
         assert self._follower is not None, "runs"

@@ -27,6 +27,8 @@ class Candidacy:
     """How long its positions have been known."""
 
 
+DAMAGES = ("removed", "rolled_back", "replaced")
+"""Why a log may lack entries that a pod has delivered."""
 ONLY_ASKING = Candidacy("", "", 0, 0)
 
 

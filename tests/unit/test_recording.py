@@ -181,6 +181,14 @@ def test_a_reported_hole_is_a_hole_no_more() -> None:
     assert not one.has_hole
 
 
+def test_what_a_damaged_log_may_have_held_is_not_recorded_again() -> None:
+    one = subscribed(b"0", b"1")
+    assert one.give_up() == 2
+    one.receive(b"c", b"2")
+    assert payloads(one) == [b"2"]
+    assert one.since(0, 1)[0].position == b"t:2"
+
+
 def test_above_the_bound_the_oldest_are_discarded_which_is_a_loss_unless_others_record_them() -> (
     None
 ):

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from service.admission import Rate
 from service.engine import Engine
+from service.engine.connection import WebSocketConnection
 from service.turns import paced
 from tests.conformance.polling import Polling
 from tests.conformance.wire import Response, Wire, request, upgrade_headers
@@ -26,6 +27,7 @@ from tests.unit.engine.world import (
     serving,
 )
 from tests.waiting import PATIENCE_SECONDS, eventually
+from tests.websocket_frames import client_close
 
 POLLING = f"{PATH}/?EIO=4&transport=polling"
 BOTH = pytest.mark.parametrize("transport", ["websocket", "polling"])
@@ -479,6 +481,41 @@ async def test_a_drained_client_gets_what_was_sent_before_and_the_code_to_come_b
         messages, code = await client.messages_to_the_end()
     assert messages == [heard(number) for number in range(20)]
     assert code == 1012
+
+
+class Accepting(asyncio.Transport):
+    """A connection that accepts everything and delivers nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_ended = False
+
+    def write(self, data: object) -> None:
+        """Accept it."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Accept everything."""
+
+    def is_closing(self) -> bool:
+        return self.is_ended
+
+    def close(self) -> None:
+        self.is_ended = True
+
+
+@pytest.mark.parametrize(("code", "is_answer"), [(1012, True), (1000, False), (1001, False)])
+async def test_only_an_answer_to_our_close_frame_proves_that_all_has_arrived(
+    world: World, code: int, is_answer: bool
+) -> None:
+    """A client that gives up by itself may do so while ours is on its way, and has not read it."""
+    answered: list[str] = []
+    world.engine.on_close_answered = answered.append
+    connection = WebSocketConnection(world.engine, Accepting())
+    session = world.engine.open("", "127.0.0.1", [])
+    connection.carry(session)
+    world.server.end(session, "drain")
+    connection.parse(client_close(code))
+    assert answered == ([session.sid] if is_answer else [])
 
 
 async def test_goodbyes_are_waited_for_and_no_longer_than_their_time(world: World) -> None:
