@@ -56,7 +56,8 @@ async def test_redis_stopped_for_ten_seconds_drops_nobody_and_delivery_goes_on(
         assert "redis" in answer.text.lower(), "the failing check is named"
         assert (await impatient.get("/livez")).status == 200
         # What needs no Redis works; what needs it says so instead of hanging.
-        await clients[0].join(f"c{mine}")
+        joined = await clients[0].ask("join-chat", {"chatId": f"c{mine}"})
+        assert joined["error"]["code"] == "unavailable", "a positive ack would be a promise"
         sent = {"userId": f"u0{mine}", "event": "e", "data": 1}
         assert (await nest.response("sendToUser", sent))["success"] is False
         rest = OUTAGE_SECONDS - (time.monotonic() - stopped_at)
