@@ -217,6 +217,8 @@ class Recorder:
                 appender = await held.enter_async_context(self._log.open_appender(token))
             await self._level(appender)
             await self._catch_up(appender)
+            if doubted := self._unrecorded.give_up():
+                self._log.lose("doubted", doubted)
             if self._unrecorded.is_lossy:
                 self._log.lose("interrupted", 1)
             self._unrecorded.forgive()

@@ -93,6 +93,10 @@ class Unrecorded:
         self._ahead: tuple[bytes, int] | None = None
         """A tick that is not received yet, and how many messages behind it are in the log."""
         self._followed_from: int | None = None
+        self._has_recorded = False
+        """Whether this pod has recorded what was recorded last, and so knows of each message."""
+        self._doubted = 0
+        """Messages before this number may have been recorded in a log that is gone."""
         self.discarded = 0
         """Messages that were discarded above the bound, in all."""
         self._begin_provisional(is_lossy=False)
@@ -163,6 +167,7 @@ class Unrecorded:
 
     def confirm(self, number: int) -> None:
         """Note that this pod's own appends have recorded all before this number."""
+        self._has_recorded = True
         self._drop_before(number)
 
     def confirm_place(self, place: bytes) -> int:
@@ -214,12 +219,20 @@ class Unrecorded:
         first = self._find(positions[0])
         return first is not None and first[1] == self._first == end - len(positions)
 
+    def doubt(self) -> None:
+        """Note that the log has lost entries: messages of now may have been among them.
+
+        Only the pod that has recorded them knows; so it goes first, and what others give up
+        otherwise is lost. What was delivered before must not be recorded again.
+        """
+        if not self._has_recorded:
+            self._doubted = self.end
+            self._holes.append(_Hole(self.end, 0, is_lossy=False))
+
     def give_up(self) -> int:
-        """Discard all messages, and say how many: the log has lost entries, and whether these are
-        among them is not known. What was delivered before must not be recorded again."""
-        count = len(self._received)
-        for _ in range(count):
-            self._pop()
+        """Discard the messages that are in doubt, and say how many they were."""
+        count = min(max(0, self._doubted - self._first), len(self._received))
+        self._drop_before(self._doubted)
         return count
 
     def lose_track(self) -> None:
@@ -268,6 +281,8 @@ class Unrecorded:
         if self._holes:
             self._holes = [hole for hole in self._holes if not hole.is_before(stretch)]
         self._recorded = max(self._recorded, number)
+        if number > self._first:
+            self._has_recorded = False
         self._drop_before(number)
 
     def _drop_before(self, number: int) -> None:

@@ -196,11 +196,10 @@ class RedisLog:
     def _report(self, reason: str) -> None:
         log.error("events were lost in the log", reason=reason)
         self._metrics.log_gaps.labels(reason).inc()
-        if reason in DAMAGES:
-            # Another pod may have recorded them in what is gone, and delivered them.
-            self._metrics.lost_events.labels(reason).inc(self._unrecorded.give_up())
         self._unrecorded.lose_track()
         self._unrecorded.forgive()
+        if reason in DAMAGES:
+            self._unrecorded.doubt()
         assert self._follower is not None, "runs"
         self._follower.begin_history(self.delivered)
         self._follower.report_gap(reason)
