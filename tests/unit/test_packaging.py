@@ -104,7 +104,7 @@ def test_the_demo_installs_only_what_it_needs_and_says_that_it_takes_a_minute(
 ) -> None:
     for stamp in stamps:
         tmp_path.joinpath(stamp).touch()
-    make = ["make", "--dry-run", "run", f"VENV={tmp_path}"]
+    make = ["make", "--no-print-directory", "--dry-run", "run", f"VENV={tmp_path}"]
 
     planned = subprocess.run(make, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 

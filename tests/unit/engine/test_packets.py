@@ -125,7 +125,7 @@ def test_what_is_no_name_for_us_names_no_event_and_costs_nobody_its_connection(
     assert event_of(data) == event
 
 
-@pytest.mark.parametrize("depth", [1_000, 8_000, 100_000])
+@pytest.mark.parametrize("depth", [100_000, 500_000])  # Python 3.13 reads some thousand levels
 def test_an_event_that_is_nested_too_deeply_to_be_read_is_one_that_nobody_knows(depth: int) -> None:
     head, data = read(f'2/chats,7["a",{"[" * depth}{"]" * depth}]')
     assert (head.ack_id, event_of(data)) == (7, [""])
