@@ -203,21 +203,22 @@ class Unrecorded:
             if last is None:
                 return 0
         stretch, number = last
-        begin, end = self._first, stretch.clamp(number + 1)
+        # The log may be ahead of this subscription, or go on after it has ended.
+        begin, end = max(self._first, self._recorded), stretch.clamp(number + 1)
         missing = 0
         if self._followed_from is None:
             self._followed_from = end  # what came before may have been logged before this pod
-        elif end > begin and not self._is_next(positions, end):
+        elif end > begin and not self._is_next(positions, begin, end):
             found = {at[1] for at in map(self._find, positions) if at is not None}
             wanted = range(max(begin, self._followed_from), end)
             missing = len(wanted) - len(found.intersection(wanted))
         self._note_recorded(stretch, end)
         return missing
 
-    def _is_next(self, positions: Sequence[bytes], end: int) -> bool:
+    def _is_next(self, positions: Sequence[bytes], begin: int, end: int) -> bool:
         """Tell whether these are the messages that were expected next, none of them missing."""
         first = self._find(positions[0])
-        return first is not None and first[1] == self._first == end - len(positions)
+        return first is not None and first[1] == begin == end - len(positions)
 
     def doubt(self) -> None:
         """Note that the log has lost entries: messages of now may have been among them.

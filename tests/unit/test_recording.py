@@ -174,6 +174,15 @@ def test_a_hole_behind_a_stretch_that_was_quiet_is_not_taken_for_one_before_it()
     assert not one.has_hole
 
 
+def test_a_log_that_goes_on_after_the_subscription_ended_passes_nothing_over() -> None:
+    """A pod that is being replaced ended its epoch: nobody was recovered after a roll."""
+    one = subscribed(b"0", tick=b"a")
+    one.follow([b"a:0"])
+    assert one.follow([b"a:1"]) == 0
+    assert one.follow([b"a:2"]) == 0
+    assert one.follow([b"a:3", b"a:4"]) == 0
+
+
 def test_a_reported_hole_is_a_hole_no_more() -> None:
     one = subscribed()
     one.interrupt(is_lossy=True)
