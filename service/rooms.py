@@ -32,10 +32,6 @@ class Outlet(Protocol):
     pending: bytes | list[bytes] | None
     """Room for what one batch brings; `fanout` empties it before it returns."""
 
-    @property
-    def is_flushed(self) -> bool:
-        """Whether nothing waits here for the client any more."""
-
     def queue(self, packet: str) -> None:
         """Keep a packet, in polling's encoding, for the next poll."""
 

@@ -103,8 +103,6 @@ class RedisLog:
         """Age that the newest entry had when it was read, by Redis' clock; 0 when none waits."""
         self.delivered: LogId = BEGINNING
         """The last entry that was handed over here."""
-        self.delivered_before: LogId = BEGINNING
-        """The last entry before the batch that was handed over here last."""
         self.lost_at: float | None = time.monotonic()
         """Monotonic time since which the tail is not followed; None while it is."""
         self.has_followed = False
@@ -289,7 +287,7 @@ class RedisLog:
         if _id_of(entries[0]) <= self.delivered:
             entries = [entry for entry in entries if _id_of(entry) > self.delivered]
         if entries:
-            self.delivered_before, self.delivered = self.delivered, _id_of(entries[-1])
+            self.delivered = _id_of(entries[-1])
             lag = time.time() - self.delivered[0] / 1000
             self.lag_seconds = lag if lag > 0 else 0.0  # Redis' clock may be ahead
         return entries
