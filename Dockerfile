@@ -31,7 +31,7 @@ COPY --from=build /app /app
 COPY --from=build /build/sbom.cdx.json /usr/share/doc/constellation-ws/sbom.cdx.json
 # The root filesystem may be read-only; bytecode was written when the image was built.
 # A container's network decides who reaches the TCP port; elsewhere it is for this machine only.
-ENV PATH=/app/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 TCP_HOST=0.0.0.0
+ENV PATH=/app/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 TCP_HOST=::
 # A number, so that Kubernetes can tell that it is not root without reading the image's /etc/passwd.
 USER 10001:10001
 WORKDIR /app
@@ -44,7 +44,7 @@ FROM runtime AS dev
 # `dev` restarts the gateway when a file under /src changes. REDIS_HOST or REDIS_URL must be set: the
 # embedded Valkey is no part of the image.
 COPY --chown=10001:10001 service /src/service
-ENV PYTHONPATH=/src CONSTELLATION_WS_HOST=0.0.0.0 TCP_HOST=0.0.0.0
+ENV PYTHONPATH=/src CONSTELLATION_WS_HOST=:: TCP_HOST=::
 CMD ["dev"]
 
 FROM runtime AS production

@@ -17,6 +17,8 @@ _FORWARDED_FOR = b"x-forwarded-for"
 _MAX_HOPS = 32
 """Read of a header at most: more proxies than that are none."""
 _IPV6_SITE_BITS = 64
+_MAPPED = "::ffff:"
+"""Begins an IPv4 address on a socket that takes both families (RFC 4291 section 2.5.5.2)."""
 
 
 class Proxies:
@@ -32,6 +34,7 @@ class Proxies:
         has added, and is never reached. A hop that is no address ends the search: the proxy that
         wrote it is then the last thing known.
         """
+        peer = peer.removeprefix(_MAPPED)
         if not self._networks or not self._is_trusted(_read(peer)):
             return peer
         nearest = peer

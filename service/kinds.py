@@ -6,7 +6,6 @@ Which settings there are is not known here.
 from __future__ import annotations
 
 import ipaddress
-import re
 import types
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
 from service import redis_address
-
-_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s?#]+")
+from service.listening import EVERY_ADDRESS
+from service.origins import BadOrigin, normalized
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +88,14 @@ def split(value: object) -> object:
 
 def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse what no browser sends as an origin: it would silently allow nobody."""
-    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
-        raise ValueError("not an origin")
-    return origins
+    return tuple(map(_check_origin, origins))
+
+
+def _check_origin(origin: str) -> str:
+    try:
+        return normalized(origin)
+    except BadOrigin as error:
+        raise BadOrigin(f"{origin!r} cannot be allowed: {error}") from error
 
 
 def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
@@ -103,7 +107,9 @@ def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
 def addresses_overlap(one: str, other: str) -> bool:
     """Tell whether two addresses to listen on have a port in common, as far as names tell."""
     hosts = {"127.0.0.1" if host == "localhost" else host for host in (one, other)}
-    return len(hosts) == 1 or bool(hosts & {"0.0.0.0", "::"})
+    if len(hosts) == 1 or EVERY_ADDRESS in hosts:
+        return True
+    return "0.0.0.0" in hosts and not any(":" in host for host in hosts)
 
 
 def _lower(value: object) -> object:
@@ -135,7 +141,10 @@ Origins = Annotated[
     NoDecode,
     BeforeValidator(split),
     AfterValidator(_check_origins),
-    Takes("`*`, or origins such as `https://app.example.com` without a path, separated by commas"),
+    Takes(
+        "`*`, or origins without a path such as `https://app.example.com`, "
+        "`https://*.example.com`, `capacitor://localhost` and `null`, separated by commas"
+    ),
 ]
 Networks = Annotated[
     tuple[str, ...],

@@ -23,8 +23,9 @@ from service.gateway import Gateway
 from service.http import Phase
 from service.identification import warn_of_trust
 from service.last_resort import LastResort
+from service.listening import listen
 from service.open_files import warn_of_shortage
-from service.serving import HttpServer, listen
+from service.serving import HttpServer
 from service.stopping import CANCEL_SECONDS, TCP_GRACE_SECONDS, cancel, stop_doors
 
 log = structlog.get_logger(__name__)
@@ -95,13 +96,14 @@ class Life:
     def _hold_ports(self, held: contextlib.AsyncExitStack) -> dict[str, HttpServer]:
         """Take the HTTP ports, before anything runs that somebody could miss."""
         host, metrics_port = self._settings.ws_host, self._settings.metrics_port
-        listener = held.enter_context(listen(host, self._settings.ws_port, "WS_PORT"))
+        variables = "CONSTELLATION_WS_HOST, WS_PORT"
+        listeners = held.enter_context(listen(host, self._settings.ws_port, variables))
         config, connections = self._gateway.http_config(), self._gateway.http_connections
-        servers = {"http": HttpServer(config, listener, connections)}
+        servers = {"http": HttpServer(config, listeners, connections)}
         if metrics_port is not None:
-            variable = "CONSTELLATION_METRICS_PORT"
-            listener = held.enter_context(listen(host, metrics_port, variable))
-            servers["metrics"] = HttpServer(self._gateway.metrics_config(), listener)
+            variables = "CONSTELLATION_WS_HOST, CONSTELLATION_METRICS_PORT"
+            listeners = held.enter_context(listen(host, metrics_port, variables))
+            servers["metrics"] = HttpServer(self._gateway.metrics_config(), listeners)
         return servers
 
     async def _run_parts(self, servers: dict[str, HttpServer]) -> None:
@@ -187,7 +189,7 @@ class Life:
         self._gateway.engine.spawn(work)
 
     async def _serve(self, name: str, server: HttpServer) -> None:
-        await server.run_on_socket()
+        await server.run_on_sockets()
         if not self._stop.is_set():
             raise PartEnded(name)
 

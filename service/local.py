@@ -11,7 +11,6 @@ import contextlib
 import os
 import shlex
 import signal
-import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -20,10 +19,11 @@ from pathlib import Path
 
 import aiohttp
 
+from service.listening import EVERY_ADDRESS, PortUnavailable, listen
 from service.settings import Settings
 
 _HOST = "127.0.0.1"
-_WILDCARDS = ("0.0.0.0", "::")
+_WILDCARDS = ("0.0.0.0", EVERY_ADDRESS)
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.1
@@ -60,7 +60,8 @@ class Place:
     @property
     def url(self) -> str:
         """The gateway's address for browsers."""
-        return f"http://{self.host}:{self.ws_port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.ws_port}"
 
 
 @contextlib.contextmanager
@@ -163,10 +164,8 @@ def free_port(wanted: int, host: str, *, must: bool) -> int:
     Raises CannotStart.
     """
     for port in (wanted,) if must else (wanted, 0):
-        with contextlib.suppress(OSError), socket.socket(_family(host)) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            found = int(probe.getsockname()[1])
+        with contextlib.suppress(PortUnavailable), listen(host, port, "") as probes:
+            found = int(probes[0].getsockname()[1])
             if port != wanted:
                 print(f"Port {wanted} is taken, so {found} it is.", flush=True)
             return found
@@ -216,10 +215,6 @@ def _this_package() -> dict[str, str]:
     inherited = os.environ.get("PYTHONPATH")
     root = str(Path(__file__).resolve().parent.parent)
     return {"PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root])}
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 async def _is_ready(http: aiohttp.ClientSession, where: Place) -> bool:

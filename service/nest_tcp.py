@@ -18,6 +18,7 @@ from typing import Protocol
 import structlog
 
 from service import tls
+from service.listening import PortUnavailable, bound
 from service.nest_framing import Packet, answer, failure, no_message_handler
 from service.tcp_connection import CloseReason, Reason, TcpConnection, TcpLimits
 from service.tcp_requests import Spawn
@@ -40,11 +41,8 @@ class Pattern:
 UNKNOWN_PATTERN = "unknown"
 """The metrics' label for any pattern without a handler: clients must not make labels."""
 
+_VARIABLES = "TCP_HOST, TCP_PORT"
 _log = structlog.get_logger(__name__)
-
-
-class PortUnavailable(OSError):
-    """The port cannot be listened on; `str()` is a sentence that names the settings."""
 
 
 class RequestRefused(Exception):
@@ -98,29 +96,29 @@ class NestTcp:
         self._desk = _Desk(patterns, metrics)
         self._metrics, self._limits, self._tls = metrics, limits, secured
         self._spawn = spawn
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._closing = False
         self._open: set[TcpConnection] = set()
         self._shaking_hands: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str, port: int) -> None:
         """Listen; port 0 takes a free one. Raises PortUnavailable, also for unusable TLS files."""
-        try:
-            if self._tls is None:
-                self._server = await asyncio.start_server(self._accept, host, port)
-            else:
+        if self._tls is not None:
+            try:
                 self._tls.context()  # now, rather than with the first client
-                self._server = await tls.start_server(self._accept_secured, host, port)
-        except OSError as error:
-            reason = error.strerror or error
-            sentence = f"Cannot listen on {host}:{port} (TCP_HOST, TCP_PORT): {reason}."
-            raise PortUnavailable(sentence) from error
+            except OSError as error:
+                raise PortUnavailable(host, port, _VARIABLES, error) from error
+        for listener in bound(host, port, _VARIABLES):
+            if self._tls is None:
+                server = await asyncio.start_server(self._accept, sock=listener)
+            else:
+                server = await tls.start_server(self._accept_secured, listener)
+            self._servers.append(server)
 
     @property
     def port(self) -> int:
         """The port that is listened on. Only between `start` and `aclose`."""
-        assert self._server is not None, "not started"
-        return int(self._server.sockets[0].getsockname()[1])
+        return int(self._servers[0].sockets[0].getsockname()[1])
 
     async def aclose(self, grace_seconds: float = 5.0) -> None:
         """Stop accepting, let each connection answer the requests in hand, and close it.
@@ -128,9 +126,8 @@ class NestTcp:
         What has not ended after `grace_seconds` is cut off. Returns when every connection is gone.
         """
         self._closing = True
-        if self._server is None:
-            return  # it never began
-        self._server.close()
+        for server in self._servers:
+            server.close()
         for task in self._shaking_hands:
             task.cancel()
         for connection in self._open:
@@ -139,7 +136,8 @@ class NestTcp:
         for connection in self._open:
             connection.cut_off()
         await self._wait_until_gone(None)
-        await self._server.wait_closed()
+        for server in self._servers:
+            await server.wait_closed()
 
     async def _wait_until_gone(self, timeout: float | None) -> None:
         if tasks := {connection.task for connection in self._open} | self._shaking_hands:

@@ -15,7 +15,7 @@ from service import open_files, telemetry
 from service.gateway import Gateway
 from service.last_resort import LastResort
 from service.lifecycle import Life
-from service.nest_tcp import PortUnavailable
+from service.listening import PortUnavailable
 from service.settings import Settings
 
 log = structlog.get_logger(__name__)

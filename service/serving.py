@@ -1,4 +1,4 @@
-"""HTTP servers as children of the process: a listening socket each, and uvicorn on it."""
+"""HTTP servers as children of the process: uvicorn on sockets that are held already."""
 
 from __future__ import annotations
 
@@ -10,33 +10,31 @@ from typing import Any
 
 import uvicorn
 
-from service.nest_tcp import PortUnavailable
-
 
 class HttpServer(uvicorn.Server):
-    """uvicorn on a socket that is held already; the signals are ours."""
+    """uvicorn on sockets that are held already; the signals are ours."""
 
     def __init__(
         self,
         config: uvicorn.Config,
-        listener: socket.socket,
+        listeners: list[socket.socket],
         connections: set[Any] | None = None,
     ) -> None:
         """`connections` is where its open ones can be found, WebSockets excepted."""
         super().__init__(config)
         if connections is not None:
             self.server_state.connections = connections
-        self._listener = listener
+        self._listeners = listeners
         self._is_listening = asyncio.Event()
 
     @property
     def port(self) -> int:
         """Where it is reached, also where the system chose."""
-        return int(self._listener.getsockname()[1])
+        return int(self._listeners[0].getsockname()[1])
 
-    async def run_on_socket(self) -> None:
+    async def run_on_sockets(self) -> None:
         """Serve until `should_exit` is set."""
-        await self.serve(sockets=[self._listener])
+        await self.serve(sockets=self._listeners)
 
     async def listening(self) -> None:
         """Wait until it takes requests."""
@@ -49,23 +47,3 @@ class HttpServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._is_listening.set()
-
-
-@contextlib.contextmanager
-def listen(host: str, port: int, variable: str) -> Iterator[socket.socket]:
-    """Hold the listening socket, so that a taken port is one clear line and not uvicorn's exit.
-
-    Raises PortUnavailable, which names the port's environment variable.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            reason = error.strerror or error
-            sentence = (
-                f"Cannot listen on {host}:{port} (CONSTELLATION_WS_HOST, {variable}): {reason}."
-            )
-            raise PortUnavailable(sentence) from error
-        yield listener

@@ -29,6 +29,7 @@ from service.kinds import (
     Seconds,
     addresses_overlap,
 )
+from service.listening import EVERY_ADDRESS
 from service.redis_names import DEFAULT_PREFIX, Names
 from service.settings_access import ChatAccessSettings
 from service.settings_identity import IdentitySettings
@@ -68,7 +69,8 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
         "127.0.0.1",
         validation_alias="TCP_HOST",
         description="Address the TCP microservice listens on: this machine only, unless told "
-        "otherwise. The image says `0.0.0.0`. Whoever reaches it may do everything.",
+        "otherwise. The image says `::`, which is every address, IPv6 and IPv4. Whoever reaches it "
+        "may do everything.",
     )
     redis_host: Host = Field("localhost", validation_alias="REDIS_HOST", description="Redis host.")
     redis_port: Port = Field(6379, validation_alias="REDIS_PORT", description="Redis port.")
@@ -92,14 +94,17 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
         "on one Redis do not meet: Pub/Sub knows no database number.",
     )
     ws_host: Host = Field(
-        "0.0.0.0",
+        EVERY_ADDRESS,
         validation_alias="CONSTELLATION_WS_HOST",
-        description="Address that Socket.IO and HTTP listen on.",
+        description="Address that Socket.IO, HTTP and the metrics listen on. `::` is every address "
+        "of the machine, IPv6 and IPv4; `0.0.0.0` is IPv4 alone.",
     )
     cors_origins: Origins = Field(
         ("*",),
         validation_alias="CONSTELLATION_CORS_ORIGINS",
-        description="Origins whose pages may connect, separated by commas; `*` allows all.",
+        description="Origins whose pages may connect, separated by commas; `*` allows all. "
+        "`https://*.example.com` allows every name with one label more, `null` pages without an "
+        "origin. Pages of the host that is asked itself may always connect.",
     )
     routes_file: ReadableFile = Field(
         None,

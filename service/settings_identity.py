@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 
 from service import jwt_keys
 from service.kinds import Takes, split
+from service.origins import ANY, OPAQUE
 
 _SOURCES = {
     "jwt_secret": "CONSTELLATION_JWT_SECRET",
@@ -126,10 +127,11 @@ class IdentitySettings(BaseModel):
                 yield from self._key_faults()
             case _:
                 yield f"{' and '.join(sources)} are set: keep the one that signs your tokens"
-        if self.jwt_cookie is not None and "*" in cors_origins:
+        if self.jwt_cookie is not None and {ANY, OPAQUE} & set(cors_origins):
             yield (
                 "CONSTELLATION_JWT_COOKIE needs CONSTELLATION_CORS_ORIGINS to list the origins of "
-                "your pages: browsers send cookies with what any other page opens, too"
+                "your pages, without `*` and `null`: browsers send cookies with what any other "
+                "page opens, too"
             )
 
     def verification_key(self) -> jwt_keys.VerificationKey | None:

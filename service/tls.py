@@ -47,10 +47,10 @@ class ServerTls:
 
 
 async def start_server(
-    accept: Callable[[socket.socket], Coroutine[Any, Any, None]], host: str, port: int
+    accept: Callable[[socket.socket], Coroutine[Any, Any, None]], listener: socket.socket
 ) -> asyncio.Server:
     """Listen; each connection is handed over as a socket of which nothing has been read."""
-    return await asyncio.get_running_loop().create_server(lambda: _Detached(accept), host, port)
+    return await asyncio.get_running_loop().create_server(lambda: _Detached(accept), sock=listener)
 
 
 async def begin(connection: socket.socket, context: ssl.SSLContext) -> Streams:

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from service.kinds import is_secret, kind
+from service.origins import BadOrigin
 from service.redis_address import InvalidAddress
 
 NOT_SHOWN = "(set, not shown)"
@@ -44,6 +45,8 @@ def explain(fault: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
         return fault["msg"].removeprefix("Value error, ")
     holds = _reason(fault) if is_secret(fields[name]) else repr(_fit(str(fault["input"])))
     line = f"{name} holds {holds}; it takes {kind(fields[name])}"
+    if isinstance(error := fault.get("ctx", {}).get("error"), BadOrigin):
+        line += f". {error}"
     if _SERVICE_ADDRESS.match(str(fault["input"])):
         line += (
             ". Kubernetes sets it for a Service of that name: give it a value, or set "

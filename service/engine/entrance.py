@@ -5,14 +5,13 @@ Lives here: what the request alone decides. Whether there is room is the engine'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
 from service.admission import DRAINING, Refusal
-from service.websocket.handshake import Headers
 
 UNKNOWN_TRANSPORT = Refusal("unknown_transport", "Transport unknown")
 NO_UPGRADE = Refusal(
@@ -118,21 +117,6 @@ def check_query(query: Mapping[str, str], transport: str) -> Refusal | None:
     if query.get("EIO") != "4":
         return UNSUPPORTED_VERSION
     return None
-
-
-class Origins:
-    """The pages that may connect; `*` stands for all of them."""
-
-    def __init__(self, origins: Iterable[str]) -> None:
-        allowed = frozenset(origin.lower().encode() for origin in origins)
-        self._allowed = None if b"*" in allowed else allowed
-
-    def check(self, headers: Headers) -> Refusal | None:
-        """Check the page that a browser says it is on; other clients send no Origin."""
-        if self._allowed is None:
-            return None
-        origin = next((value for name, value in headers if name == b"origin"), None)
-        return None if origin is None or origin in self._allowed else FORBIDDEN_ORIGIN
 
 
 def answer(refusal: Refusal) -> tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]:

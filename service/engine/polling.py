@@ -61,7 +61,7 @@ class LongPolling:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers: Headers = scope["headers"]
-        if (refusal := self._engine.origins.check(headers)) is not None:
+        if (refusal := self._engine.check_origin(headers)) is not None:
             status, more, body = self._refuse(refusal)
         else:
             status, more, body = await self._answer(scope, headers, receive)

@@ -25,6 +25,7 @@ from service.engine.limits import EngineLimits, Sites
 from service.engine.session import Handshake, Session
 from service.engine.slow import SlowConsumers
 from service.engine.wheel import Wheel
+from service.origins import Origins
 from service.turns import paced
 from service.websocket import (
     CloseCode,
@@ -43,6 +44,7 @@ CONNECT_TIMEOUT = "connect timeout"
 _LOOK_SECONDS = 0.1
 _PING = text_frame(b"2")
 _POD_TAG_CHARS = 4
+_SHOWN_ORIGIN_CHARS = 200
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine; its lifetime is whoever's who gave this."""
@@ -70,7 +72,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.slow = SlowConsumers(limits, self.drop_slow)
         self.sockets: dict[str, Session] = {}
         self._pod_tag = pod_tag[:_POD_TAG_CHARS].ljust(_POD_TAG_CHARS, "0")
-        self.origins = entrance.Origins(cors_origins)
+        self._origins = Origins(cors_origins)
         self._kept_headers = kept_headers
         self.proxies = proxies or Proxies(())
         self._http_connections = http_connections
@@ -172,6 +174,18 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         if is_ours or len(sid) <= _POD_TAG_CHARS:
             return entrance.UNKNOWN_SESSION
         return entrance.OTHER_POD
+
+    def check_origin(self, headers: Headers) -> Refusal | None:
+        """Check the page that a browser says it is on, and log one that is refused."""
+        if (origin := self._origins.refused(headers)) is None:
+            return None
+        log.warning(
+            "a page of an origin that is not allowed was refused",
+            code=entrance.FORBIDDEN_ORIGIN.code,
+            origin=origin[:_SHOWN_ORIGIN_CHARS],
+            remedy="add it to CONSTELLATION_CORS_ORIGINS if it is yours",
+        )
+        return entrance.FORBIDDEN_ORIGIN
 
     def refuse(self, refusal: Refusal) -> tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]:
         """Count a refusal and give its HTTP status, further headers and body."""

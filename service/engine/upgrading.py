@@ -49,7 +49,7 @@ class Upgrades:
             engine.on_refused(entrance.BAD_HANDSHAKE.code)
             return verdict
         query = _parameters(request.query)
-        fault = entrance.check_query(query, "websocket") or engine.origins.check(request.headers)
+        fault = entrance.check_query(query, "websocket") or engine.check_origin(request.headers)
         if fault is not None:
             return self._refuse(fault)
         if "sid" in query:

@@ -428,7 +428,7 @@ def test_the_nestjs_port_is_for_the_namespace_and_can_be_switched_off() -> None:
 def test_the_nestjs_port_gets_the_certificate_of_its_secret() -> None:
     secret = {"tcp.tls.secret": "gateway-tls"}
     told = environment(render_values(secret))
-    assert told["TCP_HOST"] == "0.0.0.0"
+    assert told["TCP_HOST"] == "::"
     assert told["CONSTELLATION_TCP_TLS_CERT_FILE"] == "/etc/tcp-tls/tls.crt"
     assert "CONSTELLATION_TCP_TLS_CLIENT_CA_FILE" not in told
     mutual = render_values({**secret, "tcp.tls.verifyClients": True})

@@ -19,8 +19,9 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
+from service.listening import PortUnavailable
 from service.nest_framing import NO_MESSAGE_HANDLER, FramingFault
-from service.nest_tcp import Handler, NestTcp, Outcome, Pattern, PortUnavailable, RequestRefused
+from service.nest_tcp import Handler, NestTcp, Outcome, Pattern, RequestRefused
 from service.tcp_connection import CloseReason, TcpLimits
 from tests.spawning import spawn
 from tests.waiting import PATIENCE_SECONDS

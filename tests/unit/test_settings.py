@@ -333,6 +333,16 @@ def test_two_doors_on_one_port_are_named(variables: dict[str, str], one: str, ot
 def test_doors_on_free_ports_or_on_other_addresses_do_not_meet() -> None:
     read(WS_PORT="0", TCP_PORT="0", CONSTELLATION_METRICS_PORT="0")
     read(WS_PORT="7756", CONSTELLATION_WS_HOST="10.0.0.1")
+    read(WS_PORT="7756", CONSTELLATION_WS_HOST="::1", TCP_HOST="0.0.0.0")
+
+
+def test_an_origin_that_no_page_has_is_named_with_the_reason() -> None:
+    (line,) = faults(CONSTELLATION_CORS_ORIGINS="https://a.example,https://b.example/")
+
+    assert line.startswith(
+        "CONSTELLATION_CORS_ORIGINS holds 'https://a.example,https://b.example/'"
+    )
+    assert "'https://b.example/' cannot be allowed: " in line
 
 
 def test_offsets_for_everybody_need_a_log() -> None:

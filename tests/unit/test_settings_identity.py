@@ -140,10 +140,10 @@ def test_where_keys_are_must_be_a_plain_url(url: str) -> None:
 
 def test_a_cookie_needs_pages_that_are_named() -> None:
     cookie = {"CONSTELLATION_JWT_SECRET": SECRET, "CONSTELLATION_JWT_COOKIE": "__Host-token"}
-    for origins in ("", "*", "https://a.example.com,*"):
+    for origins in ("", "*", "https://a.example.com,*", "https://a.example.com,NULL"):
         line = fault(**JWT, **cookie, CONSTELLATION_CORS_ORIGINS=origins)
         assert line.startswith("CONSTELLATION_JWT_COOKIE needs CONSTELLATION_CORS_ORIGINS")
-    read(**JWT, **cookie, CONSTELLATION_CORS_ORIGINS="https://a.example.com")
+    read(**JWT, **cookie, CONSTELLATION_CORS_ORIGINS="https://*.example.com")
 
 
 @pytest.mark.parametrize("name", ["a b", "a=b", "a;b", "ж"])

@@ -13,7 +13,8 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-from service.nest_tcp import NestTcp, PortUnavailable
+from service.listening import PortUnavailable
+from service.nest_tcp import NestTcp
 from service.tcp_connection import CloseReason
 from service.tls import ServerTls
 from tests.certificates import HOST, Authority

@@ -115,9 +115,9 @@
 {{- if and (eq $auth.mode "jwt") (not $sources) (not .Values.existingSecret) (not .Values.extraEnvFrom) }}
 {{- fail "auth.mode jwt needs a key: one of auth.existingSecret, auth.jwt.secret, auth.jwt.publicKey and auth.jwt.jwksUrl." }}
 {{- end }}
-{{- $origins := toString (default "*" .Values.config.CONSTELLATION_CORS_ORIGINS) }}
-{{- if and $auth.jwt.cookie (contains "*" $origins) }}
-{{- fail "auth.jwt.cookie needs config.CONSTELLATION_CORS_ORIGINS to list the origins of your pages: browsers send cookies with what any other page opens, too." }}
+{{- $origins := regexSplit "[ ,]+" (toString (default "*" .Values.config.CONSTELLATION_CORS_ORIGINS)) -1 }}
+{{- if and $auth.jwt.cookie (or (has "*" $origins) (has "null" $origins)) }}
+{{- fail "auth.jwt.cookie needs config.CONSTELLATION_CORS_ORIGINS to list the origins of your pages, without * and null: browsers send cookies with what any other page opens, too." }}
 {{- end }}
 {{- end }}
 
@@ -245,7 +245,7 @@
 - name: TCP_PORT
   value: "7756"
 - name: TCP_HOST
-  value: {{ ternary "0.0.0.0" "127.0.0.1" .Values.tcp.enabled }}
+  value: {{ ternary "::" "127.0.0.1" .Values.tcp.enabled | quote }}
 {{- if .Values.tcp.tls.secret }}
 - name: CONSTELLATION_TCP_TLS_CERT_FILE
   value: /etc/tcp-tls/tls.crt

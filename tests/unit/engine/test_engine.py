@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from service.admission import Rate
 from service.engine import Engine
@@ -214,8 +215,12 @@ async def test_other_pages_may_not_and_are_not_told_that_they_may(
     strict: World, transport: str
 ) -> None:
     for origin in (FOREIGN, "null", ALLOWED + ".evil.example", ALLOWED + "/", "*"):
-        response = await handshake(strict, transport, origin=origin)
+        with capture_logs() as logs:
+            response = await handshake(strict, transport, origin=origin)
         assert (response.status, code(response)) == (403, "forbidden_origin")
+        assert [line["origin"] for line in logs if line.get("code") == "forbidden_origin"] == [
+            origin
+        ]
         assert not [name for name in response.headers if name.startswith("access-control")]
     assert not strict.sids
 

@@ -9,7 +9,7 @@ import pytest
 
 from service.admission import DRAINING, Refusal
 from service.engine import entrance
-from service.engine.entrance import Origins, answer, check_query
+from service.engine.entrance import answer, check_query
 
 REFUSALS = [value for value in vars(entrance).values() if isinstance(value, Refusal)]
 
@@ -33,28 +33,6 @@ def test_a_query_must_name_the_transport_and_the_version(
     query: dict[str, str], refusal: Refusal | None
 ) -> None:
     assert check_query(query, "polling") is refusal
-
-
-@pytest.mark.parametrize(
-    ("allowed", "origin", "may"),
-    [
-        (("*",), b"https://anywhere.example", True),
-        (("https://a.example", "*"), b"null", True),
-        (("https://a.example",), b"https://a.example", True),
-        (("https://a.example",), b"https://a.example:443", False),
-        (("https://a.example",), b"http://a.example", False),
-        (("https://a.example",), b"https://sub.a.example", False),
-        (("https://a.example",), b"null", False),
-        (("https://a.example",), b"", False),
-        (("https://a.example",), None, True),
-        ((), b"https://a.example", False),
-    ],
-)
-def test_an_origin_must_be_one_of_the_list(
-    allowed: tuple[str, ...], origin: bytes | None, may: bool
-) -> None:
-    headers = [(b"host", b"x")] + ([] if origin is None else [(b"origin", origin)])
-    assert Origins(allowed).check(headers) is (None if may else entrance.FORBIDDEN_ORIGIN)
 
 
 def test_every_refusal_has_a_status_and_a_body_that_names_its_code() -> None:
