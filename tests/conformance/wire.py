@@ -66,6 +66,10 @@ class Wire:
         """Send the end of the stream, and go on reading."""
         self._writer.write_eof()
 
+    def hold_little(self, most_bytes: int) -> None:
+        """Let the kernel hold so much at most of what was not read yet, however fast that is."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, most_bytes)
+
     def reset(self) -> None:
         """Vanish: the server's kernel is told, but no frame says goodbye."""
         linger_for_nothing = b"\x01\x00\x00\x00\x00\x00\x00\x00"

@@ -159,6 +159,7 @@ async def test_who_takes_nothing_for_a_while_is_cut_off_below_the_bound_of_a_bur
 
 async def test_who_takes_some_of_it_in_time_has_more_time(roomy: World) -> None:
     async with roomy.member() as client:
+        client.hold_little(100_000)  # a kernel that took all at once would end the watch
         (session,) = roomy.engine.sockets.values()
         number = await publish_until_watched(roomy, session)
         read = 0
