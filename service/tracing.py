@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from msgspec import UNSET
 from opentelemetry.context import get_current
@@ -29,7 +29,6 @@ from opentelemetry.trace import (
 from service import trace_context
 from service.events import Slice
 from service.frames import Frame
-from service.rooms import Member
 from service.spans import below, fail, ids_of, inject, messaging, remote
 from service.trace_context import TraceContext
 
@@ -57,6 +56,20 @@ class Odds(NamedTuple):
     """Whether nothing is recorded of a trace that whoever began it does not record."""
 
 
+class Socket(Protocol):
+    """Where a recipient's bytes leave, as far as a span shows it."""
+
+    closed: bool
+
+
+class Recipient(Protocol):
+    """Who is sent an event, as far as a span shows it."""
+
+    @property
+    def socket(self) -> Socket:
+        """Closed where the recipient was too slow."""
+
+
 class _Delivery(NamedTuple):
     """An event that was handed to sockets; its spans end when it has been written."""
 
@@ -65,7 +78,7 @@ class _Delivery(NamedTuple):
     begun_ns: int
     rooms: list[str]
     message_bytes: int
-    recipients: list[Member]
+    recipients: list[Recipient]
 
 
 class Tracing:
@@ -111,7 +124,7 @@ class Tracing:
         passed: Passed,
         rooms: Sequence[str] | None,
         frame: Frame,
-        audience: Collection[Member],
+        audience: Collection[Recipient],
     ) -> None:
         """Record an event that goes to sockets of this pod."""
         process = self._process(passed, trace_context.read(passed.payload), "delivered")
