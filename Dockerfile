@@ -44,7 +44,7 @@ FROM runtime AS dev
 # `dev` restarts the gateway when a file under /src changes. REDIS_HOST or REDIS_URL must be set: the
 # embedded Valkey is no part of the image.
 COPY --chown=10001:10001 service /src/service
-ENV PYTHONPATH=/src CONSTELLATION_WS_HOST=:: TCP_HOST=::
+ENV PYTHONPATH=/src/service CONSTELLATION_WS_HOST=:: TCP_HOST=::
 CMD ["dev"]
 
 FROM runtime AS production

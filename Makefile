@@ -49,7 +49,7 @@ help: ## Show what make can do
 setup: $(VENV)/.ready $(VENV)/kube/.ready $(JS_STAMPS) ## Install everything into the checkout
 
 run: $(DEMO) ## Start a gateway with its own Valkey and two demo users
-	@$(BIN)/python -m service demo
+	@$(BIN)/python -m constellation_ws demo
 
 test: setup lint ## Check style, types and floors, then run every test
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
@@ -76,7 +76,7 @@ lint: $(VENV)/.ready ## Check style, types and floors only
 	@$(BIN)/ruff check --quiet
 	@said=$$($(BIN)/ruff format --check) || { echo "$$said"; echo "make: 'make format' puts these into form." >&2; exit 1; }
 	@! grep -rnE --include='*.py' --exclude=lifecycle.py '(create_task|ensure_future)\(' service || \
-		{ echo "make: tasks begin in service/lifecycle.py only." >&2; exit 1; }
+		{ echo "make: tasks begin in constellation_ws/process/lifecycle.py only." >&2; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 	@said=$$($(BIN)/lint-imports --no-logo) || { echo "$$said"; exit 1; }
 
@@ -121,7 +121,7 @@ clean: ## Remove all that setup, tests and builds have made
 	@find service tests benchmarks tools -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The project itself is installed without its dependencies: the lock has named them already.
-$(VENV)/.ready: requirements/test.txt pyproject.toml service/__init__.py tools/make-venv tools/link-node
+$(VENV)/.ready: requirements/test.txt pyproject.toml service/constellation_ws/__init__.py tools/make-venv tools/link-node
 	@tools/make-venv $(VENV) $(PYTHON)
 	@echo "Installing Python packages"
 	@$(INSTALL) --require-hashes -r requirements/test.txt
@@ -130,7 +130,7 @@ $(VENV)/.ready: requirements/test.txt pyproject.toml service/__init__.py tools/m
 	@touch $@
 
 # The demo's part of the same packages in the same versions, for who only wants to look. Before or after the rest.
-$(VENV)/.demo: requirements/demo.txt pyproject.toml service/__init__.py tools/make-venv
+$(VENV)/.demo: requirements/demo.txt pyproject.toml service/constellation_ws/__init__.py tools/make-venv
 	@tools/make-venv $(VENV) $(PYTHON)
 	@echo "Installing what the demo needs: this takes up to a minute, once"
 	@$(INSTALL) --require-hashes -r requirements/demo.txt

@@ -95,8 +95,13 @@ def ours(
         "CONSTELLATION_LOG_FORMAT": "json",
         "TCP_HOST": "127.0.0.1",
         "TCP_PORT": "0",
+        # The editable install of this environment must not stand before another checkout.
+        "PYTHONPATH": str(checkout / "service"),
     }
-    command = (python, "-m", "service", "serve")
+    package = (
+        "constellation_ws" if (checkout / "service" / "constellation_ws").exists() else "service"
+    )
+    command = (python, "-m", package, "serve")
     return Server(key, title, command, checkout, fixed | dict(environment), "/readyz")
 
 

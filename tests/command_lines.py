@@ -95,7 +95,7 @@ class Terminal:
         environment = gateway_environment(redis, PYTHONUNBUFFERED=1, **settings)
         with paths[0].open("rb") as source, paths[1].open("wb") as out, paths[2].open("wb") as err:
             process = subprocess.Popen(
-                [sys.executable, "-m", "service", *arguments],
+                [sys.executable, "-m", "constellation_ws", *arguments],
                 cwd=REPOSITORY,
                 env={name: value for name, value in environment.items() if value},
                 stdin=source,

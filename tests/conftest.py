@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from redis.asyncio import Redis
 
-from service.redis_link import make_client
+from constellation_ws.redis_io.link import make_client
 from tests.processes import Valkey, running_valkey
 
 # A deadline per example measures the machine: a busy one is no fault of the code. Nor is what lands

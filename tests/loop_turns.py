@@ -1,6 +1,6 @@
 """Counts the turns of an event loop: long work must leave some to others.
 
-With `service.turns.TURN_SECONDS` set to 0 each step of such work is a turn: no test depends on how
+With `TURN_SECONDS` set to 0 each step of such work is a turn: no test depends on how
 fast the machine is.
 """
 

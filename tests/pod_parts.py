@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from service.history import Logged
-from service.metrics import Metrics
-from service.recording import Unrecorded
-from service.redis_bus import Published
-from service.redis_log import Candidacy, RedisLog
-from service.redis_names import DEFAULT
-from service.ticket import LogId
+from constellation_ws.log.history import Logged
+from constellation_ws.log.positions import LogId
+from constellation_ws.log.state import Candidacy
+from constellation_ws.log.stream import RedisLog
+from constellation_ws.log.unrecorded import Unrecorded
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.redis_io.bus import Published
+from constellation_ws.redis_io.names import DEFAULT
 
 PLENTY_OF_BYTES = 1 << 30
 

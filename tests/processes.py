@@ -129,7 +129,7 @@ class Ended:
 
 
 class Gateway:
-    """One `python -m service serve`, from its command line to its exit code."""
+    """One `python -m constellation_ws serve`, from its command line to its exit code."""
 
     def __init__(
         self, log_path: Path, environment: Mapping[str, str], max_files: int | None = None
@@ -142,7 +142,7 @@ class Gateway:
         self.metrics_port = 0
         with log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [*_limiting(max_files), sys.executable, "-m", "service", "serve"],
+                [*_limiting(max_files), sys.executable, "-m", "constellation_ws", "serve"],
                 cwd=REPOSITORY,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -7,8 +7,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import Sampler
 
-from service.exporting import Ids
-from service.tracing import Odds, Tracing
+from constellation_ws.observability.exporting import Ids
+from constellation_ws.observability.tracing import Odds, Tracing
 
 
 class Seen:

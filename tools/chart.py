@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from service.settings import PREFIX, fields
+from constellation_ws.settings.settings import PREFIX, fields
 from tools.dashboards import DASHBOARDS
 from tools.dashboards.grafana import to_json
 

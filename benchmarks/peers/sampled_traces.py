@@ -48,7 +48,7 @@ def main() -> None:
         "OTEL_TRACES_SAMPLER_ARG": "0.01",
     }
     os.set_inheritable(collector.stdin.fileno(), True)  # its end says that the gateway is gone
-    os.execv(sys.executable, (sys.executable, "-m", "service", "serve"))
+    os.execv(sys.executable, (sys.executable, "-m", "constellation_ws", "serve"))
 
 
 if __name__ == "__main__":

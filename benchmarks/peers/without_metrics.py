@@ -16,9 +16,9 @@ from types import CodeType, ModuleType
 
 # By module, what the statements that count or time are told by.
 COUNTING = {
-    "service.relay": r"\.value \+= |self\._timing\.(begin|end)\(|self\._time\(",
-    "service.fanout": r"writes \+= |^(unwritten|mixed|gone) \+= 1",
-    "service.redis_log.log": r"\blag\b",
+    "constellation_ws.delivery.relay": r"\.value \+= |self\._timing\.(begin|end)\(|self\._time\(",
+    "constellation_ws.delivery.fanout": r"writes \+= |^(unwritten|mixed|gone) \+= 1",
+    "constellation_ws.log.stream": r"\blag\b",
 }
 
 
@@ -69,7 +69,8 @@ async def _never(note: Callable[[float], None]) -> None:
 def main() -> None:
     """`constellation-ws serve`, without its metrics."""
     sys.meta_path.insert(0, _Finder)
-    from service import cli, loop_lag  # noqa: PLC0415 - the finder comes first
+    from constellation_ws.cli import main as cli  # noqa: PLC0415 - the finder comes first
+    from constellation_ws.runtime import loop_lag  # noqa: PLC0415 - the finder comes first
 
     loop_lag.measure = _never
     sys.argv[1:] = ["serve"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from service.gateway import Gateway
-from service.settings import Settings, fields
+from constellation_ws.process.wiring import Gateway
+from constellation_ws.settings.settings import Settings, fields
 from tests.chart.rendering import (
     CHART,
     OLDEST,
@@ -45,7 +45,7 @@ def test_every_value_has_a_sentence() -> None:
 
 def test_the_chart_and_the_service_have_one_version() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
-    text = (ROOT / "service" / "__init__.py").read_text(encoding="utf-8")
+    text = (ROOT / "service" / "constellation_ws" / "__init__.py").read_text(encoding="utf-8")
     assert f'__version__ = "{chart["appVersion"]}"' in text
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from service.gateway import Gateway
-from service.http import Health, create_app
-from service.lifecycle import DEADLINE_MARGIN_SECONDS
-from service.redis_address import SentinelAddress, read_sentinel
-from service.settings import Settings, fields
+from constellation_ws.observability.probes import Health, create_app
+from constellation_ws.process.lifecycle import DEADLINE_MARGIN_SECONDS
+from constellation_ws.process.wiring import Gateway
+from constellation_ws.redis_io.address import SentinelAddress, read_sentinel
+from constellation_ws.settings.settings import Settings, fields
 from tests.certificates import Authority
 from tests.chart.rendering import (
     CASES,

@@ -15,7 +15,7 @@ import contextlib
 
 import uvloop
 
-from service.engine.server import LINGER_SECONDS
+from constellation_ws.engine.server import LINGER_SECONDS
 from tests.conformance.profile import Timing, serve
 
 DEFAULT_CONNECT_SECONDS = 45.0

@@ -17,18 +17,16 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from service.admission import Rate, Refusal
-from service.engine import (
-    Engine,
-    EngineLimits,
-    HttpProtocol,
-    Lobby,
-    LongPolling,
-    Server,
-    Upgrades,
-)
-from service.engine import server as engine_server
-from service.http import dispatch
+from constellation_ws.engine import server as engine_server
+from constellation_ws.engine.limits import EngineLimits
+from constellation_ws.engine.polling import LongPolling
+from constellation_ws.engine.server import Engine
+from constellation_ws.engine.upgrading import Upgrades
+from constellation_ws.http.lobby import Lobby
+from constellation_ws.http.protocol import HttpProtocol
+from constellation_ws.messages.admission import Rate, Refusal
+from constellation_ws.observability.probes import dispatch
+from constellation_ws.socketio.server import Server
 
 HOST, HOST_V6 = "127.0.0.1", "::1"
 NAMESPACES = ("/", "/custom")

@@ -18,15 +18,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service import commands, routes
-from service.commands import Emit
-from service.events import NAMESPACE, UNSENDABLE_EVENTS, MalformedEvent
-from service.frames import Frame, encode_emit, encode_event
-from service.nest_framing import FramingError, encode, read_packet
-from service.nest_tcp import RequestRefused
-from service.routes import RouteEntry
-from service.rpc import Rpc
-from service.sending import Sending
+from constellation_ws.delivery import routes
+from constellation_ws.delivery.routes import RouteEntry
+from constellation_ws.messages import commands
+from constellation_ws.messages.commands import Emit
+from constellation_ws.messages.events import NAMESPACE, UNSENDABLE_EVENTS, MalformedEvent
+from constellation_ws.messages.frames import Frame, encode_emit, encode_event
+from constellation_ws.nest.framing import FramingError, encode, read_packet
+from constellation_ws.nest.rpc import Rpc
+from constellation_ws.nest.sending import Sending
+from constellation_ws.nest.server import RequestRefused
 from tests.processes import REPOSITORY, node_executable
 from tests.spawning import spawn
 

@@ -35,9 +35,11 @@ from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 from uvicorn.protocols.http import flow_control
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.engine import HttpProtocol, Lobby, Membership, Session, UpgradeRequest
-from service.engine.entrance import answer
-from service.engine.http_protocol import Upgrade
+from constellation_ws.engine.session import Session
+from constellation_ws.http.entrance import answer
+from constellation_ws.http.lobby import Lobby
+from constellation_ws.http.protocol import HttpProtocol, Upgrade, UpgradeRequest
+from constellation_ws.socketio.membership import Membership
 from tests.processes import HOST, Valkey, running_valkey, unused_port
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -130,10 +132,10 @@ async def test_socketio_builds_its_engine_from_the_class_that_a_subclass_names()
     server = StockServer()
     assert server.eio is server.stub, (
         "socketio.AsyncServer no longer makes its engine with `_engineio_server_class()`: "
-        "service/engine/socketio_server.py puts ours there"
+        "socketio/server.py puts ours there"
     )
     assert set(server.stub.handlers) == {"connect", "message", "disconnect"}, (
-        "socketio.AsyncServer registers other handlers with its engine: service/engine/server.py "
+        "socketio.AsyncServer registers other handlers with its engine: engine/server.py "
         "calls connect(sid, environ), message(sid, data) and disconnect(sid, reason)"
     )
 
@@ -201,7 +203,7 @@ def test_socketios_index_of_rooms_is_replaced_whole() -> None:
     missed = index - set(vars(Membership)) - {"__init__", "get_namespaces"}
     assert not missed, (
         f"socketio's BaseManager reads its own index in {sorted(missed)}: "
-        f"service/engine/membership.py must override what it replaces"
+        f"socketio/membership.py must override what it replaces"
     )
 
 
@@ -236,7 +238,7 @@ def test_socketio_asks_its_engine_for_nothing_that_we_do_not_offer() -> None:
         "sleep",
         "start_background_task",
         "transport",
-    }, "python-socketio asks its engine something new: see whether service/engine/server.py has it"
+    }, "python-socketio asks its engine something new: see whether engine/server.py has it"
 
 
 async def test_socketio_calls_handlers_and_acknowledges_as_we_count_on() -> None:
@@ -253,7 +255,7 @@ async def test_socketio_calls_handlers_and_acknowledges_as_we_count_on() -> None
         ("ask", {"chatId": "c"}, 2),
         ("*", "whatever", 1),
         ("ask",),
-    ], "python-socketio calls handlers with other arguments; service/chats.py registers such ones"
+    ], "python-socketio calls handlers with other arguments; chats/namespace.py registers these"
     assert server.stub.sent == [
         ("eio-1", '3/chats,7[{"success":true}]'),
         ("eio-1", '3/chats,8[{"success":false}]'),
@@ -266,7 +268,7 @@ async def test_socketio_refuses_with_the_message_and_data_of_the_exception() -> 
     await server.stub.handlers["message"]("eio-1", '0/chats,"refuse me"')
     assert server.stub.sent == [
         ("eio-1", '4/chats,{"message":"No.","data":{"code":"unauthorized"}}')
-    ], "a refused connection is answered otherwise; service/chats.py raises ConnectionRefusedError"
+    ], "a refused connection is answered otherwise; chats/namespace.py raises it"
     assert server.manager.get_rooms("whoever", NAMESPACE) == []
 
 
@@ -301,7 +303,7 @@ async def test_socketio_still_answers_an_unknown_namespace_with_a_bare_string() 
     await server.stub.handlers["message"]("eio-1", "0/nowhere,")
     assert server.stub.sent == [("eio-1", '4/nowhere,"Unable to connect"')], (
         "python-socketio answers an unknown namespace otherwise: our own answer in "
-        "service/engine/socketio_server.py may have become needless"
+        "socketio/server.py may have become needless"
     )
 
 
@@ -347,7 +349,7 @@ async def test_socketios_redis_manager_publishes_json_with_the_keys_we_read(
         "skip_sid": "s",
         "callback": None,
         "host_id": emitter.host_id,
-    }, "AsyncRedisManager publishes in another form; service/commands.py reads it"
+    }, "AsyncRedisManager publishes in another form; messages/commands.py reads it"
 
 
 # python-engineio
@@ -514,7 +516,7 @@ async def test_uvicorn_knows_of_an_upgrade_what_we_read_there() -> None:
 
 
 async def test_uvicorn_reads_a_request_in_the_steps_that_ours_replaces() -> None:
-    """service/engine/http_protocol.py has `data_received` and `connection_made` of its own."""
+    """http/protocol.py has `data_received` and `connection_made` of its own."""
     names = set(HttpToolsProtocol.data_received.__code__.co_names)
     assert names == {
         "_unset_keepalive_if_required",
@@ -554,7 +556,7 @@ async def test_uvicorn_reads_a_request_in_the_steps_that_ours_replaces() -> None
 
 async def test_uvicorns_flow_control_asks_nothing_else_of_what_it_is_given() -> None:
     assert calls_on("_transport", flow_control) == {"pause_reading", "resume_reading"}, (
-        "uvicorn's FlowControl uses more of a transport: service/engine/http_protocol.py gives it "
+        "uvicorn's FlowControl uses more of a transport: http/protocol.py gives it "
         "the protocol, which pauses its parsing as well"
     )
     wire = Wire()
@@ -645,7 +647,7 @@ def test_hiredis_packs_texts_bytes_and_numbers_as_redis_reads_them() -> None:
     pack: Any = hiredis.pack_command  # its type knows commands of one word only
     packed = pack(("XREAD", b"\x00\r\n", 12))
     assert packed == b"*3\r\n$5\r\nXREAD\r\n$3\r\n\x00\r\n\r\n$2\r\n12\r\n", (
-        "hiredis.pack_command writes otherwise; service/redis_link.py sends with it"
+        "hiredis.pack_command writes otherwise; redis_io/link.py sends with it"
     )
 
 
@@ -663,7 +665,7 @@ async def test_redis_py_gives_a_connection_whose_transport_takes_another_protoco
     try:
         assert isinstance(getattr(connection, "_writer", None), asyncio.StreamWriter), (
             "redis-py's connection no longer keeps a StreamWriter in `_writer`: "
-            "service/redis_link.py reads from its transport"
+            "redis_io/link.py reads from its transport"
         )
         connection._writer.transport.set_protocol(Reader())
         pack: Any = hiredis.pack_command
@@ -691,7 +693,7 @@ async def test_redis_py_gives_a_connection_whose_transport_takes_another_protoco
 
 
 async def test_redis_pys_failures_are_of_the_kinds_that_we_catch() -> None:
-    # service/redis_link.py (FAULTS) and service/presence.py catch these and nothing else.
+    # redis_io/link.py (FAULTS) and chats/presence.py catch these and nothing else.
     async with Redis.from_url(f"redis://{HOST}:{unused_port()}") as redis:
         pool: Any = redis.connection_pool
         for call in (redis.publish("a", "b"), pool.get_connection(), redis.zcard("a")):
@@ -715,12 +717,12 @@ async def test_redis_py_never_sends_a_command_twice_by_itself(valkey: Valkey) ->
         pool: Any = redis.connection_pool
         assert pool.make_connection().retry.get_retries() == 0, (
             "Redis.from_url now retries by itself: a PUBLISH might be delivered twice, and a "
-            "reconnect takes longer than service/redis_bus.py promises"
+            "reconnect takes longer than redis_io/bus.py promises"
         )
 
 
 def test_redis_py_connects_and_follows_pipelines_by_the_methods_that_ours_replace() -> None:
-    # service/redis_client.py overrides these; under another name ours would never be called.
+    # redis_io/client.py overrides these; under another name ours would never be called.
     for name in (
         "connect", "disconnect", "read_response", "on_connect_check_health", "_connect",
         "_connection_arguments", "mark_for_reconnect",

@@ -6,9 +6,9 @@ Not here: where the bytes come from.
 import json
 from typing import Any
 
-from service.access_answers import Answer, NoAnswer, read_participants, read_verdict
-from service.events import ChatId, UserId
-from service.nest_framing import FramingError, read_reply
+from constellation_ws.access.answers import Answer, NoAnswer, read_participants, read_verdict
+from constellation_ws.messages.events import ChatId, UserId
+from constellation_ws.nest.framing import FramingError, read_reply
 
 USER, CHAT = UserId("u1"), ChatId("c1")
 STATUSES = (200, 403, 404, 500)

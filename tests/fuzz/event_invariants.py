@@ -11,11 +11,7 @@ from typing import Any
 
 import msgspec
 
-from service import commands
-from service.commands import Command, Emit
-from service.events import NAMESPACE, MalformedEvent
-from service.frames import encode_emit, encode_event
-from service.routes import (
+from constellation_ws.delivery.routes import (
     MAX_REMOVALS,
     InvalidRoutes,
     Message,
@@ -25,7 +21,11 @@ from service.routes import (
     Table,
     load,
 )
-from service.trace_context import KEYS as TRACE_KEYS
+from constellation_ws.messages import commands
+from constellation_ws.messages.commands import Command, Emit
+from constellation_ws.messages.events import NAMESPACE, MalformedEvent
+from constellation_ws.messages.frames import encode_emit, encode_event
+from constellation_ws.messages.trace_context import KEYS as TRACE_KEYS
 from tests.fuzz.strict_packets import StrictPacket
 
 CUSTOM = [
@@ -78,7 +78,9 @@ class _File:
 
 @cache
 def _routes(is_traced: bool) -> list[tuple[RouteEntry, Route]]:
-    rows = tomllib.loads(resources.files("service").joinpath("routes.toml").read_text())["route"]
+    rows = tomllib.loads(
+        resources.files("constellation_ws.delivery").joinpath("routes.toml").read_text()
+    )["route"]
     entries = [*msgspec.convert(rows, list[RouteEntry]), *CUSTOM]
     return [(entry, Route(entry, is_traced=is_traced)) for entry in entries]
 

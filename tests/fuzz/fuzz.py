@@ -11,7 +11,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["service", "socketio", "engineio", "jwt"]):
+with atheris.instrument_imports(include=["constellation_ws", "socketio", "engineio", "jwt"]):
     from tests.fuzz.harnesses import HARNESSES
     from tests.fuzz.mutations import mutated
 

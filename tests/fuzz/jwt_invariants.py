@@ -8,10 +8,10 @@ import base64
 import hashlib
 import hmac
 
-from service.admission import Refusal
-from service.auth import Identity, find_token, proof_in
-from service.jwt_keys import BadKey, VerificationKey, choose, read_key_set
-from service.tokens import Header, Rules, read_header, verify
+from constellation_ws.auth.identity import Identity, find_token, proof_in
+from constellation_ws.auth.jwt_keys import BadKey, VerificationKey, choose, read_key_set
+from constellation_ws.auth.tokens import Header, Rules, read_header, verify
+from constellation_ws.messages.admission import Refusal
 
 SECRET = b"the fuzzers' secret, of enough bytes for HS256"
 NOW = 1_800_000_000.0

@@ -5,7 +5,7 @@ Not here: where the bytes come from.
 
 import json
 
-from service.nest_framing import (
+from constellation_ws.nest.framing import (
     FrameDecoder,
     FramingError,
     FramingFault,

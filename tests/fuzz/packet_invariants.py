@@ -7,8 +7,9 @@ from typing import Any
 
 from socketio.packet import ACK, BINARY_ACK, BINARY_EVENT, CONNECT, EVENT
 
-from service.engine.incomplete import Incomplete
-from service.engine.packets import (
+from constellation_ws.engine.polling import decode_payload
+from constellation_ws.socketio.incomplete import Incomplete
+from constellation_ws.socketio.packets import (
     BINARY,
     EVENTS,
     MAX_ATTACHMENTS,
@@ -21,7 +22,6 @@ from service.engine.packets import (
     read_head,
     read_payload,
 )
-from service.engine.polling import decode_payload
 
 SEPARATOR = "\x1e"
 NEVER_HANDLED = ("connect", "disconnect", "*", "__disconnect_final")

@@ -1,7 +1,7 @@
 """Socket.IO packets as a strict client reads them: `isPacketValid` of socket.io-parser 4.2.
 
 What the gateway sends must pass here. What it takes from clients is read more leniently, by
-service/engine/packets.py.
+constellation_ws/socketio/packets.py.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 from socketio import packet as sio
 
-from service.engine.packets import Json
-from service.events import MAX_ATTACHMENTS, RESERVED_EVENTS
+from constellation_ws.messages.events import MAX_ATTACHMENTS, RESERVED_EVENTS
+from constellation_ws.socketio.packets import Json
 
 _TEXT = {sio.BINARY_EVENT: sio.EVENT, sio.BINARY_ACK: sio.ACK}
 

@@ -6,7 +6,15 @@ Not here: where the bytes come from.
 import json
 import re
 
-from service.trace_context import KEYS, PARENT, STATE, TraceContext, parse_fields, put, read
+from constellation_ws.messages.trace_context import (
+    KEYS,
+    PARENT,
+    STATE,
+    TraceContext,
+    parse_fields,
+    put,
+    read,
+)
 
 GIVEN = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=1")
 _PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\w.-]{0,256})?", re.A)

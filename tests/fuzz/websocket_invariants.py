@@ -3,7 +3,7 @@
 Not here: where the bytes come from (hypothesis in the unit tests, atheris in fuzz_websocket).
 """
 
-from service.websocket import (
+from constellation_ws.websocket import (
     Close,
     Failure,
     Parser,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.client import News, Note, connected
-from service.events import UserId
+from constellation_ws.cli.client import News, Note, connected
+from constellation_ws.messages.events import UserId
 from tests.image.building import Image
 from tests.image.running import Gateway, Runner, get, probe, running_gateway
 from tests.nest_client import nest_client

@@ -58,7 +58,7 @@ def test_nobody_but_root_can_change_the_program(image: Image) -> None:
 
 def test_its_bytecode_was_written_when_it_was_built(image: Image) -> None:
     packages = site_packages(image)
-    assert list(packages.glob("service/__pycache__/relay.*.pyc"))
+    assert list(packages.glob("constellation_ws/delivery/__pycache__/relay.*.pyc"))
     assert list(packages.glob("uvicorn/__pycache__/main.*.pyc"))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from service.access_limit import FIRST_CALLS
+from constellation_ws.access.limit import FIRST_CALLS
 from tests.chat_api import ChatApi, HttpChatApi, http_chat_api, nest_chat_api
 from tests.journey.conftest import StartGateway
 from tests.journey.test_recovery import Raw, raw

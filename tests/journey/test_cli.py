@@ -10,9 +10,12 @@ import pytest
 import socketio
 from redis.asyncio import Redis
 
-from service import commands, inspection, publisher, routes
-from service.events import UserId, user_room
-from service.redis_names import DEFAULT
+from constellation_ws.cli import check as inspection
+from constellation_ws.cli import publish as publisher
+from constellation_ws.delivery import routes
+from constellation_ws.messages import commands
+from constellation_ws.messages.events import UserId, user_room
+from constellation_ws.redis_io.names import DEFAULT
 from tests.command_lines import Done, Terminal
 from tests.journey.conftest import Pods, StartGateway
 from tests.journey.publishing import Publisher

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import __version__
+from constellation_ws import __version__
 from tests.journey.conftest import Pods, StartGateway
 from tests.processes import Gateway, Valkey, started_gateway
 from tests.waiting import PATIENCE_SECONDS, eventually

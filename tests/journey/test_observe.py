@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from service.settings import Settings, fields
+from constellation_ws.settings.settings import Settings, fields
 from tests.chart.test_alerts import ALERTS
 from tests.journey.conftest import Pods
 from tests.waiting import eventually

@@ -13,11 +13,12 @@ import hiredis
 import pytest
 from redis.asyncio import Redis
 
-from service import commands, open_files
-from service.commands import Disconnect
-from service.errands import MAX_WAITING
-from service.events import Room
-from service.redis_names import DEFAULT
+from constellation_ws.messages import commands
+from constellation_ws.messages.commands import Disconnect
+from constellation_ws.messages.events import Room
+from constellation_ws.process.errands import MAX_WAITING
+from constellation_ws.redis_io.names import DEFAULT
+from constellation_ws.runtime import open_files
 from tests.journey.conftest import StartGateway
 from tests.js_clients import JsClients
 from tests.processes import Gateway, Valkey, running_valkey, started_gateway, tcp_stream

@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from service.redis_names import DEFAULT
+from constellation_ws.redis_io.names import DEFAULT
 from tests.forwarder import forwarder
 from tests.journey.conftest import Pods, StartGateway
 from tests.journey.publishing import Publisher

@@ -183,7 +183,7 @@ async def test_what_the_command_line_publishes_is_traced_and_tells_its_trace(
     bob = await js.connect(world.b.chats_url, user=f"bob{mine}")
     event = json.dumps({"userId": bob.user})
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "service", "publish", "chat:new", event,
+        sys.executable, "-m", "constellation_ws", "publish", "chat:new", event,
         cwd=REPOSITORY,
         env={
             **os.environ,

@@ -17,7 +17,7 @@ from zipfile import ZipFile
 import pytest
 from packaging.requirements import Requirement
 
-import service
+import constellation_ws
 
 ROOT = Path(__file__).parents[2]
 _PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>[^ \\]+)", re.MULTILINE)
@@ -47,7 +47,7 @@ def unlocked(declared: list[str], lock: dict[str, str]) -> list[str]:
 
 
 def test_the_installed_version_is_the_one_in_the_code() -> None:
-    assert metadata.version("constellation-ws") == service.__version__
+    assert metadata.version("constellation-ws") == constellation_ws.__version__
 
 
 def test_the_wheel_holds_the_service_with_its_data_and_nothing_else(tmp_path: Path) -> None:
@@ -56,12 +56,16 @@ def test_the_wheel_holds_the_service_with_its_data_and_nothing_else(tmp_path: Pa
     (wheel,) = tmp_path.glob("constellation_ws-*-py3-none-any.whl")
     held = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
     sources = {
-        path.relative_to(ROOT).as_posix()
+        path.relative_to(ROOT / "service").as_posix()
         for path in (ROOT / "service").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert held == sources
-    assert {"service/__main__.py", "service/py.typed", "service/routes.toml"} <= held
+    assert {
+        "constellation_ws/__main__.py",
+        "constellation_ws/py.typed",
+        "constellation_ws/delivery/routes.toml",
+    } <= held
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,7 @@ def test_the_demo_installs_only_what_it_needs_and_says_that_it_takes_a_minute(
 
     planned = subprocess.run(make, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
-    assert planned.splitlines()[-1].endswith("-m service demo")
+    assert planned.splitlines()[-1].endswith("-m constellation_ws demo")
     assert "requirements/test.txt" not in planned
     assert ("requirements/demo.txt" in planned) == (not stamps)
     assert ("minute" in planned) == (not stamps)

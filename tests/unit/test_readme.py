@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from service.bounds import max_packets_per_heartbeat
-from service.cli import app
-from service.settings import Settings
-from service.settings_limits import LimitSettings
+from constellation_ws.cli.main import app
+from constellation_ws.process.bounds import max_packets_per_heartbeat
+from constellation_ws.settings.limits import LimitSettings
+from constellation_ws.settings.settings import Settings
 from tools.readme_tables import (
     METRICS,
     README,
@@ -41,7 +41,8 @@ async def test_every_metric_that_a_page_names_exists() -> None:
     exist = {row[0].strip("`") for row in await metrics_rows()}
     exist |= {f"{name}_bucket" for name in exist}
     for page in (README, ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md")):
-        named = set(re.findall(r"constellation_[a-z_]+[a-z]\b(?!\*)", page.read_text("utf-8")))
+        text = page.read_text("utf-8")
+        named = set(re.findall(r"constellation_(?!ws\b)[a-z_]+[a-z]\b(?!\*)", text))
         assert named <= exist, f"{page.name} names what no gateway tells"
 
 

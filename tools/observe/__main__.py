@@ -7,8 +7,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from service import local
-from service.settings import Settings
+from constellation_ws.cli import local
+from constellation_ws.settings.settings import Settings
 from tools.observe.world import World, running_world
 
 _ROLL_EVERY_SECONDS = 60.0

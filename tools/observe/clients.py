@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import aiohttp
 
-from service.local import Place
+from constellation_ws.cli.local import Place
 
 Where = Callable[[], Place | None]
 """Gives a pod that takes clients, None while there is none."""

@@ -24,7 +24,7 @@ from opentelemetry.trace import SpanKind, Tracer
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from service.local import Place
+from constellation_ws.cli.local import Place
 from tools.observe.clients import Client, PollingClient, Where, knock, sleep_on
 
 _CHATS, _USERS_OF_CHAT, _POLLING = 8, 5, 4

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from service import local
-from service.local import CannotStart, Place
+from constellation_ws.cli import local
+from constellation_ws.cli.local import CannotStart, Place
 
 DRAIN_SECONDS = 8
 """Long enough to be seen by a Prometheus that looks every second."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from service.local import CannotStart, end
+from constellation_ws.cli.local import CannotStart, end
 
 HOST = "127.0.0.1"
 NAMESPACE, JOB = "demo", "constellation-ws"

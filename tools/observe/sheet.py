@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, MultipleLocator
 from PIL import Image
 
-from service import local
+from constellation_ws.cli import local
 from tools.observe.panels import Answer, Line, answers
 from tools.observe.prometheus import Span
 from tools.observe.world import World

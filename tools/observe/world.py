@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service import local
-from service.settings import Settings
+from constellation_ws.cli import local
+from constellation_ws.settings.settings import Settings
 from tools.observe import load
 from tools.observe.pods import DRAIN_SECONDS, Pods, running_pods
 from tools.observe.prometheus import HOST, Prometheus, running_prometheus

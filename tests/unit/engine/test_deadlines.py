@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.deadlines import Deadlines
+from constellation_ws.engine.deadlines import Deadlines
 
 
 def test_time_is_over_when_patience_is() -> None:

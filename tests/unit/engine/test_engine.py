@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from service.admission import Rate
-from service.engine import Engine
-from service.engine.connection import WebSocketConnection
-from service.turns import paced
+from constellation_ws.engine.connection import WebSocketConnection
+from constellation_ws.engine.server import Engine
+from constellation_ws.messages.admission import Rate
+from constellation_ws.runtime.turns import paced
 from tests.conformance.polling import Polling
 from tests.conformance.wire import Response, Wire, request, upgrade_headers
 from tests.loop_turns import Others
@@ -381,8 +381,8 @@ async def turns(monkeypatch: pytest.MonkeyPatch, late_seconds: list[float]) -> l
     """Run an engine, and say when it turned its wheel, in steps since it began."""
     clock = Lateness(late_seconds)
     engine = Engine(LIMITS, pod_tag="p", cors_origins=("*",))
-    monkeypatch.setattr("service.engine.server.time", clock)
-    monkeypatch.setattr("service.engine.server.asyncio", clock)
+    monkeypatch.setattr("constellation_ws.engine.server.time", clock)
+    monkeypatch.setattr("constellation_ws.engine.server.asyncio", clock)
     with pytest.raises(Enough):
         await engine.run(clock.note_turn)
     assert engine._step_seconds == 1
@@ -403,7 +403,7 @@ async def test_the_wheel_does_not_make_up_for_a_pause(monkeypatch: pytest.Monkey
 async def test_thousands_of_pings_at_once_are_written_in_turns_with_the_loop(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.turns.TURN_SECONDS", 0.0)  # a step is a turn
+    monkeypatch.setattr("constellation_ws.runtime.turns.TURN_SECONDS", 0.0)  # a step is a turn
     engine, others = world.engine, Others()
     pinged_at: list[int] = []
     engine.on_ping = lambda sid: pinged_at.append(others.turns)

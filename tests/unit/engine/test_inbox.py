@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from service.engine.bounded_reading import PIECE_BYTES
-from service.engine.inbox import MAX_INBOX
-from service.engine.session import Session
+from constellation_ws.engine.inbox import MAX_INBOX
+from constellation_ws.engine.session import Session
+from constellation_ws.http.bounded_reading import PIECE_BYTES
 from tests.loop_turns import Others
 from tests.unit.engine.world import World, heard, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -233,7 +233,7 @@ async def test_thousands_of_ends_at_once_are_handled_in_turns_with_the_loop(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A load balancer that dies takes all its clients with it."""
-    monkeypatch.setattr("service.turns.TURN_SECONDS", 0.0)  # a step is a turn
+    monkeypatch.setattr("constellation_ws.runtime.turns.TURN_SECONDS", 0.0)  # a step is a turn
     engine, others, ends = world.engine, Others(), list[int]()
 
     async def end(sid: str, reason: str) -> None:

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 import pytest_asyncio
 
-from service.engine import HttpProtocol, Session
-from service.engine.connection import WebSocketConnection
+from constellation_ws.engine.connection import WebSocketConnection
+from constellation_ws.engine.session import Session
+from constellation_ws.http.protocol import HttpProtocol
 from tests.conformance.wire import request, upgrade_headers
 from tests.unit.engine.world import PATH, TARGET, World, join, serving
 from tests.websocket_frames import CLOSE, PING, TEXT, client_close, client_frame

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from service.engine.connection import MAX_UNUSED_LOAD
-from service.engine.limits import Sites
-from service.engine.server import LINGER_SECONDS
+from constellation_ws.engine.connection import MAX_UNUSED_LOAD
+from constellation_ws.engine.limits import Sites
+from constellation_ws.engine.server import LINGER_SECONDS
 from tests.conformance.wire import Response, Wire, request, upgrade_headers
 from tests.unit.engine.world import PATH, TARGET, World, flood, join, serving
 from tests.waiting import PATIENCE_SECONDS, eventually

@@ -16,9 +16,10 @@ from collections.abc import Callable
 import pytest
 import pytest_asyncio
 
-from service.engine import HttpProtocol, inbox
-from service.engine.bounded_reading import PIECE_BYTES, TURN_BYTES, TURN_LOAD
-from service.websocket import Parser
+from constellation_ws.engine import inbox
+from constellation_ws.http.bounded_reading import PIECE_BYTES, TURN_BYTES, TURN_LOAD
+from constellation_ws.http.protocol import HttpProtocol
+from constellation_ws.websocket import Parser
 from tests.conformance.wire import request
 from tests.unit.engine.world import PATH, World, serving
 from tests.waiting import PATIENCE_SECONDS, eventually

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from engineio import packet as eio
 
-from service.engine import Engine, Session
-from service.frames import Frame
-from service.websocket import binary_frame, text_frame
+from constellation_ws.engine.server import Engine
+from constellation_ws.engine.session import Session
+from constellation_ws.messages.frames import Frame
+from constellation_ws.websocket import binary_frame, text_frame
 from tests.unit.engine.world import LIMITS
 
 

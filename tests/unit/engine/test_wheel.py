@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from service.engine.wheel import Wheel
+from constellation_ws.engine.wheel import Wheel
 
 
 class Thing:

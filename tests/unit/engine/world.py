@@ -18,22 +18,20 @@ from typing import Any
 import pytest
 import uvicorn
 
-from service.addresses import Proxies
-from service.admission import Rate
-from service.engine import (
-    Engine,
-    EngineLimits,
-    HttpProtocol,
-    Lobby,
-    LongPolling,
-    Server,
-    Upgrades,
-)
-from service.engine.entrance import TOO_MANY_IDLE
-from service.fanout import Fanout
-from service.frames import Frame
-from service.http import dispatch
-from service.rooms import Rooms
+from constellation_ws.delivery.fanout import Fanout
+from constellation_ws.delivery.rooms import Rooms
+from constellation_ws.engine.limits import EngineLimits
+from constellation_ws.engine.polling import LongPolling
+from constellation_ws.engine.server import Engine
+from constellation_ws.engine.upgrading import Upgrades
+from constellation_ws.http.addresses import Proxies
+from constellation_ws.http.entrance import TOO_MANY_IDLE
+from constellation_ws.http.lobby import Lobby
+from constellation_ws.http.protocol import HttpProtocol
+from constellation_ws.messages.admission import Rate
+from constellation_ws.messages.frames import Frame
+from constellation_ws.observability.probes import dispatch
+from constellation_ws.socketio.server import Server
 from tests.conformance import polling, wire
 from tests.waiting import PATIENCE_SECONDS, eventually
 from tests.websocket_frames import PING, client_frame
@@ -269,8 +267,8 @@ async def serving(
         pytest.MonkeyPatch.context() as monkeypatch,
         socket.create_server((wire.HOST, 0), backlog=1024) as listener,
     ):
-        monkeypatch.setattr("service.engine.server.time", world.clock)
-        monkeypatch.setattr("service.engine.slow.time", world.clock)
+        monkeypatch.setattr("constellation_ws.engine.server.time", world.clock)
+        monkeypatch.setattr("constellation_ws.engine.slow.time", world.clock)
         await world.serve(listener)
         try:
             yield world

@@ -1,0 +1,260 @@
+"""Who is asked about, when, and how long that may take: the queue in front of the API.
+
+A check is what one join or one resume needs to know: a user and some chats. It waits until a call
+is free, and is done when each chat is answered: by the API, from memory, or by a call that somebody
+else's check has begun. The time of an answer counts from its call, and is the API's part
+(`access_http`, `access_nest`); waiting for a call has a bound of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Protocol
+
+import structlog
+
+from constellation_ws.access.answers import Answer, NoAnswer
+from constellation_ws.access.known import Known, Verdict
+from constellation_ws.access.limit import CallLimit
+from constellation_ws.access.queue import Check, Kind, Queue
+from constellation_ws.messages.events import ChatId, UserId
+from constellation_ws.observability.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+_SILENT_TIMEOUTS = 3
+"""After so many timeouts in which nothing was answered, waiting is in vain: an API that is away
+fails everybody. A shorter silence costs only those whose calls it meets."""
+_STEPS = 1_000
+"""Chats that are looked up in one turn of the loop, where many are answered from memory."""
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+"""Begins a task."""
+
+
+class Api(Protocol):
+    """Asks who is in a chat."""
+
+    def subject(self, user: UserId, chat: ChatId) -> object:
+        """Say what a question is about: those about the same are asked once at a time."""
+
+    async def ask(self, user: UserId, chat: ChatId) -> Answer:
+        """Ask once. Raises NoAnswer, or TimeoutError where none comes in time."""
+
+    async def aclose(self) -> None:
+        """Hang up."""
+
+
+class _Question:
+    """One call to the API, and the checks that wait for it."""
+
+    __slots__ = ("chat", "number", "started", "subject", "task", "user", "waiters")
+
+    def __init__(
+        self, subject: object, user: UserId, chat: ChatId, number: int, started: float
+    ) -> None:
+        self.subject = subject
+        self.user = user
+        self.chat = chat
+        self.number = number
+        self.started = started
+        self.waiters: list[tuple[Check, ChatId]] = []
+        self.task: asyncio.Task[Any] | None = None
+
+    def verdict(self, answer: Answer, check: Check, chat: ChatId) -> Verdict | None:
+        """Say what its answer means for a check; None where the check must ask for itself."""
+        allowed = None
+        if answer.users is not None and chat == self.chat:
+            allowed = check.user in answer.users
+        elif (check.user, chat) == (self.user, self.chat):
+            allowed = answer.allowed
+        elif answer.chats is not None and check.user == self.user:
+            allowed = chat in answer.chats or None
+        if allowed is None or (not allowed and self.number < check.number):
+            return None  # not said, or a no that may be older than the membership
+        return Verdict(allowed, self.number)
+
+
+class Checks:
+    """Asks the API what joins and resumes need to know."""
+
+    def __init__(
+        self,
+        api: Api,
+        known: Known,
+        limit: CallLimit,
+        metrics: Metrics,
+        *,
+        spawn: Spawn,
+        timeout_seconds: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._api = api
+        self._known = known
+        self._limit = limit
+        self._metrics = metrics
+        self._spawn = spawn
+        self._silence_seconds = _SILENT_TIMEOUTS * timeout_seconds
+        self._clock = clock
+        self._queue = Queue(self._count_refused)
+        self._calls: set[_Question] = set()
+        self._open: dict[object, _Question] = {}
+        """The newest call about each subject."""
+        self._silent_since = 0.0
+        """When something was answered last while there were calls, or else the first one began."""
+        self._will_pump = False
+        self._is_closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many joins and resumes wait for a call."""
+        return len(self._queue)
+
+    async def run(
+        self, user: UserId, chats: Iterable[ChatId], kind: Kind
+    ) -> dict[ChatId, Verdict] | None:
+        """Find out in which of some chats a user may be; None where that cannot be said."""
+        check = Check(user, kind, self._known.number(), self._clock())
+        for chat in chats:
+            if not self._place(check, chat):
+                check.todo.append(chat)
+        if self._is_closed and check.todo:
+            check.fail()
+        elif check.todo:
+            self._queue.add(check)
+            self._pump()
+        check.finish()
+        try:
+            await asyncio.wait({check.done})
+        finally:
+            check.fail()  # whoever is cancelled needs no more calls
+        return check.verdicts if check.done.result() else None
+
+    async def aclose(self) -> None:
+        """Leave all checks without an answer; later ones get none either."""
+        self._is_closed = True
+        for question in tuple(self._calls):
+            if question.task is not None:
+                question.task.cancel()
+            self._settle(question, None)
+        self._queue.refuse_all()
+        await self._api.aclose()
+
+    # Which call is next
+
+    def _place(self, check: Check, chat: ChatId) -> bool:
+        """Answer a chat from memory, or let it share a call; False where it needs one."""
+        verdict = self._known.recall(check.user, chat, self._clock())
+        if verdict is not None:
+            check.verdicts[chat] = verdict
+            return True
+        question = self._open.get(self._api.subject(check.user, chat))
+        if question is None or (check.asks_each and question.chat != chat):
+            return False
+        if not self._known.counts(check.user, chat, question.number):
+            return False
+        question.waiters.append((check, chat))
+        check.asked += 1
+        return True
+
+    def _pump(self) -> None:
+        """Begin as many calls as may run, the longest waiting check of each kind in turn."""
+        for _ in range(_STEPS):
+            check = self._queue.next(self._clock())
+            if check is None:
+                return
+            chat = check.todo[0]
+            if not self._place(check, chat):
+                if len(self._calls) >= self._limit.calls:
+                    return
+                self._begin(check, chat)
+            self._queue.step(check)
+        if not self._will_pump:
+            self._will_pump = True
+            asyncio.get_running_loop().call_soon(self._pump_on)
+
+    def _pump_on(self) -> None:
+        self._will_pump = False
+        self._pump()
+
+    # One call
+
+    def _begin(self, check: Check, chat: ChatId) -> None:
+        """Ask the API, in a task: whoever leaves meanwhile takes nobody's answer along."""
+        subject = self._api.subject(check.user, chat)
+        question = _Question(subject, check.user, chat, self._known.number(), self._clock())
+        question.waiters.append((check, chat))
+        check.asked += 1
+        if not self._calls:
+            self._silent_since = question.started
+        self._calls.add(question)
+        self._open[subject] = question
+        self._spawn(self._call(question))
+
+    async def _call(self, question: _Question) -> None:
+        if self._is_closed:
+            return
+        question.task, outcome, answer = asyncio.current_task(), "failed", None
+        try:
+            answer = await self._api.ask(question.user, question.chat)
+            outcome = "yes" if answer.allowed else "no"
+        except (TimeoutError, NoAnswer) as error:
+            outcome = "timeout" if isinstance(error, TimeoutError) else "failed"
+            log.warning("chat access cannot be checked", reason=str(error))
+        except Exception:
+            log.exception("a question about a chat failed")
+        finally:
+            self._count(outcome, self._clock() - question.started)
+            self._note(question, outcome)
+            self._settle(question, answer)
+
+    def _note(self, question: _Question, outcome: str) -> None:
+        """Learn from how a call went how many may run, and whether waiting makes sense."""
+        now = self._clock()
+        if outcome == "timeout":
+            self._limit.timed_out(question.started, now)
+            if now - self._silent_since >= self._silence_seconds:
+                self._queue.refuse_until(question.started)
+            return
+        self._silent_since = now
+        if outcome in ("yes", "no"):
+            self._limit.answered(question.started, now, others_wait=bool(self._queue))
+
+    def _settle(self, question: _Question, answer: Answer | None) -> None:
+        """Pass an answer on to all who wait for it; None is none."""
+        if question not in self._calls:
+            return
+        self._calls.remove(question)
+        if self._open.get(question.subject) is question:
+            del self._open[question.subject]
+        if answer is not None:
+            user, chat, number = question.user, question.chat, question.number
+            self._known.learn(user, chat, answer, number, self._clock())
+        for check, chat in question.waiters:
+            check.asked -= 1
+            self._pass_on(question, answer, check, chat)
+        if not self._is_closed:
+            self._pump()
+
+    def _pass_on(
+        self, question: _Question, answer: Answer | None, check: Check, chat: ChatId
+    ) -> None:
+        verdict = None if answer is None else question.verdict(answer, check, chat)
+        if verdict is not None:
+            check.verdicts[chat] = verdict
+            check.finish()
+        elif self._is_closed or (answer is None and question.number > check.number):
+            check.fail()
+        elif not check.done.done():
+            # It says nothing of the chat; or its no, or its failure, is of a call that was begun
+            # before the check came.
+            check.asks_each = check.asks_each or (answer is not None and chat != question.chat)
+            check.todo.append(chat)
+            self._queue.put_back(check)
+
+    def _count(self, outcome: str, seconds: float) -> None:
+        self._metrics.chat_access.labels(outcome).observe(seconds)
+
+    def _count_refused(self, check: Check) -> None:
+        self._count("busy", self._clock() - check.since)

@@ -1,0 +1,306 @@
+"""The `/chats` namespace: what clients may ask, and what they are answered.
+
+Who a client is comes from `auth`, what it may do from `admission`; which bytes it gets is not
+decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from opentelemetry.trace import Span, SpanKind, get_current_span
+from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
+
+from constellation_ws.auth.identity import Headers, Identity, renewed
+from constellation_ws.chats.expiry import Expiries
+from constellation_ws.chats.neighbours import (
+    Access,
+    Identify,
+    Recovery,
+    Server,
+    Sessions,
+    VerifyToken,
+)
+from constellation_ws.delivery.rooms import Member, Rooms
+from constellation_ws.delivery.welcome import RetryLater, Welcome
+from constellation_ws.messages import trace_context
+from constellation_ws.messages.admission import (
+    DISCONNECTED,
+    DRAINING,
+    RATE_LIMIT,
+    TOO_MANY_REQUESTS,
+    UNAVAILABLE,
+    Allowance,
+    Arrivals,
+    Limits,
+    Refusal,
+    check_request_size,
+    may_connect,
+    may_join,
+    read_chat_id,
+)
+from constellation_ws.messages.events import NAMESPACE, ChatId, Room, UserId, chat_room, user_room
+from constellation_ws.messages.trace_context import PARENT, STATE, TraceContext
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.spans import ids_of
+from constellation_ws.observability.tracing import Tracing, act
+from constellation_ws.runtime.turns import paced
+
+log = structlog.get_logger(__name__)
+
+Answer = dict[str, Any]
+Request = Callable[..., Awaitable[Answer]]
+"""Handles (sid, whatever the client sent)."""
+
+_HOLD_SECONDS = (1.0, 5.0)
+"""How long a client waits whose refusal passes by itself, least and most, before it is closed."""
+_FOR_GOOD = ("client disconnect", "server disconnect")
+"""Reasons of python-socketio after which nobody resumes: somebody meant it."""
+
+
+class Chats:
+    """The namespace's handlers, registered on construction."""
+
+    def __init__(
+        self,
+        server: Server,
+        rooms: Rooms,
+        limits: Limits,
+        metrics: Metrics,
+        *,
+        identify: Identify,
+        verify_token: VerifyToken | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
+        """Without `verify_token` there are no tokens, and none can be refreshed."""
+        self._server = server
+        self._limits = limits
+        self._metrics = metrics
+        self._tracing = tracing
+        self._identify = identify
+        self._verify_token = verify_token
+        self.rooms = rooms
+        self._arriving = Arrivals()
+        self.expiries = Expiries()
+        """When which connection's token ends; to close it then is somebody else's."""
+        self.is_draining = False
+        self.access: Access | None = None
+        """Says who may join a chat; None where everybody may."""
+        self.recovery: Recovery | None = None
+        """Gives members their sessions; None where nobody can resume."""
+        self.sessions: Sessions | None = None
+        """Keeps them; None where nobody can resume."""
+        self.on_arrival: Callable[[UserId], None] = lambda user: None
+        """Told when a socket of a user is there."""
+        self.on_departure: Callable[[UserId], None] = lambda user: None
+        """Told when a user's last socket on this pod is gone."""
+        server.on_refused = metrics.connects.add
+        server.gate = self._admit
+        for event, handler in (
+            ("connect", self._connect),
+            ("disconnect", self._disconnect),
+            ("join-chat", self._seen("join-chat", self._join)),
+            ("leave-chat", self._seen("leave-chat", self._leave)),
+            ("*", self._unknown),
+        ):
+            server.on(event, handler, namespace=NAMESPACE)
+        if verify_token is not None:
+            refresh = self._seen("refresh-token", self._refresh)
+            server.on("refresh-token", refresh, namespace=NAMESPACE)
+
+    async def disconnect(self, who: Room) -> int:
+        """Disconnect the members of a room for good; say how many there were."""
+        members = tuple(self.rooms.members(who))
+        async for member in paced(members):
+            await self._server.disconnect(member.sid, namespace=NAMESPACE)
+        return len(members)
+
+    async def _connect(self, sid: str, environ: object, auth: object) -> Welcome | None:
+        headers = getattr(environ, "headers", ())
+        link = _link_in(headers) if self._tracing is not None else None
+        with act(self._tracing, "connect", SpanKind.SERVER, link=link) as span:
+            return await self._let_in(sid, auth, headers, span)
+
+    async def _let_in(self, sid: str, auth: object, headers: Headers, span: Span) -> Welcome | None:
+        identity = DRAINING if self.is_draining else await self._identify(auth, headers)
+        if isinstance(identity, Refusal):
+            raise await self._refused_connect(identity, span)
+        here = user_room(identity.user)
+        with self._arriving.one_of(identity.user) as before:
+            refusal = may_connect(before + len(self.rooms.members(here)), self._limits)
+            if refusal is not None:
+                raise await self._refused_connect(refusal, span)
+            return await self._enter(sid, identity, auth, span)
+
+    async def _refused_connect(self, refusal: Refusal, span: Span) -> HandshakeRefused | RetryLater:
+        self._metrics.connects.add(refusal.code)
+        span.set_attribute("constellation.code", refusal.code)
+        if not refusal.is_temporary:
+            return HandshakeRefused(refusal.message, {"code": refusal.code})
+        # The code is in the text, since repetitions of one text are left out of the log.
+        log.warning(f"client refused for now: {refusal.code}")
+        if refusal is not DRAINING:
+            # Every pod may be in this state. The transport could be opened, so socket.io-client
+            # does not back off: without the wait each client would be back after a second.
+            await asyncio.sleep(random.uniform(*_HOLD_SECONDS))
+        return RetryLater(refusal.code)
+
+    async def _enter(
+        self, sid: str, identity: Identity, auth: object, span: Span
+    ) -> Welcome | None:
+        member = self.rooms.by_sid(sid)
+        assert member is not None, "pre-connected by the server"
+        user = identity.user
+        span.set_attribute("user.id", user)
+        member.user = user
+        self._note(member, identity)
+        member.allowance = Allowance(self._limits.requests, time.monotonic())
+        welcome = await self.recovery.open(member, user, auth) if self.recovery else None
+        # From here on nothing waits: what is delivered next reaches a member of its rooms.
+        self.rooms.enter(member, user_room(user))
+        self._metrics.connects.add("ok")
+        self.on_arrival(user)
+        return welcome
+
+    def _disconnect(self, sid: str, reason: str) -> None:
+        self._metrics.disconnects.add(reason)
+        member = self.rooms.by_sid(sid)
+        if member is None or member.user is None:
+            return
+        self.expiries.remove(member.eio_sid)
+        if self.sessions:
+            self.sessions.leave(member, for_good=reason in _FOR_GOOD)
+        self.rooms.leave(member, user_room(member.user))
+        if not self.rooms.members(user_room(member.user)):
+            self.on_departure(member.user)
+
+    async def _admit(self, eio_sid: str, request_bytes: int, ack_id: int | None) -> bool:
+        """Refuse what is too large or too frequent before it is read; close who keeps on."""
+        member = self.rooms.by_eio_sid(eio_sid)
+        if member is None or member.allowance is None:
+            return True
+        refusal = check_request_size(request_bytes, self._limits)
+        if not member.allowance.take(self._limits.requests, time.monotonic()):
+            refusal = TOO_MANY_REQUESTS
+        if refusal is None:
+            return True
+        await self._refuse(member, ack_id, refusal)
+        return False
+
+    async def _refuse(self, member: Member, ack_id: int | None, refusal: Refusal) -> None:
+        self._metrics.requests.labels("", refusal.code).inc()
+        if member.allowance.is_abused(self._limits.requests):
+            log.warning("closed a client that kept on past its rate limit", user=member.user)
+            self._server.end(member.socket, RATE_LIMIT)
+        elif ack_id is not None:
+            await self._server.acknowledge(member, ack_id, _refused(refusal))
+
+    def _seen(self, event: str, handle: Request) -> Request:
+        """Give a request a span, and tell the client its trace where it asks for that.
+
+        What a client says of its own trace becomes a link, never a parent: else whoever can reach
+        the port could have all that it does recorded.
+        """
+        tracing = self._tracing
+        if tracing is None:
+            return handle
+
+        async def handle_seen(sid: str, request: object = None, *rest: object) -> Answer:
+            said = request if isinstance(request, dict) else {}
+            link = trace_context.parse(said.get(PARENT), said.get(STATE))
+            with act(tracing, event, SpanKind.SERVER, link=link) as span:
+                answer = await handle(sid, request, *rest)
+                ids = ids_of(span)
+            return {**answer, "traceId": ids["trace_id"]} if ids and PARENT in said else answer
+
+        return handle_seen
+
+    async def _join(self, sid: str, request: object = None, *_: object) -> Answer:
+        member = self._member(sid)
+        chat = read_chat_id(request, self._limits.max_id_chars)
+        if isinstance(chat, Refusal):
+            return self._answer("join-chat", chat)
+        room = chat_room(chat)
+        if room not in member.rooms:
+            refusal = may_join(len(member.rooms) - 1, self._limits)
+            if refusal is None and self.access is not None:
+                refusal = await self._ask_access(self.access, member, chat)
+            if refusal is not None:
+                return self._answer("join-chat", refusal)
+            # Nothing has waited since the answer: an end of membership comes before it or finds it.
+            self.rooms.enter(member, room)
+            if self.sessions and not await self.sessions.joined(member, room):
+                return self._answer("join-chat", UNAVAILABLE)
+        return self._answer("join-chat", {"chatId": chat})
+
+    async def _ask_access(self, access: Access, member: Member, chat: ChatId) -> Refusal | None:
+        assert member.identity is not None, "set before it was connected"
+        refusal = await access.refusal(member.identity, chat)
+        return refusal if self.rooms.by_sid(member.sid) is member else DISCONNECTED
+
+    async def _leave(self, sid: str, request: object = None, *_: object) -> Answer:
+        member = self._member(sid)
+        chat = read_chat_id(request, self._limits.max_id_chars)
+        if isinstance(chat, Refusal):
+            return self._answer("leave-chat", chat)
+        room = chat_room(chat)
+        # Written before it is done: an event that comes meanwhile is still the member's.
+        if self.sessions and not await self.sessions.left(member, room):
+            return self._answer("leave-chat", UNAVAILABLE)
+        self.rooms.leave(member, room)
+        return self._answer("leave-chat", {"chatId": chat})
+
+    async def _refresh(self, sid: str, request: object = None, *_: object) -> Answer:
+        """Let a newer token of the same user carry the connection on."""
+        assert self._verify_token is not None, "registered only then"
+        member = self._member(sid)
+        token = request.get("token") if isinstance(request, dict) else None
+        identity = renewed(member.user, await self._verify_token(token))
+        if isinstance(identity, Refusal):
+            return self._answer("refresh-token", identity)
+        self._note(member, identity)
+        if lost := self.access.outdated(identity, member.rooms) if self.access else None:
+            for room in lost:
+                self.rooms.leave(member, room)
+            if self.sessions:
+                await self.sessions.removed(member, lost)
+        return self._answer("refresh-token", {"expiresAt": identity.expires_at})
+
+    def _note(self, member: Member, identity: Identity) -> None:
+        member.identity = identity
+        if identity.expires_at is not None:
+            self.expiries.put(member.eio_sid, identity.expires_at)
+
+    def _member(self, sid: str) -> Member:
+        member = self.rooms.by_sid(sid)
+        assert member is not None, "a connected client asked"
+        if self._tracing is not None and member.user is not None:
+            get_current_span().set_attribute("user.id", member.user)
+        return member
+
+    def _unknown(self, event: str, sid: str, *_: object) -> Answer:
+        message = "There is no such request; known are join-chat and leave-chat."
+        return self._answer("unknown", Refusal("unknown_event", message))
+
+    def _answer(self, event: str, result: Refusal | dict[str, Any]) -> Answer:
+        outcome = result.code if isinstance(result, Refusal) else "ok"
+        self._metrics.requests.labels(event, outcome).inc()
+        if self._tracing is not None:
+            get_current_span().set_attribute("constellation.outcome", outcome)
+        return (
+            _refused(result) if isinstance(result, Refusal) else {"success": True, "data": result}
+        )
+
+
+def _link_in(headers: Headers) -> TraceContext | None:
+    said = dict(headers)
+    return trace_context.parse_fields(said.get(PARENT.encode()), said.get(STATE.encode()))
+
+
+def _refused(refusal: Refusal) -> Answer:
+    return {"success": False, "error": {"code": refusal.code, "message": refusal.message}}

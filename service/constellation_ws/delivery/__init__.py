@@ -1,0 +1,1 @@
+"""The path of one event through this pod, from what Redis brings to the sockets."""

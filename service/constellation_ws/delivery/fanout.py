@@ -1,0 +1,161 @@
+"""One frame -> many sockets, without waiting for any: the only module that puts events on sockets.
+
+What one read from Redis brings is written together: frames for one socket leave in one call, since
+a system call costs more than everything else here. Between its lines nobody else runs. Who reads
+too slowly is found by the transport, which calls back; nothing is checked per write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from constellation_ws.delivery.rooms import Member, Outlet
+from constellation_ws.messages.frames import Frame
+
+_Run = tuple[list[Frame], Collection[Member]]
+"""Frames in a row for the same audience."""
+
+
+class Fanout:
+    """Collects what a batch brings and writes it on `flush`.
+
+    An audience is walked on `flush`: whoever changes who is in a room flushes first.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[_Run] = []
+        self.writes = 0
+        """WebSockets written to, each once per flush. Counted in bulk, like the next."""
+        self.coalesced_writes = 0
+        """Of these, writes that carried more than one frame."""
+
+    def add(self, frame: Frame, audience: Collection[Member]) -> None:
+        """Take one frame for an audience, behind all that was added before."""
+        if self._runs and self._runs[-1][1] is audience:
+            self._runs[-1][0].append(frame)
+        else:
+            self._runs.append(([frame], audience))
+
+    def flush(self) -> None:
+        """Write all that was added, to each socket in the order in which it was added."""
+        runs, self._runs = self._runs, []
+        if len(runs) == 1:
+            writes = _write_run(*runs[0])
+            self.writes += writes
+            if len(runs[0][0]) > 1:
+                self.coalesced_writes += writes
+        elif runs:
+            writes, coalesced = _write_runs(runs)
+            self.writes += writes
+            self.coalesced_writes += coalesced
+
+
+class _Forms:
+    """Frames in the forms that an audience needs, each made on first need."""
+
+    __slots__ = ("_frames", "_polling", "_websocket")
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self._frames = frames
+        self._websocket: list[bytes | None] = [None, None]
+        self._polling: list[list[str] | None] = [None, None]
+
+    def websocket(self, with_offset: bool) -> bytes:
+        data = self._websocket[with_offset]
+        if data is None:
+            parts = [frame.websocket(with_offset) for frame in self._frames]
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._websocket[with_offset] = data
+        return data
+
+    def polling(self, with_offset: bool) -> list[str]:
+        packets = self._polling[with_offset]
+        if packets is None:
+            packets = [one for f in self._frames for one in f.polling(with_offset)]
+            self._polling[with_offset] = packets
+        return packets
+
+
+def _forms(frames: list[Frame], audience: Collection[Member]) -> _Forms | Frame:
+    """Give what makes the forms; where one frame goes to one member there is nothing to keep."""
+    return frames[0] if len(frames) == len(audience) == 1 else _Forms(frames)
+
+
+def _write_run(frames: list[Frame], audience: Collection[Member]) -> int:
+    """Write the same bytes to everyone; say how many were written to."""
+    forms, unwritten = _forms(frames, audience), 0
+    plain = logged = None  # a call per recipient would be felt
+    for member in audience:
+        write = member.socket.write
+        if write is not None:
+            if member.wants_offsets:
+                if logged is None:
+                    logged = forms.websocket(True)
+                write(logged)
+            else:
+                if plain is None:
+                    plain = forms.websocket(False)
+                write(plain)
+            continue
+        unwritten += 1
+        if not member.socket.closed:
+            _queue(member.socket, forms.polling(member.wants_offsets))
+    return len(audience) - unwritten
+
+
+def _write_runs(runs: list[_Run]) -> tuple[int, int]:
+    """Collect per socket first, then write: a socket may be in several audiences.
+
+    Say how many were written to, and how many of them got several frames.
+    """
+    begun_with_one: list[Outlet] = []
+    begun_with_more: list[Outlet] = []
+    for frames, audience in runs:
+        forms = _forms(frames, audience)
+        touched = begun_with_one if len(frames) == 1 else begun_with_more
+        for member in audience:
+            outlet = member.socket
+            pending = outlet.pending
+            if outlet.write is None:
+                if not outlet.closed:
+                    _queue(outlet, forms.polling(member.wants_offsets))
+            elif pending is None:
+                outlet.pending = forms.websocket(member.wants_offsets)
+                touched.append(outlet)
+            elif isinstance(pending, bytes):
+                outlet.pending = [pending, forms.websocket(member.wants_offsets)]
+            else:
+                pending.append(forms.websocket(member.wants_offsets))
+    written, mixed = _write_collected(begun_with_one)
+    coalesced, _ = _write_collected(begun_with_more)
+    return written + coalesced, mixed + coalesced
+
+
+def _write_collected(touched: list[Outlet]) -> tuple[int, int]:
+    """Join each mixture once: sockets that share rooms share most of what they get.
+
+    Say how many were written to, and how many of them got a mixture.
+    """
+    joined: dict[tuple[int, ...], bytes] = {}
+    mixed = gone = 0
+    for outlet in touched:
+        pending, outlet.pending = outlet.pending, None
+        if isinstance(pending, list):
+            mixed += 1
+            mixture = tuple(map(id, pending))
+            data = joined.get(mixture)
+            if data is None:
+                data = joined[mixture] = b"".join(pending)
+        else:
+            assert pending is not None, "collected above"
+            data = pending
+        if outlet.write is not None:
+            outlet.write(data)
+        else:
+            gone += 1
+    return len(touched) - gone, mixed
+
+
+def _queue(outlet: Outlet, packets: list[str]) -> None:
+    for packet in packets:
+        outlet.queue(packet)

@@ -1,0 +1,280 @@
+"""The story of one event, read downwards: take, decode and route, encode once, write, report.
+
+Nothing else in the service moves a message. All of it is `def`: between its lines nobody else runs,
+so what one batch brings keeps its order on every socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import msgspec
+import structlog
+from opentelemetry.trace import INVALID_SPAN, Span, use_span
+
+from constellation_ws.delivery.fanout import Fanout
+from constellation_ws.delivery.rooms import Member, Rooms
+from constellation_ws.delivery.routes import Message, Route, Table
+from constellation_ws.delivery.timing import Timing
+from constellation_ws.log.history import Logged
+from constellation_ws.messages import commands
+from constellation_ws.messages.commands import Disconnect, Emit, Empty, Fence, Handover, Join, Leave
+from constellation_ws.messages.events import MalformedEvent
+from constellation_ws.messages.frames import encode_emit, encode_event
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.tracing import Passed, Tracing
+from constellation_ws.redis_io.bus import Published
+from constellation_ws.redis_io.names import DEFAULT
+
+log = structlog.get_logger(__name__)
+
+_EMITTED = "emitted"
+_COMMANDS = DEFAULT.commands
+"""What commands are called in traces, whatever prefix their channel has."""
+"""The deliveries' label for events that a caller named: callers must not make labels."""
+
+
+class Relay:
+    """Carries what Redis brings to the sockets of this pod."""
+
+    def __init__(
+        self,
+        table: Table,
+        rooms: Rooms,
+        fanout: Fanout,
+        metrics: Metrics,
+        *,
+        max_event_bytes: int,
+        on_disconnect: Callable[[Disconnect], None],
+        on_moved: Callable[[Collection[Member], str, bytes], None],
+        on_ended: Callable[[str, str | None], None],
+        on_fence: Callable[[str, str], None],
+        on_handover: Callable[[], None],
+        tracing: Tracing | None = None,
+    ) -> None:
+        """`on_moved` is told (members, room, log ID) of those who have entered or left a room.
+
+        `on_ended` is told (room, of whom) membership ends, before it does; None is everyone.
+
+        Without `tracing` nothing is recorded; with it the table must be a traced one.
+        """
+        self._routes = {
+            channel.encode(): _Path(channel, route, metrics) for channel, route in table.items()
+        }
+        self._rooms = rooms
+        self._fanout = fanout
+        self._metrics = metrics
+        self._max_event_bytes = max_event_bytes
+        self._emitted = metrics.deliveries.of(_EMITTED)
+        self._timing = Timing(metrics)
+        self._time = self._timing.count
+        self._on_disconnect = on_disconnect
+        self._on_moved = on_moved
+        self._on_ended = on_ended
+        self._on_fence = on_fence
+        self._on_handover = on_handover
+        self._tracing = tracing
+
+    def take(self, batch: list[Published]) -> None:
+        """Carry out one read from Redis, in its order. A broken message costs itself only."""
+        self._begin_batch()
+        for channel, payload in batch:
+            self._pass_on(channel, payload, b"")
+        self._end_batch(len(batch), b"", 0.0)
+
+    def take_logged(self, batch: list[Logged], age_seconds: float) -> None:
+        """Carry out one read from the log, in its order; its newest entry was so old then."""
+        self._begin_batch()
+        for offset, channel, payload in batch:
+            self._pass_on(channel, payload, offset)
+        self._end_batch(len(batch), batch[-1][0], age_seconds)
+
+    def read(self, channel: bytes, payload: bytes) -> Message | commands.Command | None:
+        """Say what an entry of the log means, without carrying it out; None for nothing."""
+        if len(payload) > self._max_event_bytes:
+            return None
+        known = self._routes.get(channel)
+        try:
+            if known is not None:
+                return known.route.route(payload)
+            return _read_command(channel, payload)
+        except MalformedEvent:
+            return None
+
+    def _begin_batch(self) -> None:
+        self._timing.begin()
+        if self._tracing is not None:
+            self._tracing.begin_batch()
+
+    def _end_batch(self, events: int, newest: bytes, age_seconds: float) -> None:
+        self._fanout.flush()
+        self._timing.end(newest, age_seconds)
+        if self._tracing is not None:
+            self._tracing.end_batch(events)
+
+    def _pass_on(self, channel: bytes, payload: bytes, offset: bytes) -> None:
+        known = self._routes.get(channel)
+        if len(payload) > self._max_event_bytes:
+            self._drop_too_large(known, channel, payload, offset)
+        elif known is not None:
+            self._relay(known, payload, offset)
+        else:
+            self._obey(channel, payload, offset)
+
+    def _relay(self, path: _Path, payload: bytes, offset: bytes) -> None:
+        try:
+            message = path.route.route(payload)
+        except MalformedEvent as error:
+            path.malformed.value += 1
+            with use_span(self._drop(path, "malformed", payload, offset)):
+                log.warning("dropped a malformed event", channel=path.channel, reason=str(error))
+            return
+        if message is None:
+            path.nothing_to_send.value += 1
+            self._drop(path, "nothing_to_send", payload, offset)
+            return
+        if message.invalid_ids:
+            self._count_invalid_ids(path.channel, message.invalid_ids)
+        audience = self._rooms.audience(message.rooms, message.except_rooms)
+        if audience:
+            frame = encode_event(message.event, message.body, offset)
+            self._fanout.add(frame, audience)
+            path.delivered.value += 1
+            path.deliveries.value += len(audience)
+            self._time(offset)
+            if self._tracing is not None and self._tracing.wants(message.traceparent):
+                passed = Passed(path.channel, payload, offset)
+                self._tracing.deliver(message.event, passed, message.rooms, frame, audience)
+                self._show_trace(self._tracing, offset)
+        else:
+            path.no_recipient.value += 1
+            if self._tracing is not None and message.traceparent is not msgspec.UNSET:
+                self._drop(path, "no_recipient", payload, offset)
+        if message.empties or message.removals:
+            self._fanout.flush()
+            for room in message.empties:
+                self._empty(room, offset)
+            for removal in message.removals:
+                self._remove(removal, offset)
+
+    def _drop_too_large(
+        self, path: _Path | None, channel: bytes, payload: bytes, offset: bytes
+    ) -> None:
+        """Drop what would cost healthy recipients their connections."""
+        span: Span = INVALID_SPAN
+        if path is not None:
+            path.too_large.value += 1
+            span = self._drop(path, "too_large", payload, offset)
+        else:
+            self._metrics.commands.labels("too_large").inc()
+        with use_span(span):
+            log.warning(
+                "dropped an event that is too large",
+                channel=channel.decode(errors="replace")[:64],
+                bytes=len(payload),
+                max_event_bytes=self._max_event_bytes,
+            )
+
+    def _count_invalid_ids(self, channel: str, count: int) -> None:
+        self._metrics.invalid_ids.of(channel).value += count
+        log.warning("left out addresses that are no ids", channel=channel, count=count)
+
+    def _drop(self, path: _Path, outcome: str, payload: bytes, offset: bytes) -> Span:
+        """Record that an event goes to nobody here, if anybody looks."""
+        if self._tracing is None:
+            return INVALID_SPAN
+        return self._tracing.drop(Passed(path.channel, payload, offset), outcome)
+
+    def _show_trace(self, tracing: Tracing, offset: bytes) -> None:
+        exemplar = tracing.take_exemplar()
+        if exemplar:
+            self._timing.trace(exemplar, offset)
+
+    def _empty(self, room: str, offset: bytes) -> None:
+        self._on_ended(room, None)
+        self._note_moved(self._rooms.empty(room), room, offset)
+
+    def _remove(self, removal: Leave, offset: bytes) -> None:
+        self._on_ended(removal.room, removal.who)
+        gone = self._rooms.leave_all(self._rooms.members(removal.who), removal.room)
+        self._note_moved(gone, removal.room, offset)
+
+    def _note_moved(self, members: Collection[Member], room: str, offset: bytes) -> None:
+        if members:
+            self._on_moved(members, room, offset)
+
+    def _obey(self, channel: bytes, payload: bytes, offset: bytes) -> None:
+        try:
+            command = _read_command(channel, payload)
+        except MalformedEvent as error:
+            self._metrics.commands.labels("malformed").inc()
+            log.warning("dropped a malformed command", reason=str(error))
+            return
+        if command is not None:
+            self._metrics.commands.labels(type(command).__name__.lower()).inc()
+            self._carry_out(command, payload, offset)
+
+    def _carry_out(self, command: commands.Command, payload: bytes, offset: bytes) -> None:
+        if isinstance(command, Emit):
+            self._emit(command, payload, offset)
+            return
+        self._fanout.flush()  # what came before goes to those who were in the room then
+        match command:
+            case Join(who, room):
+                come = self._rooms.enter_all(self._rooms.members(who), room)
+                self._note_moved(come, room, offset)
+            case Leave():
+                self._remove(command, offset)
+            case Empty(room):
+                self._empty(room, offset)
+            case Disconnect():
+                self._on_disconnect(command)
+            case Fence(sid, owner):
+                self._on_fence(sid, owner)
+            case Handover():
+                self._on_handover()
+
+    def _emit(self, command: Emit, payload: bytes, offset: bytes) -> None:
+        if command.invalid_ids:
+            self._count_invalid_ids(commands.EMITTER_CHANNEL, command.invalid_ids)
+        audience = self._rooms.audience(command.rooms, command.except_rooms)
+        if audience:
+            frame = encode_emit(command, offset)
+            self._fanout.add(frame, audience)
+            self._emitted.value += len(audience)
+            self._time(offset)
+            if self._tracing is not None and command.traceparent:
+                passed = Passed(_COMMANDS, payload, offset)
+                self._tracing.deliver(_EMITTED, passed, command.rooms, frame, audience)
+                self._show_trace(self._tracing, offset)
+
+
+class _Path:
+    """A channel's route, with the counts of what becomes of its events."""
+
+    __slots__ = (
+        "channel",
+        "delivered",
+        "deliveries",
+        "malformed",
+        "no_recipient",
+        "nothing_to_send",
+        "route",
+        "too_large",
+    )
+
+    def __init__(self, channel: str, route: Route, metrics: Metrics) -> None:
+        self.channel = channel
+        self.route = route
+        self.deliveries = metrics.deliveries.of(route.event)
+        self.delivered = metrics.events.of(channel, "delivered")
+        self.no_recipient = metrics.events.of(channel, "no_recipient")
+        self.nothing_to_send = metrics.events.of(channel, "nothing_to_send")
+        self.malformed = metrics.events.of(channel, "malformed")
+        self.too_large = metrics.events.of(channel, "too_large")
+
+
+def _read_command(channel: bytes, payload: bytes) -> commands.Command | None:
+    if channel == commands.EMITTER_CHANNEL.encode():
+        return commands.decode_emitter(payload)
+    return commands.decode(payload)

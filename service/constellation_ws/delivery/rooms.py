@@ -1,0 +1,196 @@
+"""Who is in which room on this pod: an index and its bookkeeping, without any I/O.
+
+python-socketio's own index walks every room of the pod when one socket leaves, and keeps two
+dictionaries per room. This one costs what the socket itself has joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from enum import Enum, auto
+from typing import Any, Protocol
+
+from constellation_ws.auth.identity import Identity
+from constellation_ws.log.positions import Ticket
+from constellation_ws.messages.events import Sid, UserId
+
+
+class Stage(Enum):
+    """How far a namespace connection has come."""
+
+    CONNECTING = auto()
+    CONNECTED = auto()
+    LEAVING = auto()
+
+
+class Outlet(Protocol):
+    """Where a member's bytes leave: an Engine.IO session, as far as `fanout` needs it."""
+
+    closed: bool
+    write: Callable[[bytes], None] | None
+    """Sends ready WebSocket frames; None while the session polls, and once it is closed."""
+    pending: bytes | list[bytes] | None
+    """Room for what one batch brings; `fanout` empties it before it returns."""
+
+    def queue(self, packet: str) -> None:
+        """Keep a packet, in polling's encoding, for the next poll."""
+
+
+class Member:
+    """One socket's connection to the namespace. Identity is what counts: compared by `is`."""
+
+    __slots__ = (
+        "allowance",
+        "eio_sid",
+        "identity",
+        "rooms",
+        "sid",
+        "socket",
+        "stage",
+        "ticket",
+        "user",
+        "wants_offsets",
+    )
+
+    def __init__(self, sid: Sid, eio_sid: str, socket: Outlet) -> None:
+        self.sid = sid
+        self.eio_sid = eio_sid
+        self.socket = socket
+        self.stage = Stage.CONNECTING
+        self.user: UserId | None = None
+        self.identity: Identity | None = None
+        """What proved the user. A refreshed token replaces it."""
+        self.ticket: Ticket | None = None
+        self.wants_offsets = False
+        """Whether each event ends with its log ID, which a client presents when it resumes."""
+        self.rooms: set[str] = set()
+        self.allowance: Any = None
+        """The door's own memory of the member: its request allowance."""
+
+
+class Rooms:
+    """The index of one namespace. A member's sid is also the name of a room that holds it alone."""
+
+    def __init__(self) -> None:
+        self._by_sid: dict[str, Member] = {}
+        self._by_eio_sid: dict[str, Member] = {}
+        self._rooms: dict[str, set[Member]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_sid)
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._by_sid.values())
+
+    @property
+    def room_count(self) -> int:
+        """Rooms with at least one member; sid rooms are not counted."""
+        return len(self._rooms)
+
+    def add(self, member: Member) -> bool:
+        """Take a new member; False when its Engine.IO socket has one here already."""
+        if member.eio_sid in self._by_eio_sid:
+            return False
+        self._by_sid[member.sid] = self._by_eio_sid[member.eio_sid] = member
+        return True
+
+    def remove(self, member: Member) -> None:
+        """Forget a member and take it out of all its rooms; harmless when it is gone already."""
+        for room in tuple(member.rooms):
+            self.leave(member, room)
+        if self._by_sid.get(member.sid) is member:
+            del self._by_sid[member.sid], self._by_eio_sid[member.eio_sid]
+
+    def rename(self, member: Member, sid: str) -> None:
+        """Give a member, in no room yet, the sid that it had before; nobody else may have it."""
+        del self._by_sid[member.sid]
+        member.sid = Sid(sid)
+        self._by_sid[sid] = member
+
+    def by_sid(self, sid: str | None) -> Member | None:
+        """Find a member by its Socket.IO session id."""
+        return self._by_sid.get(sid) if sid is not None else None
+
+    def by_eio_sid(self, eio_sid: str) -> Member | None:
+        """Find a member by the Engine.IO session id of its socket."""
+        return self._by_eio_sid.get(eio_sid)
+
+    def enter(self, member: Member, room: str) -> None:
+        """Put a member into a room; harmless when it is there already. A sid's room is closed."""
+        if room in self._by_sid:
+            return
+        self._rooms.setdefault(room, set()).add(member)
+        member.rooms.add(room)
+
+    def leave(self, member: Member, room: str) -> None:
+        """Take a member out of a room; harmless when it is not there."""
+        members = self._rooms.get(room)
+        if members is None or member not in members:
+            return
+        members.discard(member)
+        member.rooms.discard(room)
+        if not members:
+            del self._rooms[room]
+
+    def empty(self, room: str) -> Collection[Member]:
+        """Take every member out of a room; give those who were in it."""
+        gone = self._rooms.pop(room, ())
+        for member in gone:
+            member.rooms.discard(room)
+        return gone
+
+    def enter_all(self, members: Collection[Member], room: str) -> Collection[Member]:
+        """Put members into a room; give those who were not in it. As `enter`, for thousands."""
+        come = [member for member in members if room not in member.rooms]
+        for member in come:
+            self.enter(member, room)
+        return [member for member in come if room in member.rooms]
+
+    def leave_all(self, members: Collection[Member], room: str) -> Collection[Member]:
+        """Take members out of a room; give those who were in it. As `leave`, for thousands."""
+        there = self._rooms.get(room, set())
+        gone = there.intersection(members)
+        if len(gone) == len(there):
+            return self.empty(room)
+        there -= gone
+        for member in gone:
+            member.rooms.discard(room)
+        return gone
+
+    def members(self, room: str) -> Collection[Member]:
+        """Give the members of a room, or of a sid; do not change rooms while walking them."""
+        found = self._rooms.get(room)
+        if found is not None:
+            return found
+        member = self._by_sid.get(room)
+        return () if member is None else (member,)
+
+    def audience(
+        self, rooms: Collection[str] | None, except_rooms: Collection[str]
+    ) -> Collection[Member]:
+        """Give the members of any of the rooms, each once, less those of the excepted rooms.
+
+        None stands for everyone. The answer may be a room itself: walk it before rooms change.
+        """
+        if rooms is None:
+            union = {one for one in self._by_sid.values() if one.stage is Stage.CONNECTED}
+        else:
+            found, by_sid = self._rooms, self._by_sid
+            populated: list[set[Member]] = []
+            for room in rooms:
+                if room in found:
+                    populated.append(found[room])
+                elif room in by_sid:
+                    populated.append({by_sid[room]})
+            if not except_rooms:
+                if len(populated) < 2:
+                    return populated[0] if populated else ()
+                # Most often the recipient has joined the chat as well: the room is the answer, and
+                # the same object for every message of a batch, which lets `fanout` join them.
+                largest = max(populated, key=len)
+                if all(one is largest or largest.issuperset(one) for one in populated):
+                    return largest
+            union = set().union(*populated)
+        for room in except_rooms:
+            union.difference_update(self.members(room))
+        return union

@@ -1,0 +1,254 @@
+"""One WebSocket: a client's bytes in, frames out, and its two handshakes with Engine.IO.
+
+RFC 6455 is `constellation_ws.websocket`'s; what the packets mean is `server`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64decode
+from typing import TYPE_CHECKING
+
+from constellation_ws.engine.session import NOOP, Probe
+from constellation_ws.http.bounded_reading import BoundedReading
+from constellation_ws.websocket import (
+    Close,
+    CloseCode,
+    Failure,
+    Parser,
+    Ping,
+    Received,
+    binary_frame,
+    close_frame,
+    pong_frame,
+    text_frame,
+)
+
+if TYPE_CHECKING:
+    from constellation_ws.engine.server import Engine
+    from constellation_ws.engine.session import Session
+
+MAX_UNUSED_LOAD = 100
+"""What a connection may send that carries no open session. A probe needs two packets, some clients
+ping besides, and a closing handshake is one frame."""
+_PROBE, _PROBE_ANSWER, _UPGRADE = "2probe", text_frame(b"3probe"), "5"
+
+
+class WebSocketConnection(BoundedReading):
+    """A WebSocket after its HTTP handshake. It carries a session, or probes to carry one."""
+
+    __slots__ = ("_engine", "_parser", "_said_close", "_session", "_unused_load")
+
+    def __init__(self, engine: Engine, transport: asyncio.Transport) -> None:
+        self.begin_reading(transport)
+        self._engine = engine
+        self._parser = Parser(engine.limits.max_payload_bytes)
+        self._session: Session | None = None
+        self._said_close: int | None = None
+        """The code of our Close frame, once it is written."""
+        self._unused_load = 0
+        # Above this the transport calls `pause_writing`, and `resume_writing` when it is below
+        # again: in between writes are checked, and never else.
+        bound = engine.limits.max_write_buffer_bytes
+        transport.set_write_buffer_limits(high=bound, low=bound)
+
+    def carry(self, session: Session) -> None:
+        """Be the transport of a session from now on."""
+        self._session = session
+        session.websocket, session.write = self, self._transport.write
+
+    def probe(self, session: Session) -> None:
+        """Begin to take a session over from long-polling."""
+        self._session = session
+        session.probe = Probe.SILENT
+
+    def give_up_probe(self) -> None:
+        """End a probe that has not led to an upgrade; the session goes on polling."""
+        if self._is_probing():
+            self.close(CloseCode.POLICY_VIOLATION, "no upgrade")
+
+    # What asyncio calls
+
+    def parse(self, piece: bytes) -> int:
+        """Take the next bytes of the client."""
+        messages = self._parser.feed(piece)
+        load = self._parser.load
+        if self._bears(load):
+            self._take(messages)
+        else:
+            self.stop_reading()  # its goodbye is not worth the rest of the flood
+        return load
+
+    def _bears(self, load: int) -> bool:
+        """Count what a client sends; too much ends its session, or the probe alone."""
+        session = self._session
+        if session is not None and session.websocket is self:
+            return self._engine.bear(session, load)
+        self._unused_load += load
+        if self._unused_load <= MAX_UNUSED_LOAD:
+            return True
+        self.abort()
+        return False
+
+    def _take(self, messages: list[Received]) -> None:
+        pongs: list[bytes] = []
+        for message in messages:
+            if type(message) is Ping:
+                pongs.append(pong_frame(message.payload))
+                continue
+            if pongs:
+                self._write_pongs(pongs)
+            session = self._session
+            if type(message) is str and session is not None and session.websocket is self:
+                if not session.closed:
+                    self._engine.hear(session, message)
+            else:
+                self._take_other(message)
+        if pongs:
+            self._write_pongs(pongs)
+
+    def eof_received(self) -> None:
+        """Hang up: half a WebSocket is none."""
+        self._hang_up()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.stop_parsing()
+        self._engine.has_closed(self)
+        session, self._session = self._session, None
+        if session is None:
+            return
+        if session.websocket is self:
+            self._engine.lose(session, self._engine.reason.TRANSPORT_CLOSE)
+        else:
+            session.probe = Probe.NONE
+
+    def pause_writing(self) -> None:
+        """Watch a client for which much waits; one that has said goodbye has its time anyway."""
+        session = self._session
+        if session is None or self._is_probing():
+            self.abort()
+        elif not session.closed:
+            session.write = self._write_watched
+            self._engine.slow.note(session, 0)
+
+    def resume_writing(self) -> None:
+        """Trust the client again: it has taken what was too much."""
+        session = self._session
+        if session is not None and session.strain is not None:
+            self._engine.slow.release(session)
+            if session.write is not None:
+                session.write = self._transport.write
+
+    def _write_watched(self, data: bytes) -> None:
+        self._transport.write(data)
+        if self._session is not None and not self._session.closed:
+            self._engine.slow.note(self._session, len(data))
+
+    # What a session calls
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye and wait a little for the answer.
+
+        Hanging up at once would let the kernel answer the client's last bytes with a reset, which
+        may overtake what was sent to it before.
+        """
+        if self._said_close is not None:
+            return
+        self._said_close = code
+        self._transport.write(close_frame(code, reason))
+        self._engine.await_closing(self)
+
+    def abort(self) -> None:
+        """Hang up without sending what still waits."""
+        self._transport.abort()
+
+    def is_flushed(self) -> bool:
+        """Tell whether the kernel has taken all that was sent."""
+        return not self._transport.get_write_buffer_size()
+
+    def waiting_bytes(self) -> int:
+        """Tell how much of what was sent the kernel has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    # What a client says besides text packets
+
+    def _write_pongs(self, pongs: list[bytes]) -> None:
+        """Answer pings in a row in one write: a flood of them costs a system call each."""
+        if self._said_close is None:
+            session = self._session
+            is_watched = session is not None and session.strain is not None
+            write = self._write_watched if is_watched else self._transport.write
+            write(b"".join(pongs))
+        pongs.clear()
+
+    def _take_other(self, message: Received) -> None:
+        if isinstance(message, Close):
+            if self._said_close is None:
+                self._said_close = message.code
+                self._transport.write(close_frame(message.code))
+            elif message.code == self._said_close and self._session is not None:
+                # An answer repeats our code: all that was written before has arrived. Another code
+                # is the client's own close, which has crossed ours, and proves nothing.
+                self._engine.on_close_answered(self._session.sid)
+            self._hang_up()
+        elif isinstance(message, Failure):
+            self._fail(message)
+        elif isinstance(message, str | bytes) and self._session is not None:
+            if self._is_probing():
+                self._take_probe(message)
+            elif isinstance(message, bytes) and not self._session.closed:
+                self._engine.receive(self._session, message)
+
+    def _fail(self, failure: Failure) -> None:
+        self.close(failure.code, failure.reason)
+        self._lose("parse error")
+        self.stop_parsing()
+        if not self._transport.is_closing():
+            # The client's goodbye will not be understood: its end of the stream will be.
+            self._transport.write_eof()
+
+    def _hang_up(self) -> None:
+        """Close as soon as all is sent, if that is within the time that a goodbye has."""
+        self._lose(self._engine.reason.TRANSPORT_CLOSE)
+        self._engine.await_closing(self)
+        self._transport.close()
+
+    def _lose(self, reason: str) -> None:
+        if self._session is not None and self._session.websocket is self:
+            self._engine.lose(self._session, reason)
+
+    def _is_probing(self) -> bool:
+        return self._session is not None and self._session.websocket is not self
+
+    def _take_probe(self, message: str | bytes) -> None:
+        session = self._session
+        assert session is not None, "asked before"
+        if session.closed or self._said_close is not None:
+            self._hang_up()
+        elif message == _PROBE:
+            self._transport.write(_PROBE_ANSWER)
+            session.probe = Probe.ANSWERED
+            session.queue(NOOP)  # ends the poll that waits, so that the client can pause polling
+        elif message == _UPGRADE:
+            self._take_over(session)
+        else:
+            session.probe = Probe.NONE
+            self._session = None
+            self.close(CloseCode.PROTOCOL_ERROR, "no upgrade")
+
+    def _take_over(self, session: Session) -> None:
+        """Move a session here, with what has waited for its next poll, in order."""
+        waiting = [_reframe(packet) for packet in session.take_outbox() if packet != NOOP]
+        session.probe = Probe.NONE
+        self._engine.has_upgraded(self)
+        self.carry(session)
+        session.wake_poll()
+        if waiting:
+            self._transport.write(b"".join(waiting))
+
+
+def _reframe(packet: str) -> bytes:
+    """Turn a packet in polling's encoding into a WebSocket frame."""
+    if packet.startswith("b"):
+        return binary_frame(b64decode(packet[1:]))
+    return text_frame(packet.encode())

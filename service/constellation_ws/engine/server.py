@@ -1,0 +1,385 @@
+"""The Engine.IO server: opens sessions, hears them, beats their hearts, closes them.
+
+Protocol: Engine.IO v4 (github.com/socketio/engine.io-protocol). Bytes of HTTP and WebSocket are
+handled by `polling` and `connection`; what messages mean, by whoever registers with `on`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from http import HTTPStatus
+from typing import Any
+
+import engineio
+import structlog
+
+from constellation_ws.engine import inbox
+from constellation_ws.engine.connection import WebSocketConnection
+from constellation_ws.engine.deadlines import Deadlines
+from constellation_ws.engine.limits import EngineLimits, Sites
+from constellation_ws.engine.session import Handshake, Session
+from constellation_ws.engine.slow import SlowConsumers
+from constellation_ws.engine.wheel import Wheel
+from constellation_ws.http import entrance
+from constellation_ws.http.addresses import Proxies, site_of
+from constellation_ws.http.origins import Origins
+from constellation_ws.messages.admission import DRAINING, PACKET_FLOOD, Allowance, Refusal
+from constellation_ws.runtime.turns import paced
+from constellation_ws.websocket import CloseCode, text_frame
+from constellation_ws.websocket.handshake import Headers
+
+log = structlog.get_logger(__name__)
+
+LINGER_SECONDS = 5.0
+"""How long a closed session waits for its client to hear of it."""
+UPGRADE_SECONDS = 10.0
+"""How long a WebSocket may probe before it is given up."""
+CONNECT_TIMEOUT = "connect timeout"
+"""Why a session was closed that has not become one of use."""
+_LOOK_SECONDS = 0.1
+_PING = text_frame(b"2")
+_POD_TAG_CHARS = 4
+_SHOWN_ORIGIN_CHARS = 200
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+"""Runs a coroutine; its lifetime is whoever's who gave this."""
+
+
+class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is untyped
+    """All sessions of one path. Everything but message handlers is `def`: nothing waits."""
+
+    def __init__(
+        self,
+        limits: EngineLimits,
+        *,
+        pod_tag: str,
+        cors_origins: tuple[str, ...],
+        kept_headers: Callable[[list[tuple[bytes, bytes]]], Headers] = lambda headers: (),
+        proxies: Proxies | None = None,
+        http_connections: Collection[object] = (),
+        is_overloaded: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`http_connections` are those of the port that are no WebSocket; `is_overloaded` is asked
+        before a session is opened.
+        """
+        super().__init__(async_mode="asgi", monitor_clients=False)
+        self.limits = limits
+        self.slow = SlowConsumers(limits, self.drop_slow)
+        self.sockets: dict[str, Session] = {}
+        self._pod_tag = pod_tag[:_POD_TAG_CHARS].ljust(_POD_TAG_CHARS, "0")
+        self._origins = Origins(cors_origins)
+        self._kept_headers = kept_headers
+        self.proxies = proxies or Proxies(())
+        self._http_connections = http_connections
+        self._is_overloaded = is_overloaded
+        self._sites = Sites(limits.max_connections_per_address)
+        self._connects = Allowance(limits.connects, time.monotonic())
+        step = min(1.0, limits.ping_interval_seconds / 10, limits.ping_timeout_seconds / 10)
+        self._step_seconds = step
+        longest = max(limits.ping_interval_seconds, limits.ping_timeout_seconds)
+        self._wheel = Wheel(step, longest)
+        self._unused: Deadlines[Session] = Deadlines(limits.connect_timeout_seconds)
+        self._probes: Deadlines[WebSocketConnection] = Deadlines(UPGRADE_SECONDS)
+        self._ending: Deadlines[WebSocketConnection] = Deadlines(LINGER_SECONDS)
+        self._lingering: Deadlines[str] = Deadlines(LINGER_SECONDS)
+        self._goodbyes: dict[str, Session] = {}
+        """Closed polling sessions whose client has not fetched its last packets yet."""
+        self.farewells = inbox.Farewells(self)
+        """Closed sessions whose end is still to be handled."""
+        self.is_closed_to_new = False
+        """Set while draining: new handshakes are refused, sessions that exist go on."""
+        self.spawn: Spawn = _no_spawn
+        self.on_refused: Callable[[str], None] = _ignore
+        """Told the code of every refused handshake."""
+        self.on_ping: Callable[[str], None] = _ignore
+        """Told the sid of every session that is sent a ping."""
+        self.on_pong: Callable[[str], None] = _ignore
+        """Told the sid of every session whose client has answered one."""
+        self.on_close_answered: Callable[[str], None] = _ignore
+        """Told the sid of every session whose client has answered our Close frame."""
+        self.on_dropped: Callable[[], None] = lambda: None
+        """Told of every slow consumer that was closed."""
+
+    # Opening
+
+    def open(self, query: str, address: str, headers: list[tuple[bytes, bytes]]) -> Session:
+        """Make a session; its transport has been decided on."""
+        sid = self._pod_tag + self.generate_id()
+        session = self.sockets[sid] = Session(self, sid)
+        if self.limits.max_connections_per_address:
+            session.site = site_of(address)
+            self._sites.enter(session.site)
+        # Spread from the start: after a roll thousands connect within a second, and their
+        # heartbeats would stay together for ever. Early, so that a client that was never there
+        # is gone when interval and timeout are over, whatever the wheel rounds up.
+        first = self.limits.ping_interval_seconds * random.uniform(0.7, 0.9)
+        self._wheel.put(session, first)
+        self.expect_use(session)
+        self.handlers["connect"](sid, Handshake(query, address, tuple(self._kept_headers(headers))))
+        return session
+
+    def expect_upgrade(self, connection: WebSocketConnection) -> None:
+        """Give up the probe of a connection unless `has_upgraded` is called in time."""
+        self._probes.add(connection, time.monotonic())
+
+    def expect_use(self, session: Session) -> None:
+        """Close the session unless `settle` is called within the connect timeout."""
+        self._unused.add(session, time.monotonic())
+
+    def settle(self, session: Session) -> None:
+        """Take note that the session is of use to somebody."""
+        self._unused.remove(session)
+
+    def admit(self, address: str) -> Refusal | None:
+        """Decide whether one more session may be opened now, from that address."""
+        if self.is_closed_to_new:
+            return DRAINING
+        if self.is_full() or self._is_overloaded():
+            return entrance.TOO_MANY_CONNECTIONS
+        if self.limits.max_connections_per_address and self._sites.is_full(site_of(address)):
+            return entrance.TOO_MANY_FROM_ADDRESS
+        if not self._connects.take(self.limits.connects, time.monotonic()):
+            return entrance.TOO_MANY_CONNECTS
+        return None
+
+    def is_full(self) -> bool:
+        """Tell whether the pod holds as many connections as it may."""
+        return len(self.sockets) >= self.limits.max_connections or self.is_crowded()
+
+    @property
+    def open_sockets(self) -> int:
+        """Sockets of the port, at most. A session counts while it polls too: it may hold two."""
+        upgrading = len(self._ending) + len(self._probes)
+        return len(self._http_connections) + len(self.sockets) + upgrading
+
+    def is_crowded(self) -> bool:
+        """Tell whether open files are short: no new session, and no idle connection is kept."""
+        return self.open_sockets >= self.limits.max_session_sockets
+
+    def is_out_of_sockets(self) -> bool:
+        """Tell whether a connection has to go for each that comes."""
+        return self.open_sockets > self.limits.max_sockets
+
+    def find(self, sid: str) -> Session | Refusal:
+        """Find an open session."""
+        session = self.sockets.get(sid)
+        if session is not None:
+            return session
+        is_ours = sid.startswith(self._pod_tag)
+        if is_ours or len(sid) <= _POD_TAG_CHARS:
+            return entrance.UNKNOWN_SESSION
+        return entrance.OTHER_POD
+
+    def check_origin(self, headers: Headers) -> Refusal | None:
+        """Check the page that a browser says it is on, and log one that is refused."""
+        if (origin := self._origins.refused(headers)) is None:
+            return None
+        log.warning(
+            "a page of an origin that is not allowed was refused",
+            code=entrance.FORBIDDEN_ORIGIN.code,
+            origin=origin[:_SHOWN_ORIGIN_CHARS],
+            remedy="add it to CONSTELLATION_CORS_ORIGINS if it is yours",
+        )
+        return entrance.FORBIDDEN_ORIGIN
+
+    def refuse(self, refusal: Refusal) -> tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]:
+        """Count a refusal and give its HTTP status, further headers and body."""
+        self.on_refused(refusal.code)
+        if refusal.is_temporary:
+            log.warning(f"client refused for now: {refusal.code}")
+        if (fault := entrance.FAULTS_OF_PROXIES.get(refusal)) is not None:
+            log.warning(fault, code=refusal.code)
+        return entrance.answer(refusal)
+
+    # Hearing
+
+    def hear(self, session: Session, packet: str) -> None:
+        """Take one text packet of an open session; what is no packet closes it."""
+        kind = packet[:1]
+        if kind == "4":
+            self.receive(session, packet[1:])
+        elif kind == "3":
+            session.awaits_pong = False
+            self._wheel.put(session, self.limits.ping_interval_seconds)
+            self.on_pong(session.sid)
+        elif kind == "1":
+            # Not CLIENT_DISCONNECT, which is for good: socket.io-client says this over polling when
+            # a request of its fails, and comes back.
+            self._close(session, self.reason.TRANSPORT_CLOSE)
+        elif packet not in ("5", "6"):  # an upgrade or noop out of place means nothing
+            self.fail(session)
+
+    def bear(self, session: Session, packets: int) -> bool:
+        """Take note that a client has sent so much; False when that is too much: it is closed.
+
+        Requests have limits of their own. This one is for all that costs without asking for
+        anything: pings, pongs, empty packets. It is counted and not timed, which costs less.
+        """
+        session.heard += packets
+        if session.heard <= self.limits.max_packets_per_heartbeat:
+            return True
+        self.end(session, PACKET_FLOOD, CloseCode.POLICY_VIOLATION)
+        return False
+
+    def receive(self, session: Session, data: str | bytes) -> None:
+        """Have a message handled: one of a session at a time, in order."""
+        inbox.put(self, session, data)
+
+    # Closing
+
+    def lose(self, session: Session, reason: str) -> None:
+        """Forget a session whose transport is gone or of no more use."""
+        if session.closed:
+            return
+        session.closed, session.write = True, None
+        self.sockets.pop(session.sid, None)
+        if session.site is not None:
+            self._sites.leave(session.site)
+        self._wheel.remove(session)
+        self.slow.release(session)
+        self.settle(session)
+        session.wake_poll()
+        inbox.put(self, session, inbox.Farewell(reason))
+
+    def end(self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL) -> None:
+        """Close a session after all that was sent to it, so that its client may come back at once.
+
+        A Socket.IO DISCONNECT would tell a JavaScript client to stay away for ever; a closed
+        transport does not.
+        """
+        if session.closed:
+            return
+        if session.inbox is not None:
+            session.inbox.clear()  # we have heard enough, save the answer to our goodbye
+            session.resume()
+        self._close(session, reason, code)
+
+    def _close(self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL) -> None:
+        if session.websocket is not None:
+            session.websocket.close(code, reason)
+        else:
+            session.queue("1")
+            if session.poll is None and not session.closed:
+                self._goodbyes[session.sid] = session
+                self._lingering.add(session.sid, time.monotonic())
+        self.lose(session, reason)
+
+    def fail(self, session: Session) -> None:
+        """Close a session whose client breaks the protocol; only a poll that waits is told."""
+        if session.poll is not None or session.upgraded:
+            self.end(session, "parse error")
+        else:
+            self.lose(session, "parse error")
+
+    def take_goodbye(self, sid: str) -> Session | None:
+        """Give a closed polling session whose last packets wait for its client, once."""
+        self._lingering.remove(sid)
+        return self._goodbyes.pop(sid, None)
+
+    def drop_slow(self, session: Session) -> None:
+        """Cut off a client for which too much waits: its memory is the others'."""
+        if session.closed:
+            return
+        self.on_dropped()
+        websocket = session.websocket
+        session.outbox, session.outbox_bytes = [], 0
+        self.lose(session, "slow consumer")
+        if websocket is not None:
+            websocket.abort()
+
+    async def goodbyes_said(self) -> None:
+        """Wait until every closed session's client has heard of it, or has had its time."""
+        while self._ending or self._goodbyes or self.farewells:  # noqa: ASYNC110 - they end in time
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def await_closing(self, connection: WebSocketConnection) -> None:
+        """Give a client some time to answer our closing handshake, and to read what was sent."""
+        if connection not in self._ending:
+            self._ending.add(connection, time.monotonic())
+
+    def has_upgraded(self, connection: WebSocketConnection) -> None:
+        """Take note that a connection is done with probing."""
+        self._probes.remove(connection)
+
+    def has_closed(self, connection: WebSocketConnection) -> None:
+        """Take note that a connection is gone."""
+        self._ending.remove(connection)
+        self._probes.remove(connection)
+
+    # Time
+
+    async def run(self, tell: Callable[[], None]) -> None:
+        """Turn the wheel, for ever; `tell` after every step."""
+        due = time.monotonic()
+        while True:
+            # A late step is made up for, a pause of the whole process is not: what clients have
+            # answered meanwhile is still to be read.
+            due = max(due + self._step_seconds, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+            async for _ in paced(self.turn(time.monotonic())):
+                pass
+            tell()
+
+    def turn(self, now: float) -> Iterator[None]:
+        """Do what is due, one thing at each step: pings, and the ends of all kinds of patience.
+
+        Thousands may be due at once. What happens between two steps counts.
+        """
+        for session in self._wheel.turn():
+            assert isinstance(session, Session), "nothing else is put there"
+            if session.slot < 0 and not session.closed:  # else it has answered, or left, meanwhile
+                self._beat(session)
+            yield
+        for session in self._unused.take_due(now):
+            self.end(session, CONNECT_TIMEOUT)
+            yield
+        yield from self.slow.turn(now)
+        for sid in self._lingering.take_due(now):
+            self.take_goodbye(sid)
+            yield
+        for connection in self._probes.take_due(now):
+            connection.give_up_probe()
+            yield
+        for connection in self._ending.take_due(now):
+            connection.abort()
+            yield
+
+    def _beat(self, session: Session) -> None:
+        if session.awaits_pong:
+            # A polling client that does not poll is not there to be told.
+            close = self.end if session.upgraded else self.lose
+            close(session, self.reason.PING_TIMEOUT)
+            return
+        session.awaits_pong, session.heard = True, 0
+        self.on_ping(session.sid)
+        self._wheel.put(session, self.limits.ping_timeout_seconds)
+        if session.write is not None:
+            session.write(_PING)
+        else:
+            session.queue("2")
+
+    # What python-socketio calls
+
+    async def send(self, sid: str, data: str | bytes) -> None:
+        """Send a message to a session; a session that has just gone needs none."""
+        session = self.sockets.get(sid)
+        if session is not None:
+            session.send_message(data)
+
+    async def send_packet(self, sid: str, pkt: engineio.packet.Packet) -> None:
+        """Send a ready packet to a session; a session that has just gone needs none."""
+        session = self.sockets.get(sid)
+        if session is not None:
+            await session.send(pkt)
+
+
+def _no_spawn(work: Coroutine[Any, Any, None]) -> object:
+    work.close()
+    raise RuntimeError("the engine is not running: give it `spawn`")
+
+
+def _ignore(_: str) -> None:
+    """Nobody counts yet."""

@@ -1,0 +1,236 @@
+"""One Engine.IO session: what it is, what waits for it, and how bytes leave for it.
+
+The session outlives its transport: it begins on long-polling or on a WebSocket and may move from
+the one to the other. Deciding when to open, ping and close is `server`'s.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from base64 import b64encode
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import accumulate, takewhile
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from engineio import packet as eio
+
+from constellation_ws.engine.slow import Strain
+from constellation_ws.messages.frames import Frame
+from constellation_ws.websocket import binary_frame, text_frame
+
+if TYPE_CHECKING:
+    from constellation_ws.engine.server import Engine
+
+
+NOOP = "6"
+"""The packet that ends a poll and says nothing."""
+
+
+class Probe(Enum):
+    """How far a WebSocket has come that is to take a session over from long-polling."""
+
+    NONE = auto()
+    SILENT = auto()
+    """It is open. Polls go on waiting: many a proxy opens one and lets nothing through."""
+    ANSWERED = auto()
+    """It works. Polls end at once: the client waits for the last one before it moves."""
+
+
+class WebSocket(Protocol):
+    """What a session needs of the WebSocket that carries it."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what waits, then the closing handshake."""
+
+    def abort(self) -> None:
+        """Hang up without sending what still waits."""
+
+    def is_flushed(self) -> bool:
+        """Tell whether the kernel has taken all that was sent."""
+
+    def waiting_bytes(self) -> int:
+        """Tell how much of what was sent the kernel has not taken yet."""
+
+    def pause_reading(self) -> None:
+        """Let the client wait: it sends faster than its requests can be answered."""
+
+    def resume_reading(self) -> None:
+        """Hear the client again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What is remembered of the HTTP request that opened a session."""
+
+    query: str
+    address: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Only those that authentication asks for: there are as many of these as clients."""
+
+
+class Session:
+    """A client's Engine.IO session; also what python-engineio calls an `AsyncSocket`."""
+
+    __slots__ = (
+        "awaits_pong",
+        "closed",
+        "engine",
+        "heard",
+        "inbox",
+        "outbox",
+        "outbox_bytes",
+        "pending",
+        "poll",
+        "post",
+        "probe",
+        "session",
+        "sid",
+        "site",
+        "slot",
+        "strain",
+        "websocket",
+        "write",
+    )
+
+    def __init__(self, engine: Engine, sid: str) -> None:
+        self.engine = engine
+        self.sid = sid
+        self.closed = False
+        self.websocket: WebSocket | None = None
+        self.write: Callable[[bytes], None] | None = None
+        """The WebSocket's raw write; None while polling and once closed. For `fanout`."""
+        self.pending: bytes | list[bytes] | None = None
+        """What `fanout` collects for this session within one batch."""
+        self.outbox: list[str] = []
+        """Packets that wait for the next poll, in polling's encoding."""
+        self.outbox_bytes = 0
+        self.poll: Future[None] | None = None
+        """The poll that waits for packets."""
+        self.post: Future[None] | None = None
+        """The request that brings packets; done when the next one may come."""
+        self.probe = Probe.NONE
+        self.inbox: deque[Any] | None = None
+        """What the client sent while an earlier message of its is being handled."""
+        self.heard = 0
+        """Packets and control frames since the last heartbeat."""
+        self.site: str | None = None
+        """What it counts as for the limit per address; None where there is no such limit."""
+        self.awaits_pong = False
+        self.slot = -1
+        """Where the session stands on the wheel."""
+        self.strain: Strain | None = None
+        """Set while more waits than may for long. For `slow`."""
+        self.session: dict[str, Any] | None = None
+        """python-socketio's own per-session data."""
+
+    @property
+    def upgraded(self) -> bool:
+        """Whether a WebSocket carries the session, from the start or since an upgrade."""
+        return self.websocket is not None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the session is open, in python-engineio's word."""
+        return not self.closed
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether nothing waits here for the client any more: the kernel has it, or it has."""
+        return not self.outbox if self.websocket is None else self.websocket.is_flushed()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits here for the client; on long-polling counted in characters."""
+        return self.outbox_bytes if self.websocket is None else self.websocket.waiting_bytes()
+
+    def opening(self) -> bytes:
+        """Write the payload of the open packet."""
+        limits = self.engine.limits
+        return msgspec.json.encode(
+            {
+                "sid": self.sid,
+                "upgrades": [] if self.upgraded else ["websocket"],
+                "pingInterval": round(limits.ping_interval_seconds * 1000),
+                "pingTimeout": round(limits.ping_timeout_seconds * 1000),
+                "maxPayload": limits.max_payload_bytes,
+            }
+        )
+
+    def send_message(self, data: str | bytes) -> None:
+        """Send one Engine.IO message; nothing happens when the session is closed."""
+        if self.write is not None:
+            self.write(
+                text_frame(b"4" + data.encode()) if isinstance(data, str) else binary_frame(data)
+            )
+        else:
+            self.queue("4" + data if isinstance(data, str) else "b" + b64encode(data).decode())
+
+    def send_after(self, missed: list[Frame], packet: str) -> None:
+        """Send a text packet behind events with their offsets, all in one write."""
+        if self.write is not None:
+            frames = [frame.websocket(with_offset=True) for frame in missed]
+            self.write(b"".join([*frames, text_frame(b"4" + packet.encode())]))
+            return
+        for frame in missed:
+            for one in frame.polling(with_offset=True):
+                self.queue(one)
+        self.queue("4" + packet)
+
+    def send_control(self, packet_type: str) -> None:
+        """Send an Engine.IO packet without data, such as a ping."""
+        if self.write is not None:
+            self.write(text_frame(packet_type.encode()))
+        else:
+            self.queue(packet_type)
+
+    def queue(self, packet: str) -> None:
+        """Keep a packet for the next poll; a session for which too much waits is closed."""
+        if self.closed or self.websocket is not None:
+            return
+        self.outbox.append(packet)
+        self.outbox_bytes += len(packet)
+        if self.outbox_bytes > self.engine.limits.max_write_buffer_bytes:
+            self.engine.slow.note(self, len(packet))
+        self.wake_poll()
+
+    def wake_poll(self) -> None:
+        """Let the waiting poll answer."""
+        if self.poll is not None and not self.poll.done():
+            self.poll.set_result(None)
+
+    def resume(self) -> None:
+        """Let the client go on: what it has sent is handled, nearly."""
+        if self.websocket is not None:
+            self.websocket.resume_reading()
+        if self.post is not None and not self.post.done():
+            self.post.set_result(None)
+
+    def take_outbox(self, max_bytes: int | None = None) -> list[str]:
+        """Hand over what waits: all of it, or as many packets as make up so much, one at least."""
+        packets = self.outbox
+        count = len(packets)
+        if max_bytes is not None and self.outbox_bytes > max_bytes:
+            sizes = accumulate(map(len, packets))
+            count = max(1, sum(1 for _ in takewhile(lambda size: size <= max_bytes, sizes)))
+        taken, self.outbox = packets[:count], packets[count:]
+        self.outbox_bytes -= sum(map(len, taken))
+        if self.outbox_bytes <= self.engine.limits.max_write_buffer_bytes:
+            self.engine.slow.release(self)
+        return taken
+
+    async def send(self, packet: eio.Packet) -> None:
+        """Send a packet of python-engineio's making."""
+        if packet.packet_type == eio.MESSAGE:
+            self.send_message(packet.data)
+        else:
+            self.send_control(str(packet.packet_type))
+
+    async def close(
+        self, wait: bool = True, abort: bool = False, reason: str | None = None
+    ) -> None:
+        """Close from python-engineio's side; the arguments are its own."""
+        self.engine.end(self, reason or self.engine.reason.SERVER_DISCONNECT)

@@ -1,0 +1,1 @@
+"""HTTP/1.1 on the public port: heads, connections, and who may connect."""

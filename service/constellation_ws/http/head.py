@@ -1,0 +1,60 @@
+"""The head of an HTTP request, as RFC 9112 wants it read: decisions only.
+
+Lives here: its target, its Host, and offers to switch to another protocol. Not here: which paths
+are served, and WebSocket's own headers.
+"""
+
+from __future__ import annotations
+
+import re
+
+import httptools
+
+from constellation_ws.http.entrance import BAD_HOST, NOT_HTTP
+from constellation_ws.messages.admission import Refusal
+
+Headers = list[tuple[bytes, bytes]]
+"""Names in lower case."""
+
+# A registered name, an address, `[::1]`, each with or without a port; empty is lawful.
+_HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+;=-]*(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
+_OFFER = frozenset((b"upgrade", b"http2-settings"))
+
+
+def check_host(version: str, headers: Headers) -> Refusal | None:
+    """Require one Host, as RFC 9112 section 3.2 does; HTTP/1.0 may go without."""
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) == 1:
+        return None if _HOST.fullmatch(hosts[0]) else BAD_HOST
+    return BAD_HOST if hosts or version != "1.0" else None
+
+
+def origin_form(target: bytes, headers: Headers) -> tuple[bytes, Headers] | Refusal:
+    """Give the path and query of a target that is a URL, and the headers with the URL's host.
+
+    Whoever takes this server for a proxy sends such a one, and its host counts then instead of the
+    header (RFC 9112 section 3.2.2). What is neither a path nor a URL is refused.
+    """
+    try:
+        url = httptools.parse_url(target)
+    except httptools.HttpParserInvalidURLError:
+        return NOT_HTTP
+    if not url.schema or not url.host:
+        return NOT_HTTP
+    host = url.host if b":" not in url.host else b"[%b]" % url.host
+    host += b":%d" % url.port if url.port else b""
+    query = b"?" + url.query if url.query else b""
+    others = [(name, value) for name, value in headers if name != b"host"]
+    return (url.path or b"/") + query, [(b"host", host), *others]
+
+
+def without_offer(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
+    """Write a request's head again without its offer of another protocol, such as h2c.
+
+    Java's and Ktor's clients make it with every request, also with one that has a body. It may be
+    ignored (RFC 9110 section 7.8), but our parser takes whatever follows an offer for the other
+    protocol.
+    """
+    lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
+    lines += [b"%b: %b" % header for header in headers if header[0] not in _OFFER]
+    return b"\r\n".join([*lines, b"", b""])

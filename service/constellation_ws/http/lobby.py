@@ -1,0 +1,77 @@
+"""Connections that wait for an HTTP request to come: how many, and who has to go first.
+
+It knows no clock: each connection has its own timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Protocol
+
+from constellation_ws.http.entrance import HALF_OPEN
+from constellation_ws.messages.admission import Refusal
+from constellation_ws.websocket import Refuse
+
+Answer = tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]
+
+
+class Waiting(Protocol):
+    """A connection in the lobby."""
+
+    def turn_away(self) -> None:
+        """End at once: others wait."""
+
+
+class Lobby:
+    """Where connections wait. Full, it turns away who has waited longest, and never who comes.
+
+    Who means to ask something asks within a round trip, so a flood of silent connections pushes
+    out silent connections.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        count: Callable[[Refusal], Answer],
+        is_crowded: Callable[[], bool] = lambda: False,
+        is_out_of_sockets: Callable[[], bool] = lambda: False,
+        turned_away: Refusal = HALF_OPEN,
+    ) -> None:
+        """`count` takes note of a refusal and gives its answer; `turned_away` is its reason.
+
+        `is_crowded` says whether connections should end with their answer, `is_out_of_sockets`
+        whether one has to go for each that comes.
+        """
+        self.is_crowded = is_crowded
+        self._is_out_of_sockets = is_out_of_sockets
+        self._most = most
+        self._count = count
+        self._turned_away = turned_away
+        self._waiting: dict[Waiting, None] = {}
+
+    def enter(self, connection: Waiting) -> None:
+        """Begin to wait for a connection's request."""
+        self._waiting[connection] = None
+        if len(self._waiting) > self._most or self._is_out_of_sockets():
+            self.turn_away_longest()
+
+    def turn_away_longest(self) -> None:
+        """End the connection that has waited longest, if there is one."""
+        for longest in self._waiting:
+            self.leave(longest)
+            self._count(self._turned_away)
+            longest.turn_away()
+            return
+
+    def leave(self, connection: Waiting) -> None:
+        """Have heard its request, or seen its end; harmless when it does not wait."""
+        self._waiting.pop(connection, None)
+
+    def refuse(self, refusal: Refusal) -> Refuse:
+        """Count a refusal and give the answer to it."""
+        status, headers, body = self._count(refusal)
+        return Refuse(status, headers, body)
+
+    def __len__(self) -> int:
+        return len(self._waiting)

@@ -1,0 +1,1 @@
+"""The log of events in Redis: following it, reading it back, appending to it, and its epoch."""

@@ -1,0 +1,176 @@
+"""The recorder's connection: appends, the renewal of its lease, ticks and trimming, in this order.
+
+All of it leaves over one connection, so a recorder that cannot append does not keep its lease. An
+append answers with what the log holds since: its own entries, and those of others between them. The
+pod that records delivers from these answers, and need not be woken a second time by its XREAD.
+Nearly always there is nothing of others, and the IDs alone come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from hashlib import sha1
+from typing import Any, Protocol
+
+import hiredis
+
+from constellation_ws.log.history import Logged, format_id
+from constellation_ws.log.layout import read_entries
+from constellation_ws.log.positions import LogId
+from constellation_ws.log.scripts import APPEND, DAMAGED, LOST_LEASE, TRIM
+from constellation_ws.log.unrecorded import Received
+from constellation_ws.redis_io.link import Link
+from constellation_ws.redis_io.names import Names
+
+
+class LostLease(ConnectionError):
+    """Another pod is the recorder now; what was to be appended was not."""
+
+
+class Unanswered(ConnectionError):
+    """Redis has not answered an append in time: whether it was carried out is not known."""
+
+
+class Refused(ConnectionError):
+    """Redis refused to append; `str()` has its own words."""
+
+
+class LogDamaged(ConnectionError):
+    """Entries of the log are gone that nobody was allowed to remove; `str()` is the reason."""
+
+
+class Reader(Protocol):
+    """The pod's view of the log, as far as the recorder needs it."""
+
+    delivered: LogId
+
+    def deliver_answer(self, entries: list[Logged]) -> None:
+        """Deliver what an append's answer brings, where this pod has not read it already."""
+
+
+Answered = Callable[[Any], None]
+
+
+class Appender:
+    """Sends without waiting for one another; at most one recording at a time uses it.
+
+    Redis carries out a connection's commands in order, so the first that fails is followed only by
+    such that fail too.
+    """
+
+    def __init__(self, link: Link, names: Names, token: str, reader: Reader) -> None:
+        self._link = link
+        self._names = names
+        self._append_words = ("EVALSHA", _digest(APPEND), 2, names.log, names.state, token)
+        self._trim_words = ("EVALSHA", _digest(TRIM), 2, names.log, names.state, token)
+        self._reader = reader
+        self._sent: deque[tuple[float, Answered]] = deque()
+        self.unanswered = 0
+        """Appends that were sent and not confirmed."""
+        for script in (APPEND, TRIM):  # on this very node, which may never have seen them
+            self._send(["SCRIPT", "LOAD", script], _ignore)
+
+    @property
+    def waiting_seconds(self) -> float:
+        """How long the oldest command has been waiting for its answer."""
+        return time.monotonic() - self._sent[0][0] if self._sent else 0.0
+
+    def append(self, received: Sequence[Received], on_recorded: Callable[[], None]) -> None:
+        """Append some of the stream; `on_recorded` is called once Redis has confirmed it."""
+        words: list[str | bytes | int] = [*self._append_words, self._seen(), "", ""]
+        for one in received:
+            words += (one.channel, one.payload, one.position)
+
+        def confirm(reply: Any) -> None:
+            self.unanswered -= 1
+            self._reader.deliver_answer(_logged(reply, received))
+            on_recorded()
+
+        self.unanswered += 1
+        self._send(words, confirm)
+
+    async def renewed(self, lease_seconds: float, place: bytes) -> bool:
+        """Renew the lease, and say whether this pod has delivered all that the log holds.
+
+        What it had not delivered yet is delivered then. Raises what `lost` does.
+        """
+        level: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def confirm(reply: Any) -> None:
+            entries = _logged(reply, ())
+            self._reader.deliver_answer(entries)
+            if not level.done():
+                level.set_result(not entries)
+
+        self._renew(lease_seconds, place, confirm)
+        return await self._link.answer(level)
+
+    def renew(self, lease_seconds: float, place: bytes) -> None:
+        """Renew the lease without waiting for the answer; `place` is what is recorded so far."""
+        self._renew(
+            lease_seconds, place, lambda reply: self._reader.deliver_answer(_logged(reply, ()))
+        )
+
+    def _renew(self, lease_seconds: float, place: bytes, answered: Answered) -> None:
+        milliseconds = int(lease_seconds * 1000)
+        self._send([*self._append_words, self._seen(), milliseconds, place], answered)
+
+    def tick(self, name: bytes) -> None:
+        """Publish a tick, which gives positions to what is published after it."""
+        self._send(["PUBLISH", self._names.ticks, name], _ignore)
+
+    def trim(self, window_seconds: float, max_entries: int) -> None:
+        """Remove what is older than the window or above the number."""
+        self._send([*self._trim_words, int(window_seconds * 1000), max_entries], _check_trim)
+
+    def receive(self, parser: hiredis.Reader) -> None:
+        """Handle Redis' answers.
+
+        Raises LostLease, LogDamaged, or Refused where Redis objects.
+        """
+        while (reply := parser.gets()) is not False:
+            if isinstance(reply, hiredis.ReplyError):
+                raise Refused(str(reply))
+            self._sent.popleft()[1](reply)
+
+    async def lost(self) -> None:
+        """Wait until appending has failed. Raises what `receive` does, or what FAULTS names."""
+        await self._link.lost()
+
+    def _seen(self) -> bytes:
+        return format_id(self._reader.delivered)
+
+    def _send(self, words: Sequence[str | bytes | int], answered: Answered) -> None:
+        self._sent.append((time.monotonic(), answered))
+        self._link.send(*words)
+
+
+def _logged(reply: Any, sent: Sequence[Received]) -> list[Logged]:
+    """Join the IDs with what was sent, where that is all that the log holds since."""
+    if reply == LOST_LEASE:
+        raise LostLease("another pod records")
+    if reply == DAMAGED:
+        raise LogDamaged("removed")
+    if reply and isinstance(reply[0], bytes):
+        pairs = zip(reply, sent, strict=True)
+        return [(log_id, one.channel, one.payload) for log_id, one in pairs]
+    return read_entries(reply)
+
+
+def _check_trim(reply: Any) -> None:
+    if reply == b"lost":
+        raise LostLease("another pod records")
+    if reply:
+        raise LogDamaged(bytes(reply).decode())
+
+
+def _digest(script: str) -> str:
+    """Name a script as Redis does."""
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+def _ignore(reply: Any) -> None:
+    """Nothing depends on this answer."""

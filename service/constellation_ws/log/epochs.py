@@ -1,0 +1,109 @@
+"""Which history of the log this pod has delivered, and how it comes to know of another one.
+
+An epoch names a history. Whoever finds that entries are missing which should be there, or that
+received events cannot be recorded any more, ends it; then no session of it can be recovered.
+"""
+
+from __future__ import annotations
+
+import structlog
+from redis.exceptions import ResponseError
+
+from constellation_ws.log.positions import LogId
+from constellation_ws.log.state import Claim, LogState, Look, find_gap
+
+log = structlog.get_logger(__name__)
+
+_FELL_BEHIND = "trimmed"
+"""The one gap that concerns this pod alone: it was too slow, and the log is whole."""
+
+
+class Epochs:
+    """What this pod knows of the log's epoch. Carrying out what follows is the log's."""
+
+    def __init__(self, state: LogState) -> None:
+        self._state = state
+        self._known: str | None = None
+        """The epoch under which this pod has delivered; None before the first look."""
+        self._found: Look | None = None
+        """The last look, until this pod has delivered all that was there then."""
+        self._gap: str | None = None
+        """Why sessions may have missed something; reported once `_found` is adopted."""
+        self._loss: str | None = None
+        """Why the epoch is to be ended, as long as that is not written."""
+        self.trouble = ""
+        """Why that could not be written, in Redis' own words; empty where it could."""
+
+    @property
+    def current(self) -> str | None:
+        """The epoch whose history this pod has delivered so far; None while that is not known."""
+        return None if self._found is not None or self._loss is not None else self._known
+
+    @property
+    def is_first_look(self) -> bool:
+        """Whether this pod has not begun to deliver yet."""
+        return self._known is None
+
+    @property
+    def target(self) -> LogId | None:
+        """The last entry of the last look, as long as it is to be adopted."""
+        return None if self._found is None else self._found.last
+
+    def lose(self, reason: str) -> None:
+        """Let the epoch be ended at the next look."""
+        self._loss = self._loss or reason
+
+    def must_look(self, claim: Claim) -> bool:
+        """Tell whether Redis names another epoch than this pod knows, or one is to be ended."""
+        if self._known is None:
+            return False  # it is about to look
+        if self._found is not None and self._found.epoch == claim.epoch:
+            return False  # it is known, and adopted soon
+        return claim.epoch != self._known or self._loss is not None
+
+    async def look(self, delivered: LogId) -> Look:
+        """Compare the log with what was delivered, and end its epoch where something is missing.
+
+        Raises what FAULTS names.
+        """
+        look = await self._state.look(delivered)
+        if self._known is not None and look.epoch not in ("", self._known):
+            self._loss, self.trouble = None, ""  # who ended the epoch has reported ours as well
+        reason = find_gap(self._known, delivered, look) or self._loss
+        if self._has_to_end(look, reason) and await self._replace(look, reason or "founded"):
+            look = await self._state.look(delivered)
+        if not self.is_first_look and reason is not None and self._loss is None:
+            self._gap = reason
+        self._found = look
+        return look
+
+    def has_gap(self) -> bool:
+        """Tell whether the last look has found one."""
+        return self._gap is not None
+
+    def adopt(self) -> str | None:
+        """Note that all of the last look is delivered; give the reason of a gap, if any."""
+        if self._found is not None and self._found.epoch:
+            self._known = self._found.epoch
+        self._found = None
+        reason, self._gap = self._gap, None
+        return reason
+
+    def _has_to_end(self, look: Look, reason: str | None) -> bool:
+        if not look.epoch:
+            return True
+        is_ours = self._known in (None, look.epoch)
+        return is_ours and reason is not None and reason != _FELL_BEHIND
+
+    async def _replace(self, look: Look, reason: str) -> bool:
+        try:
+            await self._state.replace(look.epoch, reason)
+        except ResponseError as error:
+            # Full or read-only, say. The log can still be followed; nobody is resumed meanwhile.
+            if str(error) != self.trouble:
+                log.warning("the log's epoch cannot be written", reason=reason, error=str(error))
+            self.lose(reason)
+            self.trouble = str(error)
+            return False
+        self._loss, self.trouble = None, ""
+        return True

@@ -1,0 +1,139 @@
+"""The log's state in Redis: its epoch, and the recorder's lease. How it looks there: `scripts`."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from constellation_ws.log.history import BEGINNING, format_id, parse_id
+from constellation_ws.log.positions import LogId
+from constellation_ws.log.scripts import CLAIM, LOOK, RELEASE, REPLACE
+from constellation_ws.redis_io.names import Names
+
+
+@dataclass(frozen=True, slots=True)
+class Candidacy:
+    """What a pod says of itself when it asks for the lease."""
+
+    token: str
+    """New for each attempt: what an earlier recording has under way must come to nothing."""
+    pod: str
+    patience_seconds: float
+    """How long others may go first; 0 where this pod has missed nothing."""
+    waiting_seconds: float
+    """How long its positions have been known."""
+
+
+DAMAGES = ("removed", "rolled_back", "replaced")
+"""Why a log may lack entries that a pod has delivered."""
+ONLY_ASKING = Candidacy("", "", 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Redis' answer to a pod that asked for the lease."""
+
+    is_granted: bool
+    epoch: str
+    """Empty where the log has no state: Redis came back empty."""
+    place: bytes
+    """Position before which everything is recorded, as the last recorder said."""
+    placed: LogId
+    """Last ID of the log when it said so."""
+    holder: str
+    """Token of whoever has the lease, or had it last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the log is now, compared with what a pod knows of it."""
+
+    epoch: str
+    """Empty where the log has no state."""
+    start: LogId
+    """Last ID when the epoch began."""
+    reason: str
+    """Why it began."""
+    trimmed: LogId
+    """All entries up to this one may have been removed by the recorder."""
+    last: LogId
+    has_delivered: bool
+    """Whether the entry that the pod delivered last is there."""
+    damage: str
+    """Why entries are missing that nobody was allowed to remove; empty where none are."""
+
+
+class LogState:
+    """Asks for and changes the state of one log. Every method raises what FAULTS names."""
+
+    def __init__(self, redis: Redis, names: Names) -> None:
+        """`redis` may try again: each of these may be done twice."""
+        self._names = names
+        self._claim: Any = redis.register_script(CLAIM)
+        self._release: Any = redis.register_script(RELEASE)
+        self._look: Any = redis.register_script(LOOK)
+        self._replace: Any = redis.register_script(REPLACE)
+
+    async def claim(self, candidacy: Candidacy, lease_seconds: float) -> Claim:
+        """Ask for the recorder's lease, or only for the epoch."""
+        words = [
+            candidacy.token,
+            int(lease_seconds * 1000),
+            candidacy.pod,
+            int(candidacy.patience_seconds * 1000),
+            int(candidacy.waiting_seconds * 1000),
+        ]
+        granted, epoch, place, placed, holder = await self._claim(
+            keys=[self._names.state], args=words
+        )
+        return Claim(
+            bool(granted), bytes(epoch).decode(), bytes(place), _id(placed), bytes(holder).decode()
+        )
+
+    async def release(self, token: str) -> None:
+        """Let the lease go, where it is this token's."""
+        await self._release(keys=[self._names.state], args=[token])
+
+    async def look(self, delivered: LogId) -> Look:
+        """Find out whether the log is still what a pod knows that has delivered up to this ID."""
+        found = await self._look(
+            keys=[self._names.log, self._names.state], args=[format_id(delivered)]
+        )
+        epoch, start, reason, trimmed, last, has_delivered, damage = found
+        return Look(
+            bytes(epoch).decode(),
+            _id(start),
+            bytes(reason).decode(),
+            _id(trimmed),
+            _id(last),
+            bool(has_delivered),
+            bytes(damage).decode(),
+        )
+
+    async def replace(self, epoch: str, reason: str) -> None:
+        """End an epoch, unless another pod has done so already; empty where there is none."""
+        words = [epoch, secrets.token_hex(8), reason]
+        await self._replace(keys=[self._names.log, self._names.state], args=words)
+
+
+def find_gap(known: str | None, delivered: LogId, look: Look) -> str | None:
+    """Say why a pod may have missed something of the log; None where it has not.
+
+    `known` is the epoch under which it has delivered, None where it has just begun.
+    """
+    if known is None:
+        return look.damage or None
+    if look.epoch != known:
+        return look.reason or "replaced"
+    if look.trimmed > delivered:
+        return "trimmed"
+    if look.last < delivered or (delivered > look.trimmed and not look.has_delivered):
+        return "rolled_back"
+    return look.damage or None
+
+
+def _id(raw: bytes) -> LogId:
+    return parse_id(raw) or BEGINNING

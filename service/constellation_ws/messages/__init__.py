@@ -1,0 +1,1 @@
+"""The messages of the domain and their bytes: events, ids, commands, frames, refusals."""

@@ -1,0 +1,174 @@
+"""What a client may ask for: ids, requests, and how many of them. Decisions only.
+
+Codes are words that clients switch on: they are part of the contract, messages are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from constellation_ws.messages.events import ChatId, UserId
+from constellation_ws.messages.ids import id_of
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something was refused: a stable word for programs and a sentence for people."""
+
+    code: str
+    message: str
+    is_temporary: bool = False
+    """Whether it passes without a change at the client. A `connect_error` would then be wrong:
+    socket.io-client never retries after one. The transport is closed instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often something may happen: on average, and at once."""
+
+    per_second: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one socket may ask for."""
+
+    max_id_chars: int
+    max_rooms: int
+    max_request_bytes: int
+    requests: Rate
+    max_connections_per_user: int
+
+
+UNAUTHORIZED = Refusal(
+    "unauthorized", "Tell who you are: connect with { auth: { userId: '<your user id>' } }."
+)
+TOO_MANY_REQUESTS = Refusal("rate_limited", "Too many requests: slow down and try again.")
+DRAINING = Refusal("draining", "This server is being replaced: connect again.", is_temporary=True)
+FORBIDDEN = Refusal("forbidden", "You are not in this chat.")
+ACCESS_UNAVAILABLE = Refusal(
+    "access_unavailable", "Whether you may join this chat cannot be told now: try again."
+)
+UNAVAILABLE = Refusal(
+    "unavailable", "This cannot be stored now, so it would not last: try again in a moment."
+)
+DISCONNECTED = Refusal("disconnected", "You were disconnected before this could be done.")
+INVALID_NAMESPACE = Refusal("invalid_namespace", "There is no such namespace; connect to /chats.")
+
+
+RATE_LIMIT = "rate limit"
+PACKET_FLOOD = "packet flood"
+"""Reasons for which whoever sends far too much is closed."""
+
+
+def read_user_id(value: object, max_chars: int) -> UserId | Refusal:
+    """Read the user id that a client presents; a number counts as its decimal string."""
+    if value is None:
+        return UNAUTHORIZED
+    text = _read_id(value, max_chars)
+    if text is None:
+        return Refusal(
+            "invalid_user",
+            f"userId must be a string of 1 to {max_chars} characters or a whole number.",
+        )
+    return UserId(text)
+
+
+def read_chat_id(request: object, max_chars: int) -> ChatId | Refusal:
+    """Read `{chatId}` or, from older clients, the bare id."""
+    value = request.get("chatId") if isinstance(request, dict) else request
+    text = _read_id(value, max_chars)
+    if text is None:
+        return Refusal(
+            "invalid_chat",
+            f"Send {{ chatId }}: a string of 1 to {max_chars} characters or a whole number.",
+        )
+    return ChatId(text)
+
+
+def may_join(rooms_joined: int, limits: Limits) -> Refusal | None:
+    """Decide whether a socket that has joined so many chats may join one more."""
+    if rooms_joined < limits.max_rooms:
+        return None
+    return Refusal(
+        "too_many_rooms", f"A socket may join {limits.max_rooms} chats: leave one first."
+    )
+
+
+def may_connect(connections: int, limits: Limits) -> Refusal | None:
+    """Decide whether a user who has so many connections here may have one more."""
+    if connections < limits.max_connections_per_user:
+        return None
+    return Refusal(
+        "too_many_connections",
+        f"A user may have {limits.max_connections_per_user} connections: close one first.",
+    )
+
+
+def check_request_size(request_bytes: int, limits: Limits) -> Refusal | None:
+    """Decide whether a request of that many bytes is taken."""
+    if request_bytes <= limits.max_request_bytes:
+        return None
+    return Refusal(
+        "payload_too_large", f"A request may have {limits.max_request_bytes} bytes at most."
+    )
+
+
+class Arrivals:
+    """Connections that are being let in: not in any room yet, and yet to be counted."""
+
+    def __init__(self) -> None:
+        self._counts: dict[UserId, int] = {}
+
+    @contextmanager
+    def one_of(self, user: UserId) -> Iterator[int]:
+        """Count a user's connection as arriving meanwhile; gives how many do so already."""
+        before = self._counts.get(user, 0)
+        self._counts[user] = before + 1
+        try:
+            yield before
+        finally:
+            if self._counts[user] == 1:
+                del self._counts[user]
+            else:
+                self._counts[user] -= 1
+
+
+class Allowance:
+    """A token bucket: how often something may still happen, and how often it was tried regardless.
+
+    The rate is an argument, as there are as many buckets as sockets.
+    """
+
+    __slots__ = ("_overdrawn", "_seconds", "_tokens")
+
+    def __init__(self, rate: Rate, now_seconds: float) -> None:
+        self._tokens = float(rate.burst)
+        self._seconds = now_seconds
+        self._overdrawn = 0
+
+    def take(self, rate: Rate, now_seconds: float) -> bool:
+        """Take one; False when the bucket is empty."""
+        refill = (now_seconds - self._seconds) * rate.per_second
+        self._tokens = min(float(rate.burst), self._tokens + refill)
+        self._seconds = now_seconds
+        if self._tokens < 1:
+            self._overdrawn += 1
+            return False
+        self._tokens -= 1
+        self._overdrawn = 0
+        return True
+
+    def is_abused(self, rate: Rate) -> bool:
+        """Tell whether it was tried on for a whole burst past the limit: time to close."""
+        return self._overdrawn >= rate.burst
+
+
+def _read_id(value: object, max_chars: int) -> str | None:
+    text = id_of(value)
+    if text is None or len(text) > max_chars:
+        return None
+    return text if text.isprintable() else None  # no control characters

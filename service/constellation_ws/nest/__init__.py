@@ -1,0 +1,1 @@
+"""The TCP port for NestJS services: its framing, its connections and its requests."""

@@ -1,0 +1,205 @@
+"""The process's Prometheus metrics: their names, labels and help; no decision is made here.
+
+Labels are bounded: codes, reasons, transports, channels of the route table. Never a user, a room or
+an id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from constellation_ws import __version__
+from constellation_ws.observability.tallies import Durations, Tally
+
+Read = Callable[[], float]
+
+
+class Metrics:
+    """One registry per process part set, so that tests can hold two gateways apart."""
+
+    def __init__(self) -> None:
+        # Registered collectors are asked for their names, so that none is taken twice.
+        self.registry = registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=registry)
+        self.connects = Tally(
+            "constellation_connects",
+            "Namespace connections by result: ok, or the code of the refusal.",
+            ["code"],
+            registry,
+        )
+        self.disconnects = Tally(
+            "constellation_disconnects",
+            "Namespace connections that ended, by reason.",
+            ["reason"],
+            registry,
+        )
+        self.requests = Counter(
+            "constellation_client_requests",
+            "Requests of clients (join-chat, leave-chat) by outcome: ok, or the error code.",
+            ["event", "outcome"],
+            registry=registry,
+        )
+        self.events = Tally(
+            "constellation_events",
+            "Events read from Redis by channel and outcome "
+            "(delivered, no_recipient, nothing_to_send, malformed, too_large).",
+            ["channel", "outcome"],
+            registry,
+        )
+        self.invalid_ids = Tally(
+            "constellation_invalid_ids",
+            "Addresses in events that were left out because they are no ids, by channel.",
+            ["channel"],
+            registry,
+        )
+        self.deliveries = Tally(
+            "constellation_deliveries",
+            "Events handed to a client's connection, by event name.",
+            ["event"],
+            registry,
+        )
+        self.commands = Counter(
+            "constellation_commands",
+            "Commands between pods and from external emitters, by kind, and those dropped "
+            "(malformed, too_large).",
+            ["kind"],
+            registry=registry,
+        )
+        self.files_exhausted = Counter(
+            "constellation_open_files_exhausted",
+            "Times that the process had no open file left when it looked, once a second.",
+            registry=registry,
+        )
+        self.errands_dropped = Tally(
+            "constellation_errands_dropped",
+            "Answers and fences for other pods that were not sent, by reason: full (too many "
+            "wait), expired (not sent in time), failed (Redis did not accept it).",
+            ["reason"],
+            registry,
+        )
+        self.slow_consumers = Counter(
+            "constellation_slow_consumers",
+            "Connections closed because too much waited for them.",
+            registry=registry,
+        )
+        self.redis_reconnects = Counter(
+            "constellation_redis_reconnects",
+            "Times the Redis subscription was lost, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.log_gaps = Counter(
+            "constellation_log_gaps",
+            "Times that events were lost in the log before this pod could read them, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.lost_events = Counter(
+            "constellation_lost_events",
+            "Events that this pod received from Redis and that could not be recorded, by reason; "
+            "every session is told of it.",
+            ["reason"],
+            registry=registry,
+        )
+        self.recorded = Counter(
+            "constellation_recorded_events",
+            "Events that this pod, as the recorder, appended to the log from Pub/Sub.",
+            registry=registry,
+        )
+        self.recoveries = Counter(
+            "constellation_recoveries",
+            "Attempts of clients to resume a session, by outcome.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.replayed = Counter(
+            "constellation_replayed_events",
+            "Events sent to resumed sessions that had missed them.",
+            registry=registry,
+        )
+        self.redis_round_trip = Gauge(
+            "constellation_redis_round_trip_seconds",
+            "Last heartbeat's time from PUBLISH to the subscriber.",
+            registry=registry,
+        )
+        self.tcp_connections = Gauge(
+            "constellation_tcp_connections",
+            "Open connections on the TCP microservice port.",
+            registry=registry,
+        )
+        self.tcp_refused = Counter(
+            "constellation_tcp_refused",
+            "TCP connections refused or closed by us, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.tcp_requests = Histogram(
+            "constellation_tcp_request_duration_seconds",
+            "Requests and events on the TCP microservice port, by pattern and outcome.",
+            ["pattern", "outcome"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+            registry=registry,
+        )
+        self.publish_to_write = Durations(
+            "constellation_publish_to_write_seconds",
+            "From an event's entry into the log, by Redis' clock, to its write to the sockets; "
+            "in live mode from its arrival here.",
+            (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry,
+        )
+        self.write_duration = Durations(
+            "constellation_write_duration_seconds",
+            "What one batch with a recipient took to be decoded, encoded and written.",
+            (5e-5, 1e-4, 25e-5, 5e-4, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+            registry,
+        )
+        self.event_loop_lag = Durations(
+            "constellation_event_loop_lag_seconds",
+            "How late a timer fires that is set ten times a second; the gateway's own work should "
+            "keep it below 0.02.",
+            (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry,
+        )
+        self.chat_access = Histogram(
+            "constellation_chat_access_duration_seconds",
+            "Questions to the API about who may be in a chat, by outcome: yes, no, timeout, "
+            "failed (no usable answer), busy (not asked: too many waited, or for too long).",
+            ["outcome"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+            registry=registry,
+        )
+        self.build = Gauge(
+            "constellation_build_info",
+            "Always 1; the labels name the build.",
+            ["version", "python"],
+            registry=registry,
+        )
+        self.build.labels(__version__, platform.python_version()).set(1)
+        self.watch("constellation_asyncio_tasks", "Tasks alive on the event loop.", _count_tasks)
+
+    def watch(self, name: str, help_text: str, read: Read) -> None:
+        """Register a gauge whose value is read at each scrape."""
+        Gauge(name, help_text, registry=self.registry).set_function(read)
+
+    def watch_total(self, name: str, help_text: str, read: Read) -> None:
+        """Register a counter that is kept elsewhere, whose value is read at each scrape."""
+        self.registry.register(_Total(name, help_text, read))
+
+
+class _Total(Collector):
+    def __init__(self, name: str, help_text: str, read: Read) -> None:
+        self._name, self._help, self._read = name, help_text, read
+
+    def collect(self) -> Iterable[Metric]:
+        return [CounterMetricFamily(self._name, self._help, self._read())]
+
+
+def _count_tasks() -> float:
+    return float(len(asyncio.all_tasks()))

@@ -1,0 +1,205 @@
+"""What operators and Kubernetes ask over HTTP: health, probes, metrics. No Socket.IO here."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from constellation_ws import __version__
+from constellation_ws.messages.events import NAMESPACE
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+STALE_PULSES = 300
+"""So many turns of the event loop without a sign of life, half a minute's: the part is stuck."""
+
+
+class Phase(enum.Enum):
+    """Where the process is in its life."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question of a probe and its answer."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Health:
+    """What the probes know: the phase, which parts work, and what readiness asks.
+
+    Liveness fails only for what a restart of this process cures: a part has ended, or one that
+    waits for nobody outside the process is stuck. A part that waits for Redis, the API or an issuer
+    is not judged by its silence: they may be slow, full, hung or away for as long as they like.
+    That the event loop turns is shown by the answer itself.
+    """
+
+    def __init__(self) -> None:
+        self.phase = Phase.STARTING
+        self.readiness: list[Callable[[], Check]] = []
+        self._pulses = 0
+        self._running: dict[str, bool] = {}
+        self._signs: dict[str, int] = {}
+
+    def pulse(self) -> None:
+        """Take note that the event loop has turned; called about ten times a second.
+
+        Silence is counted in these, not in seconds: a process that was paused, or is starved of
+        CPU, has not given its parts the time.
+        """
+        self._pulses += 1
+
+    def begin(self, part: str) -> None:
+        """Take note that a part runs, which should outlive all that uses it."""
+        self._running[part] = True
+
+    def end(self, part: str) -> None:
+        """Take note that a part has ended."""
+        self._running[part] = False
+
+    def watch(self, part: str) -> Callable[[], None]:
+        """Expect signs of life of a part that waits for nobody outside this process.
+
+        It calls what is returned at least every few seconds.
+        """
+
+        def alive() -> None:
+            self._signs[part] = self._pulses
+
+        alive()
+        return alive
+
+    def liveness(self) -> list[Check]:
+        """Judge each part."""
+        return [self._judge(part) for part in dict.fromkeys([*self._running, *self._signs])]
+
+    def _judge(self, part: str) -> Check:
+        if not self._running.get(part, True):
+            return Check(part, False, "ended")
+        seen = self._signs.get(part)
+        if seen is None:
+            return Check(part, True, "running")
+        silent = self._pulses - seen
+        return Check(part, silent < STALE_PULSES, f"seen {silent / 10:.1f} s ago")
+
+    def ready(self) -> list[Check]:
+        """Judge whether new clients should come here."""
+        serving = Check("phase", self.phase is Phase.SERVING, self.phase.value)
+        return [serving, *(ask() for ask in self.readiness)]
+
+
+def create_app(
+    health: Health, registry: CollectorRegistry | None, namespaces: Iterable[str] = (NAMESPACE,)
+) -> Starlette:
+    """Make the application that answers the paths of CONTRACT section 5.
+
+    Without a registry `/metrics` is elsewhere, and not found here.
+    """
+    welcome = _welcome(namespaces)
+
+    def greet(_: Request) -> Response:
+        return PlainTextResponse(welcome)
+
+    def report_health(_: Request) -> Response:
+        return JSONResponse(
+            {
+                "status": "ok",
+                "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "service": "constellation-ws",
+                "version": __version__,
+            }
+        )
+
+    def report_liveness(_: Request) -> Response:
+        return _verdict(health.liveness())
+
+    def report_readiness(_: Request) -> Response:
+        return _verdict(health.ready())
+
+    routes = [
+        _page("/", greet),
+        _page("/health", report_health),
+        _page("/livez", report_liveness),
+        _page("/readyz", report_readiness),
+    ]
+    return Starlette(routes=routes if registry is None else [*routes, _metrics_page(registry)])
+
+
+def create_metrics_app(registry: CollectorRegistry) -> Starlette:
+    """Make the application of the port that has metrics alone."""
+    return Starlette(routes=[_metrics_page(registry)])
+
+
+def dispatch(pages: AsgiApp, long_polling: AsgiApp, path: str) -> AsgiApp:
+    """Give Engine.IO's path to long-polling and everything else to the pages."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        is_polling = scope["type"] == "http" and scope["path"].rstrip("/") == path
+        await (long_polling if is_polling else pages)(scope, receive, send)
+
+    return application
+
+
+def _welcome(namespaces: Iterable[str]) -> str:
+    """What a person reads who opens the address in a browser."""
+    first, *_ = names = list(namespaces)
+    return f"""Constellation WS {__version__}, a Socket.IO gateway
+
+Socket.IO is on /socket.io/ (protocol version 5, Engine.IO 4: socket.io-client 3 and 4).
+Namespaces: {", ".join(names)}
+
+    import {{ io }} from "socket.io-client";
+    const socket = io("<this address>{first}", {{ auth: {{ userId: "<your user id>" }} }});
+
+For operators: /health, /livez, /readyz
+"""
+
+
+def _metrics_page(registry: CollectorRegistry) -> Route:
+    """Answer with Prometheus text, or with OpenMetrics, exemplars included, where it is taken."""
+
+    def report_metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": content_type})
+
+    return _page("/metrics", report_metrics)
+
+
+def _page(path: str, answer: Callable[[Request], Response]) -> Route:
+    """Keep a plain function on the event loop: Starlette would hand it to a thread."""
+
+    async def handle(request: Request) -> Response:
+        response = answer(request)
+        response.headers["cache-control"] = "no-store"  # an answer of now, whatever is in between
+        return response
+
+    return Route(path, handle)
+
+
+def _verdict(checks: list[Check]) -> Response:
+    failing = [check.name for check in checks if not check.ok]
+    body = {
+        "status": "failing" if failing else "ok",
+        "failing": failing,
+        "checks": [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in checks],
+    }
+    return JSONResponse(body, 503 if failing else 200)

@@ -1,0 +1,274 @@
+"""Spans: what is seen of an event on its way, and of what clients and services ask for.
+
+Made only where an exporter is configured: elsewhere there is no `Tracing`, and whoever would have
+called it does not. Never a span per recipient, never one per WebSocket frame. No span holds what
+users write. Where spans go is `telemetry`'s; names and attributes are told in docs/tracing.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import NamedTuple, Protocol
+
+from msgspec import UNSET
+from opentelemetry.context import get_current
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    Span,
+    SpanKind,
+    Tracer,
+    set_span_in_context,
+    use_span,
+)
+
+from constellation_ws.messages import trace_context
+from constellation_ws.messages.events import Slice
+from constellation_ws.messages.frames import Frame
+from constellation_ws.messages.trace_context import TraceContext
+from constellation_ws.observability.spans import below, fail, ids_of, inject, messaging, remote
+
+ALWAYS = 1 << 64
+"""The bound below which every 64-bit number is."""
+_NO_LOT = ALWAYS - 1
+"""Drawn for an event whose context turns out to be none: no ratio but all takes it."""
+_SHOWN_ROOMS = 10
+_ODD_DIGITS = frozenset((b"1", b"3", b"5", b"7", b"9", b"b", b"d", b"f"))
+"""Last digits of trace flags whose lowest bit says that the trace is recorded."""
+
+AfterWrites = Callable[[Callable[[], None]], object]
+"""Calls back when what was handed to the sockets has been written, as with `loop.call_soon`."""
+
+
+class Odds(NamedTuple):
+    """What the sampler would say, known before a span is made of anything.
+
+    Asking the SDK costs more than a delivery to one client, and most events are not sampled.
+    """
+
+    root_bound: int = ALWAYS
+    """A trace begins where 64 random bits are below it; they become part of its id."""
+    heeds_parent: bool = True
+    """Whether nothing is recorded of a trace that whoever began it does not record."""
+
+
+class Socket(Protocol):
+    """Where a recipient's bytes leave, as far as a span shows it."""
+
+    closed: bool
+
+
+class Recipient(Protocol):
+    """Who is sent an event, as far as a span shows it."""
+
+    @property
+    def socket(self) -> Socket:
+        """Closed where the recipient was too slow."""
+
+
+class _Delivery(NamedTuple):
+    """An event that was handed to sockets; its spans end when it has been written."""
+
+    process: Span
+    name: str
+    begun_ns: int
+    rooms: list[str]
+    message_bytes: int
+    recipients: list[Recipient]
+
+
+class Tracing:
+    """Makes this process's spans. Not for concurrent use, as nothing on an event loop is."""
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        odds: Odds,
+        *,
+        begin_as: Callable[[int], None],
+        after_writes: AfterWrites,
+    ) -> None:
+        """`begin_as` is told the low half of the id of the trace that begins next."""
+        self.tracer = tracer
+        self._root_bound, self._heeds_parent = odds
+        self._begin_as = begin_as
+        self._after_writes = after_writes
+        self._drawn = _NO_LOT
+        self._began_ns = 0
+        self._deliveries: list[_Delivery] = []
+        self._exemplar: Mapping[str, str] | None = None
+
+    # What the relay calls, per batch and per event
+
+    def begin_batch(self) -> None:
+        """Take note that a batch has been read: the processing of its events begins."""
+        self._began_ns = time.time_ns()
+
+    def wants(self, traceparent: Slice) -> bool:
+        """Decide whether an event's delivery is recorded; what it carries is as it was published.
+
+        One that carries no context begins a trace of its own now and then.
+        """
+        if traceparent is UNSET:
+            self._drawn = random.getrandbits(64)
+            return self._drawn < self._root_bound
+        return not self._heeds_parent or bytes(traceparent)[-2:-1] in _ODD_DIGITS
+
+    def deliver(
+        self,
+        name: str,
+        passed: Passed,
+        rooms: Sequence[str] | None,
+        frame: Frame,
+        audience: Collection[Recipient],
+    ) -> None:
+        """Record an event that goes to sockets of this pod."""
+        process = self._process(passed, trace_context.read(passed.payload), "delivered")
+        if process is None:
+            return
+        delivery = _Delivery(
+            process,
+            f"deliver {name}",
+            time.time_ns(),
+            ["*"] if rooms is None else list(rooms[:_SHOWN_ROOMS]),
+            len(frame.message) + sum(map(len, frame.attachments)),
+            [member for member in audience if not member.socket.closed],
+        )
+        self._deliveries.append(delivery)
+        self._exemplar = ids_of(process)
+
+    def drop(self, passed: Passed, outcome: str) -> Span:
+        """Record that an event goes to nobody here; only where it belongs to a trace already.
+
+        The span has ended: it is given for the lines that are logged about it.
+        """
+        carried = trace_context.read(passed.payload)
+        process = None if carried is None else self._process(passed, carried, outcome)
+        if process is None:
+            return INVALID_SPAN
+        process.end()
+        return process
+
+    def end_batch(self, events: int) -> None:
+        """Take note that a batch of so many events has been handed to the sockets."""
+        if self._deliveries:
+            deliveries, self._deliveries = self._deliveries, []
+            self._after_writes(functools.partial(self._end, deliveries, events))
+
+    def take_exemplar(self) -> Mapping[str, str] | None:
+        """Give the ids of the last delivery that was recorded since this was asked last."""
+        exemplar, self._exemplar = self._exemplar, None
+        return exemplar
+
+    def _end(self, deliveries: list[_Delivery], events: int) -> None:
+        """End the spans of a batch that has been written; only now nobody waits for it."""
+        for one in deliveries:
+            slow = sum(1 for member in one.recipients if member.socket.closed)
+            self.tracer.start_span(
+                one.name,
+                set_span_in_context(one.process),
+                attributes={
+                    "constellation.rooms": one.rooms,
+                    "constellation.recipients": len(one.recipients),
+                    "constellation.bytes": one.message_bytes * len(one.recipients),
+                    "constellation.coalesced": events,
+                    "constellation.slow": slow,
+                },
+                start_time=one.begun_ns,
+            ).end()
+            one.process.end()
+
+    def _process(self, passed: Passed, carried: TraceContext | None, outcome: str) -> Span | None:
+        """Make the span of an event that has been read; None where the sampler has none of it."""
+        if carried is not None and self._heeds_parent and not carried.is_sampled:
+            return None
+        producer = remote(carried)
+        if producer is None:
+            self._begin_as(self._drawn)
+            self._drawn = _NO_LOT
+        span = self.tracer.start_span(
+            f"process {passed.channel}",
+            below(producer),
+            SpanKind.CONSUMER,
+            attributes={
+                **messaging("process", "process", passed.channel, passed.payload),
+                "constellation.outcome": outcome,
+                **({"messaging.message.id": passed.offset.decode()} if passed.offset else {}),
+            },
+            links=() if producer is None else (Link(producer),),
+            start_time=self._began_ns,
+        )
+        return span if span.is_recording() else None
+
+    # What everything else calls
+
+    def start(
+        self,
+        name: str,
+        kind: SpanKind,
+        *,
+        parent: TraceContext | None = None,
+        link: TraceContext | None = None,
+    ) -> Span:
+        """Begin a span below what is given or current, or a trace where there is neither.
+
+        One that is not recorded is a span all the same: its context tells so to who comes next.
+        """
+        caller, linked = remote(parent), remote(link)
+        context = get_current() if caller is None else below(caller)
+        links = () if linked is None else (Link(linked),)
+        return self.tracer.start_span(name, context, kind, links=links)
+
+
+class Passed(NamedTuple):
+    """An event as it came past: what a span tells of it."""
+
+    channel: str
+    payload: bytes
+    offset: bytes
+    """Its log ID; empty where it came without the log."""
+
+
+def act(
+    tracing: Tracing | None,
+    name: str,
+    kind: SpanKind = SpanKind.INTERNAL,
+    *,
+    parent: TraceContext | None = None,
+    link: TraceContext | None = None,
+) -> AbstractContextManager[Span]:
+    """See what is done inside: it has a span, and what it logs and causes belongs to that.
+
+    The span is one that takes no notes where nothing is recorded. An exception is noted by its
+    type alone: its text may quote what users write.
+    """
+    if tracing is None:
+        return nullcontext(INVALID_SPAN)
+    return _within(tracing.start(name, kind, parent=parent, link=link))
+
+
+@contextmanager
+def _within(span: Span) -> Iterator[Span]:
+    try:
+        with use_span(span, record_exception=False, set_status_on_exception=False):
+            yield span
+    except Exception as error:
+        fail(span, type(error).__name__)
+        raise
+    finally:
+        span.end()
+
+
+@contextmanager
+def publishing(
+    tracing: Tracing | None, channel: str, payload: bytes
+) -> Iterator[tuple[Span, bytes]]:
+    """See an event published: give the payload with the context that its readers go on from."""
+    carried = trace_context.read(payload) if tracing is not None else None
+    with act(tracing, f"publish {channel}", SpanKind.PRODUCER, parent=carried) as span:
+        span.set_attributes(messaging("publish", "send", channel, payload))
+        yield span, inject(span, payload)

@@ -1,0 +1,1 @@
+"""The process: made from the settings, run, drained and stopped."""

@@ -1,0 +1,32 @@
+"""Makes the part that says who may join a chat, as the settings want it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from constellation_ws.access.access import Access, Asked, Claims
+from constellation_ws.access.checks import Api, Spawn
+from constellation_ws.access.http import HttpApi
+from constellation_ws.access.nest import NestApi
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.settings.settings import Settings
+
+
+def make_access(settings: Settings, metrics: Metrics, spawn: Spawn) -> Access | None:
+    """Make it; None where every chat is open to everybody."""
+    if settings.chat_access == "open":
+        return None
+    if settings.chat_access == "claim":
+        return Claims()
+    timeout = settings.chat_access_timeout_seconds
+    return Asked(_api(settings, timeout), metrics, spawn=spawn, timeout_seconds=timeout)
+
+
+def _api(settings: Settings, timeout_seconds: float) -> Api:
+    url = settings.chat_access_url or ""
+    if settings.chat_access == "http":
+        return HttpApi(url, settings.chat_access_token.get_secret_value(), timeout_seconds)
+    parts = urlsplit(url)
+    assert parts.hostname is not None, "checked by the settings"
+    assert parts.port is not None, "checked by the settings"
+    return NestApi(parts.hostname, parts.port, settings.chat_access_pattern, timeout_seconds)

@@ -1,0 +1,75 @@
+"""Who is closed when, so that its client comes back: all at a drain, the aged, the expired.
+
+How a connection is closed is the gateway's, and these run in tasks of `lifecycle`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from constellation_ws.auth.tokens import TOKEN_EXPIRED
+from constellation_ws.engine.session import Session
+from constellation_ws.process.drain import closed_by
+from constellation_ws.process.rebalancing import Ages
+from constellation_ws.process.wiring import Gateway
+from constellation_ws.runtime.turns import paced
+
+_DRAIN_STEP_SECONDS = 0.05
+_AGE_STEP_SECONDS = 1.0
+_EXPIRY_STEP_SECONDS = 0.5
+
+
+async def close_evenly(gateway: Gateway, reason: str) -> int:
+    """Close all sessions that there are now, spread over the drain window; say how many."""
+    window_seconds = gateway.settings.drain_window_seconds
+    started, closed = time.monotonic(), 0
+    sessions, busy = list(gateway.engine.sockets.values()), list[Session]()
+    while closed < len(sessions) or busy:
+        elapsed = time.monotonic() - started
+        due = closed_by(len(sessions), elapsed, window_seconds)
+        is_over = elapsed >= window_seconds
+        # Who still has something to fetch gets the time that there is: only then is it known
+        # what has reached a client that does not count for itself.
+        due_now, busy = [*busy, *sessions[closed:due]], []
+        async for session in paced(due_now):
+            if session.closed or session.is_flushed or is_over:
+                gateway.close_session(session, reason)
+            else:
+                busy.append(session)
+        closed = due
+        await asyncio.sleep(_DRAIN_STEP_SECONDS)
+    return closed
+
+
+async def tell_of_gap(gateway: Gateway) -> None:
+    """Let every client connect anew, so that it learns that it may have missed something."""
+    if gateway.sessions:
+        gateway.sessions.forget(list(gateway.rooms))
+        await close_evenly(gateway, "log gap")
+
+
+async def close_aged(gateway: Gateway, alive: Callable[[], None]) -> None:
+    """Close, for ever, who has been here for too long, as a drain would: it resumes elsewhere."""
+    sockets = gateway.engine.sockets
+    ages = Ages(gateway.settings.max_connection_age_seconds, random.random)
+    while True:
+        alive()
+        ages.meet(reversed(sockets), time.monotonic())
+        async for sid in paced(ages.take_due(sockets, len(sockets), time.monotonic())):
+            if sid in sockets:
+                gateway.close_session(sockets[sid], "max age")
+        await asyncio.sleep(_AGE_STEP_SECONDS)
+
+
+async def close_expired(gateway: Gateway, alive: Callable[[], None]) -> None:
+    """Close, for ever, whose token has expired, as a drain would: it comes back with a new one."""
+    sockets, expiries = gateway.engine.sockets, gateway.chats.expiries
+    while True:
+        alive()
+        async for sid in paced(expiries.take_due(time.time())):
+            if sid in sockets:
+                gateway.close_session(sockets[sid], TOKEN_EXPIRED.code)
+        await asyncio.sleep(_EXPIRY_STEP_SECONDS)

@@ -1,0 +1,165 @@
+"""What is read off a gateway's parts at each scrape. Nothing here is counted while it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from constellation_ws.observability.probes import Phase
+
+if TYPE_CHECKING:
+    from constellation_ws.engine.server import Engine
+    from constellation_ws.process.wiring import Gateway
+
+
+def watch(gateway: Gateway) -> None:
+    """Register what a gateway's parts can be asked for."""
+    _watch_clients(gateway)
+    _watch_load(gateway)
+    _watch_redis(gateway)
+    _watch_drain(gateway)
+
+
+def _watch_clients(gateway: Gateway) -> None:
+    metrics, fanout = gateway.metrics, gateway.fanout
+    metrics.registry.register(_Connections(gateway.engine))
+    metrics.watch(
+        "constellation_sockets", "Clients connected to /chats.", lambda: float(len(gateway.rooms))
+    )
+    metrics.watch(
+        "constellation_rooms",
+        "Rooms with a member here.",
+        lambda: float(gateway.rooms.room_count),
+    )
+    metrics.watch(
+        "constellation_users",
+        "Users of this pod that count as online.",
+        lambda: float(gateway.presence.user_count),
+    )
+    metrics.watch(
+        "constellation_chat_access_waiting",
+        "Joins and resumes that wait until the API can be asked about them.",
+        lambda: float(gateway.access.waiting if gateway.access else 0),
+    )
+    metrics.watch_total(
+        "constellation_writes",
+        "Writes to WebSockets that carried events; what long-polling fetches is none.",
+        lambda: float(fanout.writes),
+    )
+    metrics.watch_total(
+        "constellation_coalesced_writes",
+        "Writes to WebSockets that carried more than one event.",
+        lambda: float(fanout.coalesced_writes),
+    )
+
+
+def _watch_load(gateway: Gateway) -> None:
+    watch = gateway.metrics.watch
+    watch(
+        "constellation_overloaded",
+        "1 while new clients are refused, since the event loop is late or memory is nearly full.",
+        lambda: float(gateway.overload.is_on()),
+    )
+    watch(
+        "constellation_open_sockets",
+        "Sockets of the HTTP port, at most: connections, and those that begin or end.",
+        lambda: float(gateway.engine.open_sockets),
+    )
+    watch(
+        "constellation_open_sockets_limit",
+        "Sockets of the HTTP port at which new clients are refused, by the limit of open files.",
+        lambda: float(gateway.files.sessions),
+    )
+
+
+def _watch_redis(gateway: Gateway) -> None:
+    watch = gateway.metrics.watch
+    watch(
+        "constellation_redis_up",
+        "1 while the Redis subscription stands.",
+        lambda: float(gateway.bus.lost_at is None),
+    )
+    watch(
+        "constellation_recorder",
+        "1 while this pod is the one that appends Pub/Sub events to the log.",
+        lambda: float(gateway.recorder is not None and gateway.recorder.holds_lease),
+    )
+    recorder = gateway.recorder
+    if recorder is not None:
+        watch(
+            "constellation_recording_blocked",
+            "1 while received events cannot be recorded: the log line and /readyz say why.",
+            lambda: float(recorder.trouble.since is not None),
+        )
+        watch(
+            "constellation_unrecorded_events",
+            "Events that this pod has received and not seen in the log yet.",
+            lambda: float(recorder.unrecorded_events),
+        )
+    log = gateway.log
+    if log is not None:  # an alert takes it for the sign that somebody must record
+        watch(
+            "constellation_log_lag_seconds",
+            "Age of the newest entry of the log when this pod read it, by Redis' clock; "
+            "0 when nothing waits.",
+            lambda: log.lag_seconds,
+        )
+
+
+def _watch_drain(gateway: Gateway) -> None:
+    watch = gateway.metrics.watch
+    watch(
+        "constellation_draining",
+        "1 from SIGTERM on.",
+        lambda: float(gateway.health.phase is Phase.DRAINING),
+    )
+    watch(
+        "constellation_drain_remaining",
+        "Connections that the drain has still to close; 0 when there is none.",
+        lambda: float(_left_to_close(gateway)),
+    )
+    watch(
+        "constellation_drain_deadline_timestamp_seconds",
+        "Unix time by which the drain should have ended; 0 when there is none.",
+        lambda: gateway.drain_deadline,
+    )
+
+
+def _left_to_close(gateway: Gateway) -> int:
+    return len(gateway.engine.sockets) if gateway.health.phase is Phase.DRAINING else 0
+
+
+class _Connections(Collector):
+    """All that is summed over the connections: they are walked once a scrape, not per gauge."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterable[Metric]:
+        websockets = total_bytes = largest_bytes = 0
+        sessions = self._engine.sockets.values()
+        for session in sessions:
+            websockets += session.websocket is not None
+            waiting = session.waiting_bytes
+            if waiting:
+                total_bytes += waiting
+                largest_bytes = max(largest_bytes, waiting)
+        connections = GaugeMetricFamily(
+            "constellation_connections", "Engine.IO connections by transport.", labels=["transport"]
+        )
+        connections.add_metric(["websocket"], websockets)
+        connections.add_metric(["polling"], len(sessions) - websockets)
+        yield connections
+        yield GaugeMetricFamily(
+            "constellation_write_buffer_bytes",
+            "Bytes that wait in this process for clients to take them.",
+            total_bytes,
+        )
+        yield GaugeMetricFamily(
+            "constellation_write_buffer_largest_bytes",
+            "Bytes that wait for the client for which most wait.",
+            largest_bytes,
+        )

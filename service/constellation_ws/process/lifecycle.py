@@ -1,0 +1,292 @@
+"""Every lifetime of the process begins and ends here: what is held, what runs, how it stops.
+
+One exit stack for what is held, one TaskGroup for what runs, one list of steps for stopping.
+`create_task` appears nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import math
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import structlog
+
+from constellation_ws import __version__
+from constellation_ws.observability import telemetry
+from constellation_ws.observability.probes import Phase
+from constellation_ws.process.closing import close_aged, close_evenly, close_expired, tell_of_gap
+from constellation_ws.process.identification import warn_of_trust
+from constellation_ws.process.servers import HttpServer
+from constellation_ws.process.shutdown import CANCEL_SECONDS, TCP_GRACE_SECONDS, cancel, stop_doors
+from constellation_ws.process.wiring import Gateway
+from constellation_ws.runtime import loop_lag
+from constellation_ws.runtime.last_resort import LastResort
+from constellation_ws.runtime.listening import listen
+from constellation_ws.runtime.open_files import warn_of_shortage
+
+log = structlog.get_logger(__name__)
+
+DEADLINE_MARGIN_SECONDS = 10.0
+"""What all of stopping may take beyond the drain's delay and window. The chart's grace period adds
+it; at its end the process ends by force."""
+_GOODBYE_SECONDS = 7.0
+"""Part of that margin: for the last clients to answer their close, five seconds and a step of the
+wheel, and a second to spare."""
+_HURRY_SECONDS = 1.0
+"""What all of stopping may take after a second signal."""
+_DEATH_SECONDS = 5.0
+_DRAINED, _OVERRAN = 0, 1
+"""Exit codes. After a second signal it is 128 and the signal's number, as a shell has it."""
+
+
+class PartEnded(RuntimeError):
+    """A part that should outlive the process has returned."""
+
+
+class Life:
+    """One process, from listening to its exit."""
+
+    def __init__(self, gateway: Gateway, last_resort: LastResort) -> None:
+        self._gateway = gateway
+        self._settings = gateway.settings
+        self._last_resort = last_resort
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self._stop_by = math.inf
+        """Monotonic time by which all of stopping should be done."""
+        self._exit_code = _DRAINED
+
+    async def run(self) -> int:
+        """Serve until SIGTERM or SIGINT, drain, and give the exit code.
+
+        A second signal ends it at once. Raises PortUnavailable, or an ExceptionGroup when a vital
+        part has died.
+        """
+        warn_of_trust(self._settings)
+        async with contextlib.AsyncExitStack() as held:
+            held.push_async_callback(self._gateway.aclose)
+            if self._gateway.access:
+                held.push_async_callback(self._gateway.access.aclose)
+            servers = self._hold_ports(held)
+            held.push_async_callback(self._gateway.tcp.aclose, TCP_GRACE_SECONDS)
+            await self._gateway.tcp.start(self._settings.tcp_host, self._settings.tcp_port)
+            held.enter_context(self._signals())
+            await self._run_parts(servers)
+        return self._exit_code
+
+    def stop(self, number: signal.Signals) -> None:
+        """Begin the drain; called again, end at once; further calls change nothing."""
+        if self._stop_now.is_set():
+            return
+        if not self._stop.is_set():
+            self._stop.set()
+            seconds = self._planned_drain_seconds() + DEADLINE_MARGIN_SECONDS
+            code, reason = _OVERRAN, "stopping overran its deadline"
+        else:
+            self._stop_now.set()
+            seconds, code, reason = _HURRY_SECONDS, 128 + number, "a second signal"
+            self._exit_code = code
+        self._stop_by = time.monotonic() + seconds - 2 * CANCEL_SECONDS
+        self._last_resort.end_in(seconds, code, reason)
+
+    def _hold_ports(self, held: contextlib.AsyncExitStack) -> dict[str, HttpServer]:
+        """Take the HTTP ports, before anything runs that somebody could miss."""
+        host, metrics_port = self._settings.ws_host, self._settings.metrics_port
+        variables = "CONSTELLATION_WS_HOST, WS_PORT"
+        listeners = held.enter_context(listen(host, self._settings.ws_port, variables))
+        config, connections = self._gateway.http_config(), self._gateway.http_connections
+        servers = {"http": HttpServer(config, listeners, connections)}
+        if metrics_port is not None:
+            variables = "CONSTELLATION_WS_HOST, CONSTELLATION_METRICS_PORT"
+            listeners = held.enter_context(listen(host, metrics_port, variables))
+            servers["metrics"] = HttpServer(self._gateway.metrics_config(), listeners)
+        return servers
+
+    async def _run_parts(self, servers: dict[str, HttpServer]) -> None:
+        async with asyncio.TaskGroup() as group:
+            self._gateway.engine.spawn = group.create_task
+            for name, work in self._parts().items():
+                group.create_task(self._forever(name, work), name=name)
+            serving = [
+                group.create_task(self._serve(name, server), name=name)
+                for name, server in servers.items()
+            ]
+            await self._announce(servers)
+            await self._stop.wait()
+            hurried = group.create_task(self._stop_now.wait())
+            draining = group.create_task(self._drain())
+            await asyncio.wait(
+                {draining, hurried},
+                timeout=self._planned_drain_seconds() + _GOODBYE_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            self._tell_how_it_ended(draining)
+            for server in servers.values():
+                server.should_exit = True
+                server.force_exit = self._stop_now.is_set()
+            await self._until_done(
+                {group.create_task(stop_doors(self._gateway)), *serving}, hurried
+            )
+            # Not only the parts: a client's request may wait for a Redis that hangs.
+            await cancel(asyncio.all_tasks() - {asyncio.current_task()})
+
+    async def _until_done(
+        self, tasks: set[asyncio.Task[None]], hurried: asyncio.Task[bool]
+    ) -> None:
+        """Wait for tasks until the end of stopping, which comes nearer when `hurried` is done."""
+        while left := {task for task in tasks if not task.done()}:
+            seconds = self._stop_by - time.monotonic()
+            if seconds <= 0:
+                return
+            waiting = left if hurried.done() else {*left, hurried}
+            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
+    def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Everything that lives as long as the process."""
+        gateway, watch = self._gateway, self._gateway.health.watch
+        # Parts that wait for others say nothing: silence of theirs is not a fault of this process.
+        waits = _say_nothing
+        listener = gateway.recorder or gateway.live_listener
+        parts = {
+            "redis topology": gateway.redis_endpoint.watch(),
+            "subscription": gateway.bus.run(listener),
+            "heartbeat": gateway.bus.beat(waits),
+            "presence": gateway.presence.run(waits),
+            "errands": gateway.errands.run(),
+            "engine": gateway.engine.run(watch("engine")),
+            "pressure": gateway.pressure.run(),
+            "loop lag": loop_lag.measure(self._note_lag),
+        }
+        if gateway.direct:
+            parts["direct entries"] = gateway.direct.run(gateway.relay.take)
+        if gateway.log and gateway.recorder:
+            parts["log"] = gateway.log.run(_LogFollower(gateway, self._begin))
+            parts["recorder"] = gateway.recorder.run(waits)
+        if gateway.store and gateway.sessions and gateway.backlog and gateway.recovery:
+            parts["store"] = gateway.store.run(waits, gateway.delivered, gateway.recovery.fence)
+            parts["sessions"] = gateway.sessions.run(watch("sessions"))
+            parts["backlog"] = gateway.backlog.run(watch("backlog"))
+            parts["read-back"] = gateway.backlog.read_back(waits)
+        if gateway.identification.endpoint:
+            parts["keys"] = gateway.identification.endpoint.run(waits)
+        if gateway.identification.verify:
+            parts["expiry"] = close_expired(gateway, watch("expiry"))
+        if self._settings.max_connection_age_seconds:
+            parts["rebalancing"] = close_aged(gateway, watch("rebalancing"))
+        return parts
+
+    def _note_lag(self, seconds: float) -> None:
+        """Take note that the event loop has turned, so much late."""
+        self._gateway.metrics.event_loop_lag.add(seconds)
+        self._gateway.health.pulse()
+        self._gateway.pressure.note_lag(seconds)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._gateway.engine.spawn(work)
+
+    async def _serve(self, name: str, server: HttpServer) -> None:
+        await server.run_on_sockets()
+        if not self._stop.is_set():
+            raise PartEnded(name)
+
+    async def _announce(self, servers: dict[str, HttpServer]) -> None:
+        for server in servers.values():
+            await server.listening()
+        warn_of_shortage(self._gateway.files, self._settings.max_connections)
+        self._gateway.health.phase = Phase.SERVING
+        log.info(
+            "listening",
+            ws_port=servers["http"].port,
+            tcp_port=self._gateway.tcp.port,
+            **({"metrics_port": servers["metrics"].port} if "metrics" in servers else {}),
+            redis=self._settings.redis_label(),
+            delivery=self._settings.delivery,
+            version=__version__,
+        )
+
+    async def _drain(self) -> None:
+        """Empty this pod: tell, wait for the endpoints to notice, close sockets evenly."""
+        engine, started = self._gateway.engine, time.monotonic()
+        self._gateway.health.phase = Phase.DRAINING
+        self._gateway.drain_deadline = time.time() + self._planned_drain_seconds()
+        engine.is_closed_to_new = self._gateway.chats.is_draining = True
+        log.info("draining", sockets=len(engine.sockets))
+        await asyncio.sleep(self._settings.drain_delay_seconds)
+        closed = await close_evenly(self._gateway, "drain")
+        await engine.goodbyes_said()
+        log.info("drained", sockets=closed, seconds=round(time.monotonic() - started, 1))
+
+    def _planned_drain_seconds(self) -> float:
+        return self._settings.drain_delay_seconds + self._settings.drain_window_seconds
+
+    def _tell_how_it_ended(self, draining: asyncio.Task[None]) -> None:
+        left = len(self._gateway.engine.sockets)
+        if self._stop_now.is_set():
+            log.warning("ended at once by a second signal", sockets_left=left)
+        elif not draining.done():
+            self._exit_code = _OVERRAN
+            log.warning("the drain overran its deadline", sockets_left=left)
+
+    async def _forever(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run a part that must outlive all that uses it. Raises what ended it."""
+        health = self._gateway.health
+        health.begin(name)
+        try:
+            await work
+        except Exception as error:
+            # The TaskGroup cancels the others once and waits; see `cancel` for why that may not do.
+            reason = f"{name} died and others did not end: {type(error).__name__}: {error}"
+            self._last_resort.end_in(_DEATH_SECONDS, 1, reason)
+            raise
+        finally:
+            health.end(name)
+        raise PartEnded(name)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        actions: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGTERM: functools.partial(self.stop, signal.SIGTERM),
+            signal.SIGINT: functools.partial(self.stop, signal.SIGINT),
+            signal.SIGUSR1: functools.partial(_set_log_level, "debug"),
+            signal.SIGUSR2: functools.partial(_set_log_level, self._settings.log_level),
+        }
+        for number, action in actions.items():
+            loop.add_signal_handler(number, action)
+        try:
+            yield
+        finally:
+            for number in actions:
+                loop.remove_signal_handler(number)
+
+
+def _say_nothing() -> None:
+    """What a part is given for its signs of life where nobody judges it by them."""
+
+
+def _set_log_level(level: str) -> None:
+    """Log more, or as configured again, on an operator's signal: no port is open for that."""
+    telemetry.set_level(level)
+    log.warning("log level set", to=level)  # a warning, so that it is seen at nearly any level
+
+
+class _LogFollower:
+    """What the log brings, and where it goes."""
+
+    def __init__(
+        self, gateway: Gateway, begin: Callable[[Coroutine[Any, Any, None]], None]
+    ) -> None:
+        self._gateway = gateway
+        self._begin = begin
+        self.deliver = gateway.deliver
+        self.begin_history = gateway.history.start
+
+    def report_gap(self, reason: str) -> None:
+        """Let every client connect again: its session may have missed something."""
+        self._begin(tell_of_gap(self._gateway))

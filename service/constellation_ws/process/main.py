@@ -1,0 +1,71 @@
+"""One process, from its settings to its exit code: the event loop and the garbage collector.
+
+What lives in it, and for how long, is `lifecycle`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterator
+
+import structlog
+
+from constellation_ws.observability import telemetry
+from constellation_ws.process.lifecycle import Life
+from constellation_ws.process.wiring import Gateway
+from constellation_ws.runtime import open_files
+from constellation_ws.runtime.last_resort import LastResort
+from constellation_ws.runtime.listening import PortUnavailable
+from constellation_ws.settings.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+def serve(settings: Settings) -> int:
+    """Run one gateway to its end; the exit code: 0, or 1 where it could not live on, or could not
+    end in time, or 128 and the number of a second signal.
+
+    Raises InvalidRoutes when the route table cannot be used.
+    """
+    _calm_garbage_collection()
+    open_files.raise_limit()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            return runner.run(_run(settings))
+        except PortUnavailable as error:
+            log.error("cannot listen", reason=str(error))
+            return 1
+        except ExceptionGroup as group:
+            for cause in _leaves(group):
+                log.error("a vital part died", error=f"{type(cause).__name__}: {cause}")
+            return 1
+
+
+def _calm_garbage_collection() -> None:
+    """Collect rarely: nothing here makes cycles per message, but each walk visits every connection.
+
+    At the defaults a connect storm pays for one such walk after another.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+async def _run(settings: Settings) -> int:
+    with telemetry.traces(asyncio.get_running_loop().call_soon) as tracing:
+        return await Life(Gateway(settings, tracing), LastResort()).run()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    import uvloop  # noqa: PLC0415 - costs 20 ms that `--help` need not pay
+
+    return uvloop.new_event_loop
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

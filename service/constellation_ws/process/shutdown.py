@@ -1,0 +1,57 @@
+"""The steps of stopping after the drain, each within its own time: Redis or a client may hang.
+
+When they begin, and the deadline of them all, are `lifecycle`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import Any
+
+import structlog
+
+from constellation_ws.process.wiring import Gateway
+
+log = structlog.get_logger(__name__)
+
+STEP_SECONDS = 2.0
+"""What each step may take."""
+TCP_GRACE_SECONDS = 1.0
+"""How long requests on the TCP port that are in hand may take to be answered."""
+CANCEL_SECONDS = 0.2
+
+
+async def stop_doors(gateway: Gateway) -> None:
+    """The order matters: no new work, then nothing that others wait for stays with us."""
+    if gateway.access:
+        await _step("chat access", gateway.access.aclose())
+    await _step("TCP port", gateway.tcp.aclose(TCP_GRACE_SECONDS))
+    farewells = [_step("presence", gateway.presence.withdraw())]
+    if gateway.recorder:
+        farewells.append(_step("recorder", gateway.recorder.hand_over()))
+    if gateway.sessions:
+        farewells.append(_step("sessions", gateway.sessions.flush()))
+    await asyncio.gather(*farewells)
+
+
+async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they are gone.
+
+    Once is not enough: redis-py waits in `asyncio.wait_for`, which on Python 3.11 may swallow a
+    cancellation (github.com/python/cpython/issues/86296).
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_SECONDS)
+
+
+async def _step(name: str, work: Awaitable[None]) -> None:
+    """Do one step within its time: what is left undone expires by itself elsewhere."""
+    try:
+        async with asyncio.timeout(STEP_SECONDS):
+            await work
+    except TimeoutError:
+        log.warning("a step of stopping did not end in time", step=name)

@@ -1,0 +1,342 @@
+"""The story of one recording: what Pub/Sub brings -> the log, by one pod at a time.
+
+Every pod receives and retains; the one that holds the lease appends. A pod that takes over appends
+what the log lacks of what it has received itself. What none can append ends the epoch: see
+`redis_log`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import Callable
+
+import structlog
+
+from constellation_ws.log.appender import Appender, LogDamaged, LostLease, Unanswered
+from constellation_ws.log.state import ONLY_ASKING, Candidacy
+from constellation_ws.log.stream import RedisLog
+from constellation_ws.log.unrecorded import Received, Unrecorded
+from constellation_ws.messages import commands
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.recording.batching import Batching
+from constellation_ws.recording.phase import Change, Phase, next_phase
+from constellation_ws.recording.trouble import RecordingTrouble
+from constellation_ws.redis_io.bus import Published, RedisBus
+from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
+from constellation_ws.redis_io.names import Names
+
+log = structlog.get_logger(__name__)
+
+LEASE_SECONDS = 2.0
+"""With the poll below, a dead recorder is replaced within three seconds."""
+POLL_SECONDS = 0.5
+"""How often the holder renews and the others ask; each answer also names the log's epoch."""
+PATIENCE_SECONDS = 0.7
+"""How long a pod that missed something lets others go first: each has asked by then."""
+ANSWER_SECONDS = 1.0
+"""An append that is unanswered for so long ends the lease, before Redis lets it expire."""
+_STEP_SECONDS = 0.25
+_TRIM_SECONDS = 1.0
+_CHUNK = 1_000
+_MAX_UNANSWERED = 1
+
+
+class Recorder:
+    """This pod's part in recording. `run` must run in one task for as long as the process lives."""
+
+    def __init__(
+        self,
+        bus: RedisBus,
+        redis_log: RedisLog,
+        unrecorded: Unrecorded,
+        names: Names,
+        metrics: Metrics,
+        *,
+        obey: Callable[[list[Published]], None],
+        window_seconds: float,
+        max_entries: int,
+    ) -> None:
+        """`obey` carries out what pods and emitters ask of each other over Pub/Sub."""
+        self._bus = bus
+        self._log = redis_log
+        self._unrecorded = unrecorded
+        self._metrics = metrics
+        self._obey = obey
+        self._window_seconds = window_seconds
+        self._max_entries = max_entries
+        self._ticks_channel = names.ticks.encode()
+        self._commands_channel = names.commands.encode()
+        self._phase = Phase.UNSUBSCRIBED
+        self._batching = Batching()
+        self._recordings = itertools.count()
+        self._positioned_at = 0.0
+        self._news = asyncio.Event()
+        self._appender: Appender | None = None
+        self._sent = 0
+        """Number of the first message that was not sent to the log yet."""
+        self._gathering: asyncio.TimerHandle | None = None
+        self._token = ""
+        self._barrier, self._passed = b"", asyncio.Event()
+        self._recorded_all = asyncio.Event()
+        self._recorded_all.set()
+        self._discarded = 0
+        self.trouble = RecordingTrouble()
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether this pod is the one that appends."""
+        return self._phase is Phase.RECORDING
+
+    @property
+    def unrecorded_events(self) -> int:
+        """How many received events this pod has not seen in the log yet."""
+        return self._unrecorded.end - self._unrecorded.begin
+
+    # What the subscription brings
+
+    def take(self, batch: list[Published]) -> None:
+        """Receive one read from Pub/Sub: retain events, pass on what pods tell each other."""
+        obeyed: list[Published] = []
+        receive, ticks, orders = (
+            self._unrecorded.receive,
+            self._ticks_channel,
+            self._commands_channel,
+        )
+        for channel, payload in batch:
+            if channel == ticks:
+                self._receive_tick(payload)
+            elif channel == orders:
+                obeyed.append((channel, payload))
+            else:
+                receive(channel, payload)
+        if self._appender is not None:
+            self._append_soon(self._appender)
+        if self._unrecorded.discarded != self._discarded:
+            self._count_discarded()
+        if obeyed:
+            self._obey(obeyed)
+
+    def interrupted(self, *, is_lossy: bool) -> None:
+        """Note that the subscription ended.
+
+        `is_lossy` says that Redis may have sent what never arrived.
+        """
+        self._unrecorded.interrupt(is_lossy=is_lossy)
+        self._change(Change.INTERRUPTED)
+
+    def _receive_tick(self, name: bytes) -> None:
+        if not self._unrecorded.is_positioned:
+            self._positioned_at = time.monotonic()
+        self._unrecorded.tick(name)
+        if name == self._barrier:
+            self._passed.set()
+        self._change(Change.POSITIONED)
+
+    def _count_discarded(self) -> None:
+        """Count what was discarded above the bound; it is lost unless another pod records it."""
+        count = self._unrecorded.discarded - self._discarded
+        self._discarded = self._unrecorded.discarded
+        self._metrics.lost_events.labels("discarded").inc(count)
+
+    def nudge(self) -> None:
+        """Ask for the lease now: its holder has let it go."""
+        self._news.set()
+
+    def _change(self, change: Change) -> None:
+        before, self._phase = self._phase, next_phase(self._phase, change)
+        if self._phase is not before:
+            if self._phase is not Phase.RECORDING:
+                self._appender = None
+            self._news.set()
+
+    # Asking for the lease
+
+    async def run(self, tell: Callable[[], None]) -> None:
+        """Record whenever the lease can be had, for ever; `tell` after each try."""
+        while True:
+            tell()
+            try:
+                await self._try(tell)
+            except LostLease:
+                log.warning("another pod records now")
+            except LogDamaged as error:
+                self._log.damaged(str(error))
+            except (TimeoutError, *FAULTS) as error:
+                reason = str(error) or "Redis does not answer"
+                self.trouble.note(reason, self.unrecorded_events)
+            finally:
+                self._change(Change.FAILED)
+            await self._wait_for_news(POLL_SECONDS)
+
+    async def _try(self, tell: Callable[[], None]) -> None:
+        candidacy = self._candidacy()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            claim = await self._log.state.claim(candidacy, LEASE_SECONDS)
+        self._log.note(claim)
+        if claim.is_granted:
+            self._token = candidacy.token
+            try:
+                if claim.epoch == self._log.epoch:  # else what is recorded is not known here yet
+                    await self._record(candidacy.token, tell)
+            finally:
+                await self._release(candidacy.token)
+        elif self._log.trouble:
+            self.trouble.note(self._log.trouble, self.unrecorded_events)
+        elif claim.holder and not claim.holder.startswith(f"{self._bus.instance}."):
+            self.trouble.end()  # another pod records
+
+    def _candidacy(self) -> Candidacy:
+        """Ask in earnest only while positions count and the log is followed."""
+        if self._phase is not Phase.CANDIDATE or self._log.epoch is None:
+            return ONLY_ASKING
+        pod = self._bus.instance
+        patience = PATIENCE_SECONDS if self._unrecorded.has_hole else 0.0
+        waiting = time.monotonic() - self._positioned_at
+        return Candidacy(f"{pod}.{next(self._recordings)}", pod, patience, waiting)
+
+    async def _release(self, token: str) -> None:
+        with contextlib.suppress(TimeoutError, *FAULTS):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._log.state.release(token)
+
+    # Recording
+
+    async def _record(self, token: str, tell: Callable[[], None]) -> None:
+        """Append what the log lacks, then everything new, while the lease is ours."""
+        async with contextlib.AsyncExitStack() as held:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                appender = await held.enter_async_context(self._log.open_appender(token))
+            await self._level(appender)
+            await self._catch_up(appender)
+            if doubted := self._unrecorded.give_up():
+                self._log.lose("doubted", doubted)
+            if self._unrecorded.is_lossy:
+                self._log.lose("interrupted", 1)
+            self._unrecorded.forgive()
+            self._sent = self._unrecorded.begin
+            self._change(Change.GRANTED)
+            if self._phase is not Phase.RECORDING:
+                return  # interrupted or retired meanwhile
+            self._appender = appender
+            self.trouble.end()
+            log.info("recording", unrecorded=self.unrecorded_events)
+            self._append_news(appender)
+            await self._keep_on(appender, tell)
+
+    async def _level(self, appender: Appender) -> None:
+        """Deliver what the log holds: then all that is still unrecorded here lacks in it.
+
+        Raises TimeoutError where that cannot be done in time: the lease would expire.
+        """
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while not await appender.renewed(LEASE_SECONDS, self._unrecorded.place):
+                pass
+
+    async def _catch_up(self, appender: Appender) -> None:
+        """Receive all that was published before this pod got the lease.
+
+        The log may be ahead of a subscription that is read late, and nothing tells that what is
+        received next was recorded long ago. A tick of our own cannot arrive before it.
+        """
+        self._barrier, self._passed = self._bus.next_tick(), asyncio.Event()
+        appender.tick(self._barrier)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await self._passed.wait()
+
+    async def _keep_on(self, appender: Appender, tell: Callable[[], None]) -> None:
+        """Renew, tick and trim until this pod records no more. Raises why appending failed."""
+        renewed = trimmed = 0.0
+        while self._phase is Phase.RECORDING:
+            tell()
+            if appender.waiting_seconds > ANSWER_SECONDS:
+                raise Unanswered("Redis does not answer appends")
+            now = time.monotonic()
+            if now - renewed >= POLL_SECONDS:
+                renewed = now
+                appender.renew(LEASE_SECONDS, self._unrecorded.place)
+                appender.tick(self._bus.next_tick())
+            if now - trimmed >= _TRIM_SECONDS:
+                trimmed = now
+                appender.trim(self._window_seconds, self._max_entries)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STEP_SECONDS):
+                    await appender.lost()
+
+    def _append_soon(self, appender: Appender) -> None:
+        """Append what is new now, or a moment later together with more."""
+        waiting = self._unrecorded.end - max(self._sent, self._unrecorded.begin)
+        if not waiting or appender.unanswered >= _MAX_UNANSWERED:
+            return
+        # Not the loop's time: uvloop's stands still while a batch is written to the sockets.
+        delay = self._batching.delay_seconds(waiting, time.monotonic())
+        if not delay:
+            self._append_news(appender)
+        elif self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(
+                delay, self._append_gathered, appender
+            )
+
+    def _append_gathered(self, appender: Appender) -> None:
+        self._gathering = None
+        if appender is self._appender:
+            self._append_news(appender)
+
+    def _append_news(self, appender: Appender) -> None:
+        """Send what is new to the log, as far as Redis keeps up; the rest stays retained."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        if appender.unanswered >= _MAX_UNANSWERED:
+            return
+        self._sent = max(self._sent, self._unrecorded.begin)
+        fresh = self._unrecorded.since(self._sent, _CHUNK)
+        if not fresh:
+            return
+        self._batching.appended(len(fresh))
+        self._sent += len(fresh)
+        self._append(appender, fresh, self._sent)
+
+    def _append(self, appender: Appender, fresh: list[Received], until: int) -> None:
+        self._recorded_all.clear()
+
+        def note_recorded() -> None:
+            self._metrics.recorded.inc(len(fresh))
+            self._unrecorded.confirm(until)
+            if not self.unrecorded_events:
+                self._recorded_all.set()
+            self._batching.answered(time.monotonic())
+            if appender is self._appender:
+                self._append_soon(appender)
+
+        appender.append(fresh, note_recorded)
+
+    # Ending
+
+    async def hand_over(self) -> None:
+        """Record what has come, let the lease go for good, and tell the others.
+
+        The subscription ends first: what Redis delivers to this pod it also records.
+        """
+        self._bus.retire()
+        if self.holds_lease:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await self._recorded_all.wait()
+        held_lease = self.holds_lease
+        self._change(Change.RETIRED)
+        if not held_lease:
+            return
+        await self._release(self._token)
+        try:
+            await self._bus.tell(commands.Handover())
+        except (*FAULTS, RedisUnavailable) as error:
+            log.warning("the other pods were not notified; they notice", error=str(error))
+
+    async def _wait_for_news(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        self._news.clear()

@@ -1,0 +1,1 @@
+"""Recovery: sessions, what a reconnecting client missed, and how it is sent."""

@@ -1,0 +1,230 @@
+"""What a session has missed: from this pod's memory, read back from the log, or why not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from enum import StrEnum
+
+from constellation_ws.log.history import History, parse_id
+from constellation_ws.log.positions import Change, LogId, Start, resume_from
+from constellation_ws.log.stream import RedisLog
+from constellation_ws.messages.events import UserId, user_room
+from constellation_ws.messages.frames import Frame
+from constellation_ws.recovery.readback import SLICE, Gone, Readback
+from constellation_ws.recovery.record import SessionRecord
+from constellation_ws.recovery.replay import Entries, Read, Replay, ReplayLimits, Walk
+
+_REACH_SECONDS = 2.0
+"""How long a client that is ahead of this pod's view of the log is waited for."""
+_DEADLINE_SECONDS = 60.0
+"""How long finding what one session missed may take: its turn in a storm, and reading back."""
+_HOT_BYTES = 8 * 1024 * 1024
+_TICK_SECONDS = 0.25
+_SLICES_PER_TICK = 5
+"""The index keeps up with two thousand events a second, at about a hundredth of a core."""
+_FLOOD_PER_TICK = 1_000
+"""Entries in one tick above which the index waits: most of them are forgotten before anybody asks,
+and whoever does brings it up to date."""
+_MARGIN_SECONDS = 10.0
+"""Kept beyond the window in which sessions can be resumed."""
+
+
+class Outcome(StrEnum):
+    """What became of an attempt to resume."""
+
+    RECOVERED = "recovered"
+    UNKNOWN = "unknown"
+    """No such session for this user: expired, never written, or another user's."""
+    GONE = "gone"
+    """The log no longer reaches back to where the client was."""
+    TOO_MUCH = "too_much"
+    UNPROVEN = "unproven"
+    """What the client has seen of what it was sent cannot be known."""
+    ACCESS_UNAVAILABLE = "access_unavailable"
+    """Whether it may still be in one of its rooms cannot be told."""
+    UNAVAILABLE = "unavailable"
+    OTHER_EPOCH = "other_epoch"
+    """Events were lost since: nobody can tell whether some were its."""
+    UNREADABLE = "unreadable"
+    """The record is of another release, or a stray write."""
+    SUPERSEDED = "superseded"
+    """A later connection wants the same session."""
+    STUCK = "stuck"
+    """It was resumed from the same place again and again: its client does not come further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a session missed."""
+
+    after: LogId
+    """The entry after which it goes on."""
+    frames: list[Frame]
+    rooms: set[str]
+    changes: tuple[Change, ...]
+    """How its rooms have changed since then. It was never in those that it has lost."""
+    unsaved: set[str]
+    """Rooms of which something else was written before."""
+    is_repeated: bool
+    """Whether it was resumed from the same place before, and something is to be replayed."""
+
+
+class Backlog:
+    """Finds what sessions missed in one log. `run` and `read_back` must run in one task each while
+    the process lives."""
+
+    def __init__(
+        self,
+        redis_log: RedisLog,
+        history: History,
+        read: Read,
+        limits: ReplayLimits,
+        window_seconds: float,
+    ) -> None:
+        """Nobody resumes from before the window."""
+        self._log = redis_log
+        self._history = history
+        self._limits = limits
+        self._keep_ms = int((window_seconds + _MARGIN_SECONDS) * 1000)
+        self._entries = Entries(read, _HOT_BYTES)
+        readback = Readback(redis_log.reader, history, self._entries)
+        self._lead, self.read_back = readback.lead, readback.run
+        self._turn = asyncio.Lock()
+        """Held by the one resume that works: of two thousand that come at once each would hold up
+        the event loop for a slice only, but all of them together for seconds."""
+        self._seen_last: LogId | None = None
+        self._seen_last_at = 0.0
+
+    async def find(
+        self, record: SessionRecord, user: UserId, offset: object, lost: frozenset[str] | None
+    ) -> Found | Outcome:
+        """Find what a session missed, up to what this pod has delivered by now, and since when.
+
+        `lost` are rooms that it may be in no more, None where that cannot be told. Nothing waits
+        between the finding and the return: what is delivered later is not in it. Raises
+        RedisUnavailable.
+        """
+        if lost is None:
+            return Outcome.ACCESS_UNAVAILABLE
+        claimed = parse_id(offset) if isinstance(offset, str) else None
+        start = resume_from(record.proof, claimed)
+        try:
+            async with asyncio.timeout(_REACH_SECONDS):
+                epoch = await self._log.current()
+                if epoch != record.epoch:
+                    return Outcome.OTHER_EPOCH
+                await self._log.reached(max(start.after, record.rooms_at))
+        except TimeoutError:
+            return Outcome.GONE  # of a log that is no more, or made up
+        if start.after < record.floor:
+            return Outcome.GONE
+        missed = await self._missed(record, user, start.after, lost)
+        if isinstance(missed, Outcome):
+            return missed
+        if self._log.epoch != epoch:
+            return Outcome.OTHER_EPOCH
+        if any(_is_uncertain(frame, start) for frame in missed.frames):
+            return Outcome.UNPROVEN
+        return self._found(record, start.after, missed, lost)
+
+    def _found(
+        self, record: SessionRecord, after: LogId, missed: Replay, lost: frozenset[str]
+    ) -> Found:
+        changes = [*record.changes, *missed.moves]
+        return Found(
+            after,
+            missed.frames,
+            missed.rooms - lost,
+            tuple(one for one in changes if one.at > after and one.room not in lost),
+            {*(change.room for change in changes), *lost},
+            is_repeated=bool(missed.frames) and after == record.proof.begin,
+        )
+
+    async def _missed(
+        self, record: SessionRecord, user: UserId, start: LogId, lost: Set[str]
+    ) -> Replay | Outcome:
+        """Find what a session missed after `start`.
+
+        What ended its membership may lie before what it says that it has seen. Nothing waits
+        between the finding and the return. Raises RedisUnavailable.
+        """
+        starts = self._history.starts
+        try:
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                walk = self._walk(record, user, start, lost)
+                while not await self._is_through(walk):
+                    if not await self._lead(walk):
+                        walk = self._walk(record, user, start, lost)
+        except TimeoutError:
+            return Outcome.TOO_MUCH
+        except Gone:
+            return Outcome.GONE
+        if self._history.starts != starts:
+            return Outcome.GONE  # the log was replaced meanwhile
+        return Outcome.TOO_MUCH if walk.is_too_much else walk.end()
+
+    def _walk(self, record: SessionRecord, user: UserId, start: LogId, lost: Set[str]) -> Walk:
+        """Begin a walk. What was said in a room that is lost is not replayed, whenever it was."""
+        rooms = {user_room(user), *record.rooms}.difference(lost)
+        changes = [change for change in record.changes if change.room not in lost]
+        return Walk(
+            record.sid, rooms, changes, rooms_at=record.rooms_at, seen=start, limits=self._limits
+        )
+
+    async def _is_through(self, walk: Walk) -> bool:
+        """Walk through memory to its end; False where it does not reach back to the walk."""
+        history, find = self._history, self._entries.concerned
+        async with self._turn:
+            await asyncio.sleep(0)
+            budget, before = SLICE, 0
+            while walk.cursor >= history.floor:
+                left = history.unindexed(walk.cursor)
+                if left >= before > 0:
+                    budget *= 2  # more is delivered than that
+                before = left
+                is_indexed = history.index(find, budget, walk.cursor)
+                if (
+                    walk.advance(history, self._entries, budget) and is_indexed
+                ) or walk.is_too_much:
+                    return True
+                await asyncio.sleep(0)
+        return False
+
+    async def run(self, tell: Callable[[], None]) -> None:
+        """Keep the memory in order, for ever; `tell` at each step."""
+        while True:
+            appended = self._history.appended
+            await asyncio.sleep(_TICK_SECONDS)
+            tell()
+            self.expire(time.monotonic())
+            if self._history.appended - appended <= _FLOOD_PER_TICK:
+                await self._index_some()
+
+    async def _index_some(self) -> None:
+        for _ in range(_SLICES_PER_TICK):
+            if self._history.index(self._entries.concerned, SLICE):
+                return
+            await asyncio.sleep(0)
+
+    def expire(self, now_seconds: float) -> None:
+        """Forget what nobody can resume from any more, also while nothing new comes.
+
+        The log's own time, the only one that its IDs can be compared with, goes on from the last
+        entry by this process's monotonic clock.
+        """
+        last = self._history.last
+        if last != self._seen_last:
+            self._seen_last, self._seen_last_at = last, now_seconds
+        idle_ms = int((now_seconds - self._seen_last_at) * 1000)
+        self._history.expire(last[0] + idle_ms, self._keep_ms)
+        self._entries.expire()
+
+
+def _is_uncertain(frame: Frame, start: Start) -> bool:
+    """Tell whether an event may or may not have arrived."""
+    if start.uncertain_until is None:
+        return True
+    return (parse_id(frame.offset) or start.after) <= start.uncertain_until

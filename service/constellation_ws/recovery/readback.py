@@ -1,0 +1,215 @@
+"""Reading back what this pod does not hold in memory any more: once for all who need it.
+
+The log is read page by page, from the oldest entry that anybody needs up to where memory begins.
+Each page is indexed and every session walks through it, so that only what is to be replayed stays.
+What was read is put before the memory afterwards, as far as there is room for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from constellation_ws.log.history import BEGINNING, History
+from constellation_ws.log.positions import LogId
+from constellation_ws.log.reading import Reader
+from constellation_ws.recovery.replay import Entries, Walk
+from constellation_ws.redis_io.link import RedisUnavailable
+
+SLICE = 300
+"""Entries, and rooms of them, that are indexed or looked at before others have their turn: about a
+millisecond."""
+_PAGE_BYTES = 256 * 1024
+_FIRST_PAGE = 32
+_MAX_PAGE = 250
+_PAGES_PER_WALK = 16
+"""Finding that a part of the log holds nothing for a session costs the same whatever its length."""
+_WALKS_PER_TURN = 8
+_MAX_FOUND_BYTES = 32 * 1024 * 1024
+"""What all sessions together may have found while the rest is read."""
+_SIGN_SECONDS = 5.0
+_UNBOUNDED = 1 << 62
+
+
+class Gone(Exception):
+    """The log does not hold every entry after the one at which a session would begin."""
+
+
+@dataclass(slots=True, eq=False)
+class _Passenger:
+    """A session that waits for a read-back."""
+
+    walk: Walk
+    start: LogId
+    done: asyncio.Future[bool]
+    is_anchored: bool = False
+    """Whether the entry that it begins after was found in the log."""
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def end(self, has_arrived: bool) -> None:
+        if not self.done.done():
+            self.done.set_result(has_arrived)
+
+
+class Readback:
+    """Leads walks up to this pod's memory. `run` must run in one task while the process lives."""
+
+    def __init__(self, reader: Reader, history: History, entries: Entries) -> None:
+        self._reader = reader
+        self._history = history
+        self._entries = entries
+        self._waiting: list[_Passenger] = []
+        self._wake = asyncio.Event()
+
+    async def lead(self, walk: Walk) -> bool:
+        """Let a walk go on to where this pod's memory begins, or until it is too much.
+
+        False where it must begin again: what it had found was needed for others. Raises Gone, and
+        RedisUnavailable.
+        """
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Passenger(walk, walk.cursor, done))
+        self._wake.set()
+        return await done
+
+    async def run(self, tell: Callable[[], None]) -> None:
+        """Read back whenever somebody waits, for ever; `tell` at each step."""
+        while True:
+            tell()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SIGN_SECONDS):
+                    await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                await _Scan(self._reader, self._history, self._entries, self._waiting).run(tell)
+
+
+class _Scan:
+    """One reading of a part of the log. Who comes too late for it waits for the next one."""
+
+    def __init__(
+        self, reader: Reader, history: History, entries: Entries, waiting: list[_Passenger]
+    ) -> None:
+        self._reader = reader
+        self._history = history
+        self._history_starts = history.starts
+        self._entries = entries
+        self._waiting = waiting
+        self._aboard: list[_Passenger] = []
+        self._read = History(_UNBOUNDED, history.segment_bytes)
+        self._at: LogId = BEGINNING
+        """All up to this entry has been read."""
+        self._page = _FIRST_PAGE
+
+    async def run(self, tell: Callable[[], None]) -> None:
+        """Read once, up to where memory begins, and answer those who could come along."""
+        try:
+            await self._begin()
+            while self._is_needed():
+                tell()
+                await self._read_pages()
+                await self._walk()
+                if self._at >= self._history.floor:
+                    await self._end()
+        except RedisUnavailable as error:
+            for passenger in [*self._aboard, *self._waiting]:
+                passenger.fail(error)
+            self._waiting.clear()
+
+    async def _begin(self) -> None:
+        """Find the oldest entry that somebody needs. Raises RedisUnavailable."""
+        trimmed = await self._reader.trimmed(self._history.floor)
+        for passenger in self._waiting:
+            if passenger.start >= self._history.floor:
+                passenger.end(has_arrived=True)  # an earlier read-back has brought it to memory
+            elif passenger.start < trimmed:
+                passenger.fail(Gone())
+        self._aboard = [one for one in self._waiting if not one.done.done()]
+        self._waiting.clear()
+        if self._aboard:
+            self._at = min(one.start for one in self._aboard)
+            self._read.start(self._at)
+            is_there = self._at in (BEGINNING, trimmed) or await self._reader.holds(self._at)
+            for passenger in self._aboard:
+                passenger.is_anchored = is_there and passenger.start == self._at
+
+    def _is_needed(self) -> bool:
+        """Tell whether anybody still waits for it; others come along who need no earlier part."""
+        if self._history.starts != self._history_starts:
+            for passenger in self._aboard:
+                passenger.fail(Gone())  # this is another log by now
+        self._aboard = [one for one in self._aboard if not one.done.done()]
+        if not self._aboard:
+            return False
+        for one in self._waiting:
+            # The last entry that was read may not be retained any more when they look for it.
+            one.is_anchored = bool(self._read.appended) and one.start == self._read.last
+        self._aboard += [one for one in self._waiting if one.start >= self._at]
+        self._waiting[:] = [one for one in self._waiting if one.start < self._at]
+        return True
+
+    async def _read_pages(self) -> None:
+        """Read and index some more. Raises RedisUnavailable."""
+        for _ in range(_PAGES_PER_WALK):
+            up_to = self._history.floor
+            if self._at >= up_to:
+                return
+            page = await self._reader.page(self._at, up_to, self._page)
+            self._read.append(page)
+            self._at = self._read.last if len(page) == self._page else up_to
+            size = sum(len(payload) for _, _, payload in page)
+            fitting = len(page) * _PAGE_BYTES // (size + 1)
+            self._page = max(1, min(2 * self._page, fitting, _MAX_PAGE))
+            await _by_slices(self._read.index, self._entries.concerned, SLICE)
+
+    async def _walk(self) -> None:
+        """Let everybody see what was read, and let go what there is no room for."""
+        for number, passenger in enumerate(self._aboard, 1):
+            if passenger.start > self._at:
+                continue  # its part comes later
+            if not passenger.is_anchored and not self._read.holds(passenger.start):
+                passenger.fail(Gone())
+                continue
+            passenger.is_anchored = True
+            walk = passenger.walk
+            await _by_slices(walk.advance, self._read, self._entries, SLICE)
+            walk.reach(self._at)
+            if walk.is_too_much:
+                passenger.end(has_arrived=True)
+            if number % _WALKS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        self._aboard = [one for one in self._aboard if not one.done.done()]
+        self._set_aside()
+        self._read.shrink(max(0, self._history.free_bytes))
+
+    def _set_aside(self) -> None:
+        """Bound what is found meanwhile: the last who came along begin again with the next scan."""
+        found = sum(passenger.walk.size for passenger in self._aboard)
+        while found > _MAX_FOUND_BYTES and len(self._aboard) > 1:
+            passenger = self._aboard.pop()
+            found -= passenger.walk.size
+            passenger.end(has_arrived=False)
+
+    async def _end(self) -> None:
+        """Answer everybody, where nothing was let go meanwhile. Raises RedisUnavailable."""
+        trimmed = await self._reader.trimmed(self._history.floor)
+        for passenger in self._aboard:
+            if passenger.start < trimmed:
+                passenger.fail(Gone())
+        if self._at >= self._history.floor and self._history.starts == self._history_starts:
+            self._history.prepend(self._read)
+            for passenger in self._aboard:
+                passenger.end(has_arrived=True)
+
+
+async def _by_slices(step: Callable[..., bool], *arguments: object) -> None:
+    """Repeat a step until it says that it is done; others have their turn in between."""
+    while True:
+        if step(*arguments):
+            return
+        await asyncio.sleep(0)

@@ -1,0 +1,149 @@
+"""How a session is written: one hash, of which a change writes only what it changes.
+
+Fields: `owner` and `user` for the scripts, `record` (JSON, below), and one field for each room. A
+room's value is empty where the session has been in it since the floor, else its changes since then,
+such as `+1699-0 -1702-5`: entered after the one log ID, left after the other. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from constellation_ws.log.positions import Change, LogId, Proof, Ticket
+
+_ROOM = b"room "
+
+
+class Unreadable(ValueError):
+    """A record of another release, or a stray write."""
+
+
+class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    sid: str
+    epoch: str
+    begin: LogId
+    proven: LogId
+    floor: LogId
+    rooms_at: LogId
+    """Log ID up to which the rooms follow what the log says of them."""
+    counts: bool = False
+    lost_at: LogId | None = None
+    attempts: int = 0
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Record).decode
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A session as it was written last."""
+
+    sid: str
+    epoch: str
+    proof: Proof
+    floor: LogId
+    rooms_at: LogId
+    attempts: int
+    rooms: frozenset[str]
+    """Where it was at the floor."""
+    changes: tuple[Change, ...]
+    """How that has changed since, in the log's order."""
+
+    @property
+    def final_rooms(self) -> set[str]:
+        """Where it was when it was written."""
+        rooms = set(self.rooms)
+        for change in self.changes:
+            (rooms.add if change.is_in else rooms.discard)(change.room)
+        return rooms
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What one write changes."""
+
+    record: bytes
+    rooms: list[bytes]
+    """Names and values, in turn."""
+    gone: list[bytes]
+    """Names of fields to delete."""
+    is_full: bool
+    """Whether that is all of the session, and not only what has changed."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of it."""
+        return len(self.record) + sum(map(len, self.rooms)) + sum(map(len, self.gone))
+
+
+def write(ticket: Ticket, delivered: LogId) -> Fields:
+    """Write a session, or what of it is not written yet; its rooms follow the log up to here."""
+    record = _Record(
+        sid=ticket.sid,
+        epoch=ticket.epoch,
+        begin=ticket.begin,
+        proven=ticket.proven,
+        floor=ticket.floor,
+        rooms_at=delivered,
+        counts=ticket.counts,
+        lost_at=ticket.lost_at,
+        attempts=ticket.attempts,
+    )
+    unsaved, ticket.unsaved = ticket.unsaved, None
+    is_full = not ticket.is_stored
+    names: Iterable[str] = unsaved or ()
+    if is_full:
+        names = {*ticket.rooms, *(change.room for change in ticket.changes)}
+    words: list[bytes] = []
+    gone: list[bytes] = []
+    for name in names:
+        changes = [change for change in ticket.changes if change.room == name]
+        field = _ROOM + name.encode()
+        if changes or name in ticket.rooms:
+            words += (field, b" ".join(map(_write_change, changes)))
+        else:
+            gone.append(field)
+    return Fields(_encode(record), words, [] if is_full else gone, is_full)
+
+
+def read(fields: Mapping[bytes, bytes]) -> SessionRecord:
+    """Read a session. Raises Unreadable."""
+    try:
+        record = _decode(fields[b"record"])
+        rooms, changes = set[str](), list[Change]()
+        for name, value in fields.items():
+            if name.startswith(_ROOM):
+                room = name.removeprefix(_ROOM).decode()
+                own = [_read_change(room, text) for text in value.split()]
+                changes += own
+                if not own or not own[0].is_in:
+                    rooms.add(room)
+    except (KeyError, ValueError, msgspec.DecodeError) as error:
+        raise Unreadable("not a session of this release") from error
+    changes.sort(key=lambda change: change.at)  # stable: those of one room keep their order
+    proof = Proof(record.begin, record.counts, record.proven, record.lost_at)
+    return SessionRecord(
+        record.sid,
+        record.epoch,
+        proof,
+        record.floor,
+        record.rooms_at,
+        record.attempts,
+        frozenset(rooms),
+        tuple(changes),
+    )
+
+
+def _write_change(change: Change) -> bytes:
+    return b"%b%d-%d" % (b"+" if change.is_in else b"-", *change.at)
+
+
+def _read_change(room: str, text: bytes) -> Change:
+    milliseconds, _, sequence = text[1:].partition(b"-")
+    if text[:1] not in (b"+", b"-"):
+        raise Unreadable("not a change of a room")
+    return Change((int(milliseconds), int(sequence)), room, text[:1] == b"+")

@@ -1,0 +1,218 @@
+"""The story of one resume: who reconnects, what it missed, where it goes on.
+
+As `socket.io-client` 4.6+ speaks it: CONNECT answers `{sid, pid}`; a client that reconnects
+presents the pid and the offset of the last event that it has seen; the same pid in the answer means
+that everything in between has been sent. Recovered is all or nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from constellation_ws.auth.identity import Identity
+from constellation_ws.delivery.rooms import Member, Rooms
+from constellation_ws.delivery.welcome import Welcome
+from constellation_ws.log.positions import Ticket
+from constellation_ws.log.stream import RedisLog
+from constellation_ws.messages.events import UserId
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.tracing import Tracing, act
+from constellation_ws.recovery.missed import Backlog, Found, Outcome
+from constellation_ws.recovery.record import SessionRecord
+from constellation_ws.recovery.sessions import Sessions
+from constellation_ws.recovery.store import SessionStore
+from constellation_ws.redis_io.link import RedisUnavailable
+
+log = structlog.get_logger(__name__)
+
+_MAX_ATTEMPTS = 5
+"""Resumes in a row from the same place: what a client cannot digest must not cut it off."""
+_RECOVERY_CLAIM = "recovery"
+
+
+class Offsets(StrEnum):
+    """Which sockets get the log's offset with each event: a strict client trips over it."""
+
+    AUTO = "auto"
+    """Those that asked (`auth.recovery: true`) or have presented a pid."""
+    ALWAYS = "always"
+
+
+FindLost = Callable[[Identity, Iterable[str]], Awaitable[frozenset[str] | None]]
+"""Says which of some rooms somebody may be in no more; None where that cannot be told."""
+
+
+class Recovery:
+    """Gives members their sessions: new ones, and those that they had before."""
+
+    def __init__(
+        self,
+        instance: str,
+        redis_log: RedisLog,
+        store: SessionStore,
+        sessions: Sessions,
+        backlog: Backlog,
+        rooms: Rooms,
+        metrics: Metrics,
+        *,
+        offsets: Offsets,
+        close: Callable[[Member, str], None],
+        fence: Callable[[str, str], None],
+        find_lost: FindLost | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
+        """`fence` lets other pods close the connection of a (sid, owner).
+
+        Without `find_lost` a session keeps its rooms, unless the log says otherwise.
+        """
+        self._instance = instance
+        self._log = redis_log
+        self._store = store
+        self._sessions = sessions
+        self._backlog = backlog
+        self._rooms = rooms
+        self._metrics = metrics
+        self._offsets = offsets
+        self._close = close
+        self._fence = fence
+        self._find_lost = find_lost
+        self._tracing = tracing
+        self._owners = itertools.count()
+        self._resuming: dict[str, str] = {}
+        """Which connection of this pod wants a session last, of those that are being resumed."""
+
+    async def open(self, member: Member, user: UserId, auth: Any) -> Welcome:
+        """Give a member its session: the one that it claims, or a new one.
+
+        It is written when this returns, unless Redis cannot write now. The caller has authenticated
+        the user and puts a new member into its user's room; a recovered one is in its rooms by
+        then, and has received nothing yet.
+        """
+        claim = auth if isinstance(auth, dict) else {}
+        owner = f"{self._instance}.{next(self._owners)}"
+        wants_offsets = self._offsets is Offsets.ALWAYS or claim.get(_RECOVERY_CLAIM) is True
+        pid = claim.get("pid")
+        if isinstance(pid, str) and 0 < len(pid) <= 64:
+            wants_offsets = True  # only a client that can resume presents one
+            with act(self._tracing, "replay") as span:
+                outcome, welcome = await self._resume(member, user, pid, owner, claim.get("offset"))
+                span.set_attribute("constellation.outcome", outcome.value)
+                span.set_attribute("constellation.events", len(welcome.missed) if welcome else 0)
+            self._metrics.recoveries.labels(outcome.value).inc()
+            if welcome is not None:
+                return welcome
+            log.debug("not recovered", outcome=outcome.value, user=user)
+        return await self._open_new(member, user, owner, wants_offsets=wants_offsets)
+
+    async def _open_new(
+        self, member: Member, user: UserId, owner: str, *, wants_offsets: bool
+    ) -> Welcome:
+        member.wants_offsets = wants_offsets
+        ticket = Ticket(
+            secrets.token_urlsafe(15),
+            owner,
+            user,
+            member.sid,
+            member.rooms,
+            epoch=self._log.epoch or "",
+            begin=self._log.delivered,
+            counts=wants_offsets,
+        )
+        done = self._sessions.begin(member, ticket)
+        if not self._store.is_failing:
+            await self._sessions.written(done)
+        return Welcome(ticket.pid, [], is_recovered=False)
+
+    async def _resume(
+        self, member: Member, user: UserId, pid: str, owner: str, offset: object
+    ) -> tuple[Outcome, Welcome | None]:
+        self._resuming[pid] = owner
+        try:
+            taken = await self._store.take(pid, user, owner)
+            if taken is None:
+                return Outcome.UNKNOWN, None
+            if taken.record is None:
+                self._store.discard(pid, owner)
+                return Outcome.UNREADABLE, None
+            lost = await self._lost(member, taken.record)
+            found = await self._backlog.find(taken.record, user, offset, lost)
+            if self._resuming.get(pid) != owner:
+                return Outcome.SUPERSEDED, None
+        except RedisUnavailable:
+            return Outcome.UNAVAILABLE, None
+        finally:
+            if self._resuming.get(pid) == owner:
+                del self._resuming[pid]
+        if isinstance(found, Outcome):
+            self._store.discard(pid, owner)
+            return found, None
+        attempts = taken.record.attempts + 1 if found.is_repeated else 0
+        if attempts >= _MAX_ATTEMPTS:
+            self._store.discard(pid, owner)
+            return Outcome.STUCK, None
+        resumed = _Resumed(taken.record, taken.former_owner, found, attempts)
+        self._settle(member, pid, owner, user, resumed)
+        self._metrics.replayed.inc(len(found.frames))
+        return Outcome.RECOVERED, Welcome(pid, found.frames, is_recovered=True)
+
+    async def _lost(self, member: Member, record: SessionRecord) -> frozenset[str] | None:
+        """Ask about the rooms of a session before it enters them."""
+        if self._find_lost is None:
+            return frozenset()
+        assert member.identity is not None, "authenticated by the caller"
+        return await self._find_lost(member.identity, record.final_rooms)
+
+    def _settle(
+        self, member: Member, pid: str, owner: str, user: UserId, resumed: _Resumed
+    ) -> None:
+        """Let the member be who it was, in its rooms; an older connection of it is no more."""
+        record, found = resumed.record, resumed.found
+        former = self._rooms.by_sid(record.sid)
+        if former is not None and former is not member:
+            self._rooms.remove(former)
+            former.ticket = None
+            self._close(former, "fenced")
+        elif not resumed.former_owner.startswith(f"{self._instance}."):
+            self._fence(record.sid, resumed.former_owner)
+        self._rooms.rename(member, record.sid)
+        for room in found.rooms:
+            self._rooms.enter(member, room)
+        member.wants_offsets = True
+        ticket = Ticket(
+            pid,
+            owner,
+            user,
+            record.sid,
+            member.rooms,
+            epoch=record.epoch,
+            begin=found.after,
+            counts=True,
+        )
+        ticket.changes = found.changes
+        ticket.unsaved, ticket.is_stored = set(found.unsaved), True
+        ticket.attempts = resumed.attempts
+        self._sessions.begin(member, ticket)
+
+    def fence(self, sid: str, owner: str) -> None:
+        """Close a connection whose session belongs to another one by now."""
+        member = self._rooms.by_sid(sid)
+        if member is not None and member.ticket is not None and member.ticket.owner == owner:
+            member.ticket = None
+            self._close(member, "fenced")
+
+
+@dataclass(frozen=True, slots=True)
+class _Resumed:
+    """A session that can be resumed, and where it was."""
+
+    record: SessionRecord
+    former_owner: str
+    found: Found
+    attempts: int

@@ -1,0 +1,313 @@
+"""Sessions that may be resumed, in Redis, so that any pod can resume what another one held.
+
+Every write names the owner, one connection of one pod: who has lost a session to a newer connection
+can write it no more. Writes and reads are gathered, and go over a connection of their own. What a
+session looks like there: `session_record`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+
+from constellation_ws.log.positions import LogId, Ticket
+from constellation_ws.recovery import record as session_record
+from constellation_ws.recovery.record import SessionRecord
+from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
+from constellation_ws.redis_io.names import DEFAULT, Names
+
+log = structlog.get_logger(__name__)
+
+_CHUNK = 500
+_CHUNK_BYTES = 1 << 20
+_RETRY_SECONDS = 0.5
+_IDLE_SECONDS = 5.0
+_REDIS_SECONDS = 5.0
+"""How long one exchange with Redis may take before it counts as failed."""
+_TAKE_SECONDS = 20.0
+"""How long a session is waited for, its turn in a storm included: a Redis that does not answer is
+known after one exchange."""
+_FENCED, _GONE = 0, 2
+
+_SAVE = """
+local owner = redis.call('HGET', KEYS[1], 'owner')
+if owner ~= ARGV[1] and owner ~= false then return 0 end
+if owner == false and ARGV[3] == '0' then return 2 end
+-- First, since a full Redis refuses a script only as long as it has written nothing.
+redis.call('HSET', KEYS[1], 'owner', ARGV[1])
+if ARGV[3] == '1' then redis.call('DEL', KEYS[1]) end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'user', ARGV[4], 'record', ARGV[5])
+local last = 6 + tonumber(ARGV[6])
+for i = 7, last, 1000 do
+  redis.call('HSET', KEYS[1], unpack(ARGV, i, math.min(i + 999, last)))
+end
+for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+_TAKE = """
+local found = redis.call('HMGET', KEYS[1], 'user', 'owner')
+if found[1] ~= ARGV[1] then return false end
+redis.call('HSET', KEYS[1], 'owner', ARGV[2])
+return {found[2], redis.call('HGETALL', KEYS[1])}
+"""
+_DROP = "if redis.call('HGET', KEYS[1], 'owner') == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A session that now belongs to a new connection."""
+
+    record: SessionRecord | None
+    """None where it cannot be read: another release has written it, say."""
+    former_owner: str
+
+
+@dataclass(slots=True)
+class _Write:
+    """A session that is to be written, and who waits for that."""
+
+    ticket: Ticket
+    lifetime_milliseconds: int
+    """0 deletes it."""
+    done: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class _Question:
+    """A session that a new connection wants."""
+
+    pid: str
+    user: str
+    owner: str
+    answer: asyncio.Future[Any]
+
+
+class SessionStore:
+    """Reads and writes sessions. `run` must run in one task for as long as the process lives.
+
+    While Redis is away the latest state of each session stays to be written; there is one write per
+    session at the most.
+    """
+
+    def __init__(self, redis: Redis, names: Names = DEFAULT) -> None:
+        self._redis = redis
+        self._key = names.session
+        self._save: Any = redis.register_script(_SAVE)
+        self._take: Any = redis.register_script(_TAKE)
+        self._drop: Any = redis.register_script(_DROP)
+        self._writes: dict[str, _Write] = {}
+        self._sending: list[_Write] = []
+        self._questions: list[_Question] = []
+        self._has_work = asyncio.Event()
+        self.is_failing = False
+        """Whether Redis refused or failed the last write: who waits for one would wait in vain."""
+
+    def save(self, ticket: Ticket, lifetime_seconds: float) -> asyncio.Future[None]:
+        """Write soon what of a session is not written yet; the future is done when it is.
+
+        It is cancelled where another connection of this pod takes the session over meanwhile.
+        """
+        return self._write(ticket, max(1, int(lifetime_seconds * 1000)))
+
+    def drop(self, ticket: Ticket) -> asyncio.Future[None]:
+        """Delete a session soon."""
+        return self._write(ticket, 0)
+
+    def discard(self, pid: str, owner: str) -> None:
+        """Delete soon a session that was taken and that nobody can resume."""
+        nobody = Ticket(pid, owner, "", "", (), epoch="", begin=(0, 0), counts=False)
+        self.drop(nobody)
+
+    def _write(self, ticket: Ticket, lifetime: int) -> asyncio.Future[None]:
+        earlier = self._writes.get(ticket.pid)
+        if earlier is not None and earlier.ticket is ticket:
+            earlier.lifetime_milliseconds = lifetime
+            return earlier.done
+        if earlier is not None:
+            earlier.done.cancel()
+        done = asyncio.get_running_loop().create_future()
+        self._writes[ticket.pid] = _Write(ticket, lifetime, done)
+        self._has_work.set()
+        return done
+
+    async def take(self, pid: str, user: str, owner: str) -> Taken | None:
+        """Give a session to a new connection of its user; None where there is none such.
+
+        Raises RedisUnavailable.
+        """
+        question = _Question(pid, user, owner, asyncio.get_running_loop().create_future())
+        self._questions.append(question)
+        self._has_work.set()
+        try:
+            async with asyncio.timeout(_TAKE_SECONDS):
+                found = await question.answer
+        except TimeoutError as error:
+            raise RedisUnavailable("sessions cannot be read: Redis does not answer") from error
+        if not found:
+            return None
+        former_owner, flat = found
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        try:
+            record = session_record.read(fields)
+        except session_record.Unreadable as error:
+            log.warning("a session cannot be read; its client begins a new one", error=str(error))
+            return Taken(None, bytes(former_owner or b"").decode())
+        return Taken(record, bytes(former_owner).decode())
+
+    async def run(
+        self,
+        tell: Callable[[], None],
+        delivered: Callable[[], LogId],
+        on_fenced: Callable[[str, str], None],
+    ) -> None:
+        """Read and write what is asked for, for ever; `tell` at least every few seconds.
+
+        `delivered` gives the log ID up to which rooms follow the log, and `on_fenced` is told the
+        (sid, owner) of a connection whose session belongs to another one by now.
+        """
+        while True:
+            tell()
+            try:
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._has_work.wait()
+            except TimeoutError:
+                continue
+            self._has_work.clear()
+            while self._writes or self._questions:
+                await self._ask()
+                if self._writes and not await self._flush(delivered, on_fenced):
+                    await self._pause()
+                tell()
+
+    async def flush(self) -> None:
+        """Wait until all that is to be written now is written."""
+        waiting = [write.done for write in (*self._sending, *self._writes.values())]
+        if waiting:
+            await asyncio.wait(waiting)
+
+    async def _pause(self) -> None:
+        """Wait before the next attempt, but not with questions: Redis may only be full."""
+        try:
+            async with asyncio.timeout(_RETRY_SECONDS):
+                self._has_work.clear()
+                while not self._questions:
+                    await self._has_work.wait()
+                    self._has_work.clear()
+        except TimeoutError:
+            self._has_work.set()
+
+    async def _ask(self) -> None:
+        """Read a chunk of the sessions that somebody waits for."""
+        asked, self._questions = self._questions[:_CHUNK], self._questions[_CHUNK:]
+        asked = [one for one in asked if not one.answer.done()]
+        if not asked:
+            return
+        try:
+            async with asyncio.timeout(_REDIS_SECONDS):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for one in asked:
+                        words = [one.user, one.owner]
+                        await self._take(keys=[self._key(one.pid)], args=words, client=pipe)
+                    answers = await pipe.execute(raise_on_error=False)
+        except (TimeoutError, *FAULTS) as error:
+            answers = [error] * len(asked)
+        for one, answer in zip(asked, answers, strict=True):
+            if one.answer.done():
+                continue
+            if isinstance(answer, Exception):
+                unavailable = RedisUnavailable(f"sessions cannot be read: {answer}")
+                one.answer.set_exception(unavailable)
+            else:
+                one.answer.set_result(answer)
+
+    async def _flush(
+        self, delivered: Callable[[], LogId], on_fenced: Callable[[str, str], None]
+    ) -> bool:
+        """Write a chunk; False where Redis did not take all of it, and the rest stays."""
+        chunk = self._next_chunk(delivered())
+        self._sending = [write for write, _ in chunk]
+        try:
+            async with asyncio.timeout(_REDIS_SECONDS):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for write, fields in chunk:
+                        await self._send(write, fields, pipe)
+                    results = await pipe.execute(raise_on_error=False)
+        except (TimeoutError, *FAULTS) as error:
+            results = [error] * len(chunk)
+        self._sending = []
+        failed: Exception | None = None
+        for (write, fields), result in zip(chunk, results, strict=True):
+            if isinstance(result, Exception) or (fields is not None and result == _GONE):
+                self._keep(write, fields)
+                failed = result if isinstance(result, Exception) else failed
+                continue
+            if fields is not None and result == _FENCED:
+                on_fenced(write.ticket.sid, write.ticket.owner)
+            write.ticket.is_stored = fields is not None and result != _FENCED
+            if not write.done.done():
+                write.done.set_result(None)
+        if failed is not None and not self.is_failing:
+            log.warning("sessions cannot be written now, trying again", error=str(failed))
+        self.is_failing = failed is not None
+        return failed is None
+
+    def _next_chunk(self, delivered: LogId) -> list[tuple[_Write, session_record.Fields | None]]:
+        """Take out what is to be written next, bounded in number and bytes."""
+        chunk: list[tuple[_Write, session_record.Fields | None]] = []
+        size = 0
+        for pid in list(itertools.islice(self._writes, _CHUNK)):
+            write = self._writes.pop(pid)
+            fields = None
+            if write.lifetime_milliseconds:
+                fields = session_record.write(write.ticket, delivered)
+                size += fields.size
+            chunk.append((write, fields))
+            if size > _CHUNK_BYTES:
+                break
+        return chunk
+
+    def _keep(self, write: _Write, fields: session_record.Fields | None) -> None:
+        """Put back what was not written. What it held may not be there: then all is written."""
+        write.ticket.is_stored = False
+        newer = self._writes.setdefault(write.ticket.pid, write)
+        if newer is write:
+            return
+        if newer.ticket is write.ticket and not write.done.done():
+            newer.done.add_done_callback(lambda done: _follow(write.done, done))
+        elif not write.done.done():
+            write.done.cancel()  # another connection owns the session by now
+
+    async def _send(self, write: _Write, fields: session_record.Fields | None, pipe: Any) -> None:
+        ticket = write.ticket
+        keys = [self._key(ticket.pid)]
+        if fields is None:
+            await self._drop(keys=keys, args=[ticket.owner], client=pipe)
+            return
+        words = [
+            ticket.owner,
+            write.lifetime_milliseconds,
+            int(fields.is_full),
+            ticket.user,
+            fields.record,
+            len(fields.rooms),
+            *fields.rooms,
+            *fields.gone,
+        ]
+        await self._save(keys=keys, args=words, client=pipe)
+
+
+def _follow(earlier: asyncio.Future[None], newer: asyncio.Future[None]) -> None:
+    """Tell who waits for an earlier write when a newer one of the same session is done."""
+    if earlier.done():
+        return
+    if newer.cancelled():
+        earlier.cancel()
+    else:
+        earlier.set_result(None)

@@ -1,0 +1,1 @@
+"""Redis: addresses, topologies, clients, links, and Pub/Sub."""

@@ -1,0 +1,350 @@
+"""Redis Pub/Sub: the subscription of this process, and the commands that other modules send.
+
+What the messages mean is not known here, save the heartbeat and the answers to `ask`, which begin
+and end in this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Protocol
+
+import structlog
+from redis.asyncio import Redis
+
+from constellation_ws.messages import commands
+from constellation_ws.messages.events import Room
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.redis_io.link import (
+    FAULTS,
+    RedisMoved,
+    RedisUnavailable,
+    backoff_seconds,
+    faults_of,
+)
+from constellation_ws.redis_io.names import DEFAULT, Names
+from constellation_ws.redis_io.subscription import Published, Subscription
+
+__all__ = ["Listener", "Published", "RedisBus"]
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_SECONDS = 4.0
+SILENCE_SECONDS = 12.0
+"""Without a heartbeat for so long another subscription is tried, whatever this one's socket says.
+
+Below the 15 seconds within which it has to be noticed; two heartbeats may be late before it counts.
+"""
+_READ_SECONDS = 1.0
+"""How long what waits in the kernel may take to be read: the process may have been paused."""
+_SUBSCRIBE_SECONDS = 5.0
+_CHANGE_SECONDS = 2.0
+"""How long the old connection has to bring what came before the new subscription."""
+_ASK_SECONDS = 2.0
+_MAX_PUBLISHING = 32
+"""Publications at a time; others wait. Each takes a connection of those that all parts share, of
+which redis-py has 100."""
+
+
+class Listener(Protocol):
+    """Who consumes what is published."""
+
+    def take(self, batch: list[Published]) -> None:
+        """Receive one read from Redis, in its order."""
+
+    def interrupted(self, *, is_lossy: bool) -> None:
+        """Note that messages may be missing from here on.
+
+        `is_lossy` where Redis may have counted this process as a receiver of some that never came.
+        """
+
+
+class RedisBus:
+    """The gateway's subscription, and what it publishes.
+
+    `run` and `beat` must each run in one task for as long as the process lives.
+    """
+
+    def __init__(
+        self, redis: Redis, channels: Iterable[str], metrics: Metrics, names: Names = DEFAULT
+    ) -> None:
+        self.instance = secrets.token_hex(6)
+        """Tells this process apart from every other, a restarted one of the same name too."""
+        self._redis = redis
+        self._metrics = metrics
+        self._names = names
+        self._heartbeat = names.heartbeat(self.instance)
+        self._reply_channel = names.reply(self.instance)
+        self._own = {
+            self._heartbeat.encode(): self._receive_heartbeat,
+            self._reply_channel.encode(): self._receive_answer,
+        }
+        self._channels = (
+            *channels,
+            names.commands,
+            names.ticks,
+            commands.EMITTER_CHANNEL,
+            self._heartbeat,
+            self._reply_channel,
+        )
+        self._ticks = itertools.count()
+        self._asks = itertools.count(1)
+        self._waiting: dict[int, _Tally] = {}
+        self._is_retired = False
+        self._current: Subscription | None = None
+        self.lost_at: float | None = time.monotonic()
+        """Monotonic time since which there is no subscription; None while it is active."""
+        self.has_subscribed = False
+        """Whether the subscription has been active at least once."""
+        self._heard_at = time.monotonic()
+        """Monotonic time of the last heartbeat. What else arrives proves nothing: a path that is
+        dead in one direction may still bring what it had buffered."""
+        self._attempts = 0
+        """Tries since the subscription was last active."""
+        self._publishing = asyncio.Semaphore(_MAX_PUBLISHING)
+
+    def next_tick(self) -> bytes:
+        """Give a tick that no other pod and no other call gives."""
+        return b"%b.%d" % (self.instance.encode(), next(self._ticks))
+
+    def retire(self) -> None:
+        """End the subscription for good: Redis counts this process as a receiver no more."""
+        self._is_retired = True
+        if self._current is not None:
+            self._current.end()
+
+    async def run(self, listener: Listener) -> None:
+        """Hand every batch to the listener, for ever; subscribe again when the connection is lost.
+
+        A connection is read until the next one is subscribed: a Redis that was only silent loses
+        nothing that was published meanwhile.
+        """
+        try:
+            while not self._is_retired:
+                self._current = await self._renew(self._current, listener)
+        finally:
+            if self._current is not None:
+                await self._current.close()
+        await asyncio.Event().wait()  # retired: what runs for ever does so
+
+    async def _renew(self, current: Subscription | None, listener: Listener) -> Subscription | None:
+        """Replace the subscription by another one, and watch that. Returns what there is then."""
+        is_heard = time.monotonic() - self._heard_at < SILENCE_SECONDS
+        if current is not None and is_heard and not current.is_superseded:
+            return await self._watch(current, listener)  # it was silent, and is no more
+        fresh = Subscription(self._own, self._names)
+        tick = self.next_tick()
+        if current is not None:
+            current.end_at(tick)
+        try:
+            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+                await fresh.open(self._redis, self._channels, tick)
+        except (TimeoutError, *FAULTS) as error:
+            await fresh.close()
+            if current is not None:
+                current.go_on()
+            self._lose("connection", str(error) or "Redis does not answer")
+            return await self._back_off(current, listener)
+        except BaseException:
+            await fresh.close()
+            raise
+        if current is not None:
+            await self._change_over(current, listener)
+        self._current = fresh
+        self._note_active()
+        fresh.pass_to(listener.take)
+        return await self._watch(fresh, listener)
+
+    async def _back_off(
+        self, current: Subscription | None, listener: Listener
+    ) -> Subscription | None:
+        """Wait before the next attempt, and drop a connection that is gone meanwhile."""
+        self._attempts += 1
+        seconds = backoff_seconds(self._attempts, random.random())
+        if current is None:
+            await asyncio.sleep(seconds)
+            return None
+        try:
+            async with asyncio.timeout(seconds):
+                await current.lost()
+        except TimeoutError:
+            return current
+        except RedisMoved:
+            await asyncio.sleep(seconds)
+            return current
+        except FAULTS as error:
+            await self._drop(current, listener, error)
+        return None
+
+    async def _change_over(self, old: Subscription, listener: Listener) -> None:
+        """Read an old connection up to where the new one begins."""
+        try:
+            async with asyncio.timeout(_CHANGE_SECONDS):
+                await old.ended()
+        except (TimeoutError, *FAULTS):
+            listener.interrupted(is_lossy=True)
+        await old.close()
+
+    async def _watch(self, current: Subscription, listener: Listener) -> Subscription | None:
+        """Wait until a subscription is lost, silent, retired or on a Redis that is not to be used.
+
+        Returns what may still bring something.
+        """
+        while True:
+            silent_at = self._heard_at + SILENCE_SECONDS
+            try:
+                async with asyncio.timeout(max(0.0, silent_at - time.monotonic())):
+                    await current.lost()
+            except TimeoutError:
+                await asyncio.sleep(_READ_SECONDS)
+                if time.monotonic() - self._heard_at > SILENCE_SECONDS:
+                    self._lose("silent", "no heartbeat came back")
+                    return current
+            except RedisMoved as error:
+                log.info("subscribing to another Redis", reason=str(error))
+                return current
+            except FAULTS as error:
+                if self._is_retired:
+                    return current
+                self._lose("connection", str(error))
+                await self._drop(current, listener, error)
+                self._attempts += 1
+                await asyncio.sleep(backoff_seconds(self._attempts, random.random()))
+                return None
+
+    async def _drop(self, current: Subscription, listener: Listener, error: Exception) -> None:
+        # After an orderly end all has arrived that Redis had sent: it closed the connection itself.
+        is_orderly = type(error) is ConnectionError
+        listener.interrupted(is_lossy=not is_orderly)
+        await current.close()
+
+    async def beat(self, tell: Callable[[], None]) -> None:
+        """Send heartbeats through Redis, for ever; `tell` after each, sent or not."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                await self._redis.publish(self._heartbeat, str(time.monotonic()))
+            except FAULTS as error:
+                log.debug("the heartbeat could not be sent", error=str(error))
+            tell()
+
+    async def publish(self, channel: str, payload: bytes) -> int:
+        """Publish and say how many subscribers Redis reached. Raises RedisUnavailable."""
+        try:
+            async with self._publishing:
+                return int(await self._redis.publish(channel, payload))
+        except FAULTS as error:
+            raise RedisUnavailable("Redis cannot be reached; try again") from error
+
+    async def publish_all(
+        self, messages: Sequence[tuple[str, bytes]]
+    ) -> list[RedisUnavailable | None]:
+        """Publish (channel, payload) pairs in their order; say of each why it was not accepted."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for channel, payload in messages:
+                pipe.publish(channel, payload)
+            return await faults_of(pipe, "Redis cannot be reached; try again")
+
+    async def tell(self, command: commands.Command) -> None:
+        """Send a command to every pod, this one included. Raises RedisUnavailable."""
+        await self.publish(self._names.commands, commands.encode(command))
+
+    async def disconnect(self, who: Room, reason: str, pods: Collection[str]) -> int:
+        """Disconnect a room's members on every pod and add up how many there were.
+
+        Waits until all of `pods`, instances that live, have answered; two seconds at most. How many
+        subscribers PUBLISH reports is no measure for it: on a Cluster only those of one node.
+        Raises RedisUnavailable.
+        """
+        ask = next(self._asks)
+        tally = self._waiting[ask] = _Tally(pods)
+        try:
+            command = commands.Disconnect(who, reason, self._reply_channel, ask, wants_name=True)
+            tally.expect(await self.publish(self._names.commands, commands.encode(command)))
+            async with asyncio.timeout(_ASK_SECONDS):
+                await tally.complete.wait()
+        except TimeoutError:
+            log.warning("not every pod answered", answers=tally.answers, missing=tally.missing())
+        finally:
+            del self._waiting[ask]
+        return tally.total
+
+    async def answer(self, command: commands.Disconnect, count: int) -> None:
+        """Answer another pod's `disconnect`. Raises RedisUnavailable."""
+        name = b" " + self.instance.encode() if command.wants_name else b""
+        await self.publish(command.reply_to, b"%d %d%b" % (command.ask, count, name))
+
+    def _note_active(self) -> None:
+        if self.has_subscribed and self.lost_at is not None:
+            log.info("subscribed to Redis again")
+        self.lost_at, self.has_subscribed = None, True
+        self._heard_at, self._attempts = time.monotonic(), 0
+
+    def _lose(self, reason: str, error: str) -> None:
+        if self.lost_at is None or not self.has_subscribed:
+            self._metrics.redis_reconnects.labels(reason).inc()
+            log.warning("no Redis subscription, trying again", reason=reason, error=error)
+        if self.lost_at is None:
+            self.lost_at = time.monotonic()
+
+    def _receive_heartbeat(self, payload: bytes) -> None:
+        """Note a heartbeat; anybody may publish on this channel too."""
+        try:
+            sent_at = float(payload)
+        except ValueError:
+            self._metrics.commands.labels("malformed").inc()
+            return
+        self._heard_at = time.monotonic()
+        if self.lost_at is not None and self.has_subscribed:
+            self._note_active()  # it was only silent
+        self._metrics.redis_round_trip.set(time.monotonic() - sent_at)
+
+    def _receive_answer(self, payload: bytes) -> None:
+        ask, _, answer = payload.partition(b" ")
+        count, _, pod = answer.partition(b" ")
+        if not (ask.isdigit() and count.isdigit()):
+            self._metrics.commands.labels("malformed").inc()
+            return
+        tally = self._waiting.get(int(ask))
+        if tally is not None:
+            tally.add(int(count), pod.decode("latin-1"))
+
+
+class _Tally:
+    """Adds up the answers to one question."""
+
+    def __init__(self, pods: Collection[str]) -> None:
+        """`pods` are those that must answer."""
+        self._missing = set(pods)
+        self._unnamed = 0
+        """Answers of pods of the release before, which do not say their names."""
+        self._subscribers: int | None = None
+        self.answers = 0
+        self.total = 0
+        self.complete = asyncio.Event()
+
+    def expect(self, subscribers: int) -> None:
+        """Take note of how many certainly received the question; there may be more."""
+        self._subscribers = subscribers
+        self._check()
+
+    def add(self, count: int, pod: str) -> None:
+        self.answers += 1
+        self.total += count
+        self._missing.discard(pod)
+        self._unnamed += not pod
+        self._check()
+
+    def missing(self) -> list[str]:
+        """Name the pods that have not answered."""
+        return sorted(self._missing)
+
+    def _check(self) -> None:
+        has_all = len(self._missing) <= self._unnamed
+        if has_all and self._subscribers is not None and self.answers >= self._subscribers:
+            self.complete.set()

@@ -1,0 +1,129 @@
+"""One URL of Redis, of whatever form: what finds it, and clients that connect to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+
+from constellation_ws.redis_io.address import (
+    ClusterAddress,
+    Node,
+    PlainAddress,
+    SentinelAddress,
+    SocketAddress,
+    read,
+)
+from constellation_ws.redis_io.client import FollowingRedis, LocatedConnection
+from constellation_ws.redis_io.cluster import ClusterWitnesses
+from constellation_ws.redis_io.meeting import AtOneNode, AtThePrimary, Meeting
+from constellation_ws.redis_io.names import DEFAULT, Names
+from constellation_ws.redis_io.sentinel import SentinelWitnesses
+from constellation_ws.redis_io.tls import ClientTls
+from constellation_ws.redis_io.topology import (
+    ASK_SECONDS,
+    FixedTopology,
+    FollowedTopology,
+    Topology,
+    Witnesses,
+)
+
+_PATIENCE = {"socket_connect_timeout": 2, "socket_timeout": 5}
+_ASKING = {
+    "socket_connect_timeout": ASK_SECONDS,
+    "socket_timeout": ASK_SECONDS,
+    "protocol": 2,  # with the next, a handshake of no command but AUTH
+    "driver_info": None,
+}
+
+
+class Endpoint:
+    """The Redis of a URL. All clients that are made here share what one of them finds out."""
+
+    def __init__(self, url: str, names: Names = DEFAULT) -> None:
+        """Nothing connects yet. Raises ValueError."""
+        self._address = address = read(url)
+        self._tls: ClientTls | None = None
+        if not isinstance(address, SocketAddress) and address.tls is not None:
+            self._tls = ClientTls(address.tls)
+        self._topology = self._find_topology(names)
+        self._meeting = self._find_meeting(names)
+
+    async def locate(self) -> Node:
+        """Find the Redis to use now. Raises redis.ConnectionError where nobody says."""
+        return await self._topology.locate()
+
+    async def watch(self) -> None:
+        """Find out that another Redis is to be used; must run as long as clients are used."""
+        await asyncio.gather(self._topology.watch(), self._meeting.watch())
+
+    def client(self, *, retries: int) -> Redis:
+        """Make a client; nothing connects yet.
+
+        With retries, within two seconds, for what may be done twice: after a restart of Redis every
+        connection in the pool fails at its first use. Without, for what may not. What a node of a
+        Cluster has refused to carry out is tried again by both.
+        """
+        if self._topology.is_fixed:
+            return Redis.from_pool(self._pool(self._topology, _options(retries)))
+        return self._follow(self._meeting, retries)
+
+    def _find_topology(self, names: Names) -> Topology:
+        match self._address:
+            case ClusterAddress(nodes, options):
+                return self._ask(ClusterWitnesses(nodes, names.slot), options)
+            case SentinelAddress(nodes, service, password=password):
+                return self._ask(SentinelWitnesses(nodes, service), {"password": password})
+            case PlainAddress(node):
+                return FixedTopology(node)
+            case SocketAddress():
+                return FixedTopology(("localhost", 0))
+
+    def _ask(self, witnesses: Witnesses, credentials: Mapping[str, Any]) -> FollowedTopology:
+        def connect(node: Node) -> Redis:
+            options = {**credentials, **_ASKING}
+            return Redis.from_pool(self._bare_pool(FixedTopology(node), options))
+
+        return FollowedTopology(witnesses, connect)
+
+    def _find_meeting(self, names: Names) -> Meeting:
+        at_primary = AtThePrimary(self._topology)
+        if not isinstance(self._address, ClusterAddress):
+            return at_primary
+        assert isinstance(self._topology, FollowedTopology), "of a Cluster"
+
+        def make_client() -> Redis:
+            return self._follow(at_primary, retries=0)
+
+        def connect(node: Node) -> Redis:
+            return Redis.from_pool(self._pool(FixedTopology(node), _options(retries=0)))
+
+        return AtOneNode(self._topology, names.meeting, connect, make_client)
+
+    def _follow(self, meeting: Meeting, retries: int) -> FollowingRedis:
+        def connect(node: Node) -> Redis:
+            return Redis.from_pool(self._pool(FixedTopology(node), _options(retries)))
+
+        pool = self._pool(self._topology, _options(retries))
+        return FollowingRedis(pool, self._topology, meeting, connect)
+
+    def _pool(self, topology: Topology, options: Mapping[str, Any]) -> ConnectionPool:
+        """Make a pool of connections with the URL's own credentials."""
+        return self._bare_pool(topology, {**options, **self._address.options})
+
+    def _bare_pool(self, topology: Topology, options: Mapping[str, Any]) -> ConnectionPool:
+        make: Any = ConnectionPool  # it carries no types
+        if not isinstance(self._address, SocketAddress):
+            located = {"topology": topology, "tls": self._tls}
+            options = {"connection_class": LocatedConnection, **located, **options}
+        pool: ConnectionPool = make(**options)
+        return pool
+
+
+def _options(retries: int) -> dict[str, Any]:
+    retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), retries)
+    return {**_PATIENCE, "retry": retry}

@@ -1,0 +1,274 @@
+"""One Redis connection whose replies are read as they come, for whoever reads all the time.
+
+redis-py connects (TLS, authentication, Sentinel, Cluster), then the transport is ours. What the
+replies mean is not known here. Why: docs/decisions/0001-pubsub-reader.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar, cast
+
+import hiredis
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+
+from constellation_ws.redis_io.address import Node, label_node
+from constellation_ws.redis_io.client import FollowingRedis, LocatedConnection
+from constellation_ws.redis_io.endpoint import Endpoint
+from constellation_ws.redis_io.faults import FAULTS
+from constellation_ws.redis_io.names import DEFAULT, Names
+from constellation_ws.runtime.turns import Turn
+
+__all__ = ["FAULTS"]
+
+Answer = TypeVar("Answer")
+
+OnReplies = Callable[[hiredis.Reader], None]
+"""Takes out of the reader what has arrived whole; a read is a batch."""
+
+
+class RedisUnavailable(ConnectionError):
+    """Redis did not take a command; the sender should try again."""
+
+
+async def faults_of(pipe: Any, sentence: str) -> list[RedisUnavailable | None]:
+    """Carry out a pipeline's commands, and say of each why Redis did not accept it."""
+    count = len(pipe)
+    try:
+        answers = await pipe.execute(raise_on_error=False)
+    except FAULTS as error:
+        answers = [error] * count
+    return [_unavailable(sentence, one) if isinstance(one, Exception) else None for one in answers]
+
+
+def _unavailable(sentence: str, cause: Exception) -> RedisUnavailable:
+    fault = RedisUnavailable(sentence)
+    fault.__cause__ = cause
+    return fault
+
+
+class RedisMoved(ConnectionError):
+    """Another Redis is the one to use. The link still works until it is left, where Redis does."""
+
+
+def make_client(url: str, *, retries: int, names: Names = DEFAULT) -> Redis:
+    """Make a client that shares nothing with others: see `Endpoint.client`."""
+    return Endpoint(url, names).client(retries=retries)
+
+
+_PIECE_BYTES = 16 * 1024
+"""What is handled at once, some hundred small messages."""
+
+
+class Link(asyncio.Protocol):
+    """The reading half of a connection, and raw writing.
+
+    Replies are handled within the read's own callback: no task wakes up, and between two reads the
+    loop serves the sockets.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, on_replies: OnReplies, node: Node | None = None
+    ) -> None:
+        """`node` is where it is connected to, if that may become the wrong one."""
+        self._transport = transport
+        self._on_replies = on_replies
+        self._node = node
+        self._parser = self._make_parser()
+        self._loop = asyncio.get_running_loop()
+        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._useless: asyncio.Future[None] = self._loop.create_future()
+        """Done when it is lost, or when another Redis is to be used."""
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether it works, but another Redis is to be used."""
+        return self._useless.done() and not self._lost.done()
+
+    def send(self, *words: str | bytes | int) -> None:
+        """Send a command; its reply comes like any other. Nothing happens once the link is lost."""
+        if self._lost.done() or self._transport.is_closing():
+            return
+        self._transport.write(self._pack(words))
+
+    def send_together(self, *commands: tuple[str | bytes | int, ...]) -> None:
+        """Send several commands in one write: Redis carries out nothing of others in between."""
+        if not self._lost.done() and not self._transport.is_closing():
+            self._transport.write(b"".join(map(self._pack, commands)))
+
+    async def lost(self) -> None:
+        """Wait until the connection is gone. Raises what ended it, ConnectionError if nothing did.
+
+        Raises RedisMoved already when another Redis is to be used; until the link is left, replies
+        are handled as before. An error of whoever takes the replies is raised here too.
+        """
+        await asyncio.shield(self._useless)  # who waits for a while only must not end the link
+
+    async def answer(self, expected: asyncio.Future[Answer]) -> Answer:
+        """Wait for what a reply completes. Raises what ended the connection before."""
+        either: set[asyncio.Future[Any]] = {expected, self._lost}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not expected.done():
+            await asyncio.shield(self._lost)
+        return expected.result()
+
+    def forget(self) -> None:
+        """Want to hear no more, not of the end either."""
+        for end in (self._lost, self._useless):
+            if not end.cancel() and not end.cancelled():
+                end.exception()  # or asyncio logs it as never retrieved
+
+    def moved(self, node: Node) -> None:
+        """Note which Redis is to be used now."""
+        if node != self._node and not self._useless.done():
+            self._useless.set_exception(RedisMoved(f"{label_node(node)} is to be used now"))
+
+    def data_received(self, data: bytes) -> None:
+        if len(data) <= _PIECE_BYTES:
+            self._take(data)
+        else:
+            # libuv reads on, up to 32 times 256 KiB, before the loop turns: 120,000 small messages
+            # at once froze a pod for over two seconds.
+            self._transport.pause_reading()
+            self._take_in_turns(data, 0)
+
+    def _take_in_turns(self, data: bytes, start: int) -> None:
+        """Take what was read, from `start` on; what does not fit into this turn, in the next."""
+        turn = Turn()
+        while start < len(data) and not self._lost.done():
+            self._take(data[start : start + _PIECE_BYTES])
+            start += _PIECE_BYTES
+            if turn.is_over:
+                self._loop.call_soon(self._take_in_turns, data, start)
+                return
+        self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _take(self, data: bytes) -> None:
+        self._parser.feed(data)
+        try:
+            self._on_replies(self._parser)
+        except Exception as error:  # noqa: BLE001 - carried to `lost`, whose caller it concerns
+            self.fail(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.fail(exc or ConnectionError("Redis closed the connection"))
+
+    def fail(self, error: Exception) -> None:
+        """Let whoever waits for the end of the link know that it is of no more use."""
+        for end in (self._lost, self._useless):
+            if not end.done():
+                end.set_exception(error)
+
+    def _make_parser(self) -> hiredis.Reader:
+        return hiredis.Reader()
+
+    def _pack(self, words: tuple[str | bytes | int, ...]) -> bytes:
+        packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # of any length
+        return packed
+
+
+class _AskingLink(Link):
+    """A link to the node that a slot is being moved to, which serves the slot when it is asked."""
+
+    def _make_parser(self) -> hiredis.Reader:
+        return _AskedReader()
+
+    def _pack(self, words: tuple[str | bytes | int, ...]) -> bytes:
+        return super()._pack(("ASKING",)) + super()._pack(words)
+
+
+class _AskedReader(hiredis.Reader):
+    """Leaves out every other reply, which answers ASKING."""
+
+    _is_announced = False
+
+    def gets(self, *args: Any) -> Any:
+        if not self._is_announced:
+            if super().gets() is False:
+                return False
+            self._is_announced = True
+        reply = super().gets(*args)
+        self._is_announced = reply is False
+        return reply
+
+
+@asynccontextmanager
+async def open_link(redis: Redis, on_replies: OnReplies, *keys: str) -> AsyncIterator[Link]:
+    """Hold a connection of its own, outside the client's pool. Raises what FAULTS names.
+
+    It is connected to the node that has these keys now, of those that are used on it. When they are
+    moved to another one, Redis objects to the next command; whoever takes the replies raises that,
+    and opens the next link.
+    """
+    if not isinstance(redis, FollowingRedis):
+        async with _hold(redis, on_replies) as link:
+            yield link
+        return
+    source, asks = await redis.serving(*keys)
+    async with _hold(source, on_replies, _AskingLink if asks else Link) as link:
+        redis.topology.listen(link)
+        yield link
+
+
+@asynccontextmanager
+async def open_subscription(redis: Redis, on_replies: OnReplies) -> AsyncIterator[Link]:
+    """Hold a link where all pods subscribe. Raises what FAULTS names."""
+    if not isinstance(redis, FollowingRedis):
+        async with _hold(redis, on_replies) as link:
+            yield link
+        return
+    meeting = redis.meeting
+    place = await meeting.choose(redis)
+    async with AsyncExitStack() as held:
+        try:
+            link = await held.enter_async_context(_hold(place.client, on_replies))
+        except FAULTS:
+            meeting.shun(place)
+            raise
+        await meeting.settle(redis, place)
+        meeting.listen(link)
+        yield link
+
+
+@asynccontextmanager
+async def _hold(
+    redis: Redis, on_replies: OnReplies, make: type[Link] = Link
+) -> AsyncIterator[Link]:
+    pool: Any = redis.connection_pool  # its methods carry no types
+    connection = pool.make_connection()
+    link: Link | None = None
+    try:
+        await connection.connect()
+        node = connection.node if isinstance(connection, LocatedConnection) else None
+        transport = transport_of(connection)
+        link = make(transport, on_replies, node)
+        transport.set_protocol(link)
+        yield link
+    finally:
+        if link is not None:
+            link.forget()
+        await connection.disconnect(nowait=True)
+
+
+def transport_of(connection: AbstractConnection) -> asyncio.Transport:
+    """Get at the transport of a redis-py connection; private, guarded by tests/contract.
+
+    Raises ConnectionError where there is none any more.
+    """
+    writer = connection._writer
+    if writer is None:
+        raise ConnectionError("Redis closed the connection")
+    return cast("asyncio.Transport", writer.transport)  # it reads too, whatever its type says
+
+
+def backoff_seconds(attempt: int, chance: float) -> float:
+    """Full jitter below a bound that doubles from 50 ms up to a second."""
+    # Bounded before it is raised: the 1024th attempt, ten minutes without Redis, would overflow.
+    return chance * min(1.0, 0.05 * 2.0 ** min(attempt, 10))

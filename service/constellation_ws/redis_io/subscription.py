@@ -1,0 +1,130 @@
+"""One connection that is subscribed, and the change from one to the next without a loss.
+
+A tick leaves in the same write as SUBSCRIBE, so it is the first message of a subscription. The
+connection that is to be replaced receives it as well: it is read up to that tick, the new one from
+it on. So nothing is missed and nothing is received twice, however long Redis was silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+
+import hiredis
+from redis.asyncio import Redis
+
+from constellation_ws.redis_io.link import Link, open_subscription
+from constellation_ws.redis_io.names import Names
+
+Published = tuple[bytes, bytes]
+"""One message from Redis as it came: channel and payload. A bare tuple: one is made per message."""
+
+Take = Callable[[list[Published]], None]
+
+
+class Subscription:
+    """One connection and what it receives. `close` must be called."""
+
+    def __init__(self, own: Mapping[bytes, Callable[[bytes], None]], names: Names) -> None:
+        """`own` are the channels of this process, and who handles their messages."""
+        self._own = own
+        self._ticks = names.ticks.encode()
+        self._held = AsyncExitStack()
+        self._link: Link | None = None
+        self._begins_at = b""
+        self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ends_at: bytes | None = None
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._take: Take | None = None
+        self._early: list[Published] = []
+        """What was received before this subscription was the one that counts."""
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether another Redis is to be used; then the next subscription is due."""
+        return self._link is not None and self._link.is_superseded
+
+    async def open(self, redis: Redis, channels: tuple[str, ...], tick: bytes) -> None:
+        """Subscribe, and wait for the tick that is its first message. Raises what FAULTS names."""
+        self._begins_at = tick
+        self._link = await self._held.enter_async_context(open_subscription(redis, self._receive))
+        self._link.send_together(("SUBSCRIBE", *channels), ("PUBLISH", self._ticks, tick))
+        await self._link.answer(self._begun)
+
+    def pass_to(self, take: Take) -> None:
+        """Hand over what has been received, and from now on every read."""
+        self._take = take
+        early, self._early = self._early, []
+        if early:
+            take(early)
+
+    def end_at(self, tick: bytes) -> None:
+        """Hand nothing over from this tick on: it is the first of the next subscription."""
+        self._ends_at = tick
+
+    def go_on(self) -> None:
+        """Hand over as before: there is no next subscription yet."""
+        self._ends_at = None
+
+    async def ended(self) -> None:
+        """Wait until it has handed over all before the tick of `end_at`. Raises as `lost` does."""
+        assert self._link is not None, "opened"
+        await self._link.answer(self._ended)
+
+    async def lost(self) -> None:
+        """Wait until the connection is gone or superseded. Raises why, as a link does."""
+        assert self._link is not None, "opened"
+        await self._link.lost()
+
+    def end(self) -> None:
+        """Let whoever waits for the end of the connection go on: it is wanted no more."""
+        if self._link is not None:
+            self._link.fail(ConnectionError("the subscription was ended"))
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self._held.aclose()
+
+    def _receive(self, parser: hiredis.Reader) -> None:
+        """Take out what has arrived whole; keep what is ours, pass the rest on as one batch."""
+        batch: list[Published] = []
+        while (reply := parser.gets()) is not False:
+            if isinstance(reply, hiredis.ReplyError):
+                raise ConnectionError(f"Redis refused the subscription: {reply}")
+            if type(reply) is int or reply[0] != b"message":
+                continue  # how many have received our tick; a confirmed channel
+            _, channel, payload = reply
+            if channel == self._ticks and self._is_end(payload):
+                self._pass(batch)
+                self._finish()
+                return
+            own = self._own.get(channel)
+            if own is None:
+                batch.append((channel, payload))
+            else:
+                own(payload)
+        self._pass(batch)
+
+    def _pass(self, batch: list[Published]) -> None:
+        if not batch:
+            return
+        if self._take is not None:
+            self._take(batch)
+        else:
+            self._early += batch
+
+    def _is_end(self, tick: bytes) -> bool:
+        """Note a tick; True where it and all that follows is the next subscription's."""
+        if tick == self._begins_at and not self._begun.done():
+            self._begun.set_result(None)
+        return tick == self._ends_at
+
+    def _finish(self) -> None:
+        self._take = _discard
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+
+def _discard(batch: list[Published]) -> None:
+    """The next subscription has received it as well."""

@@ -1,0 +1,254 @@
+"""Which Redis is the one to use: fixed, or found by asking Sentinels or the nodes of a Cluster.
+
+Several are asked side by side, and the claim with the highest configuration epoch counts: the one
+that answers first may be cut off from the others and know only what was. Lives here: when they are
+asked, and who is told of a change. What they are asked is known to `redis_cluster` and
+`redis_sentinel`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import redis
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import MovedError, ResponseError
+
+from constellation_ws.redis_io.address import Node, label_node
+from constellation_ws.redis_io.faults import FAULTS, NO_ANSWER, explain
+
+log = structlog.get_logger(__name__)
+
+_WATCH_SECONDS = 1.0
+"""Between two rounds of questions while all is well."""
+ASK_SECONDS = 1.0
+"""How long an answer is waited for, once there is a connection; a round ends a moment later."""
+_ROUND_SECONDS = 1.2
+_GRACE_SECONDS = 0.2
+"""How long others may answer after the first: a hung one must not delay every connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one witness says of who holds our data."""
+
+    node: Node
+    epoch: int
+    """Of the configuration; a failover or a moved slot has a higher one."""
+    others: tuple[Node, ...]
+    """Whom to ask beside it."""
+    owner: str = ""
+    """The node's ID, where nodes have one."""
+    members: Mapping[str, Node] = field(default_factory=dict)
+    """All nodes of a Cluster that have not failed, by ID."""
+
+
+class NoClaim(ValueError):
+    """A witness answered and cannot tell; `str()` says why."""
+
+
+class Witnesses(Protocol):
+    """Those who can be asked where our data are."""
+
+    def whom(self, last: Claim | None) -> Sequence[Node]: ...
+
+    async def ask(self, redis: Redis, node: Node) -> Claim: ...
+
+    def describe(self, faults: str) -> str: ...
+
+
+class Listener(Protocol):
+    """Holds a connection, and wants to know when another node is the one to use."""
+
+    def moved(self, node: Node) -> None: ...
+
+
+class Topology(Protocol):
+    """Knows the Redis to use; shared by all who connect to it."""
+
+    is_fixed: bool
+    """Whether it is always the same one."""
+
+    async def locate(self) -> Node:
+        """Give the Redis to use now. Raises redis.ConnectionError where nobody says."""
+
+    def doubt(self) -> None:
+        """Take note that a connection failed or was refused: ask again before the next one."""
+
+    def judge(self, error: ResponseError) -> Exception:
+        """Take note that a Redis does not serve us, and give the error that says so."""
+
+    def listen(self, listener: Listener) -> None:
+        """Tell a listener of each move, as long as it lives."""
+
+    async def watch(self) -> None:
+        """Find out by itself that another Redis is the one to use, for ever."""
+
+
+class FixedTopology:
+    """One Redis that is always at the same address."""
+
+    is_fixed = True
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def locate(self) -> Node:
+        return self._node
+
+    def doubt(self) -> None:
+        """Its name is looked up again at each connection, which is all that can be done."""
+
+    def judge(self, error: ResponseError) -> Exception:
+        if isinstance(error, MovedError):
+            return redis.ConnectionError(f"{label_node(self._node)}: {explain(error)}")
+        return error
+
+    def listen(self, listener: Listener) -> None:
+        """There is nothing to tell."""
+
+    async def watch(self) -> None:
+        await asyncio.Event().wait()
+
+
+class FollowedTopology:
+    """A Redis whose place is found by asking, and asked again and again."""
+
+    is_fixed = False
+
+    def __init__(self, witnesses: Witnesses, connect: Callable[[Node], Redis]) -> None:
+        """`connect` makes a client of a witness; nothing connects yet."""
+        self._witnesses = witnesses
+        self._connect = connect
+        self._claim: Claim | None = None
+        self._is_doubted = True
+        self._fault = ""
+        self._rounds = 0
+        self._lock = asyncio.Lock()
+        self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+        self._watching: dict[Node, Redis] | None = None
+        """Connections that the watcher holds; None while nobody watches."""
+
+    async def locate(self) -> Node:
+        return (await self.claim()).node
+
+    async def claim(self) -> Claim:
+        """Give what is known of the Redis to use. Raises as `locate`."""
+        if self._is_doubted:
+            rounds = self._rounds
+            async with self._lock:
+                if self._rounds == rounds:  # else all who waited share the answer, or the lack
+                    await self._find()
+        if self._claim is None:
+            raise redis.ConnectionError(self._fault)
+        return self._claim
+
+    def doubt(self) -> None:
+        self._is_doubted = True
+
+    def judge(self, error: ResponseError) -> Exception:
+        self.doubt()
+        return error
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.add(listener)
+
+    async def watch(self) -> None:
+        async with self._clients() as clients:
+            self._watching = clients
+            try:
+                while True:
+                    await asyncio.sleep(_WATCH_SECONDS)
+                    await self._look(clients)
+            finally:
+                self._watching = None
+
+    async def _look(self, clients: dict[Node, Redis]) -> None:
+        claims, faults = await self._ask_all(clients, _ROUND_SECONDS)
+        claim = newest(claims)
+        if claim is not None and is_news(claim, self._claim):
+            self._accept(claim)
+        for node in clients.keys() - faults.keys():
+            await clients.pop(node).aclose()  # it is not asked any more
+
+    async def _find(self) -> None:
+        if self._watching is not None:
+            claims, faults = await self._ask_all(self._watching, _GRACE_SECONDS)
+        else:
+            async with self._clients() as clients:
+                claims, faults = await self._ask_all(clients, _GRACE_SECONDS)
+        self._rounds += 1
+        claim = newest(claims)
+        if claim is not None:
+            self._accept(claim)
+        else:
+            told = "; ".join(f"{label_node(node)}: {fault}" for node, fault in faults.items())
+            self._fault = self._witnesses.describe(told)
+            log.debug("nobody says which Redis to use", error=self._fault)
+        # Where nobody answered, the last one that was known is worth a try.
+        self._is_doubted = self._claim is None
+
+    async def _ask_all(
+        self, clients: dict[Node, Redis], grace_seconds: float
+    ) -> tuple[list[Claim], dict[Node, str]]:
+        """Ask all side by side; give up on others `grace_seconds` after the first answer."""
+        loop = asyncio.get_running_loop()
+        claims: list[Claim] = []
+        nodes = self._witnesses.whom(self._claim)
+        faults = dict.fromkeys(nodes, NO_ANSWER)  # until it does
+
+        async def ask(node: Node) -> None:
+            if node not in clients:
+                clients[node] = self._connect(node)
+            try:
+                claims.append(await self._witnesses.ask(clients[node], node))
+            except (*FAULTS, ValueError, LookupError, TypeError) as error:
+                faults[node] = explain(error)  # or an answer of another kind of server
+                return
+            if not limit.expired():
+                limit.reschedule(min(limit.when() or loop.time(), loop.time() + grace_seconds))
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ROUND_SECONDS) as limit:
+                await asyncio.gather(*map(ask, nodes))
+        return claims, faults
+
+    @asynccontextmanager
+    async def _clients(self) -> AsyncIterator[dict[Node, Redis]]:
+        """Hold connections to the witnesses, made as they are asked."""
+        clients: dict[Node, Redis] = {}
+        try:
+            yield clients
+        finally:
+            for client in clients.values():
+                await client.aclose()
+
+    def _accept(self, claim: Claim) -> None:
+        before, self._claim = self._claim, claim
+        if before is None or before.node == claim.node:
+            return
+        self._is_doubted = False
+        was, now = label_node(before.node), label_node(claim.node)
+        log.warning("the Redis primary has changed", was=was, now=now, epoch=claim.epoch)
+        for listener in [*self._listeners]:
+            listener.moved(claim.node)
+
+
+def newest(claims: Sequence[Claim]) -> Claim | None:
+    """Choose whom to trust: the highest epoch, and among equals what most say."""
+    nodes = [claim.node for claim in claims]
+    return max(claims, key=lambda claim: (claim.epoch, nodes.count(claim.node)), default=None)
+
+
+def is_news(claim: Claim, last: Claim | None) -> bool:
+    """Tell whether to go by a claim although nothing is wrong with the node that is in use.
+
+    A witness that was cut off, or begins again, may name an old primary with an old epoch.
+    """
+    return last is None or claim.node == last.node or claim.epoch > last.epoch

@@ -1,0 +1,1 @@
+"""The limits of the machine and of the event loop."""

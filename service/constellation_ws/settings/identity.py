@@ -1,0 +1,201 @@
+"""The settings by which clients prove who they are, and what of them makes no sense together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from constellation_ws.auth import jwt_keys
+from constellation_ws.http.origins import ANY, OPAQUE
+from constellation_ws.settings.kinds import Takes, split
+
+_SOURCES = {
+    "jwt_secret": "CONSTELLATION_JWT_SECRET",
+    "jwt_public_key": "CONSTELLATION_JWT_PUBLIC_KEY",
+    "jwt_jwks_url": "CONSTELLATION_JWT_JWKS_URL",
+}
+_ALGORITHMS = "CONSTELLATION_JWT_ALGORITHMS"
+
+
+def _check_algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not set(names) <= set(jwt_keys.ALGORITHMS):
+        raise ValueError("no algorithm of ours")
+    return names
+
+
+_Algorithms = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(split),
+    AfterValidator(_check_algorithms),
+    Takes(f"names out of {', '.join(jwt_keys.ALGORITHMS)}, separated by commas"),
+]
+_PublicKey = Annotated[
+    SecretStr | None,  # not to be shown: it may hold the private key by mistake
+    Takes("a public key in PEM text; `\\n` may stand for its line breaks"),
+]
+_KeySetUrl = Annotated[
+    str | None,
+    Field(pattern=r"^https?://[^/@\s?#]+(/[^@\s#]*)?$"),
+    Takes("an http:// or https:// URL without user and password"),
+]
+_Name = Annotated[str, Field(min_length=1, max_length=200), Takes("a name")]
+_CookieName = Annotated[
+    str | None,
+    Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"),
+    Takes("a cookie's name"),
+]
+
+
+class IdentitySettings(BaseModel):
+    """The part of the environment that says who is let in."""
+
+    auth_mode: Literal["trusted", "jwt"] = Field(
+        "trusted",
+        validation_alias="CONSTELLATION_AUTH_MODE",
+        description="`trusted` believes any `auth.userId`: for networks that only trusted clients "
+        "reach. `jwt` asks every client for a JSON Web Token.",
+    )
+    jwt_secret: SecretStr | None = Field(
+        None,
+        validation_alias="CONSTELLATION_JWT_SECRET",
+        description="Secret that HS256, HS384 or HS512 tokens are signed with.",
+    )
+    jwt_public_key: _PublicKey = Field(
+        None,
+        validation_alias="CONSTELLATION_JWT_PUBLIC_KEY",
+        description="Public key of RS…, ES… or EdDSA tokens.",
+    )
+    jwt_jwks_url: _KeySetUrl = Field(
+        None,
+        validation_alias="CONSTELLATION_JWT_JWKS_URL",
+        description="Where the issuer publishes its public keys as a JWK Set; read again every "
+        "five minutes, and when a token names a new key.",
+    )
+    jwt_algorithms: _Algorithms = Field(
+        (),
+        validation_alias=_ALGORITHMS,
+        description="Algorithms that are taken. None named means: HS256 with a secret, the one of "
+        "its kind (RS256, ES…, EdDSA) with a public key, all but HS… with a JWK Set.",
+    )
+    jwt_issuer: str | None = Field(
+        None,
+        validation_alias="CONSTELLATION_JWT_ISSUER",
+        description="What the token's `iss` must be; none means that it is not looked at.",
+    )
+    jwt_audience: str | None = Field(
+        None,
+        validation_alias="CONSTELLATION_JWT_AUDIENCE",
+        description="What the token's `aud` must be or contain; none means that a token with `aud` "
+        "is for somebody else and refused.",
+    )
+    jwt_leeway_seconds: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = Field(
+        5,
+        validation_alias="CONSTELLATION_JWT_LEEWAY_SECONDS",
+        description="Seconds that the issuer's clock and ours may be apart.",
+    )
+    jwt_user_claim: _Name = Field(
+        "sub",
+        validation_alias="CONSTELLATION_JWT_USER_CLAIM",
+        description="Claim that holds the user's id, as text or as a whole number.",
+    )
+    jwt_chats_claim: _Name = Field(
+        "chats",
+        validation_alias="CONSTELLATION_JWT_CHATS_CLAIM",
+        description="Claim that lists the ids of the user's chats.",
+    )
+    jwt_cookie: _CookieName = Field(
+        None,
+        validation_alias="CONSTELLATION_JWT_COOKIE",
+        description="Cookie that may hold the token, where neither `auth.token` nor an "
+        "`Authorization: Bearer` header does. Needs CONSTELLATION_CORS_ORIGINS.",
+    )
+
+    def identity_faults(self, cors_origins: tuple[str, ...]) -> Iterator[str]:
+        """Say in a line each which of these settings contradict one another."""
+        if self.auth_mode == "trusted":
+            yield from self._useless()
+            return
+        sources = [name for field, name in _SOURCES.items() if getattr(self, field) is not None]
+        match sources:
+            case []:
+                yield f"CONSTELLATION_AUTH_MODE is jwt: set one of {', '.join(_SOURCES.values())}"
+            case [_]:
+                yield from self._key_faults()
+            case _:
+                yield f"{' and '.join(sources)} are set: keep the one that signs your tokens"
+        if self.jwt_cookie is not None and {ANY, OPAQUE} & set(cors_origins):
+            yield (
+                "CONSTELLATION_JWT_COOKIE needs CONSTELLATION_CORS_ORIGINS to list the origins of "
+                "your pages, without `*` and `null`: browsers send cookies with what any other "
+                "page opens, too"
+            )
+
+    def verification_key(self) -> jwt_keys.VerificationKey | None:
+        """Give the key that is configured; None where keys are fetched. Raises BadKey."""
+        algorithms = frozenset(self.allowed_algorithms())
+        if self.jwt_secret is not None:
+            secret = self.jwt_secret.get_secret_value().encode()
+            return jwt_keys.VerificationKey(secret, algorithms)
+        if self.jwt_public_key is not None:
+            key = jwt_keys.read_public_key(self.jwt_public_key.get_secret_value())
+            return jwt_keys.VerificationKey(key, algorithms)
+        return None
+
+    def allowed_algorithms(self) -> tuple[str, ...]:
+        """Name the algorithms that are taken, as configured or by the kind of the key."""
+        if self.jwt_algorithms:
+            return self.jwt_algorithms
+        if self.jwt_secret is not None:
+            return ("HS256",)
+        return (
+            self._possible_algorithms()[:1] if self.jwt_public_key else self._possible_algorithms()
+        )
+
+    def _possible_algorithms(self) -> tuple[str, ...]:
+        if self.jwt_secret is not None:
+            return tuple(jwt_keys.SECRET_BYTES)
+        if self.jwt_public_key is not None:
+            pem = self.jwt_public_key.get_secret_value()
+            return jwt_keys.algorithms_of(jwt_keys.read_public_key(pem))
+        return jwt_keys.PUBLIC_ALGORITHMS
+
+    def _useless(self) -> Iterator[str]:
+        """Stop who believes that tokens are asked for, and has forgotten to ask."""
+        for field in type(self).model_fields:
+            if field.startswith("jwt_") and field in self.model_fields_set:
+                variable = type(self).model_fields[field].validation_alias
+                yield f"{variable} has no effect: set CONSTELLATION_AUTH_MODE to jwt, or remove it"
+
+    def _key_faults(self) -> Iterator[str]:
+        try:
+            possible = self._possible_algorithms()
+        except jwt_keys.BadKey as error:
+            yield f"CONSTELLATION_JWT_PUBLIC_KEY cannot be used: {error}"
+            return
+        wrong = [name for name in self.jwt_algorithms if name not in possible]
+        if wrong:
+            yield (
+                f"{_ALGORITHMS} holds {', '.join(wrong)}, which the configured key cannot verify; "
+                f"it takes names out of {', '.join(possible)}"
+            )
+        elif self.jwt_secret is not None:
+            yield from self._secret_faults(self.jwt_secret.get_secret_value().encode())
+
+    def _secret_faults(self, secret: bytes) -> Iterator[str]:
+        strongest = max(self.allowed_algorithms(), key=jwt_keys.SECRET_BYTES.__getitem__)
+        least = jwt_keys.SECRET_BYTES[strongest]
+        if secret.lstrip().startswith(b"-----BEGIN"):
+            yield (
+                "CONSTELLATION_JWT_SECRET holds a PEM text; a public key belongs into "
+                "CONSTELLATION_JWT_PUBLIC_KEY"
+            )
+        elif len(secret) < least:
+            yield (
+                f"CONSTELLATION_JWT_SECRET has {len(secret)} bytes; {strongest} needs {least} or "
+                f"more, such as `openssl rand -base64 {least}` gives: take a longer one on both "
+                "sides"
+            )

@@ -1,0 +1,60 @@
+"""Settings of TLS on the TCP port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+from constellation_ws.settings.kinds import ReadableFile
+from constellation_ws.tls.certificates import NamedFile, TlsFiles
+
+_CERT = "CONSTELLATION_TCP_TLS_CERT_FILE"
+_KEY = "CONSTELLATION_TCP_TLS_KEY_FILE"
+_CLIENT_CA = "CONSTELLATION_TCP_TLS_CLIENT_CA_FILE"
+
+
+class TlsSettings(BaseSettings):
+    """Who the port is, and who may talk to it. Files are read anew when they change."""
+
+    tcp_tls_cert_file: ReadableFile = Field(
+        None,
+        validation_alias=_CERT,
+        description="Certificate of the TCP microservice port, with its chain, as PEM; with it "
+        "the port speaks TLS only.",
+    )
+    tcp_tls_key_file: ReadableFile = Field(
+        None,
+        validation_alias=_KEY,
+        description="Its private key, not encrypted, as PEM.",
+    )
+    tcp_tls_client_ca_file: ReadableFile = Field(
+        None,
+        validation_alias=_CLIENT_CA,
+        description="Certificates that sign those of clients, as PEM; with it only clients that "
+        "show one get in.",
+    )
+
+    def tls_faults(self) -> Iterator[str]:
+        """Say in a line each what of these settings, or of their files, cannot work."""
+        if (self.tcp_tls_cert_file is None) is not (self.tcp_tls_key_file is None):
+            yield f"{_CERT} and {_KEY} go together"
+        elif self.tcp_tls_client_ca_file is not None and self.tcp_tls_cert_file is None:
+            # Half set, the port would be open to everybody.
+            yield f"{_CLIENT_CA} needs {_CERT}"
+        else:
+            yield from self.tcp_tls_files().faults()
+
+    def tcp_tls_files(self) -> TlsFiles:
+        """Give the files of the TCP port; without a certificate the port has no TLS."""
+        return TlsFiles(
+            cert=_named(self.tcp_tls_cert_file, _CERT),
+            key=_named(self.tcp_tls_key_file, _KEY),
+            authorities=_named(self.tcp_tls_client_ca_file, _CLIENT_CA),
+        )
+
+
+def _named(path: Path | None, variable: str) -> NamedFile | None:
+    return None if path is None else NamedFile(path, variable)

@@ -1,0 +1,1 @@
+"""python-socketio on our engine: its server, its packets, and who is in which room."""

@@ -1,0 +1,283 @@
+"""The Socket.IO server: python-socketio's, on our engine, with its refusals made useful."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import socketio
+from socketio import packet as sio
+from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
+
+from constellation_ws.delivery.rooms import Member, Stage
+from constellation_ws.delivery.welcome import RetryLater, Welcome
+from constellation_ws.engine.server import CONNECT_TIMEOUT, Engine
+from constellation_ws.engine.session import Handshake, Session
+from constellation_ws.messages.admission import INVALID_NAMESPACE, PACKET_FLOOD, Refusal
+from constellation_ws.messages.events import NAMESPACE
+from constellation_ws.socketio.incomplete import Incomplete
+from constellation_ws.socketio.membership import Membership
+from constellation_ws.socketio.packets import (
+    EVENTS,
+    BadPacket,
+    Head,
+    Packet,
+    connect_packet,
+    event_of,
+    read_head,
+    read_payload,
+)
+from constellation_ws.websocket import CloseCode
+
+RequestGate = Callable[[str, int, int | None], Awaitable[bool]]
+"""(Engine.IO sid, request bytes, ack id) -> whether the request may be handled."""
+
+MAX_CONNECT_BYTES = 16_384
+"""What a CONNECT may have at least, however small requests must be: a token has up to 8 KiB."""
+MAX_CONNECTS_PER_HEARTBEAT = 100
+"""Each may cost a signature: what nobody has proven yet must not cost more than what follows."""
+
+
+class HandlerFailed(Exception):
+    """A handler raised what would be taken for a client's fault."""
+
+
+class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is untyped
+    """All namespaces on one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        # One message of a socket at a time, in order.
+        super().__init__(client_manager=Membership(), async_handlers=False)
+        self.packet_class = Packet
+        self._incomplete: dict[str, Incomplete] = {}
+        """By Engine.IO session: the packet whose attachments are still to come."""
+        self.on_refused: Callable[[str], None] = lambda code: None
+        """Told the code of every refused namespace connection."""
+        self.gate: RequestGate | None = None
+        """Asked before a request is handled."""
+
+    @property
+    def membership(self) -> Membership:
+        """Who is in which room."""
+        members = self.manager
+        assert isinstance(members, Membership), "given by the constructor"
+        return members
+
+    def _engineio_server_class(self) -> Callable[..., Engine]:
+        return lambda **_: self._engine
+
+    def _handle_eio_connect(self, eio_sid: str, environ: Handshake) -> None:
+        self.environ[eio_sid] = environ
+
+    async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
+        namespace = namespace or "/"
+        if namespace not in self.handlers:
+            await self._refuse_connect(eio_sid, namespace, INVALID_NAMESPACE)
+            return
+        if self.membership.rooms_of(namespace).by_eio_sid(eio_sid) is not None:
+            raise BadPacket("a second CONNECT to the same namespace")
+        sid = await self.membership.pre_connect(eio_sid, namespace)
+        if sid is None:
+            return  # the session went while its message waited
+        try:
+            welcome = await self._trigger_event(
+                "connect", namespace, sid, self.environ[eio_sid], data
+            )
+        except HandshakeRefused as refused:
+            await self._send_packet(
+                eio_sid,
+                self.packet_class(sio.CONNECT_ERROR, data=refused.error_args, namespace=namespace),
+            )
+            await self.membership.disconnect(sid, namespace)
+        except RetryLater as refused:
+            # A CONNECT_ERROR would be final: socket.io-client does not retry after one.
+            await self.membership.disconnect(sid, namespace)
+            session = self._engine.sockets.get(eio_sid)
+            if session is not None:
+                self.end(session, str(refused))
+        else:
+            self._greet(eio_sid, namespace, welcome)
+
+    def _greet(self, eio_sid: str, namespace: str, welcome: Welcome | None) -> None:
+        """Send what a member missed and that it is connected: nothing may come in between."""
+        session = self._engine.sockets.get(eio_sid)
+        member = self.membership.rooms_of(namespace).by_eio_sid(eio_sid)
+        if member is None:
+            return
+        member.stage = Stage.CONNECTED  # also of one that has left: its farewell says so
+        if session is None:
+            return  # it left while the handler waited; its farewell cleans up
+        self._engine.settle(session)
+        answer: dict[str, str] = {"sid": member.sid}
+        if welcome is not None and welcome.pid is not None:
+            answer["pid"] = welcome.pid
+        session.send_after(
+            welcome.missed if welcome is not None else [], connect_packet(namespace, answer)
+        )
+
+    async def _refuse_connect(self, eio_sid: str, namespace: str, refusal: Refusal) -> None:
+        self.on_refused(refusal.code)
+        error = self.connect_error(refusal)
+        packet = self.packet_class(sio.CONNECT_ERROR, data=error, namespace=namespace)
+        await self._send_packet(eio_sid, packet)
+
+    def connect_error(self, refusal: Refusal) -> dict[str, Any]:
+        """What a CONNECT is answered that no handler has seen.
+
+        Upstream sends a bare string, of which the JavaScript client makes an error without a
+        message.
+        """
+        return {"message": refusal.message, "data": {"code": refusal.code}}
+
+    async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
+        try:
+            if isinstance(data, bytes):
+                await self._take_attachment(eio_sid, data)
+            else:
+                await self._take_text(eio_sid, data)
+        except BadPacket:
+            self._end(eio_sid, "parse error")
+
+    async def _take_text(self, eio_sid: str, text: str) -> None:
+        """Handle a packet, or wait for its attachments. Raises BadPacket."""
+        if eio_sid in self._incomplete:
+            raise BadPacket("text where an attachment is due")
+        head = read_head(text)
+        size = len(text) if text.isascii() else len(text.encode())
+        if head.kind == sio.CONNECT:
+            await self._take_connect(eio_sid, head, text, size)
+            return
+        self._check_use(eio_sid)
+        is_admitted = await self._admits(eio_sid, head, size)
+        data = read_payload(head, text) if is_admitted else None
+        if head.attachments:
+            self._incomplete[eio_sid] = Incomplete(head, data, size, is_refused=not is_admitted)
+        elif is_admitted:
+            await self._dispatch(eio_sid, head, data)
+
+    async def _take_attachment(self, eio_sid: str, attachment: bytes) -> None:
+        """Add to a packet, and handle it when it is complete. Raises BadPacket.
+
+        What follows a packet that was refused is received all the same, and not kept.
+        """
+        packet = self._incomplete.get(eio_sid)
+        if packet is None:
+            raise BadPacket("an attachment too many")
+        self._check_use(eio_sid)
+        if not packet.is_refused:
+            # It counts as a request does: a thousand of a request's size each would be held.
+            size = packet.size + len(attachment)
+            if not await self._admits(eio_sid, packet.head, size):
+                packet.refuse()
+        if packet.take(attachment):
+            del self._incomplete[eio_sid]
+            if not packet.is_refused:
+                await self._dispatch(eio_sid, packet.head, packet.filled())
+
+    async def _take_connect(self, eio_sid: str, head: Head, text: str, size: int) -> None:
+        limits, session = self._engine.limits, self._engine.sockets.get(eio_sid)
+        load = max(1, limits.max_packets_per_heartbeat // MAX_CONNECTS_PER_HEARTBEAT)
+        if session is not None and not self._engine.bear(session, load):
+            return
+        most = max(limits.max_request_bytes, MAX_CONNECT_BYTES)
+        if size <= most:
+            data = read_payload(head, text)
+            await self._handle_connect(eio_sid, head.namespace, data)
+        elif head.namespace in self.handlers:
+            message = f"What is sent to connect may have {most} bytes at most."
+            await self._refuse_connect(
+                eio_sid, head.namespace, Refusal("payload_too_large", message)
+            )
+        else:
+            raise BadPacket("too large, and for no namespace")
+
+    async def _admits(self, eio_sid: str, head: Head, size: int) -> bool:
+        """Ask whether a packet may be read; a request that may not is answered by who is asked."""
+        if self.gate is None or head.kind == sio.DISCONNECT:
+            return True
+        if head.kind in EVENTS:
+            is_here = self.membership.sid_from_eio_sid(eio_sid, head.namespace) is not None
+            # Of another namespace nobody waits for an answer, or not for this one.
+            return await self.gate(eio_sid, size, head.ack_id if is_here else None)
+        if size <= self._engine.limits.max_request_bytes:
+            return True
+        await self.gate(eio_sid, size, None)  # it counts as a refused request
+        return False
+
+    async def _dispatch(self, eio_sid: str, head: Head, data: Any) -> None:
+        if head.kind == sio.DISCONNECT:
+            reason = self.reason.CLIENT_DISCONNECT
+            await self._handle_disconnect(eio_sid, head.namespace, reason)
+        elif head.kind in EVENTS:
+            await self._handle_event(eio_sid, head.namespace, head.ack_id, event_of(data))
+        else:
+            await self._handle_ack(eio_sid, head.namespace, head.ack_id, data)
+
+    def _check_use(self, eio_sid: str) -> None:
+        """Object to a client that talks before it connects. Raises BadPacket.
+
+        Who is connected somewhere may have been disconnected here without knowing it yet.
+        """
+        if not self._is_in_use(eio_sid):
+            raise BadPacket("not connected")
+
+    async def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
+        try:
+            result = await super()._trigger_event(event, namespace, *args)
+        except ValueError as error:
+            raise HandlerFailed(event) from error
+        task = asyncio.current_task()
+        if result is None and task is not None and task.cancelling():
+            # Upstream answers a handler that was cancelled, as this process ends, with an empty
+            # acknowledgement: its client would take it for a yes.
+            return self.not_handled
+        return result
+
+    async def _handle_disconnect(
+        self, eio_sid: str, namespace: str | None, reason: str | None = None
+    ) -> None:
+        await super()._handle_disconnect(eio_sid, namespace, reason)
+        self._expect_use(eio_sid)
+
+    async def disconnect(self, sid: str, namespace: str | None = None, **options: Any) -> None:
+        """Disconnect a member for good; its client hangs up, or is hung up on after a while."""
+        eio_sid = self.membership.eio_sid_from_sid(sid, namespace or "/")
+        await super().disconnect(sid, namespace, **options)
+        self._expect_use(eio_sid)
+
+    def _expect_use(self, eio_sid: str | None) -> None:
+        """Give a client that has left its last namespace some time to enter another."""
+        session = self._engine.sockets.get(eio_sid or "")
+        if session is not None and not self._is_in_use(session.sid):
+            self._engine.expect_use(session)
+
+    def _is_in_use(self, eio_sid: str) -> bool:
+        indexes = self.membership.rooms.values()
+        return any(rooms.by_eio_sid(eio_sid) is not None for rooms in indexes)
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        if reason in (CONNECT_TIMEOUT, PACKET_FLOOD) and not self._is_in_use(eio_sid):
+            self.on_refused(reason.replace(" ", "_"))  # no namespace would tell of its end
+        await super()._handle_eio_disconnect(eio_sid, reason)
+        self._incomplete.pop(eio_sid, None)
+        for rooms in self.membership.rooms.values():
+            # Left over where the connect handler failed: upstream would keep it for good.
+            member = rooms.by_eio_sid(eio_sid)
+            if member is not None:
+                rooms.remove(member)
+
+    async def acknowledge(self, member: Member, ack: int, answer: dict[str, Any]) -> None:
+        """Answer a request that was refused before it was read."""
+        packet = self.packet_class(sio.ACK, namespace=NAMESPACE, id=ack, data=[answer])
+        await self._send_packet(member.eio_sid, packet)
+
+    def end(self, session: Session, reason: str) -> None:
+        """Close a session after all that was sent to it, so that its client comes back."""
+        self._engine.end(session, reason, CloseCode.SERVICE_RESTART)
+
+    def _end(self, eio_sid: str, reason: str) -> None:
+        session = self._engine.sockets.get(eio_sid)
+        if session is not None:
+            self._engine.end(session, reason)

@@ -1,0 +1,1 @@
+"""TLS: handshakes on a listening port, and files that may be renewed."""

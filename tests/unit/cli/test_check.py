@@ -1,0 +1,73 @@
+"""Findings and how they are shown. Putting the questions needs a Redis."""
+
+import pytest
+
+from constellation_ws.cli.check import (
+    Finding,
+    Verdict,
+    has_failed,
+    inspect_certificates,
+    inspect_files,
+    inspect_routes,
+    inspect_variables,
+    to_table,
+)
+from constellation_ws.runtime.open_files import share
+from constellation_ws.settings.variables import UnknownVariable
+
+
+def test_columns_align_and_nothing_trails() -> None:
+    table = to_table([("a", "bbb", "c"), ("aaaa", "b", ""), ("", "", "cc cc")])
+
+    assert table.splitlines() == ["a     bbb  c", "aaaa  b", "           cc cc"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "failed"),
+    [
+        ([], False),
+        ([Verdict.OK, Verdict.WARNING], False),
+        ([Verdict.OK, Verdict.FAILED, Verdict.OK], True),
+    ],
+)
+def test_warnings_do_not_fail_and_one_failure_does(verdicts: list[Verdict], failed: bool) -> None:
+    findings = [Finding("redis", verdict, "") for verdict in verdicts]
+
+    assert has_failed(findings) is failed
+
+
+def test_typos_warn_each_by_its_name() -> None:
+    finding = inspect_variables([UnknownVariable("A_B", "A_C"), UnknownVariable("D", None)])
+
+    assert finding.verdict is Verdict.WARNING
+    assert "did you mean A_C?" in finding.detail
+    assert "D is not a setting" in finding.detail
+    assert inspect_variables([]).verdict is Verdict.OK
+
+
+def test_certificates_that_are_not_valid_fail() -> None:
+    finding = inspect_certificates(["A names 'a': expired", "B names 'b': expired"])
+
+    assert finding.verdict is Verdict.FAILED
+    assert finding.detail == "A names 'a': expired; B names 'b': expired"
+    assert inspect_certificates([]).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("limit", "verdict", "words"),
+    [
+        (524_288, Verdict.OK, "524,288 are enough for 50,000 connections"),
+        (1_024, Verdict.WARNING, "1,024 bound this pod to 608 connections, not 50,000"),
+    ],
+)
+def test_a_low_limit_of_open_files_is_a_warning(limit: int, verdict: Verdict, words: str) -> None:
+    finding = inspect_files(share(limit, 1_000), 50_000)
+
+    assert finding.verdict is verdict
+    assert finding.detail.startswith(words)
+
+
+def test_the_channels_are_counted_and_named_in_order() -> None:
+    finding = inspect_routes(["chat:new", "chat:deleted"])
+
+    assert finding == Finding("routes", Verdict.OK, "2 channels: chat:deleted, chat:new")

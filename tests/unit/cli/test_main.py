@@ -1,0 +1,111 @@
+"""The command line: what it understands, and how it says that it does not.
+
+What the commands do is shown by tests/journey/test_cli.py, with real processes.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+import constellation_ws
+from constellation_ws.cli.main import run
+
+COMMANDS = ("serve", "dev", "demo", "publish", "listen", "check")
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment() -> Iterator[None]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    with patch.dict(os.environ, kept, clear=True):
+        yield
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_names_every_command_with_a_whole_sentence(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 0
+
+    shown = capsys.readouterr().out
+    for command in COMMANDS:
+        (line,) = [line for line in shown.splitlines() if line.startswith(f"  {command} ")]
+        assert line.endswith(".")
+        assert not line.endswith("...")
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_that_fits_a_terminal(
+    command: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command, option]) == 0
+
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage: constellation-ws {command}")
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+
+    assert capsys.readouterr().out == f"{constellation_ws.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["lisen"], "listen"),
+        (["--colour"], "--colour"),
+        (["listen"], "--user"),
+        (["listen", "--user", "bob", "--count", "0"], "--count"),
+        (["listen", "--user", "bob", "--timeout", "soon"], "--timeout"),
+        (["listen", "--user", "bob", "--url", "localhost:7000"], "localhost:7000"),
+        (["publish", "chat:new"], "JSON"),
+        (["publish", "chat:new", "{}", "{}"], "{}"),
+    ],
+)
+def test_what_is_not_understood_is_named_in_one_line_and_ends_with_code_2(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert len(shown.err.splitlines()) == 1
+    assert says in shown.err
+
+
+@pytest.mark.parametrize(
+    "command", [["serve"], ["dev"], ["demo"], ["check"], ["publish", "a", "b"]]
+)
+def test_settings_that_cannot_be_read_are_told_one_a_line_without_secrets(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WS_PORT", "seven")
+    monkeypatch.setenv("REDIS_URL", "redis//:hunter2@redis")
+
+    assert run(command) == 2
+
+    shown = capsys.readouterr()
+    assert [line.split()[0] for line in shown.err.splitlines()] == ["WS_PORT", "REDIS_URL"]
+    assert "hunter2" not in shown.out + shown.err
+
+
+@pytest.mark.parametrize("command", [["check"], ["publish", "a", "b"]])
+def test_routes_that_cannot_be_used_are_told_in_one_line(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text("[[route")
+    monkeypatch.setenv("CONSTELLATION_ROUTES_FILE", str(file))
+
+    assert run(command) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "routes.toml is not TOML" in line

@@ -1,0 +1,577 @@
+"""The story of one event with real parts: table, rooms, frames, fanout and metrics.
+
+Clients are outlets on long-polling, whose packets are text; how bytes reach a WebSocket is shown by
+the tests of frames and fanout.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.trace import INVALID_SPAN, Span
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from constellation_ws.delivery import routes
+from constellation_ws.delivery.fanout import Fanout
+from constellation_ws.delivery.relay import Relay
+from constellation_ws.delivery.rooms import Member, Rooms, Stage
+from constellation_ws.delivery.routes import Message, Table
+from constellation_ws.messages import commands
+from constellation_ws.messages.commands import Disconnect, Empty, Fence, Handover, Join, Leave
+from constellation_ws.messages.events import ChatId, Room, Sid, Slice, UserId, chat_room, user_room
+from constellation_ws.messages.frames import Frame
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.tracing import Passed, Tracing
+from constellation_ws.redis_io.names import DEFAULT
+from tests.event_cases import EventCase, event_cases
+from tests.seen_spans import Seen
+
+TABLE = routes.load()
+CASES = event_cases()
+PEOPLE = ("alice", "bob", "carol", "dave")
+CHATS = ("c-1", "c-2", "c-3")
+MAX_EVENT_BYTES = 100_000
+
+
+class Client:
+    """One socket: a member with an outlet that keeps what is queued for it."""
+
+    is_flushed = True
+
+    def __init__(self, number: int, user: str) -> None:
+        self.closed = False
+        self.write: Callable[[bytes], None] | None = None
+        self.pending: bytes | list[bytes] | None = None
+        self.packets: list[str] = []
+        self.member = Member(Sid(f"sid-{number}"), f"eio-{number}", self)
+        self.member.stage = Stage.CONNECTED
+        self.member.user = UserId(user)
+
+    def queue(self, packet: str) -> None:
+        self.packets.append(packet)
+
+    @property
+    def heard(self) -> list[Any]:
+        """Events with their arguments, oldest first."""
+        assert all(packet.startswith("42/chats,") for packet in self.packets)
+        return [json.loads(packet.removeprefix("42/chats,")) for packet in self.packets]
+
+
+class Pod:
+    """A relay with its rooms, and what it sent others to do."""
+
+    def __init__(self, table: Table = TABLE, tracing: Tracing | None = None) -> None:
+        self.rooms = Rooms()
+        self.metrics = Metrics()
+        self.disconnected: list[Disconnect] = []
+        self.moved: list[Member] = []
+        self.ended: list[tuple[str, str | None]] = []
+        self.fenced: list[tuple[str, str]] = []
+        self.handovers = 0
+        self.relay = Relay(
+            table,
+            self.rooms,
+            Fanout(),
+            self.metrics,
+            max_event_bytes=MAX_EVENT_BYTES,
+            on_disconnect=self.disconnected.append,
+            on_moved=lambda members, room, offset: self.moved.extend(members),
+            on_ended=lambda room, who: self.ended.append((room, who)),
+            on_fence=lambda sid, owner: self.fenced.append((sid, owner)),
+            on_handover=self._count_handover,
+            tracing=tracing,
+        )
+
+    def client(self, user: str, *chats: str) -> Client:
+        """A connected client in its user's room and in some chats."""
+        one = Client(len(self.rooms) + 1, user)
+        self.rooms.add(one.member)
+        self.rooms.enter(one.member, user_room(UserId(user)))
+        for chat in chats:
+            self.join(one, chat)
+        return one
+
+    def join(self, one: Client, chat: str) -> None:
+        self.rooms.enter(one.member, Room(f"chat:{chat}"))
+
+    def publish(self, channel: str, *messages: dict[str, Any] | str | bytes) -> None:
+        """One batch on one channel."""
+        self.relay.take([published(channel, message) for message in messages])
+
+    def log(self, *entries: tuple[str, str, dict[str, Any]]) -> None:
+        """One batch from the log: offset, channel and message."""
+        self.relay.take_logged(
+            [(offset.encode(), *published(channel, event)) for offset, channel, event in entries],
+            age_seconds=0.0,
+        )
+
+    def tell(self, *orders: commands.Command) -> None:
+        """One batch of commands."""
+        self.publish(DEFAULT.commands, *map(commands.encode, orders))
+
+    def count(self, name: str, **labels: str) -> float:
+        """A counter of `Metrics`, by its attribute."""
+        families = getattr(self.metrics, name).collect()
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name.endswith("_total") and sample.labels == labels
+        )
+
+    def _count_handover(self) -> None:
+        self.handovers += 1
+
+
+def published(channel: str, message: dict[str, Any] | str | bytes) -> tuple[bytes, bytes]:
+    text = json.dumps(message) if isinstance(message, dict) else message
+    return channel.encode(), text.encode() if isinstance(text, str) else text
+
+
+def emit(event: str, data: object, *rooms: str, but: tuple[str, ...] = ()) -> commands.Emit:
+    args = msgspec.Raw(json.dumps([event, data]).encode())
+    return commands.Emit(args, tuple(map(Room, rooms)), tuple(map(Room, but)))
+
+
+@pytest.fixture
+def pod() -> Pod:
+    return Pod()
+
+
+@pytest.fixture
+def logged() -> Iterator[list[EventDict]]:
+    with capture_logs() as lines:
+        yield lines
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_sample_reaches_exactly_those_it_is_for_once(case: EventCase, pod: Pod) -> None:
+    clients = [
+        (user, set(chats), pod.client(user, *chats))
+        for user in (*PEOPLE, "alice")
+        for chats in ((), ("c-1",), ("c-1", "c-2"))
+    ]
+    pod.publish(case.channel, case.publish)
+    for user, chats, client in clients:
+        reached = case.reaches(user, {f"chat:{chat}" for chat in chats})
+        assert client.heard == ([[case.event, case.payload]] if reached else [])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(PEOPLE), st.sets(st.sampled_from(CHATS))), max_size=6),
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(PEOPLE), max_size=4),
+            st.sampled_from(CHATS),
+            st.sampled_from(PEOPLE),
+        ),
+        max_size=6,
+    ),
+)
+def test_typing_is_told_in_order_to_each_socket_once_and_never_to_its_author(
+    sockets: list[tuple[str, set[str]]], events: list[tuple[list[str], str, str]]
+) -> None:
+    pod = Pod()
+    clients = [(user, chats, pod.client(user, *chats)) for user, chats in sockets]
+    pod.publish(
+        "chat:typing",
+        *(
+            {"participants": people, "chatId": chat, "userId": author, "isTyping": number}
+            for number, (people, chat, author) in enumerate(events)
+        ),
+    )
+    for user, chats, client in clients:
+        assert client.heard == [
+            ["user-typing", {"userId": author, "isTyping": number, "chatId": chat}]
+            for number, (people, chat, author) in enumerate(events)
+            if user != author and (user in people or chat in chats)
+        ]
+
+
+def test_a_broken_event_costs_itself_only_and_is_logged_without_its_text(
+    pod: Pod, logged: list[EventDict]
+) -> None:
+    bob = pod.client("bob")
+    good = {"userId": "bob", "chatId": 1}
+    pod.publish("chat:new", good, "{SECRET", b"\xffSECRET", '{"text":"SECRET"}', good | {"x": 2})
+    assert bob.heard == [["new-chat", {"chatId": 1}]] * 2
+    assert pod.count("events", channel="chat:new", outcome="malformed") == 3
+    assert [line["channel"] for line in logged] == ["chat:new"] * 3
+    assert [line["reason"] for line in logged] == [
+        "not JSON",
+        "not UTF-8",
+        "lacks the keys that address it",
+    ]
+    assert "SECRET" not in str(logged)
+
+
+def test_an_event_that_is_too_large_is_dropped_counted_and_logged_whoever_sent_it(
+    pod: Pod, logged: list[EventDict]
+) -> None:
+    bob = pod.client("bob")
+
+    def event(size: int) -> dict[str, Any]:
+        bare = {"userId": "bob", "chatId": ""}
+        return bare | {"chatId": "x" * (size - len(json.dumps(bare)))}
+
+    largest, too_large = event(MAX_EVENT_BYTES), event(MAX_EVENT_BYTES + 1)
+    pod.publish("chat:new", too_large, largest)
+    pod.log(("1-0", "chat:new", too_large), ("2-0", "chat:new", largest))
+    emitter = {"method": "emit", "event": "e", "data": [""], "room": "user:bob"}
+    message = emitter | {"namespace": "/chats", "data": ["x" * MAX_EVENT_BYTES]}
+    pod.publish(commands.EMITTER_CHANNEL, message)
+    pod.tell(emit("e", "x" * MAX_EVENT_BYTES, "user:bob"))
+    assert bob.heard == [["new-chat", {"chatId": largest["chatId"]}]] * 2
+    assert pod.count("events", channel="chat:new", outcome="too_large") == 2
+    assert pod.count("commands", kind="too_large") == 2
+    assert [(line["channel"], line["bytes"] > MAX_EVENT_BYTES) for line in logged] == [
+        ("chat:new", True),
+        ("chat:new", True),
+        (commands.EMITTER_CHANNEL, True),
+        (DEFAULT.commands, True),
+    ]
+    assert "xxx" not in str(logged)
+    # A resuming client is not sent it either.
+    assert pod.relay.read(*published("chat:new", too_large)) is None
+    assert pod.relay.read(*published("chat:new", largest)) is not None
+
+
+def test_addresses_that_are_no_ids_are_left_out_counted_and_logged(
+    pod: Pod, logged: list[EventDict]
+) -> None:
+    bob, one = pod.client("bob"), pod.client("1")
+    pod.publish("user:status", {"notifyUsers": ["bob", None, 1.0, 1.5], "status": "SECRET"})
+    emitter = {"method": "emit", "event": "e", "data": [1], "room": ["user:bob", 1.5]}
+    pod.publish(commands.EMITTER_CHANNEL, emitter | {"namespace": "/chats"})
+    assert one.heard == [["user-status", {"status": "SECRET"}]]
+    assert bob.heard == [*one.heard, ["e", 1]]
+    assert pod.count("invalid_ids", channel="user:status") == 2
+    assert pod.count("invalid_ids", channel=commands.EMITTER_CHANNEL) == 1
+    assert [(line["channel"], line["count"]) for line in logged] == [
+        ("user:status", 2),
+        (commands.EMITTER_CHANNEL, 1),
+    ]
+    assert "SECRET" not in str(logged)
+
+
+def test_every_event_is_counted_under_what_became_of_it(pod: Pod) -> None:
+    pod.client("bob", "c-1")
+    pod.client("bob")
+    pod.publish("chat:new", {"userId": "bob"}, {"userId": "nobody"})
+    pod.publish("chat:messageRead", {"userId": "bob", "messageIds": []}, {"userId": "bob"})
+    # Its audience is the very room that is emptied.
+    pod.publish("chat:deleted", {"chatId": "c-1"}, {"chatId": "c-1"})
+
+    def count(channel: str, outcome: str) -> float:
+        return pod.count("events", channel=channel, outcome=outcome)
+
+    assert count("chat:new", "delivered") == 1
+    assert count("chat:new", "no_recipient") == 1
+    assert count("chat:messageRead", "nothing_to_send") == 1
+    assert count("chat:messageRead", "delivered") == 1
+    assert count("chat:deleted", "delivered") == 1
+    assert count("chat:deleted", "no_recipient") == 1
+    assert pod.count("deliveries", event="new-chat") == 2
+    assert pod.count("deliveries", event="message-read") == 2
+    assert pod.count("deliveries", event="chat-deleted") == 1
+
+
+def test_a_deleted_chat_is_told_and_then_empty_within_one_batch(pod: Pod) -> None:
+    member, outsider = pod.client("alice", "c-1", "c-2"), pod.client("bob")
+    pod.relay.take(
+        [
+            published("chat:newMessage", {"chatId": "c-1", "text": "last"}),
+            published("chat:deleted", {"chatId": "c-1", "participants": ["alice", "bob"]}),
+            published("chat:newMessage", {"chatId": "c-1", "text": "too late"}),
+            published("chat:newMessage", {"chatId": "c-2", "text": "elsewhere"}),
+        ]
+    )
+    assert member.heard == [
+        ["new-message", {"chatId": "c-1", "text": "last"}],
+        ["chat-deleted", {"chatId": "c-1"}],
+        ["new-message", {"chatId": "c-2", "text": "elsewhere"}],
+    ]
+    assert outsider.heard == [["chat-deleted", {"chatId": "c-1"}]]
+    assert member.member.rooms == {"user:alice", "chat:c-2"}
+    assert pod.moved == [member.member]
+
+
+def test_an_emit_reaches_rooms_and_sids_but_not_the_excepted(pod: Pod) -> None:
+    a, b, c = pod.client("alice", "c-1"), pod.client("bob", "c-1"), pod.client("carol")
+    pod.tell(
+        emit("x", 1, "chat:c-1"),
+        emit("x", 2, "chat:c-1", "user:carol", "user:alice", but=("user:bob",)),
+        emit("x", 3, c.member.sid),
+        emit("x", 4, "chat:c-1", but=(a.member.sid,)),
+        emit("x", 5, "nobody"),
+        emit("x", 6),
+    )
+    assert [event[1] for event in a.heard] == [1, 2]
+    assert [event[1] for event in b.heard] == [1, 4]
+    assert [event[1] for event in c.heard] == [2, 3]
+    assert pod.count("deliveries", event="emitted") == 6
+    assert pod.count("commands", kind="emit") == 6
+
+
+def test_an_emit_without_rooms_reaches_everyone_but_the_excepted(pod: Pod) -> None:
+    a, b = pod.client("alice"), pod.client("bob")
+    pod.tell(commands.Emit(msgspec.Raw(b'["x"]'), None, (Room("user:bob"),)))
+    assert (a.heard, b.heard) == ([["x"]], [])
+
+
+def test_an_emitters_message_is_obeyed_and_one_for_others_ignored(pod: Pod) -> None:
+    bob = pod.client("bob")
+    message = {"method": "emit", "event": "x", "data": [1], "room": "user:bob"}
+    pod.publish(
+        commands.EMITTER_CHANNEL,
+        message | {"namespace": "/other"},
+        message | {"namespace": "/chats"},
+        message,
+    )
+    assert bob.heard == [["x", 1]]
+    assert pod.count("commands", kind="emit") == 1
+    assert pod.count("commands", kind="malformed") == 0
+
+
+def test_a_broken_command_costs_itself_only(pod: Pod, logged: list[EventDict]) -> None:
+    bob = pod.client("bob")
+    good = emit("x", 1, "user:bob")
+    pod.publish(DEFAULT.commands, "{SECRET", b"\xff", '{"type":"emit","args":["\xff"],"rooms":[]}')
+    pod.publish(commands.EMITTER_CHANNEL, "{SECRET", '{"method":"emit","namespace":"/chats"}')
+    pod.tell(good)
+    assert bob.heard == [["x", 1]]
+    assert pod.count("commands", kind="malformed") == len(logged)
+    assert len(logged) >= 4
+    assert "SECRET" not in str(logged)
+
+
+def test_joining_and_leaving_count_from_their_place_in_the_batch(pod: Pod) -> None:
+    tabs = [pod.client("bob"), pod.client("bob")]
+    other = pod.client("alice")
+    join, leave = (order(Room("user:bob"), Room("team")) for order in (Join, Leave))
+    pod.tell(
+        emit("x", "before", "team"),
+        join,
+        join,
+        emit("x", "inside", "team"),
+        leave,
+        emit("x", "after", "team"),
+    )
+    assert [tab.heard for tab in tabs] == [[["x", "inside"]]] * 2
+    assert set(pod.moved) == {tab.member for tab in tabs}
+    assert other.heard == []
+    assert pod.rooms.room_count == 2
+    assert pod.count("commands", kind="join") == 2
+    assert pod.count("commands", kind="leave") == 1
+
+
+def test_an_emptied_room_loses_everyone_and_keeps_what_came_before(pod: Pod) -> None:
+    a, b = pod.client("alice", "c-1"), pod.client("bob", "c-1")
+    room = chat_room(ChatId("c-1"))
+    pod.tell(emit("x", 1, room), Empty(room), emit("x", 2, room))
+    assert (a.heard, b.heard) == ([["x", 1]], [["x", 1]])
+    assert not pod.rooms.members(room)
+    assert set(pod.moved) == {a.member, b.member}
+
+
+def test_an_event_may_remove_a_user_from_a_room_after_it_was_told(tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text(
+        """
+        [[route]]
+        channel = "chat:memberRemoved"
+        event = "member-removed"
+        keys = ["userId"]
+        to = ["chat:{chatId}"]
+        removes = { who = "user:{userId}", from = "chat:{chatId}" }
+        """
+    )
+    pod = Pod(routes.load(file))
+    tabs, other = [pod.client("bob", "c-1") for _ in range(2)], pod.client("alice", "c-1")
+    removal = {"userId": "bob", "chatId": "c-1"}
+    pod.publish("chat:memberRemoved", removal, removal)
+
+    assert [tab.heard for tab in tabs] == [[["member-removed", {"userId": "bob"}]]] * 2
+    assert other.heard == [["member-removed", {"userId": "bob"}]] * 2
+    assert set(pod.moved) == {tab.member for tab in tabs}
+    assert list(pod.rooms.members(chat_room(ChatId("c-1")))) == [other.member]
+
+
+def test_who_remembers_memberships_is_told_of_every_end_even_without_a_member_here(
+    pod: Pod,
+) -> None:
+    room = chat_room(ChatId("c-1"))
+    pod.publish("chat:deleted", {"chatId": "c-1"})
+    pod.tell(Empty(room), Leave(Room("user:bob"), room), Join(Room("user:bob"), room))
+    assert pod.ended == [(room, None), (room, None), (room, "user:bob")]
+
+
+def test_a_disconnect_is_passed_on_and_holds_up_nothing(pod: Pod) -> None:
+    bob = pod.client("bob")
+    order = Disconnect(Room("user:bob"), "kicked", "constellation:reply:x", 7)
+    pod.tell(order, emit("x", 1, "user:bob"))
+    assert (bob.heard, pod.disconnected) == ([["x", 1]], [order])
+
+
+def test_what_comes_by_the_log_carries_its_offset_to_who_wants_it(pod: Pod) -> None:
+    wants, plain = pod.client("bob", "c-1"), pod.client("bob", "c-1")
+    wants.member.wants_offsets = True
+    encoded = json.loads(commands.encode(emit("x", 1, "user:bob")))
+    pod.log(
+        ("5-0", "chat:new", {"userId": "bob"}),
+        ("5-1", "chat:new", {"text": "to nobody"}),
+        ("6-0", DEFAULT.commands, encoded),
+        ("6-1", "chat:deleted", {"chatId": "c-1"}),
+        ("6-2", "chat:deleted", {"chatId": "c-1"}),
+    )
+    pod.publish("chat:new", {"userId": "bob", "chatId": "by Pub/Sub"})
+    events: list[list[Any]] = [["new-chat", {}], ["x", 1], ["chat-deleted", {"chatId": "c-1"}]]
+    live = ["new-chat", {"chatId": "by Pub/Sub"}]
+    assert plain.heard == [*events, live]
+    offsets = ["5-0", "6-0", "6-1"]
+    assert wants.heard == [
+        *[[*event, offset] for event, offset in zip(events, offsets, strict=True)],
+        live,
+    ]
+    assert pod.count("events", channel="chat:new", outcome="malformed") == 1
+
+
+def test_an_entry_is_read_without_being_carried_out(pod: Pod) -> None:
+    bob = pod.client("bob")
+    message = pod.relay.read(*published("chat:new", {"userId": "bob"}))
+    assert isinstance(message, Message)
+    assert (message.event, list(message.rooms)) == ("new-chat", ["user:bob"])
+    join = Join(Room("user:bob"), Room("team"))
+    assert pod.relay.read(DEFAULT.commands.encode(), commands.encode(join)) == join
+    for channel in ("chat:new", DEFAULT.commands, commands.EMITTER_CHANNEL, "who knows"):
+        assert pod.relay.read(channel.encode(), b"{oops") is None
+    assert pod.relay.read(*published("chat:messageRead", {"userId": 1, "messageIds": []})) is None
+    assert (bob.heard, bob.member.rooms) == ([], {"user:bob"})
+
+
+def test_fences_and_handovers_are_passed_to_whom_they_concern(pod: Pod) -> None:
+    pod.tell(Fence("sid-1", "owner-1"), Handover())
+    assert (pod.fenced, pod.handovers) == ([("sid-1", "owner-1")], 1)
+
+
+def test_a_socket_that_has_closed_is_passed_over(pod: Pod) -> None:
+    gone, here = pod.client("bob"), pod.client("bob")
+    gone.closed = True
+    pod.publish("chat:new", {"userId": "bob"})
+    assert (gone.heard, here.heard) == ([], [["new-chat", {}]])
+
+
+class Watcher:
+    """What the relay tells of what it does, in place of the spans that come of it."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def begin_batch(self) -> None:
+        self.told.append(("begin",))
+
+    def wants(self, traceparent: Slice) -> bool:
+        return traceparent is not msgspec.UNSET
+
+    def deliver(self, name: str, passed: Passed, rooms: object, frame: Frame, to: object) -> None:
+        self.told.append(("deliver", name, passed.channel, passed.offset, rooms))
+
+    def take_exemplar(self) -> dict[str, str] | None:
+        """As if the sampler had taken what came from the log first."""
+        return {"trace_id": "0af7", "span_id": "b7ad"} if self.told[-1][-2] == b"5-1" else None
+
+    def drop(self, passed: Passed, outcome: str) -> Span:
+        self.told.append((outcome, passed.channel))
+        return INVALID_SPAN
+
+    def end_batch(self, events: int) -> None:
+        self.told.append(("end", events))
+
+
+def test_who_watches_is_told_what_becomes_of_each_event_that_carries_a_context() -> None:
+    watcher = Watcher()
+    pod = Pod(routes.load(is_traced=True), cast("Tracing", watcher))
+    bob = pod.client("bob")
+    context = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    emitted = json.loads(commands.encode(emit("x", 1, "user:bob")))
+    pod.log(
+        ("5-1", "chat:new", {"userId": "bob", "chatId": 1, **context}),
+        ("5-2", "chat:new", {"userId": "bob"}),
+        ("5-3", "chat:new", {"userId": "nobody", **context}),
+        ("5-4", "chat:new", {"userId": "nobody"}),
+        ("5-5", "chat:messageRead", {"userId": "bob", "messageIds": [], **context}),
+        ("5-6", "chat:new", context),
+        ("5-7", DEFAULT.commands, {**emitted, **context}),
+        ("5-8", DEFAULT.commands, emitted),
+    )
+    assert watcher.told == [
+        ("begin",),
+        ("deliver", "new-chat", "chat:new", b"5-1", ["user:bob"]),
+        ("no_recipient", "chat:new"),
+        ("nothing_to_send", "chat:messageRead"),
+        ("malformed", "chat:new"),
+        ("deliver", "emitted", DEFAULT.commands, b"5-7", ("user:bob",)),
+        ("end", 8),
+    ]
+    # The times of all four that were delivered are told, and of which trace one was.
+    registry = pod.metrics.registry
+    assert registry.get_sample_value("constellation_publish_to_write_seconds_count") == 4
+    assert registry.get_sample_value("constellation_write_duration_seconds_count") == 1
+    for durations in (pod.metrics.publish_to_write, pod.metrics.write_duration):
+        (family,) = durations.collect()
+        shown = [sample.exemplar for sample in family.samples if sample.exemplar is not None]
+        assert [exemplar.labels for exemplar in shown] == [{"trace_id": "0af7"}]
+    # Clients hear nothing of it.
+    assert bob.heard == [["new-chat", {"chatId": 1}], ["new-chat", {}], ["x", 1], ["x", 1]]
+    pod.publish("chat:new", {"userId": "nobody"})
+    assert watcher.told[-2:] == [("begin",), ("end", 1)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*TABLE, DEFAULT.commands, commands.EMITTER_CHANNEL, "who knows"]),
+            st.binary(max_size=30),
+        ),
+        max_size=5,
+    )
+)
+def test_any_bytes_on_any_channel_are_survived(batch: list[tuple[str, bytes]]) -> None:
+    pod = Pod()
+    bob = pod.client("bob")
+    with capture_logs():
+        pod.relay.take([*(published(*one) for one in batch)])
+    pod.publish("chat:new", {"userId": "bob"})
+    assert bob.heard == [["new-chat", {}]]
+    assert pod.disconnected == []
+
+
+@given(
+    st.sampled_from([*TABLE, DEFAULT.commands]),
+    st.none() | st.integers() | st.text() | st.from_regex(r"..-[0-9a-f]{32}-[0-9a-f]{16}-.[01]"),
+    st.none() | st.lists(st.integers()) | st.text(),
+)
+def test_whatever_calls_itself_a_context_costs_no_event(
+    channel: str, traceparent: object, tracestate: object
+) -> None:
+    seen = Seen()
+    pod = Pod(routes.load(is_traced=True), seen.tracing)
+    bob = pod.client("bob")
+    encoded = json.loads(commands.encode(emit("new-chat", {}, "user:bob")))
+    event = {"userId": "bob", "recipientId": "bob", "participants": ["bob"], "messageIds": [1]}
+    event |= {"notifyUsers": ["bob"], "userId": "x" if channel == "chat:typing" else "bob"}
+    context = {"traceparent": traceparent, "tracestate": tracestate}
+    with capture_logs():
+        pod.publish(channel, (encoded if channel == DEFAULT.commands else event) | context)
+    pod.publish("chat:new", {"userId": "bob"})
+    seen.written()
+    is_refused = channel == DEFAULT.commands and not isinstance(traceparent, str)
+    assert len(bob.heard) == (1 if is_refused else 2)

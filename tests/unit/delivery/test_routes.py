@@ -1,0 +1,418 @@
+"""Who gets an event: the contract's table, further tables, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from constellation_ws.delivery import routes
+from constellation_ws.delivery.routes import InvalidRoutes, Message, Table
+from constellation_ws.messages import commands
+from constellation_ws.messages.commands import Leave
+from constellation_ws.messages.events import UNSENDABLE_EVENTS, MalformedEvent, Room
+from constellation_ws.redis_io.names import DEFAULT
+from tests.event_cases import EventCase, event_cases
+
+CONTRACT = routes.load()
+CASES = event_cases()
+
+# CONTRACT section 2, said once more by hand: the keys of each payload and those that address it.
+PAYLOAD_KEYS = {
+    "chat:newMessage": "chatId messageId senderId text timestamp media_type media_url",
+    "chat:messageRead": "chatId messageIds timestamp",
+    "chat:typing": "userId isTyping chatId",
+    "chat:new": "chatId withUser created_at timestamp",
+    "chat:deleted": "chatId deletedByUserId timestamp",
+    "user:status": "userId status timestamp",
+}
+ADDRESSES = {
+    "chat:newMessage": ["recipientId", "chatId"],
+    "chat:messageRead": ["userId"],
+    "chat:typing": ["participants", "chatId"],
+    "chat:new": ["userId"],
+    "chat:deleted": ["participants", "chatId"],
+    "user:status": ["notifyUsers"],
+}
+ROW = """
+[[route]]
+channel = "like:new"
+event = "like"
+keys = ["from"]
+to = ["user:{to}"]
+"""
+
+ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6) | st.integers(
+    -(2**63), 2**64
+)
+every_key = sorted({key for keys in PAYLOAD_KEYS.values() for key in keys.split()} | {"to", "x"})
+
+
+def routed(channel: str, event: dict[str, Any] | str | bytes) -> Message:
+    message = maybe_routed(channel, event)
+    assert message is not None
+    return message
+
+
+def maybe_routed(channel: str, event: dict[str, Any] | str | bytes) -> Message | None:
+    text = json.dumps(event) if isinstance(event, dict) else event
+    return CONTRACT[channel].route(text.encode() if isinstance(text, str) else text)
+
+
+def payload(message: Message) -> str:
+    return msgspec.json.encode(message.body).decode()
+
+
+def loaded(tmp_path: Path, text: str) -> Table:
+    file = tmp_path / "routes.toml"
+    file.write_text(text, encoding="utf-8")
+    return routes.load(file)
+
+
+def fault(tmp_path: Path, text: str) -> str:
+    with pytest.raises(InvalidRoutes) as caught:
+        loaded(tmp_path, text)
+    return str(caught.value)
+
+
+def test_the_table_has_the_channels_of_the_contract_and_no_others() -> None:
+    assert set(CONTRACT) == set(PAYLOAD_KEYS)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.event is not None], ids=lambda c: c.name)
+def test_a_sample_becomes_its_event_for_its_audience(case: EventCase) -> None:
+    message = routed(case.channel, case.publish)
+    assert message.event == case.event
+    assert json.loads(payload(message)) == case.payload
+    assert set(message.rooms) - {f"user:{user}" for user in case.except_users} == (
+        {f"user:{user}" for user in case.users} | case.rooms
+    )
+    assert set(message.except_rooms) == {f"user:{user}" for user in case.except_users}
+    assert list(message.empties) == (sorted(case.rooms) if case.channel == "chat:deleted" else [])
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.event is None], ids=lambda c: c.name)
+def test_a_sample_that_goes_to_nobody_is_nothing_to_send_or_malformed(case: EventCase) -> None:
+    if "nothing is sent" in case.name:
+        assert maybe_routed(case.channel, case.publish) is None
+    else:
+        with pytest.raises(MalformedEvent):
+            maybe_routed(case.channel, case.publish)
+
+
+@given(
+    st.sampled_from(sorted(CONTRACT)),
+    st.dictionaries(st.sampled_from(every_key), st.integers() | st.text(max_size=3)),
+    st.lists(ids, max_size=3),
+)
+def test_only_listed_keys_are_forwarded_and_their_values_are_untouched(
+    channel: str, extra: dict[str, Any], people: list[str | int]
+) -> None:
+    event = extra | {
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "tracestate": "a=b",
+        "userId": 1,
+        "chatId": "c",
+        "recipientId": "r",
+        "participants": people,
+        "notifyUsers": people,
+        "messageIds": ["m"],
+    }
+    keys = PAYLOAD_KEYS[channel].split()
+    forwarded = json.loads(payload(routed(channel, event)))
+    assert forwarded == {key: event[key] for key in keys if key in event}
+    assert list(forwarded) == [key for key in keys if key in event]
+
+
+@pytest.mark.parametrize("channel", CONTRACT)
+def test_a_traced_table_reads_the_context_along_and_forwards_it_no_more(channel: str) -> None:
+    event = dict.fromkeys(ADDRESSES[channel], "x") | {"userId": "y", "messageIds": [1]}
+    traced = routes.load(is_traced=True)[channel]
+    for value, read in (("a", b'"a"'), (None, b"null"), ([1], b"[1]")):
+        raw = json.dumps({**event, "traceparent": value, "tracestate": "b"}).encode()
+        message = traced.route(raw)
+        assert message is not None
+        assert bytes(message.traceparent or b"") == read
+        assert payload(message) == payload(routed(channel, event))
+    plain, carrying = json.dumps(event).encode(), raw
+    for route, event_bytes in ((traced, plain), (CONTRACT[channel], carrying)):
+        message = route.route(event_bytes)
+        assert message is not None
+        assert message.traceparent is msgspec.UNSET
+
+
+@given(st.lists(ids, max_size=4), ids, ids)
+def test_ids_name_their_rooms_numbers_as_decimal_strings(
+    people: list[str | int], author: str | int, chat: str | int
+) -> None:
+    event = {"participants": people, "userId": author, "chatId": chat, "isTyping": True}
+    message = routed("chat:typing", event)
+    assert message.rooms == [*(f"user:{one}" for one in people), f"chat:{chat}"]
+    assert message.except_rooms == [f"user:{author}"]
+
+
+def test_64_bit_ids_stay_whole() -> None:
+    message = routed("chat:new", '{"userId": 18446744073709551615, "chatId": 9007199254740993}')
+    assert message.rooms == ["user:18446744073709551615"]
+    assert payload(message) == '{"chatId":9007199254740993}'
+
+
+@pytest.mark.parametrize("channel", sorted(ADDRESSES))
+def test_an_event_without_any_address_is_malformed(channel: str) -> None:
+    everything = dict.fromkeys(PAYLOAD_KEYS[channel].split(), "v") | {"userId": "author"}
+    addressless = {k: v for k, v in everything.items() if k not in ADDRESSES[channel]}
+    for nobody in ({}, dict.fromkeys(ADDRESSES[channel]), dict.fromkeys(ADDRESSES[channel], "")):
+        with pytest.raises(MalformedEvent, match="lacks the keys that address it"):
+            maybe_routed(channel, addressless | nobody)
+
+
+@pytest.mark.parametrize(
+    ("channel", "event", "rooms"),
+    [
+        ("chat:newMessage", {"recipientId": "bob"}, ["user:bob"]),
+        ("chat:newMessage", {"chatId": 7}, ["chat:7"]),
+        ("chat:newMessage", {"chatId": 7, "recipientId": None}, ["chat:7"]),
+        ("chat:deleted", {"participants": ["a"]}, ["user:a"]),
+        ("chat:deleted", {"chatId": "c"}, ["chat:c"]),
+        ("chat:deleted", {"participants": [], "chatId": "c"}, ["chat:c"]),
+        ("user:status", {"notifyUsers": []}, []),
+        ("user:status", {"notifyUsers": "one"}, ["user:one"]),
+    ],
+)
+def test_one_of_two_addresses_and_an_empty_list_are_enough(
+    channel: str, event: dict[str, Any], rooms: list[str]
+) -> None:
+    assert routed(channel, event).rooms == rooms
+
+
+NO_IDS = ["1.5", "true", "{}", '"\\ud83d"', "1e400", "9" * 5_000]
+
+
+@pytest.mark.parametrize("wrong", NO_IDS)
+@pytest.mark.parametrize(
+    ("channel", "key"),
+    [("chat:new", "userId"), ("chat:typing", "userId"), ("chat:deleted", "chatId")],
+)
+def test_an_address_that_is_no_id_is_malformed(channel: str, key: str, wrong: str) -> None:
+    with pytest.raises(MalformedEvent, match="neither an id nor a list of ids"):
+        maybe_routed(channel, f'{{"participants": ["a"], "{key}": {wrong}}}')
+
+
+@pytest.mark.parametrize("wrong", ["[[1]]", "[null]", "[1.5,{}]"])
+@pytest.mark.parametrize(("channel", "key"), [("chat:new", "userId"), ("chat:typing", "userId")])
+def test_an_event_whose_only_addresses_are_no_ids_is_malformed(
+    channel: str, key: str, wrong: str
+) -> None:
+    with pytest.raises(MalformedEvent, match=r"lacks.*addresses are no ids"):
+        maybe_routed(channel, f'{{"participants": ["a"], "{key}": {wrong}}}')
+
+
+@pytest.mark.parametrize("wrong", NO_IDS)
+def test_an_element_that_is_no_id_costs_itself_only(wrong: str) -> None:
+    event = f'{{"participants": ["a", {wrong}, null, 2, [3]], "chatId": [{wrong}], "text": 1.50}}'
+    message = routed("chat:deleted", event)
+    assert message.rooms == ["user:a", "user:2"]
+    assert message.empties == ()
+    assert message.invalid_ids == 4
+    assert payload(message) == f'{{"chatId":[{wrong}]}}'
+    typing = f'{{"participants": ["a"], "userId": ["b", {wrong}]}}'
+    assert routed("chat:typing", typing).except_rooms == ["user:b"]
+
+
+@pytest.mark.parametrize("number", ["1.0", "1e0", "10E-1"])
+def test_a_number_with_a_whole_value_is_an_id_and_is_sent_as_it_was_written(number: str) -> None:
+    event = f'{{"userId": {number}, "participants": [{number}, "b"], "chatId": {number}}}'
+    message = routed("chat:typing", event)
+    assert message.rooms == ["user:1", "user:b", "chat:1"]
+    assert message.except_rooms == ["user:1"]
+    assert message.invalid_ids == 0
+    assert payload(message) == f'{{"userId":{number},"chatId":{number}}}'
+
+
+@pytest.mark.parametrize("unread", ["[]", "[ ]"])
+def test_what_is_not_sent_by_its_route_is_not_sent_for_its_odd_addresses_either(
+    unread: str,
+) -> None:
+    assert maybe_routed("chat:messageRead", f'{{"userId": 1.0, "messageIds": {unread}}}') is None
+
+
+def test_half_an_emoji_is_no_id_but_does_a_text_no_harm() -> None:
+    with pytest.raises(MalformedEvent):
+        maybe_routed("chat:new", r'{"userId": "\ud83d"}')
+    message = routed("chat:newMessage", r'{"chatId": "c", "text": "\ud83d"}')
+    assert payload(message) == r'{"chatId":"c","text":"\ud83d"}'
+
+
+@pytest.mark.parametrize("author", ["", '"userId": null,', '"userId": "",'])
+def test_typing_of_nobody_knows_whom_is_malformed(author: str) -> None:
+    with pytest.raises(MalformedEvent, match="names its author"):
+        maybe_routed("chat:typing", f'{{{author} "participants": ["a", "b"]}}')
+
+
+@pytest.mark.parametrize("empty", ["[]", "[ ]", "[\r\n\t]"])
+def test_no_message_read_is_nothing_to_send(empty: str) -> None:
+    assert maybe_routed("chat:messageRead", f'{{"userId": 1, "messageIds": {empty}}}') is None
+
+
+@pytest.mark.parametrize("some", ["[1]", '["[]"]', '"[]"', "[[]]", "null", "{}"])
+def test_what_is_no_empty_list_is_sent(some: str) -> None:
+    message = routed("chat:messageRead", f'{{"userId": 1, "messageIds": {some}}}')
+    assert payload(message) == f'{{"messageIds":{some}}}'
+
+
+@given(st.sampled_from(sorted(CONTRACT)), st.binary(max_size=30))
+def test_any_bytes_are_routed_or_malformed_and_never_worse(channel: str, raw: bytes) -> None:
+    with pytest.raises(MalformedEvent):
+        maybe_routed(channel, raw)
+
+
+def test_two_events_in_a_row_share_nothing() -> None:
+    first = routed("chat:newMessage", {"chatId": 1, "recipientId": "a", "text": "first"})
+    second = routed("chat:newMessage", {"chatId": 2, "recipientId": "b"})
+    assert (payload(first), first.rooms) == ('{"chatId":1,"text":"first"}', ["user:a", "chat:1"])
+    assert (payload(second), second.rooms) == ('{"chatId":2}', ["user:b", "chat:2"])
+
+
+def test_a_file_adds_channels_beside_the_contracts(tmp_path: Path) -> None:
+    table = loaded(
+        tmp_path,
+        """
+        [[route]]
+        channel = "match:new"
+        event = "match"
+        keys = ["with", "ключ"]
+        to = ["user:{users}", "{anyRoom}"]
+        except = "user:{by}"
+        unless_empty = "reasons"
+        empties = ["room:{users}"]
+        """,
+    )
+    assert set(table) == {*CONTRACT, "match:new"}
+    route = table["match:new"]
+    raw = '{"users": [1, 2], "by": 2, "anyRoom": "r", "with": {"x": 1.0}, "ключ": "é"}'
+    message = route.route(raw.encode())
+    assert message is not None
+    assert message.rooms == ["user:1", "user:2", "r"]
+    assert message.except_rooms == ["user:2"]
+    assert message.empties == ["room:1", "room:2"]
+    assert payload(message) == '{"with":{"x": 1.0},"ключ":"é"}'
+    assert route.route(b'{"users": [1], "by": 2, "reasons": []}') is None
+    message = route.route(b'{"users": [], "by": 2, "reasons": [1]}')
+    assert message is not None
+    assert payload(message) == "{}"
+
+
+REMOVAL = """
+[[route]]
+channel = "chat:memberRemoved"
+event = "member-removed"
+keys = ["chatId"]
+to = ["user:{userIds}"]
+removes = { who = "user:{userIds}", from = "chat:{chatId}" }
+"""
+
+
+def test_an_event_may_take_users_out_of_rooms(tmp_path: Path) -> None:
+    route = loaded(tmp_path, REMOVAL)["chat:memberRemoved"]
+    message = route.route(b'{"chatId": 7, "userIds": ["a", 2]}')
+    assert message is not None
+    assert message.removals == [
+        Leave(Room("user:a"), Room("chat:7")),
+        Leave(Room("user:2"), Room("chat:7")),
+    ]
+    assert payload(message) == '{"chatId":7}'
+
+
+@pytest.mark.parametrize("event", [b'{"userIds": ["a"]}', b'{"userIds": ["a"], "chatId": null}'])
+def test_a_removal_that_does_not_say_from_where_is_malformed_and_not_passed_over(
+    event: bytes, tmp_path: Path
+) -> None:
+    with pytest.raises(MalformedEvent, match="who is removed"):
+        loaded(tmp_path, REMOVAL)["chat:memberRemoved"].route(event)
+
+
+def test_an_event_whose_lists_multiply_to_too_many_removals_is_malformed(tmp_path: Path) -> None:
+    both = REMOVAL.replace("chat:{chatId}", "chat:{chatIds}")
+    route = loaded(tmp_path, both)["chat:memberRemoved"]
+    many = json.dumps({"userIds": list(range(400)), "chatIds": list(range(400))})
+    with pytest.raises(MalformedEvent, match="too much at once"):
+        route.route(many.encode())
+
+
+def test_no_event_of_the_contract_takes_single_users_out_of_rooms() -> None:
+    message = routed("chat:deleted", {"chatId": 1})
+    assert (message.empties, message.removals) == (["chat:1"], ())
+
+
+def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:
+    assert set(loaded(tmp_path, "# later\n")) == set(CONTRACT)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[[route]", "is not TOML"),
+        ("[route]\nchannel = 'x'", r"\[\[route\]\] entries and nothing else"),
+        ("version = 1" + ROW, "nothing else"),
+        ("route = [1]", "route 1"),
+        ("[[route]]\nevent = 'x'", "route 1.*channel"),
+        (ROW + "priority = 3", "route 1.*priority"),
+        (ROW.replace('"like"', "7"), "route 1"),
+        (ROW.replace('"like:new"', '""'), "must not be empty"),
+        (ROW.replace('"like"', '""'), "must not be empty"),
+        (ROW.replace('["user:{to}"]', "[]"), "must not be empty"),
+        *((ROW.replace('"like"', f'"{name}"'), "reserves") for name in sorted(UNSENDABLE_EVENTS)),
+        *((ROW.replace("like:new", name), "TCP port.*hide") for name in sorted(commands.REQUESTS)),
+        (ROW.replace("like:new", "like:*"), "route 1 .like:.*not wildcards"),
+        (ROW.replace("like:new", "like:[ab]?"), "not wildcards"),
+        (ROW.replace("like:new", " like:new"), "spaces at an end"),
+        (ROW.replace("like:new", r"like:\u0007"), "cannot be printed"),
+        (ROW.replace("{to}", "to"), "is no room template"),
+        (ROW.replace("{to}", "{to"), "is no room template"),
+        (ROW.replace("{to}", "{}"), "is no room template"),
+        (ROW.replace("{to}", "{to}:{from}"), "is no room template"),
+        (ROW + 'except = "nobody"', "is no room template"),
+        (ROW + 'empties = ["a", "b"]', "is no room template"),
+        (ROW + 'removes = "user:{to}"', "route 1.*removes"),
+        (ROW + 'removes = { who = "user:{to}" }', "route 1.*from"),
+        (ROW + 'removes = { who = "user:{to}", from = "c" }', "'c' is no room template"),
+        (ROW + 'removes = { who = "u", from = "chat:{c}" }', "'u' is no room template"),
+        (ROW + 'removes = { who = "u:{to}", from = "chat:{c}", by = 1 }', "route 1.*by"),
+        (ROW + r'removes = { who = "u:{to}", from = "c:{a\\b}" }', "what no key may"),
+        (ROW.replace('"from"', '"traceparent"'), "never forwarded"),
+        (ROW.replace('"from"', '"tracestate"'), "never forwarded"),
+        (ROW.replace('"from"', r'"a\"b"'), "what no key may"),
+        (ROW.replace("{to}", r"{a\\b}"), "what no key may"),
+        (ROW + r'unless_empty = "\u0000"', "what no key may"),
+        (ROW + ROW, "toml, route 2 .like:new.*has a route already.*toml, route 1"),
+        (ROW.replace("like:new", "chat:new"), "route 1 .chat:new.*already, routes.toml, route 4"),
+        (ROW.replace("like:new", DEFAULT.commands), "pods"),
+        (ROW.replace("like:new", commands.EMITTER_CHANNEL), "pods"),
+        (ROW.replace("like:new", "constellation:heartbeat:x"), "pods"),
+    ],
+)
+def test_a_table_that_cannot_be_used_says_why(tmp_path: Path, text: str, reason: str) -> None:
+    said = fault(tmp_path, text)
+    assert "\n" not in said
+    with pytest.raises(InvalidRoutes, match=reason):
+        loaded(tmp_path, text)
+
+
+def test_the_faulty_entry_is_named_by_its_place(tmp_path: Path) -> None:
+    broken = ROW.replace("like:new", "match:new").replace("{to}", "to")
+    said = fault(tmp_path, ROW + broken)
+    assert str(tmp_path) in said
+    assert "route 2 (match:new)" in said
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRoutes, match=r"absent\.toml cannot be read"):
+        routes.load(tmp_path / "absent.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidRoutes, match=r"binary\.toml cannot be read"):
+        routes.load(tmp_path / "binary.toml")

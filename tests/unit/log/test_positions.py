@@ -1,0 +1,164 @@
+"""Positions: what raises them, and from where a session is resumed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from constellation_ws.log.positions import (
+    MAX_CHANGES,
+    Change,
+    LogId,
+    Proof,
+    Start,
+    Ticket,
+    resume_from,
+)
+
+IDS = st.tuples(st.integers(0, 20), st.integers(0, 1))
+
+
+def at(number: int) -> LogId:
+    return number, 0
+
+
+def ticket(begin: int = 10, *, counts: bool = False) -> Ticket:
+    return Ticket("p", "a.1", "u", "s", {"user:u"}, epoch="e", begin=at(begin), counts=counts)
+
+
+@pytest.mark.parametrize(
+    ("proof", "offset", "start"),
+    [
+        (Proof(at(10), True, at(30), at(40)), at(20), Start(at(20), at(20))),
+        (Proof(at(10), True, at(30), at(40)), at(35), Start(at(35), at(35))),
+        (Proof(at(10), True, at(30), None), at(5), Start(at(10), at(10))),
+        (Proof(at(10), True, at(30), None), None, Start(at(10), at(10))),
+        (Proof(at(10), False, at(30), None), None, Start(at(30), None)),
+        (Proof(at(10), False, at(30), at(40)), None, Start(at(30), at(40))),
+        (Proof(at(10), False, at(30), at(30)), None, Start(at(30), at(30))),
+        (Proof(at(10), False, at(30), at(40)), at(35), Start(at(30), at(40))),
+    ],
+    ids=[
+        "the client's word wins downwards",
+        "and upwards",
+        "but nothing before the session is its",
+        "a client that counts and has seen nothing",
+        "a pod that died",
+        "a transport that was lost",
+        "a close that was answered",
+        "a string that a client took for an offset",
+    ],
+)
+def test_from_where_a_session_is_resumed(proof: Proof, offset: LogId | None, start: Start) -> None:
+    assert resume_from(proof, offset) == start
+
+
+def test_a_pong_proves_what_was_written_before_its_ping_and_no_more() -> None:
+    one = ticket()
+    one.ponged()
+    assert one.proven == at(10)
+    one.pinged(at(20))
+    assert one.proven == at(10)
+    one.ponged()
+    assert one.proven == at(20)
+
+
+def test_a_close_of_ours_proves_nothing_until_it_is_answered() -> None:
+    one = ticket()
+    one.closed(at(20))
+    one.lost(at(25))
+    assert (one.proven, one.lost_at) == (at(10), at(20)), "nothing was sent after the close"
+    one.close_answered()
+    assert (one.proven, one.lost_at) == (at(20), at(20))
+
+
+def test_an_answer_to_a_close_that_was_never_sent_proves_nothing() -> None:
+    one = ticket()
+    one.lost(at(20))
+    one.closed(at(30))
+    one.close_answered()
+    assert (one.proven, one.lost_at) == (at(10), at(20))
+
+
+HAPPENINGS = st.lists(
+    st.tuples(st.sampled_from(["write", "ping", "pong", "close", "answer", "lose"]), st.booleans()),
+    max_size=30,
+)
+
+
+@given(HAPPENINGS, st.booleans())
+def test_nothing_that_has_not_arrived_is_ever_taken_for_proven(
+    happenings: list[tuple[str, bool]], counts: bool
+) -> None:
+    """A client behind a wire that may stop at any moment, with a kernel that accepts all."""
+    one, sent, arrived, ping_arrived, has_stalled = ticket(0, counts=counts), 0, 0, 0, False
+    close_sent: int | None = None
+    pinged = 0
+    is_lost = False
+    for what, stalls in happenings:
+        has_stalled = has_stalled or stalls
+        match what:
+            case "write" if close_sent is None and not is_lost:
+                sent += 1
+                arrived = arrived if has_stalled else sent
+            case "ping" if close_sent is None and not is_lost:
+                pinged = sent
+                one.pinged(at(sent))
+                ping_arrived = ping_arrived if has_stalled else sent
+            case "pong" if not is_lost and pinged == ping_arrived:
+                one.ponged()
+            case "close" if close_sent is None and not is_lost:
+                close_sent = sent
+                one.closed(at(sent))
+            case "answer" if close_sent is not None and arrived >= close_sent and not has_stalled:
+                one.close_answered()
+            case "lose" if not is_lost:
+                is_lost = True
+                one.lost(at(sent))
+    assert one.proven <= at(arrived)
+    start = resume_from(one.proof, at(arrived) if arrived else None)
+    missing = range(arrived + 1, sent + 1)
+    assert all(at(number) > start.after for number in missing), "what is missing is replayed"
+    if one.counts:
+        return
+    doubled = [at(number) for number in range(1, arrived + 1) if at(number) > start.after]
+    until = start.uncertain_until
+    assert all(until is None or number <= until for number in doubled), "or not recovered"
+
+
+def test_changes_of_rooms_are_kept_in_order_and_wait_to_be_written() -> None:
+    one = ticket()
+    one.moved("chat:a", at(20), is_in=True)
+    one.moved("chat:a", at(30), is_in=False)
+    assert one.changes == (Change(at(20), "chat:a", True), Change(at(30), "chat:a", False))
+    assert one.unsaved == {"chat:a"}
+
+
+def test_what_is_older_than_the_window_is_forgotten_and_nobody_resumes_from_there() -> None:
+    one = ticket()
+    for number in (20, 30, 40):
+        one.moved(f"chat:{number}", at(number), is_in=True)
+    one.unsaved = None
+    one.forget_before(at(35))
+    assert [change.at for change in one.changes] == [at(40)]
+    assert (one.floor, one.unsaved) == (at(35), {"chat:20", "chat:30"})
+    one.forget_before(at(39))
+    assert one.floor == at(35), "nothing was forgotten"
+
+
+def test_a_client_that_changes_rooms_all_the_time_takes_little_memory() -> None:
+    one = ticket()
+    for number in range(11, 20_000):
+        one.moved("chat:a", at(number), is_in=number % 2 == 0)
+    assert len(one.changes) <= MAX_CHANGES
+    assert one.floor <= one.changes[0].at
+    assert one.floor > at(15_000)
+
+
+def test_a_session_keeps_the_rooms_that_it_had_when_it_was_lost() -> None:
+    rooms = {"user:u", "chat:a"}
+    one = Ticket("p", "a.1", "u", "s", rooms, epoch="e", begin=at(1), counts=True)
+    one.lost(at(2))
+    rooms.clear()
+    assert one.rooms == {"user:u", "chat:a"}

@@ -1,0 +1,421 @@
+"""Recording as a pure matter: however pods come, miss and take over, the log is the stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from constellation_ws.log.unrecorded import Received, Unrecorded
+
+PLENTY = 1 << 30
+
+
+def pod(name: bytes = b"pod", max_bytes: int = PLENTY) -> Unrecorded:
+    return Unrecorded(name, max_bytes)
+
+
+def subscribed(*payloads: bytes, tick: bytes = b"t") -> Unrecorded:
+    """A pod that has received these behind a tick."""
+    one = pod()
+    one.tick(tick)
+    for payload in payloads:
+        one.receive(b"c", payload)
+    return one
+
+
+def payloads(one: Unrecorded) -> list[bytes]:
+    return [received.payload for received in one.since(0, PLENTY)]
+
+
+def test_positions_count_from_the_last_tick() -> None:
+    one = subscribed(b"1", b"1", tick=b"a")
+    one.tick(b"b")
+    one.receive(b"c", b"1")
+    assert [received.position for received in one.since(0, 9)] == [b"a:0", b"a:1", b"b:0"]
+
+
+def test_what_comes_before_the_first_tick_is_retained_at_a_position_of_this_pod_alone() -> None:
+    one, other = pod(b"one"), pod(b"other")
+    for each in (one, other):
+        each.receive(b"c", b"1")
+    assert not one.is_positioned
+    assert payloads(one) == [b"1"]
+    assert one.since(0, 1)[0].position != other.since(0, 1)[0].position
+
+
+def test_what_is_received_after_an_interruption_is_retained_like_all_else() -> None:
+    one = subscribed(b"1", tick=b"a")
+    one.interrupt(is_lossy=False)
+    one.receive(b"c", b"2")
+    one.tick(b"b")
+    one.receive(b"c", b"3")
+    assert payloads(one) == [b"1", b"2", b"3"]
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 40), st.integers(0, 9))
+def test_since_gives_what_is_unrecorded_from_a_number_on(
+    count: int, recorded: int, asked: int, most: int
+) -> None:
+    one = subscribed(*(b"%d" % n for n in range(count)))
+    one.confirm(recorded)
+    expected = [n for n in range(count) if n >= recorded and n >= asked][:most]
+    assert [int(each.payload) for each in one.since(asked, most)] == expected
+
+
+def test_it_forgets_what_is_in_the_log_and_only_that() -> None:
+    one = subscribed(b"0", b"1", b"2", b"3")
+    assert one.follow([b"t:0", b"t:1"]) == 0
+    assert payloads(one) == [b"2", b"3"]
+    assert (one.begin, one.end, one.place) == (2, 4, b"t:2")
+    one.confirm(4)
+    assert payloads(one) == []
+    assert one.place == b"t:4"
+
+
+def test_equal_messages_in_a_row_are_told_apart_by_their_place() -> None:
+    one = subscribed(b"same", b"same", b"same")
+    one.follow([b"t:1"])
+    assert len(one.since(0, 9)) == 1
+
+
+def test_entries_of_a_time_before_the_subscription_say_nothing() -> None:
+    one = subscribed(b"0")
+    assert one.follow([b"older:7", b"no position", b""]) == 0
+    assert payloads(one) == [b"0"]
+
+
+def test_what_the_first_entries_lack_may_have_been_logged_before_this_pod_followed() -> None:
+    one = subscribed(b"0", b"1", b"2", b"3")
+    assert one.follow([b"t:1"]) == 0
+    assert one.follow([b"t:3"]) == 1, "from then on nothing may be passed over"
+
+
+def test_messages_that_the_log_passes_over_are_counted_once() -> None:
+    one = subscribed(*(b"%d" % n for n in range(9)))
+    one.follow([b"t:0"])
+    assert one.follow([b"t:1", b"t:2"]) == 0
+    assert one.follow([b"t:5", b"t:7"]) == 3
+    assert one.follow([b"t:8"]) == 0
+    assert payloads(one) == []
+
+
+def test_after_a_gap_of_the_log_nothing_counts_as_passed_over() -> None:
+    one = subscribed(b"0", b"1", b"2", b"3")
+    one.follow([b"t:0"])
+    one.lose_track()
+    assert one.follow([b"t:2"]) == 0
+
+
+def test_a_pod_that_missed_something_has_a_hole_until_the_log_is_past_it() -> None:
+    one = subscribed(b"0", tick=b"a")
+    assert one.has_hole, "others may have what was published before it subscribed"
+    one.follow([b"a:0"])
+    assert not one.has_hole
+    one.interrupt(is_lossy=True)
+    one.tick(b"b")
+    one.receive(b"c", b"1")
+    assert one.has_hole
+    assert one.is_lossy
+    one.follow([b"a:5"])  # of the hole: others received it, and one has recorded it
+    assert one.has_hole
+    assert payloads(one) == [b"1"], "which comes behind the hole"
+    one.follow([b"b:0"])
+    assert not one.has_hole
+    assert not one.is_lossy
+
+
+@pytest.mark.parametrize(("place", "left"), [(b"a:1", [b"1", b"2"]), (b"b:0", [b"2"])])
+def test_the_recorders_word_covers_what_it_names(place: bytes, left: list[bytes]) -> None:
+    one = subscribed(b"0", b"1", tick=b"a")
+    one.tick(b"b")
+    one.receive(b"c", b"2")
+    assert one.confirm_place(place) == 0
+    assert payloads(one) == left
+    assert not one.has_hole
+    assert one.confirm_place(b"unknown:3") == 0
+    assert payloads(one) == left
+
+
+def test_what_the_recorder_says_is_recorded_and_the_log_lacks_is_passed_over() -> None:
+    one = subscribed(b"0", b"1", tick=b"a")
+    one.follow([b"a:0"])
+    one.tick(b"b")
+    assert one.confirm_place(b"b:0") == 1
+    assert payloads(one) == []
+
+
+def test_a_log_that_is_ahead_of_the_subscription_is_not_recorded_twice() -> None:
+    one = subscribed(b"0", tick=b"a")
+    one.follow([b"a:0", b"a:1", b"b:0"])
+    one.receive(b"c", b"1")
+    one.tick(b"b")
+    one.receive(b"c", b"2")
+    one.receive(b"c", b"3")
+    assert payloads(one) == [b"3"]
+    one.follow([b"b:3"])
+    for _ in range(3):
+        one.receive(b"c", b"more")
+    assert payloads(one) == [b"more"]
+
+
+def test_a_hole_behind_a_stretch_that_was_quiet_is_not_taken_for_one_before_it() -> None:
+    one = subscribed(tick=b"a")
+    one.confirm_place(b"a:0")
+    assert not one.has_hole
+    one.interrupt(is_lossy=False)
+    one.tick(b"b")
+    one.confirm_place(b"a:0")  # said before the interruption
+    assert one.has_hole
+    one.confirm_place(b"b:0")
+    assert not one.has_hole
+
+
+def test_a_log_that_goes_on_after_the_subscription_ended_passes_nothing_over() -> None:
+    """A pod that is being replaced ended its epoch: nobody was recovered after a roll."""
+    one = subscribed(b"0", tick=b"a")
+    one.follow([b"a:0"])
+    assert one.follow([b"a:1"]) == 0
+    assert one.follow([b"a:2"]) == 0
+    assert one.follow([b"a:3", b"a:4"]) == 0
+
+
+def test_a_reported_hole_is_a_hole_no_more() -> None:
+    one = subscribed()
+    one.interrupt(is_lossy=True)
+    one.forgive()
+    assert not one.has_hole
+
+
+def test_what_a_damaged_log_may_have_held_is_not_recorded_again() -> None:
+    """Another pod may have recorded and delivered it; so that pod goes first."""
+    one = subscribed(b"0", b"1", b"2")
+    one.follow([b"t:0"])
+    one.doubt()
+    one.receive(b"c", b"3")
+    assert one.has_hole
+    assert one.give_up() == 2
+    assert payloads(one) == [b"3"]
+    assert one.give_up() == 0
+
+
+def test_the_pod_that_has_recorded_knows_what_the_damaged_log_held() -> None:
+    one = subscribed(b"0", b"1", b"2")
+    one.follow([b"t:0"])
+    one.confirm(2)
+    one.doubt()
+    assert not one.has_hole
+    assert one.give_up() == 0
+    assert payloads(one) == [b"2"]
+
+
+def test_above_the_bound_the_oldest_are_discarded_which_is_a_loss_unless_others_record_them() -> (
+    None
+):
+    one = pod(max_bytes=5_000)
+    one.tick(b"a")
+    one.confirm_place(b"a:0")
+    for n in range(100):
+        one.receive(b"c", b"%d" % n)
+    assert one.discarded == 100 - len(one.since(0, 100))
+    assert 0 < one.discarded < 100
+    assert one.is_lossy
+    one.tick(b"b")
+    one.receive(b"c", b"new")
+    assert one.follow([b"a:%d" % n for n in range(100)]) == 0
+    one.follow([b"b:0"])
+    assert not one.is_lossy
+
+
+def test_the_places_of_very_old_ticks_are_forgotten() -> None:
+    one = subscribed()
+    for n in range(5_000):
+        one.tick(b"t%d" % n)
+    assert len(one._stretches) <= 1_000
+
+
+@pytest.mark.parametrize("name", [b"pod.1", b"with:colon"])
+def test_a_position_names_its_tick_and_its_place(name: bytes) -> None:
+    assert Received(name, 7, b"c", b"p").position == name + b":7"
+    one = subscribed(b"0", b"1", tick=name)
+    one.follow([name + b":0"])
+    assert payloads(one) == [b"1"]
+
+
+@dataclass
+class Pod:
+    """A subscriber: receives the stream as far as it has been delivered to it."""
+
+    unrecorded: Unrecorded
+    next: int = 0
+    """The place in the stream that it receives next."""
+    read: int = 0
+    """How much of the log it has read."""
+    is_subscribed: bool = True
+    lags: bool = False
+    is_alive: bool = True
+    received: set[int] = field(default_factory=set)
+
+
+class Recording(RuleBasedStateMachine):
+    """Pods that come late, lag, miss stretches and die; one of them records at a time.
+
+    The stream holds ticks (their names) and messages (None). The log holds positions with the place
+    in the stream of what was appended there.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stream: list[bytes | None] = []
+        self.log: list[tuple[bytes, int]] = []
+        self.place: dict[bytes, int] = {}
+        self.pods: list[Pod] = []
+        self.recorder: Pod | None = None
+        self.is_reported = False
+        self.renewed = b"", 0
+        """What the recorder said last, and how long the log was then."""
+        self.tick()
+        for _ in range(2):
+            self.add_pod()
+
+    def add_pod(self) -> None:
+        name = b"pod%d" % len(self.pods)
+        self.pods.append(Pod(Unrecorded(name, PLENTY), len(self.stream), len(self.log)))
+        if self.log:
+            self.pods[-1].unrecorded.follow([self.log[-1][0]])
+        self.subscribe(self.pods[-1])
+
+    def subscribe(self, one: Pod) -> None:
+        """The tick leaves in the same write: it is the first that the pod receives."""
+        one.is_subscribed, one.next = True, len(self.stream)
+        self.tick()
+
+    def alive(self) -> list[Pod]:
+        return [one for one in self.pods if one.is_alive]
+
+    def pick(self, which: int) -> Pod:
+        return self.pods[which % len(self.pods)]
+
+    @rule(count=st.integers(1, 4))
+    def publish(self, count: int) -> None:
+        self.stream += [None] * count
+        self.deliver()
+
+    @rule()
+    def tick(self) -> None:
+        self.stream.append(b"t%d" % len(self.stream))
+        self.deliver()
+
+    @rule(which=st.integers(0, 9))
+    def lag_or_catch_up(self, which: int) -> None:
+        self.pick(which).lags = not self.pick(which).lags
+        self.deliver()
+
+    @rule(which=st.integers(0, 9), is_lossy=st.booleans())
+    def interrupt_or_resubscribe(self, which: int, is_lossy: bool) -> None:
+        one = self.pick(which)
+        if not one.is_alive:
+            return
+        if one.is_subscribed:
+            one.is_subscribed = False
+            one.unrecorded.interrupt(is_lossy=is_lossy)
+            if one is self.recorder:
+                self.recorder = None
+        else:
+            self.subscribe(one)
+
+    @rule(is_replaced=st.booleans(), which=st.integers(0, 9))
+    def die(self, is_replaced: bool, which: int) -> None:
+        one = self.pick(which)
+        one.is_alive = one.is_subscribed = False
+        if one is self.recorder:
+            self.recorder = None
+        if is_replaced or not self.alive():
+            self.add_pod()
+
+    @rule(which=st.integers(0, 9))
+    def read_the_log(self, which: int) -> None:
+        one = self.pick(which)
+        fresh = [position for position, _ in self.log[one.read :]]
+        one.read = len(self.log)
+        if fresh and one.unrecorded.follow(fresh):
+            self.is_reported = True
+            one.unrecorded.lose_track()
+
+    @rule()
+    def renew(self) -> None:
+        if self.recorder is not None:
+            self.renewed = self.recorder.unrecorded.place, len(self.log)
+
+    @rule(which=st.integers(0, 9))
+    def hear_of_the_renewal(self, which: int) -> None:
+        one, (place, length) = self.pick(which), self.renewed
+        if one is self.recorder or one.read < length:
+            return
+        if one.unrecorded.confirm_place(place):
+            self.is_reported = True
+
+    @rule(which=st.integers(0, 9))
+    def take_over(self, which: int) -> None:
+        able = [one for one in self.alive() if one.is_subscribed and one.unrecorded.is_positioned]
+        able = [one for one in able if not one.unrecorded.has_hole] or able
+        if not able:
+            return
+        self.recorder = able[which % len(able)]
+        self.read_the_log(self.pods.index(self.recorder))
+        self.recorder.lags = False
+        self.deliver()
+        if self.recorder.unrecorded.is_lossy:
+            self.is_reported = True
+        self.recorder.unrecorded.forgive()
+        self.append()
+
+    @rule()
+    def append(self) -> None:
+        if self.recorder is None:
+            return
+        unrecorded = self.recorder.unrecorded
+        for one in unrecorded.since(unrecorded.begin, PLENTY):
+            self.log.append((one.position, int(one.payload)))
+        unrecorded.confirm(unrecorded.end)
+
+    def deliver(self) -> None:
+        for one in self.pods:
+            while one.is_subscribed and not one.lags and one.next < len(self.stream):
+                tick, place = self.stream[one.next], one.next
+                one.next += 1
+                if tick is not None:
+                    one.unrecorded.tick(tick)
+                else:
+                    one.unrecorded.receive(b"c", b"%d" % place)
+                    one.received.add(place)
+
+    @invariant()
+    def nothing_is_in_the_log_twice_or_out_of_order(self) -> None:
+        places = [place for _, place in self.log]
+        assert places == sorted(set(places))
+
+    def teardown(self) -> None:
+        """Once every survivor has recorded, what any of them received is logged or reported."""
+        for one in self.alive():
+            one.lags = False
+            if not one.is_subscribed:
+                self.subscribe(one)
+        self.deliver()
+        self.tick()
+        for which, _ in enumerate(self.pods):
+            self.take_over(which)
+        self.renew()
+        for which, _ in enumerate(self.pods):
+            self.read_the_log(which)
+            self.hear_of_the_renewal(which)
+        self.nothing_is_in_the_log_twice_or_out_of_order()
+        received = set().union(*(one.received for one in self.alive()))
+        assert self.is_reported or received <= {place for _, place in self.log}
+
+
+TestRecording = Recording.TestCase
+TestRecording.settings = settings(max_examples=100, stateful_step_count=40)

@@ -1,0 +1,188 @@
+"""Recorders on a real Valkey: one writes, the next goes on where it stopped, nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from constellation_ws.log.unrecorded import Unrecorded
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.recording import batching
+from constellation_ws.recording import recorder as recording
+from constellation_ws.recording.recorder import Recorder
+from constellation_ws.redis_io.bus import Published, RedisBus
+from constellation_ws.redis_io.link import make_client
+from constellation_ws.redis_io.names import DEFAULT
+from tests.pod_parts import PLENTY_OF_BYTES, Follower, make_log
+from tests.processes import Valkey
+from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
+
+CHANNEL = "chat:new"
+
+
+class Pod:
+    """What of a pod records."""
+
+    def __init__(self, url: str, max_bytes: int = PLENTY_OF_BYTES) -> None:
+        self.redis = make_client(url, retries=5)
+        self.metrics = Metrics()
+        self.bus = RedisBus(self.redis, [CHANNEL], self.metrics)
+        unrecorded = Unrecorded(self.bus.instance.encode(), max_bytes)
+        self.log = make_log(self.redis, self.metrics, unrecorded)
+        self.follower = Follower()
+        self.told: list[Published] = []
+        self.recorder = Recorder(
+            self.bus, self.log, unrecorded, DEFAULT, self.metrics,
+            obey=self._obey, window_seconds=60, max_entries=1_000,
+        )  # fmt: skip
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def _obey(self, batch: list[Published]) -> None:
+        self.told += batch
+        self.recorder.nudge()
+
+    def start(self) -> None:
+        self.tasks = [
+            asyncio.create_task(self.bus.run(self.recorder)),
+            asyncio.create_task(self.log.run(self.follower)),
+            asyncio.create_task(self.recorder.run(lambda: None)),
+        ]
+
+    async def stop(self) -> None:
+        """End at once, as SIGKILL would: nothing is handed over."""
+        await cancelled(self.tasks)
+        self.tasks = []
+        await self.redis.aclose()
+
+    def listens(self) -> bool:
+        return self.bus.lost_at is None and self.log.epoch is not None
+
+    def records(self) -> bool:
+        return self.recorder.holds_lease
+
+
+@asynccontextmanager
+async def pods(valkey: Valkey, count: int) -> AsyncIterator[list[Pod]]:
+    made = [Pod(valkey.url) for _ in range(count)]
+    try:
+        for pod in made:
+            pod.start()
+            await eventually(pod.listens, PATIENCE_SECONDS, "it listens")
+        await eventually(partial(one_records, made), PATIENCE_SECONDS, "one records")
+        yield made
+    finally:
+        for pod in made:
+            await pod.stop()
+
+
+def one_records(pods: list[Pod]) -> bool:
+    return any(pod.records() for pod in pods)
+
+
+async def recorded(redis: Redis) -> list[int]:
+    entries: Any = await redis.xrange(DEFAULT.log)
+    return [int(fields[b"data"]) for _, fields in entries]
+
+
+async def is_recorded(redis: Redis, count: int) -> None:
+    async def all_is_there() -> bool:
+        return len(await recorded(redis)) >= count
+
+    await eventually(all_is_there, PATIENCE_SECONDS, f"{count} events are in the log")
+    assert await recorded(redis) == list(range(count))
+
+
+async def test_what_is_published_is_in_the_log_once_and_in_order(
+    valkey: Valkey, redis: Redis
+) -> None:
+    async with pods(valkey, 3) as three:
+        for number in range(200):
+            await redis.publish(CHANNEL, str(number))
+        await is_recorded(redis, 200)
+        assert sum(pod.records() for pod in three) == 1
+
+
+async def test_as_many_as_came_together_before_are_not_waited_with(
+    valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "GATHER_SECONDS", 10 * PATIENCE_SECONDS)
+    async with pods(valkey, 1):
+        for number in range(5):
+            await redis.publish(CHANNEL, str(number))
+            await is_recorded(redis, number + 1)
+
+
+async def test_fewer_than_usual_are_waited_with_for_a_moment(valkey: Valkey, redis: Redis) -> None:
+    async with pods(valkey, 1) as (pod,):
+        pod.recorder._batching.appended(1_000)
+        for number in range(5):
+            await redis.publish(CHANNEL, str(number))
+            await is_recorded(redis, number + 1)
+
+
+def test_a_dead_recorder_is_replaced_within_three_seconds() -> None:
+    assert recording.LEASE_SECONDS + recording.POLL_SECONDS <= 3
+
+
+async def test_a_retiring_recorder_hands_over_at_once_and_nothing_is_lost_or_doubled(
+    valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "LEASE_SECONDS", 10 * PATIENCE_SECONDS)  # nobody waits for it
+    async with pods(valkey, 3) as three:
+        for round_ in range(2):
+            (recorder,) = [pod for pod in three if pod.records()]
+            for number in range(round_ * 50, round_ * 50 + 50):
+                await redis.publish(CHANNEL, str(number))
+                if number == round_ * 50 + 25:
+                    await recorder.recorder.hand_over()
+            others = [pod for pod in three if pod is not recorder]
+            await eventually(partial(one_records, others), PATIENCE_SECONDS, "another records")
+            await is_recorded(redis, round_ * 50 + 50)
+            assert not recorder.records()
+
+
+async def test_a_recorder_that_dies_is_replaced_and_its_successor_knows_what_is_missing(
+    valkey: Valkey, redis: Redis
+) -> None:
+    async with pods(valkey, 2) as two:
+        (recorder,) = [pod for pod in two if pod.records()]
+        for number in range(20):
+            await redis.publish(CHANNEL, str(number))
+        await recorder.stop()
+        for number in range(20, 40):
+            await redis.publish(CHANNEL, str(number))
+        await is_recorded(redis, 40)
+
+
+async def test_a_recorder_that_missed_something_leaves_it_to_one_that_did_not(
+    valkey: Valkey, redis: Redis
+) -> None:
+    """Its subscription breaks; what is published until it is back, the other pod has heard."""
+    async with pods(valkey, 2) as two:
+        for number in range(30):
+            await redis.publish(CHANNEL, str(number))
+            if number == 10:
+                (recorder,) = [pod for pod in two if pod.records()]
+                first, second = sorted(
+                    await redis.client_list(_type="pubsub"), key=lambda line: int(line["id"])
+                )
+                its_line = first if recorder is two[0] else second
+                await redis.client_kill_filter(_id=its_line["id"])
+        await is_recorded(redis, 30)
+        (other,) = [pod for pod in two if pod is not recorder]
+        await eventually(other.records, PATIENCE_SECONDS, "the other one records now")
+
+
+async def test_commands_are_obeyed_by_every_pod_and_not_recorded(
+    valkey: Valkey, redis: Redis
+) -> None:
+    async with pods(valkey, 2) as two:
+        await redis.publish(DEFAULT.commands, b"{}")
+        await eventually(lambda: all(pod.told for pod in two), PATIENCE_SECONDS, "both were told")
+        assert await recorded(redis) == []

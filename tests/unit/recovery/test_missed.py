@@ -1,0 +1,359 @@
+"""Finding what a session missed: in its turn, up to the last event delivered, and within bounds.
+
+What is read from the log is tried in test_readback, what is replayed of it in test_replay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tracemalloc
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+
+from constellation_ws.delivery.routes import Message
+from constellation_ws.log.history import BEGINNING, History, Logged, format_id
+from constellation_ws.log.positions import Change, LogId, Proof
+from constellation_ws.log.stream import RedisLog
+from constellation_ws.messages.events import EventName, Fields, UserId
+from constellation_ws.recovery import missed, readback
+from constellation_ws.recovery.missed import Backlog, Found, Outcome
+from constellation_ws.recovery.record import SessionRecord
+from constellation_ws.recovery.replay import Meaning, ReplayLimits
+from constellation_ws.redis_io.names import DEFAULT
+from tests.pod_parts import Follower, make_log
+from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
+
+EPOCH, NONE = "epoch", frozenset[str]()
+LIMITS = ReplayLimits(10_000, 1 << 24)
+WINDOW_SECONDS = 100.0
+
+
+class Log:
+    """What `Backlog` needs of the log where all is in memory; reading it never ends."""
+
+    def __init__(self) -> None:
+        self.reader = self
+        self.epoch: str | None = EPOCH
+        self.delivered: LogId = BEGINNING
+
+    async def current(self) -> str:
+        while self.epoch is None:  # noqa: ASYNC110 - the test sets it
+            await asyncio.sleep(0)
+        return self.epoch
+
+    async def reached(self, log_id: LogId) -> None:
+        while self.delivered < log_id:  # noqa: ASYNC110 - the test sets it
+            await asyncio.sleep(0)
+
+    async def trimmed(self, up_to: LogId) -> LogId:
+        await asyncio.Event().wait()
+        raise AssertionError("it never ends")
+
+
+class Pod:
+    """A backlog and its memory."""
+
+    def __init__(self, log: RedisLog | None = None, max_bytes: int = 1 << 26) -> None:
+        self.decoded = 0
+        self.log = cast("Any", Log() if log is None else log)
+        self.history = History(max_bytes)
+        self.history.start(BEGINNING)
+        self.backlog = Backlog(
+            self.log, self.history, self._read, LIMITS, WINDOW_SECONDS,
+        )  # fmt: skip
+        self.delivered = 0
+        self.tasks = [asyncio.create_task(self.backlog.read_back(lambda: None))]
+
+    def _read(self, channel: bytes, payload: bytes) -> Meaning:
+        self.decoded += 1
+        return Message(EventName("e"), Fields(), [channel.decode()], (), ())
+
+    def deliver(self, count: int, room: str = "user:other", at_ms: int | None = None) -> None:
+        """Deliver events for the members of a room."""
+        batch: list[Logged] = []
+        for _ in range(count):
+            self.delivered += 1
+            log_id = (at_ms or self.delivered, 0)
+            batch.append((format_id(log_id), room.encode(), b"{}"))
+        self.history.append(batch)
+        self.log.delivered = (at_ms or self.delivered, 0)
+
+    async def find(self, start: int, *rooms: str) -> Found | Outcome:
+        return await self.resume(record(start, *rooms))
+
+    async def resume(
+        self, session: SessionRecord, offset: object = None, lost: frozenset[str] | None = NONE
+    ) -> Found | Outcome:
+        return await self.backlog.find(session, UserId("u"), offset, lost)
+
+
+def record(start: int, *rooms: str, counts: bool = True, **others: Any) -> SessionRecord:
+    at = (start, 0)
+    proof = Proof(at, counts, at, others.pop("lost_at", None))
+    known = {"epoch": EPOCH, "floor": BEGINNING, "rooms_at": at, "changes": (), **others}
+    return SessionRecord(sid="sid", proof=proof, attempts=0, rooms=frozenset(rooms), **known)
+
+
+def offsets(found: Found | Outcome) -> list[int]:
+    assert isinstance(found, Found)
+    return [int(frame.offset.partition(b"-")[0]) for frame in found.frames]
+
+
+@pytest.fixture
+async def pod() -> AsyncIterator[Pod]:
+    pod = Pod()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        yield pod
+    await cancelled(pod.tasks)
+
+
+async def test_a_quiet_clients_resume_costs_the_same_whatever_the_log_holds(pod: Pod) -> None:
+    """Each of 500 walked past everybody else's minutes of events: that took half a minute."""
+    pod.deliver(20_000)
+    assert offsets(await pod.find(1, "user:quiet")) == []
+    pod.decoded = 0
+    assert [offsets(await pod.find(1, "user:quiet")) for _ in range(100)] == [[]] * 100
+    assert pod.decoded == 0
+
+
+async def test_the_index_is_kept_up_to_date_while_nobody_resumes(pod: Pod) -> None:
+    pod.tasks.append(asyncio.create_task(pod.backlog.run(lambda: None)))
+    pod.deliver(2_000)
+    await eventually(
+        lambda: not pod.history.unindexed(BEGINNING), PATIENCE_SECONDS, "all is indexed"
+    )
+    assert pod.decoded == 2_000
+    assert offsets(await pod.find(1, "user:quiet")) == []
+    assert pod.decoded == 2_000
+
+
+async def test_in_a_flood_the_index_waits_for_somebody_who_asks(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most of it is forgotten again before anybody does."""
+    monkeypatch.setattr(missed, "_TICK_SECONDS", 0)
+
+    async def flood() -> None:
+        for _ in range(20):
+            pod.deliver(missed._FLOOD_PER_TICK + 1)
+            await asyncio.sleep(0)
+        assert pod.decoded == 0
+
+    flooding = asyncio.create_task(flood())
+    pod.tasks.append(asyncio.create_task(pod.backlog.run(lambda: None)))
+    await flooding
+    await eventually(
+        lambda: not pod.history.unindexed(BEGINNING), PATIENCE_SECONDS, "all is indexed"
+    )
+
+
+@pytest.mark.parametrize("per_turn", [1, 50, 1_000])
+async def test_what_is_delivered_while_it_is_looked_for_is_found_too(
+    pod: Pod, per_turn: int
+) -> None:
+    """Up to the very step in which it is answered, and also where more comes than a slice."""
+    pod.deliver(5_000, "user:me")
+    is_answered = False
+
+    async def deliver_on() -> None:
+        while not is_answered:
+            pod.deliver(per_turn, "user:me" if per_turn < 1_000 else "user:other")
+            await asyncio.sleep(0)
+
+    delivering = asyncio.create_task(deliver_on())
+    found = offsets(await pod.find(10, "user:me"))
+    is_answered = True
+    assert found == list(range(11, (5_000 if per_turn == 1_000 else pod.delivered) + 1))
+    await delivering
+
+
+async def test_a_storm_leaves_the_event_loop_to_others(pod: Pod) -> None:
+    """Between any two resumes, and within the first, which has the index to bring up to date."""
+    pod.deliver(30_000)
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    turns_at: list[int] = []
+
+    async def resume() -> None:
+        await pod.find(1, "user:quiet")
+        turns_at.append(turns)
+
+    await asyncio.gather(*(resume() for _ in range(200)))
+    await cancelled([counting])
+    assert turns_at[0] > 30_000 * 2 // readback.SLICE - 10
+    assert len(set(turns_at)) == 200
+
+
+async def test_finding_has_a_deadline(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(missed, "_DEADLINE_SECONDS", 0.01)
+    pod.history.start((100, 0))
+    pod.log.delivered = (100, 0)
+    assert await pod.find(50, "user:me") is Outcome.TOO_MUCH
+    assert offsets(await pod.find(100, "user:me")) == []
+
+
+async def test_a_log_that_is_replaced_meanwhile_is_gone(pod: Pod) -> None:
+    pod.deliver(5_000)
+    finding = asyncio.create_task(pod.find(10, "user:me"))
+    await asyncio.sleep(0)
+    pod.history.start(BEGINNING)
+    assert await finding is Outcome.GONE
+
+
+async def test_memory_ends_at_the_window_also_when_nothing_new_comes() -> None:
+    pod = Pod()
+    pod.deliver(3, at_ms=1_000_000)
+    margin = missed._MARGIN_SECONDS
+    for now_seconds, is_held in [
+        (0.0, True),
+        (WINDOW_SECONDS, True),
+        (WINDOW_SECONDS + margin - 1, True),
+        (WINDOW_SECONDS + margin + 1, False),
+    ]:
+        pod.backlog.expire(now_seconds)
+        assert (pod.history.floor < (1_000_000, 0)) is is_held
+    await cancelled(pod.tasks)
+
+
+async def test_the_age_of_an_entry_is_told_by_the_logs_own_time() -> None:
+    """Whatever this machine's clock says: the IDs are Redis' time."""
+    pod = Pod()
+    pod.deliver(1, at_ms=1_000_000)
+    for now_seconds in (50.0, 60.0):
+        pod.backlog.expire(now_seconds)
+    later = 1_000_000 + int((WINDOW_SECONDS + missed._MARGIN_SECONDS) * 1_000) + 1
+    pod.deliver(1, at_ms=later)
+    pod.backlog.expire(61.0)
+    assert pod.history.floor == (1_000_000, 0)
+    await cancelled(pod.tasks)
+
+
+async def test_twenty_resumes_from_before_memory_take_little_of_it(redis: Redis) -> None:
+    """Each of them read the log back for itself: 161 MB became 1,848."""
+    entries, size = 8_000, 2_000
+    log = make_log(redis)
+    following = asyncio.create_task(log.run(Follower()))
+    await eventually(lambda: log.epoch, PATIENCE_SECONDS, "it is followed")
+    async with redis.pipeline(transaction=False) as pipe:
+        for n in range(1, entries + 1):
+            room = "user:me" if n % 1_000 == 0 else "user:other"
+            pipe.xadd(DEFAULT.log, {"channel": room, "data": bytes(size)}, id=f"{n}-0")
+        await pipe.execute()
+    await eventually(
+        lambda: log.delivered == (entries, 0), PATIENCE_SECONDS, "all of it is delivered"
+    )
+    pod = Pod(log, max_bytes=2 << 20)
+    pod.history.start((entries, 0))
+    tracemalloc.start()
+    try:
+        sessions = [record(n, "user:me", epoch=log.epoch) for n in range(1, 21)]
+        found = await asyncio.gather(*(pod.resume(one) for one in sessions))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    await cancelled([*pod.tasks, following])
+    assert [offsets(one) for one in found] == [list(range(1_000, 8_001, 1_000))] * 20
+    assert peak < entries * size / 2
+
+
+async def test_a_session_of_another_epoch_is_not_recovered(pod: Pod) -> None:
+    pod.deliver(5, "user:me")
+    assert await pod.resume(record(1, "user:me", epoch="older")) is Outcome.OTHER_EPOCH
+    assert await pod.resume(record(1, "user:me", epoch="")) is Outcome.OTHER_EPOCH
+
+
+async def test_an_epoch_that_ends_while_it_is_looked_for_is_another_one(pod: Pod) -> None:
+    pod.deliver(5_000)
+    finding = asyncio.create_task(pod.find(10, "user:me"))
+    await asyncio.sleep(0)
+    pod.log.epoch = None
+    assert await finding is Outcome.OTHER_EPOCH
+
+
+@pytest.mark.parametrize("is_late", ["log", "epoch"])
+async def test_a_pod_that_is_behind_catches_up_before_it_answers(pod: Pod, is_late: str) -> None:
+    """Its rooms follow the log up to an entry that this pod has not delivered yet."""
+    pod.deliver(5, "chat:a")
+    if is_late == "epoch":
+        pod.log.epoch = None
+    changes = (Change((7, 0), "chat:a", False),)
+    session = record(5, "chat:a", rooms_at=(7, 0), changes=changes)
+    finding = asyncio.create_task(pod.resume(session))
+    await asyncio.sleep(0)
+    assert not finding.done()
+    pod.log.epoch = EPOCH
+    pod.deliver(3, "chat:a")
+    found = await finding
+    assert offsets(found) == [6, 7]
+    assert isinstance(found, Found)
+    assert found.rooms == {"user:u"}
+
+
+async def test_an_offset_that_is_never_reached_is_gone(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(missed, "_REACH_SECONDS", 0.05)
+    pod.deliver(5, "user:me")
+    assert await pod.resume(record(1, "user:me"), "99-0") is Outcome.GONE
+
+
+async def test_who_counts_is_replayed_from_its_own_word_and_from_nothing_later(pod: Pod) -> None:
+    pod.deliver(9, "user:me")
+    session = record(2, "user:me", lost_at=(9, 0))
+    assert offsets(await pod.resume(session, "5-0")) == [6, 7, 8, 9]
+    assert offsets(await pod.resume(session, "1-0")) == list(range(3, 10)), "not its to read"
+    for nothing in (None, "", "x", 5, ["5-0"], "5-0-0"):
+        assert offsets(await pod.resume(session, nothing)) == list(range(3, 10))
+
+
+async def test_what_may_or_may_not_have_arrived_is_never_recovered(pod: Pod) -> None:
+    pod.deliver(5, "user:me")
+    pod.deliver(4, "user:other")
+    found = {
+        lost_at: await pod.resume(record(2, "user:me", counts=False, lost_at=lost_at))
+        for lost_at in (None, (9, 0), (3, 0), (2, 0))
+    }
+    assert [found[at] for at in (None, (9, 0), (3, 0))] == [Outcome.UNPROVEN] * 3
+    assert offsets(found[2, 0]) == [3, 4, 5], "it answered our Close: nothing later was sent"
+    assert offsets(await pod.resume(record(5, "user:me", counts=False))) == []
+
+
+async def test_what_is_said_after_the_transport_was_lost_did_not_arrive(pod: Pod) -> None:
+    pod.deliver(3, "user:other")
+    pod.deliver(3, "user:me")
+    session = record(1, "user:me", counts=False, lost_at=(3, 0))
+    assert offsets(await pod.resume(session)) == [4, 5, 6]
+
+
+async def test_what_was_forgotten_of_its_rooms_cannot_be_resumed_from(pod: Pod) -> None:
+    pod.deliver(9, "user:me")
+    assert await pod.resume(record(2, "user:me", floor=(4, 0)), "3-0") is Outcome.GONE
+    assert offsets(await pod.resume(record(2, "user:me", floor=(4, 0)), "4-0")) == [5, 6, 7, 8, 9]
+
+
+async def test_rooms_that_were_lost_are_neither_entered_nor_read(pod: Pod) -> None:
+    pod.deliver(3, "chat:a")
+    pod.deliver(3, "chat:b")
+    found = await pod.resume(record(1, "chat:a", "chat:b"), lost=frozenset({"chat:a"}))
+    assert offsets(found) == [4, 5, 6]
+    assert isinstance(found, Found)
+    assert found.rooms == {"user:u", "chat:b"}
+    assert await pod.resume(record(1), lost=None) is Outcome.ACCESS_UNAVAILABLE
+
+
+async def test_a_resume_without_progress_is_told_from_one_that_got_further(pod: Pod) -> None:
+    pod.deliver(5, "user:me")
+    for offset, is_repeated in ((None, True), ("2-0", True), ("3-0", False), ("5-0", False)):
+        found = await pod.resume(record(2, "user:me"), offset)
+        assert isinstance(found, Found)
+        assert found.is_repeated is is_repeated

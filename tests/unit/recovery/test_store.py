@@ -1,0 +1,240 @@
+"""Sessions on a real Valkey: written in bulk, owned by one connection, kept while Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from constellation_ws.log.positions import Ticket
+from constellation_ws.recovery.store import SessionStore
+from constellation_ws.redis_io.link import RedisUnavailable, make_client
+from constellation_ws.redis_io.names import DEFAULT
+from tests.valkeys import lasting_valkey
+from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
+
+DELIVERED = (7, 0)
+
+
+class Fenced(list[tuple[str, str]]):
+    """The connections that were told that their session is another's."""
+
+    def add(self, sid: str, owner: str) -> None:
+        self.append((sid, owner))
+
+
+@asynccontextmanager
+async def running(redis: Redis, fenced: Fenced | None = None) -> AsyncIterator[SessionStore]:
+    store = SessionStore(redis)
+    told = fenced if fenced is not None else Fenced()
+    task = asyncio.create_task(store.run(lambda: None, lambda: DELIVERED, told.add))
+    try:
+        yield store
+    finally:
+        await cancelled([task])
+
+
+def ticket(pid: str = "p", owner: str = "a.1", sid: str = "s") -> Ticket:
+    return Ticket(pid, owner, "u", sid, {"user:u"}, epoch="e", begin=(1, 0), counts=True)
+
+
+async def taken_rooms(store: SessionStore, pid: str = "p") -> set[str]:
+    taken = await store.take(pid, "u", "z.9")
+    assert taken is not None
+    assert taken.record is not None
+    return taken.record.final_rooms
+
+
+async def test_a_session_is_taken_as_it_was_written_last(redis: Redis) -> None:
+    async with running(redis) as store:
+        one = ticket()
+        await store.save(one, 60)
+        one.moved("chat:a", (2, 0), is_in=True)
+        await store.save(one, 60)
+        taken = await store.take("p", "u", "b.1")
+    assert taken is not None
+    assert taken.former_owner == "a.1"
+    assert taken.record is not None
+    assert (taken.record.sid, taken.record.rooms_at) == ("s", DELIVERED)
+    assert taken.record.final_rooms == {"user:u", "chat:a"}
+
+
+async def test_changes_that_come_together_are_one_write(redis: Redis) -> None:
+    async with running(redis) as store:
+        one = ticket()
+        first = store.save(one, 60)
+        one.moved("chat:a", (2, 0), is_in=True)
+        assert store.save(one, 60) is first
+        await first
+        assert await taken_rooms(store) == {"user:u", "chat:a"}
+
+
+async def test_another_users_session_cannot_be_taken_and_is_not_touched(redis: Redis) -> None:
+    async with running(redis) as store:
+        await store.save(ticket(), 60)
+        assert await store.take("p", "thief", "b.1") is None
+        taken = await store.take("p", "u", "c.1")
+    assert taken is not None
+    assert taken.former_owner == "a.1"
+
+
+async def test_an_unknown_session_is_none(redis: Redis) -> None:
+    async with running(redis) as store:
+        assert await store.take("p", "u", "a.1") is None
+
+
+async def test_many_that_come_at_once_are_read_together(redis: Redis) -> None:
+    """1,500 clients of a pod that died found the pool of connections empty."""
+    async with running(redis) as store:
+        tickets = [ticket(f"p{n}", sid=f"s{n}") for n in range(1_500)]
+        await asyncio.gather(*(store.save(one, 60) for one in tickets))
+        before = (await redis.info("stats"))["total_connections_received"]
+        found = await asyncio.gather(*(store.take(one.pid, "u", "b.1") for one in tickets))
+        after = (await redis.info("stats"))["total_connections_received"]
+    assert [one.record.sid for one in found if one and one.record] == [one.sid for one in tickets]
+    assert after - before <= 1
+
+
+async def test_who_has_lost_a_session_writes_and_deletes_it_no_more_and_is_told(
+    redis: Redis,
+) -> None:
+    fenced = Fenced()
+    async with running(redis, fenced) as store:
+        late = ticket()
+        await store.save(late, 60)
+        await store.take("p", "u", "b.1")
+        late.moved("chat:late", (2, 0), is_in=True)
+        await store.save(late, 60)
+        await store.drop(late)
+        assert await taken_rooms(store) == {"user:u"}
+    assert fenced == [("s", "a.1")]
+
+
+async def test_a_session_that_redis_has_lost_is_written_whole_and_nobody_is_fenced(
+    redis: Redis,
+) -> None:
+    """Its connection is there: it may have outlived its TTL while Redis could not be reached."""
+    fenced = Fenced()
+    async with running(redis, fenced) as store:
+        one = ticket()
+        await store.save(one, 60)
+        await redis.flushall()
+        one.moved("chat:a", (2, 0), is_in=True)
+        await store.save(one, 60)
+        one.rooms = {"user:u", "chat:a"}
+        assert await taken_rooms(store) == {"user:u", "chat:a"}
+    assert fenced == []
+
+
+async def test_a_session_ends_with_its_lifetime(redis: Redis) -> None:
+    async with running(redis) as store:
+        await store.save(ticket(), 0.2)
+
+        async def is_gone() -> bool:
+            return not await redis.exists(DEFAULT.session("p"))
+
+        await eventually(is_gone, PATIENCE_SECONDS, "it has expired")
+        assert await store.take("p", "u", "b.1") is None
+
+
+async def test_a_dropped_session_is_gone_at_once(redis: Redis) -> None:
+    async with running(redis) as store:
+        one = ticket()
+        store.save(one, 60)
+        await store.drop(one)
+        assert await store.take("p", "u", "b.1") is None
+
+
+async def test_a_session_that_was_taken_in_vain_can_be_discarded(redis: Redis) -> None:
+    async with running(redis) as store:
+        await store.save(ticket(), 60)
+        assert await store.take("p", "u", "b.1") is not None
+        store.discard("p", "b.1")
+        await store.flush()
+        assert not await redis.exists(DEFAULT.session("p"))
+
+
+@pytest.mark.parametrize(
+    "stray", [{"owner": "a.1", "user": "u", "record": "{}"}, {"owner": "", "user": "u"}]
+)
+async def test_a_session_that_cannot_be_read_is_there_and_empty(
+    redis: Redis, stray: dict[Any, Any]
+) -> None:
+    async with running(redis) as store:
+        await redis.hset(DEFAULT.session("p"), mapping=stray)
+        taken = await store.take("p", "u", "b.1")
+        assert taken is not None
+        assert taken.record is None
+
+
+async def test_a_thousand_sessions_and_one_with_thousands_of_rooms_are_written(
+    redis: Redis,
+) -> None:
+    async with running(redis) as store:
+        large = ticket("large")
+        large.rooms = {f"room:{n}" for n in range(10_000)}
+        store.save(large, 60)
+        for n in range(1_200):
+            store.save(ticket(f"p{n}"), 60)
+        await store.flush()
+        assert len(await redis.keys(DEFAULT.session("*"))) == 1_201
+        assert await taken_rooms(store, "large") == large.rooms
+
+
+async def test_a_new_connection_of_this_pod_takes_the_place_of_what_waits(redis: Redis) -> None:
+    store = SessionStore(redis)
+    older = store.save(ticket(owner="a.1", sid="old"), 60)
+    newer = store.save(ticket(owner="a.2", sid="new"), 60)
+    assert older.cancelled()
+    task = asyncio.create_task(store.run(lambda: None, lambda: DELIVERED, Fenced().add))
+    await newer
+    taken = await store.take("p", "u", "b.1")
+    await cancelled([task])
+    assert taken is not None
+    assert taken.record is not None
+    assert taken.record.sid == "new"
+
+
+async def test_what_could_not_be_written_is_written_when_redis_is_back(tmp_path: Path) -> None:
+    with lasting_valkey(tmp_path) as valkey:
+        async with make_client(valkey.url, retries=0) as redis, running(redis) as store:
+            valkey.stop()
+            one, other = ticket(), ticket("q", "a.2", "t")
+            first, second = store.save(one, 60), store.save(other, 60)
+            await eventually(lambda: store.is_failing, PATIENCE_SECONDS, "it has failed")
+            one.moved("chat:a", (2, 0), is_in=True)
+            third = store.save(one, 60)
+            with pytest.raises(RedisUnavailable):
+                await store.take("p", "u", "b.1")
+            valkey.start()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await asyncio.gather(first, second, third)
+            assert not store.is_failing
+            assert await taken_rooms(store) == {"user:u", "chat:a"}
+
+
+async def test_a_full_redis_does_not_keep_sessions_from_being_looked_for(redis: Redis) -> None:
+    async with running(redis) as store:
+        await store.save(ticket(), 60)
+        await redis.config_set("maxmemory", "1")
+        try:
+            store.save(ticket("q"), 60)
+            await eventually(lambda: store.is_failing, PATIENCE_SECONDS, "it cannot be written")
+            assert await store.take("nobody's", "u", "b.1") is None
+        finally:
+            await redis.config_set("maxmemory", "0")
+        await store.flush()
+        assert await taken_rooms(store, "q") == {"user:u"}
+
+
+async def test_flush_waits_for_what_is_being_sent_too(redis: Redis) -> None:
+    async with running(redis) as store:
+        done = store.save(ticket(), 60)
+        await eventually(lambda: store._sending or done.done(), PATIENCE_SECONDS, "it is under way")
+        await store.flush()
+        assert done.done()
