@@ -12,8 +12,8 @@ State of the log, a hash (`Names.state`):
 | `place`, `placed` | position of the stream before which all is recorded, and the last ID then |
 | `senior`, `since`, `seen` | the candidate that waits longest, since when, and when it last asked |
 
-The hash never expires and is small, so on a Redis Cluster that moves the slot it is there with the
-log, and no script meets a key that does not exist yet.
+The hash never expires, and an epoch begins with a stream that exists, though it may be empty: a Redis
+Cluster that moves the slot answers TRYAGAIN to a script one of whose keys does not exist.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ local function inspect(key)
     if not string.find(info.err, 'no such key', 1, true) then error(info) end
     return found
   end
+  found.exists = true
   for i = 1, #info, 2 do found[info[i]] = info[i + 1] end
   return found
 end
@@ -185,6 +186,10 @@ REPLACE = (
     + """
 local epoch = redis.call('HGET', KEYS[2], 'epoch') or ''
 if epoch ~= ARGV[1] then return 0 end
+if not inspect(KEYS[1]).exists then
+  redis.call('XADD', KEYS[1], '0-1', 'epoch', ARGV[2])
+  redis.call('XTRIM', KEYS[1], 'MAXLEN', 0)
+end
 local found = inspect(KEYS[1])
 local last = found['last-generated-id']
 redis.call(

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.log import stream as log_module
 from constellation_ws.log.appender import Appender, LogDamaged, LostLease
-from constellation_ws.log.history import BEGINNING, parse_id
+from constellation_ws.log.history import parse_id
 from constellation_ws.log.positions import LogId
 from constellation_ws.log.state import ONLY_ASKING, Candidacy, Look
 from constellation_ws.log.unrecorded import Received, Unrecorded
@@ -248,6 +248,13 @@ async def test_a_redis_that_came_back_empty_is_another_history(redis: Redis) -> 
     assert one.gaps == ["replaced"]
 
 
+async def test_an_epoch_begins_with_an_empty_stream_that_exists(redis: Redis) -> None:
+    """Of a slot that a Cluster moves, a script whose keys are not all there is told TRYAGAIN."""
+    await founded(Pod(redis))
+    info = await redis.xinfo_stream(DEFAULT.log)
+    assert info["length"] == 0
+
+
 async def test_an_emptied_redis_is_noticed_without_a_lost_connection(redis: Redis) -> None:
     """Every pod asks for the lease twice a second, and is told the epoch each time."""
     pods = [Pod(redis), Pod(redis)]
@@ -452,7 +459,7 @@ async def test_what_was_trimmed_is_known_exactly_enough(redis: Redis, by_size: b
     for log_id in ids:
         await redis.xadd(DEFAULT.log, {"channel": "c", "data": "d"}, id=f"{log_id[0]}-{log_id[1]}")
     reader = pod.log.reader
-    assert await reader.trimmed(ids[-1]) == BEGINNING
+    assert await reader.trimmed(ids[-1]) < ids[0]
     await (trim(pod.log, 3_600, 2) if by_size else trim(pod.log, 30, 1_000))
     trimmed = await reader.trimmed(ids[-1])
     # By size, all up to the first that is left count as removed.
