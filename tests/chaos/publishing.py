@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import hiredis
 from redis.exceptions import RedisError
@@ -19,6 +19,7 @@ from tests.chaos.events import Events, Parcel
 from tests.chaos.ledger import Ledger, Outcome, Way
 from tests.chaos.names import LOG_KEY
 from tests.chaos.pipelined import Pipelined, pipelined
+from tests.chaos.topologies import Published
 from tests.nest_client import NestClient, nest_client
 
 _RETRY_SECONDS = 0.3
@@ -37,13 +38,13 @@ class Publishers:
         self,
         events: Events,
         ledger: Ledger,
-        primary_port: Callable[[], Awaitable[int]],
+        topology: Published,
         tcp_port: Callable[[], int],
         now_ms: Callable[[], int],
     ) -> None:
         self._events = events
         self._ledger = ledger
-        self._primary_port = primary_port
+        self._topology = topology
         self._tcp_port = tcp_port
         self._now_ms = now_ms
         self._places = itertools.count(1)
@@ -88,7 +89,7 @@ class Publishers:
                     for parcel in parcels:
                         await self._request(nest, parcel)
             else:
-                async with pipelined(await self._primary_port()) as connection:
+                async with pipelined(await self._port_for(way)) as connection:
                     await self._send_all(connection, parcels)
         except _FAULTS:
             return []
@@ -105,12 +106,17 @@ class Publishers:
 
     # Over Redis
 
+    async def _port_for(self, way: Way) -> int:
+        if way is Way.PUBLISH:
+            return await self._topology.publish_port()
+        return await self._topology.primary_port()
+
     async def _over_redis(self, way: Way, pause: float) -> None:
         """Keep a connection to the primary, and send without waiting for answers."""
         refused: deque[Parcel] = deque()
         while not self._stopping.is_set():
             try:
-                async with pipelined(await self._primary_port()) as connection:
+                async with pipelined(await self._port_for(way)) as connection:
                     await self._pour(connection, way, pause, refused)
             except _FAULTS:
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -131,7 +137,7 @@ class Publishers:
             await asyncio.sleep(max(0.0, due - loop.time()))
             if len(refused) and task.done() and not task.result():
                 await asyncio.sleep(_RETRY_SECONDS)
-                if await self._primary_port() != connection.port:
+                if await self._port_for(way) != connection.port:
                     break  # another node is the primary now
         if waiting:
             await asyncio.wait(waiting, timeout=_ANSWER_SECONDS)

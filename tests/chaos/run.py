@@ -69,8 +69,8 @@ async def live(
         await eventually(gathered.settled, 4 * PATIENCE_SECONDS, "all are in their rooms")
         world = World(deployment.topology, pods, wires, timeline, now_ms, asyncio.Event())
         events = Events(ledger, population.audience, seed, first)
-        primary_port = deployment.topology.primary_port
-        publishers = Publishers(events, ledger, primary_port, pods.tcp_port, now_ms)
+        topology = deployment.topology
+        publishers = Publishers(events, ledger, topology, pods.tcp_port, now_ms)
         troubles: list[str] = []
         await held.enter_async_context(_watched(pods, timeline, troubles))
         await _under_load(world, leg, seed, publishers, gathered, troubles)

@@ -5,13 +5,16 @@ Lives here: starting what belongs together, and saying where publishers find the
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from redis.asyncio import Redis
 from redis.crc import key_slot
+from redis.exceptions import RedisError
 
 from tests.chaos.clocks import Clock
 from tests.chaos.names import LOG_KEY, kind_of
@@ -26,15 +29,35 @@ _DOWN_MS = 1_500
 SLOT = key_slot(LOG_KEY.encode())
 
 
-class Topology(Protocol):
+class Published(Protocol):
+    """Where publishers find Redis."""
+
+    async def primary_port(self) -> int:
+        """Where publishers find the log now."""
+
+    async def publish_port(self) -> int:
+        """Where PUBLISH is answered by how many pods receive it."""
+
+
+class Topology(Published, Protocol):
     """What every one of them has."""
 
     @property
     def url(self) -> str:
         """`REDIS_URL` of the gateways."""
 
+
+@dataclass(frozen=True, slots=True)
+class OnePort:
+    """One server that is no disaster's."""
+
+    port: int
+
     async def primary_port(self) -> int:
-        """Where publishers find the log now."""
+        return self.port
+
+    async def publish_port(self) -> int:
+        return self.port
 
 
 @dataclass(slots=True)
@@ -50,6 +73,9 @@ class Single:
         return f"redis://{HOST}:{self.tap.port}/0"
 
     async def primary_port(self) -> int:
+        return self.server.port
+
+    async def publish_port(self) -> int:
         return self.server.port
 
 
@@ -84,6 +110,9 @@ class Watched:
         async with self.sentinel.admin() as sentinel:
             _, port = await sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")
         return int(port)
+
+    async def publish_port(self) -> int:
+        return await self.primary_port()
 
 
 @asynccontextmanager
@@ -142,6 +171,16 @@ class Clustered:
         for owner_port in _owners(ranges):
             self.owner_port = owner_port
         return self.owner_port
+
+    async def publish_port(self) -> int:
+        """The primary, unless its slot has moved there and the pods stay subscribed elsewhere."""
+        primary = await self.primary_port()
+        for port in (primary, *(port for port in self.ids if port != primary)):
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                async with Redis.from_url(f"redis://{HOST}:{port}", socket_timeout=1) as redis:
+                    if await redis.pubsub_channels():
+                        return port
+        return primary
 
 
 def _owners(ranges: Any) -> list[int]:

@@ -20,6 +20,7 @@ from tests.chaos.events import Audience, Events
 from tests.chaos.ledger import Ledger, Way
 from tests.chaos.publishing import Publishers
 from tests.chaos.timeline import Timeline
+from tests.chaos.topologies import OnePort
 from tests.chaos.verdict import judge
 from tests.chart.rendering import Object, recipes, render_values
 from tests.journey.rollout import Rollout, read_pod_spec
@@ -90,11 +91,8 @@ async def world(folder: Path) -> AsyncIterator[World]:
         users = [client.user for client in clients]
         ledger = Ledger()
         events = Events(ledger, Audience(users, [], [], ROOMS, []), "a rolling update", 1)
-
-        async def primary_port() -> int:
-            return valkey.port
-
-        publishers = Publishers(events, ledger, primary_port, rollout.tcp_port, now_ms)
+        redis = OnePort(valkey.port)
+        publishers = Publishers(events, ledger, redis, rollout.tcp_port, now_ms)
         yield World(rollout, crowd, clients, publishers, ledger)
 
 

@@ -6,14 +6,15 @@ State of the log, a hash (`Names.state`):
 | --- | --- |
 | `epoch` | random name of this history of the log; another one means that something was lost |
 | `start`, `reason` | last ID when the epoch began, and why it did |
+| `begun` | when it began, by Redis' clock in ms |
 | `trimmed` | all entries up to this ID may have been removed by the recorder |
 | `removed`, `last` | entries removed so far and the last ID, when the recorder last looked |
 | `holder`, `until` | token of the recorder's lease, and its end by Redis' clock in ms |
 | `place`, `placed` | position of the stream before which all is recorded, and the last ID then |
 | `senior`, `since`, `seen` | the candidate that waits longest, since when, and when it last asked |
 
-The hash never expires, and an epoch begins with a stream that exists, though it may be empty: a Redis
-Cluster that moves the slot answers TRYAGAIN to a script one of whose keys does not exist.
+The hash never expires, and an epoch begins with a stream that exists, though it may be empty: a
+Redis Cluster that moves the slot answers TRYAGAIN to a script one of whose keys does not exist.
 """
 
 from __future__ import annotations
@@ -168,18 +169,20 @@ return ''
 LOOK = (
     _LIBRARY
     + """
-local state = redis.call('HMGET', KEYS[2], 'epoch', 'start', 'reason', 'trimmed')
+local state = redis.call('HMGET', KEYS[2], 'epoch', 'start', 'reason', 'trimmed', 'begun')
 local found = inspect(KEYS[1])
 local seen = ARGV[1]
 local is_there = seen == '0-0' or has(KEYS[1], seen)
 return {
   state[1] or '', state[2] or '0-0', state[3] or '', state[4] or '0-0',
-  found['last-generated-id'], is_there and 1 or 0, damage(KEYS[2], KEYS[1], found)}
+  found['last-generated-id'], is_there and 1 or 0, damage(KEYS[2], KEYS[1], found),
+  math.max(0, now_ms() - tonumber(state[5] or '0'))}
 """
 )
 """KEYS: log, state. ARGV: last ID that this pod has delivered. Writes nothing.
 
-Returns {epoch, start, reason, trimmed, last ID, 1 where the delivered entry is there, damage}."""
+Returns {epoch, start, reason, trimmed, last ID, 1 where the delivered entry is there, damage,
+age of the epoch in ms}."""
 
 REPLACE = (
     _LIBRARY
@@ -194,7 +197,7 @@ local found = inspect(KEYS[1])
 local last = found['last-generated-id']
 redis.call(
   'HSET', KEYS[2], 'epoch', ARGV[2], 'reason', ARGV[3], 'start', last, 'trimmed', last,
-  'removed', removed(found), 'last', last)
+  'removed', removed(found), 'last', last, 'begun', string.format('%.0f', now_ms()))
 if epoch == '' then
   redis.call('HSET', KEYS[2], 'holder', '', 'until', string.format('%.0f', now_ms()), 'place', '',
     'placed', '0-0')

@@ -64,6 +64,8 @@ class Look:
     """Whether the entry that the pod delivered last is there."""
     damage: str
     """Why entries are missing that nobody was allowed to remove; empty where none are."""
+    age_seconds: float
+    """How long ago the epoch began, by Redis' clock."""
 
 
 class LogState:
@@ -102,7 +104,7 @@ class LogState:
         found = await self._look(
             keys=[self._names.log, self._names.state], args=[format_id(delivered)]
         )
-        epoch, start, reason, trimmed, last, has_delivered, damage = found
+        epoch, start, reason, trimmed, last, has_delivered, damage, age_ms = found
         return Look(
             bytes(epoch).decode(),
             _id(start),
@@ -111,6 +113,7 @@ class LogState:
             _id(last),
             bool(has_delivered),
             bytes(damage).decode(),
+            age_ms / 1000,
         )
 
     async def replace(self, epoch: str, reason: str) -> None:

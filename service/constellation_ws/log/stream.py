@@ -6,6 +6,7 @@ This pod's view of it: its tail, its epoch, and appending. Who gets what is not 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -97,6 +98,8 @@ class RedisLog:
         self._quiet: asyncio.TimerHandle | None = None
         """Set while nothing is asked for, since the appends' answers bring it."""
         self._epochs = Epochs(self.state)
+        self._epoch_began = math.inf
+        """Monotonic time at which the epoch of the last look began."""
         self._place = b"", BEGINNING
         """What the recorder said last: a position, and how far the log has to be read for it."""
         self.lag_seconds = 0.0
@@ -174,6 +177,7 @@ class RedisLog:
         """Find where to go on, and whether something is missing there. Raises what FAULTS names."""
         is_first = self._epochs.is_first_look
         look = await self._epochs.look(self.delivered)
+        self._epoch_began = time.monotonic() - look.age_seconds
         if is_first:
             await self._begin_at(look)
         elif self._epochs.has_gap():
@@ -194,7 +198,7 @@ class RedisLog:
     def _report(self, reason: str) -> None:
         log.error("events were lost in the log", reason=reason)
         self._metrics.log_gaps.labels(reason).inc()
-        self._unrecorded.lose_track()
+        self._unrecorded.lose_track(self._epoch_began)
         self._unrecorded.forgive()
         if reason in DAMAGES:
             self._unrecorded.doubt()

@@ -8,6 +8,7 @@ one position says what is recorded and what is not, whatever any clock says.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,6 +98,10 @@ class Unrecorded:
         """Whether this pod has recorded what was recorded last, and so knows of each message."""
         self._doubted = 0
         """Messages before this number may have been recorded in a log that is gone."""
+        self._epoch_began = math.inf
+        self._left, self._left_at = 0, -math.inf
+        """Messages before this number were received on a subscription that has ended, and when the
+        last of them was."""
         self.discarded = 0
         """Messages that were discarded above the bound, in all."""
         self._begin_provisional(is_lossy=False)
@@ -141,11 +146,13 @@ class Unrecorded:
             self._note_recorded(self._stretches[name], self.end + self._ahead[1])
             self._followed_from, self._ahead = self._recorded, None
 
-    def interrupt(self, *, is_lossy: bool) -> None:
+    def interrupt(self, *, is_lossy: bool, received_at: float) -> None:
         """Note that the subscription ended. Until the next tick positions are provisional.
 
-        `is_lossy` says that Redis may have sent what never arrived.
+        `is_lossy` says that Redis may have sent what never arrived; `received_at` is the monotonic
+        time in seconds at which the last message was received.
         """
+        self._left, self._left_at = self.end, received_at
         self._begin_provisional(is_lossy=is_lossy)
 
     def receive(self, channel: bytes, payload: bytes) -> None:
@@ -181,8 +188,8 @@ class Unrecorded:
         if stretch is None:
             return 0
         number = stretch.clamp(stretch.begin + index)
-        missing = 0
         if self._followed_from is None:
+            missing = self._count_left_behind(number, [])
             self._followed_from = number
         else:
             missing = max(0, min(number, self.end) - max(self._first, self._followed_from))
@@ -207,6 +214,7 @@ class Unrecorded:
         begin, end = max(self._first, self._recorded), stretch.clamp(number + 1)
         missing = 0
         if self._followed_from is None:
+            missing = self._count_left_behind(end, positions)
             self._followed_from = end  # what came before may have been logged before this pod
         elif end > begin and not self._is_next(positions, begin, end):
             found = {at[1] for at in map(self._find, positions) if at is not None}
@@ -236,9 +244,26 @@ class Unrecorded:
         self._drop_before(self._doubted)
         return count
 
-    def lose_track(self) -> None:
-        """Note that entries of the log may have been passed over: what is missing is not known."""
+    def lose_track(self, epoch_began: float) -> None:
+        """Note that entries of the log may have been passed over: what is missing is not known.
+
+        `epoch_began` is the monotonic time in seconds at which the log's epoch began.
+        """
         self._followed_from = None
+        self._epoch_began = epoch_began
+
+    def _count_left_behind(self, end: int, positions: Sequence[bytes]) -> int:
+        """Count the messages that only this pod may have received, and that are not in the log.
+
+        Pods leave a former primary one after the other. What the last of them receives there comes
+        after the epoch of the new one began: its end has reported nothing of that, and sessions of
+        the new epoch wait for it.
+        """
+        if self._left_at <= self._epoch_began:
+            return 0
+        left = range(self._first, min(self._left, end))
+        found = {at[1] for at in map(self._find, positions) if at is not None}
+        return len(left) - len(found.intersection(left))
 
     def forgive(self) -> None:
         """Note that the holes were reported: nobody is waited for because of them any more."""

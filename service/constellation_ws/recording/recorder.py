@@ -73,6 +73,8 @@ class Recorder:
         self._batching = Batching()
         self._recordings = itertools.count()
         self._positioned_at = 0.0
+        self._received_at = 0.0
+        """Monotonic time at which the last event was received."""
         self._news = asyncio.Event()
         self._appender: Appender | None = None
         self._sent = 0
@@ -105,6 +107,7 @@ class Recorder:
             self._ticks_channel,
             self._commands_channel,
         )
+        before = self._unrecorded.end
         for channel, payload in batch:
             if channel == ticks:
                 self._receive_tick(payload)
@@ -112,6 +115,8 @@ class Recorder:
                 obeyed.append((channel, payload))
             else:
                 receive(channel, payload)
+        if self._unrecorded.end != before:
+            self._received_at = time.monotonic()
         if self._appender is not None:
             self._append_soon(self._appender)
         if self._unrecorded.discarded != self._discarded:
@@ -124,7 +129,7 @@ class Recorder:
 
         `is_lossy` says that Redis may have sent what never arrived.
         """
-        self._unrecorded.interrupt(is_lossy=is_lossy)
+        self._unrecorded.interrupt(is_lossy=is_lossy, received_at=self._received_at)
         self._change(Change.INTERRUPTED)
 
     def _receive_tick(self, name: bytes) -> None:

@@ -49,7 +49,7 @@ def test_what_comes_before_the_first_tick_is_retained_at_a_position_of_this_pod_
 
 def test_what_is_received_after_an_interruption_is_retained_like_all_else() -> None:
     one = subscribed(b"1", tick=b"a")
-    one.interrupt(is_lossy=False)
+    one.interrupt(is_lossy=False, received_at=0)
     one.receive(b"c", b"2")
     one.tick(b"b")
     one.receive(b"c", b"3")
@@ -106,8 +106,29 @@ def test_messages_that_the_log_passes_over_are_counted_once() -> None:
 def test_after_a_gap_of_the_log_nothing_counts_as_passed_over() -> None:
     one = subscribed(b"0", b"1", b"2", b"3")
     one.follow([b"t:0"])
-    one.lose_track()
+    one.lose_track(0)
     assert one.follow([b"t:2"]) == 0
+
+
+@pytest.mark.parametrize(("received_at", "lost"), [(9, 0), (11, 1)])
+@pytest.mark.parametrize("is_noticed_first", [False, True])
+def test_what_was_received_where_others_had_left_is_lost_unless_it_is_recorded(
+    received_at: float, lost: int, *, is_noticed_first: bool
+) -> None:
+    """Its sender was told of a receiver, and the sessions of the new epoch wait for it."""
+    one = subscribed(b"0", tick=b"a")
+    one.follow([b"a:0"])
+    one.receive(b"c", b"left behind")
+    if is_noticed_first:
+        one.lose_track(10)
+    one.interrupt(is_lossy=False, received_at=received_at)
+    if not is_noticed_first:
+        one.lose_track(10)
+    one.tick(b"b")
+    one.receive(b"c", b"1")
+    assert one.follow([b"b:0"]) == lost
+    one.receive(b"c", b"2")
+    assert one.follow([b"b:1"]) == 0
 
 
 def test_a_pod_that_missed_something_has_a_hole_until_the_log_is_past_it() -> None:
@@ -115,7 +136,7 @@ def test_a_pod_that_missed_something_has_a_hole_until_the_log_is_past_it() -> No
     assert one.has_hole, "others may have what was published before it subscribed"
     one.follow([b"a:0"])
     assert not one.has_hole
-    one.interrupt(is_lossy=True)
+    one.interrupt(is_lossy=True, received_at=0)
     one.tick(b"b")
     one.receive(b"c", b"1")
     assert one.has_hole
@@ -166,7 +187,7 @@ def test_a_hole_behind_a_stretch_that_was_quiet_is_not_taken_for_one_before_it()
     one = subscribed(tick=b"a")
     one.confirm_place(b"a:0")
     assert not one.has_hole
-    one.interrupt(is_lossy=False)
+    one.interrupt(is_lossy=False, received_at=0)
     one.tick(b"b")
     one.confirm_place(b"a:0")  # said before the interruption
     assert one.has_hole
@@ -185,7 +206,7 @@ def test_a_log_that_goes_on_after_the_subscription_ended_passes_nothing_over() -
 
 def test_a_reported_hole_is_a_hole_no_more() -> None:
     one = subscribed()
-    one.interrupt(is_lossy=True)
+    one.interrupt(is_lossy=True, received_at=0)
     one.forgive()
     assert not one.has_hole
 
@@ -321,7 +342,7 @@ class Recording(RuleBasedStateMachine):
             return
         if one.is_subscribed:
             one.is_subscribed = False
-            one.unrecorded.interrupt(is_lossy=is_lossy)
+            one.unrecorded.interrupt(is_lossy=is_lossy, received_at=0)
             if one is self.recorder:
                 self.recorder = None
         else:
@@ -343,7 +364,7 @@ class Recording(RuleBasedStateMachine):
         one.read = len(self.log)
         if fresh and one.unrecorded.follow(fresh):
             self.is_reported = True
-            one.unrecorded.lose_track()
+            one.unrecorded.lose_track(0)
 
     @rule()
     def renew(self) -> None:
