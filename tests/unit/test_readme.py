@@ -83,14 +83,17 @@ def test_the_table_of_limits_has_every_limit_with_its_default() -> None:
     "page",
     [
         "README.md",
+        "CONTRIBUTING.md",
         "SECURITY.md",
         "docs/architecture.md",
+        "docs/glossary.md",
         "docs/metrics.md",
         "docs/observability.md",
         "docs/operations.md",
         "docs/delivery.md",
         "docs/testing.md",
         "CHANGELOG.md",
+        *(str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/decisions/*.md"))),
     ],
 )
 def test_links_within_the_repository_lead_somewhere(page: str) -> None:
