@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from constellation_ws.log import direct
 from constellation_ws.log.direct import DirectEntries
@@ -98,21 +99,20 @@ async def test_what_is_old_is_removed_unless_a_recorder_does_that(
 
 
 async def test_a_user_that_may_not_read_the_log_is_told_so_and_goes_on(
-    redis: Redis, valkey: Valkey, capsys: pytest.CaptureFixture[str]
+    redis: Redis, valkey: Valkey
 ) -> None:
     await redis.acl_setuser(
         "live", enabled=True, nopass=True, commands=["+@all", "-xread"], keys=["*"]
     )
     async with Redis.from_url(valkey.url, username="live", password="any") as live:
         one = Follower(live)
-        task = asyncio.create_task(one.entries.run(one.take))
-        output: list[str] = []
-
-        def is_told() -> bool:
-            output.append(capsys.readouterr().out)
-            return "not delivered" in "".join(output)
-
-        await eventually(is_told, PATIENCE_SECONDS, "a line says why")
+        with capture_logs() as logs:
+            task = asyncio.create_task(one.entries.run(one.take))
+            reason = await eventually(
+                lambda: [line["reason"] for line in logs if line["log_level"] == "warning"],
+                PATIENCE_SECONDS,
+                "a line says why",
+            )
         assert not task.done()
         await cancelled([task])
-    assert "NOPERM" in "".join(output)
+    assert "NOPERM" in reason[0]
