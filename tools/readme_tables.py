@@ -44,9 +44,14 @@ def settings_rows() -> Iterator[tuple[str, ...]]:
         yield f"`{variable}`", f"`{default}`" if default else "", takes, str(field.description)
 
 
+def made_gateway() -> Gateway:
+    """Make a gateway with default settings that never runs."""
+    return Gateway(Settings.model_construct(), lambda work: None)
+
+
 async def metrics_rows() -> list[tuple[str, ...]]:
-    """Every metric of a gateway with its labels; a gateway is made, never run."""
-    registry = Gateway(Settings.model_construct()).metrics.registry
+    """Every metric of a gateway with its labels."""
+    registry = made_gateway().metrics.registry
     return [("Metric", "Type", "Labels", "Meaning"), ("---",) * 4, *sorted(_metrics(registry))]
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import yaml
 
-from constellation_ws.process.wiring import Gateway
-from constellation_ws.settings.settings import Settings, fields
+from constellation_ws.settings.settings import fields
 from tests.chart.rendering import (
     CHART,
     OLDEST,
@@ -20,6 +19,7 @@ from tests.chart.rendering import (
 )
 from tests.chart.schemas import core_faults, custom_faults
 from tools.chart import stale, values_rows
+from tools.readme_tables import made_gateway
 
 
 def test_the_chart_readme_its_schema_and_the_base_are_up_to_date() -> None:
@@ -108,5 +108,5 @@ def test_every_value_and_setting_that_the_documentation_names_exists() -> None:
 
 def test_every_metric_that_the_documentation_queries_exists() -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    names = Gateway(Settings.model_construct()).metrics.registry._names_to_collectors
+    names = made_gateway().metrics.registry._names_to_collectors
     assert set(re.findall(r"constellation_[a-z_]+", text)) <= names.keys()

@@ -10,7 +10,6 @@ import yaml
 
 from constellation_ws.observability.probes import Health, create_app
 from constellation_ws.process.lifecycle import DEADLINE_MARGIN_SECONDS
-from constellation_ws.process.wiring import Gateway
 from constellation_ws.redis_io.address import SentinelAddress, read_sentinel
 from constellation_ws.settings.settings import Settings, fields
 from tests.certificates import Authority
@@ -30,6 +29,7 @@ from tests.chart.rendering import (
     render_values,
     run,
 )
+from tools.readme_tables import made_gateway
 
 CASE = pytest.mark.parametrize("case", list(cases()), ids=lambda path: path.stem)
 EVERYTHING = f"--values={CASES / 'everything-values.yaml'}"
@@ -110,7 +110,7 @@ def test_the_monitors_find_the_service_of_the_metrics_and_not_the_other_one() ->
 
 
 def test_the_probes_and_the_monitors_ask_paths_that_the_gateway_answers() -> None:
-    app = create_app(Health(), Gateway(Settings.model_construct()).metrics.registry)
+    app = create_app(Health(), made_gateway().metrics.registry)
     paths = {getattr(route, "path", "") for route in app.routes}
     pod = container(render())
     asked = {kind: pod[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness")}
@@ -208,10 +208,7 @@ def test_the_autoscalers_ask_for_metrics_that_the_gateway_has() -> None:
     asked += [name for query in queries for name in re.findall(r"constellation_\w+", query)]
     assert asked == ["constellation_sockets"] * 2
     # Its public views read every gauge, and one of them needs a running loop.
-    assert (
-        set(asked)
-        <= Gateway(Settings.model_construct()).metrics.registry._names_to_collectors.keys()
-    )
+    assert set(asked) <= made_gateway().metrics.registry._names_to_collectors.keys()
 
 
 REDIS: list[tuple[dict[str, Any], dict[str, str]]] = [

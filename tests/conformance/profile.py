@@ -20,12 +20,13 @@ from starlette.types import ASGIApp
 from constellation_ws.engine import server as engine_server
 from constellation_ws.engine.limits import EngineLimits
 from constellation_ws.engine.polling import LongPolling
-from constellation_ws.engine.server import Engine
+from constellation_ws.engine.server import Engine, Spawn
 from constellation_ws.engine.upgrading import Upgrades
 from constellation_ws.http.lobby import Lobby
 from constellation_ws.http.protocol import HttpProtocol
 from constellation_ws.messages.admission import Rate, Refusal
 from constellation_ws.observability.probes import dispatch
+from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.server import Server
 
 HOST, HOST_V6 = "127.0.0.1", "::1"
@@ -54,7 +55,7 @@ class SuiteServer(Server):
 
 def socket_io(engine: Engine) -> Server:
     """Echo events and greet with the handshake's payload, on both namespaces."""
-    server = SuiteServer(engine)
+    server = SuiteServer(engine, Membership(), lambda eio_sid, request_bytes: None)
     for namespace in NAMESPACES:
 
         async def connect(
@@ -94,7 +95,7 @@ def echo(engine: Engine) -> None:
     engine.on("disconnect", disconnect)
 
 
-def make_engine(timing: Timing) -> Engine:
+def make_engine(timing: Timing, spawn: Spawn) -> Engine:
     """Make an engine with the limits that the suites expect."""
     limits = EngineLimits(
         ping_interval_seconds=timing.ping_interval_seconds,
@@ -109,20 +110,19 @@ def make_engine(timing: Timing) -> Engine:
         connects=Rate(10_000, 10_000),
     )
     engine_server.LINGER_SECONDS = timing.linger_seconds  # the product has no setting for it
-    return Engine(limits, pod_tag="test", cors_origins=("*",))
+    return Engine(limits, pod_tag="test", cors_origins=("*",), spawn=spawn)
 
 
 async def serve(port: int, timing: Timing) -> None:
     """Serve both protocols until interrupted, and say where."""
-    engines = {path: make_engine(timing) for path in (SOCKET_IO, ENGINE_IO)}
+    group = asyncio.TaskGroup()
+    engines = {path: make_engine(timing, group.create_task) for path in (SOCKET_IO, ENGINE_IO)}
     socket_io(engines[SOCKET_IO])
     echo(engines[ENGINE_IO])
     server = uvicorn.Server(_config(engines))
     with _listeners(port) as listeners:
         print(f"listening on {listeners[0].getsockname()[1]}", flush=True)
-        async with asyncio.TaskGroup() as group:
-            for engine in engines.values():
-                engine.spawn = group.create_task
+        async with group:
             tasks = [group.create_task(engine.run(lambda: None)) for engine in engines.values()]
             await server.serve(sockets=listeners)
             for task in tasks:

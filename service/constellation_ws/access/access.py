@@ -48,6 +48,27 @@ class Access(Protocol):
         """Leave open questions without an answer; whoever asks later gets none either."""
 
 
+class Everybody:
+    """Every chat is open to everybody."""
+
+    waiting = 0
+
+    async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
+        return None
+
+    async def find_lost(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
+        return frozenset()
+
+    def outdated(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str]:
+        return frozenset()
+
+    def forget(self, room: str, who: str | None) -> None:
+        """Nothing is known of memberships."""
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
 class Claims:
     """The chats that a token names, for as long as it is worth anything."""
 

@@ -20,6 +20,7 @@ from constellation_ws.auth.identity import Headers, Identity, renewed
 from constellation_ws.chats.expiry import Expiries
 from constellation_ws.chats.neighbours import (
     Access,
+    Attendance,
     Identify,
     Recovery,
     Server,
@@ -32,19 +33,16 @@ from constellation_ws.messages import trace_context
 from constellation_ws.messages.admission import (
     DISCONNECTED,
     DRAINING,
-    RATE_LIMIT,
-    TOO_MANY_REQUESTS,
     UNAVAILABLE,
     Allowance,
     Arrivals,
     Limits,
     Refusal,
-    check_request_size,
     may_connect,
     may_join,
     read_chat_id,
 )
-from constellation_ws.messages.events import NAMESPACE, ChatId, Room, UserId, chat_room, user_room
+from constellation_ws.messages.events import NAMESPACE, ChatId, Room, chat_room, user_room
 from constellation_ws.messages.trace_context import PARENT, STATE, TraceContext
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.spans import ids_of
@@ -74,11 +72,19 @@ class Chats:
         metrics: Metrics,
         *,
         identify: Identify,
+        access: Access,
+        recovery: Recovery,
+        sessions: Sessions,
+        attendance: Attendance,
         verify_token: VerifyToken | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         """Without `verify_token` there are no tokens, and none can be refreshed."""
         self._server = server
+        self._access = access
+        self._recovery = recovery
+        self._sessions = sessions
+        self._attendance = attendance
         self._limits = limits
         self._metrics = metrics
         self._tracing = tracing
@@ -89,18 +95,6 @@ class Chats:
         self.expiries = Expiries()
         """When which connection's token ends; to close it then is somebody else's."""
         self.is_draining = False
-        self.access: Access | None = None
-        """Says who may join a chat; None where everybody may."""
-        self.recovery: Recovery | None = None
-        """Gives members their sessions; None where nobody can resume."""
-        self.sessions: Sessions | None = None
-        """Keeps them; None where nobody can resume."""
-        self.on_arrival: Callable[[UserId], None] = lambda user: None
-        """Told when a socket of a user is there."""
-        self.on_departure: Callable[[UserId], None] = lambda user: None
-        """Told when a user's last socket on this pod is gone."""
-        server.on_refused = metrics.connects.add
-        server.gate = self._admit
         for event, handler in (
             ("connect", self._connect),
             ("disconnect", self._disconnect),
@@ -160,11 +154,11 @@ class Chats:
         member.user = user
         self._note(member, identity)
         member.allowance = Allowance(self._limits.requests, time.monotonic())
-        welcome = await self.recovery.open(member, user, auth) if self.recovery else None
+        welcome = await self._recovery.open(member, user, auth)
         # From here on nothing waits: what is delivered next reaches a member of its rooms.
         self.rooms.enter(member, user_room(user))
         self._metrics.connects.add("ok")
-        self.on_arrival(user)
+        self._attendance.arrive(user)
         return welcome
 
     def _disconnect(self, sid: str, reason: str) -> None:
@@ -173,32 +167,10 @@ class Chats:
         if member is None or member.user is None:
             return
         self.expiries.remove(member.eio_sid)
-        if self.sessions:
-            self.sessions.leave(member, for_good=reason in _FOR_GOOD)
+        self._sessions.leave(member, for_good=reason in _FOR_GOOD)
         self.rooms.leave(member, user_room(member.user))
         if not self.rooms.members(user_room(member.user)):
-            self.on_departure(member.user)
-
-    async def _admit(self, eio_sid: str, request_bytes: int, ack_id: int | None) -> bool:
-        """Refuse what is too large or too frequent before it is read; close who keeps on."""
-        member = self.rooms.by_eio_sid(eio_sid)
-        if member is None or member.allowance is None:
-            return True
-        refusal = check_request_size(request_bytes, self._limits)
-        if not member.allowance.take(self._limits.requests, time.monotonic()):
-            refusal = TOO_MANY_REQUESTS
-        if refusal is None:
-            return True
-        await self._refuse(member, ack_id, refusal)
-        return False
-
-    async def _refuse(self, member: Member, ack_id: int | None, refusal: Refusal) -> None:
-        self._metrics.requests.labels("", refusal.code).inc()
-        if member.allowance.is_abused(self._limits.requests):
-            log.warning("closed a client that kept on past its rate limit", user=member.user)
-            self._server.end(member.socket, RATE_LIMIT)
-        elif ack_id is not None:
-            await self._server.acknowledge(member, ack_id, _refused(refusal))
+            self._attendance.depart(member.user)
 
     def _seen(self, event: str, handle: Request) -> Request:
         """Give a request a span, and tell the client its trace where it asks for that.
@@ -228,19 +200,19 @@ class Chats:
         room = chat_room(chat)
         if room not in member.rooms:
             refusal = may_join(len(member.rooms) - 1, self._limits)
-            if refusal is None and self.access is not None:
-                refusal = await self._ask_access(self.access, member, chat)
+            if refusal is None:
+                refusal = await self._ask_access(member, chat)
             if refusal is not None:
                 return self._answer("join-chat", refusal)
             # Nothing has waited since the answer: an end of membership comes before it or finds it.
             self.rooms.enter(member, room)
-            if self.sessions and not await self.sessions.joined(member, room):
+            if not await self._sessions.joined(member, room):
                 return self._answer("join-chat", UNAVAILABLE)
         return self._answer("join-chat", {"chatId": chat})
 
-    async def _ask_access(self, access: Access, member: Member, chat: ChatId) -> Refusal | None:
+    async def _ask_access(self, member: Member, chat: ChatId) -> Refusal | None:
         assert member.identity is not None, "set before it was connected"
-        refusal = await access.refusal(member.identity, chat)
+        refusal = await self._access.refusal(member.identity, chat)
         return refusal if self.rooms.by_sid(member.sid) is member else DISCONNECTED
 
     async def _leave(self, sid: str, request: object = None, *_: object) -> Answer:
@@ -250,7 +222,7 @@ class Chats:
             return self._answer("leave-chat", chat)
         room = chat_room(chat)
         # Written before it is done: an event that comes meanwhile is still the member's.
-        if self.sessions and not await self.sessions.left(member, room):
+        if not await self._sessions.left(member, room):
             return self._answer("leave-chat", UNAVAILABLE)
         self.rooms.leave(member, room)
         return self._answer("leave-chat", {"chatId": chat})
@@ -264,11 +236,10 @@ class Chats:
         if isinstance(identity, Refusal):
             return self._answer("refresh-token", identity)
         self._note(member, identity)
-        if lost := self.access.outdated(identity, member.rooms) if self.access else None:
+        if lost := self._access.outdated(identity, member.rooms):
             for room in lost:
                 self.rooms.leave(member, room)
-            if self.sessions:
-                await self.sessions.removed(member, lost)
+            await self._sessions.removed(member, lost)
         return self._answer("refresh-token", {"expiresAt": identity.expires_at})
 
     def _note(self, member: Member, identity: Identity) -> None:
@@ -292,15 +263,11 @@ class Chats:
         self._metrics.requests.labels(event, outcome).inc()
         if self._tracing is not None:
             get_current_span().set_attribute("constellation.outcome", outcome)
-        return (
-            _refused(result) if isinstance(result, Refusal) else {"success": True, "data": result}
-        )
+        if isinstance(result, Refusal):
+            return result.acknowledgement()
+        return {"success": True, "data": result}
 
 
 def _link_in(headers: Headers) -> TraceContext | None:
     said = dict(headers)
     return trace_context.parse_fields(said.get(PARENT.encode()), said.get(STATE.encode()))
-
-
-def _refused(refusal: Refusal) -> Answer:
-    return {"success": False, "error": {"code": refusal.code, "message": refusal.message}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, Protocol
 
 from constellation_ws.auth.identity import Headers, Identity
@@ -19,20 +19,11 @@ VerifyToken = Callable[[object], Awaitable[Identity | Refusal]]
 class Server(Protocol):
     """What the namespace needs of the Socket.IO server."""
 
-    on_refused: Callable[[str], None]
-    gate: Callable[[str, int, int | None], Awaitable[bool]] | None
-
     def on(self, event: str, handler: Callable[..., Any], namespace: str) -> Any:
         """Register a handler."""
 
     async def disconnect(self, sid: str, namespace: str) -> None:
         """Disconnect a member for good."""
-
-    async def acknowledge(self, member: Member, ack_id: int, answer: dict[str, Any]) -> None:
-        """Answer a request that was refused before it was read."""
-
-    def end(self, session: Any, reason: str) -> None:
-        """Close a session so that its client comes back."""
 
 
 class Access(Protocol):
@@ -41,15 +32,18 @@ class Access(Protocol):
     async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
         """Say why somebody may not join a chat; None where it may, with no step in between."""
 
-    def outdated(self, identity: Identity, rooms: Iterable[str]) -> Iterable[str]:
+    def outdated(self, identity: Identity, rooms: Iterable[str]) -> Collection[str]:
         """Say which of some rooms a newer token of somebody takes away."""
 
 
 class Recovery(Protocol):
     """What the namespace needs of whoever gives members their sessions."""
 
-    async def open(self, member: Member, user: UserId, auth: Any) -> Welcome:
-        """Give a member the session that it claims, with its rooms, or a new one."""
+    async def open(self, member: Member, user: UserId, auth: Any) -> Welcome | None:
+        """Give a member the session that it claims, with its rooms, or a new one.
+
+        None where nobody can resume.
+        """
 
 
 class Sessions(Protocol):
@@ -66,3 +60,13 @@ class Sessions(Protocol):
 
     def leave(self, member: Member, *, for_good: bool) -> None:
         """Keep the session of a member that has left for a while, or drop it."""
+
+
+class Attendance(Protocol):
+    """What the namespace needs of whoever keeps who is online."""
+
+    def arrive(self, user: UserId) -> None:
+        """Note that a socket of a user is there."""
+
+    def depart(self, user: UserId) -> None:
+        """Note that a user's last socket on this pod is gone."""

@@ -6,12 +6,13 @@ so what one batch brings keeps its order on every socket.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import msgspec
 import structlog
 from opentelemetry.trace import INVALID_SPAN, Span, use_span
 
+from constellation_ws.delivery.effects import Effect, MembershipEnded, Moved
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.routes import Message, Route, Table
@@ -45,19 +46,9 @@ class Relay:
         metrics: Metrics,
         *,
         max_event_bytes: int,
-        on_disconnect: Callable[[Disconnect], None],
-        on_moved: Callable[[Collection[Member], str, bytes], None],
-        on_ended: Callable[[str, str | None], None],
-        on_fence: Callable[[str, str], None],
-        on_handover: Callable[[], None],
         tracing: Tracing | None = None,
     ) -> None:
-        """`on_moved` is told (members, room, log ID) of those who have entered or left a room.
-
-        `on_ended` is told (room, of whom) membership ends, before it does; None is everyone.
-
-        Without `tracing` nothing is recorded; with it the table must be a traced one.
-        """
+        """Without `tracing` nothing is recorded; with it the table must be a traced one."""
         self._routes = {
             channel.encode(): _Path(channel, route, metrics) for channel, route in table.items()
         }
@@ -68,26 +59,25 @@ class Relay:
         self._emitted = metrics.deliveries.of(_EMITTED)
         self._timing = Timing(metrics)
         self._time = self._timing.count
-        self._on_disconnect = on_disconnect
-        self._on_moved = on_moved
-        self._on_ended = on_ended
-        self._on_fence = on_fence
-        self._on_handover = on_handover
         self._tracing = tracing
+        self._effects: list[Effect] = []
 
-    def take(self, batch: list[Published]) -> None:
-        """Carry out one read from Redis, in its order. A broken message costs itself only."""
+    def take(self, batch: list[Published]) -> list[Effect]:
+        """Carry out one read from Redis, in its order. A broken message costs itself only.
+
+        Returns what others have to do, in its order.
+        """
         self._begin_batch()
         for channel, payload in batch:
             self._pass_on(channel, payload, b"")
-        self._end_batch(len(batch), b"", 0.0)
+        return self._end_batch(len(batch), b"", 0.0)
 
-    def take_logged(self, batch: list[Logged], age_seconds: float) -> None:
-        """Carry out one read from the log, in its order; its newest entry was so old then."""
+    def take_logged(self, batch: list[Logged], age_seconds: float) -> list[Effect]:
+        """Carry out one read from the log, as `take`; its newest entry was so old then."""
         self._begin_batch()
         for offset, channel, payload in batch:
             self._pass_on(channel, payload, offset)
-        self._end_batch(len(batch), batch[-1][0], age_seconds)
+        return self._end_batch(len(batch), batch[-1][0], age_seconds)
 
     def read(self, channel: bytes, payload: bytes) -> Message | commands.Command | None:
         """Say what an entry of the log means, without carrying it out; None for nothing."""
@@ -106,11 +96,15 @@ class Relay:
         if self._tracing is not None:
             self._tracing.begin_batch()
 
-    def _end_batch(self, events: int, newest: bytes, age_seconds: float) -> None:
+    def _end_batch(self, events: int, newest: bytes, age_seconds: float) -> list[Effect]:
         self._fanout.flush()
         self._timing.end(newest, age_seconds)
         if self._tracing is not None:
             self._tracing.end_batch(events)
+        effects = self._effects
+        if effects:
+            self._effects = []
+        return effects
 
     def _pass_on(self, channel: bytes, payload: bytes, offset: bytes) -> None:
         known = self._routes.get(channel)
@@ -191,17 +185,19 @@ class Relay:
             self._timing.trace(exemplar, offset)
 
     def _empty(self, room: str, offset: bytes) -> None:
-        self._on_ended(room, None)
-        self._note_moved(self._rooms.empty(room), room, offset)
+        self._effects.append(MembershipEnded(room, None))
+        self._note_moved(self._rooms.empty(room), room, offset, is_in=False)
 
     def _remove(self, removal: Leave, offset: bytes) -> None:
-        self._on_ended(removal.room, removal.who)
+        self._effects.append(MembershipEnded(removal.room, removal.who))
         gone = self._rooms.leave_all(self._rooms.members(removal.who), removal.room)
-        self._note_moved(gone, removal.room, offset)
+        self._note_moved(gone, removal.room, offset, is_in=False)
 
-    def _note_moved(self, members: Collection[Member], room: str, offset: bytes) -> None:
+    def _note_moved(
+        self, members: Collection[Member], room: str, offset: bytes, *, is_in: bool
+    ) -> None:
         if members:
-            self._on_moved(members, room, offset)
+            self._effects.append(Moved(members, room, offset, is_in))
 
     def _obey(self, channel: bytes, payload: bytes, offset: bytes) -> None:
         try:
@@ -222,17 +218,13 @@ class Relay:
         match command:
             case Join(who, room):
                 come = self._rooms.enter_all(self._rooms.members(who), room)
-                self._note_moved(come, room, offset)
+                self._note_moved(come, room, offset, is_in=True)
             case Leave():
                 self._remove(command, offset)
             case Empty(room):
                 self._empty(room, offset)
-            case Disconnect():
-                self._on_disconnect(command)
-            case Fence(sid, owner):
-                self._on_fence(sid, owner)
-            case Handover():
-                self._on_handover()
+            case Disconnect() | Fence() | Handover():
+                self._effects.append(command)
 
     def _emit(self, command: Emit, payload: bytes, offset: bytes) -> None:
         if command.invalid_ids:

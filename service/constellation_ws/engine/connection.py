@@ -189,7 +189,7 @@ class WebSocketConnection(BoundedReading):
             elif message.code == self._said_close and self._session is not None:
                 # An answer repeats our code: all that was written before has arrived. Another code
                 # is the client's own close, which has crossed ours, and proves nothing.
-                self._engine.on_close_answered(self._session.sid)
+                self._engine.observer.close_answered(self._session.sid)
             self._hang_up()
         elif isinstance(message, Failure):
             self._fail(message)

@@ -20,6 +20,7 @@ from constellation_ws.engine import inbox
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.deadlines import Deadlines
 from constellation_ws.engine.limits import EngineLimits, Sites
+from constellation_ws.engine.observer import Observer
 from constellation_ws.engine.session import Handshake, Session
 from constellation_ws.engine.slow import SlowConsumers
 from constellation_ws.engine.wheel import Wheel
@@ -46,6 +47,7 @@ _SHOWN_ORIGIN_CHARS = 200
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine; its lifetime is whoever's who gave this."""
+_NOBODY = Observer()
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is untyped
@@ -57,13 +59,15 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         *,
         pod_tag: str,
         cors_origins: tuple[str, ...],
+        spawn: Spawn,
+        observer: Observer = _NOBODY,
         kept_headers: Callable[[list[tuple[bytes, bytes]]], Headers] = lambda headers: (),
         proxies: Proxies | None = None,
         http_connections: Collection[object] = (),
         is_overloaded: Callable[[], bool] = lambda: False,
     ) -> None:
         """`http_connections` are those of the port that are no WebSocket; `is_overloaded` is asked
-        before a session is opened.
+        before a session is opened; `spawn` runs what a session has to do.
         """
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
@@ -91,17 +95,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Closed sessions whose end is still to be handled."""
         self.is_closed_to_new = False
         """Set while draining: new handshakes are refused, sessions that exist go on."""
-        self.spawn: Spawn = _no_spawn
-        self.on_refused: Callable[[str], None] = _ignore
-        """Told the code of every refused handshake."""
-        self.on_ping: Callable[[str], None] = _ignore
-        """Told the sid of every session that is sent a ping."""
-        self.on_pong: Callable[[str], None] = _ignore
-        """Told the sid of every session whose client has answered one."""
-        self.on_close_answered: Callable[[str], None] = _ignore
-        """Told the sid of every session whose client has answered our Close frame."""
-        self.on_dropped: Callable[[], None] = lambda: None
-        """Told of every slow consumer that was closed."""
+        self.spawn = spawn
+        self.observer = observer
 
     # Opening
 
@@ -187,7 +182,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     def refuse(self, refusal: Refusal) -> tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]:
         """Count a refusal and give its HTTP status, further headers and body."""
-        self.on_refused(refusal.code)
+        self.observer.refused(refusal.code)
         if refusal.is_temporary:
             log.warning(f"client refused for now: {refusal.code}")
         if (fault := entrance.FAULTS_OF_PROXIES.get(refusal)) is not None:
@@ -204,7 +199,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         elif kind == "3":
             session.awaits_pong = False
             self._wheel.put(session, self.limits.ping_interval_seconds)
-            self.on_pong(session.sid)
+            self.observer.ponged(session.sid)
         elif kind == "1":
             # Not CLIENT_DISCONNECT, which is for good: socket.io-client says this over polling when
             # a request of its fails, and comes back.
@@ -283,7 +278,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Cut off a client for which too much waits: its memory is the others'."""
         if session.closed:
             return
-        self.on_dropped()
+        self.observer.dropped()
         websocket = session.websocket
         session.outbox, session.outbox_bytes = [], 0
         self.lose(session, "slow consumer")
@@ -354,7 +349,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             close(session, self.reason.PING_TIMEOUT)
             return
         session.awaits_pong, session.heard = True, 0
-        self.on_ping(session.sid)
+        self.observer.pinged(session.sid)
         self._wheel.put(session, self.limits.ping_timeout_seconds)
         if session.write is not None:
             session.write(_PING)
@@ -374,12 +369,3 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         session = self.sockets.get(sid)
         if session is not None:
             await session.send(pkt)
-
-
-def _no_spawn(work: Coroutine[Any, Any, None]) -> object:
-    work.close()
-    raise RuntimeError("the engine is not running: give it `spawn`")
-
-
-def _ignore(_: str) -> None:
-    """Nobody counts yet."""

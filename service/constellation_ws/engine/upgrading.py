@@ -46,7 +46,7 @@ class Upgrades:
             return self._refuse(entrance.OLD_HTTP)
         verdict = check_upgrade(request.method, request.version, request.headers)
         if isinstance(verdict, Refuse):
-            engine.on_refused(entrance.BAD_HANDSHAKE.code)
+            engine.observer.refused(entrance.BAD_HANDSHAKE.code)
             return verdict
         query = _parameters(request.query)
         fault = entrance.check_query(query, "websocket") or engine.check_origin(request.headers)
@@ -76,7 +76,7 @@ class Upgrades:
         if session.upgraded or session.probe is not Probe.NONE:
             # As the reference server does: a refused handshake is an error to many clients, and to
             # a program on `ws` one that nobody catches.
-            self._engine.on_refused(entrance.BAD_REQUEST.code)
+            self._engine.observer.refused(entrance.BAD_REQUEST.code)
             connection.close(CloseCode.NO_STATUS, "")
             return connection
         connection.probe(session)

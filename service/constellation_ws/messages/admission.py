@@ -23,6 +23,19 @@ class Refusal:
     """Whether it passes without a change at the client. A `connect_error` would then be wrong:
     socket.io-client never retries after one. The transport is closed instead."""
 
+    def acknowledgement(self) -> dict[str, object]:
+        """Give what a client's request is answered with."""
+        return {"success": False, "error": {"code": self.code, "message": self.message}}
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A request that is not read."""
+
+    refusal: Refusal
+    closes: bool = False
+    """Whether its client kept on past its limit, and is closed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:

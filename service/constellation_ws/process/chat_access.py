@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from constellation_ws.access.access import Access, Asked, Claims
+from constellation_ws.access.access import Access, Asked, Claims, Everybody
 from constellation_ws.access.checks import Api, Spawn
 from constellation_ws.access.http import HttpApi
 from constellation_ws.access.nest import NestApi
@@ -12,10 +12,10 @@ from constellation_ws.observability.metrics import Metrics
 from constellation_ws.settings.settings import Settings
 
 
-def make_access(settings: Settings, metrics: Metrics, spawn: Spawn) -> Access | None:
-    """Make it; None where every chat is open to everybody."""
+def make_access(settings: Settings, metrics: Metrics, spawn: Spawn) -> Access:
+    """Make it."""
     if settings.chat_access == "open":
-        return None
+        return Everybody()
     if settings.chat_access == "claim":
         return Claims()
     timeout = settings.chat_access_timeout_seconds

@@ -46,9 +46,8 @@ async def close_evenly(gateway: Gateway, reason: str) -> int:
 
 async def tell_of_gap(gateway: Gateway) -> None:
     """Let every client connect anew, so that it learns that it may have missed something."""
-    if gateway.sessions:
-        gateway.sessions.forget(list(gateway.rooms))
-        await close_evenly(gateway, "log gap")
+    gateway.sessions.forget(list(gateway.rooms))
+    await close_evenly(gateway, "log gap")
 
 
 async def close_aged(gateway: Gateway, alive: Callable[[], None]) -> None:

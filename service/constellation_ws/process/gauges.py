@@ -42,7 +42,7 @@ def _watch_clients(gateway: Gateway) -> None:
     metrics.watch(
         "constellation_chat_access_waiting",
         "Joins and resumes that wait until the API can be asked about them.",
-        lambda: float(gateway.access.waiting if gateway.access else 0),
+        lambda: float(gateway.access.waiting),
     )
     metrics.watch_total(
         "constellation_writes",
@@ -85,28 +85,9 @@ def _watch_redis(gateway: Gateway) -> None:
     watch(
         "constellation_recorder",
         "1 while this pod is the one that appends Pub/Sub events to the log.",
-        lambda: float(gateway.recorder is not None and gateway.recorder.holds_lease),
+        lambda: float(gateway.delivery.is_recorder),
     )
-    recorder = gateway.recorder
-    if recorder is not None:
-        watch(
-            "constellation_recording_blocked",
-            "1 while received events cannot be recorded: the log line and /readyz say why.",
-            lambda: float(recorder.trouble.since is not None),
-        )
-        watch(
-            "constellation_unrecorded_events",
-            "Events that this pod has received and not seen in the log yet.",
-            lambda: float(recorder.unrecorded_events),
-        )
-    log = gateway.log
-    if log is not None:  # an alert takes it for the sign that somebody must record
-        watch(
-            "constellation_log_lag_seconds",
-            "Age of the newest entry of the log when this pod read it, by Redis' clock; "
-            "0 when nothing waits.",
-            lambda: log.lag_seconds,
-        )
+    gateway.delivery.watch(gateway.metrics)
 
 
 def _watch_drain(gateway: Gateway) -> None:

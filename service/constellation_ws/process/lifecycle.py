@@ -20,7 +20,9 @@ import structlog
 from constellation_ws import __version__
 from constellation_ws.observability import telemetry
 from constellation_ws.observability.probes import Phase
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.process.closing import close_aged, close_evenly, close_expired, tell_of_gap
+from constellation_ws.process.http_servers import metrics_config, public_config
 from constellation_ws.process.identification import warn_of_trust
 from constellation_ws.process.servers import HttpServer
 from constellation_ws.process.shutdown import CANCEL_SECONDS, TCP_GRACE_SECONDS, cancel, stop_doors
@@ -29,6 +31,7 @@ from constellation_ws.runtime import loop_lag
 from constellation_ws.runtime.last_resort import LastResort
 from constellation_ws.runtime.listening import listen
 from constellation_ws.runtime.open_files import warn_of_shortage
+from constellation_ws.settings.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -52,9 +55,13 @@ class PartEnded(RuntimeError):
 class Life:
     """One process, from listening to its exit."""
 
-    def __init__(self, gateway: Gateway, last_resort: LastResort) -> None:
-        self._gateway = gateway
-        self._settings = gateway.settings
+    def __init__(
+        self, settings: Settings, last_resort: LastResort, tracing: Tracing | None = None
+    ) -> None:
+        """Raises InvalidRoutes."""
+        self._settings = settings
+        self._group = asyncio.TaskGroup()
+        self._gateway = Gateway(settings, self._group.create_task, tracing)
         self._last_resort = last_resort
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
@@ -70,9 +77,8 @@ class Life:
         """
         warn_of_trust(self._settings)
         async with contextlib.AsyncExitStack() as held:
-            held.push_async_callback(self._gateway.aclose)
-            if self._gateway.access:
-                held.push_async_callback(self._gateway.access.aclose)
+            held.push_async_callback(self._gateway.redis.aclose)
+            held.push_async_callback(self._gateway.access.aclose)
             servers = self._hold_ports(held)
             held.push_async_callback(self._gateway.tcp.aclose, TCP_GRACE_SECONDS)
             await self._gateway.tcp.start(self._settings.tcp_host, self._settings.tcp_port)
@@ -100,17 +106,16 @@ class Life:
         host, metrics_port = self._settings.ws_host, self._settings.metrics_port
         variables = "CONSTELLATION_WS_HOST, WS_PORT"
         listeners = held.enter_context(listen(host, self._settings.ws_port, variables))
-        config, connections = self._gateway.http_config(), self._gateway.http_connections
+        config, connections = public_config(self._gateway), self._gateway.http_connections
         servers = {"http": HttpServer(config, listeners, connections)}
         if metrics_port is not None:
             variables = "CONSTELLATION_WS_HOST, CONSTELLATION_METRICS_PORT"
             listeners = held.enter_context(listen(host, metrics_port, variables))
-            servers["metrics"] = HttpServer(self._gateway.metrics_config(), listeners)
+            servers["metrics"] = HttpServer(metrics_config(self._gateway), listeners)
         return servers
 
     async def _run_parts(self, servers: dict[str, HttpServer]) -> None:
-        async with asyncio.TaskGroup() as group:
-            self._gateway.engine.spawn = group.create_task
+        async with self._group as group:
             for name, work in self._parts().items():
                 group.create_task(self._forever(name, work), name=name)
             serving = [
@@ -152,27 +157,18 @@ class Life:
         gateway, watch = self._gateway, self._gateway.health.watch
         # Parts that wait for others say nothing: silence of theirs is not a fault of this process.
         waits = _say_nothing
-        listener = gateway.recorder or gateway.live_listener
         parts = {
             "redis topology": gateway.redis_endpoint.watch(),
-            "subscription": gateway.bus.run(listener),
             "heartbeat": gateway.bus.beat(waits),
             "presence": gateway.presence.run(waits),
             "errands": gateway.errands.run(),
             "engine": gateway.engine.run(watch("engine")),
             "pressure": gateway.pressure.run(),
             "loop lag": loop_lag.measure(self._note_lag),
+            **gateway.delivery.parts(
+                gateway.consumer, gateway.recovery, self._tell_of_gap, watch, waits
+            ),
         }
-        if gateway.direct:
-            parts["direct entries"] = gateway.direct.run(gateway.relay.take)
-        if gateway.log and gateway.recorder:
-            parts["log"] = gateway.log.run(_LogFollower(gateway, self._begin))
-            parts["recorder"] = gateway.recorder.run(waits)
-        if gateway.store and gateway.sessions and gateway.backlog and gateway.recovery:
-            parts["store"] = gateway.store.run(waits, gateway.delivered, gateway.recovery.fence)
-            parts["sessions"] = gateway.sessions.run(watch("sessions"))
-            parts["backlog"] = gateway.backlog.run(watch("backlog"))
-            parts["read-back"] = gateway.backlog.read_back(waits)
         if gateway.identification.endpoint:
             parts["keys"] = gateway.identification.endpoint.run(waits)
         if gateway.identification.verify:
@@ -187,8 +183,8 @@ class Life:
         self._gateway.health.pulse()
         self._gateway.pressure.note_lag(seconds)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self._gateway.engine.spawn(work)
+    def _tell_of_gap(self) -> None:
+        self._group.create_task(tell_of_gap(self._gateway))
 
     async def _serve(self, name: str, server: HttpServer) -> None:
         await server.run_on_sockets()
@@ -274,19 +270,3 @@ def _set_log_level(level: str) -> None:
     """Log more, or as configured again, on an operator's signal: no port is open for that."""
     telemetry.set_level(level)
     log.warning("log level set", to=level)  # a warning, so that it is seen at nearly any level
-
-
-class _LogFollower:
-    """What the log brings, and where it goes."""
-
-    def __init__(
-        self, gateway: Gateway, begin: Callable[[Coroutine[Any, Any, None]], None]
-    ) -> None:
-        self._gateway = gateway
-        self._begin = begin
-        self.deliver = gateway.deliver
-        self.begin_history = gateway.history.start
-
-    def report_gap(self, reason: str) -> None:
-        """Let every client connect again: its session may have missed something."""
-        self._begin(tell_of_gap(self._gateway))

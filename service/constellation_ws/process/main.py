@@ -13,7 +13,6 @@ import structlog
 
 from constellation_ws.observability import telemetry
 from constellation_ws.process.lifecycle import Life
-from constellation_ws.process.wiring import Gateway
 from constellation_ws.runtime import open_files
 from constellation_ws.runtime.last_resort import LastResort
 from constellation_ws.runtime.listening import PortUnavailable
@@ -54,7 +53,7 @@ def _calm_garbage_collection() -> None:
 
 async def _run(settings: Settings) -> int:
     with telemetry.traces(asyncio.get_running_loop().call_soon) as tracing:
-        return await Life(Gateway(settings, tracing), LastResort()).run()
+        return await Life(settings, LastResort(), tracing).run()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

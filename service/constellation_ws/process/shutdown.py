@@ -24,15 +24,13 @@ CANCEL_SECONDS = 0.2
 
 async def stop_doors(gateway: Gateway) -> None:
     """The order matters: no new work, then nothing that others wait for stays with us."""
-    if gateway.access:
-        await _step("chat access", gateway.access.aclose())
+    await _step("chat access", gateway.access.aclose())
     await _step("TCP port", gateway.tcp.aclose(TCP_GRACE_SECONDS))
-    farewells = [_step("presence", gateway.presence.withdraw())]
-    if gateway.recorder:
-        farewells.append(_step("recorder", gateway.recorder.hand_over()))
-    if gateway.sessions:
-        farewells.append(_step("sessions", gateway.sessions.flush()))
-    await asyncio.gather(*farewells)
+    await asyncio.gather(
+        _step("presence", gateway.presence.withdraw()),
+        _step("recorder", gateway.delivery.hand_over()),
+        _step("sessions", gateway.sessions.flush()),
+    )
 
 
 async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -55,16 +55,13 @@ class Recorder:
         names: Names,
         metrics: Metrics,
         *,
-        obey: Callable[[list[Published]], None],
         window_seconds: float,
         max_entries: int,
     ) -> None:
-        """`obey` carries out what pods and emitters ask of each other over Pub/Sub."""
         self._bus = bus
         self._log = redis_log
         self._unrecorded = unrecorded
         self._metrics = metrics
-        self._obey = obey
         self._window_seconds = window_seconds
         self._max_entries = max_entries
         self._ticks_channel = names.ticks.encode()
@@ -99,8 +96,8 @@ class Recorder:
 
     # What the subscription brings
 
-    def take(self, batch: list[Published]) -> None:
-        """Receive one read from Pub/Sub: retain events, pass on what pods tell each other."""
+    def take(self, batch: list[Published]) -> list[Published]:
+        """Receive one read from Pub/Sub: retain events; give what pods tell each other."""
         obeyed: list[Published] = []
         receive, ticks, orders = (
             self._unrecorded.receive,
@@ -121,8 +118,7 @@ class Recorder:
             self._append_soon(self._appender)
         if self._unrecorded.discarded != self._discarded:
             self._count_discarded()
-        if obeyed:
-            self._obey(obeyed)
+        return obeyed
 
     def interrupted(self, *, is_lossy: bool) -> None:
         """Note that the subscription ended.

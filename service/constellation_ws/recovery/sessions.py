@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Iterable
 import structlog
 
 from constellation_ws.delivery.rooms import Member, Rooms
-from constellation_ws.log.positions import LogId, Ticket
+from constellation_ws.log.history import parse_id
+from constellation_ws.log.positions import Ticket
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.recovery.store import SessionStore
 
@@ -89,12 +90,13 @@ class Sessions:
         ticket.moved(room, self._log.delivered, is_in=is_in)
         self._save(ticket)
 
-    def touch(self, members: Iterable[Member], room: str, at: LogId) -> None:
+    def touch(self, members: Iterable[Member], room: str, offset: bytes, *, is_in: bool) -> None:
         """Write soon that an entry of the log has moved members into a room or out of it."""
+        at = parse_id(offset) or self._log.delivered
         for member in members:
             ticket = member.ticket
             if ticket is not None:
-                ticket.moved(room, at, is_in=room in member.rooms)
+                ticket.moved(room, at, is_in=is_in)
                 self._save(ticket)
 
     def pinged(self, eio_sid: str) -> None:

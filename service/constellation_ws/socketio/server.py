@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import socketio
 from socketio import packet as sio
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
-from constellation_ws.delivery.rooms import Member, Stage
+from constellation_ws.delivery.rooms import Stage
 from constellation_ws.delivery.welcome import RetryLater, Welcome
 from constellation_ws.engine.server import CONNECT_TIMEOUT, Engine
 from constellation_ws.engine.session import Handshake, Session
-from constellation_ws.messages.admission import INVALID_NAMESPACE, PACKET_FLOOD, Refusal
+from constellation_ws.messages.admission import (
+    INVALID_NAMESPACE,
+    PACKET_FLOOD,
+    RATE_LIMIT,
+    Denied,
+    Refusal,
+)
 from constellation_ws.messages.events import NAMESPACE
 from constellation_ws.socketio.incomplete import Incomplete
 from constellation_ws.socketio.membership import Membership
@@ -30,8 +36,8 @@ from constellation_ws.socketio.packets import (
 )
 from constellation_ws.websocket import CloseCode
 
-RequestGate = Callable[[str, int, int | None], Awaitable[bool]]
-"""(Engine.IO sid, request bytes, ack id) -> whether the request may be handled."""
+RequestGate = Callable[[str, int], Denied | None]
+"""(Engine.IO sid, request bytes) -> why a request is not read; None where it is."""
 
 MAX_CONNECT_BYTES = 16_384
 """What a CONNECT may have at least, however small requests must be: a token has up to 8 KiB."""
@@ -46,17 +52,15 @@ class HandlerFailed(Exception):
 class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is untyped
     """All namespaces on one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, membership: Membership, gate: RequestGate) -> None:
+        """`gate` is asked about each request before it is read."""
         self._engine = engine
+        self._gate = gate
         # One message of a socket at a time, in order.
-        super().__init__(client_manager=Membership(), async_handlers=False)
+        super().__init__(client_manager=membership, async_handlers=False)
         self.packet_class = Packet
         self._incomplete: dict[str, Incomplete] = {}
         """By Engine.IO session: the packet whose attachments are still to come."""
-        self.on_refused: Callable[[str], None] = lambda code: None
-        """Told the code of every refused namespace connection."""
-        self.gate: RequestGate | None = None
-        """Asked before a request is handled."""
 
     @property
     def membership(self) -> Membership:
@@ -118,7 +122,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         )
 
     async def _refuse_connect(self, eio_sid: str, namespace: str, refusal: Refusal) -> None:
-        self.on_refused(refusal.code)
+        self._engine.observer.refused(refusal.code)
         error = self.connect_error(refusal)
         packet = self.packet_class(sio.CONNECT_ERROR, data=error, namespace=namespace)
         await self._send_packet(eio_sid, packet)
@@ -194,16 +198,29 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             raise BadPacket("too large, and for no namespace")
 
     async def _admits(self, eio_sid: str, head: Head, size: int) -> bool:
-        """Ask whether a packet may be read; a request that may not is answered by who is asked."""
-        if self.gate is None or head.kind == sio.DISCONNECT:
+        """Ask whether a packet may be read; a request that may not is answered."""
+        if head.kind == sio.DISCONNECT:
             return True
         if head.kind in EVENTS:
             is_here = self.membership.sid_from_eio_sid(eio_sid, head.namespace) is not None
             # Of another namespace nobody waits for an answer, or not for this one.
-            return await self.gate(eio_sid, size, head.ack_id if is_here else None)
+            return await self._lets_pass(eio_sid, size, head.ack_id if is_here else None)
         if size <= self._engine.limits.max_request_bytes:
             return True
-        await self.gate(eio_sid, size, None)  # it counts as a refused request
+        await self._lets_pass(eio_sid, size, None)  # it counts as a refused request
+        return False
+
+    async def _lets_pass(self, eio_sid: str, size: int, ack_id: int | None) -> bool:
+        denied = self._gate(eio_sid, size)
+        if denied is None:
+            return True
+        session = self._engine.sockets.get(eio_sid)
+        if session is not None and denied.closes:
+            self.end(session, RATE_LIMIT)
+        elif session is not None and ack_id is not None:
+            answer = [denied.refusal.acknowledgement()]
+            packet = self.packet_class(sio.ACK, namespace=NAMESPACE, id=ack_id, data=answer)
+            await self._send_packet(eio_sid, packet)
         return False
 
     async def _dispatch(self, eio_sid: str, head: Head, data: Any) -> None:
@@ -259,7 +276,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         if reason in (CONNECT_TIMEOUT, PACKET_FLOOD) and not self._is_in_use(eio_sid):
-            self.on_refused(reason.replace(" ", "_"))  # no namespace would tell of its end
+            # No namespace would report its end.
+            self._engine.observer.refused(reason.replace(" ", "_"))
         await super()._handle_eio_disconnect(eio_sid, reason)
         self._incomplete.pop(eio_sid, None)
         for rooms in self.membership.rooms.values():
@@ -267,11 +285,6 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             member = rooms.by_eio_sid(eio_sid)
             if member is not None:
                 rooms.remove(member)
-
-    async def acknowledge(self, member: Member, ack: int, answer: dict[str, Any]) -> None:
-        """Answer a request that was refused before it was read."""
-        packet = self.packet_class(sio.ACK, namespace=NAMESPACE, id=ack, data=[answer])
-        await self._send_packet(member.eio_sid, packet)
 
     def end(self, session: Session, reason: str) -> None:
         """Close a session after all that was sent to it, so that its client comes back."""

@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from constellation_ws.delivery import routes
+from constellation_ws.delivery.effects import Effect, MembershipEnded, Moved
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Member, Rooms, Stage
@@ -82,11 +83,6 @@ class Pod:
             Fanout(),
             self.metrics,
             max_event_bytes=MAX_EVENT_BYTES,
-            on_disconnect=self.disconnected.append,
-            on_moved=lambda members, room, offset: self.moved.extend(members),
-            on_ended=lambda room, who: self.ended.append((room, who)),
-            on_fence=lambda sid, owner: self.fenced.append((sid, owner)),
-            on_handover=self._count_handover,
             tracing=tracing,
         )
 
@@ -104,14 +100,18 @@ class Pod:
 
     def publish(self, channel: str, *messages: dict[str, Any] | str | bytes) -> None:
         """One batch on one channel."""
-        self.relay.take([published(channel, message) for message in messages])
+        self.take([published(channel, message) for message in messages])
+
+    def take(self, batch: list[tuple[bytes, bytes]]) -> None:
+        """One batch on several channels."""
+        self._note(self.relay.take(batch))
 
     def log(self, *entries: tuple[str, str, dict[str, Any]]) -> None:
         """One batch from the log: offset, channel and message."""
-        self.relay.take_logged(
-            [(offset.encode(), *published(channel, event)) for offset, channel, event in entries],
-            age_seconds=0.0,
-        )
+        batch = [
+            (offset.encode(), *published(channel, event)) for offset, channel, event in entries
+        ]
+        self._note(self.relay.take_logged(batch, age_seconds=0.0))
 
     def tell(self, *orders: commands.Command) -> None:
         """One batch of commands."""
@@ -127,8 +127,19 @@ class Pod:
             if sample.name.endswith("_total") and sample.labels == labels
         )
 
-    def _count_handover(self) -> None:
-        self.handovers += 1
+    def _note(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Moved(members):
+                    self.moved.extend(members)
+                case MembershipEnded(room, who):
+                    self.ended.append((room, who))
+                case Disconnect():
+                    self.disconnected.append(effect)
+                case Fence(sid, owner):
+                    self.fenced.append((sid, owner))
+                case Handover():
+                    self.handovers += 1
 
 
 def published(channel: str, message: dict[str, Any] | str | bytes) -> tuple[bytes, bytes]:
@@ -286,7 +297,7 @@ def test_every_event_is_counted_under_what_became_of_it(pod: Pod) -> None:
 
 def test_a_deleted_chat_is_told_and_then_empty_within_one_batch(pod: Pod) -> None:
     member, outsider = pod.client("alice", "c-1", "c-2"), pod.client("bob")
-    pod.relay.take(
+    pod.take(
         [
             published("chat:newMessage", {"chatId": "c-1", "text": "last"}),
             published("chat:deleted", {"chatId": "c-1", "participants": ["alice", "bob"]}),

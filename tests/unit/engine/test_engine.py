@@ -181,9 +181,8 @@ async def test_a_sid_begins_with_the_tag_of_its_pod_and_cannot_be_guessed(world:
 
 @pytest.mark.parametrize("tag", ["", "a", "abc", "abcd", "abcdefgh"])
 def test_a_tag_of_any_length_does(tag: str) -> None:
-    engine = Engine(LIMITS, pod_tag=tag, cors_origins=("*",))
+    engine = Engine(LIMITS, pod_tag=tag, cors_origins=("*",), spawn=lambda work: work.close())
     engine.on("connect", lambda sid, handshake: None)
-    engine.spawn = lambda work: work.close()
     sid = engine.open("", "", []).sid
     engine.lose(engine.sockets[sid], "over")
     refusal = engine.find(sid)
@@ -267,6 +266,7 @@ async def test_of_a_handshake_only_what_was_asked_for_is_remembered() -> None:
         LIMITS,
         pod_tag="p",
         cors_origins=("*",),
+        spawn=lambda work: work.close(),
         kept_headers=lambda headers: [one for one in headers if one[0] == b"authorization"],
     )
     seen = []
@@ -380,7 +380,7 @@ class Lateness:
 async def turns(monkeypatch: pytest.MonkeyPatch, late_seconds: list[float]) -> list[float]:
     """Run an engine, and say when it turned its wheel, in steps since it began."""
     clock = Lateness(late_seconds)
-    engine = Engine(LIMITS, pod_tag="p", cors_origins=("*",))
+    engine = Engine(LIMITS, pod_tag="p", cors_origins=("*",), spawn=lambda work: work.close())
     monkeypatch.setattr("constellation_ws.engine.server.time", clock)
     monkeypatch.setattr("constellation_ws.engine.server.asyncio", clock)
     with pytest.raises(Enough):
@@ -406,7 +406,7 @@ async def test_thousands_of_pings_at_once_are_written_in_turns_with_the_loop(
     monkeypatch.setattr("constellation_ws.runtime.turns.TURN_SECONDS", 0.0)  # a step is a turn
     engine, others = world.engine, Others()
     pinged_at: list[int] = []
-    engine.on_ping = lambda sid: pinged_at.append(others.turns)
+    world.seen.on_ping = lambda sid: pinged_at.append(others.turns)
     for _ in range(1_000):
         engine._wheel.put(engine.open("", "", []), 0)
     with others.having_turns():
@@ -513,8 +513,7 @@ async def test_only_an_answer_to_our_close_frame_proves_that_all_has_arrived(
     world: World, code: int, is_answer: bool
 ) -> None:
     """A client that gives up by itself may do so while ours is on its way, and has not read it."""
-    answered: list[str] = []
-    world.engine.on_close_answered = answered.append
+    answered = world.seen.answered
     connection = WebSocketConnection(world.engine, Accepting())
     session = world.engine.open("", "127.0.0.1", [])
     connection.carry(session)

@@ -21,6 +21,7 @@ import uvicorn
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.rooms import Rooms
 from constellation_ws.engine.limits import EngineLimits
+from constellation_ws.engine.observer import Observer
 from constellation_ws.engine.polling import LongPolling
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.upgrading import Upgrades
@@ -28,10 +29,11 @@ from constellation_ws.http.addresses import Proxies
 from constellation_ws.http.entrance import TOO_MANY_IDLE
 from constellation_ws.http.lobby import Lobby
 from constellation_ws.http.protocol import HttpProtocol
-from constellation_ws.messages.admission import Rate
+from constellation_ws.messages.admission import Denied, Rate
 from constellation_ws.messages.frames import Frame
 from constellation_ws.observability.probes import dispatch
-from constellation_ws.socketio.server import Server
+from constellation_ws.socketio.membership import Membership
+from constellation_ws.socketio.server import RequestGate, Server
 from tests.conformance import polling, wire
 from tests.waiting import PATIENCE_SECONDS, eventually
 from tests.websocket_frames import PING, client_frame
@@ -65,29 +67,67 @@ class Clock:
         return time.monotonic() + self.ahead_seconds
 
 
+class Seen(Observer):
+    """All that an engine has reported."""
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+        self.dropped_count = 0
+        self.answered: list[str] = []
+        self.on_ping: Callable[[str], None] = lambda sid: None
+
+    def refused(self, code: str) -> None:
+        self.codes.append(code)
+
+    def dropped(self) -> None:
+        self.dropped_count += 1
+
+    def pinged(self, sid: str) -> None:
+        self.on_ping(sid)
+
+    def close_answered(self, sid: str) -> None:
+        self.answered.append(sid)
+
+
 class World:
     """A gateway's engine and Socket.IO server, without the gateway."""
 
-    def __init__(self, engine: Engine, connections: set[Any], keep_alive_seconds: int = 75) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        observer: Seen,
+        tasks: set[asyncio.Task[None]],
+        connections: set[Any],
+        keep_alive_seconds: int = 75,
+    ) -> None:
         """`connections` is where the engine looks for those that are no WebSocket."""
         self.engine = engine
         self._connections = connections
         self._keep_alive_seconds = keep_alive_seconds
-        self.server = Server(engine)
-        self.refused: list[str] = []
+        self.server = Server(engine, Membership(), self._judge)
+        self.gate: RequestGate = lambda eio_sid, request_bytes: None
+        """What is asked before a request is read: every one is, unless a test says otherwise."""
+        self.seen = observer
         self.lobby = Lobby(1_000, engine.refuse, engine.is_crowded, engine.is_out_of_sockets)
         self.idle = Lobby(MOST_IDLE, engine.refuse, turned_away=TOO_MANY_IDLE)
-        self.dropped = 0
         self.answer = b""
         """What every page but the engine's path has to say."""
         self.port = 0
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks = tasks
         self.clock = Clock()
         self._uvicorn: uvicorn.Server | None = None
-        engine.on_refused = self.server.on_refused = self.refused.append
-        engine.on_dropped = self._count_dropped
         self.server.on("connect", lambda sid, handshake, auth: None, namespace=NAMESPACE)
         self.server.on("disconnect", lambda sid, reason: None, namespace=NAMESPACE)
+
+    @property
+    def refused(self) -> list[str]:
+        """Codes of all refusals."""
+        return self.seen.codes
+
+    @property
+    def dropped(self) -> int:
+        """Slow consumers that were closed."""
+        return self.seen.dropped_count
 
     @property
     def rooms(self) -> Rooms:
@@ -143,12 +183,6 @@ class World:
     def wired(self) -> AbstractAsyncContextManager[wire.Wire]:
         """Open a TCP connection."""
         return wire.wired(self.port)
-
-    def spawn(self, work: Any) -> asyncio.Task[None]:
-        """Run what the engine asks for; a failure of it fails the test at its end."""
-        task: asyncio.Task[None] = asyncio.create_task(work)
-        self.tasks.add(task)
-        return task
 
     async def settled(self) -> None:
         """Wait until all that was spawned is done."""
@@ -237,8 +271,8 @@ class World:
     def _is_settled(self) -> bool:
         return all(task.done() for task in self.tasks)
 
-    def _count_dropped(self) -> None:
-        self.dropped += 1
+    def _judge(self, eio_sid: str, request_bytes: int) -> Denied | None:
+        return self.gate(eio_sid, request_bytes)
 
 
 @asynccontextmanager
@@ -253,16 +287,18 @@ async def serving(
 ) -> AsyncIterator[World]:
     """Serve an engine with these limits for the length of an `async with`."""
     connections: set[Any] = set()
+    seen, tasks = Seen(), set[asyncio.Task[None]]()
     engine = Engine(
         replace(LIMITS, **limits),
         pod_tag=pod_tag,
         cors_origins=cors_origins,
+        spawn=functools.partial(_spawn, tasks),
+        observer=seen,
         proxies=Proxies(proxies),
         http_connections=connections,
         is_overloaded=is_overloaded,
     )
-    world = World(engine, connections, keep_alive_seconds)
-    engine.spawn = world.spawn
+    world = World(engine, seen, tasks, connections, keep_alive_seconds)
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
         socket.create_server((wire.HOST, 0), backlog=1024) as listener,
@@ -274,6 +310,13 @@ async def serving(
             yield world
         finally:
             await world.stop()
+
+
+def _spawn(tasks: set[asyncio.Task[None]], work: Any) -> asyncio.Task[None]:
+    """Run what the engine asks for; a failure of it fails the test at its end."""
+    task: asyncio.Task[None] = asyncio.create_task(work)
+    tasks.add(task)
+    return task
 
 
 def event(number: int, payload: bytes = b"") -> Frame:

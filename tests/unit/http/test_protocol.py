@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from constellation_ws.http import protocol as http_protocol
+from constellation_ws.process.http_servers import metrics_config, public_config
 from constellation_ws.process.wiring import Gateway
 from constellation_ws.settings.settings import Settings
 from tests.conformance.wire import request, upgrade_headers
@@ -175,11 +176,11 @@ async def test_an_idle_connection_stays_for_as_long_as_is_set() -> None:
 
 
 def test_both_http_ports_keep_idle_connections_for_longer_than_balancers() -> None:
-    gateway = Gateway(Settings.model_construct())
-    for config in (gateway.http_config(), gateway.metrics_config()):
+    gateway = Gateway(Settings.model_construct(), lambda work: None)
+    for config in (public_config(gateway), metrics_config(gateway)):
         assert config.timeout_keep_alive == 75
-    gateway = Gateway(Settings.model_construct(keep_alive_seconds=620))
-    assert gateway.http_config().timeout_keep_alive == 620
+    gateway = Gateway(Settings.model_construct(keep_alive_seconds=620), lambda work: None)
+    assert public_config(gateway).timeout_keep_alive == 620
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from constellation_ws.access.access import Asked, Claims
+from constellation_ws.access.access import Asked, Claims, Everybody
 from constellation_ws.access.http import HttpApi
 from constellation_ws.access.nest import NestApi
 from constellation_ws.observability.metrics import Metrics
@@ -17,8 +17,8 @@ def made(**settings: Any) -> object:
     return make_access(Settings.model_construct(**settings), Metrics(), asyncio.create_task)
 
 
-async def test_each_mode_makes_its_part_and_open_makes_none() -> None:
-    assert made() is None
+async def test_each_mode_makes_its_part() -> None:
+    assert isinstance(made(), Everybody)
     assert isinstance(made(chat_access="claim"), Claims)
     http = made(chat_access="http", chat_access_url="http://api/access")
     nest = made(chat_access="nest", chat_access_url="tcp://api:3001")

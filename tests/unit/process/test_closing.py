@@ -25,8 +25,7 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("constellation_ws.runtime.turns.TURN_SECONDS", 0.0)  # a step is a turn
         values: dict[str, Any] = {"drain_window_seconds": 0, "max_connection_age_seconds": 0.01}
-        self.gateway = Gateway(Settings.model_construct(**values))
-        self.gateway.engine.spawn = lambda work: work.close()
+        self.gateway = Gateway(Settings.model_construct(**values), lambda work: work.close())
         self.others = Others()
         self.closed_at: list[int] = []
         monkeypatch.setattr(self.gateway, "close_session", self._close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from constellation_ws.observability.probes import Phase
+from constellation_ws.process.durable import Durable
 from constellation_ws.process.wiring import Gateway
 from constellation_ws.settings.settings import Settings
 
@@ -21,8 +22,7 @@ class Line:
 
 @pytest.fixture
 async def gateway() -> Gateway:
-    gateway = Gateway(Settings.model_construct())
-    gateway.engine.spawn = lambda work: work.close()
+    gateway = Gateway(Settings.model_construct(), lambda work: work.close())
     return gateway
 
 
@@ -61,8 +61,8 @@ async def test_writes_are_read_off_the_fanout(gateway: Gateway) -> None:
 
 
 async def test_the_logs_lag_is_told_only_where_there_is_a_log(gateway: Gateway) -> None:
-    assert gateway.log is not None
-    gateway.log.lag_seconds = 1.5
+    assert isinstance(gateway.delivery, Durable)
+    gateway.delivery.log.lag_seconds = 1.5
     assert read(gateway, "log_lag_seconds") == 1.5
-    live = Gateway(Settings.model_construct(delivery="live"))
+    live = Gateway(Settings.model_construct(delivery="live"), lambda work: work.close())
     assert read(live, "log_lag_seconds") is None

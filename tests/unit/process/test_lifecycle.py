@@ -6,7 +6,6 @@ import pytest
 
 from constellation_ws.observability.probes import STALE_PULSES
 from constellation_ws.process.lifecycle import Life
-from constellation_ws.process.wiring import Gateway
 from constellation_ws.runtime.last_resort import LastResort
 from constellation_ws.settings.settings import Settings
 
@@ -23,8 +22,8 @@ async def test_no_part_that_waits_for_others_is_judged_by_its_silence(
     """A Redis, an API or an issuer that hangs must not have every pod restarted."""
     for name, value in _EVERYTHING.items():
         monkeypatch.setenv(name, value)
-    gateway = Gateway(Settings())
-    parts = Life(gateway, LastResort())._parts()
+    life = Life(Settings(), LastResort())
+    gateway, parts = life._gateway, life._parts()
     for name, part in parts.items():
         part.close()
         gateway.health.begin(name)

@@ -39,17 +39,22 @@ class Pod:
         self.told: list[Published] = []
         self.recorder = Recorder(
             self.bus, self.log, unrecorded, DEFAULT, self.metrics,
-            obey=self._obey, window_seconds=60, max_entries=1_000,
+            window_seconds=60, max_entries=1_000,
         )  # fmt: skip
         self.tasks: list[asyncio.Task[None]] = []
 
-    def _obey(self, batch: list[Published]) -> None:
-        self.told += batch
-        self.recorder.nudge()
+    def take(self, batch: list[Published]) -> None:
+        orders = self.recorder.take(batch)
+        if orders:
+            self.told += orders
+            self.recorder.nudge()
+
+    def interrupted(self, *, is_lossy: bool) -> None:
+        self.recorder.interrupted(is_lossy=is_lossy)
 
     def start(self) -> None:
         self.tasks = [
-            asyncio.create_task(self.bus.run(self.recorder)),
+            asyncio.create_task(self.bus.run(self)),
             asyncio.create_task(self.log.run(self.follower)),
             asyncio.create_task(self.recorder.run(lambda: None)),
         ]

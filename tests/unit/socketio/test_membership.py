@@ -14,9 +14,8 @@ from tests.unit.engine.world import LIMITS, NAMESPACE
 
 @pytest_asyncio.fixture
 async def members() -> Membership:
-    engine = Engine(LIMITS, pod_tag="p", cors_origins=("*",))
-    engine.spawn = lambda work: work.close()
-    return Server(engine).membership
+    engine = Engine(LIMITS, pod_tag="p", cors_origins=("*",), spawn=lambda work: work.close())
+    return Server(engine, Membership(), lambda eio_sid, request_bytes: None).membership
 
 
 async def enter(members: Membership, namespace: str = NAMESPACE) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,12 +14,15 @@ from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 from constellation_ws.delivery.rooms import Stage
 from constellation_ws.delivery.welcome import RetryLater
 from constellation_ws.engine.server import LINGER_SECONDS
-from constellation_ws.messages.admission import Refusal
+from constellation_ws.messages.admission import TOO_MANY_REQUESTS, Denied
 from constellation_ws.socketio.server import MAX_CONNECTS_PER_HEARTBEAT
 from tests.conformance.wire import Wire
 from tests.unit.engine.world import World, heard, join, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
 from tests.websocket_frames import CLOSE
+
+DENIED = Denied(TOO_MANY_REQUESTS)
+ANSWER = json.dumps([TOO_MANY_REQUESTS.acknowledgement()], separators=(",", ":"))
 
 
 class Gate:
@@ -186,8 +190,6 @@ async def test_a_connect_handler_that_fails_closes_and_leaves_nothing(world: Wor
 
 
 async def test_an_unknown_namespace_is_refused_with_a_word_and_a_sentence(world: World) -> None:
-    told: list[str] = []
-    world.server.on_refused = told.append
     async with world.websocket() as client:
         await client.message()
         await client.send("40/elsewhere")
@@ -195,7 +197,7 @@ async def test_an_unknown_namespace_is_refused_with_a_word_and_a_sentence(world:
     assert isinstance(answer, str)
     assert answer.startswith('44/elsewhere,{"message":"')
     assert answer.endswith('"data":{"code":"invalid_namespace"}}')
-    assert told == ["invalid_namespace"]
+    assert world.refused == ["invalid_namespace"]
 
 
 async def test_namespaces_that_clients_name_are_not_remembered(world: World) -> None:
@@ -264,13 +266,13 @@ async def test_disconnecting_nobody_does_nothing(world: World) -> None:
 
 
 async def test_the_gate_is_asked_about_requests_and_nothing_else(world: World) -> None:
-    asked: list[tuple[int, int | None]] = []
+    asked: list[int] = []
 
-    async def gate(eio_sid: str, request_bytes: int, ack: int | None) -> bool:
-        asked.append((request_bytes, ack))
-        return False
+    def gate(eio_sid: str, request_bytes: int) -> Denied:
+        asked.append(request_bytes)
+        return DENIED
 
-    world.server.gate = gate
+    world.gate = gate
     async with world.member() as client:
         (member,) = world.rooms
         await client.send('42/chats,7["join","ю"]')
@@ -280,27 +282,23 @@ async def test_the_gate_is_asked_about_requests_and_nothing_else(world: World) -
         await client.send("41/chats")
         await eventually(lambda: not len(world.rooms), PATIENCE_SECONDS, "it has left")
         assert member.stage is Stage.LEAVING
-    assert [ack for _, ack in asked] == [7, 8]
-    assert asked[0][0] == len('2/chats,7["join","ю"]'.encode())
+        assert await client.message() == f"43/chats,7{ANSWER}"
+        assert await client.message() == f"43/chats,8{ANSWER}"
+    assert len(asked) == 2
+    assert asked[0] == len('2/chats,7["join","ю"]'.encode())
 
 
 class Counter:
     """A gate with a limit of size, which refuses with an acknowledgement as the namespace does."""
 
     def __init__(self, world: World, most_bytes: int) -> None:
-        self._world = world
         self._most_bytes = most_bytes
         self.asked: list[int] = []
-        world.server.gate = self.ask
+        world.gate = self.ask
 
-    async def ask(self, eio_sid: str, request_bytes: int, ack: int | None) -> bool:
+    def ask(self, eio_sid: str, request_bytes: int) -> Denied | None:
         self.asked.append(request_bytes)
-        if request_bytes <= self._most_bytes:
-            return True
-        member = self._world.rooms.by_eio_sid(eio_sid)
-        if member is not None and ack is not None:
-            await self._world.server.acknowledge(member, ack, {"code": "too large"})
-        return False
+        return None if request_bytes <= self._most_bytes else DENIED
 
 
 PLACES = ",".join(f'{{"_placeholder":true,"num":{number}}}' for number in range(3))
@@ -315,7 +313,7 @@ async def test_a_request_counts_with_its_attachments_and_is_refused_once(world: 
         await client.send(f"4{text}")
         for size in (20, 200, 50_000):  # the second is one too many, the third is not kept
             await client.send(b"x" * size)
-        assert await client.message() == '43/chats,7[{"code":"too large"}]'
+        assert await client.message() == "43/chats,7" + ANSWER
         assert gate.asked == [len(text), len(text) + 20, len(text) + 220]
         await client.send(f"4{text}")
         for _ in range(3):
@@ -332,7 +330,7 @@ async def test_of_a_request_that_was_refused_no_attachment_is_kept(world: World)
         await client.send('4551-/chats,7["ask"]')
         for _ in range(50):
             await client.send(b"x" * 90_000)
-        assert await client.message() == '43/chats,7[{"code":"too large"}]'
+        assert await client.message() == "43/chats,7" + ANSWER
         packet = world.server._incomplete[sid]
         assert packet.filled() is None
         assert packet.size < 100
@@ -350,13 +348,11 @@ async def test_an_acknowledgement_that_is_too_large_is_not_read(world: World, pa
         if packet.startswith("46"):
             await client.send(b"attached")
         await client.send('42/chats,8["ask"]')
-        assert await client.message() == '43/chats,8[{"code":"too large"}]'
+        assert await client.message() == "43/chats,8" + ANSWER
     assert len(gate.asked) == 2
 
 
 async def test_what_is_sent_to_connect_has_a_limit_and_a_refusal(world: World) -> None:
-    told: list[str] = []
-    world.server.on_refused = told.append
     async with world.websocket() as client:
         await client.message()
         await client.send(f'40/chats,{{"token":"{"x" * 50_000}"}}')
@@ -365,7 +361,7 @@ async def test_what_is_sent_to_connect_has_a_limit_and_a_refusal(world: World) -
         assert answer.startswith('44/chats,{"message":"')
         assert answer.endswith('"data":{"code":"payload_too_large"}}')
         await join(client)
-        assert told == ["payload_too_large"]
+        assert world.refused == ["payload_too_large"]
 
 
 @pytest.mark.parametrize("namespace", ["/elsewhere", "/" + "x" * 30_000])
@@ -410,7 +406,7 @@ async def test_an_event_of_a_namespace_that_is_not_entered_is_answered_to_nobody
     async with world.member() as client:
         await client.send(f'42/elsewhere,7["ask","{"x" * 200}"]')
         await client.send(f'42/chats,8["ask","{"x" * 200}"]')
-        assert await client.message() == '43/chats,8[{"code":"too large"}]'
+        assert await client.message() == "43/chats,8" + ANSWER
     assert len(gate.asked) == 2
 
 
@@ -429,20 +425,11 @@ async def test_whatever_an_event_is_called_it_is_acknowledged_as_unknown(
     assert called == ["42" if name == "42" else ""]
 
 
-async def test_a_request_that_the_gate_has_refused_can_be_answered(world: World) -> None:
-    refusal = Refusal("rate_limited", "Slow down.")
-
-    async def gate(eio_sid: str, request_bytes: int, ack: int | None) -> bool:
-        member = world.rooms.by_eio_sid(eio_sid)
-        assert member is not None
-        assert ack is not None
-        await world.server.acknowledge(member, ack, {"code": refusal.code})
-        return False
-
-    world.server.gate = gate
+async def test_who_keeps_on_past_the_gate_is_closed_and_comes_back(world: World) -> None:
+    world.gate = lambda eio_sid, request_bytes: Denied(DENIED.refusal, closes=True)
     async with world.member() as client:
         await client.send('42/chats,7["join"]')
-        assert await client.message() == '43/chats,7[{"code":"rate_limited"}]'
+        assert await client.messages_to_the_end() == ([], 1012)
 
 
 async def test_python_socketios_own_emit_reaches_members_rooms_and_all(world: World) -> None:

@@ -1,0 +1,43 @@
+"""Which requests of clients are read at all: neither too large nor too many."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+from constellation_ws.delivery.rooms import Rooms
+from constellation_ws.messages.admission import (
+    TOO_MANY_REQUESTS,
+    Denied,
+    Limits,
+    check_request_size,
+)
+from constellation_ws.observability.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+
+class Gate:
+    """Judges each request before it is read, and counts those that are refused."""
+
+    def __init__(self, rooms: Rooms, limits: Limits, metrics: Metrics) -> None:
+        self._rooms = rooms
+        self._limits = limits
+        self._metrics = metrics
+
+    def check(self, eio_sid: str, request_bytes: int) -> Denied | None:
+        """Say why a request is not read; None where it is."""
+        member = self._rooms.by_eio_sid(eio_sid)
+        if member is None or member.allowance is None:
+            return None
+        refusal = check_request_size(request_bytes, self._limits)
+        if not member.allowance.take(self._limits.requests, time.monotonic()):
+            refusal = TOO_MANY_REQUESTS
+        if refusal is None:
+            return None
+        self._metrics.requests.labels("", refusal.code).inc()
+        closes = member.allowance.is_abused(self._limits.requests)
+        if closes:
+            log.warning("closed a client that kept on past its rate limit", user=member.user)
+        return Denied(refusal, closes)

@@ -1,0 +1,32 @@
+"""What follows from messages besides what was written to sockets: for others to carry out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from constellation_ws.delivery.rooms import Member
+from constellation_ws.messages.commands import Disconnect, Fence, Handover
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Members of this pod have entered a room, or left it."""
+
+    members: Collection[Member]
+    room: str
+    offset: bytes
+    """Of the entry of the log that moved them; empty where it was none."""
+    is_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipEnded:
+    """Somebody is a member of a room no longer, wherever they are connected."""
+
+    room: str
+    who: str | None
+    """The room of those for whom it ended; None for everybody."""
+
+
+Effect = Moved | MembershipEnded | Disconnect | Fence | Handover

@@ -1,0 +1,60 @@
+"""Delivers what Redis brings, and has others carry out what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from constellation_ws.access.access import Access
+from constellation_ws.delivery.effects import Effect, MembershipEnded, Moved
+from constellation_ws.delivery.relay import Relay
+from constellation_ws.log.history import Logged
+from constellation_ws.messages.commands import Disconnect, Fence, Handover
+from constellation_ws.recovery.none import NoRecovery, NoSessions
+from constellation_ws.recovery.resume import Recovery
+from constellation_ws.recovery.sessions import Sessions
+from constellation_ws.redis_io.bus import Published
+
+
+class Consumer:
+    """The end of every way that events take. All of it is `def`: a batch is one step."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        access: Access,
+        sessions: Sessions | NoSessions,
+        recovery: Recovery | NoRecovery,
+        disconnect: Callable[[Disconnect], None],
+    ) -> None:
+        self._relay = relay
+        self._access = access
+        self._sessions = sessions
+        self._recovery = recovery
+        self._disconnect = disconnect
+
+    def take(self, batch: list[Published]) -> bool:
+        """Deliver one read from Pub/Sub; tell whether the recorder has let its lease go."""
+        effects = self._relay.take(batch)
+        return bool(effects) and self._carry_out(effects)
+
+    def take_logged(self, batch: list[Logged], age_seconds: float) -> None:
+        """Deliver one read from the log; its newest entry was so old then."""
+        effects = self._relay.take_logged(batch, age_seconds)
+        if effects:
+            self._carry_out(effects)
+
+    def _carry_out(self, effects: list[Effect]) -> bool:
+        is_lease_free = False
+        for effect in effects:
+            match effect:
+                case Moved(members, room, offset, is_in):
+                    self._sessions.touch(members, room, offset, is_in=is_in)
+                case MembershipEnded(room, who):
+                    self._access.forget(room, who)
+                case Fence(sid, owner):
+                    self._recovery.fence(sid, owner)
+                case Disconnect():
+                    self._disconnect(effect)
+                case Handover():
+                    is_lease_free = True
+        return is_lease_free

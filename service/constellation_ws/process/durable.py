@@ -1,0 +1,167 @@
+"""Durable delivery: events are recorded in the log, and delivered from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from constellation_ws.delivery.relay import Relay
+from constellation_ws.delivery.rooms import Rooms
+from constellation_ws.log.history import History, Logged, NoHistory
+from constellation_ws.log.stream import RedisLog
+from constellation_ws.log.unrecorded import Unrecorded
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.probes import Check
+from constellation_ws.process.consumer import Consumer
+from constellation_ws.process.readiness import check_recording, check_source
+from constellation_ws.process.redis_clients import RedisClients
+from constellation_ws.process.resuming import NotResuming, Parts, Resuming, Watch
+from constellation_ws.recording.recorder import Recorder
+from constellation_ws.recovery.none import NoRecovery
+from constellation_ws.recovery.resume import Recovery
+from constellation_ws.redis_io.bus import Published, RedisBus
+from constellation_ws.redis_io.names import Names
+from constellation_ws.settings.settings import Settings
+
+_UNRECORDED_BYTES = 64 * 1024 * 1024
+"""What Redis refuses to record is retained up to this: a minute of a thousand events a second."""
+TRIM_MARGIN_SECONDS = 10.0
+"""Retained beyond the window: a client that reconnects at its end still finds the beginning."""
+
+
+class Durable:
+    """The log, this pod's part in recording it, and the sessions that resume from it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: RedisClients,
+        bus: RedisBus,
+        names: Names,
+        relay: Relay,
+        rooms: Rooms,
+        metrics: Metrics,
+    ) -> None:
+        self._bus = bus
+        self._grace_seconds = settings.redis_grace_seconds
+        unrecorded = Unrecorded(bus.instance.encode(), _UNRECORDED_BYTES)
+        self.log = RedisLog(redis.vital, redis.requests, redis.once, names, unrecorded, metrics)
+        self._recorder = Recorder(
+            bus,
+            self.log,
+            unrecorded,
+            names,
+            metrics,
+            window_seconds=settings.recovery_window_seconds + TRIM_MARGIN_SECONDS,
+            max_entries=settings.log_max_entries,
+        )
+        self.resuming: Resuming | NotResuming = NotResuming()
+        if settings.recovery != "off":
+            self.resuming = Resuming(self.log, redis.sessions, names, rooms, relay, settings)
+        self.send_all = self.log.append_all
+
+    def parts(
+        self,
+        consumer: Consumer,
+        recovery: Recovery | NoRecovery,
+        tell_clients: Callable[[], None],
+        watch: Watch,
+        waits: Callable[[], None],
+    ) -> Parts:
+        """Give what has to run."""
+        follower = _Follower(self.log, consumer, self.resuming, tell_clients)
+        return {
+            "subscription": self._bus.run(_Intake(self._recorder, consumer)),
+            "log": self.log.run(follower),
+            "recorder": self._recorder.run(waits),
+            **self.resuming.parts(watch, waits, recovery.fence),
+        }
+
+    def readiness(self) -> list[Callable[[], Check]]:
+        """Give what readiness looks at."""
+        return [
+            self._check_log,
+            lambda: check_recording(self._recorder.trouble, self._grace_seconds),
+        ]
+
+    @property
+    def is_recorder(self) -> bool:
+        """Whether this pod is the one that appends to the log."""
+        return self._recorder.holds_lease
+
+    def watch(self, metrics: Metrics) -> None:
+        """Register what is read at each scrape."""
+        recorder, log = self._recorder, self.log
+        metrics.watch(
+            "constellation_recording_blocked",
+            "1 while received events cannot be recorded: the log line and /readyz say why.",
+            lambda: float(recorder.trouble.since is not None),
+        )
+        metrics.watch(
+            "constellation_unrecorded_events",
+            "Events that this pod has received and not seen in the log yet.",
+            lambda: float(recorder.unrecorded_events),
+        )
+        # An alert takes it for the sign that somebody must record.
+        metrics.watch(
+            "constellation_log_lag_seconds",
+            "Age of the newest entry of the log when this pod read it, by Redis' clock; "
+            "0 when nothing waits.",
+            lambda: log.lag_seconds,
+        )
+
+    async def hand_over(self) -> None:
+        """Record what has come, and let another pod go on."""
+        await self._recorder.hand_over()
+
+    def _check_log(self) -> Check:
+        return check_source(
+            "log",
+            has_stood=self.log.has_followed,
+            lost_at=self.log.lost_at,
+            grace=self._grace_seconds,
+        )
+
+
+class _Intake:
+    """Retains what is to be recorded, and carries out at once what pods tell each other."""
+
+    def __init__(self, recorder: Recorder, consumer: Consumer) -> None:
+        self._recorder = recorder
+        self._consumer = consumer
+
+    def take(self, batch: list[Published]) -> None:
+        """Receive one read from Pub/Sub."""
+        orders = self._recorder.take(batch)
+        if orders and self._consumer.take(orders):
+            self._recorder.nudge()
+
+    def interrupted(self, *, is_lossy: bool) -> None:
+        """Note that messages may be missing from here on."""
+        self._recorder.interrupted(is_lossy=is_lossy)
+
+
+class _Follower:
+    """Delivers what the log brings, and retains it for reconnecting clients."""
+
+    def __init__(
+        self,
+        redis_log: RedisLog,
+        consumer: Consumer,
+        resuming: Resuming | NotResuming,
+        tell_clients: Callable[[], None],
+    ) -> None:
+        self._log = redis_log
+        self._consumer = consumer
+        self._history: History | NoHistory = resuming.history
+        self._resuming = resuming
+        self._tell_clients = tell_clients
+        self.begin_history = self._history.start
+
+    def deliver(self, batch: list[Logged]) -> None:
+        """Carry out one read from the log."""
+        self._history.append(batch)
+        self._consumer.take_logged(batch, self._log.lag_seconds)
+
+    def report_gap(self, reason: str) -> None:
+        """Let every client connect again: its session may have missed something."""
+        self._resuming.report_gap(self._tell_clients)

@@ -1,0 +1,67 @@
+"""How uvicorn is configured for both HTTP ports."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import Any
+
+import uvicorn
+
+from constellation_ws.engine.polling import LongPolling
+from constellation_ws.engine.upgrading import Upgrades
+from constellation_ws.http.entrance import SECURITY_HEADERS, TOO_MANY_IDLE
+from constellation_ws.http.lobby import Lobby
+from constellation_ws.http.protocol import HttpProtocol
+from constellation_ws.observability.probes import (
+    AsgiApp,
+    create_app,
+    create_metrics_app,
+    dispatch,
+)
+from constellation_ws.observability.telemetry import trace_pages
+from constellation_ws.process.wiring import Gateway
+
+SOCKET_IO_PATH = "/socket.io"
+_QUIET_HTTP: dict[str, Any] = {
+    "lifespan": "off",
+    "log_config": None,
+    "access_log": False,
+    "timeout_graceful_shutdown": 2,
+    "server_header": False,
+    "headers": [(name.decode(), value.decode()) for name, value in SECURITY_HEADERS],
+    "proxy_headers": False,  # they would be believed of whoever comes from this machine
+}
+"""What both HTTP ports have in common."""
+
+
+def public_config(gateway: Gateway) -> uvicorn.Config:
+    """Configure the public port: polling and upgrades are the engine's, the rest are pages."""
+    settings, engine = gateway.settings, gateway.engine
+    has_metrics = settings.metrics_port is None
+    pages: AsgiApp = create_app(gateway.health, gateway.metrics.registry if has_metrics else None)
+    if gateway.tracing is not None:
+        pages = trace_pages(pages, gateway.tracing)
+    upgrades = {SOCKET_IO_PATH: Upgrades(engine).take}
+    most = settings.max_half_open_connections
+    lobby = Lobby(most, engine.refuse, engine.is_crowded, engine.is_out_of_sockets)
+    idle = Lobby(most, engine.refuse, turned_away=TOO_MANY_IDLE)
+    return uvicorn.Config(
+        dispatch(pages, LongPolling(engine), SOCKET_IO_PATH),
+        # Called like the class that uvicorn asks for.
+        http=functools.partial(HttpProtocol, upgrades=upgrades, lobby=lobby, idle=idle),  # type: ignore[arg-type]
+        ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade
+        backlog=4096,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        **_QUIET_HTTP,
+    )
+
+
+def metrics_config(gateway: Gateway) -> uvicorn.Config:
+    """Configure the port that has metrics alone."""
+    return uvicorn.Config(
+        create_metrics_app(gateway.metrics.registry),
+        ws="none",
+        timeout_keep_alive=gateway.settings.keep_alive_seconds,
+        **_QUIET_HTTP,
+    )

@@ -1,0 +1,84 @@
+"""Live delivery: what is published goes straight to the sockets; nothing is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from constellation_ws.log.direct import DirectEntries
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.probes import Check
+from constellation_ws.process.consumer import Consumer
+from constellation_ws.process.durable import TRIM_MARGIN_SECONDS
+from constellation_ws.process.redis_clients import RedisClients
+from constellation_ws.process.resuming import NotResuming, Parts, Watch
+from constellation_ws.recovery.none import NoRecovery
+from constellation_ws.recovery.resume import Recovery
+from constellation_ws.redis_io.bus import Published, RedisBus
+from constellation_ws.redis_io.names import Names
+from constellation_ws.settings.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class Live:
+    """Pub/Sub, and what producers append to the log themselves, as `Durable` delivers it."""
+
+    def __init__(
+        self, settings: Settings, redis: RedisClients, bus: RedisBus, names: Names, metrics: Metrics
+    ) -> None:
+        self._bus = bus
+        self._metrics = metrics
+        window_seconds = settings.recovery_window_seconds + TRIM_MARGIN_SECONDS
+        self._direct = DirectEntries(redis.vital, names, window_seconds)
+        self.resuming = NotResuming()
+        self.send_all = bus.publish_all
+
+    def parts(
+        self,
+        consumer: Consumer,
+        recovery: Recovery | NoRecovery,
+        tell_clients: Callable[[], None],
+        watch: Watch,
+        waits: Callable[[], None],
+    ) -> Parts:
+        """Give what has to run."""
+        listener = _Listener(consumer, self._metrics)
+        return {
+            "subscription": self._bus.run(listener),
+            "direct entries": self._direct.run(listener.take),
+        }
+
+    def readiness(self) -> list[Callable[[], Check]]:
+        """Nothing but the subscription counts."""
+        return []
+
+    @property
+    def is_recorder(self) -> bool:
+        """No pod records."""
+        return False
+
+    def watch(self, metrics: Metrics) -> None:
+        """Nothing of it is read at a scrape."""
+
+    async def hand_over(self) -> None:
+        """Nothing is recorded."""
+
+
+class _Listener:
+    """Hands what is published straight to the sockets."""
+
+    def __init__(self, consumer: Consumer, metrics: Metrics) -> None:
+        self._consumer = consumer
+        self._metrics = metrics
+
+    def take(self, batch: list[Published]) -> None:
+        """Deliver one read."""
+        self._consumer.take(batch)
+
+    def interrupted(self, *, is_lossy: bool) -> None:
+        """Count what may be lost: without a log nobody can resume, and nobody is told."""
+        if is_lossy:
+            log.warning("published events may be lost: the subscription was interrupted")
+            self._metrics.lost_events.labels("interrupted").inc()

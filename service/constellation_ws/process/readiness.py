@@ -1,0 +1,43 @@
+"""What readiness looks at: each check gives its answer as it is now."""
+
+from __future__ import annotations
+
+import time
+
+from constellation_ws.engine.server import Engine
+from constellation_ws.observability.probes import Check
+from constellation_ws.recording.trouble import RecordingTrouble
+from constellation_ws.runtime.overload import Overload
+
+
+def check_source(name: str, *, has_stood: bool, lost_at: float | None, grace: float) -> Check:
+    """Judge a connection to Redis; `lost_at` is monotonic, the grace is in seconds."""
+    if not has_stood:
+        return Check(name, False, "not connected yet")
+    if lost_at is None:
+        return Check(name, True, "connected")
+    away = time.monotonic() - lost_at
+    return Check(name, away < grace, f"lost {away:.0f} s ago")
+
+
+def check_recording(trouble: RecordingTrouble, grace: float) -> Check:
+    """Judge whether published events can be recorded, by this pod or another one."""
+    if trouble.since is None:
+        return Check("recording", True, "possible")
+    away = time.monotonic() - trouble.since
+    return Check("recording", away < grace, f"not possible for {away:.0f} s: {trouble.reason}")
+
+
+def check_room(engine: Engine) -> Check:
+    """Judge whether there is room for one more client."""
+    limits = engine.limits
+    detail = f"{len(engine.sockets)} of {limits.max_connections}"
+    if engine.is_crowded():
+        most = limits.max_session_sockets
+        detail += f"; open files are short: {engine.open_sockets} of {most} sockets"
+    return Check("connections", not engine.is_full(), detail)
+
+
+def check_load(overload: Overload) -> Check:
+    """Judge the event loop and the memory."""
+    return Check("load", overload.reason is None, overload.reason or "no overload")

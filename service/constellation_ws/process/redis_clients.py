@@ -1,0 +1,24 @@
+"""Clients of one Redis by purpose, so that a storm in one starves no other."""
+
+from __future__ import annotations
+
+from constellation_ws.redis_io.endpoint import Endpoint
+
+
+class RedisClients:
+    """Each connects on first use; `aclose` lets all connections go."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.vital = endpoint.client(retries=5)
+        """For what a pod lives by: subscription, lease, heartbeat and log."""
+        self.sessions = endpoint.client(retries=5)
+        """For sessions, which a storm of reconnects reads and writes."""
+        self.requests = endpoint.client(retries=5)
+        """For what clients and services ask."""
+        self.once = endpoint.client(retries=0)
+        """For events: whoever sends one decides whether to send it again."""
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for client in (self.vital, self.sessions, self.requests, self.once):
+            await client.aclose()

@@ -1,0 +1,116 @@
+"""What makes sessions resumable, or what stands there where nobody can resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from redis.asyncio import Redis
+
+from constellation_ws.access.access import Access
+from constellation_ws.delivery.relay import Relay
+from constellation_ws.delivery.rooms import Member, Rooms
+from constellation_ws.log.history import History, NoHistory
+from constellation_ws.log.stream import RedisLog
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.tracing import Tracing
+from constellation_ws.process import bounds
+from constellation_ws.recovery.missed import Backlog
+from constellation_ws.recovery.none import NoRecovery, NoSessions
+from constellation_ws.recovery.resume import Offsets, Recovery
+from constellation_ws.recovery.sessions import Sessions
+from constellation_ws.recovery.store import SessionStore
+from constellation_ws.redis_io.names import Names
+from constellation_ws.settings.settings import Settings
+
+Parts = dict[str, Coroutine[Any, Any, None]]
+"""What lives as long as the process, by its name."""
+Watch = Callable[[str], Callable[[], None]]
+"""Gives a part what it calls at each step, so that liveness judges it."""
+
+_HISTORY_BYTES = 64 * 1024 * 1024
+"""Objects included: two minutes of a thousand events a second, of 300 bytes each. Older ones are
+read from Redis when somebody asks."""
+
+
+class Resuming:
+    """Sessions in Redis, recent entries in memory, and what both take to be resumed."""
+
+    def __init__(
+        self,
+        redis_log: RedisLog,
+        redis: Redis,
+        names: Names,
+        rooms: Rooms,
+        relay: Relay,
+        settings: Settings,
+    ) -> None:
+        window_seconds = settings.recovery_window_seconds
+        self._log = redis_log
+        self._offsets = Offsets(settings.recovery)
+        self._store = SessionStore(redis, names)
+        self.sessions = Sessions(redis_log, self._store, rooms, window_seconds=window_seconds)
+        self.history = History(_HISTORY_BYTES)
+        limits = bounds.replay_limits(settings)
+        self._backlog = Backlog(redis_log, self.history, relay.read, limits, window_seconds)
+
+    def recovery(
+        self,
+        instance: str,
+        rooms: Rooms,
+        metrics: Metrics,
+        *,
+        access: Access,
+        close: Callable[[Member, str], None],
+        fence: Callable[[str, str], None],
+        tracing: Tracing | None,
+    ) -> Recovery:
+        """Make what gives members their sessions."""
+        return Recovery(
+            instance,
+            self._log,
+            self._store,
+            self.sessions,
+            self._backlog,
+            rooms,
+            metrics,
+            offsets=self._offsets,
+            close=close,
+            fence=fence,
+            find_lost=access.find_lost,
+            tracing=tracing,
+        )
+
+    def parts(
+        self, watch: Watch, waits: Callable[[], None], fence: Callable[[str, str], None]
+    ) -> Parts:
+        """Give what has to run; `waits` is for parts that wait for others."""
+        return {
+            "store": self._store.run(waits, lambda: self._log.delivered, fence),
+            "sessions": self.sessions.run(watch("sessions")),
+            "backlog": self._backlog.run(watch("backlog")),
+            "read-back": self._backlog.read_back(waits),
+        }
+
+    def report_gap(self, tell_clients: Callable[[], None]) -> None:
+        """Let every client learn that it may have missed something."""
+        tell_clients()
+
+
+class NotResuming:
+    """Nobody resumes, so nothing is kept and nobody is told."""
+
+    def __init__(self) -> None:
+        self.sessions = NoSessions()
+        self.history = NoHistory()
+
+    def recovery(self, *_: object, **__: object) -> NoRecovery:
+        """Make what gives nobody a session."""
+        return NoRecovery()
+
+    def parts(self, *_: object) -> Parts:
+        """Nothing has to run."""
+        return {}
+
+    def report_gap(self, tell_clients: Callable[[], None]) -> None:
+        """A client that resumes nothing has been promised nothing."""

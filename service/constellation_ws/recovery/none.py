@@ -1,0 +1,56 @@
+"""Where nobody can resume: with `live` delivery, or recovery switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from constellation_ws.delivery.rooms import Member
+from constellation_ws.messages.events import UserId
+
+
+class NoSessions:
+    """Keeps none: every join holds, and every client begins again."""
+
+    async def joined(self, member: Member, room: str) -> bool:
+        return True
+
+    async def left(self, member: Member, room: str) -> bool:
+        return True
+
+    async def removed(self, member: Member, rooms: Iterable[str]) -> None:
+        """Nothing is written."""
+
+    def touch(self, members: Iterable[Member], room: str, offset: bytes, *, is_in: bool) -> None:
+        """Nothing is written."""
+
+    def leave(self, member: Member, *, for_good: bool) -> None:
+        """Nothing is kept."""
+
+    def closing(self, member: Member) -> None:
+        """Nothing is proven by an answer."""
+
+    def pinged(self, eio_sid: str) -> None:
+        """Nothing is noted."""
+
+    def ponged(self, eio_sid: str) -> None:
+        """Nothing is noted."""
+
+    def close_answered(self, eio_sid: str) -> None:
+        """Nothing is noted."""
+
+    def forget(self, members: Collection[Member]) -> None:
+        """Nothing is dropped."""
+
+    async def flush(self) -> None:
+        """Nothing waits to be written."""
+
+
+class NoRecovery:
+    """Gives nobody a session."""
+
+    async def open(self, member: Member, user: UserId, auth: Any) -> None:
+        return None
+
+    def fence(self, sid: str, owner: str) -> None:
+        """No session moves."""
