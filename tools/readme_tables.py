@@ -13,10 +13,10 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from constellation_ws.process.wiring import Gateway
 from constellation_ws.settings.kinds import kind
 from constellation_ws.settings.settings import Settings, fields
 from constellation_ws.settings.variables import show
+from constellation_ws.wiring.gateway import Gateway
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

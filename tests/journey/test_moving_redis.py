@@ -15,6 +15,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from constellation_ws.redis_io.names import DEFAULT
 from tests.certificates import Authority
 from tests.journey.conftest import StartGateway
 from tests.journey.publishing import Publisher
@@ -35,7 +36,7 @@ from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-ON_A_CLUSTER = ["+cluster|slots", "+cluster|nodes", "+exists", "+asking"]
+ON_A_CLUSTER = ["+cluster|slots", "+cluster|nodes", "+exists", "+asking", "+get", "+set"]
 WINDOW_SECONDS = 10
 """How long the slot is on its way; longer than pods remember what they have heard."""
 
@@ -107,6 +108,8 @@ async def test_everything_goes_on_while_the_slot_of_our_keys_is_moved(
                 await stream.goes_on(WINDOW_SECONDS / 2)
                 await move.finish()
                 await stream.goes_on(1)
+            async with Redis.from_url(move.target.url) as redis:
+                assert await redis.get(DEFAULT.meeting), "pods have agreed where to subscribe"
             for client in clients:
                 await has_all(client, stream)
                 client.sever()

@@ -16,9 +16,9 @@ from redis.asyncio import Redis
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Disconnect
 from constellation_ws.messages.events import Room
-from constellation_ws.process.errands import MAX_WAITING
 from constellation_ws.redis_io.names import DEFAULT
 from constellation_ws.runtime import open_files
+from constellation_ws.wiring.errands import MAX_WAITING
 from tests.journey.conftest import StartGateway
 from tests.js_clients import JsClients
 from tests.processes import Gateway, Valkey, running_valkey, started_gateway, tcp_stream

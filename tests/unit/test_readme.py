@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from constellation_ws.cli.main import app
-from constellation_ws.process.bounds import max_packets_per_heartbeat
 from constellation_ws.settings.limits import LimitSettings
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.bounds import max_packets_per_heartbeat
 from tools.readme_tables import (
     METRICS,
     README,

@@ -63,6 +63,8 @@ def inspect(
     yield _identify(redis)
     if "+cluster://" in address:
         yield _permission("cluster", _cluster(redis, names))
+        if keeps_log:
+            yield _permission("meeting", _meeting(redis, names))
     shared = (*channels, names.commands, names.ticks)
     subscribed = (*shared, commands.EMITTER_CHANNEL)
     yield _permission("subscribe", _subscriptions(redis, subscribed, names))
@@ -156,6 +158,15 @@ def _cluster(redis: Any, names: Names) -> Mapping[str, _Call]:
         "CLUSTER NODES": lambda: redis.execute_command("CLUSTER", "NODES"),
         "EXISTS": lambda: redis.exists(names.log),
         "ASKING": lambda: redis.execute_command("ASKING"),
+    }
+
+
+def _meeting(redis: Redis, names: Names) -> Mapping[str, _Call]:
+    """What pods do to agree on one node to subscribe on."""
+    key = f"{names.meeting}:{_trial_name()}"
+    return {
+        "SET": lambda: redis.set(key, "", ex=_TRIAL_SECONDS),
+        "GET": lambda: redis.get(key),
     }
 
 

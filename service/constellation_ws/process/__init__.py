@@ -1,1 +1,1 @@
-"""The process: made from the settings, run, drained and stopped."""
+"""The process: its lifetime, its servers, its drain and its end."""

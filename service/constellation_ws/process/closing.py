@@ -14,8 +14,8 @@ from constellation_ws.auth.tokens import TOKEN_EXPIRED
 from constellation_ws.engine.session import Session
 from constellation_ws.process.drain import closed_by
 from constellation_ws.process.rebalancing import Ages
-from constellation_ws.process.wiring import Gateway
 from constellation_ws.runtime.turns import paced
+from constellation_ws.wiring.gateway import Gateway
 
 _DRAIN_STEP_SECONDS = 0.05
 _AGE_STEP_SECONDS = 1.0

@@ -20,7 +20,7 @@ from constellation_ws.observability.probes import (
     dispatch,
 )
 from constellation_ws.observability.telemetry import trace_pages
-from constellation_ws.process.wiring import Gateway
+from constellation_ws.wiring.gateway import Gateway
 
 SOCKET_IO_PATH = "/socket.io"
 _QUIET_HTTP: dict[str, Any] = {

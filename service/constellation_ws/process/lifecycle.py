@@ -23,15 +23,15 @@ from constellation_ws.observability.probes import Phase
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.process.closing import close_aged, close_evenly, close_expired, tell_of_gap
 from constellation_ws.process.http_servers import metrics_config, public_config
-from constellation_ws.process.identification import warn_of_trust
 from constellation_ws.process.servers import HttpServer
 from constellation_ws.process.shutdown import CANCEL_SECONDS, TCP_GRACE_SECONDS, cancel, stop_doors
-from constellation_ws.process.wiring import Gateway
 from constellation_ws.runtime import loop_lag
 from constellation_ws.runtime.last_resort import LastResort
 from constellation_ws.runtime.listening import listen
 from constellation_ws.runtime.open_files import warn_of_shortage
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.gateway import Gateway
+from constellation_ws.wiring.identification import warn_of_trust
 
 log = structlog.get_logger(__name__)
 

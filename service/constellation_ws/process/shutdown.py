@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from constellation_ws.process.wiring import Gateway
+from constellation_ws.wiring.gateway import Gateway
 
 log = structlog.get_logger(__name__)
 

@@ -16,8 +16,8 @@ import pytest_asyncio
 
 from constellation_ws.http import protocol as http_protocol
 from constellation_ws.process.http_servers import metrics_config, public_config
-from constellation_ws.process.wiring import Gateway
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.gateway import Gateway
 from tests.conformance.wire import request, upgrade_headers
 from tests.unit.engine.world import MOST_IDLE, PATH, TARGET, World, serving
 from tests.waiting import PATIENCE_SECONDS, eventually

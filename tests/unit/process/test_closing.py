@@ -11,8 +11,8 @@ import pytest
 
 from constellation_ws.engine.session import Session
 from constellation_ws.process.closing import close_aged, close_evenly, close_expired
-from constellation_ws.process.wiring import Gateway
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.gateway import Gateway
 from tests.loop_turns import Others
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 

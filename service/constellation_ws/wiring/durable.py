@@ -11,16 +11,16 @@ from constellation_ws.log.stream import RedisLog
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import Check
-from constellation_ws.process.consumer import Consumer
-from constellation_ws.process.readiness import check_recording, check_source
-from constellation_ws.process.redis_clients import RedisClients
-from constellation_ws.process.resuming import NotResuming, Parts, Resuming, Watch
 from constellation_ws.recording.recorder import Recorder
 from constellation_ws.recovery.none import NoRecovery
 from constellation_ws.recovery.resume import Recovery
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.names import Names
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.consumer import Consumer
+from constellation_ws.wiring.readiness import check_recording, check_source
+from constellation_ws.wiring.redis_clients import RedisClients
+from constellation_ws.wiring.resuming import NotResuming, Parts, Resuming, Watch
 
 _UNRECORDED_BYTES = 64 * 1024 * 1024
 """What Redis refuses to record is retained up to this: a minute of a thousand events a second."""

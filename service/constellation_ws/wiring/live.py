@@ -9,15 +9,15 @@ import structlog
 from constellation_ws.log.direct import DirectEntries
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import Check
-from constellation_ws.process.consumer import Consumer
-from constellation_ws.process.durable import TRIM_MARGIN_SECONDS
-from constellation_ws.process.redis_clients import RedisClients
-from constellation_ws.process.resuming import NotResuming, Parts, Watch
 from constellation_ws.recovery.none import NoRecovery
 from constellation_ws.recovery.resume import Recovery
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.names import Names
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.consumer import Consumer
+from constellation_ws.wiring.durable import TRIM_MARGIN_SECONDS
+from constellation_ws.wiring.redis_clients import RedisClients
+from constellation_ws.wiring.resuming import NotResuming, Parts, Watch
 
 log = structlog.get_logger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from constellation_ws.process import bounds
 from constellation_ws.runtime import open_files
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring import bounds
 
 
 @pytest.mark.parametrize(

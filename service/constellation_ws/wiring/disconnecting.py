@@ -8,8 +8,8 @@ import structlog
 
 from constellation_ws.chats.namespace import Chats
 from constellation_ws.messages.commands import Disconnect
-from constellation_ws.process.errands import Errands
 from constellation_ws.redis_io.bus import RedisBus
+from constellation_ws.wiring.errands import Errands
 
 log = structlog.get_logger(__name__)
 

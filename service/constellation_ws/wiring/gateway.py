@@ -29,16 +29,6 @@ from constellation_ws.nest.server import NestTcp
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import Check, Health
 from constellation_ws.observability.tracing import Tracing
-from constellation_ws.process import bounds, gauges
-from constellation_ws.process.chat_access import make_access
-from constellation_ws.process.consumer import Consumer
-from constellation_ws.process.disconnecting import Disconnecting
-from constellation_ws.process.durable import Durable
-from constellation_ws.process.errands import Errands
-from constellation_ws.process.identification import identification
-from constellation_ws.process.live import Live
-from constellation_ws.process.readiness import check_load, check_room, check_source
-from constellation_ws.process.redis_clients import RedisClients
 from constellation_ws.recovery.none import NoSessions
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.redis_io.bus import RedisBus
@@ -49,6 +39,16 @@ from constellation_ws.runtime.pressure import Pressure, find_memory_limit
 from constellation_ws.settings.settings import Settings
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.server import Server
+from constellation_ws.wiring import bounds, gauges
+from constellation_ws.wiring.chat_access import make_access
+from constellation_ws.wiring.consumer import Consumer
+from constellation_ws.wiring.disconnecting import Disconnecting
+from constellation_ws.wiring.durable import Durable
+from constellation_ws.wiring.errands import Errands
+from constellation_ws.wiring.identification import identification
+from constellation_ws.wiring.live import Live
+from constellation_ws.wiring.readiness import check_load, check_room, check_source
+from constellation_ws.wiring.redis_clients import RedisClients
 
 _TRACE_HEADERS = frozenset(key.encode() for key in TRACE_KEYS)
 

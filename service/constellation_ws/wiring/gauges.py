@@ -12,7 +12,7 @@ from constellation_ws.observability.probes import Phase
 
 if TYPE_CHECKING:
     from constellation_ws.engine.server import Engine
-    from constellation_ws.process.wiring import Gateway
+    from constellation_ws.wiring.gateway import Gateway
 
 
 def watch(gateway: Gateway) -> None:

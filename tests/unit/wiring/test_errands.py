@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.process.errands import Errands
 from constellation_ws.redis_io.link import RedisUnavailable
+from constellation_ws.wiring.errands import Errands
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 

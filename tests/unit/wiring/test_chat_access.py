@@ -9,8 +9,8 @@ from constellation_ws.access.access import Asked, Claims, Everybody
 from constellation_ws.access.http import HttpApi
 from constellation_ws.access.nest import NestApi
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.process.chat_access import make_access
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.chat_access import make_access
 
 
 def made(**settings: Any) -> object:

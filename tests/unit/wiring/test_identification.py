@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from constellation_ws.auth.identity import Identity
-from constellation_ws.process.identification import Identification, identification, warn_of_trust
+from constellation_ws.wiring.identification import Identification, identification, warn_of_trust
 from tests.tokens import SECRET, key_pair, token_of
 from tests.unit.settings.test_settings import read
 

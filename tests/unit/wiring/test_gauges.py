@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from constellation_ws.observability.probes import Phase
-from constellation_ws.process.durable import Durable
-from constellation_ws.process.wiring import Gateway
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.durable import Durable
+from constellation_ws.wiring.gateway import Gateway
 
 
 class Line:

@@ -14,7 +14,6 @@ from constellation_ws.log.history import History, NoHistory
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.tracing import Tracing
-from constellation_ws.process import bounds
 from constellation_ws.recovery.missed import Backlog
 from constellation_ws.recovery.none import NoRecovery, NoSessions
 from constellation_ws.recovery.resume import Offsets, Recovery
@@ -22,6 +21,7 @@ from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.recovery.store import SessionStore
 from constellation_ws.redis_io.names import Names
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring import bounds
 
 Parts = dict[str, Coroutine[Any, Any, None]]
 """What lives as long as the process, by its name."""

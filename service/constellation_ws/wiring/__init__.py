@@ -1,0 +1,1 @@
+"""The parts of one process, made from the settings in the order in which they need each other."""
