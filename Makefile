@@ -7,6 +7,7 @@ BENCH_ARGS ?=
 CHAOS_ARGS ?=
 FUZZ_SECONDS ?= 600
 FUZZ_ARGS ?=
+ATTACKS_ARGS ?=
 LOCK_ARGS ?=
 
 # Three workers keep two cores busy, as journeys mostly wait. The tests of a file share what they start.
@@ -41,7 +42,7 @@ DEMO := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.demo)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short lint format chart bench bench-quick observe observe-sheet soak fuzz audit sbom lock clean
+.PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short lint format chart bench bench-quick observe observe-sheet attacks soak fuzz audit sbom lock clean
 
 help: ## Show what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-23s %s\n", $$1, $$2}'
@@ -98,6 +99,9 @@ observe: $(VENV)/.ready ## Watch pods under a demo load: Prometheus, traces, a r
 
 observe-sheet: $(VENV)/.ready $(VENV)/.observe ## Draw every panel of the dashboards, under that load, into docs/observe.png
 	@$(BIN)/python -m tools.observe --sheet docs/observe.png
+
+attacks: setup $(VENV)/.compiler ## Let ten thousand clients be served beside each kind of attack (long)
+	@$(BIN)/python -m benchmarks.attacks $(ATTACKS_ARGS)
 
 soak: setup $(VENV)/.compiler ## Let a hundred thousand clients come and go, and one cease to read (long)
 	@$(BIN)/python -m benchmarks.soak

@@ -1,0 +1,130 @@
+"""`python -m benchmarks.attacks`: what ten thousand others notice of each kind of attack.
+
+On one server, kind by kind: their p99 without the attack and beside it, the slowest answer of
+`/livez`, and memory. `BAD` stands before what is not as it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+
+from benchmarks import load, machine, servers
+from benchmarks.attackers import ATTACKS
+from benchmarks.machine import pinned
+from benchmarks.observed import Observed, observed
+from benchmarks.soak import Findings, say
+from benchmarks.workloads import Options
+
+OTHERS = 10_000
+ATTACKERS = 4
+MOST_RATIO = 3.0
+MOST_LIVEZ_MS = 500.0
+MOST_MEMORY_KIB = 1_500_000
+"""What the chart gives a pod with this many clients, less a quarter."""
+_ALONE_ROUNDS = 3
+_PROBES_PER_SECOND = 20
+
+
+def main(arguments: list[str]) -> int:
+    """0, or 1 when others noticed, or it could not be measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.attacks", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=30, help="for each kind (30)")
+    parser.add_argument("--kind", action="append", choices=ATTACKS, help="only this one")
+    asked = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no server behind
+    machine.allow_open_files()
+    findings = Findings()
+    listening: Options = {
+        "workload": "latency",
+        "clients": OTHERS,
+        "warm-clients": 100,
+        "chats": 0,
+        "rate": 500,
+        "warmup-seconds": 2,
+        "seconds": asked.seconds,
+        "settle-seconds": 0.5,
+    }
+    tcp_port = _free_port()
+    try:
+        with observed(TCP_PORT=str(tcp_port)) as server:
+            quiet = listening | {"seconds": 10}
+            server.load(quiet)
+            alone = statistics.median(server.load(quiet).p99_ms for _ in range(_ALONE_ROUNDS))
+            say(f"     p99 of {OTHERS:,} others without an attack: {alone:.1f} ms")
+            for kind in asked.kind or ATTACKS:
+                with attacked(server, kind, tcp_port), probed(server.running.ws_port) as slowest:
+                    beside = server.load(listening).p99_ms
+                judge(findings, kind, beside, alone, max(slowest), server.memory_kib())
+    except (servers.ServerFailed, load.LoadFailed) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0 if findings.are_good else 1
+
+
+def judge(
+    findings: Findings, kind: str, beside: float, alone: float, livez_ms: float, memory_kib: int
+) -> None:
+    """Note one kind's figures."""
+    is_good = (
+        beside < MOST_RATIO * alone and livez_ms < MOST_LIVEZ_MS and memory_kib < MOST_MEMORY_KIB
+    )
+    figures = f"p99 {beside:.1f} ms ({beside / alone:.2f}x), /livez {livez_ms:.0f} ms"
+    findings.note(is_good, f"{kind}: {figures}, {memory_kib / 1024:.0f} MiB")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+@contextlib.contextmanager
+def attacked(server: Observed, kind: str, tcp_port: int) -> Iterator[None]:
+    """Have attackers of one kind."""
+    words = [kind, str(server.running.ws_port), str(tcp_port), str(ATTACKERS)]
+    with pinned(server.cores.load):
+        process = subprocess.Popen([sys.executable, "-m", "benchmarks.attackers", *words])
+    try:
+        yield
+        if process.poll() is not None:
+            raise load.LoadFailed(f"the attackers of {kind} ended by themselves")
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def probed(ws_port: int) -> Iterator[list[float]]:
+    """Ask for `/livez` again and again; gives milliseconds, infinite where it failed."""
+    took: list[float] = [0.0]
+    is_over = threading.Event()
+
+    def probe() -> None:
+        while not is_over.wait(1 / _PROBES_PER_SECOND):
+            began = time.perf_counter()
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{ws_port}/livez", timeout=5):
+                    took.append((time.perf_counter() - began) * 1_000)
+            except OSError:
+                took.append(float("inf"))
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    try:
+        yield took
+    finally:
+        is_over.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
