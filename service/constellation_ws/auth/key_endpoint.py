@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Container
+from collections.abc import Container
 
 import aiohttp
 import structlog
@@ -24,7 +24,6 @@ from constellation_ws.messages.admission import Refusal
 log = structlog.get_logger(__name__)
 
 MAX_DOCUMENT_BYTES = 256 * 1024
-_SIGN_OF_LIFE_SECONDS = 5.0
 _LOG_SECONDS = 60.0
 
 
@@ -86,8 +85,8 @@ class KeyEndpoint:
             self._begin_fetch()
         return AUTH_UNAVAILABLE
 
-    async def run(self, tell: Callable[[], None]) -> None:
-        """Fetch the keys whenever it is time to, for ever; `tell` at each step."""
+    async def run(self) -> None:
+        """Fetch the keys whenever it is time to, for ever."""
         timeout = aiohttp.ClientTimeout(total=self._fetch_seconds)
         async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as http:
             try:
@@ -96,17 +95,15 @@ class KeyEndpoint:
                     self._fetching = self._fetching or asyncio.get_running_loop().create_future()
                     await self._fetch(http)
                     self._let_go()
-                    await self._due(tell)
+                    await self._due()
             finally:
                 self._has_ended = True
                 self._let_go()  # nobody must wait for a fetch that will not be
 
-    async def _due(self, tell: Callable[[], None]) -> None:
+    async def _due(self) -> None:
         """Wait until it is time for the next fetch."""
-        tell()
         while (left := self._plan.due_at - time.monotonic()) > 0 and not self._asked.is_set():
-            await _wait(self._asked, min(left, _SIGN_OF_LIFE_SECONDS))
-            tell()
+            await _wait(self._asked, left)
 
     def _begin_fetch(self) -> bool:
         """Ask for a fetch out of turn; False where there was one so lately that none is due."""

@@ -94,7 +94,7 @@ class Chats:
         self._arriving = Arrivals()
         self.expiries = Expiries()
         """When which connection's token ends; to close it then is somebody else's."""
-        self.is_draining = False
+        self._is_draining = False
         for event, handler in (
             ("connect", self._connect),
             ("disconnect", self._disconnect),
@@ -106,6 +106,10 @@ class Chats:
         if verify_token is not None:
             refresh = self._seen("refresh-token", self._refresh)
             server.on("refresh-token", refresh, namespace=NAMESPACE)
+
+    def begin_drain(self) -> None:
+        """Refuse new members from now on."""
+        self._is_draining = True
 
     async def disconnect(self, who: Room) -> int:
         """Disconnect the members of a room for good; say how many there were."""
@@ -121,7 +125,7 @@ class Chats:
             return await self._let_in(sid, auth, headers, span)
 
     async def _let_in(self, sid: str, auth: object, headers: Headers, span: Span) -> Welcome | None:
-        identity = DRAINING if self.is_draining else await self._identify(auth, headers)
+        identity = DRAINING if self._is_draining else await self._identify(auth, headers)
         if isinstance(identity, Refusal):
             raise await self._refused_connect(identity, span)
         here = user_room(identity.user)
@@ -151,9 +155,8 @@ class Chats:
         assert member is not None, "pre-connected by the server"
         user = identity.user
         span.set_attribute("user.id", user)
-        member.user = user
+        member.admit(user, Allowance(self._limits.requests, time.monotonic()))
         self._note(member, identity)
-        member.allowance = Allowance(self._limits.requests, time.monotonic())
         welcome = await self._recovery.open(member, user, auth)
         # From here on nothing waits: what is delivered next reaches a member of its rooms.
         self.rooms.enter(member, user_room(user))
@@ -243,7 +246,7 @@ class Chats:
         return self._answer("refresh-token", {"expiresAt": identity.expires_at})
 
     def _note(self, member: Member, identity: Identity) -> None:
-        member.identity = identity
+        member.identify(identity)
         if identity.expires_at is not None:
             self.expiries.put(member.eio_sid, identity.expires_at)
 

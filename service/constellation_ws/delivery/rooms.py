@@ -67,6 +67,30 @@ class Member:
         self.allowance: Any = None
         """The door's own memory of the member: its request allowance."""
 
+    def connect(self) -> None:
+        """Note that its CONNECT was answered."""
+        self.stage = Stage.CONNECTED
+
+    def begin_to_leave(self) -> None:
+        """Note that it is about to leave the namespace."""
+        self.stage = Stage.LEAVING
+
+    def admit(self, user: UserId, allowance: Any) -> None:
+        """Note who it is, and what it may ask for."""
+        self.user, self.allowance = user, allowance
+
+    def identify(self, identity: Identity) -> None:
+        """Note what proves its user now."""
+        self.identity = identity
+
+    def hold(self, ticket: Ticket | None) -> None:
+        """Hold a session; None where another connection holds it by now, or nobody does."""
+        self.ticket = ticket
+
+    def give_offsets(self, wanted: bool = True) -> None:
+        """Decide whether its events carry their offsets."""
+        self.wants_offsets = wanted
+
 
 class Rooms:
     """The index of one namespace. A member's sid is also the name of a room that holds it alone."""

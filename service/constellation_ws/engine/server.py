@@ -93,12 +93,15 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Closed polling sessions whose client has not fetched its last packets yet."""
         self.farewells = inbox.Farewells(self)
         """Closed sessions whose end is still to be handled."""
-        self.is_closed_to_new = False
-        """Set while draining: new handshakes are refused, sessions that exist go on."""
+        self._is_closed_to_new = False
         self.spawn = spawn
         self.observer = observer
 
     # Opening
+
+    def close_to_new(self) -> None:
+        """Refuse new handshakes from now on; sessions that exist go on."""
+        self._is_closed_to_new = True
 
     def open(self, query: str, address: str, headers: list[tuple[bytes, bytes]]) -> Session:
         """Make a session; its transport has been decided on."""
@@ -130,7 +133,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     def admit(self, address: str) -> Refusal | None:
         """Decide whether one more session may be opened now, from that address."""
-        if self.is_closed_to_new:
+        if self._is_closed_to_new:
             return DRAINING
         if self.is_full() or self._is_overloaded():
             return entrance.TOO_MANY_CONNECTIONS

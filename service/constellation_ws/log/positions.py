@@ -144,6 +144,15 @@ class Ticket:
         """What a resume may rely on."""
         return Proof(self.begin, self.counts, self.proven, self.lost_at)
 
+    def resumed(self, changes: tuple[Change, ...], unsaved: Collection[str], attempts: int) -> None:
+        """Go on from what is stored: changes since its begin, and rooms that are not written."""
+        self.changes, self.unsaved = changes, set(unsaved)
+        self.is_stored, self.attempts = True, attempts
+
+    def stored(self, is_stored: bool) -> None:
+        """Note whether it is in Redis."""
+        self.is_stored = is_stored
+
     def pinged(self, at: LogId) -> None:
         """Note that a PING was written behind all up to `at`."""
         self.pinged_at = at

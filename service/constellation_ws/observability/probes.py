@@ -60,6 +60,10 @@ class Health:
         self._running: dict[str, bool] = {}
         self._signs: dict[str, int] = {}
 
+    def enter(self, phase: Phase) -> None:
+        """Go on to a phase of the process."""
+        self.phase = phase
+
     def pulse(self) -> None:
         """Take note that the event loop has turned; called about ten times a second.
 

@@ -165,12 +165,10 @@ class Life:
             "engine": gateway.engine.run(watch("engine")),
             "pressure": gateway.pressure.run(),
             "loop lag": loop_lag.measure(self._note_lag),
-            **gateway.delivery.parts(
-                gateway.consumer, gateway.recovery, self._tell_of_gap, watch, waits
-            ),
+            **gateway.delivery.parts(gateway.consumer, gateway.recovery, self._tell_of_gap, watch),
         }
         if gateway.identification.endpoint:
-            parts["keys"] = gateway.identification.endpoint.run(waits)
+            parts["keys"] = gateway.identification.endpoint.run()
         if gateway.identification.verify:
             parts["expiry"] = close_expired(gateway, watch("expiry"))
         if self._settings.max_connection_age_seconds:
@@ -195,7 +193,7 @@ class Life:
         for server in servers.values():
             await server.listening()
         warn_of_shortage(self._gateway.files, self._settings.max_connections)
-        self._gateway.health.phase = Phase.SERVING
+        self._gateway.health.enter(Phase.SERVING)
         log.info(
             "listening",
             ws_port=servers["http"].port,
@@ -209,9 +207,7 @@ class Life:
     async def _drain(self) -> None:
         """Empty this pod: tell, wait for the endpoints to notice, close sockets evenly."""
         engine, started = self._gateway.engine, time.monotonic()
-        self._gateway.health.phase = Phase.DRAINING
-        self._gateway.drain_deadline = time.time() + self._planned_drain_seconds()
-        engine.is_closed_to_new = self._gateway.chats.is_draining = True
+        self._gateway.begin_drain(time.time() + self._planned_drain_seconds())
         log.info("draining", sockets=len(engine.sockets))
         await asyncio.sleep(self._settings.drain_delay_seconds)
         closed = await close_evenly(self._gateway, "drain")

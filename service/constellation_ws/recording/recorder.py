@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable
 
 import structlog
 
@@ -155,12 +154,11 @@ class Recorder:
 
     # Asking for the lease
 
-    async def run(self, tell: Callable[[], None]) -> None:
-        """Record whenever the lease can be had, for ever; `tell` after each try."""
+    async def run(self) -> None:
+        """Record whenever the lease can be had, for ever."""
         while True:
-            tell()
             try:
-                await self._try(tell)
+                await self._try()
             except LostLease:
                 log.warning("another pod records now")
             except LogDamaged as error:
@@ -172,7 +170,7 @@ class Recorder:
                 self._change(Change.FAILED)
             await self._wait_for_news(POLL_SECONDS)
 
-    async def _try(self, tell: Callable[[], None]) -> None:
+    async def _try(self) -> None:
         candidacy = self._candidacy()
         async with asyncio.timeout(ANSWER_SECONDS):
             claim = await self._log.state.claim(candidacy, LEASE_SECONDS)
@@ -181,7 +179,7 @@ class Recorder:
             self._token = candidacy.token
             try:
                 if claim.epoch == self._log.epoch:  # else what is recorded is not known here yet
-                    await self._record(candidacy.token, tell)
+                    await self._record(candidacy.token)
             finally:
                 await self._release(candidacy.token)
         elif self._log.trouble:
@@ -205,7 +203,7 @@ class Recorder:
 
     # Recording
 
-    async def _record(self, token: str, tell: Callable[[], None]) -> None:
+    async def _record(self, token: str) -> None:
         """Append what the log lacks, then everything new, while the lease is ours."""
         async with contextlib.AsyncExitStack() as held:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -225,7 +223,7 @@ class Recorder:
             self.trouble.end()
             log.info("recording", unrecorded=self.unrecorded_events)
             self._append_news(appender)
-            await self._keep_on(appender, tell)
+            await self._keep_on(appender)
 
     async def _level(self, appender: Appender) -> None:
         """Deliver what the log holds: then all that is still unrecorded here lacks in it.
@@ -247,11 +245,10 @@ class Recorder:
         async with asyncio.timeout(ANSWER_SECONDS):
             await self._passed.wait()
 
-    async def _keep_on(self, appender: Appender, tell: Callable[[], None]) -> None:
+    async def _keep_on(self, appender: Appender) -> None:
         """Renew, tick and trim until this pod records no more. Raises why appending failed."""
         renewed = trimmed = 0.0
         while self._phase is Phase.RECORDING:
-            tell()
             if appender.waiting_seconds > ANSWER_SECONDS:
                 raise Unanswered("Redis does not answer appends")
             now = time.monotonic()

@@ -8,7 +8,6 @@ What was read is put before the memory afterwards, as far as there is room for i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,7 +28,6 @@ _PAGES_PER_WALK = 16
 _WALKS_PER_TURN = 8
 _MAX_FOUND_BYTES = 32 * 1024 * 1024
 """What all sessions together may have found while the rest is read."""
-_SIGN_SECONDS = 5.0
 _UNBOUNDED = 1 << 62
 
 
@@ -77,16 +75,13 @@ class Readback:
         self._wake.set()
         return await done
 
-    async def run(self, tell: Callable[[], None]) -> None:
-        """Read back whenever somebody waits, for ever; `tell` at each step."""
+    async def run(self) -> None:
+        """Read back whenever somebody waits, for ever."""
         while True:
-            tell()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_SIGN_SECONDS):
-                    await self._wake.wait()
+            await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                await _Scan(self._reader, self._history, self._entries, self._waiting).run(tell)
+                await _Scan(self._reader, self._history, self._entries, self._waiting).run()
 
 
 class _Scan:
@@ -106,12 +101,11 @@ class _Scan:
         """All up to this entry has been read."""
         self._page = _FIRST_PAGE
 
-    async def run(self, tell: Callable[[], None]) -> None:
+    async def run(self) -> None:
         """Read once, up to where memory begins, and answer those who could come along."""
         try:
             await self._begin()
             while self._is_needed():
-                tell()
                 await self._read_pages()
                 await self._walk()
                 if self._at >= self._history.floor:

@@ -114,7 +114,7 @@ class Recovery:
     async def _open_new(
         self, member: Member, user: UserId, owner: str, *, wants_offsets: bool
     ) -> Welcome:
-        member.wants_offsets = wants_offsets
+        member.give_offsets(wants_offsets)
         ticket = Ticket(
             secrets.token_urlsafe(15),
             owner,
@@ -177,14 +177,14 @@ class Recovery:
         former = self._rooms.by_sid(record.sid)
         if former is not None and former is not member:
             self._rooms.remove(former)
-            former.ticket = None
+            former.hold(None)
             self._close(former, "fenced")
         elif not resumed.former_owner.startswith(f"{self._instance}."):
             self._fence(record.sid, resumed.former_owner)
         self._rooms.rename(member, record.sid)
         for room in found.rooms:
             self._rooms.enter(member, room)
-        member.wants_offsets = True
+        member.give_offsets()
         ticket = Ticket(
             pid,
             owner,
@@ -195,16 +195,14 @@ class Recovery:
             begin=found.after,
             counts=True,
         )
-        ticket.changes = found.changes
-        ticket.unsaved, ticket.is_stored = set(found.unsaved), True
-        ticket.attempts = resumed.attempts
+        ticket.resumed(found.changes, found.unsaved, resumed.attempts)
         self._sessions.begin(member, ticket)
 
     def fence(self, sid: str, owner: str) -> None:
         """Close a connection whose session belongs to another one by now."""
         member = self._rooms.by_sid(sid)
         if member is not None and member.ticket is not None and member.ticket.owner == owner:
-            member.ticket = None
+            member.hold(None)
             self._close(member, "fenced")
 
 

@@ -46,7 +46,7 @@ class Sessions:
 
     def begin(self, member: Member, ticket: Ticket) -> asyncio.Future[None]:
         """Let a member have a session; the future is done when it is written."""
-        member.ticket = ticket
+        member.hold(ticket)
         return self._save(ticket)
 
     async def written(self, done: asyncio.Future[None]) -> bool:
@@ -150,7 +150,8 @@ class Sessions:
 
     def leave(self, member: Member, *, for_good: bool) -> None:
         """Keep the session of a member that has left for the window, or drop it."""
-        ticket, member.ticket = member.ticket, None
+        ticket = member.ticket
+        member.hold(None)
         if ticket is None:
             return
         if for_good:

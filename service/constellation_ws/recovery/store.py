@@ -27,7 +27,6 @@ log = structlog.get_logger(__name__)
 _CHUNK = 500
 _CHUNK_BYTES = 1 << 20
 _RETRY_SECONDS = 0.5
-_IDLE_SECONDS = 5.0
 _REDIS_SECONDS = 5.0
 """How long one exchange with Redis may take before it counts as failed."""
 _TAKE_SECONDS = 20.0
@@ -162,29 +161,20 @@ class SessionStore:
         return Taken(record, bytes(former_owner).decode())
 
     async def run(
-        self,
-        tell: Callable[[], None],
-        delivered: Callable[[], LogId],
-        on_fenced: Callable[[str, str], None],
+        self, delivered: Callable[[], LogId], on_fenced: Callable[[str, str], None]
     ) -> None:
-        """Read and write what is asked for, for ever; `tell` at least every few seconds.
+        """Read and write what is asked for, for ever.
 
         `delivered` gives the log ID up to which rooms follow the log, and `on_fenced` is told the
         (sid, owner) of a connection whose session belongs to another one by now.
         """
         while True:
-            tell()
-            try:
-                async with asyncio.timeout(_IDLE_SECONDS):
-                    await self._has_work.wait()
-            except TimeoutError:
-                continue
+            await self._has_work.wait()
             self._has_work.clear()
             while self._writes or self._questions:
                 await self._ask()
                 if self._writes and not await self._flush(delivered, on_fenced):
                     await self._pause()
-                tell()
 
     async def flush(self) -> None:
         """Wait until all that is to be written now is written."""
@@ -250,7 +240,7 @@ class SessionStore:
                 continue
             if fields is not None and result == _FENCED:
                 on_fenced(write.ticket.sid, write.ticket.owner)
-            write.ticket.is_stored = fields is not None and result != _FENCED
+            write.ticket.stored(fields is not None and result != _FENCED)
             if not write.done.done():
                 write.done.set_result(None)
         if failed is not None and not self.is_failing:
@@ -275,7 +265,7 @@ class SessionStore:
 
     def _keep(self, write: _Write, fields: session_record.Fields | None) -> None:
         """Put back what was not written. What it held may not be there: then all is written."""
-        write.ticket.is_stored = False
+        write.ticket.stored(False)
         newer = self._writes.setdefault(write.ticket.pid, write)
         if newer is write:
             return

@@ -47,7 +47,7 @@ class Membership(socketio.AsyncManager):  # type: ignore[misc]  # python-socketi
     async def connect(self, sid: str, namespace: str) -> str:
         member = self.member(sid, namespace)
         if member is not None:
-            member.stage = Stage.CONNECTED
+            member.connect()
         return sid
 
     def member(self, sid: str | None, namespace: str = NAMESPACE) -> Member | None:
@@ -72,7 +72,7 @@ class Membership(socketio.AsyncManager):  # type: ignore[misc]  # python-socketi
         member = self.member(sid, namespace)
         if member is None:
             return None
-        member.stage = Stage.LEAVING
+        member.begin_to_leave()
         return member.eio_sid
 
     def basic_disconnect(self, sid: str, namespace: str, **_: Any) -> None:

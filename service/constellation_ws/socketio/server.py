@@ -10,7 +10,6 @@ import socketio
 from socketio import packet as sio
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
-from constellation_ws.delivery.rooms import Stage
 from constellation_ws.delivery.welcome import RetryLater, Welcome
 from constellation_ws.engine.server import CONNECT_TIMEOUT, Engine
 from constellation_ws.engine.session import Handshake, Session
@@ -110,7 +109,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         member = self.membership.rooms_of(namespace).by_eio_sid(eio_sid)
         if member is None:
             return
-        member.stage = Stage.CONNECTED  # also of one that has left: its farewell says so
+        member.connect()  # also one that has left: its farewell says so
         if session is None:
             return  # it left while the handler waited; its farewell cleans up
         self._engine.settle(session)

@@ -65,15 +65,14 @@ class Durable:
         recovery: Recovery | NoRecovery,
         tell_clients: Callable[[], None],
         watch: Watch,
-        waits: Callable[[], None],
     ) -> Parts:
         """Give what has to run."""
         follower = _Follower(self.log, consumer, self.resuming, tell_clients)
         return {
             "subscription": self._bus.run(_Intake(self._recorder, consumer)),
             "log": self.log.run(follower),
-            "recorder": self._recorder.run(waits),
-            **self.resuming.parts(watch, waits, recovery.fence),
+            "recorder": self._recorder.run(),
+            **self.resuming.parts(watch, recovery.fence),
         }
 
     def readiness(self) -> list[Callable[[], Check]]:

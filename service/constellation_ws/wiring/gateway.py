@@ -27,7 +27,7 @@ from constellation_ws.nest.rpc import Rpc
 from constellation_ws.nest.sending import Sending
 from constellation_ws.nest.server import NestTcp
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.probes import Check, Health
+from constellation_ws.observability.probes import Check, Health, Phase
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.recovery.none import NoSessions
 from constellation_ws.recovery.sessions import Sessions
@@ -163,6 +163,13 @@ class Gateway:
         )
         self.health.readiness += self._readiness()
         gauges.watch(self)
+
+    def begin_drain(self, deadline: float) -> None:
+        """Take nobody new; by this Unix time the drain should have ended."""
+        self.drain_deadline = deadline
+        self.health.enter(Phase.DRAINING)
+        self.engine.close_to_new()
+        self.chats.begin_drain()
 
     def close_session(self, session: Session, reason: str) -> None:
         """Close a connection after all that was sent to it; its client comes back and goes on."""

@@ -41,7 +41,6 @@ class Live:
         recovery: Recovery | NoRecovery,
         tell_clients: Callable[[], None],
         watch: Watch,
-        waits: Callable[[], None],
     ) -> Parts:
         """Give what has to run."""
         listener = _Listener(consumer, self._metrics)

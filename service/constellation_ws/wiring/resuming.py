@@ -81,15 +81,13 @@ class Resuming:
             tracing=tracing,
         )
 
-    def parts(
-        self, watch: Watch, waits: Callable[[], None], fence: Callable[[str, str], None]
-    ) -> Parts:
-        """Give what has to run; `waits` is for parts that wait for others."""
+    def parts(self, watch: Watch, fence: Callable[[str, str], None]) -> Parts:
+        """Give what has to run."""
         return {
-            "store": self._store.run(waits, lambda: self._log.delivered, fence),
+            "store": self._store.run(lambda: self._log.delivered, fence),
             "sessions": self.sessions.run(watch("sessions")),
             "backlog": self._backlog.run(watch("backlog")),
-            "read-back": self._backlog.read_back(waits),
+            "read-back": self._backlog.read_back(),
         }
 
     def report_gap(self, tell_clients: Callable[[], None]) -> None:

@@ -35,7 +35,7 @@ def running(
     issuer: Issuer, pace: Pace = SELDOM, fetch_seconds: float = PATIENCE_SECONDS
 ) -> Iterator[KeyEndpoint]:
     endpoint = KeyEndpoint(issuer.url, PUBLIC_ALGORITHMS, pace, fetch_seconds)
-    task = asyncio.create_task(endpoint.run(lambda: None))
+    task = asyncio.create_task(endpoint.run())
     try:
         yield endpoint
     finally:
@@ -291,7 +291,7 @@ async def test_an_endpoint_that_is_not_there_or_does_not_answer_is_away(issuer: 
     issuer.port = port
     issuer.hold()
     silent = KeyEndpoint(issuer.url, PUBLIC_ALGORITHMS, NO_RETRY, fetch_seconds=0.05)
-    task = asyncio.create_task(silent.run(lambda: None))
+    task = asyncio.create_task(silent.run())
     await eventually(lambda: silent._plan.has_failed, PATIENCE_SECONDS, "it is given up")
     await cancelled([task])
     issuer.let_go()
@@ -299,7 +299,7 @@ async def test_an_endpoint_that_is_not_there_or_does_not_answer_is_away(issuer: 
 
 async def test_nobody_waits_for_an_endpoint_that_has_ended(issuer: Issuer) -> None:
     endpoint = KeyEndpoint(issuer.url, PUBLIC_ALGORITHMS, Pace(cooldown_seconds=0))
-    task = asyncio.create_task(endpoint.run(lambda: None))
+    task = asyncio.create_task(endpoint.run())
     await fetched(endpoint)
     issuer.hold()
     waiting = asyncio.create_task(find(endpoint, named("x")))

@@ -143,7 +143,7 @@ async def test_while_draining_handshakes_are_refused_and_who_is_inside_stays(
 ) -> None:
     async with world.member() as client, world.http() as http:
         polling = await http.open()
-        world.engine.is_closed_to_new = True
+        world.engine.close_to_new()
         assert_told_to_come_back(world, await handshake(world, transport), "draining")
         world.publish(1)
         assert await client.packet() == heard(1)

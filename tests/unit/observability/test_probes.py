@@ -65,7 +65,7 @@ async def ask(app: AsgiApp, path: str, method: str = "GET", **headers: str) -> A
 @pytest.fixture
 def health() -> Health:
     health = Health()
-    health.phase = Phase.SERVING
+    health.enter(Phase.SERVING)
     return health
 
 
@@ -88,7 +88,7 @@ async def test_health_answers_todays_monitors(app: AsgiApp) -> None:
 async def test_a_working_process_is_alive_in_every_phase(
     app: AsgiApp, health: Health, phase: Phase
 ) -> None:
-    health.phase = phase
+    health.enter(phase)
     health.watch("heartbeat")
     answer = await ask(app, "/livez")
     assert answer.status == 200
@@ -162,7 +162,7 @@ async def test_a_part_that_has_ended_fails_liveness(app: AsgiApp, health: Health
 async def test_only_a_serving_process_is_ready(
     app: AsgiApp, health: Health, phase: Phase, status: int
 ) -> None:
-    health.phase = phase
+    health.enter(phase)
     answer = await ask(app, "/readyz")
     assert answer.status == status
     (check,) = answer.json()["checks"]

@@ -56,7 +56,7 @@ class Pod:
         self.tasks = [
             asyncio.create_task(self.bus.run(self)),
             asyncio.create_task(self.log.run(self.follower)),
-            asyncio.create_task(self.recorder.run(lambda: None)),
+            asyncio.create_task(self.recorder.run()),
         ]
 
     async def stop(self) -> None:

@@ -65,7 +65,7 @@ class Pod:
             self.log, self.history, self._read, LIMITS, WINDOW_SECONDS,
         )  # fmt: skip
         self.delivered = 0
-        self.tasks = [asyncio.create_task(self.backlog.read_back(lambda: None))]
+        self.tasks = [asyncio.create_task(self.backlog.read_back())]
 
     def _read(self, channel: bytes, payload: bytes) -> Meaning:
         self.decoded += 1

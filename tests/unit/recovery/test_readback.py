@@ -113,7 +113,7 @@ class Pod:
 @pytest.fixture
 async def pod() -> AsyncIterator[Pod]:
     pod = Pod()
-    task = asyncio.create_task(pod.readback.run(lambda: None))
+    task = asyncio.create_task(pod.readback.run())
     async with asyncio.timeout(PATIENCE_SECONDS):
         yield pod
     assert not task.done()
@@ -163,7 +163,7 @@ async def test_of_what_was_read_back_memory_keeps_what_there_is_room_for(pod: Po
     pod.history = History(600_000)
     pod.remember_from(29_900)
     pod.readback = Readback(pod.log, pod.history, pod.entries)  # type: ignore[arg-type]
-    task = asyncio.create_task(pod.readback.run(lambda: None))
+    task = asyncio.create_task(pod.readback.run())
     assert await pod.resume(10, "user:3") == multiples(3, 10, 30_000)
     await cancelled([task])
     assert pod.history.free_bytes >= 0

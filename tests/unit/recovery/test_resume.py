@@ -71,10 +71,8 @@ class Pod:
         )  # fmt: skip
         self.tasks = [
             asyncio.create_task(self.log.run(self)),
-            asyncio.create_task(
-                self.store.run(lambda: None, lambda: self.log.delivered, self.recovery.fence)
-            ),
-            asyncio.create_task(self.backlog.read_back(lambda: None)),
+            asyncio.create_task(self.store.run(lambda: self.log.delivered, self.recovery.fence)),
+            asyncio.create_task(self.backlog.read_back()),
         ]
         self._names = iter(range(1_000))
 

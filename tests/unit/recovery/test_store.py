@@ -32,7 +32,7 @@ class Fenced(list[tuple[str, str]]):
 async def running(redis: Redis, fenced: Fenced | None = None) -> AsyncIterator[SessionStore]:
     store = SessionStore(redis)
     told = fenced if fenced is not None else Fenced()
-    task = asyncio.create_task(store.run(lambda: None, lambda: DELIVERED, told.add))
+    task = asyncio.create_task(store.run(lambda: DELIVERED, told.add))
     try:
         yield store
     finally:
@@ -191,7 +191,7 @@ async def test_a_new_connection_of_this_pod_takes_the_place_of_what_waits(redis:
     older = store.save(ticket(owner="a.1", sid="old"), 60)
     newer = store.save(ticket(owner="a.2", sid="new"), 60)
     assert older.cancelled()
-    task = asyncio.create_task(store.run(lambda: None, lambda: DELIVERED, Fenced().add))
+    task = asyncio.create_task(store.run(lambda: DELIVERED, Fenced().add))
     await newer
     taken = await store.take("p", "u", "b.1")
     await cancelled([task])

@@ -46,7 +46,7 @@ async def test_what_waits_is_summed_over_the_connections_of_both_transports(
 
 async def test_only_a_drain_has_something_left_to_close(gateway: Gateway) -> None:
     gateway.engine.open("", "", [])
-    gateway.health.phase = Phase.SERVING
+    gateway.health.enter(Phase.SERVING)
     assert (read(gateway, "draining"), read(gateway, "drain_remaining")) == (0, 0)
     assert read(gateway, "drain_deadline_timestamp_seconds") == 0
     gateway.health.phase, gateway.drain_deadline = Phase.DRAINING, 1_764_086_400.0
