@@ -17,7 +17,6 @@ from opentelemetry.trace import Span, SpanKind, get_current_span
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
 from constellation_ws.auth.identity import Headers, Identity, renewed
-from constellation_ws.chats.expiry import Expiries
 from constellation_ws.chats.neighbours import (
     Access,
     Attendance,
@@ -47,6 +46,7 @@ from constellation_ws.messages.trace_context import PARENT, STATE, TraceContext
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.spans import ids_of
 from constellation_ws.observability.tracing import Tracing, act
+from constellation_ws.runtime.due import DueTimes
 from constellation_ws.runtime.turns import paced
 
 log = structlog.get_logger(__name__)
@@ -92,7 +92,7 @@ class Chats:
         self._verify_token = verify_token
         self.rooms = rooms
         self._arriving = Arrivals()
-        self.expiries = Expiries()
+        self.expiries = DueTimes()
         """When which connection's token ends; to close it then is somebody else's."""
         self._is_draining = False
         for event, handler in (

@@ -6,20 +6,38 @@ How a connection is closed is the gateway's, and these run in tasks of `lifecycl
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
+from itertools import takewhile
 
 from constellation_ws.auth.tokens import TOKEN_EXPIRED
 from constellation_ws.engine.session import Session
-from constellation_ws.process.drain import closed_by
-from constellation_ws.process.rebalancing import Ages
+from constellation_ws.runtime.due import DueTimes
 from constellation_ws.runtime.turns import paced
 from constellation_ws.wiring.gateway import Gateway
 
 _DRAIN_STEP_SECONDS = 0.05
 _AGE_STEP_SECONDS = 1.0
 _EXPIRY_STEP_SECONDS = 0.5
+_AGE_JITTER = 0.2
+"""The part of the age that chance may take off: who came together does not leave together."""
+
+
+def closed_by(total: int, elapsed_seconds: float, window_seconds: float) -> int:
+    """Say how many of `total` sockets are closed once so much of the window has passed. Pure.
+
+    Even over the window, so that the pods that take them over see a slope and not a wall.
+    """
+    if elapsed_seconds >= window_seconds:
+        return total
+    return min(total, math.ceil(total * elapsed_seconds / window_seconds))
+
+
+def age(most_seconds: float, chance: float) -> float:
+    """Say how old a connection may become; `chance` is from 0 up to 1. Pure."""
+    return most_seconds * (1 - _AGE_JITTER * chance)
 
 
 async def close_evenly(gateway: Gateway, reason: str) -> int:
@@ -52,12 +70,15 @@ async def tell_of_gap(gateway: Gateway) -> None:
 
 async def close_aged(gateway: Gateway, alive: Callable[[], None]) -> None:
     """Close, for ever, who has been here for too long, as a drain would: it resumes elsewhere."""
-    sockets = gateway.engine.sockets
-    ages = Ages(gateway.settings.max_connection_age_seconds, random.random)
+    sockets, ends = gateway.engine.sockets, DueTimes()
+    most_seconds = gateway.settings.max_connection_age_seconds
     while True:
         alive()
-        ages.meet(reversed(sockets), time.monotonic())
-        async for sid in paced(ages.take_due(sockets, len(sockets), time.monotonic())):
+        now = time.monotonic()
+        for sid in takewhile(lambda sid: sid not in ends, reversed(sockets)):
+            ends.put(sid, now + age(most_seconds, random.random()))
+        ends.retain(sockets, len(sockets))
+        async for sid in paced(ends.take_due(now)):
             if sid in sockets:
                 gateway.close_session(sockets[sid], "max age")
         await asyncio.sleep(_AGE_STEP_SECONDS)
