@@ -42,7 +42,8 @@ class Metrics:
         )
         self.requests = Counter(
             "constellation_client_requests",
-            "Requests of clients (join-chat, leave-chat) by outcome: ok, or the error code.",
+            "Requests of clients (join-chat, leave-chat, refresh-token) by outcome: ok, or the "
+            "error code.",
             ["event", "outcome"],
             registry=registry,
         )
@@ -55,7 +56,7 @@ class Metrics:
         )
         self.invalid_ids = Tally(
             "constellation_invalid_ids",
-            "Addresses in events that were left out because they are no ids, by channel.",
+            "Recipients in events that were skipped because they are not ids, by channel.",
             ["channel"],
             registry,
         )
@@ -91,13 +92,15 @@ class Metrics:
         )
         self.redis_reconnects = Counter(
             "constellation_redis_reconnects",
-            "Times the Redis subscription was lost, by reason.",
+            "Times that the Redis subscription or the connection that reads the log was lost, by "
+            "reason; for the log it begins with `log`.",
             ["reason"],
             registry=registry,
         )
         self.log_gaps = Counter(
             "constellation_log_gaps",
-            "Times that events were lost in the log before this pod could read them, by reason.",
+            "Gaps in the log that this pod found, by reason: entries are missing, an epoch was "
+            "ended (also by another pod), or this pod fell behind (trimmed).",
             ["reason"],
             registry=registry,
         )
@@ -115,7 +118,9 @@ class Metrics:
         )
         self.recoveries = Counter(
             "constellation_recoveries",
-            "Attempts of clients to resume a session, by outcome.",
+            "Attempts of clients to resume a session, by outcome: recovered, or why not (unknown, "
+            "gone, too_much, unproven, access_unavailable, unavailable, other_epoch, unreadable, "
+            "superseded, stuck).",
             ["outcome"],
             registry=registry,
         )

@@ -79,7 +79,7 @@ def _watch_redis(gateway: Gateway) -> None:
     watch = gateway.metrics.watch
     watch(
         "constellation_redis_up",
-        "1 while the Redis subscription stands.",
+        "1 while the Redis subscription is active.",
         lambda: float(gateway.bus.lost_at is None),
     )
     watch(
