@@ -1,7 +1,9 @@
 """What pods and external emitters ask of all pods: the words, and how they travel over Redis.
 
-Commands go by Pub/Sub to every pod; each carries them out for the sockets it holds and tells nobody
-further. Carrying out is not done here.
+Every pod receives each command and executes it for the sockets that it holds; it does not pass it
+on. Commands of pods (disconnect, fence, handover) travel by Pub/Sub. Those of the TCP port (emit,
+join, leave) go through the log with durable delivery, by Pub/Sub with live delivery. Those of
+emitters are published, and recorded like events with durable delivery. Execution is not done here.
 """
 
 from __future__ import annotations
