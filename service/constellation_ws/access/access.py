@@ -1,7 +1,7 @@
 """Who may be in a chat: what a token says, or what the API answers.
 
-When the API is asked is decided in `access_checks`, what of its answers counts in `access_known`;
-`access_http` and `access_nest` ask.
+When the API is asked is decided in `checks`, what of its answers counts in `known`; `http` and
+`nest` ask.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A check is what one join or one resume needs to know: a user and some chats. It waits until a call
 is free, and is done when each chat is answered: by the API, from memory, or by a call that somebody
-else's check has begun. The time of an answer counts from its call, and is the API's part
-(`access_http`, `access_nest`); waiting for a call has a bound of its own.
+else's check has begun. The time of an answer counts from its call, and is the API's part (`http`,
+`nest`); waiting for a call has a bound of its own.
 """
 
 from __future__ import annotations

@@ -30,9 +30,9 @@ from constellation_ws.redis_io.names import DEFAULT
 log = structlog.get_logger(__name__)
 
 _EMITTED = "emitted"
+"""The deliveries' label for events that a caller named: callers must not make labels."""
 _COMMANDS = DEFAULT.commands
 """What commands are called in traces, whatever prefix their channel has."""
-"""The deliveries' label for events that a caller named: callers must not make labels."""
 
 
 class Relay:

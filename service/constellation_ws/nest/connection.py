@@ -1,6 +1,6 @@
 """One connection of the TCP port: reads, writes replies, and ends in time.
 
-What is done with its packets is `tcp_requests`', who may come in `nest_tcp`'s.
+What is done with its packets is decided in `requests`, which connections are admitted in `server`.
 """
 
 from __future__ import annotations

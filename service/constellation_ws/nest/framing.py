@@ -1,6 +1,6 @@
 """The bytes of NestJS' TCP transport: frames, packets, patterns and replies.
 
-Sans I/O: bytes in, values out, and back. Who may ask what, sockets and time live in `nest_tcp`.
+Sans I/O: bytes in, values out, and back. Who may ask what, sockets and time live in `server`.
 
 A frame is `<n>#<json>`. NestJS counts n as JavaScript counts a string, in UTF-16 code units:
 neither bytes nor characters. An emoji is one character, two units and four bytes.

@@ -1,7 +1,7 @@
 """What one TCP connection has in hand: requests side by side, each with its own deadline.
 
 As NestJS does it: a request that waits holds up no other. All begin in the order in which they
-came. Reading and writing the connection is `tcp_connection`'s.
+came. Reading and writing the connection is `connection`'s.
 """
 
 from __future__ import annotations

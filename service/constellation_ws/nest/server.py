@@ -1,7 +1,7 @@
 """The TCP port for NestJS clients (`Transport.TCP`): who may come in, and who answers.
 
 Knows no pattern and no Redis: handlers come as values. What a connection does once it is held is
-`tcp_connection`'s, what the bytes mean `nest_framing`'s.
+`connection`'s, what the bytes mean `framing`'s.
 """
 
 from __future__ import annotations

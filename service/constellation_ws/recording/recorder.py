@@ -2,7 +2,7 @@
 
 Every pod receives and retains; the one that holds the lease appends. A pod that takes over appends
 what the log lacks of what it has received itself. What none can append ends the epoch: see
-`redis_log`.
+`log/stream`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Every write names the owner, one connection of one pod: who has lost a session to a newer connection
 can write it no more. Writes and reads are gathered, and go over a connection of their own. What a
-session looks like there: `session_record`.
+session looks like there: `record`.
 """
 
 from __future__ import annotations

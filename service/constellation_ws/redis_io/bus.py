@@ -1,7 +1,7 @@
 """Redis Pub/Sub: the subscription of this process, and the commands that other modules send.
 
-What the messages mean is not known here, save the heartbeat and the answers to `ask`, which begin
-and end in this module.
+What the messages mean is not known here, save the heartbeat and the answers to `disconnect`, which
+begin and end in this module.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Redis Cluster: which node holds our keys, by what its nodes say of the configuration.
 
-All keys lie in one hash slot (see `redis_names`), so its node serves as a single Redis would. What
+All keys lie in one hash slot (see `names`), so its node serves as a single Redis would. What
 is published on one node is received on all. redis-py's own cluster client spreads commands over the
 nodes and cannot lend the one connection that is read all the time.
 """

@@ -2,8 +2,7 @@
 
 Several are asked side by side, and the claim with the highest configuration epoch counts: the one
 that answers first may be cut off from the others and know only what was. Lives here: when they are
-asked, and who is told of a change. What they are asked is known to `redis_cluster` and
-`redis_sentinel`.
+asked, and who is notified of a change. What they are asked is known to `cluster` and `sentinel`.
 """
 
 from __future__ import annotations
