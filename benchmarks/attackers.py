@@ -22,7 +22,8 @@ _UPGRADE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 _TEXT, _CONTINUATION, _PING = 0x1, 0x0, 0x9
-_HALF_OPEN = 5_000
+_HALF_OPEN = 1_250
+"""Of each attacker: four hold five thousand, as many as the table of attacks has."""
 _Attack = Callable[[int, int], Iterator[None]]
 
 

@@ -64,6 +64,7 @@ def main(arguments: list[str]) -> int:
             for kind in asked.kind or ATTACKS:
                 with attacked(server, kind, tcp_port), probed(server.running.ws_port) as slowest:
                     beside = server.load(listening).p99_ms
+                server.metrics_when_empty()
                 judge(findings, kind, beside, alone, max(slowest), server.memory_kib())
     except (servers.ServerFailed, load.LoadFailed) as error:
         print(error, file=sys.stderr)
