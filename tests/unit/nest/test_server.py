@@ -502,7 +502,7 @@ async def test_a_slow_request_does_not_hold_up_another_connection(open_door: Ope
 
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
-async def test_a_flood_of_events_lets_the_loop_turn_between_its_reads(
+async def test_a_flood_of_events_lets_others_have_their_turn(
     open_door: Open, metrics: Recorded
 ) -> None:
     handled = 0
@@ -522,7 +522,7 @@ async def test_a_flood_of_events_lets_the_loop_turn_between_its_reads(
                 await asyncio.sleep(0)
                 seen_by_others.append(handled)
     most_at_once = max(after - before for before, after in itertools.pairwise(seen_by_others))
-    assert most_at_once <= 16 * 1024 / len(event) + 1
+    assert most_at_once <= 64
 
 
 @pytest.mark.parametrize(
