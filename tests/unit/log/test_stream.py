@@ -95,6 +95,12 @@ def received(index: int) -> Received:
     return Received(b"tick", index, b"chat:new", b"%d" % index)
 
 
+async def ended(appender: Appender) -> None:
+    """Wait until appending is over, and raise why; soon, since an append was answered."""
+    async with asyncio.timeout(PATIENCE_SECONDS / 5):
+        await appender.lost()
+
+
 async def founded(pod: Pod) -> None:
     """Let a log that is there have its state."""
     async with following(pod):
@@ -322,7 +328,7 @@ async def test_entries_that_nobody_was_allowed_to_remove_are_missed_by_the_recor
                 await one.log.append("c", b"4")
             appender.trim(3_600, 1_000)
             with pytest.raises(LogDamaged):
-                await appender.lost()
+                await ended(appender)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -494,7 +500,7 @@ async def test_only_the_holder_of_the_lease_appends(redis: Redis) -> None:
             await append(appender, 0, 1)
             other.append([received(2)], lambda: None)
             with pytest.raises(LostLease):
-                await other.lost()
+                await ended(other)
         entries: Any = await redis.xrange(DEFAULT.log)
     assert [fields[b"at"] for _, fields in entries] == [b"tick:0", b"tick:1"]
 
@@ -522,7 +528,7 @@ async def test_nothing_is_appended_to_a_log_that_lacks_what_was_delivered(redis:
         await redis.delete(DEFAULT.log)
         appender.append([received(1)], lambda: None)
         with pytest.raises(LogDamaged):
-            await appender.lost()
+            await ended(appender)
     assert await redis.xlen(DEFAULT.log) == 0
 
 
@@ -534,7 +540,7 @@ async def test_what_an_earlier_recording_still_sends_comes_to_nothing(redis: Red
         assert (await pod.log.state.claim(candidacy("a.2"), 5)).is_granted
         appender.append([received(0)], lambda: None)
         with pytest.raises(LostLease):
-            await appender.lost()
+            await ended(appender)
     assert await redis.xlen(DEFAULT.log) == 0
 
 

@@ -31,17 +31,22 @@ MANY = 1_000
 class World:
     """A gateway that is made and never run, with many sessions; when each was closed."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, window_seconds: float = 0.0) -> None:
         monkeypatch.setattr("constellation_ws.runtime.turns.TURN_SECONDS", 0.0)  # a step is a turn
-        values: dict[str, Any] = {"drain_window_seconds": 0, "max_connection_age_seconds": 0.01}
+        values: dict[str, Any] = {
+            "drain_window_seconds": window_seconds,
+            "max_connection_age_seconds": 0.01,
+        }
         self.gateway = Gateway(Settings.model_construct(**values), lambda work: work.close())
         self.others = Others()
         self.closed_at: list[int] = []
+        self.closed: list[Session] = []
         monkeypatch.setattr(self.gateway, "close_session", self._close)
         self.sessions = [self.gateway.engine.open("", "", []) for _ in range(MANY)]
 
     def _close(self, session: Session, reason: str) -> None:
         self.closed_at.append(self.others.turns)
+        self.closed.append(session)
         self.gateway.server.end(session, reason)
 
 
@@ -69,6 +74,23 @@ async def test_thousands_are_closed_in_turns_with_the_loop(
         await eventually(lambda: len(world.closed_at) == MANY, PATIENCE_SECONDS, "all are closed")
         await cancelled([closing])
     assert len(set(world.closed_at)) > 0.9 * MANY
+
+
+async def test_who_has_something_to_fetch_is_closed_when_it_has_or_the_window_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch, window_seconds=1.0)
+    late, never, *_ = world.sessions
+    for session in (late, never):
+        session.queue("4something")
+    draining = asyncio.create_task(close_evenly(world.gateway, "drain"))
+    half = MANY // 2
+    await eventually(lambda: len(world.closed) > half, PATIENCE_SECONDS, "half are closed")
+    assert not {late, never} & set(world.closed)
+    late.take_outbox()
+    await eventually(lambda: late in world.closed, PATIENCE_SECONDS, "it has fetched all")
+    assert await draining == MANY
+    assert world.closed.index(never) > half
 
 
 async def test_a_token_that_is_refreshed_while_others_expire_counts(
