@@ -1,4 +1,4 @@
-"""What is said of a run: a row for each disaster, and the story of the first client wronged.
+"""What is said of a run: a row for each disaster, and the story of the first client wronged by each.
 
 Pure.
 """
@@ -128,13 +128,21 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
-def story_of_first(ledger: Ledger, verdicts: Sequence[Verdict], timeline: Timeline) -> str:
-    """Tell what the client went through whose promise was broken first; empty where none was."""
+def stories(ledger: Ledger, verdicts: Sequence[Verdict], timeline: Timeline) -> str:
+    """Tell what the client went through whose promise was broken first, for each disaster."""
     wronged = [verdict for verdict in verdicts if verdict.findings]
-    if not wronged:
-        return ""
     # What was missed or doubled says more than a session that was not resumed.
-    verdict = min(wronged, key=lambda one: (_weight(one.findings[0]), one.findings[0].ms))
+    wronged.sort(key=lambda one: (_weight(one.findings[0]), one.findings[0].ms))
+    firsts: dict[str, Verdict] = {}
+    for verdict in wronged:
+        for finding in verdict.findings:
+            firsts.setdefault(timeline.name_at(finding.ms), verdict)
+    told = dict.fromkeys(map(id, firsts.values()))
+    chosen = [verdict for verdict in wronged if id(verdict) in told]
+    return "\n".join(_story(ledger, verdict, timeline) for verdict in chosen)
+
+
+def _story(ledger: Ledger, verdict: Verdict, timeline: Timeline) -> str:
     begin = verdict.story.entries[0][1]
     story = verdict.story
     lines = [f"{story.name} ({story.kind}), user {story.user}, link {story.group or 'good'}:"]

@@ -20,7 +20,7 @@ from tests.chaos.plan import UNTIL_OTHERS_ARE_DONE, Plan, Step
 from tests.chaos.pods import Pods
 from tests.chaos.population import GROUPS, SPARE_ROOMS, populate
 from tests.chaos.publishing import Publishers
-from tests.chaos.report import Row, story_of_first, sum_up
+from tests.chaos.report import Row, stories, sum_up
 from tests.chaos.timeline import FORMER, STARVED, Strike, Timeline
 from tests.chaos.verdict import Fault, Verdict, judge
 from tests.chaos.wire import wire
@@ -79,7 +79,7 @@ async def live(
     troubles += [line for line in pods.stray_lines() if line not in former_lines]
     rows = sum_up(ledger, verdicts, timeline, pods.counts, away)
     rows[-1].troubles += troubles
-    story = story_of_first(ledger, verdicts, timeline)
+    story = stories(ledger, verdicts, timeline)
     starved_seconds = timeline.starved_ms() / 1_000
     return Result(rows, story, starved_seconds, is_whole=not troubles and not away)
 

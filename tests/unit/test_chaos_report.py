@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.ledger import Event, Ledger, Outcome, Way
 from tests.chaos.losses import Counts
-from tests.chaos.report import Row, story_of_first, sum_up, table
+from tests.chaos.report import Row, stories, sum_up, table
 from tests.chaos.story import Story
 from tests.chaos.timeline import CALM, Strike, Timeline
 from tests.chaos.verdict import judge
@@ -50,11 +50,11 @@ def test_everything_is_put_down_to_the_disaster_that_had_struck_last() -> None:
 
 def test_the_story_shows_the_connects_the_disasters_and_what_is_missing() -> None:
     verdicts = [judge(LEDGER, story, TIMELINE) for story in (CONTENT, WRONGED)]
-    told = story_of_first(LEDGER, verdicts, TIMELINE)
+    told = stories(LEDGER, verdicts, TIMELINE)
     assert told.startswith("wronged (kind), user me")
     for part in ("*** flushall", "*** roll", "recovered, sid s", "recovered without it", "event 2"):
         assert part in told
-    assert story_of_first(LEDGER, verdicts[:1], TIMELINE) == ""
+    assert stories(LEDGER, verdicts[:1], TIMELINE) == ""
 
 
 COUNTED = (
