@@ -1,4 +1,4 @@
-"""What is said of a run: a row for each disaster, and the story of the first client wronged by each.
+"""What is said of a run: a row for each disaster, and the story of a client wronged by each.
 
 Pure.
 """

@@ -224,6 +224,7 @@ def _log(redis: Redis, names: Names) -> Mapping[str, _Call]:
         "XRANGE": lambda: redis.xrange(key, count=1),
         "XREVRANGE": lambda: redis.xrevrange(key, count=1),
         "XINFO STREAM": lambda: redis.xinfo_stream(key),
+        "INFO": lambda: redis.info("server"),
         "XTRIM": lambda: redis.xtrim(key, maxlen=1),
         "TIME": redis.time,
         **_scripts(redis, "return redis.call('DEL', KEYS[1])", key),

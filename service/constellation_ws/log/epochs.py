@@ -6,6 +6,10 @@ received events cannot be recorded any more, ends it; then no session of it can 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import time
+
 import structlog
 from redis.exceptions import ResponseError
 
@@ -16,6 +20,11 @@ log = structlog.get_logger(__name__)
 
 _FELL_BEHIND = "trimmed"
 """The one gap that concerns this pod alone: it was too slow, and the log is whole."""
+UNWATCHED = "unwatched"
+"""Redis was started again, and no pod can say what it held before."""
+_WATCHER_SECONDS = 2.0
+"""How long a pod that cannot say it waits for one that can."""
+_LOOK_SECONDS = 0.1
 
 
 class Epochs:
@@ -61,21 +70,40 @@ class Epochs:
             return False  # it is known, and adopted soon
         return claim.epoch != self._known or self._loss is not None
 
-    async def look(self, delivered: LogId) -> Look:
+    async def look(self, delivered: LogId, *, has_watched: bool) -> Look:
         """Compare the log with what was delivered, and end its epoch where something is missing.
 
+        `has_watched` says that this pod has seen what the log held when its connection was lost.
         Raises what FAULTS names.
         """
         look = await self._state.look(delivered)
+        if not look.is_watched and not has_watched:
+            look = await self._await_watcher(delivered)
         if self._known is not None and look.epoch not in ("", self._known):
             self._loss, self.trouble = None, ""  # who ended the epoch has reported ours as well
+        is_unwatched = bool(look.epoch) and not (look.is_watched or has_watched)
         reason = find_gap(self._known, delivered, look) or self._loss
-        if self._has_to_end(look, reason) and await self._replace(look, reason or "founded"):
+        if is_unwatched:
+            reason = reason or UNWATCHED
+        elif reason is None and not look.is_watched:
+            with contextlib.suppress(ResponseError):  # full or read-only: others have to wait
+                await self._state.confirm_watched(look)
+        has_to_end = is_unwatched or self._has_to_end(look, reason)
+        if has_to_end and await self._replace(look, reason or "founded"):
             look = await self._state.look(delivered)
         if not self.is_first_look and reason is not None and self._loss is None:
             self._gap = reason
         self._found = look
         return look
+
+    async def _await_watcher(self, delivered: LogId) -> Look:
+        """Give others the time to say that they have seen all that the log has held."""
+        deadline = time.monotonic() + _WATCHER_SECONDS
+        while True:
+            look = await self._state.look(delivered)
+            if look.is_watched or not look.epoch or time.monotonic() > deadline:
+                return look
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def has_gap(self) -> bool:
         """Tell whether the last look has found one."""

@@ -7,6 +7,7 @@ State of the log, a hash (`Names.state`):
 | `epoch` | random name of this history of the log; another one means that something was lost |
 | `start`, `reason` | last ID when the epoch began, and why it did |
 | `begun` | when it began, by Redis' clock in ms |
+| `watched` | run ID of the Redis up to whose start some pod has seen every entry |
 | `trimmed` | all entries up to this ID may have been removed by the recorder |
 | `removed`, `last` | entries removed so far and the last ID, when the recorder last looked |
 | `holder`, `until` | token of the recorder's lease, and its end by Redis' clock in ms |
@@ -44,6 +45,12 @@ local function is_later(a, b)
 end
 local function has(key, id)
   return #redis.call('XRANGE', key, id, id) > 0
+end
+-- Which start of which Redis this is; empty where a user may not ask.
+local function run_id()
+  local info = redis.pcall('INFO', 'server')
+  if type(info) ~= 'string' then return '' end
+  return string.match(info, 'run_id:(%w+)') or ''
 end
 local function now_ms()
   local time = redis.call('TIME')
@@ -169,20 +176,21 @@ return ''
 LOOK = (
     _LIBRARY
     + """
-local state = redis.call('HMGET', KEYS[2], 'epoch', 'start', 'reason', 'trimmed', 'begun')
+local state = redis.call(
+  'HMGET', KEYS[2], 'epoch', 'start', 'reason', 'trimmed', 'begun', 'watched')
 local found = inspect(KEYS[1])
 local seen = ARGV[1]
 local is_there = seen == '0-0' or has(KEYS[1], seen)
 return {
   state[1] or '', state[2] or '0-0', state[3] or '', state[4] or '0-0',
   found['last-generated-id'], is_there and 1 or 0, damage(KEYS[2], KEYS[1], found),
-  math.max(0, now_ms() - tonumber(state[5] or '0'))}
+  math.max(0, now_ms() - tonumber(state[5] or '0')), run_id(), state[6] or ''}
 """
 )
 """KEYS: log, state. ARGV: last ID that this pod has delivered. Writes nothing.
 
 Returns {epoch, start, reason, trimmed, last ID, 1 where the delivered entry is there, damage,
-age of the epoch in ms}."""
+age of the epoch in ms, run ID, the run ID up to which it is watched}."""
 
 REPLACE = (
     _LIBRARY
@@ -197,7 +205,8 @@ local found = inspect(KEYS[1])
 local last = found['last-generated-id']
 redis.call(
   'HSET', KEYS[2], 'epoch', ARGV[2], 'reason', ARGV[3], 'start', last, 'trimmed', last,
-  'removed', removed(found), 'last', last, 'begun', string.format('%.0f', now_ms()))
+  'removed', removed(found), 'last', last, 'begun', string.format('%.0f', now_ms()),
+  'watched', run_id())
 if epoch == '' then
   redis.call('HSET', KEYS[2], 'holder', '', 'until', string.format('%.0f', now_ms()), 'place', '',
     'placed', '0-0')
@@ -208,6 +217,14 @@ return 1
 """KEYS: log, state. ARGV: the epoch that is to end (empty: there is none), the new one, why.
 
 Returns 1 where it was replaced, 0 where another pod was faster."""
+
+CONFIRM_WATCHED = """
+if redis.call('HGET', KEYS[1], 'epoch') == ARGV[1] then
+  redis.call('HSET', KEYS[1], 'watched', ARGV[2])
+end
+return 0
+"""
+"""KEYS: state. ARGV: the epoch, the run ID up to whose start a pod has seen every entry of it."""
 
 TRIM_UNRECORDED = (
     _LIBRARY

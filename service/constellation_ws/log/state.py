@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.log.history import BEGINNING, format_id, parse_id
 from constellation_ws.log.positions import LogId
-from constellation_ws.log.scripts import CLAIM, LOOK, RELEASE, REPLACE
+from constellation_ws.log.scripts import CLAIM, CONFIRM_WATCHED, LOOK, RELEASE, REPLACE
 from constellation_ws.redis_io.names import Names
 
 
@@ -27,7 +27,7 @@ class Candidacy:
     """How long its positions have been known."""
 
 
-DAMAGES = ("removed", "rolled_back", "replaced")
+DAMAGES = ("removed", "rolled_back", "replaced", "unwatched")
 """Why a log may lack entries that a pod has delivered."""
 ONLY_ASKING = Candidacy("", "", 0, 0)
 
@@ -66,6 +66,15 @@ class Look:
     """Why entries are missing that nobody was allowed to remove; empty where none are."""
     age_seconds: float
     """How long ago the epoch began, by Redis' clock."""
+    run_id: str
+    """Which start of which Redis this is; empty where that is not known."""
+    watched: str
+    """The run ID up to whose start some pod has seen every entry of the epoch."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether some pod would know if the Redis that runs now had lost an entry."""
+        return not self.run_id or self.run_id == self.watched
 
 
 class LogState:
@@ -78,6 +87,7 @@ class LogState:
         self._release: Any = redis.register_script(RELEASE)
         self._look: Any = redis.register_script(LOOK)
         self._replace: Any = redis.register_script(REPLACE)
+        self._confirm_watched: Any = redis.register_script(CONFIRM_WATCHED)
 
     async def claim(self, candidacy: Candidacy, lease_seconds: float) -> Claim:
         """Ask for the recorder's lease, or only for the epoch."""
@@ -104,7 +114,7 @@ class LogState:
         found = await self._look(
             keys=[self._names.log, self._names.state], args=[format_id(delivered)]
         )
-        epoch, start, reason, trimmed, last, has_delivered, damage, age_ms = found
+        epoch, start, reason, trimmed, last, has_delivered, damage, age_ms, run_id, watched = found
         return Look(
             bytes(epoch).decode(),
             _id(start),
@@ -114,7 +124,13 @@ class LogState:
             bool(has_delivered),
             bytes(damage).decode(),
             age_ms / 1000,
+            bytes(run_id).decode(),
+            bytes(watched).decode(),
         )
+
+    async def confirm_watched(self, look: Look) -> None:
+        """Note that this pod has seen every entry up to the start of the Redis that runs now."""
+        await self._confirm_watched(keys=[self._names.state], args=[look.epoch, look.run_id])
 
     async def replace(self, epoch: str, reason: str) -> None:
         """End an epoch, unless another pod has done so already; empty where there is none."""

@@ -42,6 +42,9 @@ _BLOCK_MILLISECONDS = 1_000
 _FIRST_BLOCK_MILLISECONDS = 1
 """The first answer says that the log is followed: a pod is not ready before it."""
 _SILENCE_SECONDS = 5.0
+_WATCHED_SECONDS = 2.0
+"""A connection whose loss is noticed so soon after its last answer was read until then: XREAD
+answers once a second at least."""
 _QUIET_SECONDS = 0.002
 """How long after the last append's answer this pod asks for entries itself again."""
 
@@ -93,6 +96,8 @@ class RedisLog:
         self._moved = asyncio.Event()
         self._is_awaited = False
         self._heard_at = 0.0
+        self._answered_at = 0.0
+        """Monotonic time at which Redis last answered to this pod as a reader of the log."""
         self._is_brought = False
         """Whether the recorder's appends have answered with entries lately."""
         self._quiet: asyncio.TimerHandle | None = None
@@ -176,7 +181,7 @@ class RedisLog:
     async def _catch_up(self) -> None:
         """Find where to go on, and whether something is missing there. Raises what FAULTS names."""
         is_first = self._epochs.is_first_look
-        look = await self._epochs.look(self.delivered)
+        look = await self._epochs.look(self.delivered, has_watched=self._has_watched())
         self._epoch_began = time.monotonic() - look.age_seconds
         if is_first:
             await self._begin_at(look)
@@ -184,6 +189,17 @@ class RedisLog:
             # Where the log has gone back, what was delivered before cannot be told from what is
             # new: only what comes now is new for certain.
             self.delivered = min(self.delivered, look.last)
+
+    def _has_watched(self) -> bool:
+        """Tell whether this pod has read the log up to when its connection was lost.
+
+        A process that was paused, or whose Redis was silent, finds out late that the connection is
+        gone: what was appended meanwhile, and lost by a Redis that came back, it has never seen.
+        """
+        if self._epochs.is_first_look:
+            return False
+        lost_at = time.monotonic() if self.lost_at is None else self.lost_at
+        return lost_at - self._answered_at < _WATCHED_SECONDS
 
     async def _begin_at(self, look: Look) -> None:
         """Begin at the end of the log; what of the stream is in it is recorded already."""
@@ -315,7 +331,7 @@ class RedisLog:
             self._moved = asyncio.Event()
 
     def _note_answer(self) -> None:
-        now = time.monotonic()
+        now = self._answered_at = time.monotonic()
         if now - self._heard_at > _SILENCE_SECONDS / 4:  # a timer per reply costs more than it
             self._heard_at = now
             if self._deadline is not None and not self._deadline.expired():

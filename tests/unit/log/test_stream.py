@@ -223,6 +223,47 @@ async def test_a_connection_that_is_lost_is_made_anew_and_nothing_is_missed(redi
     assert one.gaps == []
 
 
+def restart(valkey: LastingValkey) -> None:
+    valkey.stop()
+    valkey.start()
+
+
+async def test_a_restart_that_some_pod_has_watched_is_none_for_those_that_begin_later(
+    mortal: LastingValkey,
+) -> None:
+    async with make_client(mortal.url, retries=5) as redis:
+        one, later = Pod(redis), Pod(redis)
+        async with following(one):
+            epoch = one.log.epoch
+            restart(mortal)
+            await eventually(lambda: not one.is_current(), PATIENCE_SECONDS, "it notices")
+            async with following(one_more := Pod(redis)):
+                assert one_more.log.epoch == epoch
+        async with following(later):
+            assert later.log.epoch == epoch
+    assert one.gaps == []
+
+
+async def test_a_restart_that_no_pod_has_watched_ends_the_epoch(
+    mortal: LastingValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries that no pod has seen may be gone with it: no pod could tell."""
+    async with make_client(mortal.url, retries=5) as redis:
+        paused, later = Pod(redis), Pod(redis)
+        async with following(paused):
+            epoch = paused.log.epoch
+        restart(mortal)
+        async with following(later):
+            assert later.log.epoch != epoch
+        restart(mortal)
+        monkeypatch.setattr("constellation_ws.log.stream._WATCHED_SECONDS", 0.0)
+        async with following(paused):
+            await eventually(lambda: paused.gaps, PATIENCE_SECONDS, "the gap")
+            await eventually(paused.is_current, PATIENCE_SECONDS, "it is current")
+            assert paused.log.epoch not in (epoch, later.log.epoch)
+    assert len(paused.gaps) == 1
+
+
 async def test_a_restart_with_its_data_loses_nothing_and_is_no_gap(mortal: LastingValkey) -> None:
     async with make_client(mortal.url, retries=5) as redis:
         one = Pod(redis)
