@@ -50,6 +50,9 @@ class Reader(Protocol):
     def deliver_answer(self, entries: list[Logged]) -> None:
         """Deliver what an append's answer brings, where this pod has not read it already."""
 
+    def note_alive(self, asked_at: float) -> None:
+        """Note that Redis has answered what was sent at this monotonic time."""
+
 
 Answered = Callable[[Any], None]
 
@@ -134,7 +137,9 @@ class Appender:
         while (reply := parser.gets()) is not False:
             if isinstance(reply, hiredis.ReplyError):
                 raise Refused(str(reply))
-            self._sent.popleft()[1](reply)
+            asked_at, answered = self._sent.popleft()
+            self._reader.note_alive(asked_at)
+            answered(reply)
 
     async def lost(self) -> None:
         """Wait until appending has failed. Raises what `receive` does, or what FAULTS names."""

@@ -42,9 +42,9 @@ _BLOCK_MILLISECONDS = 1_000
 _FIRST_BLOCK_MILLISECONDS = 1
 """The first answer says that the log is followed: a pod is not ready before it."""
 _SILENCE_SECONDS = 5.0
-_WATCHED_SECONDS = 2.0
-"""A connection whose loss is noticed so soon after its last answer was read until then: XREAD
-answers once a second at least."""
+_WATCHED_SECONDS = 3.0
+"""A connection whose loss is noticed so soon after the last answered question has been read until
+then: an XREAD takes a second, and the next one follows."""
 _QUIET_SECONDS = 0.002
 """How long after the last append's answer this pod asks for entries itself again."""
 
@@ -96,8 +96,9 @@ class RedisLog:
         self._moved = asyncio.Event()
         self._is_awaited = False
         self._heard_at = 0.0
-        self._answered_at = 0.0
-        """Monotonic time at which Redis last answered to this pod as a reader of the log."""
+        self._asked_at = 0.0
+        self._alive_at = 0.0
+        """Monotonic time at which the last question was sent that Redis has answered."""
         self._is_brought = False
         """Whether the recorder's appends have answered with entries lately."""
         self._quiet: asyncio.TimerHandle | None = None
@@ -195,11 +196,13 @@ class RedisLog:
 
         A process that was paused, or whose Redis was silent, finds out late that the connection is
         gone: what was appended meanwhile, and lost by a Redis that came back, it has never seen.
+        An answer may have waited for as long as the process was paused, so it proves no more than
+        that Redis was there when it was asked.
         """
         if self._epochs.is_first_look:
             return False
         lost_at = time.monotonic() if self.lost_at is None else self.lost_at
-        return lost_at - self._answered_at < _WATCHED_SECONDS
+        return lost_at - self._alive_at < _WATCHED_SECONDS
 
     async def _begin_at(self, look: Look) -> None:
         """Begin at the end of the log; what of the stream is in it is recorded already."""
@@ -252,6 +255,7 @@ class RedisLog:
 
     def _ask(self, block_milliseconds: int = _BLOCK_MILLISECONDS) -> None:
         assert self._link is not None, "asked while the link is open"
+        self._asked_at = time.monotonic()
         self._link.send(
             "XREAD", "COUNT", PAGE, "BLOCK", block_milliseconds, "STREAMS", self._names.log,
             format_id(self.delivered),
@@ -261,6 +265,7 @@ class RedisLog:
         while (reply := parser.gets()) is not False:
             if isinstance(reply, hiredis.ReplyError):
                 raise ConnectionError(f"Redis refused to read the log: {reply}")
+            self.note_alive(self._asked_at)
             self._note_answer()
             pairs = tail_pairs(reply)
             batch = self._take_up(read_entries(pairs))
@@ -330,8 +335,12 @@ class RedisLog:
             self._moved.set()
             self._moved = asyncio.Event()
 
+    def note_alive(self, asked_at: float) -> None:
+        """Note that Redis has answered what was sent at this monotonic time."""
+        self._alive_at = max(self._alive_at, asked_at)
+
     def _note_answer(self) -> None:
-        now = self._answered_at = time.monotonic()
+        now = time.monotonic()
         if now - self._heard_at > _SILENCE_SECONDS / 4:  # a timer per reply costs more than it
             self._heard_at = now
             if self._deadline is not None and not self._deadline.expired():
