@@ -72,12 +72,13 @@ class Speaker:
         attempt = 0
         jar = aiohttp.CookieJar(unsafe=True)  # cookies of the load balancer, which is an IP address
         limits = aiohttp.ClientTimeout(total=None, sock_connect=5)
-        # aiohttp sends a GET again where a connection that it has kept is reset: that the answer to
-        # a poll was lost, and what was in it, would go unnoticed.
         connector = aiohttp.TCPConnector(force_close=True)
         async with aiohttp.ClientSession(
             connector=connector, cookie_jar=jar, timeout=limits
         ) as http:
+            # aiohttp sends any GET again whose connection is reset: that the answer to a poll was
+            # lost, and what was in it, would go unnoticed.
+            http._retry_connection = False
             while not self._is_banned:
                 attempt = min(attempt + 1, len(_DELAYS_SECONDS))
                 try:
