@@ -196,7 +196,7 @@ class Pods:
 def _reason(lines: Iterable[str]) -> str:
     """Find in a pod's log what it died of."""
     for line in lines:
-        if '"a vital part died' in line:
+        if '"a vital task failed' in line:
             return str(json.loads(line).get("error"))
     return "its log does not say"
 

@@ -158,7 +158,7 @@ async def test_a_stream_of_lines_is_published_in_order_and_blank_ones_are_not(
     [
         ("chat:mew", "{}", "no route has that channel"),
         ("user:status", "{", "not JSON"),
-        ("user:status", "{}", "lacks the keys that address it"),
+        ("user:status", "{}", "lacks the keys that name its recipients"),
     ],
 )
 async def test_a_doubtful_event_is_published_with_a_warning(

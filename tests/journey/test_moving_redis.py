@@ -248,7 +248,7 @@ async def test_renewed_certificates_of_redis_are_read_while_the_gateway_runs(
                 assert not wire.break_all()
                 await reaches([client], valkey, user, "after")
                 await eventually(pod.is_ready, PATIENCE_SECONDS, "the pod is ready")
-                assert pod.log("tls files read again")
+                assert pod.log("tls files reloaded")
 
 
 async def reaches(

@@ -29,7 +29,7 @@ async def test_nest_clients_reach_the_port_over_tls_across_a_new_certificate(
             authority.issue("server")
             async with nest_client(major, pod.tcp_port, {"ca": authority.cert_file}) as nest:
                 assert (await nest.send("ping", {}))["value"]["data"]["pong"] is True
-        assert len(pod.log("tls files read again")) == len(MAJORS)
+        assert len(pod.log("tls files reloaded")) == len(MAJORS)
         assert pod.stray_lines() == []
 
 

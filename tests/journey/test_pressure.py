@@ -51,7 +51,7 @@ async def test_a_flood_on_the_command_channel_ends_no_pod(
         handled = partial(_has_handled, pod, FLOOD)
         await eventually(handled, 2 * PATIENCE_SECONDS, "the flood was handled")
         assert await pod.metric("constellation_errands_dropped_total", reason="full") > 0
-        assert pod.log("dropped an errand for another pod")
+        assert pod.log("dropped a background job for another pod")
         async with Redis.from_url(valkey.url) as redis:
             event = {"userId": "x", "status": "here", "notifyUsers": [bob.user]}
             await redis.publish("user:status", json.dumps(event))
@@ -72,14 +72,16 @@ async def test_sigterm_ends_a_pod_in_time_while_redis_hangs(
     """It holds the recorder's lease, presence and sessions, and a request that waits for Redis."""
     async with gateway(own_valkey.url) as pod:
         bob = await js.connect(pod.chats_url, user=f"bob{mine}", reconnection=False)
-        await eventually(lambda: pod.log("recording"), PATIENCE_SECONDS, "it records")
+        await eventually(
+            lambda: pod.log("this pod is the recorder now"), PATIENCE_SECONDS, "it records"
+        )
         with own_valkey.hanging():
             bob.emit("join-chat", {"chatId": f"c{mine}"})
             pod.signal(signal.SIGTERM)
             # Its plan is 1.2 s, its deadline 10 s more; what it waits for would take a minute.
             assert await pod.exited(PATIENCE_SECONDS) == 0
         assert pod.stray_lines() == []
-        assert not pod.log("ended by force")
+        assert not pod.log("forced exit")
 
 
 async def test_a_second_signal_ends_a_pod_at_once_while_redis_hangs(
@@ -87,7 +89,9 @@ async def test_a_second_signal_ends_a_pod_at_once_while_redis_hangs(
 ) -> None:
     async with gateway(own_valkey.url, CONSTELLATION_DRAIN_DELAY_SECONDS=300) as pod:
         await js.connect(pod.chats_url, user=f"bob{mine}", reconnection=False)
-        await eventually(lambda: pod.log("recording"), PATIENCE_SECONDS, "it records")
+        await eventually(
+            lambda: pod.log("this pod is the recorder now"), PATIENCE_SECONDS, "it records"
+        )
         with own_valkey.hanging():
             pod.signal(signal.SIGTERM)
             await eventually(lambda: pod.log("draining"), PATIENCE_SECONDS, "the drain has begun")
@@ -106,7 +110,7 @@ async def test_at_the_limit_of_open_files_probes_and_refusals_are_answered(
         AsyncExitStack() as clients,
     ):
         await pod.ready()
-        (warning,) = pod.log("the limit of open files bounds the connections of this pod")
+        (warning,) = pod.log("the limit of open files is too low for the maximum connections")
         assert (warning["limit"], warning["connections"]) == (MAX_FILES, shares.sessions)
 
         statuses = [await _upgrade(pod, clients) for _ in range(MAX_FILES)]

@@ -73,12 +73,12 @@ def read_verdict(chat: ChatId, status: int, body: bytes) -> Answer:
         # As text: of the bytes of a key that it has no use for msgspec would take any.
         verdict = _read_verdict(body.decode())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise NoAnswer('the API answered something else than {"allowed": true | false}') from error
+        raise NoAnswer('the API did not answer with {"allowed": true | false}') from error
     if verdict.chatIds is None:
         return Answer(verdict.allowed)
     chats = frozenset(map(str, verdict.chatIds))
     if chat in chats and not verdict.allowed:
-        raise NoAnswer("the API's answer is a no whose chatIds say yes")
+        raise NoAnswer("the API's answer contradicts itself: not allowed, but in chatIds")
     return Answer(verdict.allowed, chats=chats | {chat} if verdict.allowed else chats)
 
 

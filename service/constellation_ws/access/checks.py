@@ -203,7 +203,7 @@ class Checks:
             outcome = "timeout" if isinstance(error, TimeoutError) else "failed"
             log.warning("chat access cannot be checked", reason=str(error))
         except Exception:
-            log.exception("a question about a chat failed")
+            log.exception("chat access check failed")
         finally:
             self._count(outcome, self._clock() - question.started)
             self._note(question, outcome)

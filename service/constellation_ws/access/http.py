@@ -42,7 +42,7 @@ class HttpApi:
         except TimeoutError as error:
             raise TimeoutError("the API did not answer in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise NoAnswer(f"the API cannot be asked: {type(error).__name__}") from error
+            raise NoAnswer(f"the call to the API failed: {type(error).__name__}") from error
         answer = read_verdict(chat, status, body)
         if status == 200:
             self._names_chats = answer.chats is not None

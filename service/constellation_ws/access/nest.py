@@ -39,7 +39,7 @@ class NestApi:
     async def aclose(self) -> None:
         """Hang up."""
         if self._line is not None:
-            self._line.hang_up(NoAnswer("the gateway ends"))
+            self._line.hang_up(NoAnswer("the gateway is stopping"))
 
     async def _ask(self, chat: ChatId) -> Reply:
         line = await self._connected()
@@ -68,10 +68,10 @@ class NestApi:
                 _, self._line = await loop.create_connection(_Line, self._host, self._port)
                 return self._line
         except TimeoutError as error:
-            failure = TimeoutError("the API cannot be connected to in time")
+            failure = TimeoutError("connecting to the API timed out")
             raise failure from error
         except (OSError, UnicodeError) as error:
-            failure = NoAnswer("the API cannot be connected to")
+            failure = NoAnswer("cannot connect to the API")
             raise failure from error
         except asyncio.CancelledError:
             connecting.cancel()

@@ -15,12 +15,12 @@ from constellation_ws.messages.events import UserId
 Headers = Iterable[tuple[bytes, bytes]]
 
 NO_TOKEN = Refusal(
-    "unauthorized", "Tell who you are: connect with { auth: { token: '<your token>' } }."
+    "unauthorized", "Authentication is required: connect with { auth: { token: '<your token>' } }."
 )
-OTHER_USER = Refusal("unauthorized", "The token is another user's.")
+OTHER_USER = Refusal("unauthorized", "The token belongs to another user.")
 AUTH_UNAVAILABLE = Refusal(
     "auth_unavailable",
-    "Tokens cannot be verified at the moment: connect again in a while.",
+    "Tokens cannot be verified at the moment: connect again later.",
     is_temporary=True,
 )
 

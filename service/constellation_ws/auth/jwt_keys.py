@@ -79,7 +79,7 @@ def read_public_key(pem: str) -> object:
     try:
         key = load_pem_public_key(pem.replace("\\n", "\n").encode())
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise BadKey("it is no public key in PEM text") from error
+        raise BadKey("it is not a PEM public key") from error
     if not algorithms_of(key):
         raise BadKey(
             f"it is neither RSA of {_RSA_BITS} bits or more, nor P-256, P-384, P-521 or Ed25519"
@@ -96,13 +96,13 @@ def read_key_set(document: bytes, allowed: Container[str]) -> tuple[Verification
     try:
         found = json.loads(document)
     except (ValueError, RecursionError) as error:
-        raise BadKey("the answer is not JSON") from error
+        raise BadKey("the response is not JSON") from error
     entries = found.get("keys") if isinstance(found, dict) else None
     if not isinstance(entries, list) or len(entries) > _MAX_KEYS:
-        raise BadKey(f"the answer has no list of up to {_MAX_KEYS} keys")
+        raise BadKey(f"the response has no list of up to {_MAX_KEYS} keys")
     keys = tuple(_usable(entries, allowed))
     if not keys:
-        raise BadKey("the answer holds no key that can be used")
+        raise BadKey("the response has no usable key")
     return keys
 
 

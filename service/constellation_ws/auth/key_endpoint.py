@@ -142,12 +142,12 @@ class KeyEndpoint:
         headers["accept-encoding"] = "identity"
         async with http.get(self._url, headers=headers, allow_redirects=False) as answer:
             if answer.status != 200:
-                raise NotFetched(f"the answer was HTTP {answer.status}")
+                raise NotFetched(f"the response was HTTP {answer.status}")
             document = bytearray()
             async for chunk in answer.content.iter_chunked(16_384):
                 document += chunk
                 if len(document) > MAX_DOCUMENT_BYTES:
-                    raise NotFetched(f"the answer has more than {MAX_DOCUMENT_BYTES} bytes")
+                    raise NotFetched(f"the response is larger than {MAX_DOCUMENT_BYTES} bytes")
             return bytes(document)
 
     def _tell_of_failure(self, reason: str) -> None:

@@ -32,15 +32,15 @@ def _invalid(sentence: str) -> Refusal:
     return Refusal("token_invalid", sentence)
 
 
-MALFORMED = _invalid("That is no JSON Web Token.")
-FORBIDDEN_ALGORITHM = _invalid("The token's algorithm is not one of those that are taken here.")
-UNKNOWN_KEY = _invalid("The token is signed with a key that is not known here.")
-FORGED = _invalid("The token's signature is not genuine.")
+MALFORMED = _invalid("The token is not a JSON Web Token.")
+FORBIDDEN_ALGORITHM = _invalid("The token's algorithm is not accepted.")
+UNKNOWN_KEY = _invalid("The token is signed with an unknown key.")
+FORGED = _invalid("The token's signature is not valid.")
 WRONG_AUDIENCE = _invalid("The token is for another audience.")
 WRONG_ISSUER = _invalid("The token is from another issuer.")
-NO_EXPIRY = _invalid("The token has no usable `exp`: it must say when it expires.")
+NO_EXPIRY = _invalid("The token has no valid `exp`: it must have an expiry time.")
 NOT_YET = _invalid("The token is not valid yet.")
-NO_USER = _invalid("The token names no user in the claim that is expected here.")
+NO_USER = _invalid("The token has no valid user id in the configured claim.")
 
 
 @dataclass(frozen=True, slots=True)

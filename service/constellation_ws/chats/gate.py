@@ -39,5 +39,5 @@ class Gate:
         self._metrics.requests.labels("", refusal.code).inc()
         closes = member.allowance.is_abused(self._limits.requests)
         if closes:
-            log.warning("closed a client that kept on past its rate limit", user=member.user)
+            log.warning("client closed: it kept exceeding its rate limit", user=member.user)
         return Denied(refusal, closes)

@@ -258,7 +258,7 @@ class Chats:
         return member
 
     def _unknown(self, event: str, sid: str, *_: object) -> Answer:
-        message = "There is no such request; known are join-chat and leave-chat."
+        message = "Unknown request; use join-chat or leave-chat."
         return self._answer("unknown", Refusal("unknown_event", message))
 
     def _answer(self, event: str, result: Refusal | dict[str, Any]) -> Answer:

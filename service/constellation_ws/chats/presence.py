@@ -113,7 +113,7 @@ class Presence:
                 pipe.expire(self._key, int(RELOAD_SECONDS))
                 await pipe.execute()
         except _FAULTS as error:
-            log.warning("presence could not be withdrawn; it fades by itself", error=str(error))
+            log.warning("presence could not be removed; it expires by itself", error=str(error))
 
     async def is_online(self, user: UserId) -> bool:
         """Tell whether the user has a socket on any pod. Raises PresenceUnavailable."""

@@ -171,7 +171,7 @@ class Relay:
 
     def _count_invalid_ids(self, channel: str, count: int) -> None:
         self._metrics.invalid_ids.of(channel).value += count
-        log.warning("left out addresses that are no ids", channel=channel, count=count)
+        log.warning("skipped recipients that are not ids", channel=channel, count=count)
 
     def _drop(self, path: _Path, outcome: str, payload: bytes, offset: bytes) -> Span:
         """Record that an event goes to nobody here, if anybody looks."""

@@ -143,7 +143,7 @@ class Route:
         try:
             rooms = _rooms(self._to, fields)
             if rooms is None:
-                raise MalformedEvent("lacks the keys that address it")
+                raise MalformedEvent("lacks the keys that name its recipients")
             hidden_from = _rooms(self._except, fields) if self._except else _NOWHERE
             if hidden_from is None:
                 raise MalformedEvent("lacks the key that names its author")
@@ -170,13 +170,13 @@ class Route:
             if found is None:
                 continue
             if found.invalid and not found.is_list:
-                raise MalformedEvent("an address is neither an id nor a list of ids")
+                raise MalformedEvent("a recipient is neither an id nor a list of ids")
             invalid += found.invalid
             setattr(addresses, name, msgspec.Raw(msgspec.json.encode(found.value())))
         try:
             message = self.route(msgspec.json.encode(addresses))
         except MalformedEvent as error:
-            raise MalformedEvent(f"{error}; {invalid} addresses are no ids") from error
+            raise MalformedEvent(f"{error}; {invalid} recipients are not ids") from error
         if message is None:
             return None
         for name in self._hidden:
@@ -188,9 +188,9 @@ def _removals(removes: list[list[_Target]], fields: Fields) -> Sequence[Leave]:
     """Name who leaves what. Raises MalformedEvent: nobody must stay in a room by a slip."""
     who, rooms = (_rooms(targets, fields) for targets in removes)
     if who is None or rooms is None:
-        raise MalformedEvent("lacks the keys that name who is removed from what")
+        raise MalformedEvent("lacks the keys that name the users and rooms of the removal")
     if len(who) * len(rooms) > MAX_REMOVALS:
-        raise MalformedEvent("removes too many from too much at once")
+        raise MalformedEvent("removes too many users from too many rooms at once")
     return [Leave(Room(one), Room(room)) for one in who for room in rooms]
 
 
@@ -248,7 +248,7 @@ def load(
     for place, entry in entries:
         channel = entry.channel
         if is_own_channel(channel, own_prefix):
-            reason = "pods and emitters talk to each other on this channel"
+            reason = "this channel is reserved for pods and emitters"
             raise InvalidRoutes(f"{place} ({channel}): {reason}")
         if channel in table:
             earlier = places[channel]
@@ -284,17 +284,17 @@ def _faults(entry: RouteEntry) -> Iterable[str]:
     if not entry.channel or not entry.event or not entry.to:
         yield "channel, event and to must not be empty"
     if entry.channel in REQUESTS:
-        yield "the TCP port has a pattern of this name, which would hide the channel there"
+        yield "the TCP port has a pattern of this name, which would hide the channel"
     if reason := _never_matches(entry.channel):
         yield reason
     if entry.event in UNSENDABLE_EVENTS:
         yield f"{entry.event} is an event name that Socket.IO reserves; use another name"
     for template in entry.templates():
         if not _TEMPLATE.fullmatch(template):
-            yield f"{template!r} is no room template such as 'user:{{userId}}'"
+            yield f"{template!r} is not a room template such as 'user:{{userId}}'"
     for key in (*entry.keys, *entry.templates(), entry.unless_empty):
         if _UNUSABLE.search(key):
-            yield f"{key!r} holds what no key may: a quote, a backslash or a control character"
+            yield f"{key!r} must not contain a quote, a backslash or a control character"
     for key in entry.keys:
         if key in TRACE_KEYS:
             yield f"{key} is trace context, which is never forwarded"
@@ -304,9 +304,9 @@ def _never_matches(channel: str) -> str | None:
     """Say why nothing is ever published on a channel of this name; None where something may be."""
     if wildcards := sorted(set("*?[]").intersection(channel)):
         signs = " ".join(wildcards)
-        return f"{signs} in a channel are not wildcards here; give each channel a route of its own"
+        return f"wildcards ({signs}) are not supported; add a route for each channel"
     if channel != channel.strip() or not channel.isprintable():
-        return f"{channel!r} holds spaces at an end, or characters that cannot be printed"
+        return f"{channel!r} has leading or trailing spaces, or unprintable characters"
     return None
 
 

@@ -176,10 +176,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         if (origin := self._origins.refused(headers)) is None:
             return None
         log.warning(
-            "a page of an origin that is not allowed was refused",
+            "origin not allowed",
             code=entrance.FORBIDDEN_ORIGIN.code,
             origin=origin[:_SHOWN_ORIGIN_CHARS],
-            remedy="add it to CONSTELLATION_CORS_ORIGINS if it is yours",
+            remedy="if it is yours, add it to CONSTELLATION_CORS_ORIGINS",
         )
         return entrance.FORBIDDEN_ORIGIN
 

@@ -37,7 +37,7 @@ def normalized(text: str) -> str:
     if text in (ANY, OPAQUE):
         return text
     if (match := _URL.fullmatch(text)) is None:
-        raise BadOrigin("it is scheme://host or scheme://host:port, without a path or a slash")
+        raise BadOrigin("write scheme://host or scheme://host:port, without path or slash")
     scheme, host, port = match.groups()
     if not host:
         if scheme in _HOSTLESS and port is None:
@@ -54,14 +54,12 @@ def _ascii(host: str) -> str:
         try:
             host = host.encode("idna").decode()
         except UnicodeError as error:
-            raise BadOrigin("its host is no name") from error
+            raise BadOrigin("its host is not a valid name") from error
     labels = host.split(".")
     if not all(map(_LABEL.fullmatch, labels)):
-        raise BadOrigin("its host is no name; `*` stands for a whole label: https://*.example.com")
+        raise BadOrigin("its host is not a name; `*` must be a whole label: https://*.example.com")
     if "*" in labels[-2:]:
-        raise BadOrigin(
-            "a `*` may stand for a label left of a domain only, as in https://*.example.com"
-        )
+        raise BadOrigin("`*` is only possible to the left of a domain, as in https://*.example.com")
     return host
 
 

@@ -63,7 +63,7 @@ class DirectEntries:
                 log.debug("the log cannot be followed, trying again", error=str(error))
             if self._refused:
                 log.warning(
-                    "what is written to the log directly is not delivered", reason=self._refused
+                    "entries written directly to the log are not delivered", reason=self._refused
                 )
                 self._refused = ""
                 await asyncio.sleep(_REFUSED_SECONDS)

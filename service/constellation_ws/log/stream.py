@@ -177,7 +177,7 @@ class RedisLog:
 
     def _look_again(self) -> None:
         if self._link is not None:
-            self._link.fail(LogChanged("the log is looked at again"))
+            self._link.fail(LogChanged("the log is checked again"))
 
     async def _catch_up(self) -> None:
         """Find where to go on, and whether something is missing there. Raises what FAULTS names."""
@@ -215,7 +215,7 @@ class RedisLog:
         self._follower.begin_history(look.last)
 
     def _report(self, reason: str) -> None:
-        log.error("events were lost in the log", reason=reason)
+        log.error("gap in the log", reason=reason)
         self._metrics.log_gaps.labels(reason).inc()
         self._unrecorded.lose_track(self._epoch_began)
         self._unrecorded.forgive()

@@ -266,7 +266,7 @@ def _read(data: bytes, shape: type[Request]) -> Request:
 def _user_id(raw: msgspec.Raw) -> UserId:
     user = read_id(raw)
     if user is None:
-        sentence = "userId must be a string that is not empty, or a whole number"
+        sentence = "userId must be a non-empty string or a whole number"
         raise RequestRefused("invalid_request", sentence)
     return UserId(user)
 

@@ -232,7 +232,7 @@ class _Desk:
     def overdue(self, packet: Packet, seconds: float) -> bytes:
         """Give up one request after so long; the frame to send back."""
         self._metrics.request(self._label(packet), Outcome.TIMEOUT, seconds)
-        sentence = f"not done within {seconds:.0f} s; whether it will be is not known"
+        sentence = f"timed out after {seconds:.0f} s; it may still be executed"
         refusal = RequestRefused("unavailable", sentence)
         return answer(packet.id or b"null", refusal.response())
 

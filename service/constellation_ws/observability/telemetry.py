@@ -220,9 +220,9 @@ def is_exporting(environment: Mapping[str, str]) -> bool:
     if exporter == "otlp" and protocol == "http/protobuf":
         return True
     if exporter == "otlp":
-        log.warning("no traces: only http/protobuf is spoken", variable=_PROTOCOL)
+        log.warning("traces are disabled: only http/protobuf is supported", variable=_PROTOCOL)
     elif exporter != "none":
-        log.warning("no traces: the only exporter is otlp", variable=_EXPORTER)
+        log.warning("traces are disabled: the only supported exporter is otlp", variable=_EXPORTER)
     return False
 
 

@@ -93,7 +93,7 @@ class Life:
         if not self._stop.is_set():
             self._stop.set()
             seconds = self._planned_drain_seconds() + DEADLINE_MARGIN_SECONDS
-            code, reason = _OVERRAN, "stopping overran its deadline"
+            code, reason = _OVERRAN, "shutdown deadline exceeded"
         else:
             self._stop_now.set()
             seconds, code, reason = _HURRY_SECONDS, 128 + number, "a second signal"
@@ -220,10 +220,10 @@ class Life:
     def _tell_how_it_ended(self, draining: asyncio.Task[None]) -> None:
         left = len(self._gateway.engine.sockets)
         if self._stop_now.is_set():
-            log.warning("ended at once by a second signal", sockets_left=left)
+            log.warning("stopped immediately by a second signal", sockets_left=left)
         elif not draining.done():
             self._exit_code = _OVERRAN
-            log.warning("the drain overran its deadline", sockets_left=left)
+            log.warning("drain deadline exceeded", sockets_left=left)
 
     async def _forever(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run a part that must outlive all that uses it. Raises what ended it."""
@@ -233,7 +233,7 @@ class Life:
             await work
         except Exception as error:
             # The TaskGroup cancels the others once and waits; see `cancel` for why that may not do.
-            reason = f"{name} died and others did not end: {type(error).__name__}: {error}"
+            reason = f"{name} failed and other tasks did not stop: {type(error).__name__}: {error}"
             self._last_resort.end_in(_DEATH_SECONDS, 1, reason)
             raise
         finally:

@@ -37,7 +37,7 @@ def serve(settings: Settings) -> int:
             return 1
         except ExceptionGroup as group:
             for cause in _leaves(group):
-                log.error("a vital part died", error=f"{type(cause).__name__}: {cause}")
+                log.error("a vital task failed", error=f"{type(cause).__name__}: {cause}")
             return 1
 
 

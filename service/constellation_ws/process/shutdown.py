@@ -52,4 +52,4 @@ async def _step(name: str, work: Awaitable[None]) -> None:
         async with asyncio.timeout(STEP_SECONDS):
             await work
     except TimeoutError:
-        log.warning("a step of stopping did not end in time", step=name)
+        log.warning("shutdown step timed out", step=name)

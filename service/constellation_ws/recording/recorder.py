@@ -160,7 +160,7 @@ class Recorder:
             try:
                 await self._try()
             except LostLease:
-                log.warning("another pod records now")
+                log.warning("another pod is the recorder now")
             except LogDamaged as error:
                 self._log.damaged(str(error))
             except (TimeoutError, *FAULTS) as error:
@@ -221,7 +221,7 @@ class Recorder:
                 return  # interrupted or retired meanwhile
             self._appender = appender
             self.trouble.end()
-            log.info("recording", unrecorded=self.unrecorded_events)
+            log.info("this pod is the recorder now", unrecorded=self.unrecorded_events)
             self._append_news(appender)
             await self._keep_on(appender)
 
@@ -331,7 +331,9 @@ class Recorder:
         try:
             await self._bus.tell(commands.Handover())
         except (*FAULTS, RedisUnavailable) as error:
-            log.warning("the other pods were not notified; they notice", error=str(error))
+            log.warning(
+                "the other pods were not notified that the lease is released", error=str(error)
+            )
 
     async def _wait_for_news(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -156,7 +156,7 @@ class SessionStore:
         try:
             record = session_record.read(fields)
         except session_record.Unreadable as error:
-            log.warning("a session cannot be read; its client begins a new one", error=str(error))
+            log.warning("a session cannot be read; its client gets a new one", error=str(error))
             return Taken(None, bytes(former_owner or b"").decode())
         return Taken(record, bytes(former_owner).decode())
 

@@ -108,9 +108,9 @@ def read_cluster(url: str) -> ClusterAddress | None:
     if not plus:
         return None
     if scheme not in _NETWORK_SCHEMES:
-        raise InvalidAddress("a Cluster's scheme is redis+cluster or rediss+cluster")
+        raise InvalidAddress("the scheme of a Cluster URL is redis+cluster or rediss+cluster")
     if parts.path.strip("/") not in ("", "0"):
-        raise InvalidAddress("a Cluster has database 0 and no other")
+        raise InvalidAddress("a Cluster has only database 0")
     _, tls = _read_query(parts.query, scheme, frozenset())
     nodes, credentials = _read_nodes(parts.netloc, _PORT)
     return ClusterAddress(nodes, dict(credentials), tls)
@@ -127,10 +127,10 @@ def read_sentinel(url: str) -> SentinelAddress | None:
     if not plus:
         return None
     if scheme not in _NETWORK_SCHEMES:
-        raise InvalidAddress("a Sentinel's scheme is redis+sentinel or rediss+sentinel")
+        raise InvalidAddress("the scheme of a Sentinel URL is redis+sentinel or rediss+sentinel")
     path = _SENTINEL_PATH.fullmatch(parts.path)
     if path is None:
-        raise InvalidAddress("behind the Sentinels it has the database and the primary's name")
+        raise InvalidAddress("its path must be the database and the primary's name")
     own, tls = _read_query(parts.query, scheme, frozenset({"sentinel_password"}))
     nodes, credentials = _read_nodes(parts.netloc, _SENTINEL_PORT)
     options = {"db": int(path[1]), **credentials}
@@ -144,15 +144,15 @@ def _read_query(
     try:
         found = dict(parse_qsl(query, strict_parsing=bool(query)))
     except ValueError:
-        raise InvalidAddress("the options behind its ? are not name=value") from None
+        raise InvalidAddress("its query string is not name=value") from None
     if found.keys() - own - TLS_OPTIONS:
-        raise InvalidAddress("an option behind its ? is unknown for this form of URL")
+        raise InvalidAddress("its query string has an option unknown for this form of URL")
     if found.keys() & TLS_OPTIONS and scheme != "rediss":
         raise InvalidAddress("the options of TLS require a scheme that begins with rediss")
     try:
         parsed: dict[str, Any] = dict(parse_url(f"rediss://host?{query}"))
     except ValueError:
-        raise InvalidAddress("the value of an option behind its ? is not valid") from None
+        raise InvalidAddress("an option in its query string has an invalid value") from None
     tls = {name: value for name, value in parsed.items() if name in TLS_OPTIONS}
     mine = {name: value for name, value in found.items() if name in own}
     return mine, tls if scheme == "rediss" else None
@@ -194,7 +194,7 @@ def check_url(url: str) -> str:
         if not parts.path.strip("/"):
             raise InvalidAddress("it has no path")
     elif parts.scheme not in _NETWORK_SCHEMES:
-        raise InvalidAddress("its scheme is not one of Redis")
+        raise InvalidAddress("its scheme is not a Redis scheme")
     elif not _DATABASE.fullmatch(parts.path):
         raise InvalidAddress("its database is not a number")
     else:
@@ -265,7 +265,7 @@ def _try(url: str, parts: SplitResult) -> None:
         pool.make_connection()
     except (ValueError, TypeError, RedisError):
         # redis-py's errors quote the address
-        raise InvalidAddress("its port or an option behind its ? is not valid") from None
+        raise InvalidAddress("its port or an option in its query string is not valid") from None
 
 
 def _check_tls(options: dict[str, Any] | None) -> None:

@@ -203,7 +203,7 @@ class RedisBus:
             except TimeoutError:
                 await asyncio.sleep(_READ_SECONDS)
                 if time.monotonic() - self._heard_at > SILENCE_SECONDS:
-                    self._lose("silent", "no heartbeat came back")
+                    self._lose("silent", "no heartbeat received")
                     return current
             except RedisMoved as error:
                 log.info("subscribing to another Redis", reason=str(error))
@@ -288,7 +288,7 @@ class RedisBus:
     def _lose(self, reason: str, error: str) -> None:
         if self.lost_at is None or not self.has_subscribed:
             self._metrics.redis_reconnects.labels(reason).inc()
-            log.warning("no Redis subscription, trying again", reason=reason, error=error)
+            log.warning("no Redis subscription, reconnecting", reason=reason, error=error)
         if self.lost_at is None:
             self.lost_at = time.monotonic()
 

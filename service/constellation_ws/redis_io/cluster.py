@@ -55,7 +55,9 @@ class ClusterWitnesses:
 
     def describe(self, faults: str) -> str:
         """Say that none of them could tell."""
-        return f"no node of the Redis Cluster says who holds the hash slot of our keys ({faults})"
+        return (
+            f"no node of the Redis Cluster reports the owner of the gateway's hash slot ({faults})"
+        )
 
 
 def read_claim(slots: Sequence[_Row], nodes: bytes | str, asked: Node, slot: int) -> Claim:
@@ -66,7 +68,7 @@ def read_claim(slots: Sequence[_Row], nodes: bytes | str, asked: Node, slot: int
     """
     ours = [row for row in slots if row[0] <= slot <= row[1]]
     if not ours:
-        raise NoClaim("it knows no node that holds the hash slot of our keys")
+        raise NoClaim("it reports no owner of the gateway's hash slot")
     (owner, owner_id), *replicas = _nodes_of(ours[0], asked)
     elsewhere = [node for row in slots if row not in ours for node, _ in _nodes_of(row, asked)]
     others = (*(node for node, _ in replicas), *elsewhere[:_MAX_OTHERS])

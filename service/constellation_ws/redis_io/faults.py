@@ -19,12 +19,10 @@ from redis.exceptions import (
 FAULTS = (RedisError, OSError, hiredis.HiredisError, asyncio.IncompleteReadError)
 """What a Redis that is away, full or moving raises."""
 
-CLUSTER_FORM = "for a Redis Cluster REDIS_URL takes redis+cluster://host:port,host:port"
-PLAIN_FORM = "for a single Redis REDIS_URL takes redis://host:port"
+CLUSTER_FORM = "for a Redis Cluster set REDIS_URL to redis+cluster://host:port,host:port"
+PLAIN_FORM = "for a single Redis set REDIS_URL to redis://host:port"
 NO_ANSWER = "it does not answer"
-NO_CONNECTION = (
-    "no connection is established in time; a port without TLS looks so to a URL with rediss"
-)
+NO_CONNECTION = "the connection timed out; with rediss in REDIS_URL, the port must use TLS"
 
 
 def explain(error: BaseException) -> str:
@@ -37,11 +35,11 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MovedError):
         return f"it is one node of a Redis Cluster; {CLUSTER_FORM}"
     if isinstance(error, AskError):
-        return "the hash slot of our keys is being moved to another node; try again later"
+        return "the gateway's hash slot is being moved to another node; try again later"
     if isinstance(error, TimeoutError):
         return NO_CONNECTION if "connecting" in text else NO_ANSWER
     if "closed by server" in text:
-        return "it closes the connection; so does a port with TLS, for which REDIS_URL takes rediss"
+        return "it closes the connection; if its port uses TLS, REDIS_URL needs rediss"
     if "cluster support disabled" in text:
         return f"it is not a node of a Redis Cluster; {PLAIN_FORM}"
     for cause in _causes(error):

@@ -128,7 +128,7 @@ class AtOneNode:
             if not agreed:
                 await self._write(redis, self._place)  # Redis came back empty
         except FAULTS as error:
-            log.debug("where pods subscribe is not known now", error=str(error))
+            log.debug("the node on which pods subscribe is unknown", error=str(error))
             return
         name = where_to(claim, agreed, self._place)
         if name != self._place:

@@ -37,7 +37,7 @@ class SentinelWitnesses:
 
     def describe(self, faults: str) -> str:
         """Say that none of them could tell."""
-        return f"no Sentinel says where the primary {self._service} is ({faults})"
+        return f"no Sentinel reports the address of the primary {self._service} ({faults})"
 
 
 def read_claim(address: Sequence[Any] | None, details: object, service: str) -> Claim:
@@ -47,7 +47,7 @@ def read_claim(address: Sequence[Any] | None, details: object, service: str) -> 
     the newer of two claims is known. A Sentinel may keep them to itself.
     """
     if not address:
-        raise NoClaim(f"it watches no primary with the name {service}")
+        raise NoClaim(f"it monitors no primary named {service}")
     host, port = (_text(part) for part in address)
     return Claim((host, int(port)), int(_named(details).get("config-epoch", 0)), ())
 

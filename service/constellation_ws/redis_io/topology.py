@@ -189,7 +189,7 @@ class FollowedTopology:
         else:
             told = "; ".join(f"{label_node(node)}: {fault}" for node, fault in faults.items())
             self._fault = self._witnesses.describe(told)
-            log.debug("nobody says which Redis to use", error=self._fault)
+            log.debug("the Redis primary is unknown", error=self._fault)
         # Where nobody answered, the last one that was known is worth a try.
         self._is_doubted = self._claim is None
 

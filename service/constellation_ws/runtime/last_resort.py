@@ -30,5 +30,5 @@ class LastResort:
 
 
 def _end(code: int, reason: str) -> None:
-    log.error("ended by force", reason=reason, exit_code=code)
+    log.error("forced exit", reason=reason, exit_code=code)
     os._exit(code)

@@ -61,7 +61,9 @@ def raise_limit() -> int:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (ValueError, OSError) as error:  # macOS: infinity is more than the kernel allows
-            log.debug("the limit of open files stays", soft=soft, hard=hard, reason=str(error))
+            log.debug(
+                "the limit of open files cannot be raised", soft=soft, hard=hard, reason=str(error)
+            )
     return limit()
 
 
@@ -75,7 +77,7 @@ def warn_of_shortage(shares: Shares, connections: int) -> None:
     """Log where the limit, and not the settings, bounds how many clients may connect."""
     if not shares.suffices_for(connections):
         log.warning(
-            "the limit of open files bounds the connections of this pod",
+            "the limit of open files is too low for the maximum connections",
             limit=shares.limit,
             connections=shares.sessions,
             wanted=connections,

@@ -128,7 +128,7 @@ class Pressure:
         try:
             limit_bytes, used_bytes = self._memory.limit_bytes(), self._memory.used_bytes()
         except OSError as error:
-            log.debug("the use of memory is not known", reason=str(error))
+            log.debug("memory usage cannot be read", reason=str(error))
             return
         if limit_bytes:  # it may be changed, or lifted, while the container runs
             self._overload.note_memory(used_bytes, limit_bytes)
@@ -141,7 +141,7 @@ class Pressure:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
             self._metrics.files_exhausted.inc()
-            log.error("no open files are left: new connections are reset", reason=error.strerror)
+            log.error("out of open files: new connections are reset", reason=error.strerror)
 
     def _tell(self) -> None:
         """Log when it begins and when it ends."""

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-_NO_CERTIFICATE = "it holds no certificate as PEM"
+_NO_CERTIFICATE = "it has no PEM certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +95,11 @@ def _guilty(cert: NamedFile, key: NamedFile, password: str | None, error: ssl.SS
         secret = password.encode() if password else None
         public_key = load_pem_private_key(key.path.read_bytes(), secret).public_key()
     except TypeError:
-        return key.says("its key is encrypted, and there is no password for it")
+        return key.says("its key is encrypted, and no password is set")
     except (ValueError, UnsupportedAlgorithm):
-        return key.says("it holds no private key as PEM, or one that the password does not open")
+        return key.says("it has no PEM private key, or the password does not decrypt it")
     if public_key != certificates[0].public_key():
-        return key.says(f"its key is not that of the certificate in {str(cert.path)!r}")
+        return key.says(f"its key does not match the certificate in {str(cert.path)!r}")
     return cert.says(f"OpenSSL refuses it ({error.reason})")
 
 

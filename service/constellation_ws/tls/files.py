@@ -44,7 +44,7 @@ class RenewedContext:
         elif stamps != self._stamps:
             try:
                 self._context = self._read()
-                _log.info("tls files read again", use=self._name)
+                _log.info("tls files reloaded", use=self._name)
             except OSError as error:
                 _log.error("tls files cannot be used", use=self._name, reason=str(error))
         self._stamps = stamps

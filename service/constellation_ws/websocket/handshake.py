@@ -66,19 +66,21 @@ def check_upgrade(method: bytes, version: bytes, headers: Headers) -> Accept | R
     """
     if method != b"GET":
         return _refuse(
-            HTTPStatus.METHOD_NOT_ALLOWED, "A WebSocket opens with GET.", (b"allow", b"GET")
+            HTTPStatus.METHOD_NOT_ALLOWED, "A WebSocket handshake requires GET.", (b"allow", b"GET")
         )
     if version != b"HTTP/1.1":
-        return _refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "A WebSocket opens with HTTP/1.1.")
+        return _refuse(
+            HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "A WebSocket handshake requires HTTP/1.1."
+        )
     found = _considered(headers)
     if len(found[b"host"]) != 1:
-        return _refuse(HTTPStatus.BAD_REQUEST, "Exactly one Host header is needed.")
+        return _refuse(HTTPStatus.BAD_REQUEST, "Exactly one Host header is required.")
     if not _lists(b"websocket", found[b"upgrade"]):
-        return _require_upgrade("This address speaks WebSocket: send Upgrade: websocket.")
+        return _require_upgrade("The header Upgrade: websocket is required.")
     if not _lists(b"upgrade", found[b"connection"]):
-        return _refuse(HTTPStatus.BAD_REQUEST, "The Connection header lacks upgrade.")
+        return _refuse(HTTPStatus.BAD_REQUEST, "The header Connection: upgrade is required.")
     if found[b"sec-websocket-version"] != [_VERSION]:
-        return _require_upgrade("Only version 13 of the WebSocket protocol is spoken here.")
+        return _require_upgrade("Only version 13 of the WebSocket protocol is supported.")
     keys = found[b"sec-websocket-key"]
     if len(keys) != 1 or not _is_nonce(keys[0]):
         return _refuse(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key is not 16 bytes in base64.")
@@ -114,7 +116,7 @@ def _agree(key: bytes, offers: list[bytes]) -> Accept | Refuse:
         return Accept(key)
     first = offers[0].partition(b",")[0].strip(b" \t")
     if not _TOKEN.fullmatch(first):
-        return _refuse(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Protocol is no list of tokens.")
+        return _refuse(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Protocol is not a list of tokens.")
     return Accept(key, first)
 
 

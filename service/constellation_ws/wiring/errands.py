@@ -91,4 +91,4 @@ class Errands:
         now = time.monotonic()
         if now - self._logged_at >= _LOG_SECONDS:  # in a flood a line that is left out costs too
             self._logged_at = now
-            log.warning("dropped an errand for another pod", reason=reason)
+            log.warning("dropped a background job for another pod", reason=reason)

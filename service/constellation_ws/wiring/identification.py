@@ -35,7 +35,7 @@ class Identification:
     def check(self) -> Check:
         """Say whether tokens can be verified by now."""
         has_keys = self.endpoint is None or self.endpoint.has_fetched
-        return Check("keys", has_keys, "there" if has_keys else "not fetched yet")
+        return Check("keys", has_keys, "fetched" if has_keys else "not fetched yet")
 
 
 def identification(settings: Settings, also_kept: frozenset[bytes] = frozenset()) -> Identification:
@@ -75,9 +75,9 @@ def warn_of_trust(settings: Settings) -> None:
     """Warn where others than this machine reach the port, as they do not with `dev` and `demo`."""
     if settings.auth_mode == "trusted" and not _is_local(settings.ws_host):
         log.warning(
-            "whoever reaches the port may claim to be any user",
+            "clients are not authenticated: they can claim any user id",
             auth_mode="trusted",
-            remedy="set CONSTELLATION_AUTH_MODE=jwt, or let only trusted clients reach it",
+            remedy="set CONSTELLATION_AUTH_MODE=jwt, or restrict the port to trusted clients",
         )
 
 

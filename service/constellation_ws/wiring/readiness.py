@@ -34,7 +34,7 @@ def check_room(engine: Engine) -> Check:
     detail = f"{len(engine.sockets)} of {limits.max_connections}"
     if engine.is_crowded():
         most = limits.max_session_sockets
-        detail += f"; open files are short: {engine.open_sockets} of {most} sockets"
+        detail += f"; few open files are left: {engine.open_sockets} of {most} sockets"
     return Check("connections", not engine.is_full(), detail)
 
 

@@ -256,7 +256,7 @@ async def test_an_outage_is_told_once_and_so_is_its_end(issuer: Issuer) -> None:
         issuer.recover()
         await fetched(endpoint)
     assert [one["event"] for one in logs] == ["keys cannot be fetched", "keys fetched"]
-    assert logs[0]["reason"] == "the answer was HTTP 503"
+    assert logs[0]["reason"] == "the response was HTTP 503"
 
 
 @pytest.mark.parametrize(

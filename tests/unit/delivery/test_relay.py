@@ -219,7 +219,7 @@ def test_a_broken_event_costs_itself_only_and_is_logged_without_its_text(
     assert [line["reason"] for line in logged] == [
         "not JSON",
         "not UTF-8",
-        "lacks the keys that address it",
+        "lacks the keys that name its recipients",
     ]
     assert "SECRET" not in str(logged)
 

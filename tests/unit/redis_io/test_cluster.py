@@ -80,7 +80,7 @@ def test_an_epoch_that_is_not_told_is_the_oldest() -> None:
 
 @pytest.mark.parametrize("slots", [[], [[0, OURS - 1, node("a", 1)]]])
 def test_a_slot_that_nobody_holds_is_not_guessed(slots: list[Any]) -> None:
-    with pytest.raises(NoClaim, match="no node that holds the hash slot"):
+    with pytest.raises(NoClaim, match="no owner of the gateway's hash slot"):
         read_claim(slots, b"", ASKED, OURS)
 
 

@@ -67,9 +67,11 @@ def of(form: str, valkey: Valkey | LastingValkey, password: str = "") -> str:
 async def test_a_cluster_where_nobody_is_names_each_node_and_why(secret: LastingValkey) -> None:
     nobody = unused_port()
     text = await refusal(f"{of('redis+cluster', secret, 'hunter2')},{HOST}:{nobody}")
-    assert text.startswith("no node of the Redis Cluster says who holds the hash slot of our keys")
+    assert text.startswith(
+        "no node of the Redis Cluster reports the owner of the gateway's hash slot"
+    )
     assert f"{HOST}:{nobody}: Connect call failed" in text or "Connection refused" in text
-    assert f"{HOST}:{secret.port}: it knows no node that holds the hash slot" in text
+    assert f"{HOST}:{secret.port}: it reports no owner of the gateway's hash slot" in text
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,7 @@ async def test_a_wrong_password_is_said(secret: LastingValkey, password: str, sa
 async def test_a_plain_redis_named_as_a_cluster_is_told_its_form(valkey: Valkey) -> None:
     text = await refusal(of("redis+cluster", valkey))
     assert (
-        "it is not a node of a Redis Cluster; for a single Redis REDIS_URL takes redis://" in text
+        "it is not a node of a Redis Cluster; for a single Redis set REDIS_URL to redis://" in text
     )
 
 
@@ -106,8 +108,8 @@ async def test_a_sentinel_that_watches_another_name_says_so(valkey: Valkey, tmp_
 
         await eventually(is_found, PATIENCE_SECONDS, "the Sentinel answers")
         text = await refusal(f"redis+sentinel://{HOST}:{port}/0/chat")
-        assert "no Sentinel says where the primary chat is" in text
-        assert "it watches no primary with the name chat" in text
+        assert "no Sentinel reports the address of the primary chat" in text
+        assert "it monitors no primary named chat" in text
 
 
 async def test_a_node_of_a_cluster_named_as_a_plain_redis_is_told_its_form(
@@ -126,13 +128,13 @@ async def test_a_node_of_a_cluster_named_as_a_plain_redis_is_told_its_form(
             text = await refusal(of("redis", a))
             return (
                 f"{HOST}:{a.port}: it is one node of a Redis Cluster" in text
-                and "REDIS_URL takes redis+cluster://host:port,host:port" in text
+                and "set REDIS_URL to redis+cluster://host:port,host:port" in text
             )
 
         await eventually(says, PATIENCE_SECONDS, "the form is named, once the nodes have met")
         failed = await asyncio.to_thread(_failed, of("redis", a))
         assert {"log", "presence", "sessions"} <= failed.keys()
-        assert all("REDIS_URL takes redis+cluster://" in detail for detail in failed.values())
+        assert all("set REDIS_URL to redis+cluster://" in detail for detail in failed.values())
 
 
 @pytest.fixture
@@ -151,8 +153,8 @@ async def test_a_certificate_of_a_stranger_is_refused_and_said(form: str, privat
 async def test_a_port_with_the_other_kind_of_security_is_said(
     form: str, private: int, valkey: Valkey
 ) -> None:
-    assert "port with TLS, for which" in await refusal(form.format("", f"{HOST}:{private}"))
-    assert "a port without TLS looks so" in await refusal(form.format("s", f"{HOST}:{valkey.port}"))
+    assert "if its port uses TLS" in await refusal(form.format("", f"{HOST}:{private}"))
+    assert "the port must use TLS" in await refusal(form.format("s", f"{HOST}:{valkey.port}"))
 
 
 @pytest.mark.parametrize(

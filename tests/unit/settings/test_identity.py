@@ -119,7 +119,7 @@ def test_a_private_key_in_place_of_the_public_one_is_refused_and_not_shown() -> 
         serialization.NoEncryption(),
     )
     line = fault(**JWT, CONSTELLATION_JWT_PUBLIC_KEY=private.decode())
-    assert line == "CONSTELLATION_JWT_PUBLIC_KEY cannot be used: it is no public key in PEM text"
+    assert line == "CONSTELLATION_JWT_PUBLIC_KEY cannot be used: it is not a PEM public key"
 
 
 @pytest.mark.parametrize(

@@ -82,12 +82,12 @@ def test_files_that_hold_something_else_are_named(
     other.write_bytes(content)
 
     assert list(files(other, pair[1]).faults()) == [
-        f"CERT names '{other}': it holds no certificate as PEM"
+        f"CERT names '{other}': it has no PEM certificate"
     ]
     (line,) = files(pair[0], other).faults()
-    assert line.startswith(f"KEY names '{other}': it holds no private key as PEM")
+    assert line.startswith(f"KEY names '{other}': it has no PEM private key")
     assert list(files(None, None, other).faults()) == [
-        f"URL names '{other}' as ca_option: it holds no certificate as PEM"
+        f"URL names '{other}' as ca_option: it has no PEM certificate"
     ]
 
 
@@ -97,7 +97,7 @@ def test_a_key_of_another_certificate_is_named(
     _, other = authority.issue("other")
 
     assert list(files(pair[0], other).faults()) == [
-        f"KEY names '{other}': its key is not that of the certificate in '{pair[0]}'"
+        f"KEY names '{other}': its key does not match the certificate in '{pair[0]}'"
     ]
 
 
@@ -107,10 +107,8 @@ def test_an_encrypted_key_needs_its_password(pair: tuple[Path, Path]) -> None:
     assert list(files(*pair, password="secret").faults()) == []
     (without,) = files(*pair).faults()
     (wrong,) = files(*pair, password="hunter2").faults()
-    assert (
-        without == f"KEY names '{pair[1]}': its key is encrypted, and there is no password for it"
-    )
-    assert wrong.startswith(f"KEY names '{pair[1]}': it holds no private key")
+    assert without == f"KEY names '{pair[1]}': its key is encrypted, and no password is set"
+    assert wrong.startswith(f"KEY names '{pair[1]}': it has no PEM private key")
     assert "hunter2" not in wrong
 
 

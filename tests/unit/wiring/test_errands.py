@@ -64,7 +64,7 @@ async def test_a_full_queue_drops_the_newest_counts_and_logs_it(world: World) ->
         await world.until_empty()
     assert world.done == [0, 1, 2]
     assert world.dropped("full") == 120_000 - 3
-    assert lines[0]["event"] == "dropped an errand for another pod"
+    assert lines[0]["event"] == "dropped a background job for another pod"
 
 
 async def test_an_errand_that_waits_already_is_not_put_there_twice(world: World) -> None:
