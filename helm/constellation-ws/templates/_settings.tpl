@@ -110,7 +110,7 @@
 {{- end }}
 {{- end }}
 {{- if gt (len $sources) 1 }}
-{{- fail (printf "%s are set: keep the one that signs your tokens." (join " and " $sources)) }}
+{{- fail (printf "%s are set: set only the one that signs your tokens." (join " and " $sources)) }}
 {{- end }}
 {{- if and (eq $auth.mode "jwt") (not $sources) (not .Values.existingSecret) (not .Values.extraEnvFrom) }}
 {{- fail "auth.mode jwt needs a key: one of auth.existingSecret, auth.jwt.secret, auth.jwt.publicKey and auth.jwt.jwksUrl." }}

@@ -46,8 +46,8 @@ class ChatAccessSettings(BaseModel):
     chat_access: Literal["open", "claim", "http", "nest"] = Field(
         "open",
         validation_alias="CONSTELLATION_CHAT_ACCESS",
-        description="Who may join a chat: `open` everybody, `claim` those whose token names it, "
-        "`http` and `nest` those of whom the API says so, by HTTP or by NestJS TCP.",
+        description="Who may join a chat: with `open` everybody, with `claim` users whose token "
+        "lists it, with `http` and `nest` users that the API allows (HTTP, NestJS TCP).",
     )
     chat_access_url: Annotated[
         str | None,
@@ -56,26 +56,26 @@ class ChatAccessSettings(BaseModel):
     ] = Field(
         None,
         validation_alias="CONSTELLATION_CHAT_ACCESS_URL",
-        description="Where the API is asked who may join a chat.",
+        description="URL of the API that decides who may join a chat.",
     )
     chat_access_token: Annotated[
         SecretStr, AfterValidator(_check_token), Takes("a bearer token (secret)")
     ] = Field(
         SecretStr(""),
         validation_alias="CONSTELLATION_CHAT_ACCESS_TOKEN",
-        description="Bearer token that proves to the API who asks, for `http`. Empty means none.",
+        description="Bearer token that the gateway sends to the API, for `http`. Empty means none.",
     )
     chat_access_pattern: str = Field(
         "getChatDetails",
         validation_alias="CONSTELLATION_CHAT_ACCESS_PATTERN",
-        description='NestJS pattern that is asked with `{chatId}`, for `nest`; `{"cmd":"name"}` '
+        description='NestJS pattern that is called with `{chatId}`, for `nest`; `{"cmd":"name"}` '
         "for a pattern that is an object.",
     )
     chat_access_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
         2,
         validation_alias="CONSTELLATION_CHAT_ACCESS_TIMEOUT_SECONDS",
-        description="Seconds the API has to answer a call; waiting for a call is not counted. A "
-        "join without an answer is refused with `access_unavailable`.",
+        description="Timeout of a call to the API, in seconds, without the time in the queue. "
+        "After it the join is refused with `access_unavailable`.",
     )
 
     def chat_access_faults(self, auth_mode: str) -> Iterator[str]:
@@ -84,11 +84,11 @@ class ChatAccessSettings(BaseModel):
         if schemes and urlsplit(self.chat_access_url or "").scheme not in schemes:
             takes = " or ".join(f"{scheme}://" for scheme in schemes)
             yield (
-                f"CONSTELLATION_CHAT_ACCESS={self.chat_access} needs CONSTELLATION_CHAT_ACCESS_URL "
-                f"with a URL that begins with {takes}"
+                f"CONSTELLATION_CHAT_ACCESS={self.chat_access} requires that "
+                f"CONSTELLATION_CHAT_ACCESS_URL begins with {takes}"
             )
         if self.chat_access == "claim" and auth_mode != "jwt":
             yield (
-                "CONSTELLATION_CHAT_ACCESS=claim needs CONSTELLATION_AUTH_MODE=jwt: without tokens "
-                "nothing names the chats of a user, and nobody could join any"
+                "CONSTELLATION_CHAT_ACCESS=claim requires CONSTELLATION_AUTH_MODE=jwt: without "
+                "tokens no chats are listed for a user, and nobody could join any"
             )

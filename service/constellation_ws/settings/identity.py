@@ -22,7 +22,7 @@ _ALGORITHMS = "CONSTELLATION_JWT_ALGORITHMS"
 
 def _check_algorithms(names: tuple[str, ...]) -> tuple[str, ...]:
     if not set(names) <= set(jwt_keys.ALGORITHMS):
-        raise ValueError("no algorithm of ours")
+        raise ValueError("not a supported algorithm")
     return names
 
 
@@ -31,11 +31,11 @@ _Algorithms = Annotated[
     NoDecode,
     BeforeValidator(split),
     AfterValidator(_check_algorithms),
-    Takes(f"names out of {', '.join(jwt_keys.ALGORITHMS)}, separated by commas"),
+    Takes(f"a list of {', '.join(jwt_keys.ALGORITHMS)}, separated by commas"),
 ]
 _PublicKey = Annotated[
     SecretStr | None,  # not to be shown: it may hold the private key by mistake
-    Takes("a public key in PEM text; `\\n` may stand for its line breaks"),
+    Takes("a public key as PEM; `\\n` is accepted for line breaks"),
 ]
 _KeySetUrl = Annotated[
     str | None,
@@ -56,13 +56,13 @@ class IdentitySettings(BaseModel):
     auth_mode: Literal["trusted", "jwt"] = Field(
         "trusted",
         validation_alias="CONSTELLATION_AUTH_MODE",
-        description="`trusted` believes any `auth.userId`: for networks that only trusted clients "
-        "reach. `jwt` asks every client for a JSON Web Token.",
+        description="`trusted` accepts any `auth.userId`: only for networks that untrusted "
+        "clients cannot reach. `jwt` requires a JSON Web Token from every client.",
     )
     jwt_secret: SecretStr | None = Field(
         None,
         validation_alias="CONSTELLATION_JWT_SECRET",
-        description="Secret that HS256, HS384 or HS512 tokens are signed with.",
+        description="Secret with which HS256, HS384 or HS512 tokens are signed.",
     )
     jwt_public_key: _PublicKey = Field(
         None,
@@ -72,35 +72,36 @@ class IdentitySettings(BaseModel):
     jwt_jwks_url: _KeySetUrl = Field(
         None,
         validation_alias="CONSTELLATION_JWT_JWKS_URL",
-        description="Where the issuer publishes its public keys as a JWK Set; read again every "
-        "five minutes, and when a token names a new key.",
+        description="URL of the issuer's JWK Set, its public keys. It is fetched again every five "
+        "minutes, and when a token names an unknown key.",
     )
     jwt_algorithms: _Algorithms = Field(
         (),
         validation_alias=_ALGORITHMS,
-        description="Algorithms that are taken. None named means: HS256 with a secret, the one of "
-        "its kind (RS256, ES…, EdDSA) with a public key, all but HS… with a JWK Set.",
+        description="Accepted algorithms. Empty means HS256 with a secret, the algorithm of the "
+        "key (RS256, ES…, EdDSA) with a public key, and all except HS… with a JWK Set.",
     )
     jwt_issuer: str | None = Field(
         None,
         validation_alias="CONSTELLATION_JWT_ISSUER",
-        description="What the token's `iss` must be; none means that it is not looked at.",
+        description="Required `iss` of the token. Empty means that it is not checked.",
     )
     jwt_audience: str | None = Field(
         None,
         validation_alias="CONSTELLATION_JWT_AUDIENCE",
-        description="What the token's `aud` must be or contain; none means that a token with `aud` "
-        "is for somebody else and refused.",
+        description="Required `aud` of the token, or one of its values. Empty means that a token "
+        "with `aud` is refused.",
     )
     jwt_leeway_seconds: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = Field(
         5,
         validation_alias="CONSTELLATION_JWT_LEEWAY_SECONDS",
-        description="Seconds that the issuer's clock and ours may be apart.",
+        description="Allowed difference between the clocks of the issuer and the gateway, in "
+        "seconds.",
     )
     jwt_user_claim: _Name = Field(
         "sub",
         validation_alias="CONSTELLATION_JWT_USER_CLAIM",
-        description="Claim that holds the user's id, as text or as a whole number.",
+        description="Claim that contains the user id, as a string or a whole number.",
     )
     jwt_chats_claim: _Name = Field(
         "chats",
@@ -110,8 +111,8 @@ class IdentitySettings(BaseModel):
     jwt_cookie: _CookieName = Field(
         None,
         validation_alias="CONSTELLATION_JWT_COOKIE",
-        description="Cookie that may hold the token, where neither `auth.token` nor an "
-        "`Authorization: Bearer` header does. Needs CONSTELLATION_CORS_ORIGINS.",
+        description="Cookie from which the token is read if neither `auth.token` nor an "
+        "`Authorization: Bearer` header has one. Requires CONSTELLATION_CORS_ORIGINS.",
     )
 
     def identity_faults(self, cors_origins: tuple[str, ...]) -> Iterator[str]:
@@ -126,12 +127,12 @@ class IdentitySettings(BaseModel):
             case [_]:
                 yield from self._key_faults()
             case _:
-                yield f"{' and '.join(sources)} are set: keep the one that signs your tokens"
+                yield f"{' and '.join(sources)} are set: set only the one that signs your tokens"
         if self.jwt_cookie is not None and {ANY, OPAQUE} & set(cors_origins):
             yield (
-                "CONSTELLATION_JWT_COOKIE needs CONSTELLATION_CORS_ORIGINS to list the origins of "
-                "your pages, without `*` and `null`: browsers send cookies with what any other "
-                "page opens, too"
+                "CONSTELLATION_JWT_COOKIE requires that CONSTELLATION_CORS_ORIGINS lists the "
+                "origins of your pages, without `*` and `null`: browsers send cookies with "
+                "requests from any page"
             )
 
     def verification_key(self) -> jwt_keys.VerificationKey | None:
@@ -179,8 +180,8 @@ class IdentitySettings(BaseModel):
         wrong = [name for name in self.jwt_algorithms if name not in possible]
         if wrong:
             yield (
-                f"{_ALGORITHMS} holds {', '.join(wrong)}, which the configured key cannot verify; "
-                f"it takes names out of {', '.join(possible)}"
+                f"{_ALGORITHMS} has {', '.join(wrong)}, which the configured key cannot verify; "
+                f"possible are {', '.join(possible)}"
             )
         elif self.jwt_secret is not None:
             yield from self._secret_faults(self.jwt_secret.get_secret_value().encode())
@@ -190,12 +191,12 @@ class IdentitySettings(BaseModel):
         least = jwt_keys.SECRET_BYTES[strongest]
         if secret.lstrip().startswith(b"-----BEGIN"):
             yield (
-                "CONSTELLATION_JWT_SECRET holds a PEM text; a public key belongs into "
+                "CONSTELLATION_JWT_SECRET contains PEM; set a public key in "
                 "CONSTELLATION_JWT_PUBLIC_KEY"
             )
         elif len(secret) < least:
             yield (
-                f"CONSTELLATION_JWT_SECRET has {len(secret)} bytes; {strongest} needs {least} or "
-                f"more, such as `openssl rand -base64 {least}` gives: take a longer one on both "
-                "sides"
+                f"CONSTELLATION_JWT_SECRET has {len(secret)} bytes; {strongest} requires {least} "
+                f"or more. Generate one, for example with `openssl rand -base64 {least}`, and set "
+                "it in the issuer too"
             )

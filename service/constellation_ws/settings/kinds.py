@@ -130,7 +130,7 @@ RedisUrl = Annotated[
     Takes(
         "a URL (secret) such as `redis://user:password@host:6379/0`, `rediss://host`, "
         "`redis+sentinel://host:26379,host:26379/0/primary`, `redis+cluster://host:6379,host:6379` "
-        "or `unix:///path`, with special characters of the password percent-encoded"
+        "or `unix:///path`, with special characters in the password percent-encoded"
     ),
 ]
 ReadableFile = Annotated[

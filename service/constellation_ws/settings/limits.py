@@ -22,105 +22,107 @@ class LimitSettings(BaseSettings):
     max_id_chars: Count = Field(
         128,
         validation_alias="CONSTELLATION_MAX_ID_CHARS",
-        description="Longest user or chat id, in characters.",
+        description="Maximum length of a user id or chat id, in characters.",
     )
     max_rooms_per_socket: Count = Field(
         500,
         validation_alias="CONSTELLATION_MAX_ROOMS_PER_SOCKET",
-        description="Chats one socket may have joined at a time.",
+        description="Maximum number of chats that one client can be in at a time.",
     )
     max_request_bytes: Count = Field(
         16_384,
         validation_alias="CONSTELLATION_MAX_REQUEST_BYTES",
-        description="Largest request of a client, its binary attachments included; a larger one is "
-        "refused with `payload_too_large`.",
+        description="Maximum size of a client's request, including its binary attachments. A "
+        "larger one is refused with `payload_too_large`.",
     )
     # A limit that the handshake itself exceeds would let nobody in.
     max_payload_bytes: Annotated[int, Field(ge=512, le=10_000_000)] = Field(
         1_000_000,
         validation_alias="CONSTELLATION_MAX_PAYLOAD_BYTES",
-        description="Largest Engine.IO packet taken at all; above it the connection is closed.",
+        description="Maximum size of an Engine.IO packet; above it the connection is closed.",
     )
     max_requests_per_second: Count = Field(
         50,
         validation_alias="CONSTELLATION_MAX_REQUESTS_PER_SECOND",
-        description="Requests a second that one socket may send on average. With twice as many "
-        "packets of any kind, pings and each fragment of a message too, it is closed.",
+        description="Average number of requests per second that one client may send. At twice as "
+        "many packets of any kind, including pings and each fragment of a message, it is closed.",
     )
     max_request_burst: Count = Field(
         500,
         validation_alias="CONSTELLATION_MAX_REQUEST_BURST",
-        description="Requests one socket may send at once. After as many refused ones in a "
-        "row it is closed.",
+        description="Number of requests that one client may send at once. After as many refused "
+        "requests in a row it is closed.",
     )
     # Below a thousand the gateway's own commands would not fit.
     max_event_bytes: Annotated[int, Field(ge=1_000, le=10_000_000)] = Field(
         1_000_000,
         validation_alias="CONSTELLATION_MAX_EVENT_BYTES",
-        description="Largest event, in bytes of its JSON. A larger one is refused on the TCP port "
-        "with `too_large`; published on Redis it is dropped, counted and logged.",
+        description="Maximum size of an event, in bytes of its JSON. On the TCP port a larger one "
+        "is refused with `too_large`; published on Redis, it is dropped, counted and logged.",
     )
     max_write_buffer_bytes: Count = Field(
         1_048_576,
         validation_alias="CONSTELLATION_MAX_WRITE_BUFFER_BYTES",
-        description="Bytes that may wait for one client. For a moment eight of the largest events "
-        "may wait besides; a client for which more waits, or that does not take them, is closed "
-        "and reconnects.",
+        description="Maximum number of bytes that are buffered for one client. For a moment eight "
+        "of the largest events may be buffered in addition. A client that exceeds this, or does "
+        "not read, is closed and reconnects.",
     )
     max_connections: Count = Field(
         50_000,
         validation_alias="CONSTELLATION_MAX_CONNECTIONS",
-        description="Connections of one process; above it handshakes get 503 and readiness falls.",
+        description="Maximum number of connections of one process; above it handshakes get 503 and "
+        "the pod is not ready.",
     )
     max_connections_per_user: Count = Field(
         50,
         validation_alias="CONSTELLATION_MAX_CONNECTIONS_PER_USER",
-        description="Connections one user may have to one process, in tabs and on devices; "
-        "further ones are refused with `too_many_connections`.",
+        description="Maximum number of connections of one user to one process, over all tabs and "
+        "devices; further ones are refused with `too_many_connections`.",
     )
     # Off: behind NAT or an ingress a whole office or everybody has one address.
     max_connections_per_address: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
         0,
         validation_alias="CONSTELLATION_MAX_CONNECTIONS_PER_ADDRESS",
-        description="Connections one address (of IPv6: one /64) may have to one process; further "
-        "handshakes get 429. 0 means no limit. Behind an ingress set "
+        description="Maximum number of connections of one IP address (IPv6: one /64) to one "
+        "process; further handshakes get 429. 0 means no limit. Behind an ingress set "
         "`CONSTELLATION_TRUSTED_PROXIES` first.",
     )
     trusted_proxies: Networks = Field(
         (),
         validation_alias="CONSTELLATION_TRUSTED_PROXIES",
-        description="Proxies whose `X-Forwarded-For` is believed; from nobody else it is.",
+        description="Proxies whose `X-Forwarded-For` is trusted; from others it is ignored.",
     )
     max_half_open_connections: Count = Field(
         5_000,
         validation_alias="CONSTELLATION_MAX_HALF_OPEN_CONNECTIONS",
-        description="Connections of which no whole HTTP request has come yet, and as many between "
-        "two requests; above it the one that has waited longest is closed.",
+        description="Maximum number of connections that have not sent a complete HTTP request, and "
+        "of connections between two requests; above it the oldest of them is closed.",
     )
     # Balancers keep connections to their backends, mostly for 60 s. They have to close first: a
     # request that is under way when we do is lost, and a POST is not sent again.
     keep_alive_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         75,
         validation_alias="CONSTELLATION_KEEP_ALIVE_SECONDS",
-        description="Seconds that an HTTP connection may be idle between two requests. Longer than "
-        "the idle timeout of the balancer in front.",
+        description="Seconds for which an HTTP connection may be idle between two requests. Must "
+        "be longer than the idle timeout of the load balancer in front.",
     )
     max_connects_per_second: Count = Field(
         2_000,
         validation_alias="CONSTELLATION_MAX_CONNECTS_PER_SECOND",
-        description="Handshakes a second on average, five times as many at once; more get 503.",
+        description="Average number of handshakes per second, five times as many at once; more get "
+        "503.",
     )
     connect_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         45,
         validation_alias="CONSTELLATION_CONNECT_TIMEOUT_SECONDS",
-        description="Seconds a client has to connect to a namespace.",
+        description="Seconds in which a client must connect to a namespace.",
     )
     # Twice the largest event, so that an event above that is refused with a reason.
     tcp_max_frame_bytes: Annotated[int, Field(ge=1, le=20_000_000)] = Field(
         2_000_000,
         validation_alias="CONSTELLATION_TCP_MAX_FRAME_BYTES",
-        description="Largest frame on the TCP microservice port; above it the connection is "
-        "closed.",
+        description="Maximum size of a frame on the TCP microservice port; above it the connection "
+        "is closed.",
     )
     tcp_idle_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
         3_600,
@@ -130,7 +132,7 @@ class LimitSettings(BaseSettings):
     tcp_max_connections: Count = Field(
         1_000,
         validation_alias="CONSTELLATION_TCP_MAX_CONNECTIONS",
-        description="Connections on the TCP microservice port at a time.",
+        description="Maximum number of connections on the TCP microservice port.",
     )
 
     @model_validator(mode="after")
@@ -147,8 +149,8 @@ class LimitSettings(BaseSettings):
         is_said = "max_event_bytes" in self.model_fields_set
         if is_said and self.tcp_max_frame_bytes < self.max_event_bytes + _FRAME_BYTES:
             raise ValueError(
-                f"CONSTELLATION_TCP_MAX_FRAME_BYTES must be {_FRAME_BYTES:,} above "
-                "CONSTELLATION_MAX_EVENT_BYTES at least, so that a larger event is refused with a "
-                "reason instead of closing its connection"
+                f"CONSTELLATION_TCP_MAX_FRAME_BYTES must be at least {_FRAME_BYTES:,} above "
+                "CONSTELLATION_MAX_EVENT_BYTES, so that a larger event is refused with a reason "
+                "instead of closing its connection"
             )
         return self

@@ -58,19 +58,19 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
     ws_port: Port = Field(
         7000,
         validation_alias="WS_PORT",
-        description="Port of Socket.IO, the probes and the metrics. 0 takes a free one.",
+        description="Port of Socket.IO, the probes and the metrics. 0 selects a free port.",
     )
     tcp_port: Port = Field(
         7756,
         validation_alias="TCP_PORT",
-        description="Port of the NestJS TCP microservice. 0 takes a free one.",
+        description="Port of the NestJS TCP microservice. 0 selects a free port.",
     )
     tcp_host: Host = Field(
         "127.0.0.1",
         validation_alias="TCP_HOST",
-        description="Address the TCP microservice listens on: this machine only, unless told "
-        "otherwise. The image says `::`, which is every address, IPv6 and IPv4. Whoever reaches it "
-        "may do everything.",
+        description="Address that the TCP microservice listens on: only this machine by default. "
+        "The image sets `::`, which is every address, IPv6 and IPv4. The port has no "
+        "authentication: restrict access to it.",
     )
     redis_host: Host = Field("localhost", validation_alias="REDIS_HOST", description="Redis host.")
     redis_port: Port = Field(6379, validation_alias="REDIS_PORT", description="Redis port.")
@@ -85,13 +85,13 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
     redis_url: RedisUrl = Field(
         None,
         validation_alias="REDIS_URL",
-        description="Where Redis is; wins over the four above.",
+        description="URL of Redis; overrides the four settings above.",
     )
     redis_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = Field(
         DEFAULT_PREFIX,
         validation_alias="CONSTELLATION_REDIS_PREFIX",
-        description="Begins every key and channel of the gateway's own, so that two deployments "
-        "on one Redis do not meet: Pub/Sub knows no database number.",
+        description="Prefix of the gateway's own keys and channels. Two deployments on one Redis "
+        "need different prefixes: Pub/Sub ignores database numbers.",
     )
     ws_host: Host = Field(
         EVERY_ADDRESS,
@@ -103,75 +103,76 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
         ("*",),
         validation_alias="CONSTELLATION_CORS_ORIGINS",
         description="Origins whose pages may connect, separated by commas; `*` allows all. "
-        "`https://*.example.com` allows every name with one label more, `null` pages without an "
-        "origin. Pages of the host that is asked itself may always connect.",
+        "`https://*.example.com` allows every name with one more label, `null` allows pages "
+        "without an origin. Pages of the gateway's own host may always connect.",
     )
     routes_file: ReadableFile = Field(
         None,
         validation_alias="CONSTELLATION_ROUTES_FILE",
-        description="TOML file with further channels, in the form of the gateway's own "
+        description="TOML file with additional channels, in the format of the gateway's own "
         "`routes.toml`.",
     )
     ping_interval_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         25,
         validation_alias="CONSTELLATION_PING_INTERVAL_SECONDS",
-        description="Seconds between Engine.IO heartbeats.",
+        description="Seconds between Engine.IO pings.",
     )
     ping_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         20,
         validation_alias="CONSTELLATION_PING_TIMEOUT_SECONDS",
-        description="Seconds a client has to answer a heartbeat.",
+        description="Seconds in which a client must answer a ping.",
     )
     delivery: Literal["durable", "live"] = Field(
         "durable",
         validation_alias="CONSTELLATION_DELIVERY",
-        description="`durable` keeps events in a Redis stream, so that clients can resume; "
-        "`live` hands them from Pub/Sub straight to the sockets.",
+        description="`durable` stores events in a Redis stream, so that clients can resume; "
+        "`live` delivers them from Pub/Sub directly to the sockets.",
     )
     recovery: Literal["auto", "always", "off"] = Field(
         "auto",
         validation_alias="CONSTELLATION_RECOVERY",
-        description="Which clients get the log's offset as an event's last argument: `auto` those "
-        "that ask or have resumed, `always` all, `off` none, and nobody can resume.",
+        description="Which clients receive the offset as the last argument of each event: `auto` "
+        "those that request it or have resumed, `always` all, `off` none: no client can resume.",
     )
     recovery_window_seconds: Annotated[float, Field(ge=5, le=86_400)] = Field(
         120,
         validation_alias="CONSTELLATION_RECOVERY_WINDOW_SECONDS",
-        description="Seconds that events stay in the log, and sessions after their connection; at "
-        "least the ping interval plus the ping timeout.",
+        description="Seconds for which events stay in the log, and sessions stay resumable after a "
+        "disconnect; at least the ping interval plus the ping timeout.",
     )
     log_max_entries: Count = Field(
         1_000_000,
         validation_alias="CONSTELLATION_LOG_MAX_ENTRIES",
-        description="Events that the log holds at most, whatever their age.",
+        description="Maximum number of events in the log, whatever their age.",
     )
     max_replay_events: Count = Field(
         1_000,
         validation_alias="CONSTELLATION_MAX_REPLAY_EVENTS",
-        description="Events that one resume may replay; who missed more is not recovered.",
+        description="Maximum number of events that one resume replays; a client that missed more "
+        "is not recovered.",
     )
     max_connection_age_seconds: Seconds = Field(
         0,
         validation_alias="CONSTELLATION_MAX_CONNECTION_AGE_SECONDS",
-        description="Seconds after which a connection is closed, up to a fifth earlier by chance, "
-        "so that its client reconnects and new pods get their share. 0 means never.",
+        description="Seconds after which a connection is closed, minus a random part of up to a "
+        "fifth, so that clients reconnect and are spread over new pods. 0 means never.",
     )
     redis_grace_seconds: Seconds = Field(
         30,
         validation_alias="CONSTELLATION_REDIS_GRACE_SECONDS",
-        description="Seconds without Redis after which readiness falls, so that one Redis "
-        "restart does not empty the Service.",
+        description="Seconds without Redis after which the pod becomes unready. Above the duration "
+        "of a Redis restart, so that a restart does not empty the Service.",
     )
     drain_delay_seconds: Seconds = Field(
         5,
         validation_alias="CONSTELLATION_DRAIN_DELAY_SECONDS",
-        description="Seconds between SIGTERM and the first closed socket, for the endpoints "
-        "to notice.",
+        description="Seconds between SIGTERM and the first closed connection, so that the pod is "
+        "removed from the endpoints first.",
     )
     drain_window_seconds: Seconds = Field(
         20,
         validation_alias="CONSTELLATION_DRAIN_WINDOW_SECONDS",
-        description="Seconds over which the sockets are closed evenly.",
+        description="Seconds over which the connections are closed evenly.",
     )
 
     @model_validator(mode="after")
@@ -206,21 +207,21 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
         ]
         for (one, host, port), (other, other_host, other_port) in combinations(doors, 2):
             if port and port == other_port and addresses_overlap(host, other_host):
-                yield f"{one} and {other} both hold {port}: give each a port of its own"
+                yield f"{one} and {other} both are {port}: use different ports"
 
     def _recovery_faults(self) -> Iterator[str]:
         if self.delivery == "live":
             if self.recovery == "always":
                 yield (
                     "CONSTELLATION_RECOVERY=always needs CONSTELLATION_DELIVERY=durable: "
-                    "live keeps no log that a client could resume from"
+                    "with live there is no log from which a client could resume"
                 )
             return
         silent_seconds = self.ping_interval_seconds + self.ping_timeout_seconds
         if self.recovery != "off" and self.recovery_window_seconds < silent_seconds:
             yield (
-                f"CONSTELLATION_RECOVERY_WINDOW_SECONDS holds '{self.recovery_window_seconds:g}'; "
-                f"it takes {silent_seconds:g} or more: CONSTELLATION_PING_INTERVAL_SECONDS plus "
+                f"CONSTELLATION_RECOVERY_WINDOW_SECONDS is '{self.recovery_window_seconds:g}'; "
+                f"it must be {silent_seconds:g} or more: CONSTELLATION_PING_INTERVAL_SECONDS plus "
                 "CONSTELLATION_PING_TIMEOUT_SECONDS, the time in which a client notices that its "
                 "connection is dead"
             )

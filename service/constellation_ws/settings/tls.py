@@ -22,25 +22,25 @@ class TlsSettings(BaseSettings):
     tcp_tls_cert_file: ReadableFile = Field(
         None,
         validation_alias=_CERT,
-        description="Certificate of the TCP microservice port, with its chain, as PEM; with it "
-        "the port speaks TLS only.",
+        description="Certificate of the TCP microservice port, with its chain, as PEM. If it is "
+        "set, the port accepts only TLS.",
     )
     tcp_tls_key_file: ReadableFile = Field(
         None,
         validation_alias=_KEY,
-        description="Its private key, not encrypted, as PEM.",
+        description="Private key of that certificate, not encrypted, as PEM.",
     )
     tcp_tls_client_ca_file: ReadableFile = Field(
         None,
         validation_alias=_CLIENT_CA,
-        description="Certificates that sign those of clients, as PEM; with it only clients that "
-        "show one get in.",
+        description="CA certificates for client certificates, as PEM. If it is set, only clients "
+        "with a certificate signed by one of them can connect.",
     )
 
     def tls_faults(self) -> Iterator[str]:
         """Say in a line each what of these settings, or of their files, cannot work."""
         if (self.tcp_tls_cert_file is None) is not (self.tcp_tls_key_file is None):
-            yield f"{_CERT} and {_KEY} go together"
+            yield f"{_CERT} and {_KEY} must be set together"
         elif self.tcp_tls_client_ca_file is not None and self.tcp_tls_cert_file is None:
             # Half set, the port would be open to everybody.
             yield f"{_CLIENT_CA} needs {_CERT}"

@@ -44,12 +44,12 @@ def explain(fault: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
     if name not in fields:
         return fault["msg"].removeprefix("Value error, ")
     holds = _reason(fault) if is_secret(fields[name]) else repr(_fit(str(fault["input"])))
-    line = f"{name} holds {holds}; it takes {kind(fields[name])}"
+    line = f"{name} is {holds}; it must be {kind(fields[name])}"
     if isinstance(error := fault.get("ctx", {}).get("error"), BadOrigin):
         line += f". {error}"
     if _SERVICE_ADDRESS.match(str(fault["input"])):
         line += (
-            ". Kubernetes sets it for a Service of that name: give it a value, or set "
+            ". Kubernetes sets it for a Service of that name: set a value, or set "
             "`enableServiceLinks: false` on the pod"
         )
     return line

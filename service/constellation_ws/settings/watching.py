@@ -11,7 +11,7 @@ class WatchingSettings(BaseModel):
     """The part of the environment that says what is shown, and where."""
 
     log_level: LogLevel = Field(
-        "info", validation_alias="CONSTELLATION_LOG_LEVEL", description="Least level to log."
+        "info", validation_alias="CONSTELLATION_LOG_LEVEL", description="Lowest level to log."
     )
     log_format: LogFormat = Field(
         "auto",
@@ -23,6 +23,6 @@ class WatchingSettings(BaseModel):
         ge=0,
         le=65535,
         validation_alias="CONSTELLATION_METRICS_PORT",
-        description="Port of `/metrics` alone, which `WS_PORT` then answers with 404. "
-        "Empty leaves it there; 0 takes a free one.",
+        description="Separate port for `/metrics`; `WS_PORT` then answers it with 404. "
+        "Empty keeps it on `WS_PORT`; 0 selects a free port.",
     )

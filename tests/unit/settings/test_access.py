@@ -43,12 +43,12 @@ def test_a_mode_without_its_url_is_refused_with_a_sentence(
     mode: str, url: str | None, begins: str
 ) -> None:
     (fault,) = faults(**{PREFIX: mode, **({f"{PREFIX}_URL": url} if url else {})})
-    assert fault == f"{PREFIX}={mode} needs {PREFIX}_URL with a URL that begins with {begins}"
+    assert fault == f"{PREFIX}={mode} requires that {PREFIX}_URL begins with {begins}"
 
 
 def test_claims_of_tokens_that_nobody_asks_for_are_refused_with_a_sentence() -> None:
     (fault,) = faults(**{PREFIX: "claim"})
-    assert fault.startswith(f"{PREFIX}=claim needs CONSTELLATION_AUTH_MODE=jwt: ")
+    assert fault.startswith(f"{PREFIX}=claim requires CONSTELLATION_AUTH_MODE=jwt: ")
     secret = "0123456789abcdef0123456789abcdef"
     values = read(
         **{PREFIX: "claim", "CONSTELLATION_AUTH_MODE": "jwt", "CONSTELLATION_JWT_SECRET": secret}
@@ -75,7 +75,7 @@ def test_claims_of_tokens_that_nobody_asks_for_are_refused_with_a_sentence() -> 
 )
 def test_what_is_no_url_of_an_api_is_refused_and_no_password_is_shown(url: str) -> None:
     fault = faults(**{f"{PREFIX}_URL": url})[0]
-    assert fault.startswith(f"{PREFIX}_URL holds ")
+    assert fault.startswith(f"{PREFIX}_URL is ")
     assert "without credentials" in fault
     assert "hunter2" not in fault
 
@@ -83,7 +83,7 @@ def test_what_is_no_url_of_an_api_is_refused_and_no_password_is_shown(url: str) 
 @pytest.mark.parametrize("token", ["hunter2\r\nX-Admin: 1", "hunter2 hunter2", "hunter2é"])
 def test_a_token_that_no_header_can_carry_is_refused_unseen(token: str) -> None:
     (fault,) = faults(**{f"{PREFIX}_TOKEN": token})
-    assert fault.startswith(f"{PREFIX}_TOKEN holds (set, not shown)")
+    assert fault.startswith(f"{PREFIX}_TOKEN is (set, not shown)")
     assert "hunter2" not in fault
 
 

@@ -137,7 +137,7 @@ def test_the_url_wins_over_the_four(variables: dict[str, str], address: str) -> 
 def test_a_fault_names_the_variable_what_it_holds_and_what_it_takes(
     variable: str, value: str, takes: str
 ) -> None:
-    assert faults(**{variable: value}) == [f"{variable} holds {value!r}; it takes {takes}"]
+    assert faults(**{variable: value}) == [f"{variable} is {value!r}; it must be {takes}"]
 
 
 def test_every_fault_has_its_line() -> None:
@@ -151,8 +151,8 @@ def test_every_fault_has_its_line() -> None:
 def test_a_url_that_is_not_shown_is_refused_with_its_reason() -> None:
     (line,) = faults(REDIS_URL="redis+cluster://:hunter2@a:1/3")
 
-    assert line.startswith("REDIS_URL holds (set, not shown): a Cluster has only database 0")
-    assert "; it takes a URL (secret) such as `redis://" in line
+    assert line.startswith("REDIS_URL is (set, not shown): a Cluster has only database 0")
+    assert "; it must be a URL (secret) such as `redis://" in line
 
 
 def test_a_request_must_fit_into_a_packet() -> None:
@@ -234,7 +234,7 @@ def _views(values: Settings) -> str:
 def test_tls_is_whole_or_not_at_all(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    together = "go together"
+    together = "must be set together"
     for half in ("CERT", "KEY"):
         assert together in faults(**{f"CONSTELLATION_TCP_TLS_{half}_FILE": str(file)})[0]
     assert "needs" in faults(CONSTELLATION_TCP_TLS_CLIENT_CA_FILE=str(file))[0]
@@ -291,9 +291,7 @@ def test_an_expired_certificate_is_told_and_does_not_stop_the_start(tmp_path: Pa
 def test_a_file_that_may_not_be_read_is_a_fault_like_one_that_is_not_there(tmp_path: Path) -> None:
     file = tmp_path / "routes.toml"
     file.touch(mode=0o000)
-    expected = (
-        f"CONSTELLATION_ROUTES_FILE holds {str(file)!r}; it takes the path of a readable file"
-    )
+    expected = f"CONSTELLATION_ROUTES_FILE is {str(file)!r}; it must be the path of a readable file"
 
     # pytest's folders are open to their owner only, so that root is shut out of them, too.
     with acting_as_nobody():
@@ -325,7 +323,7 @@ def test_two_doors_on_one_port_are_named(variables: dict[str, str], one: str, ot
     (line,) = faults(**variables)
 
     assert line.startswith(one)
-    assert other in line.split(" both hold ")[0]
+    assert other in line.split(" both are ")[0]
 
 
 def test_doors_on_free_ports_or_on_other_addresses_do_not_meet() -> None:
@@ -337,9 +335,7 @@ def test_doors_on_free_ports_or_on_other_addresses_do_not_meet() -> None:
 def test_an_origin_that_no_page_has_is_named_with_the_reason() -> None:
     (line,) = faults(CONSTELLATION_CORS_ORIGINS="https://a.example,https://b.example/")
 
-    assert line.startswith(
-        "CONSTELLATION_CORS_ORIGINS holds 'https://a.example,https://b.example/'"
-    )
+    assert line.startswith("CONSTELLATION_CORS_ORIGINS is 'https://a.example,https://b.example/'")
     assert "'https://b.example/' cannot be allowed: " in line
 
 
@@ -354,7 +350,7 @@ def test_a_window_must_outlast_the_time_in_which_a_client_notices_a_cut() -> Non
     window = "CONSTELLATION_RECOVERY_WINDOW_SECONDS"
     (line,) = faults(**{window: "44.9"})
 
-    assert line.startswith(f"{window} holds '44.9'; it takes 45 or more")
+    assert line.startswith(f"{window} is '44.9'; it must be 45 or more")
     for variable in ("CONSTELLATION_PING_INTERVAL_SECONDS", "CONSTELLATION_PING_TIMEOUT_SECONDS"):
         assert variable in line
     read(**{window: "45"})
@@ -377,4 +373,4 @@ def test_faults_that_settings_have_together_have_a_line_each() -> None:
 @pytest.mark.parametrize("wrong", ["10.0.0.0/33", "10.0.0.1/8", "proxy.example.com", "10.0.0.1:80"])
 def test_a_proxy_that_is_no_network_stops_the_start(wrong: str) -> None:
     (line,) = faults(CONSTELLATION_TRUSTED_PROXIES=f"192.0.2.0/24,{wrong}")
-    assert line.startswith("CONSTELLATION_TRUSTED_PROXIES holds")
+    assert line.startswith("CONSTELLATION_TRUSTED_PROXIES is")

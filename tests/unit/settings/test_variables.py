@@ -24,11 +24,11 @@ def _fault(name: str, value: str) -> ErrorDetails:
 @pytest.mark.parametrize(
     ("fault", "line"),
     [
-        (_fault("PORT", "seven"), "PORT holds 'seven'; it takes a whole number from 0"),
-        (_fault("SECRET", "hunter2"), f"SECRET holds {NOT_SHOWN}; it takes text (secret)"),
+        (_fault("PORT", "seven"), "PORT is 'seven'; it must be a whole number from 0"),
+        (_fault("SECRET", "hunter2"), f"SECRET is {NOT_SHOWN}; it must be text (secret)"),
         (
             _fault("PORT", "redis://:hunter2@redis:6379"),
-            "PORT holds 'redis://***@redis:6379'; it takes a whole number from 0",
+            "PORT is 'redis://***@redis:6379'; it must be a whole number from 0",
         ),
         (
             ErrorDetails(type="value_error", loc=(), msg="Value error, A is below B", input={}),
