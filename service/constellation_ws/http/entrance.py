@@ -16,14 +16,14 @@ from constellation_ws.messages.admission import DRAINING, Refusal
 UNKNOWN_TRANSPORT = Refusal("unknown_transport", "Transport unknown")
 NO_UPGRADE = Refusal(
     "no_upgrade",
-    "A request for a WebSocket came without its Upgrade and Connection headers: a proxy has "
-    "removed them. nginx needs `proxy_http_version 1.1`, `proxy_set_header Upgrade $http_upgrade` "
+    "The WebSocket request has no Upgrade and Connection headers: a proxy has removed them. "
+    "nginx needs `proxy_http_version 1.1`, `proxy_set_header Upgrade $http_upgrade` "
     'and `proxy_set_header Connection "upgrade"`.',
 )
 OLD_HTTP = Refusal(
     "old_http",
-    "A WebSocket opens with HTTP/1.1, and this request came with HTTP/1.0, most likely from a "
-    "proxy. nginx needs `proxy_http_version 1.1`.",
+    "A WebSocket requires HTTP/1.1, but this request has HTTP/1.0, most likely from a proxy. "
+    "nginx needs `proxy_http_version 1.1`.",
 )
 UNKNOWN_SESSION = Refusal("unknown_session", "Session ID unknown")
 OTHER_POD = Refusal("wrong_pod", "Session ID unknown")
@@ -32,32 +32,32 @@ BAD_REQUEST = Refusal("bad_request", "Bad request")
 FORBIDDEN_ORIGIN = Refusal("forbidden_origin", "Forbidden")
 UNSUPPORTED_VERSION = Refusal("unsupported_version", "Unsupported protocol version")
 PAYLOAD_TOO_LARGE = Refusal("payload_too_large", "Payload too large")
-TOO_SLOW = Refusal("too_slow", "The request did not come to its end")
+TOO_SLOW = Refusal("too_slow", "The request was not completed in time")
 TOO_MANY_CONNECTIONS = Refusal(
     "overloaded", "This server is full: connect again.", is_temporary=True
 )
 TOO_MANY_FROM_ADDRESS = Refusal(
-    "too_many_from_address", "Too many connections come from your address: close some."
+    "too_many_from_address", "Too many connections from your IP address: close some."
 )
 TOO_MANY_PACKETS = Refusal("packet_flood", "Too many packets: the session is closed.")
 TOO_MANY_CONNECTS = Refusal(
-    "connect_rate", "Too many connects at once: connect again.", is_temporary=True
+    "connect_rate", "Too many connection attempts: connect again.", is_temporary=True
 )
 
 # Of HTTP itself, before it is known what is asked.
 MAX_HEAD_BYTES = 16_384
 """Node's own limit. Without one a head is collected in memory for as long as it is sent."""
 HEAD_TOO_LARGE = Refusal(
-    "head_too_large", f"A request's head may have {MAX_HEAD_BYTES} bytes at most."
+    "head_too_large", f"The request headers can have at most {MAX_HEAD_BYTES} bytes."
 )
 NOT_HTTP = Refusal("not_http", "This is not HTTP.")
-BAD_HOST = Refusal("bad_host", "A request needs one Host header that names a host.")
-PIPELINED = Refusal("pipelined", "Wait for the answer before upgrading.")
-NO_SUCH_PATH = Refusal("no_such_path", "There is no WebSocket here; try /socket.io/.")
-BAD_HANDSHAKE = Refusal("bad_handshake", "This is no WebSocket handshake.")
-HALF_OPEN = Refusal("half_open", "Too many connections wait without having asked for anything.")
-TOO_MANY_IDLE = Refusal("too_many_idle", "Too many connections are open between two requests.")
-SLOW_READER = Refusal("slow_reader", "The answer was not read.")
+BAD_HOST = Refusal("bad_host", "Exactly one valid Host header is required.")
+PIPELINED = Refusal("pipelined", "Wait for the response before the upgrade.")
+NO_SUCH_PATH = Refusal("no_such_path", "There is no WebSocket at this path; use /socket.io/.")
+BAD_HANDSHAKE = Refusal("bad_handshake", "This is not a WebSocket handshake.")
+HALF_OPEN = Refusal("half_open", "Too many connections have not sent a request.")
+TOO_MANY_IDLE = Refusal("too_many_idle", "Too many connections are idle.")
+SLOW_READER = Refusal("slow_reader", "The response was not read.")
 
 # The numbers are those of the reference server, github.com/socketio/engine.io, lib/server.ts.
 _ANSWERS: dict[Refusal, tuple[HTTPStatus, int | None]] = {

@@ -57,19 +57,17 @@ class Limits:
 
 
 UNAUTHORIZED = Refusal(
-    "unauthorized", "Tell who you are: connect with { auth: { userId: '<your user id>' } }."
+    "unauthorized", "A user id is required: connect with { auth: { userId: '<your user id>' } }."
 )
 TOO_MANY_REQUESTS = Refusal("rate_limited", "Too many requests: slow down and try again.")
 DRAINING = Refusal("draining", "This server is being replaced: connect again.", is_temporary=True)
 FORBIDDEN = Refusal("forbidden", "You are not in this chat.")
 ACCESS_UNAVAILABLE = Refusal(
-    "access_unavailable", "Whether you may join this chat cannot be told now: try again."
+    "access_unavailable", "Your access to this chat cannot be checked at the moment: try again."
 )
-UNAVAILABLE = Refusal(
-    "unavailable", "This cannot be stored now, so it would not last: try again in a moment."
-)
-DISCONNECTED = Refusal("disconnected", "You were disconnected before this could be done.")
-INVALID_NAMESPACE = Refusal("invalid_namespace", "There is no such namespace; connect to /chats.")
+UNAVAILABLE = Refusal("unavailable", "The request cannot be stored at the moment: try again later.")
+DISCONNECTED = Refusal("disconnected", "You were disconnected before the request was completed.")
+INVALID_NAMESPACE = Refusal("invalid_namespace", "Unknown namespace: connect to /chats.")
 
 
 RATE_LIMIT = "rate limit"
@@ -107,7 +105,7 @@ def may_join(rooms_joined: int, limits: Limits) -> Refusal | None:
     if rooms_joined < limits.max_rooms:
         return None
     return Refusal(
-        "too_many_rooms", f"A socket may join {limits.max_rooms} chats: leave one first."
+        "too_many_rooms", f"You can be in at most {limits.max_rooms} chats: leave one first."
     )
 
 
@@ -117,7 +115,7 @@ def may_connect(connections: int, limits: Limits) -> Refusal | None:
         return None
     return Refusal(
         "too_many_connections",
-        f"A user may have {limits.max_connections_per_user} connections: close one first.",
+        f"A user can have at most {limits.max_connections_per_user} connections: close one first.",
     )
 
 
@@ -126,7 +124,7 @@ def check_request_size(request_bytes: int, limits: Limits) -> Refusal | None:
     if request_bytes <= limits.max_request_bytes:
         return None
     return Refusal(
-        "payload_too_large", f"A request may have {limits.max_request_bytes} bytes at most."
+        "payload_too_large", f"A request can have at most {limits.max_request_bytes} bytes."
     )
 
 

@@ -189,7 +189,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             data = read_payload(head, text)
             await self._handle_connect(eio_sid, head.namespace, data)
         elif head.namespace in self.handlers:
-            message = f"The auth data of a connect may have at most {most} bytes."
+            message = f"The auth data can have at most {most} bytes."
             await self._refuse_connect(
                 eio_sid, head.namespace, Refusal("payload_too_large", message)
             )
