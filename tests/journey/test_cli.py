@@ -89,7 +89,7 @@ async def test_what_is_published_is_what_the_listener_prints(
 
     for done in (one, two):
         assert (done.code, done.err) == (0, "")
-    assert one.out == f"user:status: heard by {await gateways(valkey)} gateways\n"
+    assert one.out == f"user:status: received by {await gateways(valkey)} gateways\n"
     heard = await listening.ended()
     assert heard.code == 0
     events = [json.loads(line) for line in heard.out.splitlines()]
@@ -146,7 +146,7 @@ async def test_a_stream_of_lines_is_published_in_order_and_blank_ones_are_not(
     done = await terminal.run("publish", "user:status", "-", redis=valkey.url, stdin=lines.encode())
 
     assert (done.code, done.err) == (0, "")
-    assert done.out == f"user:status: heard by {await gateways(valkey)} gateways\n" * 3
+    assert done.out == f"user:status: received by {await gateways(valkey)} gateways\n" * 3
     heard = [
         json.loads(line)["data"]["status"] for line in (await listening.ended()).out.splitlines()
     ]
@@ -156,7 +156,7 @@ async def test_a_stream_of_lines_is_published_in_order_and_blank_ones_are_not(
 @pytest.mark.parametrize(
     ("channel", "event", "warning"),
     [
-        ("chat:mew", "{}", "no route has that channel"),
+        ("chat:mew", "{}", "unknown channel"),
         ("user:status", "{", "not JSON"),
         ("user:status", "{}", "lacks the keys that name its recipients"),
     ],
@@ -167,7 +167,7 @@ async def test_a_doubtful_event_is_published_with_a_warning(
     done = await terminal.run("publish", channel, event, redis=valkey.url)
 
     assert done.code == 0
-    assert done.out.startswith(f"{channel}: heard by ")
+    assert done.out.startswith(f"{channel}: received by ")
     (line,) = done.err.splitlines()
     assert line.startswith("warning: ")
     assert warning in line
@@ -183,7 +183,7 @@ async def test_an_event_that_nobody_hears_is_told(terminal: Terminal, valkey: Va
         own.stop()
 
     assert done.code == 0
-    assert done.out == "user:status: heard by 0 gateways\n"
+    assert done.out == "user:status: received by 0 gateways\n"
     assert done.err == "warning: no gateway is subscribed to this Redis\n"
 
 
@@ -270,7 +270,7 @@ async def test_too_few_events_fail_and_time_alone_does_not(terminal: Terminal, p
     expected, patient = await terminal.run(*asked, "--count", "2"), await terminal.run(*asked)
 
     assert expected.code == 1
-    assert expected.err.splitlines()[-1] == "0 of 2 events came within 0.2 s."
+    assert expected.err.splitlines()[-1] == "received 0 of 2 events within 0.2 s."
     assert (patient.code, len(patient.err.splitlines())) == (0, 1)
 
 

@@ -117,8 +117,8 @@ async def test_dev_starts_again_when_a_source_changes(terminal: Terminal, tmp_pa
     await dev.says("listening")
 
     routes.write_text("[[route")
-    await dev.says("further.toml changed: starting again")
-    await dev.says("it starts again at the next change")
+    await dev.says("further.toml changed: restarting")
+    await dev.says("it restarts at the next change")
     routes.write_text("")
     await dev.says("listening", times=2)
 

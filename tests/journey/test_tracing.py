@@ -194,7 +194,7 @@ async def test_what_the_command_line_publishes_is_traced_and_tells_its_trace(
     )  # fmt: skip
     out, _ = await process.communicate()
     assert process.returncode == 0
-    told = re.fullmatch(r"chat:new: heard by 2 gateways, trace ([0-9a-f]{32})\n", out.decode())
+    told = re.fullmatch(r"chat:new: received by 2 gateways, trace ([0-9a-f]{32})\n", out.decode())
     assert told is not None, out
 
     await bob.event("new-chat")

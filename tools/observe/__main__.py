@@ -21,7 +21,7 @@ _WHERE = """
   Redis       {redis}
 
 Forty clients chat, one never reads, one is refused, and every minute a pod is replaced.
-Ctrl-C ends it all.
+Press Ctrl-C to stop.
 """
 
 

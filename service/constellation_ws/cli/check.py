@@ -83,7 +83,7 @@ def inspect_variables(unknown: Iterable[UnknownVariable]) -> Finding:
     """Tell which variables look like settings and are none."""
     typos = "; ".join(map(str, unknown))
     verdict = Verdict.WARNING if typos else Verdict.OK
-    return Finding("settings", verdict, typos or "every variable is known")
+    return Finding("settings", verdict, typos or "all variables are known")
 
 
 def inspect_certificates(invalid: Iterable[str]) -> Finding:
@@ -99,7 +99,7 @@ def inspect_files(files: Shares, max_connections: int) -> Finding:
         detail = f"{files.limit:,} are enough for {max_connections:,} connections"
         return Finding("open files", Verdict.OK, detail)
     detail = (
-        f"{files.limit:,} bound this pod to {files.sessions:,} connections, not {max_connections:,}"
+        f"{files.limit:,} limit this pod to {files.sessions:,} connections, not {max_connections:,}"
         " (CONSTELLATION_MAX_CONNECTIONS): raise the hard limit (ulimit -Hn)"
     )
     return Finding("open files", Verdict.WARNING, detail)
@@ -129,7 +129,7 @@ def _identify(redis: Redis) -> Finding:
         server: Any = redis.info("server")
         user: Any = redis.acl_whoami()
     except RedisError as error:
-        return Finding("version", Verdict.WARNING, f"not told: {error}")
+        return Finding("version", Verdict.WARNING, f"not available: {error}")
     name = str(server.get("server_name", "redis"))
     version = server.get(f"{name}_version", server.get("redis_version"))
     return Finding("version", Verdict.OK, f"{name} {version}, user {user}")
@@ -142,11 +142,13 @@ def _persistence(redis: Redis) -> Finding:
         state: Any = redis.info("persistence")
         snapshots: Any = redis.config_get("save")
     except RedisError as error:
-        return Finding(subject, Verdict.OK, f"not told ({error}); see that appendonly is on")
+        return Finding(
+            subject, Verdict.OK, f"not available ({error}); make sure that appendonly is on"
+        )
     if state.get("aof_enabled"):
         return Finding(subject, Verdict.OK, "append-only file")
     lost = (
-        "what was logged since the last snapshot" if snapshots.get("save") else "log and sessions"
+        "entries since the last snapshot" if snapshots.get("save") else "the log and the sessions"
     )
     return Finding(subject, Verdict.WARNING, f"appendonly is off: a restart of Redis loses {lost}")
 
@@ -310,7 +312,7 @@ def _may_publish(redis: Redis, channels: Iterable[str]) -> Finding:
     try:
         refused = [channel for channel in channels if _is_refused_in_transaction(redis, channel)]
     except RedisError as error:
-        return Finding(subject, Verdict.WARNING, f"not known without MULTI: {error}")
+        return Finding(subject, Verdict.WARNING, f"not checked, MULTI failed: {error}")
     if refused:
         return Finding(subject, Verdict.FAILED, f"not permitted: {' '.join(refused)}")
     return Finding(subject, Verdict.OK, f"permitted: {' '.join(channels)}")

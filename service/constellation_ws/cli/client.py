@@ -146,7 +146,7 @@ class _Client:
                 f"Cannot connect to {url}: {_reason(error)}."
             ) from error
         except _NOT_ENGINE_IO as error:
-            raise CannotConnect(f"Cannot connect to {url}: no Socket.IO there.") from error
+            raise CannotConnect(f"Cannot connect to {url}: no Socket.IO server there.") from error
         if self._refusal is not None:
             raise self._refusal
 
@@ -190,9 +190,9 @@ class _Client:
         if reason == self._io.reason.CLIENT_DISCONNECT:
             return
         if reason == self._io.reason.SERVER_DISCONNECT:
-            self._end(f"The gateway disconnected user {self._user} for good.")
+            self._end(f"The gateway disconnected user {self._user} permanently.")
         else:
-            self._news.put_nowait(Note(f"connection lost ({reason}), connecting again"))
+            self._news.put_nowait(Note(f"connection lost ({reason}), reconnecting"))
 
     def _end(self, sentence: str) -> None:
         self._refusal = CannotConnect(sentence)
@@ -211,9 +211,9 @@ def _reason(error: BaseException) -> str:
             case aiohttp.ClientConnectorError():
                 return _words_of(cause.os_error)
             case aiohttp.WSServerHandshakeError(status=503):
-                return "it takes no connections now (HTTP 503)"
+                return "it accepts no connections at the moment (HTTP 503)"
             case aiohttp.WSServerHandshakeError():
-                return f"no Socket.IO there (HTTP {cause.status})"
+                return f"no Socket.IO server there (HTTP {cause.status})"
     return str(error)
 
 

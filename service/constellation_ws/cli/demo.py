@@ -107,7 +107,7 @@ async def _run(where: local.Place) -> int:
         async with local.gateway(where) as process:
             if not await local.ready(process, where, stop):
                 return 0 if stop.is_set() else 1  # the gateway has said why
-            print(f"\n{local.how_to_join(where)}\nCtrl-C ends it all.\n", flush=True)
+            print(f"\n{local.how_to_join(where)}\nPress Ctrl-C to stop.\n", flush=True)
             async with _users(where) as news, Redis.from_url(where.redis_url) as redis:
                 for number in itertools.count():
                     await _play(story(number, int(time.time() * 1_000)), redis, news)
@@ -118,7 +118,7 @@ async def _run(where: local.Place) -> int:
 
 
 def _farewell(code: int | None) -> str:
-    return "Stopping" if code is None else f"The gateway has ended with code {code}."
+    return "Stopping" if code is None else f"The gateway exited with code {code}."
 
 
 @contextlib.asynccontextmanager
@@ -140,7 +140,7 @@ async def _play(scene: Scene, redis: Redis, news: asyncio.Queue[News]) -> None:
     try:
         await redis.publish(scene.channel, json.dumps(scene.payload))
     except RedisError as error:
-        print(f"Redis did not take the event: {error}", flush=True)
+        print(f"Redis did not accept the event: {error}", flush=True)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_TICK_SECONDS):
             while True:

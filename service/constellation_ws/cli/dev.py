@@ -17,7 +17,10 @@ _SOURCES = Path(__file__).parents[1]
 
 def develop(values: Settings) -> int:
     """Run until Ctrl-C; give the exit code. Raises local.CannotStart."""
-    print("Starting a gateway that restarts when its source changes. Ctrl-C ends it.", flush=True)
+    print(
+        "Starting a gateway that restarts when its source changes. Press Ctrl-C to stop.",
+        flush=True,
+    )
     extra = [values.routes_file] if values.routes_file is not None else []
     with local.place(values, {}) as where:
         return asyncio.run(_develop(where, extra))
@@ -35,7 +38,7 @@ async def _develop(where: local.Place, extra: Iterable[Path]) -> int:
                 changed = await _watch(process, seen, extra, stop)
             seen = times(extra)
             if changed:
-                print(f"{', '.join(changed)} changed: starting again", file=sys.stderr)
+                print(f"{', '.join(changed)} changed: restarting", file=sys.stderr)
     return 0
 
 
@@ -48,7 +51,7 @@ async def _watch(
         if changed := changes(seen, times(extra)):
             return changed
         if process.returncode is not None and not told:
-            print("The gateway has ended; it starts again at the next change.", file=sys.stderr)
+            print("The gateway exited; it restarts at the next change.", file=sys.stderr)
             told = True
         await local.wait(stop, _LOOK_SECONDS)
     return []

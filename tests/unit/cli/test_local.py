@@ -31,7 +31,7 @@ def test_a_port_that_is_taken_is_told_and_replaced(capsys: pytest.CaptureFixture
         found = free_port(port, HOST, must=False)
 
     assert found not in (0, port)
-    assert capsys.readouterr().out == f"Port {port} is taken, so {found} it is.\n"
+    assert capsys.readouterr().out == f"Port {port} is in use, using {found}.\n"
 
 
 def test_a_port_that_is_free_is_taken_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ def test_an_event_that_it_does_not_send_does(case: EventCase) -> None:
         ("chat:new", b"[]", "not a JSON object"),
         ("chat:new", b"\xff", "not UTF-8"),
         ("chat:new", b'{"chatId": 1}', "lacks the keys"),
-        ("chat:messageRead", b'{"userId": 1, "messageIds": []}', "nothing is sent"),
+        ("chat:messageRead", b'{"userId": 1, "messageIds": []}', "sends nothing"),
         ("chat:new", b'{"userId": 1}'.ljust(MAX_EVENT_BYTES + 1), "has 1,000,001 bytes"),
     ],
 )
