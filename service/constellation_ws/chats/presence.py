@@ -80,7 +80,7 @@ class Presence:
 
     @property
     def user_count(self) -> int:
-        """Users of this pod that count as online."""
+        """Users who are online through this pod."""
         return len(self._here)
 
     async def run(self, tell: Callable[[], None]) -> None:

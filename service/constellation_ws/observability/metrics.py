@@ -36,7 +36,7 @@ class Metrics:
         )
         self.disconnects = Tally(
             "constellation_disconnects",
-            "Namespace connections that ended, by reason.",
+            "Namespace connections closed, by reason.",
             ["reason"],
             registry,
         )
@@ -62,7 +62,7 @@ class Metrics:
         )
         self.deliveries = Tally(
             "constellation_deliveries",
-            "Events handed to a client's connection, by event name.",
+            "Events delivered, one per recipient, by event name.",
             ["event"],
             registry,
         )
@@ -75,25 +75,25 @@ class Metrics:
         )
         self.files_exhausted = Counter(
             "constellation_open_files_exhausted",
-            "Times that the process had no open file left when it looked, once a second.",
+            "Number of times that no open file was left; checked once a second.",
             registry=registry,
         )
         self.errands_dropped = Tally(
             "constellation_errands_dropped",
-            "Answers and fences for other pods that were not sent, by reason: full (too many "
-            "wait), expired (not sent in time), failed (Redis did not accept it).",
+            "Background jobs for other pods (replies, fences) that were dropped, by reason: full "
+            "(queue full), expired (not sent in time), failed (Redis did not accept it).",
             ["reason"],
             registry,
         )
         self.slow_consumers = Counter(
             "constellation_slow_consumers",
-            "Connections closed because too much waited for them.",
+            "Connections closed because too much data was buffered for them.",
             registry=registry,
         )
         self.redis_reconnects = Counter(
             "constellation_redis_reconnects",
-            "Times that the Redis subscription or the connection that reads the log was lost, by "
-            "reason; for the log it begins with `log`.",
+            "Number of times that the Redis subscription or the connection that reads the log was "
+            "lost, by reason; for the log it begins with `log`.",
             ["reason"],
             registry=registry,
         )
@@ -107,7 +107,7 @@ class Metrics:
         self.lost_events = Counter(
             "constellation_lost_events",
             "Events that this pod received from Redis and that could not be recorded, by reason; "
-            "every session is told of it.",
+            "all clients get new sessions.",
             ["reason"],
             registry=registry,
         )
@@ -126,12 +126,12 @@ class Metrics:
         )
         self.replayed = Counter(
             "constellation_replayed_events",
-            "Events sent to resumed sessions that had missed them.",
+            "Missed events that were sent to resumed sessions.",
             registry=registry,
         )
         self.redis_round_trip = Gauge(
             "constellation_redis_round_trip_seconds",
-            "Last heartbeat's time from PUBLISH to the subscriber.",
+            "Time of the last heartbeat from PUBLISH to its receipt.",
             registry=registry,
         )
         self.tcp_connections = Gauge(
@@ -141,7 +141,7 @@ class Metrics:
         )
         self.tcp_refused = Counter(
             "constellation_tcp_refused",
-            "TCP connections refused or closed by us, by reason.",
+            "TCP connections that the gateway refused or closed, by reason.",
             ["reason"],
             registry=registry,
         )
@@ -154,40 +154,40 @@ class Metrics:
         )
         self.publish_to_write = Durations(
             "constellation_publish_to_write_seconds",
-            "From an event's entry into the log, by Redis' clock, to its write to the sockets; "
-            "in live mode from its arrival here.",
+            "Time from an event's entry into the log, by Redis' clock, to its write to sockets; "
+            "in live mode from its receipt.",
             (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry,
         )
         self.write_duration = Durations(
             "constellation_write_duration_seconds",
-            "What one batch with a recipient took to be decoded, encoded and written.",
+            "Time to decode, encode and write one batch that has a recipient.",
             (5e-5, 1e-4, 25e-5, 5e-4, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
             registry,
         )
         self.event_loop_lag = Durations(
             "constellation_event_loop_lag_seconds",
-            "How late a timer fires that is set ten times a second; the gateway's own work should "
-            "keep it below 0.02.",
+            "Delay of a timer that fires ten times a second; the gateway's own work should keep it "
+            "below 0.02.",
             (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry,
         )
         self.chat_access = Histogram(
             "constellation_chat_access_duration_seconds",
-            "Questions to the API about who may be in a chat, by outcome: yes, no, timeout, "
-            "failed (no usable answer), busy (not asked: too many waited, or for too long).",
+            "Queries to the API about access to a chat, by outcome: yes, no, timeout, failed (no "
+            "usable answer), busy (not sent: the queue was full, or the wait too long).",
             ["outcome"],
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
             registry=registry,
         )
         self.build = Gauge(
             "constellation_build_info",
-            "Always 1; the labels name the build.",
+            "Always 1; the labels have the versions.",
             ["version", "python"],
             registry=registry,
         )
         self.build.labels(__version__, platform.python_version()).set(1)
-        self.watch("constellation_asyncio_tasks", "Tasks alive on the event loop.", _count_tasks)
+        self.watch("constellation_asyncio_tasks", "Tasks on the event loop.", _count_tasks)
 
     def watch(self, name: str, help_text: str, read: Read) -> None:
         """Register a gauge whose value is read at each scrape."""

@@ -92,19 +92,19 @@ class Durable:
         recorder, log = self._recorder, self.log
         metrics.watch(
             "constellation_recording_blocked",
-            "1 while received events cannot be recorded: the log line and /readyz say why.",
+            "1 while received events cannot be recorded; the log line and /readyz have the reason.",
             lambda: float(recorder.trouble.since is not None),
         )
         metrics.watch(
             "constellation_unrecorded_events",
-            "Events that this pod has received and not seen in the log yet.",
+            "Events that this pod has received but not yet seen in the log.",
             lambda: float(recorder.unrecorded_events),
         )
         # An alert takes it for the sign that somebody must record.
         metrics.watch(
             "constellation_log_lag_seconds",
             "Age of the newest entry of the log when this pod read it, by Redis' clock; "
-            "0 when nothing waits.",
+            "0 if it has read everything.",
             lambda: log.lag_seconds,
         )
 

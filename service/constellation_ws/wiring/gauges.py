@@ -31,27 +31,27 @@ def _watch_clients(gateway: Gateway) -> None:
     )
     metrics.watch(
         "constellation_rooms",
-        "Rooms with a member here.",
+        "Rooms with at least one member on this pod.",
         lambda: float(gateway.rooms.room_count),
     )
     metrics.watch(
         "constellation_users",
-        "Users of this pod that count as online.",
+        "Users who are online through this pod.",
         lambda: float(gateway.presence.user_count),
     )
     metrics.watch(
         "constellation_chat_access_waiting",
-        "Joins and resumes that wait until the API can be asked about them.",
+        "Joins and resumes that are queued for a query to the API.",
         lambda: float(gateway.access.waiting),
     )
     metrics.watch_total(
         "constellation_writes",
-        "Writes to WebSockets that carried events; what long-polling fetches is none.",
+        "Writes of events to WebSockets; long-polling is not counted.",
         lambda: float(fanout.writes),
     )
     metrics.watch_total(
         "constellation_coalesced_writes",
-        "Writes to WebSockets that carried more than one event.",
+        "Writes to WebSockets that contained more than one event.",
         lambda: float(fanout.coalesced_writes),
     )
 
@@ -60,17 +60,18 @@ def _watch_load(gateway: Gateway) -> None:
     watch = gateway.metrics.watch
     watch(
         "constellation_overloaded",
-        "1 while new clients are refused, since the event loop is late or memory is nearly full.",
+        "1 while new clients are refused because the event loop is late or memory is nearly full.",
         lambda: float(gateway.overload.is_on()),
     )
     watch(
         "constellation_open_sockets",
-        "Sockets of the HTTP port, at most: connections, and those that begin or end.",
+        "Sockets of the HTTP port, upper bound: open connections and those being opened or closed.",
         lambda: float(gateway.engine.open_sockets),
     )
     watch(
         "constellation_open_sockets_limit",
-        "Sockets of the HTTP port at which new clients are refused, by the limit of open files.",
+        "Number of sockets of the HTTP port at which new clients are refused; from the limit of "
+        "open files.",
         lambda: float(gateway.files.sessions),
     )
 
@@ -84,7 +85,7 @@ def _watch_redis(gateway: Gateway) -> None:
     )
     watch(
         "constellation_recorder",
-        "1 while this pod is the one that appends Pub/Sub events to the log.",
+        "1 while this pod is the recorder, which appends Pub/Sub events to the log.",
         lambda: float(gateway.delivery.is_recorder),
     )
     gateway.delivery.watch(gateway.metrics)
@@ -94,17 +95,17 @@ def _watch_drain(gateway: Gateway) -> None:
     watch = gateway.metrics.watch
     watch(
         "constellation_draining",
-        "1 from SIGTERM on.",
+        "1 while the pod drains, from SIGTERM on.",
         lambda: float(gateway.health.phase is Phase.DRAINING),
     )
     watch(
         "constellation_drain_remaining",
-        "Connections that the drain has still to close; 0 when there is none.",
+        "Connections that the drain has not closed yet; 0 without a drain.",
         lambda: float(_left_to_close(gateway)),
     )
     watch(
         "constellation_drain_deadline_timestamp_seconds",
-        "Unix time by which the drain should have ended; 0 when there is none.",
+        "Deadline of the drain as Unix time; 0 without a drain.",
         lambda: gateway.drain_deadline,
     )
 
@@ -136,11 +137,11 @@ class _Connections(Collector):
         yield connections
         yield GaugeMetricFamily(
             "constellation_write_buffer_bytes",
-            "Bytes that wait in this process for clients to take them.",
+            "Bytes buffered in this process for all clients.",
             total_bytes,
         )
         yield GaugeMetricFamily(
             "constellation_write_buffer_largest_bytes",
-            "Bytes that wait for the client for which most wait.",
+            "Bytes buffered for the client with the largest buffer.",
             largest_bytes,
         )
