@@ -42,18 +42,18 @@ INSECURE: list[tuple[Values, str]] = [
     ({}, "docker build -t constellation-ws:0.1.0 ."),
     ({"redis.password": "x"}, "The password of Redis"),
     ({"redis.url": "rediss://:x@redis"}, "The password of Redis"),
-    ({"redis.host": "elsewhere"}, "unencrypted"),
-    ({"redis.url": "redis+sentinel://a/0/b"}, "unencrypted"),
-    ({"redis.url": "redis+cluster://a"}, "unencrypted"),
+    ({"redis.host": "elsewhere"}, "to Redis is not encrypted"),
+    ({"redis.url": "redis+sentinel://a/0/b"}, "to Redis is not encrypted"),
+    ({"redis.url": "redis+cluster://a"}, "to Redis is not encrypted"),
     ({"redis.host": "redis"}, "Redis is expected at the Service"),
-    ({"valkey.enabled": True}, "for trying out"),
+    ({"valkey.enabled": True}, "only for tests"),
     ({"config": {"CONSTELLATION_CORS_ORIGINS": "*"}}, "every origin"),
     ({**SECURE, "networkPolicy.enabled": False}, "The NestJS port has no authentication"),
     (
         {**SECURE, "ingress.enabled": True, "ingress.hosts": ["a"], "ingress.path": "/"},
-        "/metrics is open",
+        "/metrics is public",
     ),
-    ({}, "may claim any auth.userId"),
+    ({}, "can claim any auth.userId"),
     ({"auth.mode": "jwt", "auth.jwt.secret": "x" * 32}, "The secret of tokens"),
     ({"auth.mode": "jwt", "auth.jwt.jwksUrl": "http://issuer/keys"}, "jwksUrl is not encrypted"),
     (
@@ -67,7 +67,7 @@ INSECURE: list[tuple[Values, str]] = [
     ({}, "Everybody may join any chat"),
     ({**API, "chatAccess.token": "x"}, "The token for the API"),
     ({**API, "networkPolicy.egress.enabled": True}, "does not let the pods reach chatAccess.url"),
-    ({**SECURE, "replicas": 1}, "One replica"),
+    ({**SECURE, "replicas": 1}, "one replica"),
     ({**SECURE, "autoscaling.type": "hpa"}, "maxConnectionAgeSeconds"),
 ]
 
@@ -85,5 +85,5 @@ def test_the_example_presents_what_is_asked_for() -> None:
 
 def test_what_is_not_chosen_is_not_warned_of() -> None:
     encrypted = notes({"redis.sentinel.nodes": ["a"], "redis.tls.enabled": True})
-    assert "unencrypted" not in encrypted
+    assert "to Redis is not encrypted" not in encrypted
     assert "Redis is expected at" not in encrypted

@@ -45,7 +45,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"metrics.port": 70000}, "port"),
     ({"config": {"CONSTELLATION_METRICS_PORT": 9090}}, "CONSTELLATION_METRICS_PORT"),
     # What only the templates can know.
-    ({"metrics.port": 7756}, "metrics.port 7756 is taken"),
+    ({"metrics.port": 7756}, "metrics.port 7756 is in use"),
     ({"terminationGracePeriodSeconds": 39}, "terminationGracePeriodSeconds is 39.* needs 40"),
     (
         {"terminationGracePeriodSeconds": 60, "drain.windowSeconds": 60},
@@ -67,9 +67,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"chatAccess.token": "a b"}, "token"),
     ({"chatAccess.timeoutSeconds": 0}, "timeoutSeconds"),
     ({"chatAccess.mode": "claim"}, "claim needs auth.mode jwt"),
-    ({"chatAccess.mode": "http"}, "http needs chatAccess.url"),
-    ({"chatAccess.mode": "http", "chatAccess.url": "tcp://api:3001"}, "http needs chatAccess.url"),
-    ({"chatAccess.mode": "nest", "chatAccess.url": "http://api"}, "nest needs chatAccess.url"),
+    ({"chatAccess.mode": "http"}, "http needs the URL of the API in chatAccess.url"),
+    (
+        {"chatAccess.mode": "http", "chatAccess.url": "tcp://api:3001"},
+        "http needs the URL of the API in chatAccess.url",
+    ),
+    (
+        {"chatAccess.mode": "nest", "chatAccess.url": "http://api"},
+        "nest needs the URL of the API in chatAccess.url",
+    ),
     ({"chatAccess.token": "x"}, "are for chatAccess.mode http"),
     (
         {
@@ -94,7 +100,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"auth.mode": "jwt", "auth.existingSecret": "jwt", "auth.jwt.cookie": "token"},
-        "auth.jwt.cookie needs config.CONSTELLATION_CORS_ORIGINS",
+        "auth.jwt.cookie requires that config.CONSTELLATION_CORS_ORIGINS",
     ),
     ({"secretConfig": {"CONSTELLATION_JWT_SECRET": "x"}}, "CONSTELLATION_JWT_SECRET.*auth.jwt"),
     ({"extraEnv": [{"name": "REDIS_HOST", "value": "a"}]}, "extraEnv sets REDIS_HOST"),

@@ -3,22 +3,22 @@
 {{- define "constellation-ws.checkChatAccess" -}}
 {{- $access := .Values.chatAccess }}
 {{- if and (eq $access.mode "claim") (ne .Values.auth.mode "jwt") }}
-{{- fail "chatAccess.mode claim needs auth.mode jwt: without tokens nothing names the chats of a user." }}
+{{- fail "chatAccess.mode claim needs auth.mode jwt: without tokens no chats are listed for a user." }}
 {{- end }}
 {{- if and (eq $access.mode "http") (not (regexMatch "^https?://" $access.url)) }}
-{{- fail "chatAccess.mode http needs chatAccess.url to be the API's, such as http://api:3000/chat-access." }}
+{{- fail "chatAccess.mode http needs the URL of the API in chatAccess.url, such as http://api:3000/chat-access." }}
 {{- end }}
 {{- if and (eq $access.mode "nest") (not (hasPrefix "tcp://" $access.url)) }}
-{{- fail "chatAccess.mode nest needs chatAccess.url to be the API's, such as tcp://api:3001." }}
+{{- fail "chatAccess.mode nest needs the URL of the API in chatAccess.url, such as tcp://api:3001." }}
 {{- end }}
 {{- if and (or $access.token $access.existingSecret) (ne $access.mode "http") }}
 {{- fail "chatAccess.token and chatAccess.existingSecret are for chatAccess.mode http: leave them empty." }}
 {{- end }}
 {{- if and $access.token $access.existingSecret }}
-{{- fail "chatAccess.existingSecret holds the token, so chatAccess.token must be empty." }}
+{{- fail "chatAccess.existingSecret contains the token, so chatAccess.token must be empty." }}
 {{- end }}
 {{- if hasKey .Values.secretConfig "CONSTELLATION_CHAT_ACCESS_TOKEN" }}
-{{- fail "secretConfig.CONSTELLATION_CHAT_ACCESS_TOKEN has values of its own: see chatAccess.token and chatAccess.existingSecret." }}
+{{- fail "secretConfig.CONSTELLATION_CHAT_ACCESS_TOKEN has its own values: use chatAccess.token or chatAccess.existingSecret." }}
 {{- end }}
 {{- end }}
 

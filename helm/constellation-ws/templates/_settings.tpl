@@ -29,35 +29,35 @@
 {{- define "constellation-ws.check" -}}
 {{- $redis := .Values.redis }}
 {{- if and .Values.valkey.enabled (or $redis.url $redis.existingSecret $redis.sentinel.nodes) }}
-{{- fail "valkey.enabled brings a Valkey of the chart's own, so redis.url, redis.existingSecret and redis.sentinel.nodes must be empty: choose one." }}
+{{- fail "valkey.enabled installs the chart's Valkey, so redis.url, redis.existingSecret and redis.sentinel.nodes must be empty: choose one." }}
 {{- end }}
 {{- if and $redis.existingSecret (not $redis.urlKey) (or $redis.tls.enabled $redis.username $redis.sentinel.nodes) }}
-{{- fail "redis.existingSecret with redis.tls.enabled, redis.username or redis.sentinel.nodes needs redis.urlKey: put the whole URL, such as rediss://user:password@host:6379/0, into that Secret." }}
+{{- fail "redis.existingSecret with redis.tls.enabled, redis.username or redis.sentinel.nodes needs redis.urlKey: store the full URL, such as rediss://user:password@host:6379/0, in that Secret." }}
 {{- end }}
 {{- if and $redis.sentinel.nodes $redis.url }}
-{{- fail "redis.url says where Redis is, so redis.sentinel.nodes must be empty: a URL may name Sentinels itself, as redis+sentinel://host:26379,host:26379/0/mymaster." }}
+{{- fail "redis.url is set, so redis.sentinel.nodes must be empty: a URL can name Sentinels itself, as redis+sentinel://host:26379,host:26379/0/mymaster." }}
 {{- end }}
 {{- if and $redis.sentinel.password (not $redis.sentinel.nodes) }}
 {{- fail "redis.sentinel.password needs redis.sentinel.nodes." }}
 {{- end }}
 {{- if and $redis.urlKey (not $redis.existingSecret) }}
-{{- fail "redis.urlKey names a key, but redis.existingSecret names no Secret." }}
+{{- fail "redis.urlKey needs redis.existingSecret." }}
 {{- end }}
 {{- if and $redis.existingSecret (or $redis.url $redis.password) }}
-{{- fail "redis.existingSecret holds the password or the URL, so redis.url and redis.password must be empty." }}
+{{- fail "redis.existingSecret contains the password or the URL, so redis.url and redis.password must be empty." }}
 {{- end }}
 {{- if and $redis.username (not $redis.password) (not $redis.url) (not $redis.existingSecret) }}
 {{- fail "redis.username needs redis.password, or a URL in redis.url or redis.existingSecret." }}
 {{- end }}
 {{- if and .Values.tcp.tls.verifyClients (not .Values.tcp.tls.secret) }}
-{{- fail "tcp.tls.verifyClients needs tcp.tls.secret: without TLS nobody shows a certificate." }}
+{{- fail "tcp.tls.verifyClients needs tcp.tls.secret: without TLS there are no client certificates." }}
 {{- end }}
 {{- include "constellation-ws.checkAuth" . }}
 {{- include "constellation-ws.checkChatAccess" . }}
 {{- $names := list }}
 {{- range include "constellation-ws.env" . | fromYamlArray }}
 {{- if has .name $names }}
-{{- fail (printf "extraEnv sets %s, which the chart sets from its own values: change it there. Helm 4 refuses a name that comes twice." .name) }}
+{{- fail (printf "extraEnv sets %s, which the chart sets from its own values: change it there. Helm 4 rejects duplicate names." .name) }}
 {{- end }}
 {{- $names = append $names .name }}
 {{- end }}
@@ -68,11 +68,11 @@
 {{- fail "httpRoute.enabled needs at least one Gateway in httpRoute.parentRefs." }}
 {{- end }}
 {{- if and (eq .Values.stickiness "envoy-gateway") (not .Values.httpRoute.enabled) }}
-{{- fail "stickiness envoy-gateway works on an HTTPRoute: set httpRoute.enabled." }}
+{{- fail "stickiness envoy-gateway needs httpRoute.enabled." }}
 {{- end }}
 {{- $pdb := .Values.podDisruptionBudget }}
 {{- if and $pdb.enabled (eq (kindIs "invalid" $pdb.maxUnavailable) (kindIs "invalid" $pdb.minAvailable)) }}
-{{- fail "podDisruptionBudget takes exactly one of maxUnavailable and minAvailable: set the other one to null." }}
+{{- fail "podDisruptionBudget needs exactly one of maxUnavailable and minAvailable: set the other one to null." }}
 {{- end }}
 {{- $scaling := .Values.autoscaling }}
 {{- if ne $scaling.type "none" }}
@@ -87,10 +87,10 @@
 {{- end }}
 {{- end }}
 {{- if has (int .Values.metrics.port) (list 7000 7756) }}
-{{- fail (printf "metrics.port %d is taken: Socket.IO has 7000 and the NestJS port 7756 in each pod." (int .Values.metrics.port)) }}
+{{- fail (printf "metrics.port %d is in use: in each pod Socket.IO uses 7000 and NestJS 7756." (int .Values.metrics.port)) }}
 {{- end }}
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
-{{- fail "metrics.serviceMonitor and metrics.podMonitor would count everything twice: enable one." }}
+{{- fail "metrics.serviceMonitor and metrics.podMonitor would scrape every pod twice: enable one." }}
 {{- end }}
 {{- end }}
 
@@ -106,7 +106,7 @@
 {{- end }}
 {{- range $name, $_ := .Values.secretConfig }}
 {{- if hasPrefix "CONSTELLATION_JWT_" $name }}
-{{- fail (printf "secretConfig.%s has values of its own: see auth.jwt and auth.existingSecret." $name) }}
+{{- fail (printf "secretConfig.%s has its own values: use auth.jwt or auth.existingSecret." $name) }}
 {{- end }}
 {{- end }}
 {{- if gt (len $sources) 1 }}
@@ -117,7 +117,7 @@
 {{- end }}
 {{- $origins := regexSplit "[ ,]+" (toString (default "*" .Values.config.CONSTELLATION_CORS_ORIGINS)) -1 }}
 {{- if and $auth.jwt.cookie (or (has "*" $origins) (has "null" $origins)) }}
-{{- fail "auth.jwt.cookie needs config.CONSTELLATION_CORS_ORIGINS to list the origins of your pages, without * and null: browsers send cookies with what any other page opens, too." }}
+{{- fail "auth.jwt.cookie requires that config.CONSTELLATION_CORS_ORIGINS lists the origins of your pages, without * and null: browsers send cookies with requests from any page." }}
 {{- end }}
 {{- end }}
 
