@@ -44,36 +44,36 @@ DEMO := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.demo)
 .DELETE_ON_ERROR:
 .PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short lint format chart bench bench-quick observe observe-sheet attacks soak fuzz audit sbom lock clean
 
-help: ## Show what make can do
+help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-23s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.ready $(VENV)/kube/.ready $(JS_STAMPS) ## Install everything into the checkout
+setup: $(VENV)/.ready $(VENV)/kube/.ready $(JS_STAMPS) ## Install all tools and dependencies into the checkout
 
 run: $(DEMO) ## Start a gateway with its own Valkey and two demo users
 	@$(BIN)/python -m constellation_ws demo
 
-test: setup lint ## Check style, types and floors, then run every test
+test: setup lint ## Check style, types and layers, then run all tests
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
-image-python-test: setup ## Run again, on the Python that the image ships, the tests that a Python can break
+image-python-test: setup ## Repeat the tests that depend on the Python version with the Python of the image
 	@python=$$(tools/image-python) || \
 		{ echo "make: no Python $$(tools/image-python --version), which the image ships, was found." >&2; exit 1; }; \
 	$(MAKE) --no-print-directory VENV=$(IMAGE_VENV) PYTHON="$$python" $(IMAGE_VENV)/.ready
 	@$(IMAGE_VENV)/bin/python -m pytest $(SIDE_BY_SIDE) $(IMAGE_PYTHON_TESTS) $(PYTEST_ARGS)
 
-cluster-test: setup ## Install, roll, drain and scale on the cluster of KUBECONFIG (long; see tests/cluster)
+cluster-test: setup ## Test install, rollout, drain and scaling on the cluster of KUBECONFIG (long; see tests/cluster)
 	@$(BIN)/python -m pytest tests/cluster -rs $(PYTEST_ARGS)
 
-image-test: setup ## Build the image and run it hardened, in containers and as the chart's pods (root, Debian)
+image-test: setup ## Build the image and test it hardened, in containers and as the chart's pods (root, Debian)
 	@$(BIN)/python -m pytest tests/image -rs $(PYTEST_ARGS)
 
-chaos-short: setup ## Break one thing after the other under load, and judge what clients got (some minutes)
+chaos-short: setup ## Inject one fault after the other under load, and check what clients received (some minutes)
 	@$(BIN)/python -m tests.chaos --short $(CHAOS_ARGS)
 
-chaos: setup ## Break many things at once, by a plan drawn from a seed, in five runs (long)
+chaos: setup ## Inject many faults at once, from a random plan with a seed, in five runs (long)
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
-lint: $(VENV)/.ready ## Check style, types and floors only
+lint: $(VENV)/.ready ## Check style, types and layers only
 	@$(BIN)/ruff check --quiet
 	@said=$$($(BIN)/ruff format --check) || { echo "$$said"; echo "make: 'make format' puts these into form." >&2; exit 1; }
 	@! grep -rnE --include='*.py' --exclude=lifecycle.py '(create_task|ensure_future)\(' service || \
@@ -81,45 +81,45 @@ lint: $(VENV)/.ready ## Check style, types and floors only
 	@$(BIN)/mypy --no-error-summary
 	@said=$$($(BIN)/lint-imports --no-logo) || { echo "$$said"; exit 1; }
 
-format: $(VENV)/.ready ## Put the code into its standard form
+format: $(VENV)/.ready ## Format the code
 	@$(BIN)/ruff check --quiet --fix-only
 	@$(BIN)/ruff format --quiet
 
-chart: $(VENV)/.ready $(VENV)/kube/.ready ## Write anew what is made from the chart: its README, its schema's lists, k8s/base
+chart: $(VENV)/.ready $(VENV)/kube/.ready ## Regenerate what is made from the chart: its README, its schema's lists, k8s/base
 	@$(BIN)/python -m tools.chart
 
-bench: setup $(VENV)/.compiler ## Measure against Node socket.io and python-socketio (long)
+bench: setup $(VENV)/.compiler ## Benchmark against Node socket.io and python-socketio (long)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-bench-quick: setup $(VENV)/.compiler ## The same with few rounds, under two minutes
+bench-quick: setup $(VENV)/.compiler ## Benchmark with few rounds, under two minutes
 	@$(BIN)/python -m benchmarks --quick $(BENCH_ARGS)
 
-observe: $(VENV)/.ready ## Watch pods under a demo load: Prometheus, traces, a roll a minute
+observe: $(VENV)/.ready ## Observe pods under a demo load: Prometheus, traces, a rollout every minute
 	@$(BIN)/python -m tools.observe
 
-observe-sheet: $(VENV)/.ready $(VENV)/.observe ## Draw every panel of the dashboards, under that load, into docs/observe.png
+observe-sheet: $(VENV)/.ready $(VENV)/.observe ## Draw all panels of the dashboards, under that load, into docs/observe.png
 	@$(BIN)/python -m tools.observe --sheet docs/observe.png
 
-attacks: setup $(VENV)/.compiler ## Let ten thousand clients be served beside each kind of attack (long)
+attacks: setup $(VENV)/.compiler ## Serve ten thousand clients during each kind of attack (long)
 	@$(BIN)/python -m benchmarks.attacks $(ATTACKS_ARGS)
 
-soak: setup $(VENV)/.compiler ## Let a hundred thousand clients come and go, and one cease to read (long)
+soak: setup $(VENV)/.compiler ## Connect and disconnect a hundred thousand clients, one of which stops reading (long)
 	@$(BIN)/python -m benchmarks.soak
 
-fuzz: $(VENV)/fuzz/.ready ## Try every harness for FUZZ_SECONDS (600) on what coverage leads to (long)
+fuzz: $(VENV)/fuzz/.ready ## Fuzz every harness for FUZZ_SECONDS (600), guided by coverage (long)
 	@PYTHONPATH=$(VENV)/fuzz $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
 
-audit: $(VENV)/audit/.ready ## Ask for published vulnerabilities of all that is locked (needs PyPI)
+audit: $(VENV)/audit/.ready ## Check all locked packages for published vulnerabilities (needs PyPI)
 	@PYTHONPATH=$(VENV)/audit $(BIN)/python -m tools.audit
 
 sbom: $(VENV)/.ready ## Write dist/sbom.cdx.json, the CycloneDX list of what the image installs
 	@tools/sbom $(PYTHON)
 
-lock: ## Write requirements/*.txt anew after a change to pyproject.toml
+lock: ## Regenerate requirements/*.txt after a change to pyproject.toml
 	@tools/make-venv $(VENV) $(PYTHON)
 	@tools/lock $(LOCK_ARGS)
 
-clean: ## Remove all that setup, tests and builds have made
+clean: ## Remove everything that setup, tests and builds created
 	@rm -rf $(VENV) $(VENV)-* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find tests benchmarks -name node_modules -prune -exec rm -rf {} + 2>/dev/null || true
 	@find service tests benchmarks tools -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

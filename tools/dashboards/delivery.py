@@ -24,7 +24,7 @@ DELIVERY = Dashboard(
     (
         stat(
             "Events a second",
-            "Every pod reads every event: the most that one has read.",
+            "Every pod reads every event: the maximum of all pods.",
             f"max(sum by (pod) ({rate('events_total')}))",
         ),
         stat("Deliveries a second", "", f"sum({rate('deliveries_total')})"),
@@ -32,7 +32,7 @@ DELIVERY = Dashboard(
             "Publish to write, p99", "", quantile(0.99, "publish_to_write_seconds"), "s", red_from=1
         ),
         stat(
-            "Log lag", "The most of any pod.", f"max({metric('log_lag_seconds')})", "s", red_from=10
+            "Log lag", "Maximum of all pods.", f"max({metric('log_lag_seconds')})", "s", red_from=10
         ),
         stat(
             "Malformed events",
@@ -41,11 +41,14 @@ DELIVERY = Dashboard(
             red_from=1,
         ),
         stat(
-            "Gaps in the log", "Events lost in the time shown.", risen("log_gaps_total"), red_from=1
+            "Gaps in the log",
+            "In the time shown; clients may have missed events.",
+            risen("log_gaps_total"),
+            red_from=1,
         ),
         Panel(
             "Events read a second, by channel",
-            "Of the pod that has read most: every pod reads every event.",
+            "Maximum of all pods: every pod reads every event.",
             (
                 Query(
                     f"max by (channel) (sum by (channel, pod) ({rate('events_total')}))",
@@ -55,8 +58,8 @@ DELIVERY = Dashboard(
             is_stacked=True,
         ),
         Panel(
-            "What became of them",
-            "On all pods; no_recipient is usual where a pod holds none of those an event is for.",
+            "Events a second, by outcome",
+            "On all pods; no_recipient is normal if a pod has no recipient of an event.",
             by("outcome", rate("events_total")),
         ),
         Panel(
@@ -70,18 +73,18 @@ DELIVERY = Dashboard(
         Panel("Publish to write, p99", "", slowest("publish_to_write_seconds"), unit="s"),
         Panel(
             "Log lag",
-            "Age of the newest entry when it was read; 0 when nothing waits.",
+            "Age of the newest entry when it was read; 0 if everything is read.",
             each_pod(metric("log_lag_seconds")),
             unit="s",
         ),
         Panel(
             "Recorded events a second",
-            "By the pod that holds the recorder's lease.",
+            "By the pod that has the recorder's lease.",
             by("pod", rate("recorded_events_total")),
         ),
         Panel(
             "Replayed events a second",
-            "To clients that came back.",
+            "To clients that resumed.",
             pods_and_total(rate("replayed_events_total")),
         ),
     ),

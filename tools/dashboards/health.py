@@ -21,10 +21,10 @@ HEALTH = Dashboard(
     "health",
     "Is it healthy?",
     (
-        stat("Pods", "Gateways that are scraped.", f"count({metric('build_info')})", green_from=1),
+        stat("Pods", "Scraped gateways.", f"count({metric('build_info')})", green_from=1),
         stat(
-            "Pods that do not hear Redis",
-            "Their clients get nothing.",
+            "Pods without a Redis subscription",
+            "Their clients receive nothing.",
             f"count({metric('redis_up')} == 0) or vector(0)",
             red_from=1,
         ),
@@ -37,13 +37,16 @@ HEALTH = Dashboard(
         stat("Clients", "Connected to /chats.", f"sum({metric('sockets')})"),
         stat("Users online", "Each pod counts its own.", f"sum({metric('users')})"),
         stat(
-            "Gaps in the log", "Events lost in the time shown.", risen("log_gaps_total"), red_from=1
+            "Gaps in the log",
+            "In the time shown; clients may have missed events.",
+            risen("log_gaps_total"),
+            red_from=1,
         ),
         CONNECTIONS,
         Panel("By transport", "", by("transport", metric("connections")), is_stacked=True),
         Panel(
             "CPU",
-            "One pod uses one core at most.",
+            "One pod uses at most one core.",
             pods_and_total(rate("cpu_seconds_total", prefix="process_")),
             unit="percentunit",
         ),
@@ -56,13 +59,13 @@ HEALTH = Dashboard(
         LOOP_LAG,
         Panel(
             "Redis round trip",
-            "From a heartbeat's PUBLISH to the subscriber.",
+            "From a heartbeat's PUBLISH to its receipt.",
             each_pod(metric("redis_round_trip_seconds")),
             unit="s",
         ),
         Panel(
             "Refused connections a second",
-            "By code; what each means stands in the README.",
+            "By code; the README explains each.",
             by("code", rate("connects_total", 'code!="ok"')),
         ),
         Panel(

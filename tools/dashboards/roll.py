@@ -20,21 +20,24 @@ ROLL = Dashboard(
     "roll",
     "What did the roll do?",
     (
-        stat("Pods that drain", "", f"sum({metric('draining')})"),
+        stat("Draining pods", "", f"sum({metric('draining')})"),
         stat(
-            "Still to be closed",
-            "Connections of pods that drain.",
+            "Connections to close",
+            "On draining pods.",
             f"sum({metric('drain_remaining')})",
         ),
         stat("Clients", "Connected to /chats.", f"sum({metric('sockets')})"),
         stat("Events replayed", "In the time shown.", risen("replayed_events_total")),
         stat(
-            "Gaps in the log", "Events lost in the time shown.", risen("log_gaps_total"), red_from=1
+            "Gaps in the log",
+            "In the time shown; clients may have missed events.",
+            risen("log_gaps_total"),
+            red_from=1,
         ),
         stat("Slow clients closed", "In the time shown.", risen("slow_consumers_total")),
         Panel(
             "Connections",
-            "A slope for the pod that goes, none for all of them.",
+            "The draining pod's fall slowly; the total stays level.",
             CONNECTIONS.queries,
         ),
         Panel(
@@ -45,12 +48,12 @@ ROLL = Dashboard(
         ),
         Panel(
             "Drains",
-            "Connections that are still to be closed.",
+            "Connections that are not closed yet.",
             each_pod(metric("drain_remaining")),
         ),
         Panel(
             "Time left to drain",
-            "Below zero it has overrun.",
+            "Negative after the deadline.",
             each_pod(f"({metric('drain_deadline_timestamp_seconds')} > 0) - time()"),
             unit="s",
         ),
@@ -59,12 +62,12 @@ ROLL = Dashboard(
         RECOVERIES,
         Panel(
             "Replayed events a second",
-            "What clients missed in between.",
+            "Events that clients missed while disconnected.",
             pods_and_total(rate("replayed_events_total")),
         ),
         Panel(
             "Recorder",
-            "The lease goes from pod to pod; in all it is 1.",
+            "The lease moves from pod to pod; the total is 1.",
             pods_and_total(metric("recorder")),
         ),
         PUBLISH_TO_WRITE,

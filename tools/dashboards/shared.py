@@ -18,12 +18,12 @@ PUBLISH_TO_WRITE = Panel(
 )
 LOOP_LAG = Panel(
     "Event-loop lag, p99",
-    "How late timers fire. Everything that a pod does is as late.",
+    "How late timers fire. Everything that a pod does is delayed as much.",
     slowest("event_loop_lag_seconds"),
     unit="s",
 )
 RECOVERIES = Panel(
     "Resumed sessions a second",
-    "Clients that come back for their session, by what became of it.",
+    "Clients that reconnect with a pid, by outcome.",
     by("outcome", rate("recoveries_total")),
 )

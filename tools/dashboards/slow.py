@@ -25,28 +25,24 @@ SLOW = Dashboard(
         stat(
             "Slow clients closed", "In the time shown.", risen("slow_consumers_total"), red_from=1
         ),
-        stat(
-            "Bytes that wait", "For all clients.", f"sum({metric('write_buffer_bytes')})", "bytes"
-        ),
-        stat(
-            "For one client", "The most.", f"max({metric('write_buffer_largest_bytes')})", "bytes"
-        ),
+        stat("Buffered bytes", "For all clients.", f"sum({metric('write_buffer_bytes')})", "bytes"),
+        stat("For one client", "Maximum.", f"max({metric('write_buffer_largest_bytes')})", "bytes"),
         stat(
             "Write, p99",
-            "Of a batch to all its sockets.",
+            "Of one batch to all its sockets.",
             quantile(0.99, "write_duration_seconds"),
             "s",
         ),
         stat("Event loop, p99", "", quantile(0.99, "event_loop_lag_seconds"), "s", red_from=0.25),
         stat(
             "Redis round trip",
-            "The most of any pod.",
+            "Maximum of all pods.",
             f"max({metric('redis_round_trip_seconds')})",
             "s",
         ),
         Panel(
-            "Publish to write, all of them",
-            "How many events took how long.",
+            "Publish to write, distribution",
+            "Number of events by duration.",
             (Query(f"sum by (le) ({rate('publish_to_write_seconds_bucket')})", "{{le}}"),),
             unit="s",
             kind="heatmap",
@@ -62,24 +58,24 @@ SLOW = Dashboard(
         LOOP_LAG,
         Panel(
             "Slow clients closed",
-            "A client for which more waits than CONSTELLATION_MAX_WRITE_BUFFER_BYTES.",
+            "Clients with more buffered than CONSTELLATION_MAX_WRITE_BUFFER_BYTES.",
             pods_and_total(f"increase({metric('slow_consumers_total')}[$__rate_interval])"),
         ),
         Panel(
-            "Bytes that wait",
+            "Buffered bytes",
             "For all clients of a pod.",
             pods_and_total(metric("write_buffer_bytes")),
             unit="bytes",
         ),
         Panel(
-            "Bytes that wait for one client",
-            "The most of each pod: one that does not read looks like this before it is closed.",
+            "Buffered bytes for one client",
+            "Maximum of each pod. A client that does not read shows here before it is closed.",
             each_pod(metric("write_buffer_largest_bytes")),
             unit="bytes",
         ),
         Panel(
-            "Writes that carried several events",
-            "Their share of all writes: it rises with the load.",
+            "Writes with several events",
+            "Share of all writes; rises with the load.",
             (
                 Query(
                     f"sum by (pod) ({rate('coalesced_writes_total')})"
