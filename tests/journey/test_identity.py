@@ -392,7 +392,7 @@ async def test_settings_that_contradict_one_another_stop_the_start(
     settings = {"CONSTELLATION_AUTH_MODE": "jwt", "CONSTELLATION_JWT_SECRET": "hunter2"}
     ended = await ended_gateway(log_path(), valkey.url, **settings)
     assert ended.code == 2
-    assert "CONSTELLATION_JWT_SECRET has 7 bytes; HS256 needs 32" in "\n".join(ended.lines)
+    assert "CONSTELLATION_JWT_SECRET has 7 bytes; HS256 requires 32" in "\n".join(ended.lines)
     assert "hunter2" not in "\n".join(ended.lines)
 
 
