@@ -17,6 +17,8 @@ _READ_BYTES = 16 * 1024
 _REQUESTS_PER_TURN = 64
 """What one connection may begin in one turn of the event loop. One read holds 300 small requests:
 four connections that send such reads kept everybody else waiting for 100 ms."""
+_WRITE_LIMIT_BYTES = 64 * 1024
+"""Above this asyncio's transports ask their writers to wait."""
 FRAME_SECONDS = 10.0
 """How long a frame may take in production: a megabyte within a cluster takes a tenth of one."""
 
@@ -167,6 +169,8 @@ class TcpConnection:
         """Wait while more is unread than the transport's write limit, 64 KiB. Raises OSError."""
         if self._writer.is_closing():
             raise ConnectionResetError
+        if self._writer.transport.get_write_buffer_size() > _WRITE_LIMIT_BYTES:
+            await asyncio.sleep(0)  # uvloop writes, and finds out that it cannot, after the turn
         try:
             async with asyncio.timeout(self._limits.idle_seconds):
                 await self._writer.drain()

@@ -679,7 +679,7 @@ async def test_the_time_of_a_handler_does_not_count_as_idle(
 async def test_a_client_that_does_not_read_its_replies_is_closed_and_asks_no_more(
     open_door: Open, metrics: Recorded
 ) -> None:
-    reply = "x" * 20_000_000  # more than the kernel takes for one connection
+    reply = "x" * 50_000_000  # more than the kernel takes for one connection
 
     async def talk(_: bytes) -> object:
         return reply

@@ -21,5 +21,5 @@ def test_a_sentinel_that_keeps_the_details_to_itself_counts_least() -> None:
 
 
 def test_a_name_that_is_not_watched_is_said() -> None:
-    with pytest.raises(NoClaim, match="no primary with the name chat"):
+    with pytest.raises(NoClaim, match="no primary named chat"):
         read_claim(None, PermissionError("ERR No such master"), "chat")
