@@ -95,12 +95,12 @@ def ours(
         "CONSTELLATION_LOG_FORMAT": "json",
         "TCP_HOST": "127.0.0.1",
         "TCP_PORT": "0",
-        # The editable install of this environment must not stand before another checkout.
-        "PYTHONPATH": str(checkout / "service"),
     }
-    package = (
-        "constellation_ws" if (checkout / "service" / "constellation_ws").exists() else "service"
-    )
+    package = "service"  # as it was called once
+    if (checkout / "service" / "constellation_ws").exists():
+        package = "constellation_ws"
+        # Before the editable install of this environment, which is another checkout.
+        fixed["PYTHONPATH"] = str(checkout / "service")
     command = (python, "-m", package, "serve")
     return Server(key, title, command, checkout, fixed | dict(environment), "/readyz")
 
