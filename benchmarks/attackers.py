@@ -15,23 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from benchmarks.raw_client import CONTINUATION, PING, TEXT, UPGRADE, frame
+
 _HOST = "127.0.0.1"
-_UPGRADE = (
-    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-    b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-_TEXT, _CONTINUATION, _PING = 0x1, 0x0, 0x9
 _HALF_OPEN = 1_250
 """Of each attacker: four hold five thousand, as many as the table of attacks has."""
 _Attack = Callable[[int, int], Iterator[None]]
-
-
-def _frame(opcode: int, payload: bytes = b"", *, is_last: bool = True) -> bytes:
-    """Write a client's frame; a mask of zeros leaves the payload as it is."""
-    size = len(payload)
-    length = bytes([0x80 | size]) if size < 126 else bytes([0xFE]) + size.to_bytes(2)
-    return bytes([opcode | (0x80 if is_last else 0)]) + length + bytes(4) + payload
 
 
 def _nest(packet: bytes) -> bytes:
@@ -45,7 +34,7 @@ def _websocket(begin: bytes, endless: bytes, connect: bytes = b"") -> _Attack:
     def attack(ws_port: int, _: int) -> Iterator[None]:
         block = endless * max(1, 60_000 // len(endless))
         with socket.create_connection((_HOST, ws_port), 5) as client:
-            client.sendall(_UPGRADE + connect + begin)
+            client.sendall(UPGRADE + connect + begin)
             while True:
                 client.sendall(block)
                 with contextlib.suppress(BlockingIOError):
@@ -83,14 +72,14 @@ def _half_open(ws_port: int, _: int) -> Iterator[None]:
 def _come_and_go(ws_port: int, _: int) -> Iterator[None]:
     """Connect, enter the namespace, and vanish."""
     with socket.create_connection((_HOST, ws_port), 5) as client:
-        client.sendall(_UPGRADE + _frame(_TEXT, b'40/chats,{"userId":"mallory%d"}' % os.getpid()))
+        client.sendall(UPGRADE + frame(TEXT, b'40/chats,{"userId":"mallory%d"}' % os.getpid()))
         client.recv(1 << 16)
         yield
 
 
-_CONNECT = _frame(_TEXT, b'40/chats,{"userId":"mallory"}')
+_CONNECT = frame(TEXT, b'40/chats,{"userId":"mallory"}')
 _JOINS = b"".join(
-    _frame(_TEXT, b'42/chats,%d["join-chat",{"chatId":"%d%s"}]' % (n, n, b"x" * 60))
+    frame(TEXT, b'42/chats,%d["join-chat",{"chatId":"%d%s"}]' % (n, n, b"x" * 60))
     for n in range(300)
 )
 _POST = (
@@ -102,18 +91,18 @@ _REQUEST = _nest(b'{"pattern":"no-such","data":{},"id":"12345678"}')
 _NESTED = b"[" * 50_000 + b"]" * 50_000
 ATTACKS: dict[str, _Attack] = {
     "empty fragments": _websocket(
-        _frame(_TEXT, b"4", is_last=False), _frame(_CONTINUATION, is_last=False)
+        frame(TEXT, b"4", is_last=False), frame(CONTINUATION, is_last=False)
     ),
     "fragments of a byte": _websocket(
-        _frame(_TEXT, b"4", is_last=False), _frame(_CONTINUATION, b"x", is_last=False)
+        frame(TEXT, b"4", is_last=False), frame(CONTINUATION, b"x", is_last=False)
     ),
-    "pings": _websocket(b"", _frame(_PING, b"x" * 125)),
-    "heartbeats": _websocket(b"", _frame(_TEXT, b"3")),
-    "connects": _websocket(b"", _frame(_TEXT, b'40/chats,{"userId":true}')),
+    "pings": _websocket(b"", frame(PING, b"x" * 125)),
+    "heartbeats": _websocket(b"", frame(TEXT, b"3")),
+    "connects": _websocket(b"", frame(TEXT, b'40/chats,{"userId":true}')),
     "joins": _websocket(b"", _JOINS, _CONNECT),
-    "unknown events": _websocket(b"", _frame(_TEXT, b'42/chats,["no-such-event"]'), _CONNECT),
+    "unknown events": _websocket(b"", frame(TEXT, b'42/chats,["no-such-event"]'), _CONNECT),
     "large requests": _websocket(
-        b"", _frame(_TEXT, b'42/chats,1["join-chat","' + b"x" * 50_000 + b'"]'), _CONNECT
+        b"", frame(TEXT, b'42/chats,1["join-chat","' + b"x" * 50_000 + b'"]'), _CONNECT
     ),
     "half-open connections": _half_open,
     "come and go": _come_and_go,

@@ -13,15 +13,11 @@ from contextlib import contextmanager
 from redis import Redis
 
 from benchmarks.machine import Cores, pinned
+from benchmarks.raw_client import TEXT, UPGRADE, frame
 from benchmarks.valkey import Valkey
 
 _EVENT = '{"recipientId":"slow","text":"%s"}' % ("x" * 20_000)
 _EVENTS_PER_SECOND = 200
-_UPGRADE = (
-    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-    b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 
 
 @contextmanager
@@ -48,11 +44,6 @@ def flood(valkey: Valkey, cores: Cores) -> Iterator[None]:
 def slow_consumer(ws_port: int) -> Iterator[None]:
     """Have it connected until the gateway closes it."""
     with socket.create_connection(("127.0.0.1", ws_port)) as client:
-        client.sendall(_UPGRADE + _text('40/chats,{"userId":"slow"}'))
-        client.sendall(_text('42/chats,["join-chat",{"chatId":"c1"}]'))
+        client.sendall(UPGRADE + frame(TEXT, b'40/chats,{"userId":"slow"}'))
+        client.sendall(frame(TEXT, b'42/chats,["join-chat",{"chatId":"c1"}]'))
         yield
-
-
-def _text(message: str) -> bytes:
-    """Write a short text frame; a mask of zeros leaves the text as it is."""
-    return bytes([0x81, 0x80 | len(message)]) + bytes(4) + message.encode()
