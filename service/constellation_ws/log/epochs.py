@@ -78,7 +78,7 @@ class Epochs:
         """
         look = await self._state.look(delivered)
         if not look.is_watched and not has_watched:
-            look = await self._await_watcher(delivered)
+            look = await self._await_watcher(look, delivered)
         if self._known is not None and look.epoch not in ("", self._known):
             self._loss, self.trouble = None, ""  # who ended the epoch has reported ours as well
         is_unwatched = bool(look.epoch) and not (look.is_watched or has_watched)
@@ -96,14 +96,13 @@ class Epochs:
         self._found = look
         return look
 
-    async def _await_watcher(self, delivered: LogId) -> Look:
+    async def _await_watcher(self, look: Look, delivered: LogId) -> Look:
         """Give others the time to say that they have seen all that the log has held."""
         deadline = time.monotonic() + _WATCHER_SECONDS
-        while True:
-            look = await self._state.look(delivered)
-            if look.is_watched or not look.epoch or time.monotonic() > deadline:
-                return look
+        while look.epoch and not look.is_watched and time.monotonic() <= deadline:
             await asyncio.sleep(_LOOK_SECONDS)
+            look = await self._state.look(delivered)
+        return look
 
     def has_gap(self) -> bool:
         """Tell whether the last look has found one."""
