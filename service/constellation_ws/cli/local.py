@@ -19,7 +19,7 @@ from pathlib import Path
 
 import aiohttp
 
-from constellation_ws.runtime.listening import EVERY_ADDRESS, PortUnavailable, listen
+from constellation_ws.runtime.listening import EVERY_ADDRESS, PortUnavailable, bracketed, listen
 from constellation_ws.settings.settings import Settings
 
 _HOST = "127.0.0.1"
@@ -60,8 +60,7 @@ class Place:
     @property
     def url(self) -> str:
         """The gateway's address for browsers."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.ws_port}"
+        return f"http://{bracketed(self.host)}:{self.ws_port}"
 
 
 @contextlib.contextmanager

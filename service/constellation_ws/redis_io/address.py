@@ -16,6 +16,7 @@ from redis.asyncio.connection import SSLConnection, parse_url
 from redis.exceptions import RedisError
 
 from constellation_ws.redis_io.tls import TLS_OPTIONS
+from constellation_ws.runtime.listening import bracketed
 
 _NETWORK_SCHEMES = ("redis", "rediss")
 _SENTINEL = "+sentinel"
@@ -222,8 +223,7 @@ def check_host(host: str) -> str:
 def url_of(host: str, port: int, password: str, database: int) -> str:
     """Write the URL of a checked host."""
     credentials = f":{quote(password, safe='')}@" if password else ""
-    bracketed = f"[{host}]" if ":" in host else host
-    return f"redis://{credentials}{bracketed}:{port}/{database}"
+    return f"redis://{credentials}{bracketed(host)}:{port}/{database}"
 
 
 def label(url: str) -> str:
@@ -235,7 +235,7 @@ def label(url: str) -> str:
 def label_node(node: Node) -> str:
     """Write a node as in a URL."""
     host, port = node
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{bracketed(host)}:{port}"
 
 
 def _split(url: str) -> SplitResult:

@@ -17,14 +17,18 @@ _NO_SUCH_FAMILY = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 """What a machine without IPv6 answers: kernels differ in which call fails."""
 
 
+def bracketed(host: str) -> str:
+    """Write a host as it stands before a port: an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
 class PortUnavailable(OSError):
     """The port cannot be listened on; `str()` is a sentence that names the settings."""
 
     def __init__(self, host: str, port: int, variables: str, error: OSError) -> None:
         """`variables` are the names of those that say where to listen."""
-        address = f"[{host}]" if ":" in host else host
         reason = error.strerror or error
-        super().__init__(f"Cannot listen on {address}:{port} ({variables}): {reason}.")
+        super().__init__(f"Cannot listen on {bracketed(host)}:{port} ({variables}): {reason}.")
 
 
 @contextlib.contextmanager
