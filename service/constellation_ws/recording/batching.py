@@ -15,7 +15,7 @@ smaller appends: 0.76x the deliveries a CPU-second."""
 
 
 class Batching:
-    """Decides for one recording after the other; the loop's clock is given in seconds."""
+    """Decides for one recording after the other; times are monotonic, in seconds."""
 
     def __init__(self) -> None:
         self._answered_at = 0.0
@@ -30,8 +30,6 @@ class Batching:
         """Note how many left together."""
         self._usual = max(count, self._usual * _RETAINED)
 
-    def delay_seconds(self, waiting: int, now_seconds: float) -> float:
-        """Say how long an append of so many should wait for more; 0 to append now."""
-        if waiting >= self._usual:
-            return 0.0
-        return max(0.0, self._answered_at + GATHER_SECONDS - now_seconds)
+    def due_at(self, waiting: int) -> float:
+        """Say when so many should be appended; a time that has passed means now."""
+        return 0.0 if waiting >= self._usual else self._answered_at + GATHER_SECONDS

@@ -103,7 +103,7 @@ class Recorder:
             self._ticks_channel,
             self._commands_channel,
         )
-        before = self._unrecorded.end
+        has_events = False
         for channel, payload in batch:
             if channel == ticks:
                 self._receive_tick(payload)
@@ -111,7 +111,8 @@ class Recorder:
                 obeyed.append((channel, payload))
             else:
                 receive(channel, payload)
-        if self._unrecorded.end != before:
+                has_events = True
+        if has_events:
             self._received_at = time.monotonic()
         if self._appender is not None:
             self._append_soon(self._appender)
@@ -265,16 +266,19 @@ class Recorder:
 
     def _append_soon(self, appender: Appender) -> None:
         """Append what is new now, or a moment later together with more."""
-        waiting = self._unrecorded.end - max(self._sent, self._unrecorded.begin)
-        if not waiting or appender.unanswered >= _MAX_UNANSWERED:
+        if appender.unanswered >= _MAX_UNANSWERED:
             return
-        # Not the loop's time: uvloop's stands still while a batch is written to the sockets.
-        delay = self._batching.delay_seconds(waiting, time.monotonic())
-        if not delay:
+        waiting = self._unrecorded.end - max(self._sent, self._unrecorded.begin)
+        if not waiting:
+            return
+        # Not the loop's time: uvloop's stands still while a batch is written to the sockets. So the
+        # timer gets a time as well: a delay would count from before the batch, and end early.
+        due_at = self._batching.due_at(waiting)
+        if due_at <= time.monotonic():
             self._append_news(appender)
         elif self._gathering is None:
-            self._gathering = asyncio.get_running_loop().call_later(
-                delay, self._append_gathered, appender
+            self._gathering = asyncio.get_running_loop().call_at(
+                due_at, self._append_gathered, appender
             )
 
     def _append_gathered(self, appender: Appender) -> None:
