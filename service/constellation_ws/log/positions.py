@@ -180,10 +180,12 @@ class Ticket:
 
     def moved(self, room: str, at: LogId, *, is_in: bool) -> None:
         """Note that it is in a room, or no more, from the log ID `at` on."""
-        self.changes = (*self.changes, Change(at, room, is_in))
         if self.unsaved is None:
             self.unsaved = set()
         self.unsaved.add(room)
+        if is_in and at <= self.floor and all(one.room != room for one in self.changes):
+            return  # as if it had always been there: most clients join while the log stands still
+        self.changes = (*self.changes, Change(at, room, is_in))
         if len(self.changes) > MAX_CHANGES:
             self.forget_before(self.changes[len(self.changes) // 2].at)
 

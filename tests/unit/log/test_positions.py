@@ -162,3 +162,13 @@ def test_a_session_keeps_the_rooms_that_it_had_when_it_was_lost() -> None:
     one.lost(at(2))
     rooms.clear()
     assert one.rooms == {"user:u", "chat:a"}
+
+
+def test_a_room_that_is_entered_while_the_log_stands_still_needs_no_change() -> None:
+    one = Ticket("pid", "owner", "user", "sid", (), epoch="e", begin=(5, 0), counts=True)
+    one.moved("chat:1", (5, 0), is_in=True)
+    assert one.changes == ()
+    assert one.unsaved == {"chat:1"}
+    one.moved("chat:1", (5, 0), is_in=False)
+    one.moved("chat:1", (5, 0), is_in=True)
+    assert [change.is_in for change in one.changes] == [False, True]
