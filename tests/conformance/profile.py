@@ -18,8 +18,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from constellation_ws.engine import server as engine_server
+from constellation_ws.engine.elsewhere import Nowhere
 from constellation_ws.engine.limits import EngineLimits
 from constellation_ws.engine.polling import LongPolling
+from constellation_ws.engine.polls import Polls
 from constellation_ws.engine.server import Engine, Spawn
 from constellation_ws.engine.upgrading import Upgrades
 from constellation_ws.http.lobby import Lobby
@@ -147,8 +149,8 @@ def _listeners(port: int) -> Iterator[list[socket.socket]]:
 def _config(engines: dict[str, Engine]) -> uvicorn.Config:
     app: ASGIApp = _not_found
     for path, engine in engines.items():
-        app = dispatch(app, LongPolling(engine), path)
-    upgrades = {path: Upgrades(engine).take for path, engine in engines.items()}
+        app = dispatch(app, LongPolling(engine, Polls(engine), Nowhere()), path)
+    upgrades = {path: Upgrades(engine, Nowhere()).take for path, engine in engines.items()}
     lobby, idle = (Lobby(10_000, next(iter(engines.values())).refuse) for _ in range(2))
     return uvicorn.Config(
         app,

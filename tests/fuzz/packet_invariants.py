@@ -7,7 +7,7 @@ from typing import Any
 
 from socketio.packet import ACK, BINARY_ACK, BINARY_EVENT, CONNECT, EVENT
 
-from constellation_ws.engine.polling import decode_payload
+from constellation_ws.engine.polls import decode_payload
 from constellation_ws.socketio.incomplete import Incomplete
 from constellation_ws.socketio.packets import (
     BINARY,

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+import msgspec
 import structlog
 from opentelemetry.trace import Span, SpanKind, get_current_span
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
@@ -28,6 +29,7 @@ from constellation_ws.chats.neighbours import (
 )
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.welcome import RetryLater, Welcome
+from constellation_ws.engine.session import Session
 from constellation_ws.messages import trace_context
 from constellation_ws.messages.admission import (
     DISCONNECTED,
@@ -41,7 +43,7 @@ from constellation_ws.messages.admission import (
     may_join,
     read_chat_id,
 )
-from constellation_ws.messages.events import NAMESPACE, ChatId, Room, chat_room, user_room
+from constellation_ws.messages.events import NAMESPACE, ChatId, Room, Sid, chat_room, user_room
 from constellation_ws.messages.trace_context import PARENT, STATE, TraceContext
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.spans import ids_of
@@ -59,6 +61,17 @@ _HOLD_SECONDS = (1.0, 5.0)
 """How long a client waits whose refusal passes by itself, least and most, before it is closed."""
 _FOR_GOOD = ("client disconnect", "server disconnect")
 """Reasons of python-socketio after which nobody resumes: somebody meant it."""
+
+
+class MovedMember(msgspec.Struct, frozen=True, array_like=True):
+    """A member as one pod gives it to another."""
+
+    sid: str
+    identity: Identity
+    wants_offsets: bool
+    rooms: list[str]
+    tokens: float
+    overdrawn: int
 
 
 class Chats:
@@ -110,6 +123,44 @@ class Chats:
     def begin_drain(self) -> None:
         """Refuse new members from now on."""
         self._is_draining = True
+
+    def release(self, member: Member) -> MovedMember:
+        """Give a member away that goes on at another pod; its session has been given already."""
+        assert member.user is not None, "connected"
+        assert member.identity is not None, "connected"
+        tokens, overdrawn = member.allowance.spent
+        moved = MovedMember(
+            member.sid,
+            member.identity,
+            member.wants_offsets,
+            sorted(member.rooms),
+            tokens,
+            overdrawn,
+        )
+        self.expiries.remove(member.eio_sid)
+        self.rooms.remove(member)
+        if not self.rooms.members(user_room(member.user)):
+            self._attendance.depart(member.user)
+        return moved
+
+    def adopt(self, moved: MovedMember, session: Session, rooms: Iterable[str]) -> Member:
+        """Go on with a member of another pod, in these rooms. Nobody notices."""
+        member = Member(Sid(moved.sid), session.sid, session)
+        former = self.rooms.by_sid(moved.sid)
+        if former is not None:
+            self.rooms.remove(former)
+        self.rooms.add(member)
+        user = moved.identity.user
+        allowance = Allowance(self._limits.requests, time.monotonic())
+        allowance.go_on(moved.tokens, moved.overdrawn)
+        member.admit(user, allowance)
+        self._note(member, moved.identity)
+        member.give_offsets(moved.wants_offsets)
+        member.connect()
+        for room in rooms:
+            self.rooms.enter(member, room)
+        self._attendance.arrive(user)
+        return member
 
     async def disconnect(self, who: Room) -> int:
         """Disconnect the members of a room for good; say how many there were."""

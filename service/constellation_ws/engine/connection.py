@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from constellation_ws.engine.session import NOOP, Probe
@@ -170,6 +171,15 @@ class WebSocketConnection(BoundedReading):
         """Tell how much of what was sent the kernel has not taken yet."""
         return self._transport.get_write_buffer_size()
 
+    def is_between_messages(self) -> bool:
+        """Tell whether all that has been read is parsed, and no message has begun."""
+        return self.has_parsed_all() and self._parser.is_between_messages
+
+    def detach(self) -> None:
+        """Carry the session no more: it goes on elsewhere, with the same client."""
+        self._session = None
+        self.stop_parsing()
+
     # What a client says besides text packets
 
     def _write_pongs(self, pongs: list[bytes]) -> None:
@@ -245,6 +255,22 @@ class WebSocketConnection(BoundedReading):
         session.wake_poll()
         if waiting:
             self._transport.write(b"".join(waiting))
+
+
+class TunnelledConnection(WebSocketConnection):
+    """A WebSocket whose client is at another pod, to which its session moves once it is carried."""
+
+    __slots__ = ("_upgraded",)
+
+    def __init__(
+        self, engine: Engine, transport: asyncio.Transport, upgraded: Callable[[Session], None]
+    ) -> None:
+        super().__init__(engine, transport)
+        self._upgraded = upgraded
+
+    def _take_over(self, session: Session) -> None:
+        super()._take_over(session)
+        self._upgraded(session)
 
 
 def _reframe(packet: str) -> bytes:

@@ -21,7 +21,7 @@ from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.deadlines import Deadlines
 from constellation_ws.engine.limits import EngineLimits, Sites
 from constellation_ws.engine.observer import Observer
-from constellation_ws.engine.session import Handshake, Session
+from constellation_ws.engine.session import Handshake, MovedSession, Session
 from constellation_ws.engine.slow import SlowConsumers
 from constellation_ws.engine.wheel import Wheel
 from constellation_ws.http import entrance
@@ -42,7 +42,6 @@ CONNECT_TIMEOUT = "connect timeout"
 """Why a session was closed that has not become one of use."""
 _LOOK_SECONDS = 0.1
 _PING = text_frame(b"2")
-_POD_TAG_CHARS = 4
 _SHOWN_ORIGIN_CHARS = 200
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
@@ -64,20 +63,25 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         kept_headers: Callable[[list[tuple[bytes, bytes]]], Headers] = lambda headers: (),
         proxies: Proxies | None = None,
         http_connections: Collection[object] = (),
+        tunnels: Collection[object] = (),
         is_overloaded: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`http_connections` are those of the port that are no WebSocket; `is_overloaded` is asked
-        before a session is opened; `spawn` runs what a session has to do.
+        """`pod_tag` begins every session ID, and has as many characters on every pod.
+
+        `http_connections` are those of the port that are no WebSocket, `tunnels` the WebSockets
+        whose session is elsewhere; `is_overloaded` is asked before a session is opened; `spawn`
+        runs what a session has to do.
         """
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
         self.slow = SlowConsumers(limits, self.drop_slow)
         self.sockets: dict[str, Session] = {}
-        self._pod_tag = pod_tag[:_POD_TAG_CHARS].ljust(_POD_TAG_CHARS, "0")
+        self._pod_tag = pod_tag
         self._origins = Origins(cors_origins)
         self._kept_headers = kept_headers
         self.proxies = proxies or Proxies(())
         self._http_connections = http_connections
+        self._tunnels = tunnels
         self._is_overloaded = is_overloaded
         self._sites = Sites(limits.max_connections_per_address)
         self._connects = Allowance(limits.connects, time.monotonic())
@@ -105,19 +109,52 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     def open(self, query: str, address: str, headers: list[tuple[bytes, bytes]]) -> Session:
         """Make a session; its transport has been decided on."""
-        sid = self._pod_tag + self.generate_id()
-        session = self.sockets[sid] = Session(self, sid)
-        if self.limits.max_connections_per_address:
-            session.site = site_of(address)
-            self._sites.enter(session.site)
+        session = self._enrol(self._pod_tag + self.generate_id(), address)
         # Spread from the start: after a roll thousands connect within a second, and their
         # heartbeats would stay together for ever. Early, so that a client that was never there
         # is gone when interval and timeout are over, whatever the wheel rounds up.
         first = self.limits.ping_interval_seconds * random.uniform(0.7, 0.9)
         self._wheel.put(session, first)
         self.expect_use(session)
-        self.handlers["connect"](sid, Handshake(query, address, tuple(self._kept_headers(headers))))
+        handshake = Handshake(query, address, tuple(self._kept_headers(headers)))
+        self.handlers["connect"](session.sid, handshake)
         return session
+
+    def _enrol(self, sid: str, address: str) -> Session:
+        session = self.sockets[sid] = Session(self, sid)
+        if self.limits.max_connections_per_address:
+            session.site = site_of(address)
+            self._sites.enter(session.site)
+        return session
+
+    # Moving between pods
+
+    def adopt(self, moved: MovedSession, transport: asyncio.Transport) -> WebSocketConnection:
+        """Go on with a session that another pod has held; its client is at this transport."""
+        session = self._enrol(moved.sid, moved.address)
+        session.heard, session.awaits_pong = moved.heard, moved.awaits_pong
+        limits = self.limits
+        seconds = limits.ping_timeout_seconds if moved.awaits_pong else limits.ping_interval_seconds
+        self._wheel.put(session, seconds)
+        handshake = Handshake(moved.query, moved.address, tuple(moved.headers))
+        self.handlers["connect"](moved.sid, handshake)
+        connection = WebSocketConnection(self, transport)
+        connection.carry(session)
+        return connection
+
+    def release(self, session: Session, handshake: Handshake) -> MovedSession:
+        """Give a session away that another pod goes on with: nobody is told of an end."""
+        self._forget(session)
+        assert session.websocket is not None, "only such sessions move"
+        session.websocket.detach()
+        return MovedSession(
+            session.sid,
+            handshake.query,
+            handshake.address,
+            list(handshake.headers),
+            session.heard,
+            session.awaits_pong,
+        )
 
     def expect_upgrade(self, connection: WebSocketConnection) -> None:
         """Give up the probe of a connection unless `has_upgraded` is called in time."""
@@ -143,6 +180,17 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             return entrance.TOO_MANY_CONNECTS
         return None
 
+    def admit_tunnel(self) -> Refusal | None:
+        """Decide whether a WebSocket may come in whose session another pod holds.
+
+        Its client has been admitted there. It goes on polling where it is refused.
+        """
+        if self._is_closed_to_new:
+            return DRAINING
+        if self.is_full() or self._is_overloaded():
+            return entrance.TOO_MANY_CONNECTIONS
+        return None
+
     def is_full(self) -> bool:
         """Tell whether the pod holds as many connections as it may."""
         return len(self.sockets) >= self.limits.max_connections or self.is_crowded()
@@ -150,7 +198,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
     @property
     def open_sockets(self) -> int:
         """Sockets of the port, at most. A session counts while it polls too: it may hold two."""
-        upgrading = len(self._ending) + len(self._probes)
+        upgrading = len(self._ending) + len(self._probes) + len(self._tunnels)
         return len(self._http_connections) + len(self.sockets) + upgrading
 
     def is_crowded(self) -> bool:
@@ -162,14 +210,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         return self.open_sockets > self.limits.max_sockets
 
     def find(self, sid: str) -> Session | Refusal:
-        """Find an open session."""
-        session = self.sockets.get(sid)
-        if session is not None:
-            return session
-        is_ours = sid.startswith(self._pod_tag)
-        if is_ours or len(sid) <= _POD_TAG_CHARS:
-            return entrance.UNKNOWN_SESSION
-        return entrance.OTHER_POD
+        """Find an open session of this pod."""
+        return self.sockets.get(sid) or entrance.UNKNOWN_SESSION
+
+    def owner_of(self, sid: str) -> str | None:
+        """Name the pod that has opened a session, where that is another one than this."""
+        owner = sid[: len(self._pod_tag)]
+        return None if owner == self._pod_tag or sid in self.sockets else owner
 
     def check_origin(self, headers: Headers) -> Refusal | None:
         """Check the page that a browser says it is on, and log one that is refused."""
@@ -232,6 +279,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Forget a session whose transport is gone or of no more use."""
         if session.closed:
             return
+        self._forget(session)
+        session.wake_poll()
+        inbox.put(self, session, inbox.Farewell(reason))
+
+    def _forget(self, session: Session) -> None:
         session.closed, session.write = True, None
         self.sockets.pop(session.sid, None)
         if session.site is not None:
@@ -239,8 +291,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self._wheel.remove(session)
         self.slow.release(session)
         self.settle(session)
-        session.wake_poll()
-        inbox.put(self, session, inbox.Farewell(reason))
 
     def end(self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL) -> None:
         """Close a session after all that was sent to it, so that its client may come back at once.

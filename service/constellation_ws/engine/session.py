@@ -55,6 +55,12 @@ class WebSocket(Protocol):
     def waiting_bytes(self) -> int:
         """Tell how much of what was sent the kernel has not taken yet."""
 
+    def is_between_messages(self) -> bool:
+        """Tell whether all that has been read is handed over, and no message has begun."""
+
+    def detach(self) -> None:
+        """Carry the session no more: it goes on elsewhere, with the same client."""
+
     def pause_reading(self) -> None:
         """Let the client wait: it sends faster than its requests can be answered."""
 
@@ -70,6 +76,17 @@ class Handshake:
     address: str
     headers: tuple[tuple[bytes, bytes], ...]
     """Only those that authentication asks for: there are as many of these as clients."""
+
+
+class MovedSession(msgspec.Struct, frozen=True, array_like=True):
+    """A session as one pod gives it to another: on a WebSocket, with nothing half done."""
+
+    sid: str
+    query: str
+    address: str
+    headers: list[tuple[bytes, bytes]]
+    heard: int
+    awaits_pong: bool
 
 
 class Session:

@@ -6,13 +6,14 @@ What is asked of a handshake is decided in `websocket` and `entrance`; `server` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
-from constellation_ws.engine.connection import WebSocketConnection
+from constellation_ws.engine.connection import TunnelledConnection, WebSocketConnection
+from constellation_ws.engine.elsewhere import Elsewhere
 from constellation_ws.engine.server import Engine
-from constellation_ws.engine.session import Probe
+from constellation_ws.engine.session import Probe, Session
 from constellation_ws.http import entrance
 from constellation_ws.http.protocol import UpgradeRequest
 from constellation_ws.messages.admission import Refusal
@@ -34,8 +35,9 @@ def _parameters(query: str) -> Mapping[str, str]:
 class Upgrades:
     """The WebSocket side of an engine's handshakes, as `LongPolling` is the other."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, elsewhere: Elsewhere) -> None:
         self._engine = engine
+        self._elsewhere = elsewhere
 
     def take(
         self, transport: asyncio.Transport, request: UpgradeRequest
@@ -53,6 +55,8 @@ class Upgrades:
         if fault is not None:
             return self._refuse(fault)
         if "sid" in query:
+            if engine.owner_of(query["sid"]) is not None:
+                return self._tunnel(transport, request, verdict, query["sid"])
             return self._probe(transport, verdict, query["sid"])
         address = engine.proxies.client_of(request.address, request.headers)
         refusal = engine.admit(address)
@@ -73,15 +77,47 @@ class Upgrades:
             return self._refuse(session)
         connection = WebSocketConnection(self._engine, transport)
         transport.write(upgrade_response(accept))
-        if session.upgraded or session.probe is not Probe.NONE:
-            # As the reference server does: a refused handshake is an error to many clients, and to
-            # a program on `ws` one that nobody catches.
-            self._engine.observer.refused(entrance.BAD_REQUEST.code)
-            connection.close(CloseCode.NO_STATUS, "")
-            return connection
-        connection.probe(session)
-        self._engine.expect_upgrade(connection)
+        _begin_probe(self._engine, connection, session)
         return connection
+
+    def _tunnel(
+        self,
+        transport: asyncio.Transport,
+        request: UpgradeRequest,
+        accept: Accept,
+        sid: str,
+    ) -> asyncio.Protocol | Refuse:
+        """Lead a WebSocket to the pod that holds its session, where this pod has room for it."""
+        refusal = self._engine.admit_tunnel()
+        tunnel = refusal or self._elsewhere.tunnel(transport, request, accept, sid)
+        return self._refuse(tunnel) if isinstance(tunnel, Refusal) else tunnel
 
     def _refuse(self, refusal: Refusal) -> Refuse:
         return Refuse(*self._engine.refuse(refusal))
+
+
+def accept_tunnelled(
+    engine: Engine, transport: asyncio.Transport, sid: str, upgraded: Callable[[Session], None]
+) -> asyncio.Protocol | Refusal:
+    """Begin to move a session to a WebSocket that has arrived at another pod.
+
+    `transport` leads there, where the handshake is answered as well; `upgraded` is called once the
+    WebSocket carries the session.
+    """
+    session = engine.find(sid)
+    if isinstance(session, Refusal):
+        return session
+    connection = TunnelledConnection(engine, transport, upgraded)
+    _begin_probe(engine, connection, session)
+    return connection
+
+
+def _begin_probe(engine: Engine, connection: WebSocketConnection, session: Session) -> None:
+    if session.upgraded or session.probe is not Probe.NONE:
+        # As the reference server does: a refused handshake is an error to many clients, and to a
+        # program on `ws` one that nobody catches.
+        engine.observer.refused(entrance.BAD_REQUEST.code)
+        connection.close(CloseCode.NO_STATUS, "")
+        return
+    connection.probe(session)
+    engine.expect_upgrade(connection)

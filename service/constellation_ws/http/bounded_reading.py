@@ -81,6 +81,10 @@ class BoundedReading(asyncio.Protocol):
         self._reading, self._unparsed, self._at = Reading.OVER, b"", 0
         self._pause_transport()
 
+    def has_parsed_all(self) -> bool:
+        """Tell whether nothing that was read waits to be parsed."""
+        return not self._unparsed
+
     def take_unparsed(self) -> bytes:
         """Hand over what was read and not parsed."""
         unparsed, self._unparsed, self._at = self._unparsed[self._at :], b"", 0

@@ -26,7 +26,6 @@ OLD_HTTP = Refusal(
     "nginx needs `proxy_http_version 1.1`.",
 )
 UNKNOWN_SESSION = Refusal("unknown_session", "Session ID unknown")
-OTHER_POD = Refusal("wrong_pod", "Session ID unknown")
 BAD_METHOD = Refusal("bad_method", "Bad handshake method")
 BAD_REQUEST = Refusal("bad_request", "Bad request")
 FORBIDDEN_ORIGIN = Refusal("forbidden_origin", "Forbidden")
@@ -65,7 +64,6 @@ _ANSWERS: dict[Refusal, tuple[HTTPStatus, int | None]] = {
     NO_UPGRADE: (HTTPStatus.BAD_REQUEST, 3),
     OLD_HTTP: (HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, None),
     UNKNOWN_SESSION: (HTTPStatus.BAD_REQUEST, 1),
-    OTHER_POD: (HTTPStatus.BAD_REQUEST, 1),
     BAD_METHOD: (HTTPStatus.BAD_REQUEST, 2),
     BAD_REQUEST: (HTTPStatus.BAD_REQUEST, 3),
     FORBIDDEN_ORIGIN: (HTTPStatus.FORBIDDEN, 4),

@@ -149,6 +149,22 @@ class Ticket:
         self.changes, self.unsaved = changes, set(unsaved)
         self.is_stored, self.attempts = True, attempts
 
+    def go_on(
+        self,
+        *,
+        proven: LogId,
+        pinged_at: LogId | None,
+        floor: LogId,
+        changes: tuple[Change, ...],
+        unsaved: Collection[str],
+        is_stored: bool,
+        attempts: int,
+    ) -> None:
+        """Go on from what another pod has held; what is unsaved is written by this one."""
+        self.proven, self.pinged_at, self.floor = proven, pinged_at, floor
+        self.changes, self.unsaved = changes, set(unsaved)
+        self.is_stored, self.attempts = is_stored, attempts
+
     def stored(self, is_stored: bool) -> None:
         """Note whether it is in Redis."""
         self.is_stored = is_stored

@@ -161,6 +161,15 @@ class Allowance:
         self._seconds = now_seconds
         self._overdrawn = 0
 
+    @property
+    def spent(self) -> tuple[float, int]:
+        """What is left, and what was tried regardless: for another pod that goes on from here."""
+        return self._tokens, self._overdrawn
+
+    def go_on(self, tokens: float, overdrawn: int) -> None:
+        """Go on from what another pod has counted."""
+        self._tokens, self._overdrawn = tokens, overdrawn
+
     def take(self, rate: Rate, now_seconds: float) -> bool:
         """Take one; False when the bucket is empty."""
         refill = (now_seconds - self._seconds) * rate.per_second

@@ -172,6 +172,36 @@ class Metrics:
             (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry,
         )
+        self.forwarded_requests = Counter(
+            "constellation_forwarded_requests",
+            "Requests of long-polling clients that were forwarded to the pod that holds the "
+            "session, by method and outcome (answered, unreachable: that pod is gone or cannot be "
+            "reached, gone: the client hung up).",
+            ["method", "outcome"],
+            registry=registry,
+        )
+        self.moved_sessions = Counter(
+            "constellation_moved_sessions",
+            "Sessions that moved between pods after an upgrade that reached another pod, by "
+            "direction and outcome (moved, declined: it stays and its WebSocket is tunnelled, "
+            "failed: the client had to reconnect).",
+            ["direction", "outcome"],
+            registry=registry,
+        )
+        self.session_move = Histogram(
+            "constellation_session_move_seconds",
+            "Time in which a session was handed over to another pod.",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+            registry=registry,
+        )
+        self.peer_failures = Counter(
+            "constellation_peer_failures",
+            "Failures between pods by reason: unreachable (no connection to its peer port), "
+            "refused (the other side did not prove to be a pod of this deployment), lost (an open "
+            "link ended).",
+            ["reason"],
+            registry=registry,
+        )
         self.chat_access = Histogram(
             "constellation_chat_access_duration_seconds",
             "Queries to the API about access to a chat, by outcome: yes, no, timeout, failed (no "

@@ -34,6 +34,13 @@ def inject(span: Span, payload: bytes) -> bytes:
     return payload if context is None else trace_context.put(payload, context)
 
 
+def traceparent_of(span: Span) -> str:
+    """Write a span's context as a W3C `traceparent`; empty where it is of no trace."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier, set_span_in_context(span))
+    return carrier.get(PARENT, "")
+
+
 def fail(span: Span, kind: str) -> None:
     """Note that what the span is about went wrong, by a stable word."""
     span.set_status(Status(StatusCode.ERROR))

@@ -62,6 +62,18 @@ async def close_evenly(gateway: Gateway, reason: str) -> int:
     return closed
 
 
+async def close_tunnels(gateway: Gateway) -> None:
+    """Have the sessions closed, evenly, whose WebSocket is here and which other pods hold."""
+    window_seconds = gateway.settings.drain_window_seconds
+    started, tunnels, closed = time.monotonic(), list(gateway.peers.tunnels), 0
+    while closed < len(tunnels):
+        due = closed_by(len(tunnels), time.monotonic() - started, window_seconds)
+        async for tunnel in paced(tunnels[closed:due]):
+            tunnel.close_session()
+        closed = due
+        await asyncio.sleep(_DRAIN_STEP_SECONDS)
+
+
 async def tell_of_gap(gateway: Gateway) -> None:
     """Let every client connect anew, so that it learns that it may have missed something."""
     gateway.sessions.forget(list(gateway.rooms))

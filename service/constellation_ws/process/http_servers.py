@@ -42,12 +42,13 @@ def public_config(gateway: Gateway) -> uvicorn.Config:
     pages: AsgiApp = create_app(gateway.health, gateway.metrics.registry if has_metrics else None)
     if gateway.tracing is not None:
         pages = trace_pages(pages, gateway.tracing)
-    upgrades = {SOCKET_IO_PATH: Upgrades(engine).take}
+    polling = LongPolling(engine, gateway.polls, gateway.elsewhere)
+    upgrades = {SOCKET_IO_PATH: Upgrades(engine, gateway.elsewhere).take}
     most = settings.max_half_open_connections
     lobby = Lobby(most, engine.refuse, engine.is_crowded, engine.is_out_of_sockets)
     idle = Lobby(most, engine.refuse, turned_away=TOO_MANY_IDLE)
     return uvicorn.Config(
-        dispatch(pages, LongPolling(engine), SOCKET_IO_PATH),
+        dispatch(pages, polling, SOCKET_IO_PATH),
         # Called like the class that uvicorn asks for.
         http=functools.partial(HttpProtocol, upgrades=upgrades, lobby=lobby, idle=idle),  # type: ignore[arg-type]
         ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade

@@ -21,13 +21,19 @@ from constellation_ws import __version__
 from constellation_ws.observability import telemetry
 from constellation_ws.observability.probes import Phase
 from constellation_ws.observability.tracing import Tracing
-from constellation_ws.process.closing import close_aged, close_evenly, close_expired, tell_of_gap
+from constellation_ws.process.closing import (
+    close_aged,
+    close_evenly,
+    close_expired,
+    close_tunnels,
+    tell_of_gap,
+)
 from constellation_ws.process.http_servers import metrics_config, public_config
 from constellation_ws.process.servers import HttpServer
 from constellation_ws.process.shutdown import CANCEL_SECONDS, TCP_GRACE_SECONDS, cancel, stop_doors
 from constellation_ws.runtime import loop_lag
 from constellation_ws.runtime.last_resort import LastResort
-from constellation_ws.runtime.listening import listen
+from constellation_ws.runtime.listening import PortUnavailable, bound, listen
 from constellation_ws.runtime.open_files import warn_of_shortage
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.gateway import Gateway
@@ -82,6 +88,7 @@ class Life:
             servers = self._hold_ports(held)
             held.push_async_callback(self._gateway.tcp.aclose, TCP_GRACE_SECONDS)
             await self._gateway.tcp.start(self._settings.tcp_host, self._settings.tcp_port)
+            await self._listen_for_peers(held)
             held.enter_context(self._signals())
             await self._run_parts(servers)
         return self._exit_code
@@ -113,6 +120,23 @@ class Life:
             listeners = held.enter_context(listen(host, metrics_port, variables))
             servers["metrics"] = HttpServer(metrics_config(self._gateway), listeners)
         return servers
+
+    async def _listen_for_peers(self, held: contextlib.AsyncExitStack) -> None:
+        settings, peers = self._settings, self._gateway.peers
+        if settings.peer_port is None:
+            return
+        variables = "CONSTELLATION_WS_HOST, CONSTELLATION_PEER_PORT"
+        try:
+            listeners = bound(settings.ws_host, settings.peer_port, variables)
+        except PortUnavailable:
+            if "peer_port" in settings.model_fields_set:
+                raise
+            # Nobody has asked for this port, and pods tell each other theirs: a second gateway on
+            # one machine takes another.
+            listeners = bound(settings.ws_host, 0, variables)
+        await peers.start(listeners)
+        held.push_async_callback(peers.aclose)
+        self._gateway.directory.announce(settings.own_address(), peers.port)
 
     async def _run_parts(self, servers: dict[str, HttpServer]) -> None:
         async with self._group as group:
@@ -167,6 +191,9 @@ class Life:
             "loop lag": loop_lag.measure(self._note_lag),
             **gateway.delivery.parts(gateway.consumer, gateway.recovery, self._tell_of_gap, watch),
         }
+        if self._settings.peer_port is not None:
+            parts["peers"] = gateway.directory.run(waits)
+            parts["peer links"] = gateway.peers.run(waits)
         if gateway.identification.endpoint:
             parts["keys"] = gateway.identification.endpoint.run()
         if gateway.identification.verify:
@@ -199,6 +226,11 @@ class Life:
             ws_port=servers["http"].port,
             tcp_port=self._gateway.tcp.port,
             **({"metrics_port": servers["metrics"].port} if "metrics" in servers else {}),
+            **(
+                {"peer_port": self._gateway.peers.port}
+                if self._settings.peer_port is not None
+                else {}
+            ),
             redis=self._settings.redis_label(),
             delivery=self._settings.delivery,
             version=__version__,
@@ -210,7 +242,10 @@ class Life:
         self._gateway.begin_drain(time.time() + self._planned_drain_seconds())
         log.info("draining", sockets=len(engine.sockets))
         await asyncio.sleep(self._settings.drain_delay_seconds)
-        closed = await close_evenly(self._gateway, "drain")
+        self._gateway.peers.begin_drain()
+        closed, _ = await asyncio.gather(
+            close_evenly(self._gateway, "drain"), close_tunnels(self._gateway)
+        )
         await engine.goodbyes_said()
         log.info("drained", sockets=closed, seconds=round(time.monotonic() - started, 1))
 

@@ -30,6 +30,7 @@ async def stop_doors(gateway: Gateway) -> None:
         _step("presence", gateway.presence.withdraw()),
         _step("recorder", gateway.delivery.hand_over()),
         _step("sessions", gateway.sessions.flush()),
+        _step("peers", gateway.peers.aclose()),
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from constellation_ws.delivery.rooms import Member
 from constellation_ws.messages.events import UserId
+from constellation_ws.recovery.missed import Found
+from constellation_ws.recovery.moving import MovedTicket, Place
 
 
 class NoSessions:
@@ -54,3 +56,22 @@ class NoRecovery:
 
     def fence(self, sid: str, owner: str) -> None:
         """No session moves."""
+
+
+class NoMoving:
+    """Without a log nobody can go on where another pod has stopped: sessions stay."""
+
+    def place_of(self, member: Member) -> None:
+        return None
+
+    def release(self, member: Member) -> None:
+        return None
+
+    async def expects(self, place: Place) -> bool:
+        return False
+
+    async def find(self, ticket: MovedTicket, sid: str, rooms: frozenset[str]) -> None:
+        return None
+
+    def go_on(self, member: Member, moved: MovedTicket, found: Found) -> None:
+        """Nothing has moved here."""

@@ -179,7 +179,7 @@ class Recovery:
             self._rooms.remove(former)
             former.hold(None)
             self._close(former, "fenced")
-        elif not resumed.former_owner.startswith(f"{self._instance}."):
+        else:  # also where this pod began it: it may have moved to another one since
             self._fence(record.sid, resumed.former_owner)
         self._rooms.rename(member, record.sid)
         for room in found.rooms:

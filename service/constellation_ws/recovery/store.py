@@ -119,6 +119,15 @@ class SessionStore:
         """Delete a session soon."""
         return self._write(ticket, 0)
 
+    def withdraw(self, ticket: Ticket) -> bool:
+        """Write a session no more: another pod does. False while a write of it is on its way."""
+        if any(write.ticket is ticket for write in self._sending):
+            return False
+        write = self._writes.pop(ticket.pid, None)
+        if write is not None:
+            write.done.cancel()
+        return True
+
     def discard(self, pid: str, owner: str) -> None:
         """Delete soon a session that was taken and that nobody can resume."""
         nobody = Ticket(pid, owner, "", "", (), epoch="", begin=(0, 0), counts=False)

@@ -87,6 +87,16 @@ def read(url: str) -> Address:
     return read_cluster(url) or read_sentinel(url) or _read_single(url)
 
 
+def first_node(url: str) -> Node:
+    """Give a node of a URL, whichever; this machine for a Redis that is reached through a file."""
+    match read(url):
+        case PlainAddress(node=node):
+            return node
+        case SentinelAddress(nodes=nodes) | ClusterAddress(nodes=nodes):
+            return nodes[0]
+    return "localhost", _PORT
+
+
 def _read_single(url: str) -> PlainAddress | SocketAddress:
     """Read a URL of redis-py's own forms, with all the options that it knows."""
     options: dict[str, Any] = dict(parse_url(url))

@@ -73,7 +73,7 @@ class RedisBus:
     def __init__(
         self, redis: Redis, channels: Iterable[str], metrics: Metrics, names: Names = DEFAULT
     ) -> None:
-        self.instance = secrets.token_hex(6)
+        self.instance = secrets.token_urlsafe(6)
         """Tells this process apart from every other, a restarted one of the same name too."""
         self._redis = redis
         self._metrics = metrics

@@ -53,6 +53,15 @@ class Names:
         """The sorted set of pods that are alive."""
         return f"{self.slot}:presence:pods"
 
+    @property
+    def peers(self) -> str:
+        """The sorted set of pods that take each other's requests, with their addresses."""
+        return f"{self.slot}:peers"
+
+    def peer_key(self, period: int) -> str:
+        """Give the key of what pods sign with in one period of time."""
+        return f"{self.slot}:peer-key:{period}"
+
     def users(self, instance: str) -> str:
         """Give the key of one pod's online users."""
         return f"{self.slot}:presence:users:{instance}"

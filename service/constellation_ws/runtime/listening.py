@@ -31,6 +31,20 @@ class PortUnavailable(OSError):
         super().__init__(f"Cannot listen on {bracketed(host)}:{port} ({variables}): {reason}.")
 
 
+def address_towards(host: str, port: int) -> str:
+    """Find the address of this machine from which it reaches another one. Sends nothing.
+
+    This machine itself where that cannot be found.
+    """
+    with contextlib.suppress(OSError):
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        for family, kind, protocol, _, address in found:
+            with contextlib.suppress(OSError), socket.socket(family, kind, protocol) as one:
+                one.connect(address)
+                return str(one.getsockname()[0])
+    return "127.0.0.1"
+
+
 @contextlib.contextmanager
 def listen(host: str, port: int, variables: str) -> Iterator[list[socket.socket]]:
     """Hold the sockets of an address; several where a name has several. Port 0 takes a free one.

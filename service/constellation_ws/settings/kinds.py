@@ -116,12 +116,26 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _read_off(value: object) -> object:
+    return None if isinstance(value, str) and value.lower() == "off" else value
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
+PortOrOff = Annotated[
+    Annotated[int, Field(ge=0, le=65535)] | None,
+    BeforeValidator(_read_off),
+    Takes("a port number, or `off`"),
+]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Host = Annotated[
     str,
     AfterValidator(redis_address.check_host),
+    Takes("a host name or an IP address, without a port"),
+]
+OptionalHost = Annotated[
+    str | None,
+    AfterValidator(lambda host: None if host is None else redis_address.check_host(host)),
     Takes("a host name or an IP address, without a port"),
 ]
 RedisUrl = Annotated[

@@ -19,14 +19,16 @@ from pydantic_settings import SettingsConfigDict
 
 from constellation_ws.redis_io import address as redis_address
 from constellation_ws.redis_io.names import DEFAULT_PREFIX, Names
-from constellation_ws.runtime.listening import EVERY_ADDRESS
+from constellation_ws.runtime.listening import EVERY_ADDRESS, address_towards
 from constellation_ws.settings.access import ChatAccessSettings
 from constellation_ws.settings.identity import IdentitySettings
 from constellation_ws.settings.kinds import (
     Count,
     Host,
+    OptionalHost,
     Origins,
     Port,
+    PortOrOff,
     ReadableFile,
     RedisUrl,
     Seconds,
@@ -39,6 +41,8 @@ from constellation_ws.settings.watching import WatchingSettings
 from constellation_ws.tls.certificates import NamedFile, TlsFiles
 
 PREFIX = "CONSTELLATION_"
+DEFAULT_PEER_PORT = 7757
+_EVERY_ADDRESS = frozenset({EVERY_ADDRESS, "0.0.0.0"})
 
 
 class InvalidSettings(ValueError):
@@ -98,6 +102,19 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
         validation_alias="CONSTELLATION_WS_HOST",
         description="Address that Socket.IO, HTTP and the metrics listen on. `::` is every address "
         "of the machine, IPv6 and IPv4; `0.0.0.0` is IPv4 alone.",
+    )
+    peer_port: PortOrOff = Field(
+        DEFAULT_PEER_PORT,
+        validation_alias="CONSTELLATION_PEER_PORT",
+        description="Port on which pods take each other's requests, so that a client's request may "
+        "reach any pod. 0 selects a free port; `off` answers requests for other pods' sessions "
+        "with `unknown_session`. Only pods may reach it: do not publish it.",
+    )
+    peer_address: OptionalHost = Field(
+        None,
+        validation_alias="CONSTELLATION_PEER_ADDRESS",
+        description="Address at which other pods reach this one. Empty means the address of this "
+        "machine from which it reaches Redis.",
     )
     cors_origins: Origins = Field(
         ("*",),
@@ -204,6 +221,7 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
             ("WS_PORT", self.ws_host, self.ws_port),
             ("TCP_PORT", self.tcp_host, self.tcp_port),
             ("CONSTELLATION_METRICS_PORT", self.ws_host, self.metrics_port),
+            ("CONSTELLATION_PEER_PORT", self.ws_host, self.peer_port),
         ]
         for (one, host, port), (other, other_host, other_port) in combinations(doors, 2):
             if port and port == other_port and addresses_overlap(host, other_host):
@@ -251,6 +269,14 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
             self.redis_password.get_secret_value(),
             self.redis_db,
         )
+
+    def own_address(self) -> str:
+        """Give the address at which other pods reach this one."""
+        if self.peer_address is not None:
+            return self.peer_address
+        if self.ws_host not in _EVERY_ADDRESS:
+            return self.ws_host
+        return address_towards(*redis_address.first_node(self.redis_address()))
 
     def redis_names(self) -> Names:
         """Give the names of the deployment's keys and channels."""

@@ -12,7 +12,7 @@ from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
 from constellation_ws.delivery.welcome import RetryLater, Welcome
 from constellation_ws.engine.server import CONNECT_TIMEOUT, Engine
-from constellation_ws.engine.session import Handshake, Session
+from constellation_ws.engine.session import Handshake, MovedSession, Session
 from constellation_ws.messages.admission import (
     INVALID_NAMESPACE,
     PACKET_FLOOD,
@@ -284,6 +284,15 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             member = rooms.by_eio_sid(eio_sid)
             if member is not None:
                 rooms.remove(member)
+
+    def is_between_packets(self, session: Session) -> bool:
+        """Tell whether nothing that a client has sent waits for more, or is being handled."""
+        return session.inbox is None and session.sid not in self._incomplete
+
+    def release(self, session: Session) -> MovedSession:
+        """Give a session away that another pod goes on with; its member has been given already."""
+        handshake: Handshake = self.environ.pop(session.sid)
+        return self._engine.release(session, handshake)
 
     def end(self, session: Session, reason: str) -> None:
         """Close a session after all that was sent to it, so that its client comes back."""

@@ -51,6 +51,11 @@ class Parser:
         more for each LOAD_BYTES of payload that these frames announce. How the bytes were cut does
         not change the sum."""
 
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether no message and no frame has begun that is not finished."""
+        return self._unfinished is None
+
     def feed(self, data: bytes) -> list[Received]:
         """Return, in order, what `data` completes. Raises nothing, whatever a client sends.
 

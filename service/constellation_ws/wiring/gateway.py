@@ -16,19 +16,26 @@ from constellation_ws.delivery import routes
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Member
+from constellation_ws.engine.elsewhere import Elsewhere, Nowhere
 from constellation_ws.engine.observer import Observer
+from constellation_ws.engine.polls import Polls
 from constellation_ws.engine.server import Engine, Spawn
 from constellation_ws.engine.session import Session
 from constellation_ws.http.addresses import Proxies
 from constellation_ws.messages import commands
 from constellation_ws.messages.events import NAMESPACE
 from constellation_ws.messages.trace_context import KEYS as TRACE_KEYS
+from constellation_ws.moving.arrivals import Arrivals
+from constellation_ws.moving.departures import Departures
 from constellation_ws.nest.rpc import Rpc
 from constellation_ws.nest.sending import Sending
 from constellation_ws.nest.server import NestTcp
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import Check, Health, Phase
 from constellation_ws.observability.tracing import Tracing
+from constellation_ws.peers.directory import Directory
+from constellation_ws.peers.peers import Peers
+from constellation_ws.peers.tunnel import Entrance
 from constellation_ws.recovery.none import NoSessions
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.redis_io.bus import RedisBus
@@ -47,7 +54,13 @@ from constellation_ws.wiring.durable import Durable
 from constellation_ws.wiring.errands import Errands
 from constellation_ws.wiring.identification import identification
 from constellation_ws.wiring.live import Live
-from constellation_ws.wiring.readiness import check_load, check_room, check_source
+from constellation_ws.wiring.peering import Inside, Outside
+from constellation_ws.wiring.readiness import (
+    check_load,
+    check_peers,
+    check_room,
+    check_source,
+)
 from constellation_ws.wiring.redis_clients import RedisClients
 
 _TRACE_HEADERS = frozenset(key.encode() for key in TRACE_KEYS)
@@ -101,6 +114,7 @@ class Gateway:
         self.files = open_files.share(open_files.limit(), settings.tcp_max_connections)
         trace_headers = _TRACE_HEADERS if tracing is not None else frozenset()
         self.identification = identification(settings, also_kept=trace_headers)
+        tunnels: set[Entrance] = set()
         self.engine = Engine(
             bounds.engine_limits(settings, self.files),
             pod_tag=self.bus.instance,
@@ -110,6 +124,7 @@ class Gateway:
             kept_headers=self.identification.kept_headers,
             proxies=Proxies(settings.trusted_proxies),
             http_connections=self.http_connections,
+            tunnels=tunnels,
             is_overloaded=self.overload.is_on,
         )
         limits = bounds.client_limits(settings)
@@ -140,6 +155,23 @@ class Gateway:
             verify_token=self.identification.verify,
             tracing=tracing,
         )
+        self.polls = Polls(self.engine)
+        moving = self.delivery.resuming.moving()
+        parts = (self.chats, moving, self.metrics, spawn, tracing)
+        inside = Inside(
+            self.engine,
+            self.polls,
+            Departures(self.engine, self.server, *parts),
+            self._close_for_peer,
+            tracing,
+        )
+        instance = self.bus.instance
+        self.directory = Directory(self.redis.requests, self.names, instance)
+        self.peers = Peers(instance, self.directory, inside, self.metrics, spawn, tunnels)
+        self.elsewhere: Elsewhere = Nowhere()
+        if settings.peer_port is not None:
+            arrivals = Arrivals(self.engine, *parts)
+            self.elsewhere = Outside(self.engine, self.peers, arrivals, self.metrics, tracing)
         disconnecting = Disconnecting(self.chats, self.bus, self.errands)
         self.consumer = Consumer(
             relay, self.access, self.sessions, self.recovery, disconnecting.begin
@@ -178,6 +210,12 @@ class Gateway:
             self.sessions.closing(member)
         self.server.end(session, reason)
 
+    def _close_for_peer(self, sid: str) -> None:
+        """Close a session whose client's WebSocket is at a pod that is about to stop."""
+        session = self.engine.sockets.get(sid)
+        if session is not None:
+            self.close_session(session, "drain")
+
     def _close_member(self, member: Member, reason: str) -> None:
         session = self.engine.sockets.get(member.eio_sid)
         if session is not None:
@@ -194,6 +232,8 @@ class Gateway:
             lambda: check_room(self.engine),
             lambda: check_load(self.overload),
         ]
+        if self.settings.peer_port is not None:
+            checks.append(lambda: check_peers(self.directory))
         if self.identification.endpoint is not None:
             checks.append(self.identification.check)
         return checks

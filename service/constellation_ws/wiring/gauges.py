@@ -21,6 +21,26 @@ def watch(gateway: Gateway) -> None:
     _watch_load(gateway)
     _watch_redis(gateway)
     _watch_drain(gateway)
+    _watch_peers(gateway)
+
+
+def _watch_peers(gateway: Gateway) -> None:
+    watch = gateway.metrics.watch
+    watch(
+        "constellation_peers",
+        "Other pods that are registered with an address.",
+        lambda: float(len(gateway.directory.peers)),
+    )
+    watch(
+        "constellation_peer_links",
+        "Open links to and from other pods.",
+        lambda: float(gateway.peers.link_count),
+    )
+    watch(
+        "constellation_tunnels",
+        "WebSockets of this pod whose session is on another pod.",
+        lambda: float(len(gateway.peers.tunnels)),
+    )
 
 
 def _watch_clients(gateway: Gateway) -> None:

@@ -6,6 +6,7 @@ import time
 
 from constellation_ws.engine.server import Engine
 from constellation_ws.observability.probes import Check
+from constellation_ws.peers.directory import Directory
 from constellation_ws.recording.trouble import RecordingTrouble
 from constellation_ws.runtime.overload import Overload
 
@@ -41,3 +42,13 @@ def check_room(engine: Engine) -> Check:
 def check_load(overload: Overload) -> Check:
     """Judge the event loop and the memory."""
     return Check("load", overload.reason is None, overload.reason or "no overload")
+
+
+def check_peers(directory: Directory) -> Check:
+    """Judge whether other pods know this one: until then they could not send it its requests.
+
+    Once they do, this check passes for good: what is lost later is found out per request.
+    """
+    if directory.is_shown:
+        return Check("peers", True, "registered")
+    return Check("peers", False, "not registered yet")

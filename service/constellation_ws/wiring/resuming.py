@@ -15,7 +15,8 @@ from constellation_ws.log.stream import RedisLog
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.recovery.missed import Backlog
-from constellation_ws.recovery.none import NoRecovery, NoSessions
+from constellation_ws.recovery.moving import MovingSessions
+from constellation_ws.recovery.none import NoMoving, NoRecovery, NoSessions
 from constellation_ws.recovery.resume import Offsets, Recovery
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.recovery.store import SessionStore
@@ -81,6 +82,10 @@ class Resuming:
             tracing=tracing,
         )
 
+    def moving(self) -> MovingSessions:
+        """Make what lets sessions move between pods."""
+        return MovingSessions(self._log, self._store, self.sessions, self._backlog)
+
     def parts(self, watch: Watch, fence: Callable[[str, str], None]) -> Parts:
         """Give what has to run."""
         return {
@@ -105,6 +110,10 @@ class NotResuming:
     def recovery(self, *_: object, **__: object) -> NoRecovery:
         """Make what gives nobody a session."""
         return NoRecovery()
+
+    def moving(self) -> NoMoving:
+        """Make what lets every session stay where it is."""
+        return NoMoving()
 
     def parts(self, *_: object) -> Parts:
         """Nothing has to run."""

@@ -35,6 +35,12 @@ class Line:
     def abort(self) -> None:
         self.aborted = True
 
+    def is_between_messages(self) -> bool:
+        return True
+
+    def detach(self) -> None:
+        self.is_read = False
+
     def pause_reading(self) -> None:
         self.is_read = False
 

@@ -20,9 +20,11 @@ import uvicorn
 
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.rooms import Rooms
+from constellation_ws.engine.elsewhere import Nowhere
 from constellation_ws.engine.limits import EngineLimits
 from constellation_ws.engine.observer import Observer
 from constellation_ws.engine.polling import LongPolling
+from constellation_ws.engine.polls import Polls
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.upgrading import Upgrades
 from constellation_ws.http.addresses import Proxies
@@ -234,13 +236,13 @@ class World:
 
     async def serve(self, listener: socket.socket) -> None:
         """Begin to serve."""
-        app = dispatch(self._pages, LongPolling(self.engine), PATH)
+        app = dispatch(self._pages, LongPolling(self.engine, Polls(self.engine), Nowhere()), PATH)
         self._uvicorn = server = uvicorn.Server(
             uvicorn.Config(
                 app,
                 http=functools.partial(  # type: ignore[arg-type]  # called like the class
                     HttpProtocol,
-                    upgrades={PATH: Upgrades(self.engine).take},
+                    upgrades={PATH: Upgrades(self.engine, Nowhere()).take},
                     lobby=self.lobby,
                     idle=self.idle,
                 ),

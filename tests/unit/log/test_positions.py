@@ -171,4 +171,4 @@ def test_a_room_that_is_entered_while_the_log_stands_still_needs_no_change() -> 
     assert one.unsaved == {"chat:1"}
     one.moved("chat:1", (5, 0), is_in=False)
     one.moved("chat:1", (5, 0), is_in=True)
-    assert [change.is_in for change in one.changes] == [False, True]
+    assert one.changes == (Change((5, 0), "chat:1", False), Change((5, 0), "chat:1", True))

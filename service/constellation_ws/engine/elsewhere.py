@@ -1,0 +1,45 @@
+"""Sessions that other pods hold, as far as the engine's doors need them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from constellation_ws.http.entrance import UNKNOWN_SESSION
+from constellation_ws.http.protocol import UpgradeRequest
+from constellation_ws.messages.admission import Refusal
+from constellation_ws.websocket import Accept
+
+Reply = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""Status, headers and body of an HTTP answer."""
+
+
+class Elsewhere(Protocol):
+    """Reaches the pods that hold them."""
+
+    async def forward(
+        self, method: str, sid: str, body: bytes, gone: asyncio.Future[None]
+    ) -> Reply | None:
+        """Have a request answered where its session is; None where no pod has it.
+
+        `gone` is done when the client has hung up.
+        """
+
+    def tunnel(
+        self, transport: asyncio.Transport, request: UpgradeRequest, accept: Accept, sid: str
+    ) -> asyncio.Protocol | Refusal:
+        """Lead a WebSocket to where its session is."""
+
+
+class Nowhere:
+    """There are no other pods that could be asked."""
+
+    async def forward(
+        self, method: str, sid: str, body: bytes, gone: asyncio.Future[None]
+    ) -> Reply | None:
+        return None
+
+    def tunnel(
+        self, transport: asyncio.Transport, request: UpgradeRequest, accept: Accept, sid: str
+    ) -> asyncio.Protocol | Refusal:
+        return UNKNOWN_SESSION

@@ -1,0 +1,226 @@
+"""Requests of long-polling clients whose session this pod holds: GET waits for packets, POST
+brings some.
+
+They come from the door of this pod, or from the one that another pod has received them at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any
+
+from constellation_ws.engine import inbox
+from constellation_ws.engine.elsewhere import Reply
+from constellation_ws.engine.server import Engine
+from constellation_ws.engine.session import NOOP, Probe, Session
+from constellation_ws.http.entrance import (
+    BAD_METHOD,
+    BAD_REQUEST,
+    PAYLOAD_TOO_LARGE,
+    TOO_MANY_PACKETS,
+    TOO_SLOW,
+    UNKNOWN_SESSION,
+)
+from constellation_ws.messages.admission import Refusal
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Headers = list[tuple[bytes, bytes]]
+Answer = tuple[HTTPStatus, Headers, bytes]
+
+_ANSWER_BYTES = 1_000_000
+"""What one answer holds, unless one packet is larger: a slow client has 30 s to read an answer."""
+_IN_A_ROW = 256
+"""Packets of one request that are taken in one turn of the event loop."""
+_SEPARATOR = "\x1e"
+_SEPARATOR_BYTE = _SEPARATOR.encode()
+TEXT = (b"content-type", b"text/plain; charset=UTF-8")
+_JSON = (b"content-type", b"application/json")
+
+
+class Gone(Exception):
+    """The client hung up before its request was whole."""
+
+
+class TooLarge(Exception):
+    """The body has more bytes than are taken."""
+
+
+class Polls:
+    """Answers the requests of the sessions of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def serve_forwarded(
+        self, method: str, sid: str, body: bytes, gone: asyncio.Future[None]
+    ) -> Reply:
+        """Answer a request that another pod has received and checked.
+
+        `gone` is done when its client has hung up.
+        """
+        has_body = True
+
+        async def receive() -> Message:
+            nonlocal has_body
+            if has_body:
+                has_body = False
+                return {"type": "http.request", "body": body}
+            await asyncio.wait({gone})
+            return {"type": "http.disconnect"}
+
+        status, headers, answer = await self.serve(method, sid, receive)
+        return int(status), headers, answer
+
+    def finish_poll(self, sid: str) -> None:
+        """Let a poll that waits end, with nothing to fetch."""
+        session = self._engine.sockets.get(sid)
+        if session is not None and session.poll is not None:
+            session.queue(NOOP)
+
+    async def serve(self, method: str, sid: str, receive: Receive) -> Answer:
+        """Answer a request."""
+        goodbye = self._engine.take_goodbye(sid) if method == "GET" else None
+        if goodbye is not None:
+            return _packets(goodbye.take_outbox())
+        session = self._engine.find(sid)
+        if isinstance(session, Refusal):
+            return self.refuse(session)
+        if session.upgraded:
+            return self.refuse(BAD_REQUEST)
+        if method == "GET":
+            return await self._poll(session, receive)
+        if method == "POST":
+            return await self._post(session, receive)
+        return self.refuse(BAD_METHOD)
+
+    async def _poll(self, session: Session, receive: Receive) -> Answer:
+        """Wait until there is something to send. A second poll beside the first is a fault."""
+        if session.poll is not None:
+            self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
+            return self.refuse(BAD_REQUEST)
+        if not session.outbox:
+            if session.probe is Probe.ANSWERED:
+                return _packets([NOOP])
+            await self._wait(session, receive)
+            if session.upgraded:
+                return _packets([NOOP])
+        # What waits for a session that has ended cannot be fetched later.
+        packets = session.take_outbox(None if session.closed else _ANSWER_BYTES)
+        if session.closed and not packets:
+            return self.refuse(UNKNOWN_SESSION)
+        return _packets(packets)
+
+    async def _wait(self, session: Session, receive: Receive) -> None:
+        """Wait for packets; a client that hangs up meanwhile has left."""
+        session.poll = asyncio.get_running_loop().create_future()
+        watch = self._engine.spawn(self._watch(session, receive))
+        try:
+            await session.poll
+        finally:
+            session.poll = None
+            if isinstance(watch, asyncio.Task):
+                watch.cancel()
+
+    async def _watch(self, session: Session, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if session.poll is not None and not session.poll.done():
+            # What would be sent now would be lost unnoticed.
+            self._engine.lose(session, self._engine.reason.TRANSPORT_CLOSE)
+
+    async def _post(self, session: Session, receive: Receive) -> Answer:
+        """Take packets. A second request beside the first is a fault: which one is older?"""
+        if session.post is not None:
+            self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
+            return self.refuse(BAD_REQUEST)
+        session.post = asyncio.get_running_loop().create_future()
+        try:
+            return await self._take_body(session, session.post, receive)
+        finally:
+            session.post = None
+
+    async def _take_body(
+        self, session: Session, may_go_on: asyncio.Future[None], receive: Receive
+    ) -> Answer:
+        try:
+            body = await self.read_body(receive)
+            if not self._engine.bear(session, body.count(_SEPARATOR_BYTE) + 1):
+                return self.refuse(TOO_MANY_PACKETS)
+            packets = decode_payload(body)
+        except Gone:
+            return self.refuse(BAD_REQUEST)
+        except TimeoutError:
+            self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
+            return self.refuse(TOO_SLOW)
+        except TooLarge:
+            self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
+            return self.refuse(PAYLOAD_TOO_LARGE)
+        except ValueError:
+            self._engine.fail(session)
+            return self.refuse(BAD_REQUEST)
+        if session.closed:
+            return self.refuse(UNKNOWN_SESSION)
+        for number, packet in enumerate(packets, 1):
+            self._take(session, packet)
+            if number % _IN_A_ROW == 0:
+                await asyncio.sleep(0)  # the loop's other work comes in between
+        if inbox.is_full(session):
+            await may_go_on  # as a WebSocket is not read meanwhile
+        return HTTPStatus.OK, [TEXT], b"ok"
+
+    def _take(self, session: Session, packet: str | bytes) -> None:
+        if session.closed:
+            return
+        if isinstance(packet, bytes):
+            self._engine.receive(session, packet)
+        elif packet == "1":
+            # The reference server answers the poll that waits with a noop, and both with 200.
+            session.queue(NOOP)
+            self._engine.lose(session, self._engine.reason.TRANSPORT_CLOSE)
+        else:
+            self._engine.hear(session, packet)
+
+    async def read_body(self, receive: Receive) -> bytes:
+        """Read the body. Raises Gone, TooLarge and TimeoutError."""
+        body = bytearray()
+        limits = self._engine.limits
+        async with asyncio.timeout(limits.ping_interval_seconds + limits.ping_timeout_seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                body += message.get("body", b"")
+                if len(body) > limits.max_payload_bytes:
+                    raise TooLarge
+                if not message.get("more_body", False):
+                    return bytes(body)
+
+    def refuse(self, refusal: Refusal) -> Answer:
+        """Count a refusal, and give its answer."""
+        status, headers, body = self._engine.refuse(refusal)
+        return status, [_JSON, *headers], body
+
+
+def _packets(packets: list[str]) -> Answer:
+    return HTTPStatus.OK, [TEXT], _SEPARATOR.join(packets).encode()
+
+
+def decode_payload(body: bytes) -> list[str | bytes]:
+    """Split a payload into packets. Raises ValueError where one is none."""
+    packets: list[str | bytes] = []
+    for packet in body.decode().split(_SEPARATOR):
+        if packet.startswith("b"):
+            try:
+                packets.append(base64.b64decode(packet[1:], validate=True))
+            except binascii.Error as error:
+                raise ValueError("not base64") from error
+        elif packet[:1] in ("1", "3", "4"):
+            packets.append(packet)
+        else:
+            raise ValueError("no packet")
+    return packets

@@ -1,0 +1,105 @@
+"""The story of a session that arrives: what was delivered meanwhile is sent, and it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from opentelemetry.trace import SpanKind
+
+from constellation_ws.chats.namespace import Chats
+from constellation_ws.engine.server import Engine
+from constellation_ws.messages import trace_context
+from constellation_ws.messages.frames import Frame
+from constellation_ws.moving.client import MovedClient, decode_client, decode_offer
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.tracing import Tracing, act
+from constellation_ws.recovery.missed import Found
+from constellation_ws.recovery.moving import MovingSessions
+from constellation_ws.recovery.none import NoMoving
+
+log = structlog.get_logger(__name__)
+
+
+class Arrivals:
+    """Goes on with sessions of other pods, whose client's WebSocket is here."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        chats: Chats,
+        moving: MovingSessions | NoMoving,
+        metrics: Metrics,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        tracing: Tracing | None,
+    ) -> None:
+        self._engine = engine
+        self._chats = chats
+        self._moving = moving
+        self._metrics = metrics
+        self._spawn = spawn
+        self._tracing = tracing
+
+    def expect(self, offer: bytes, answer: Callable[[bool], None]) -> None:
+        """Say, soon, whether a session can go on here."""
+        self._spawn(self._expect(offer, answer))
+
+    async def _expect(self, offer: bytes, answer: Callable[[bool], None]) -> None:
+        place = decode_offer(offer).place
+        is_expected = place is None or await self._moving.expects(place)
+        answer(is_expected and self._engine.admit_tunnel() is None)
+
+    def take(self, session: bytes, transport: asyncio.Transport, early: bytes) -> None:
+        """Let a session go on here, with this transport, which is not read now. Never waits.
+
+        `early` are bytes that were read of it already.
+        """
+        self._spawn(self._take(decode_client(session), transport, early))
+
+    async def _take(self, client: MovedClient, transport: asyncio.Transport, early: bytes) -> None:
+        parent = trace_context.parse(client.traceparent, None)
+        with act(self._tracing, "take session", SpanKind.CONSUMER, parent=parent) as span:
+            found: Found | None = None
+            if client.member is not None and client.ticket is not None:
+                rooms = frozenset(client.member.rooms)
+                found = await self._moving.find(client.ticket, client.member.sid, rooms)
+                if found is None:
+                    transport.abort()  # its client comes back and resumes
+            is_moved = client.member is None or found is not None
+            span.set_attribute("constellation.outcome", "moved" if is_moved else "failed")
+        self._metrics.moved_sessions.labels("in", "moved" if is_moved else "failed").inc()
+        if is_moved:
+            self._go_on(client, found, transport, early)
+
+    def _go_on(
+        self,
+        client: MovedClient,
+        found: Found | None,
+        transport: asyncio.Transport,
+        early: bytes,
+    ) -> None:
+        """Let a session be live: nothing may come between what was found and this."""
+        connection = self._engine.adopt(client.session, transport)
+        session = self._engine.sockets[client.session.sid]
+        if client.member is not None and client.ticket is not None and found is not None:
+            member = self._chats.adopt(client.member, session, found.rooms)
+            self._moving.go_on(member, client.ticket, found)
+            _send(session.write, found.frames, with_offsets=member.wants_offsets)
+        else:
+            self._engine.expect_use(session)
+        transport.set_protocol(connection)
+        if transport.is_closing():
+            connection.connection_lost(None)  # its client has left on the way
+            return
+        transport.resume_reading()
+        if early:
+            connection.data_received(early)
+
+
+def _send(
+    write: Callable[[bytes], None] | None, frames: list[Frame], *, with_offsets: bool
+) -> None:
+    if frames and write is not None:
+        write(b"".join([frame.websocket(with_offsets) for frame in frames]))

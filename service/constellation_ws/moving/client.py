@@ -1,0 +1,30 @@
+"""What one pod gives to another with a session. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from constellation_ws.chats.namespace import MovedMember
+from constellation_ws.engine.session import MovedSession
+from constellation_ws.recovery.moving import MovedTicket, Place
+
+
+class Offer(msgspec.Struct, frozen=True, array_like=True):
+    """A session that may move."""
+
+    place: Place | None
+    """Where in the log it is; None for a client that has not connected to a namespace yet."""
+
+
+class MovedClient(msgspec.Struct, frozen=True, array_like=True):
+    """A session with all that it is."""
+
+    session: MovedSession
+    member: MovedMember | None
+    ticket: MovedTicket | None
+    traceparent: str = ""
+
+
+encode = msgspec.msgpack.encode
+decode_offer = msgspec.msgpack.Decoder(Offer).decode
+decode_client = msgspec.msgpack.Decoder(MovedClient).decode

@@ -1,0 +1,121 @@
+"""The story of a session that moves away: it is quiet, it is awaited, it is given, in one step."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from opentelemetry.trace import SpanKind
+
+from constellation_ws.chats.namespace import Chats, MovedMember
+from constellation_ws.delivery.rooms import Member, Stage
+from constellation_ws.engine.server import Engine
+from constellation_ws.engine.session import Session
+from constellation_ws.moving.client import MovedClient, Offer, encode
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.spans import traceparent_of
+from constellation_ws.observability.tracing import Tracing, act
+from constellation_ws.peers.tunnel import Exit
+from constellation_ws.recovery.moving import MovedTicket, MovingSessions
+from constellation_ws.recovery.none import NoMoving
+from constellation_ws.socketio.server import Server
+
+log = structlog.get_logger(__name__)
+
+_PAUSES_SECONDS = (0.0, 0.05, 0.5, 3.0, 10.0)
+"""Before each attempt. After the last one the session stays, and its WebSocket tunnelled."""
+_QUIET_SECONDS = 2.0
+_LOOK_SECONDS = 0.005
+
+
+class Departures:
+    """Moves sessions to where their client's WebSocket has arrived."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        server: Server,
+        chats: Chats,
+        moving: MovingSessions | NoMoving,
+        metrics: Metrics,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        tracing: Tracing | None,
+    ) -> None:
+        self._engine = engine
+        self._server = server
+        self._chats = chats
+        self._moving = moving
+        self._metrics = metrics
+        self._spawn = spawn
+        self._tracing = tracing
+
+    def begin(self, session: Session, leads_there: Exit) -> None:
+        """Let a session move, soon, to where its client's WebSocket is."""
+        self._spawn(self._depart(session, leads_there))
+
+    async def _depart(self, session: Session, leads_there: Exit) -> None:
+        with act(self._tracing, "move session", SpanKind.PRODUCER) as span:
+            outcome = await self._try(session, leads_there, traceparent_of(span))
+            span.set_attribute("constellation.outcome", outcome)
+        if outcome:
+            self._metrics.moved_sessions.labels("out", outcome).inc()
+
+    async def _try(self, session: Session, leads_there: Exit, traceparent: str) -> str:
+        """Move a session; say what became of it, nothing where its client has left meanwhile."""
+        for pause_seconds in _PAUSES_SECONDS:
+            await asyncio.sleep(pause_seconds)
+            started = time.monotonic()
+            if not await self._is_quiet(session):
+                continue
+            offer = self._offer(session)
+            if offer is None or not await leads_there.offer(encode(offer)):
+                continue
+            if await self._is_quiet(session) and self._give(session, leads_there, traceparent):
+                self._metrics.session_move.observe(time.monotonic() - started)
+                return "moved"
+            leads_there.keep()
+        return "" if session.closed else "declined"
+
+    async def _is_quiet(self, session: Session) -> bool:
+        """Wait, not for long, until nothing that the client has sent is being handled."""
+        until = time.monotonic() + _QUIET_SECONDS
+        while not session.closed:
+            websocket = session.websocket
+            assert websocket is not None, "upgraded"
+            if self._server.is_between_packets(session) and websocket.is_between_messages():
+                return True
+            if time.monotonic() > until:
+                return False
+            await asyncio.sleep(_LOOK_SECONDS)
+        return False
+
+    def _offer(self, session: Session) -> Offer | None:
+        """Say where a session is; None where it cannot move now."""
+        if session.closed:
+            return None
+        member = self._chats.rooms.by_eio_sid(session.sid)
+        if member is None:
+            return Offer(None)
+        place = self._moving.place_of(member) if member.stage is Stage.CONNECTED else None
+        return None if place is None else Offer(place)
+
+    def _give(self, session: Session, leads_there: Exit, traceparent: str) -> bool:
+        """Give a session away; False, and all is as before, where that cannot be done now."""
+        member = self._chats.rooms.by_eio_sid(session.sid)
+        given: tuple[MovedMember | None, MovedTicket | None] | None = None, None
+        if member is not None:
+            given = self._give_member(member)
+        if given is None:
+            return False
+        moved = MovedClient(self._server.release(session), *given, traceparent)
+        leads_there.hand_over(encode(moved))
+        return True
+
+    def _give_member(self, member: Member) -> tuple[MovedMember, MovedTicket] | None:
+        if member.stage is not Stage.CONNECTED:
+            return None
+        ticket = self._moving.release(member)
+        return None if ticket is None else (self._chats.release(member), ticket)

@@ -1,0 +1,170 @@
+"""Which pods there are, where they listen for each other, and the keys that they share: in Redis.
+
+Pods are compared by Redis' clock alone, as presence does. What is known stays in use while Redis is
+away: whether a pod still lives is found out by connecting to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from redis.asyncio import Redis
+
+from constellation_ws.peers.proof import KEY_BYTES
+from constellation_ws.peers.wire import VERSION
+from constellation_ws.redis_io.faults import FAULTS
+from constellation_ws.redis_io.names import Names
+
+log = structlog.get_logger(__name__)
+
+LIFETIME_SECONDS = 15.0
+"""How long a pod counts after it has last shown that it lives."""
+REFRESH_SECONDS = 1.0
+"""How often a pod shows itself and looks for others. A pod is asked for clients only once it has
+been registered for longer than this."""
+KEY_SECONDS = 3600
+"""How long one key signs. The next one is shared an hour before, the last one counts an hour on."""
+_LOOK_SECONDS = 0.1
+"""Between two looks for a pod that is not known: whoever makes names up costs no more than that."""
+_ANSWER_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another pod."""
+
+    instance: str
+    host: str
+    port: int
+
+
+class Directory:
+    """This pod's entry, and what it knows of the others. `run` must run in one task."""
+
+    def __init__(self, redis: Redis, names: Names, instance: str) -> None:
+        self._redis = redis
+        self._names = names
+        self._instance = instance
+        self._own = ""
+        self._peers: dict[str, Peer] = {}
+        self._keys: dict[int, bytes] = {}
+        self._period = 0
+        self._look = asyncio.Lock()
+        self._looked_at = -math.inf
+        """When the last look began, by the loop's clock."""
+        self._is_away = False
+        self._shown = 0
+        """How often this pod has shown itself."""
+
+    @property
+    def peers(self) -> list[Peer]:
+        """The other pods."""
+        return list(self._peers.values())
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether all others have had the time to see this pod."""
+        return self._shown > 1
+
+    @property
+    def keys(self) -> list[bytes]:
+        """All keys that count now, the one to sign with first."""
+        return [self._keys[one] for one in self._in_order() if one in self._keys]
+
+    def announce(self, host: str, port: int) -> None:
+        """Say where this pod listens."""
+        self._own = f"{self._instance} {VERSION} {host} {port}"
+
+    async def find(self, instance: str) -> Peer | None:
+        """Find a pod by its name; None where there is none such."""
+        if instance == self._instance:
+            return None
+        if instance not in self._peers:
+            await self.refresh()
+        return self._peers.get(instance)
+
+    async def refresh(self) -> None:
+        """Look into Redis now, unless that was done a moment ago or is being done."""
+        asked_at = asyncio.get_running_loop().time()
+        async with self._look:
+            # Not where somebody else has begun to look meanwhile, either.
+            if asked_at - self._looked_at > _LOOK_SECONDS:
+                await self._exchange()
+
+    async def run(self, tell: Callable[[], None]) -> None:
+        """Show that this pod lives and learn of the others, for ever; `tell` at each step."""
+        while True:
+            async with self._look:
+                await self._exchange()
+            tell()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def leave(self) -> None:
+        """Take this pod's entry away."""
+        if not self._own:
+            return
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await self._redis.zrem(self._names.peers, self._own)
+        except (TimeoutError, *FAULTS) as error:
+            log.debug("the peer entry could not be removed", error=str(error))
+
+    async def _exchange(self) -> None:
+        self._looked_at = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await self._show_and_look()
+        except (TimeoutError, *FAULTS) as error:
+            if not self._is_away:
+                log.warning(
+                    "other pods cannot be looked up; those that are known stay in use",
+                    error=str(error) or "Redis does not answer",
+                )
+            self._is_away = True
+        else:
+            self._is_away = False
+
+    async def _show_and_look(self) -> None:
+        seconds, microseconds = await self._redis.time()
+        now = seconds + microseconds / 1e6
+        self._period = int(seconds) // KEY_SECONDS
+        wanted = [one for one in self._in_order() if one >= self._period]
+        key, lifetime = self._names.peers, 3 * KEY_SECONDS
+        async with self._redis.pipeline(transaction=False) as pipe:
+            if self._own:
+                pipe.zadd(key, {self._own: now + LIFETIME_SECONDS})
+            pipe.zremrangebyscore(key, "-inf", now)
+            pipe.zrangebyscore(key, now, "+inf")
+            for period in wanted:
+                fresh = secrets.token_bytes(KEY_BYTES)
+                pipe.set(self._names.peer_key(period), fresh, nx=True, ex=lifetime)
+            for period in self._in_order():
+                pipe.get(self._names.peer_key(period))
+            answers = await pipe.execute()
+        kept = answers[-len(self._in_order()) :]
+        found = answers[-len(self._in_order()) - len(wanted) - 1]
+        self._peers = {peer.instance: peer for peer in map(_read, found) if peer is not None}
+        self._peers.pop(self._instance, None)
+        self._keys = {
+            period: bytes(one)
+            for period, one in zip(self._in_order(), kept, strict=True)
+            if one is not None
+        }
+        self._shown += bool(self._own)
+
+    def _in_order(self) -> tuple[int, int, int]:
+        return self._period, self._period - 1, self._period + 1
+
+
+def _read(entry: bytes) -> Peer | None:
+    """Read a pod's entry; None where it is of another release, or no entry."""
+    words = entry.decode(errors="replace").split(" ")
+    if len(words) != 4 or words[1] != str(VERSION) or not words[3].isdigit():
+        return None
+    port = int(words[3])
+    return Peer(words[0], words[2], port) if 0 < port < 65_536 else None

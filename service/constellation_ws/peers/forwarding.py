@@ -1,0 +1,92 @@
+"""HTTP requests of long-polling clients for another pod's session: asked here, answered there.
+
+A poll that waits is a number and a future here, and costs the link nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from constellation_ws.peers.link import Link, OutgoingLink
+from constellation_ws.peers.wire import Answer, Kind, Question
+
+_answer = msgspec.msgpack.Decoder(Answer).decode
+_encode = msgspec.msgpack.encode
+
+
+class Forwarded:
+    """One request on its way, as the pod sees it that has received it from the client."""
+
+    def __init__(self, link: OutgoingLink, question: Question) -> None:
+        self._link = link
+        self._reply: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._stream = link.open(self)
+        link.send(Kind.ASK, self._stream, _encode(question))
+
+    async def answered(self, gone: asyncio.Future[None]) -> Answer | None:
+        """Wait for the answer; None where the other pod has gone, or the client has.
+
+        `gone` is done when the client has hung up.
+        """
+        try:
+            either: set[asyncio.Future[Any]] = {self._reply, gone}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return self._reply.result() if self._reply.done() else None
+        finally:
+            if not self._reply.done():
+                self._link.send(Kind.CANCEL, self._stream)
+            self._link.release(self._stream)
+
+    def finish(self) -> None:
+        """Let the poll end soon, whether there is something to fetch or not."""
+        self._link.send(Kind.FINISH, self._stream)
+
+    # What the link calls
+
+    def receive(self, kind: int, payload: bytes) -> None:
+        if kind == Kind.ANSWER and not self._reply.done():
+            self._reply.set_result(_answer(payload))
+
+    def lost(self) -> None:
+        if not self._reply.done():
+            self._reply.set_result(None)
+
+    def link_is_full(self, is_full: bool) -> None:
+        """A request is sent whole."""
+
+
+class Served:
+    """The same request, as the pod sees it that holds the session."""
+
+    def __init__(self, link: Link, stream: int) -> None:
+        self._link = link
+        self._stream = stream
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the client has hung up, or the other pod is gone."""
+        self.finish: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the other pod is about to stop."""
+        link.streams[stream] = self
+
+    def answer(self, answer: Answer) -> None:
+        """Send the answer."""
+        self._link.send(Kind.ANSWER, self._stream, _encode(answer))
+        self._link.release(self._stream)
+
+    # What the link calls
+
+    def receive(self, kind: int, payload: bytes) -> None:
+        if kind == Kind.CANCEL:
+            self.lost()
+        elif kind == Kind.FINISH and not self.finish.done():
+            self.finish.set_result(None)
+
+    def lost(self) -> None:
+        self._link.release(self._stream)
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def link_is_full(self, is_full: bool) -> None:
+        """An answer is sent whole, and bounded by what one answer holds."""

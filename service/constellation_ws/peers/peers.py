@@ -1,0 +1,274 @@
+"""All links of this pod: the port that others connect to, and one connection to each of them.
+
+What is asked through a link is answered by whoever holds the sessions of this pod, see `Local`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.peers.directory import Directory, Peer
+from constellation_ws.peers.forwarding import Forwarded, Served
+from constellation_ws.peers.link import (
+    GREETING_SECONDS,
+    PING_SECONDS,
+    IncomingLink,
+    Link,
+    OutgoingLink,
+)
+from constellation_ws.peers.tunnel import Entrance, Exit
+from constellation_ws.peers.wire import Answer, Kind, Opening, Question
+
+log = structlog.get_logger(__name__)
+
+MAX_STRANGERS = 64
+"""Connections at a time that have not proven to come from a pod; further ones are closed."""
+_PAUSE_SECONDS = 0.5
+"""How long a pod that could not be reached is not tried again: thousands may ask for it."""
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+_question = msgspec.msgpack.Decoder(Question).decode
+_opening = msgspec.msgpack.Decoder(Opening).decode
+_encode = msgspec.msgpack.encode
+
+
+class Local(Protocol):
+    """What this pod does for the clients of others."""
+
+    async def answer(
+        self, question: Question, gone: asyncio.Future[None], finish: asyncio.Future[None]
+    ) -> Answer:
+        """Answer a request of a long-polling client.
+
+        `gone` is done when the client has hung up, `finish` when a poll should end soon.
+        """
+
+    def accept(self, opening: Opening, make_exit: Callable[[Callable[[], None]], Exit]) -> None:
+        """Let a WebSocket of another pod ask for a session of this one, or refuse it.
+
+        `make_exit` is given what closes the session when the other pod stops.
+        """
+
+
+class Peers:
+    """The links. `run` must run in one task for as long as the process lives."""
+
+    def __init__(
+        self,
+        instance: str,
+        directory: Directory,
+        local: Local,
+        metrics: Metrics,
+        spawn: Spawn,
+        tunnels: set[Entrance],
+    ) -> None:
+        """`tunnels` is where the WebSockets are found whose session another pod holds."""
+        self._instance = instance
+        self._directory = directory
+        self._local = local
+        self._metrics = metrics
+        self._spawn = spawn
+        self._links: dict[str, OutgoingLink] = {}
+        self._connecting: dict[str, asyncio.Task[OutgoingLink | None]] = {}
+        self._failed_at: dict[str, float] = {}
+        self._incoming: set[IncomingLink] = set()
+        self._servers: list[asyncio.Server] = []
+        self._polls: set[Forwarded] = set()
+        self.tunnels = tunnels
+        self._is_stopping = False
+
+    @property
+    def link_count(self) -> int:
+        """Open links, both those from here and those from others."""
+        return len(self._links) + sum(link.greeted.done() for link in self._incoming)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._servers[0].sockets[0].getsockname()[1])
+
+    async def start(self, listeners: list[socket.socket]) -> None:
+        """Listen for other pods."""
+        loop = asyncio.get_running_loop()
+        for listener in listeners:
+            self._servers.append(await loop.create_server(self._accept, sock=listener))
+
+    async def aclose(self) -> None:
+        """Take no more links, and end those that there are."""
+        for server in self._servers:
+            server.close()
+        for link in (*self._links.values(), *self._incoming):
+            link.abort()
+        await self._directory.leave()
+
+    async def run(self, tell: Callable[[], None]) -> None:
+        """Look for signs of life on all links, for ever."""
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            for link in (*self._links.values(), *self._incoming):
+                if link.greeted.done():
+                    link.check()
+            now = asyncio.get_running_loop().time()
+            self._failed_at = {
+                instance: at
+                for instance, at in self._failed_at.items()
+                if now - at < _PAUSE_SECONDS
+            }
+            tell()
+
+    # From here to others
+
+    async def ask(
+        self, owner: str, question: Question, gone: asyncio.Future[None]
+    ) -> Answer | None:
+        """Have another pod answer a request; None where it cannot, or the client has hung up."""
+        link = await self.link_to(owner)
+        if link is None:
+            return None
+        forwarded = Forwarded(link, question)
+        is_poll = question.method == "GET"
+        if is_poll:
+            self._polls.add(forwarded)
+            if self._is_stopping:
+                forwarded.finish()
+        try:
+            return await forwarded.answered(gone)
+        finally:
+            self._polls.discard(forwarded)
+
+    def enter(self, owner: str, opening: Opening, entrance: Entrance) -> None:
+        """Lead a WebSocket to the pod that holds its session, soon."""
+        self.tunnels.add(entrance)
+        self._spawn(self._enter(owner, opening, entrance))
+
+    async def _enter(self, owner: str, opening: Opening, entrance: Entrance) -> None:
+        link = await self.link_to(owner)
+        if link is None:
+            entrance.refuse("unknown_session")
+        else:
+            entrance.open(link, _encode(opening))
+
+    async def link_to(self, owner: str) -> OutgoingLink | None:
+        """Give the link to a pod, a new one where there is none; None where it cannot be reached.
+
+        Raises nothing: who cannot be reached is counted and logged.
+        """
+        link = self._links.get(owner)
+        if link is not None:
+            return link
+        task = self._connecting.get(owner)
+        if task is None:
+            peer = await self._directory.find(owner)
+            task = self._connecting.get(owner)
+        if task is None:
+            if peer is None or self._has_just_failed(owner):
+                return None
+            task = self._connecting[owner] = self._start(self._connect(peer))
+        return await asyncio.shield(task)
+
+    def _start(
+        self, work: Coroutine[Any, Any, OutgoingLink | None]
+    ) -> asyncio.Task[OutgoingLink | None]:
+        task = self._spawn(work)  # type: ignore[arg-type]  # it returns what the others do not
+        assert isinstance(task, asyncio.Task)
+        return task
+
+    def _has_just_failed(self, owner: str) -> bool:
+        now = asyncio.get_running_loop().time()
+        return now - self._failed_at.get(owner, -_PAUSE_SECONDS) < _PAUSE_SECONDS
+
+    async def _connect(self, peer: Peer) -> OutgoingLink | None:
+        try:
+            return await self._try(peer)
+        finally:
+            del self._connecting[peer.instance]
+
+    async def _try(self, peer: Peer) -> OutgoingLink | None:
+        loop = asyncio.get_running_loop()
+        link = OutgoingLink(self._instance, peer.instance, lambda: self._directory.keys)
+        reason = "unreachable"
+        try:
+            async with asyncio.timeout(GREETING_SECONDS):
+                await loop.create_connection(lambda: link, peer.host, peer.port)
+                reason = "refused"
+                await asyncio.shield(link.greeted)
+        except (TimeoutError, OSError) as error:
+            link.abort()
+            self._note_failure(peer, reason, error)
+            return None
+        self._links[peer.instance] = link
+        link.closed.add_done_callback(lambda _: self._note_lost(peer, link))
+        return link
+
+    def _note_failure(self, peer: Peer, reason: str, error: Exception) -> None:
+        self._failed_at[peer.instance] = asyncio.get_running_loop().time()
+        self._metrics.peer_failures.labels(reason).inc()
+        log.warning(
+            "another pod cannot be reached: its clients' requests that arrive here fail",
+            reason=reason,
+            peer=peer.instance,
+            address=f"{peer.host}:{peer.port}",
+            error=str(error) or "no answer",
+        )
+
+    def _note_lost(self, peer: Peer, link: OutgoingLink) -> None:
+        if self._links.get(peer.instance) is link:
+            del self._links[peer.instance]
+        if not self._is_stopping:
+            self._metrics.peer_failures.labels("lost").inc()
+            log.info("a link to another pod has ended", peer=peer.instance)
+
+    # Stopping
+
+    def begin_drain(self) -> None:
+        """Let polls of other pods' clients end: these ask again, and reach another pod."""
+        self._is_stopping = True
+        for poll in list(self._polls):
+            poll.finish()
+
+    # From others to here
+
+    def _accept(self) -> asyncio.Protocol:
+        strangers = sum(not link.greeted.done() for link in self._incoming)
+        if strangers >= MAX_STRANGERS:
+            self._count_refused()
+            return _Closing()
+        link = IncomingLink(
+            self._instance, lambda: self._directory.keys, self._begin, self._count_refused
+        )
+        self._incoming.add(link)
+        link.closed.add_done_callback(lambda _: self._incoming.discard(link))
+        return link
+
+    def _count_refused(self) -> None:
+        self._metrics.peer_failures.labels("refused").inc()
+
+    def _begin(self, link: Link, kind: int, stream: int, payload: bytes) -> None:
+        if kind == Kind.ASK:
+            self._spawn(self._answer(_question(payload), Served(link, stream)))
+        elif kind == Kind.OPEN:
+            self._local.accept(_opening(payload), lambda close: Exit(link, stream, close))
+
+    async def _answer(self, question: Question, served: Served) -> None:
+        try:
+            answer = await self._local.answer(question, served.gone, served.finish)
+        except Exception:  # the boundary around requests: one client fails, not all
+            log.exception("a forwarded request could not be answered", sid=question.sid)
+            served.lost()
+            return
+        served.answer(answer)
+
+
+class _Closing(asyncio.Protocol):
+    """Closes what it is connected to."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()

@@ -1,0 +1,63 @@
+"""How two pods prove to each other that they belong to one deployment. Pure.
+
+Both know keys that the deployment shares through Redis. Each signs what the other one has chosen at
+random, together with both names: a signature is worth nothing on another link, or at another pod.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+
+import msgspec
+
+NONCE_BYTES = 16
+KEY_BYTES = 32
+
+
+class Challenge(msgspec.Struct, frozen=True, array_like=True):
+    """What the pod that was connected to says first."""
+
+    version: int
+    nonce: bytes
+
+
+class Proof(msgspec.Struct, frozen=True, array_like=True):
+    """What the pod that has connected answers."""
+
+    instance: str
+    wanted: str
+    """Whom it means: an address may have become another pod's."""
+    nonce: bytes
+    signature: bytes
+
+
+def sign_proof(key: bytes, challenge: Challenge, instance: str, wanted: str, nonce: bytes) -> bytes:
+    """Sign as the pod that has connected."""
+    return _sign(key, b"connects", challenge.nonce, nonce, instance, wanted)
+
+
+def sign_welcome(key: bytes, challenge: Challenge, proof: Proof) -> bytes:
+    """Sign as the pod that was connected to."""
+    return _sign(key, b"accepts", challenge.nonce, proof.nonce, proof.instance, proof.wanted)
+
+
+def find_key(keys: Iterable[bytes], challenge: Challenge, proof: Proof) -> bytes | None:
+    """Find the key that a proof was signed with, None where it is none of these."""
+    if len(proof.nonce) != NONCE_BYTES:
+        return None
+    for key in keys:
+        expected = sign_proof(key, challenge, proof.instance, proof.wanted, proof.nonce)
+        if hmac.compare_digest(expected, proof.signature):
+            return key
+    return None
+
+
+def is_welcome(key: bytes, challenge: Challenge, proof: Proof, signature: bytes) -> bool:
+    """Tell whether a welcome comes from somebody who knows the key as well."""
+    return hmac.compare_digest(sign_welcome(key, challenge, proof), signature)
+
+
+def _sign(key: bytes, role: bytes, one: bytes, other: bytes, instance: str, wanted: str) -> bytes:
+    said = msgspec.msgpack.encode((role, one, other, instance, wanted))
+    return hmac.digest(key, said, "sha256")

@@ -1,0 +1,165 @@
+"""Sessions that move from one pod to another while their client stays: what of the log goes along.
+
+A resume begins with a client that has left and with what Redis knows. Here both pods are there: the
+one that gives a session away says how far it has delivered, and the other one goes on from exactly
+there, by the same walk through the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import structlog
+
+from constellation_ws.delivery.rooms import Member
+from constellation_ws.log.positions import Change, LogId, Proof, Ticket
+from constellation_ws.log.stream import RedisLog
+from constellation_ws.messages.events import UserId
+from constellation_ws.recovery.missed import Backlog, Found
+from constellation_ws.recovery.record import SessionRecord
+from constellation_ws.recovery.sessions import Sessions
+from constellation_ws.recovery.store import SessionStore
+from constellation_ws.redis_io.link import RedisUnavailable
+
+log = structlog.get_logger(__name__)
+
+_REACH_SECONDS = 1.0
+"""How long a pod may take to have delivered as much as the one that gives a session away."""
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where in the log a session is: all up to here has been written to its client."""
+
+    epoch: str
+    delivered: LogId
+
+
+class MovedTicket(msgspec.Struct, frozen=True, array_like=True):
+    """What a session is known by, see `Ticket`."""
+
+    place: Place
+    pid: str
+    owner: str
+    user: str
+    begin: LogId
+    floor: LogId
+    counts: bool
+    proven: LogId
+    pinged_at: LogId | None
+    changes: list[tuple[LogId, str, bool]]
+    unsaved: list[str]
+    is_stored: bool
+    attempts: int
+
+
+class MovingSessions:
+    """Gives sessions away, and goes on with those of other pods."""
+
+    def __init__(
+        self, redis_log: RedisLog, store: SessionStore, sessions: Sessions, backlog: Backlog
+    ) -> None:
+        self._log = redis_log
+        self._store = store
+        self._sessions = sessions
+        self._backlog = backlog
+
+    # Away
+
+    def place_of(self, member: Member) -> Place | None:
+        """Say where a member's session is; None where it cannot move now."""
+        ticket, epoch = member.ticket, self._log.epoch
+        if ticket is None or epoch is None or ticket.epoch != epoch:
+            return None
+        return Place(epoch, self._log.delivered)
+
+    def release(self, member: Member) -> MovedTicket | None:
+        """Give a member's session away; None, and it stays, where that cannot be done now."""
+        ticket, place = member.ticket, self.place_of(member)
+        if ticket is None or place is None or not self._store.withdraw(ticket):
+            return None
+        member.hold(None)
+        return MovedTicket(
+            place,
+            ticket.pid,
+            ticket.owner,
+            ticket.user,
+            ticket.begin,
+            ticket.floor,
+            ticket.counts,
+            ticket.proven,
+            ticket.pinged_at,
+            [(change.at, change.room, change.is_in) for change in ticket.changes],
+            sorted(ticket.unsaved or ()),
+            ticket.is_stored,
+            ticket.attempts,
+        )
+
+    # Here
+
+    async def expects(self, place: Place) -> bool:
+        """Tell whether a session could go on here from such a place."""
+        try:
+            async with asyncio.timeout(_REACH_SECONDS):
+                if await self._log.current() != place.epoch:
+                    return False
+                await self._log.reached(place.delivered)
+        except TimeoutError:
+            return False
+        return True
+
+    async def find(self, ticket: MovedTicket, sid: str, rooms: frozenset[str]) -> Found | None:
+        """Find what a session has to be sent that has been delivered here since its place.
+
+        Nothing waits between the finding and the return. None where it cannot be found.
+        """
+        place = ticket.place
+        record = SessionRecord(
+            sid,
+            place.epoch,
+            Proof(place.delivered, True, place.delivered, None),
+            floor=place.delivered,
+            rooms_at=place.delivered,
+            attempts=ticket.attempts,
+            rooms=rooms,
+            changes=(),
+        )
+        try:
+            found = await self._backlog.find(record, UserId(ticket.user), None, frozenset())
+        except RedisUnavailable:
+            return None
+        if not isinstance(found, Found):
+            log.warning("a session that has moved here cannot go on", outcome=found.value)
+            return None
+        return found
+
+    def go_on(self, member: Member, moved: MovedTicket, found: Found) -> None:
+        """Let a member hold its session, which is written from here on."""
+        ticket = _ticket_of(moved, member)
+        ticket.go_on(
+            proven=moved.proven,
+            pinged_at=moved.pinged_at,
+            floor=moved.floor,
+            changes=(*_changes_of(moved), *found.changes),
+            unsaved={*moved.unsaved, *found.unsaved},
+            is_stored=moved.is_stored,
+            attempts=moved.attempts,
+        )
+        self._sessions.begin(member, ticket)
+
+
+def _ticket_of(moved: MovedTicket, member: Member) -> Ticket:
+    return Ticket(
+        moved.pid,
+        moved.owner,
+        moved.user,
+        member.sid,
+        member.rooms,
+        epoch=moved.place.epoch,
+        begin=moved.begin,
+        counts=moved.counts,
+    )
+
+
+def _changes_of(moved: MovedTicket) -> tuple[Change, ...]:
+    return tuple(Change(at, room, is_in) for at, room, is_in in moved.changes)

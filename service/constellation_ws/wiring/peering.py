@@ -1,0 +1,128 @@
+"""What arrives here for sessions of other pods, and what other pods have received for ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from opentelemetry.trace import SpanKind
+
+from constellation_ws.engine.elsewhere import Reply
+from constellation_ws.engine.polls import Polls
+from constellation_ws.engine.server import Engine
+from constellation_ws.engine.upgrading import accept_tunnelled
+from constellation_ws.http.entrance import SECURITY_HEADERS, UNKNOWN_SESSION
+from constellation_ws.http.protocol import UpgradeRequest
+from constellation_ws.messages import trace_context
+from constellation_ws.messages.admission import Refusal
+from constellation_ws.moving.arrivals import Arrivals
+from constellation_ws.moving.departures import Departures
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.spans import traceparent_of
+from constellation_ws.observability.tracing import Tracing, act
+from constellation_ws.peers.peers import Peers
+from constellation_ws.peers.tunnel import Entrance, Exit
+from constellation_ws.peers.wire import Answer, Opening, Question
+from constellation_ws.websocket import Accept, Refuse, refusal_response, upgrade_response
+
+
+class Outside:
+    """Leads what arrives here to the pod that holds the session."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        peers: Peers,
+        arrivals: Arrivals,
+        metrics: Metrics,
+        tracing: Tracing | None,
+    ) -> None:
+        self._engine = engine
+        self._peers = peers
+        self._arrivals = arrivals
+        self._metrics = metrics
+        self._tracing = tracing
+
+    async def forward(
+        self, method: str, sid: str, body: bytes, gone: asyncio.Future[None]
+    ) -> Reply | None:
+        """Have a request answered where its session is; None where no pod has it."""
+        owner = self._engine.owner_of(sid)
+        assert owner is not None, "asked before"
+        with act(self._tracing, "forward request", SpanKind.CLIENT) as span:
+            question = Question(method, sid, body, traceparent_of(span))
+            answer = await self._peers.ask(owner, question, gone)
+        outcome = "answered"
+        if answer is None:
+            outcome = "gone" if gone.done() else "unreachable"
+        self._metrics.forwarded_requests.labels(method, outcome).inc()
+        return None if answer is None else (answer.status, answer.headers, answer.body)
+
+    def tunnel(
+        self, transport: asyncio.Transport, request: UpgradeRequest, accept: Accept, sid: str
+    ) -> asyncio.Protocol | Refusal:
+        """Lead a WebSocket to where its session is."""
+        owner = self._engine.owner_of(sid)
+        assert owner is not None, "asked before"
+        entrance = Entrance(
+            transport,
+            welcome=upgrade_response(accept),
+            refuse=self._refuse,
+            arrivals=self._arrivals,
+            closed=self._peers.tunnels.discard,
+            max_waiting_bytes=self._engine.limits.max_write_buffer_bytes,
+        )
+        self._peers.enter(owner, Opening(sid), entrance)
+        return entrance
+
+    def _refuse(self, code: str) -> bytes:
+        """Answer a handshake that the pod of the session does not want."""
+        refuse = Refuse(*self._engine.refuse(UNKNOWN_SESSION))
+        headers = (*refuse.headers, *SECURITY_HEADERS)
+        return refusal_response(replace(refuse, headers=headers))
+
+
+class Inside:
+    """Answers what other pods have received for sessions of this one."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        polls: Polls,
+        departures: Departures,
+        close_session: Callable[[str], None],
+        tracing: Tracing | None,
+    ) -> None:
+        """`close_session` closes a session, by its ID, as a drain does."""
+        self._engine = engine
+        self._polls = polls
+        self._departures = departures
+        self._close_session = close_session
+        self._tracing = tracing
+
+    async def answer(
+        self, question: Question, gone: asyncio.Future[None], finish: asyncio.Future[None]
+    ) -> Answer:
+        """Answer a request of a long-polling client."""
+        finish.add_done_callback(lambda _: self._polls.finish_poll(question.sid))
+        parent = trace_context.parse(question.traceparent, None)
+        with act(self._tracing, "forwarded request", SpanKind.SERVER, parent=parent):
+            reply = await self._polls.serve_forwarded(
+                question.method, question.sid, question.body, gone
+            )
+        return Answer(*reply)
+
+    def accept(self, opening: Opening, make_exit: Callable[[Callable[[], None]], Exit]) -> None:
+        """Let a WebSocket of another pod ask for a session of this one, or refuse it."""
+        transport = make_exit(lambda: self._close_session(opening.sid))
+        connection = accept_tunnelled(
+            self._engine,
+            transport,
+            opening.sid,
+            lambda session: self._departures.begin(session, transport),
+        )
+        if isinstance(connection, Refusal):
+            transport.refuse(connection.code)
+        else:
+            transport.start(connection)
