@@ -44,8 +44,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"metrics.serviceMonitor.interval": 30}, "interval"),
     ({"metrics.port": 70000}, "port"),
     ({"config": {"CONSTELLATION_METRICS_PORT": 9090}}, "CONSTELLATION_METRICS_PORT"),
+    ({"config": {"CONSTELLATION_PEER_PORT": 9000}}, "CONSTELLATION_PEER_PORT"),
+    ({"config": {"CONSTELLATION_PEER_ADDRESS": "10.0.0.1"}}, "CONSTELLATION_PEER_ADDRESS"),
+    ({"peers.port": 9000}, "port"),
     # What only the templates can know.
     ({"metrics.port": 7756}, "metrics.port 7756 is in use"),
+    ({"metrics.port": 7757}, "metrics.port 7757 is in use"),
     ({"terminationGracePeriodSeconds": 39}, "terminationGracePeriodSeconds is 39.* needs 40"),
     (
         {"terminationGracePeriodSeconds": 60, "drain.windowSeconds": 60},

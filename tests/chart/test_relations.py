@@ -90,11 +90,14 @@ def test_the_container_ports_are_those_the_gateway_is_told_to_listen_on() -> Non
     objects = render()
     ports = {port["name"]: str(port["containerPort"]) for port in container(objects)["ports"]}
     told = environment(objects)
-    assert ports == {"http": told["WS_PORT"], "tcp": told["TCP_PORT"]}
-    assert ports == {
-        "http": str(Settings.model_fields["ws_port"].default),
-        "tcp": str(Settings.model_fields["tcp_port"].default),
+    variables = {
+        "http": "WS_PORT",
+        "tcp": "TCP_PORT",
+        "peer": "CONSTELLATION_PEER_PORT",
     }
+    assert ports == {port: told[name] for port, name in variables.items()}
+    settings = dict(fields())
+    assert ports == {port: str(settings[name].default) for port, name in variables.items()}
 
 
 def test_the_monitors_find_the_service_of_the_metrics_and_not_the_other_one() -> None:
@@ -282,7 +285,7 @@ def test_the_gateway_reads_of_the_sentinels_what_the_values_say() -> None:
 
 def test_the_pods_may_reach_redis_and_the_sentinels() -> None:
     policy = of_kind(render("helm4", f"--values={CASES / 'sentinel-values.yaml'}"), "NetworkPolicy")
-    _, redis = policy["spec"]["egress"]
+    _, redis, _ = policy["spec"]["egress"]
     assert [one["port"] for one in redis["ports"]] == [6379, 26379, 26380]
 
 
@@ -422,6 +425,55 @@ def test_the_nestjs_port_is_for_the_namespace_and_can_be_switched_off() -> None:
     assert environment(off)["TCP_HOST"] == "127.0.0.1"
 
 
+@CASE
+def test_only_the_release_s_gateways_reach_the_peer_port(case: Path) -> None:
+    objects = render("helm4", f"--values={case}")
+    labels = gateway(objects)["spec"]["template"]["metadata"]["labels"]
+    for policy in (one["spec"] for one in objects if one["kind"] == "NetworkPolicy"):
+        rules = [one for one in policy["ingress"] if one["ports"] == [{"port": "peer"}]]
+        out = [one for one in policy.get("egress", []) if one["ports"] == [{"port": 7757}]]
+        if not policy["podSelector"]["matchLabels"].items() <= labels.items():
+            assert rules == out == [], "Valkey's"
+            continue
+        peers = {"podSelector": policy["podSelector"]}
+        assert selected(policy["podSelector"]["matchLabels"], objects) == [labels]
+        assert [one["from"] for one in rules] == [[peers]]
+        assert [one["to"] for one in out] == [[peers]] * ("Egress" in policy["policyTypes"])
+
+
+@CASE
+def test_no_service_leads_to_the_peer_port(case: Path) -> None:
+    objects = render("helm4", f"--values={case}")
+    (peer,) = (one for one in container(objects)["ports"] if one["name"] == "peer")
+    assert peer == {"name": "peer", "containerPort": 7757}, "nor a port of the node"
+    targets = [
+        target
+        for service in objects
+        if service["kind"] == "Service"
+        for target in service["spec"]["ports"]
+    ]
+    assert {"peer", 7757}.isdisjoint(
+        value for target in targets for value in (target["port"], target["targetPort"])
+    )
+
+
+def test_a_pod_is_registered_under_its_own_address() -> None:
+    told = environment(render())
+    assert told["CONSTELLATION_PEER_PORT"] == "7757"
+    assert told["CONSTELLATION_PEER_ADDRESS"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+
+
+def test_without_peers_there_is_no_port_for_them() -> None:
+    objects = render_values({"peers.enabled": False, "networkPolicy.egress.enabled": True})
+    told = environment(objects)
+    assert told["CONSTELLATION_PEER_PORT"] == "off"
+    assert "CONSTELLATION_PEER_ADDRESS" not in told
+    assert [port["name"] for port in container(objects)["ports"]] == ["http", "tcp"]
+    policy = str(of_kind(objects, "NetworkPolicy"))
+    assert "peer" not in policy
+    assert "7757" not in policy
+
+
 def test_the_nestjs_port_gets_the_certificate_of_its_secret() -> None:
     secret = {"tcp.tls.secret": "gateway-tls"}
     told = environment(render_values(secret))
@@ -479,7 +531,7 @@ def test_metrics_are_on_the_port_of_socket_io_unless_it_is_said_otherwise() -> N
     assert of_kind(objects, "PodMonitor")["spec"]["podMetricsEndpoints"][0]["port"] == "http"
     assert "CONSTELLATION_METRICS_PORT" not in environment(objects)
     ingress = of_kind(objects, "NetworkPolicy")["spec"]["ingress"]
-    assert [rule["ports"][0]["port"] for rule in ingress] == ["http", "tcp"]
+    assert [rule["ports"][0]["port"] for rule in ingress] == ["http", "tcp", "peer"]
     assert peers["networkPolicy.metricsFrom"][0] in ingress[0]["from"]
 
 

@@ -86,8 +86,8 @@
 {{- fail "autoscaling.targetConnections with type keda needs autoscaling.prometheusAddress." }}
 {{- end }}
 {{- end }}
-{{- if has (int .Values.metrics.port) (list 7000 7756) }}
-{{- fail (printf "metrics.port %d is in use: in each pod Socket.IO uses 7000 and NestJS 7756." (int .Values.metrics.port)) }}
+{{- if has (int .Values.metrics.port) (list 7000 7756 7757) }}
+{{- fail (printf "metrics.port %d is in use: in each pod Socket.IO uses 7000, NestJS 7756, and other pods use 7757." (int .Values.metrics.port)) }}
 {{- end }}
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
 {{- fail "metrics.serviceMonitor and metrics.podMonitor would scrape every pod twice: enable one." }}
@@ -238,6 +238,21 @@
 {{- end }}
 {{- end }}
 
+{{/* Where other pods reach this one: never through a Service, which would choose another pod. */}}
+{{- define "constellation-ws.peerEnv" -}}
+{{- if .Values.peers.enabled }}
+- name: CONSTELLATION_PEER_PORT
+  value: "7757"
+- name: CONSTELLATION_PEER_ADDRESS
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+{{- else }}
+- name: CONSTELLATION_PEER_PORT
+  value: "off"
+{{- end }}
+{{- end }}
+
 {{/* The gateway's environment. extraEnv stands last. */}}
 {{- define "constellation-ws.env" -}}
 - name: WS_PORT
@@ -256,6 +271,7 @@
   value: /etc/tcp-tls/ca.crt
 {{- end }}
 {{- end }}
+{{- include "constellation-ws.peerEnv" . }}
 {{- include "constellation-ws.redisEnv" . }}
 {{- include "constellation-ws.authEnv" . }}
 {{- include "constellation-ws.chatAccessEnv" . }}
