@@ -23,9 +23,13 @@ def test_the_next_three_commands_are_there() -> None:
     assert "port-forward service/chat-constellation-ws 7000:7000" in notes({})
 
 
-def test_clients_on_websockets_alone_are_told_that_they_need_no_stickiness() -> None:
-    assert "transports: ['websocket'] need none" in notes({})
-    assert "Sticky" not in notes({"stickiness": "haproxy"})
+def test_stickiness_is_asked_for_only_where_pods_do_not_reach_each_other() -> None:
+    alone = {"peers.enabled": False}
+    assert "No sticky sessions are needed" in notes({})
+    assert "sticky sessions are off" not in notes({})
+    assert "sticky sessions are off" in notes(alone)
+    assert "sticky" not in notes({**alone, "stickiness": "haproxy"})
+    assert "sticky" not in notes({**alone, "service.sessionAffinity": "ClientIP"})
 
 
 SECURE: Values = {

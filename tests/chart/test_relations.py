@@ -535,6 +535,24 @@ def test_metrics_are_on_the_port_of_socket_io_unless_it_is_said_otherwise() -> N
     assert peers["networkPolicy.metricsFrom"][0] in ingress[0]["from"]
 
 
+def test_nothing_is_sticky_unless_it_is_asked_for() -> None:
+    objects = render_values(
+        {
+            "ingress.enabled": True,
+            "ingress.hosts": ["a"],
+            "httpRoute.enabled": True,
+            "httpRoute.parentRefs": [{"name": "public"}],
+        }
+    )
+    assert "annotations" not in of_kind(objects, "Ingress")["metadata"]
+    (rule,) = of_kind(objects, "HTTPRoute")["spec"]["rules"]
+    assert rule.keys() == {"matches", "backendRefs"}
+    for service in (one for one in objects if one["kind"] == "Service"):
+        assert "annotations" not in service["metadata"]
+        assert service["spec"].get("sessionAffinity", "None") == "None"
+    assert "BackendTrafficPolicy" not in {one["kind"] for one in objects}
+
+
 def test_each_ingress_finds_its_stickiness_where_it_looks_for_it() -> None:
     hosts = {"ingress.enabled": True, "ingress.hosts": ["a"]}
     made = {
