@@ -54,13 +54,16 @@ class Client:
         last = self.events + random.randint(*_LEAVES_AFTER_EVENTS)
         url = f"{place.url}/socket.io/?EIO=4&transport=websocket"
         async with self._http.ws_connect(url, max_msg_size=0) as websocket:
-            async for message in websocket:
-                if message.type is aiohttp.WSMsgType.TEXT:
-                    answer = self.hear(message.data)
-                    if answer:
-                        await websocket.send_str(answer)
-                if self.events > last:
-                    return
+            await self._listen(websocket, last)
+
+    async def _listen(self, websocket: aiohttp.ClientWebSocketResponse, last: int) -> None:
+        async for message in websocket:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                answer = self.hear(message.data)
+                if answer:
+                    await websocket.send_str(answer)
+            if self.events > last:
+                return
 
     def hear(self, packet: str) -> str:
         """Take a packet; give what is to be said, if anything."""
@@ -112,6 +115,37 @@ class PollingClient(Client):
                 if said:
                     async with self._http.post(url + session, data=said) as answer:
                         await answer.read()
+
+
+class RoamingClient(Client):
+    """One with the default options of socket.io-client, behind a balancer that is not sticky."""
+
+    async def _visit(self, place: Place) -> None:
+        last = self.events + random.randint(*_LEAVES_AFTER_EVENTS)
+        (opened,) = await self._request(place, "")
+        session = f"&sid={json.loads(opened[1:])['sid']}"
+        await self._request(self._any(place), session, self.hear(opened))
+        for packet in await self._request(self._any(place), session):
+            said = self.hear(packet)
+            if said:
+                await self._request(self._any(place), session, said)
+        url = f"{self._any(place).url}/socket.io/?EIO=4&transport=websocket{session}"
+        async with self._http.ws_connect(url, max_msg_size=0) as websocket:
+            await websocket.send_str("2probe")
+            await websocket.receive()
+            await websocket.send_str("5")
+            await self._listen(websocket, last)
+
+    def _any(self, place: Place) -> Place:
+        return self._where() or place
+
+    async def _request(self, place: Place, session: str, said: str = "") -> list[str]:
+        """Send packets, or poll for them. Raises aiohttp.ClientError where it is refused."""
+        url = f"{place.url}/socket.io/?EIO=4&transport=polling{session}"
+        method = "POST" if said else "GET"
+        async with self._http.request(method, url, data=said or None) as answer:
+            answer.raise_for_status()
+            return (await answer.text()).split("\x1e")
 
 
 async def sleep_on(user: str, where: Where) -> None:

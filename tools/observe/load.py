@@ -25,9 +25,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from constellation_ws.cli.local import Place
-from tools.observe.clients import Client, PollingClient, Where, knock, sleep_on
+from tools.observe.clients import Client, PollingClient, RoamingClient, Where, knock, sleep_on
 
-_CHATS, _USERS_OF_CHAT, _POLLING = 8, 5, 4
+_CHATS, _USERS_OF_CHAT = 8, 5
+_UNUSUAL, _KINDS = 4, {0: PollingClient, 1: RoamingClient}
+"""In how many chats some users are others than clients on a WebSocket, and which."""
 _STEP_SECONDS = 0.25
 _BURST_EVENTS = 5
 _SLEEPY = "sleepy"
@@ -48,7 +50,7 @@ async def run(redis_url: str, traces_url: str, places: Callable[[], list[Place]]
 
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as all_of_it:
         for chat, user in itertools.product(range(_CHATS), range(_USERS_OF_CHAT)):
-            kind = PollingClient if user == 0 and chat < _POLLING else Client
+            kind = _KINDS.get(user, Client) if chat < _UNUSUAL else Client
             client = kind(http, f"u-{chat}-{user}", f"c-{chat}", where)
             all_of_it.create_task(client.run())
         all_of_it.create_task(sleep_on(_SLEEPY, where))

@@ -22,6 +22,8 @@ _GATEWAY = {
     # Nobody is away for longer, and the log of the demo stays small.
     "CONSTELLATION_RECOVERY_WINDOW_SECONDS": "60",
     "CONSTELLATION_DRAIN_WINDOW_SECONDS": str(DRAIN_SECONDS),
+    # The pods of one machine.
+    "CONSTELLATION_PEER_PORT": "0",
     "OTEL_BSP_SCHEDULE_DELAY": "500",
 }
 
