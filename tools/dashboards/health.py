@@ -12,6 +12,7 @@ from tools.dashboards.words import (
     metric,
     pods_and_total,
     quantile,
+    quantiles,
     rate,
     risen,
     stat,
@@ -78,6 +79,45 @@ HEALTH = Dashboard(
             "By pattern.",
             (Query(quantile(0.99, "tcp_request_duration_seconds", "pattern"), "{{pattern}}"),),
             unit="s",
+        ),
+        Panel(
+            "Forwarded requests a second",
+            "For sessions of other pods, by outcome; unreachable should be 0.",
+            by("outcome", rate("forwarded_requests_total")),
+        ),
+        Panel(
+            "Moved sessions a second",
+            "To the pod of their WebSocket, after an upgrade. Declined ones stay tunnelled.",
+            (
+                Query(
+                    f"sum by (direction, outcome) ({rate('moved_sessions_total')})",
+                    "{{direction}} {{outcome}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Moving a session",
+            "",
+            quantiles("session_move_seconds"),
+            unit="s",
+        ),
+        Panel(
+            "Open tunnels",
+            "WebSockets whose session is on another pod: for a moment, or without a log for good.",
+            pods_and_total(metric("tunnels")),
+        ),
+        Panel(
+            "Peer failures a second",
+            "By reason; unreachable and refused should be 0. Pods that are replaced are lost.",
+            by("reason", rate("peer_failures_total")),
+        ),
+        Panel(
+            "Peers and links",
+            "Other pods that are known, and open links to them; links are opened when needed.",
+            (
+                Query(f"sum({metric('peers')})", "peers"),
+                Query(f"sum({metric('peer_links')})", "links"),
+            ),
         ),
     ),
 )
