@@ -186,6 +186,7 @@ def check() -> None:
     """
     from constellation_ws.cli import check as inspection
     from constellation_ws.cli import publish as publisher
+    from constellation_ws.cli.check_peers import inspect_peers
     from constellation_ws.delivery import routes
     from constellation_ws.runtime import open_files
     from constellation_ws.settings import settings
@@ -216,6 +217,8 @@ def check() -> None:
                 keeps_log=values.delivery == "durable",
             ),
         ]
+        if values.peer_port is not None:
+            findings += inspect_peers(redis, values.redis_names())
     print(inspection.to_table((one.verdict.value, one.subject, one.detail) for one in findings))
     raise typer.Exit(_FAILED if inspection.has_failed(findings) else 0)
 

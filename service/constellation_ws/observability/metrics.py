@@ -175,8 +175,8 @@ class Metrics:
         self.forwarded_requests = Counter(
             "constellation_forwarded_requests",
             "Requests of long-polling clients that were forwarded to the pod that holds the "
-            "session, by method and outcome (answered, unreachable: that pod is gone or cannot be "
-            "reached, gone: the client hung up).",
+            "session, by method and outcome (answered, unknown_session, unreachable: that pod is "
+            "gone or cannot be reached, gone: the client hung up).",
             ["method", "outcome"],
             registry=registry,
         )
@@ -197,11 +197,17 @@ class Metrics:
         self.peer_failures = Counter(
             "constellation_peer_failures",
             "Failures between pods by reason: unreachable (no connection to its peer port), "
-            "refused (the other side did not prove to be a pod of this deployment), lost (an open "
-            "link ended).",
+            "refused (no mutual proof of being pods of one deployment), lost (an open link ended), "
+            "stranger (something connected to this pod's peer port without a proof).",
             ["reason"],
             registry=registry,
         )
+        for reason in ("unreachable", "refused", "lost", "stranger"):
+            self.peer_failures.labels(reason)
+        for method in ("GET", "POST"):
+            self.forwarded_requests.labels(method, "answered")
+        for direction in ("in", "out"):
+            self.moved_sessions.labels(direction, "moved")
         self.chat_access = Histogram(
             "constellation_chat_access_duration_seconds",
             "Queries to the API about access to a chat, by outcome: yes, no, timeout, failed (no "

@@ -148,7 +148,7 @@ class Directory:
             answers = await pipe.execute()
         kept = answers[-len(self._in_order()) :]
         found = answers[-len(self._in_order()) - len(wanted) - 1]
-        self._peers = {peer.instance: peer for peer in map(_read, found) if peer is not None}
+        self._peers = {peer.instance: peer for peer in map(read_entry, found) if peer is not None}
         self._peers.pop(self._instance, None)
         self._keys = {
             period: bytes(one)
@@ -161,7 +161,7 @@ class Directory:
         return self._period, self._period - 1, self._period + 1
 
 
-def _read(entry: bytes) -> Peer | None:
+def read_entry(entry: bytes) -> Peer | None:
     """Read a pod's entry; None where it is of another release, or no entry."""
     words = entry.decode(errors="replace").split(" ")
     if len(words) != 4 or words[1] != str(VERSION) or not words[3].isdigit():

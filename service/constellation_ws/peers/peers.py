@@ -239,17 +239,17 @@ class Peers:
     def _accept(self) -> asyncio.Protocol:
         strangers = sum(not link.greeted.done() for link in self._incoming)
         if strangers >= MAX_STRANGERS:
-            self._count_refused()
+            self._count_stranger()
             return _Closing()
         link = IncomingLink(
-            self._instance, lambda: self._directory.keys, self._begin, self._count_refused
+            self._instance, lambda: self._directory.keys, self._begin, self._count_stranger
         )
         self._incoming.add(link)
         link.closed.add_done_callback(lambda _: self._incoming.discard(link))
         return link
 
-    def _count_refused(self) -> None:
-        self._metrics.peer_failures.labels("refused").inc()
+    def _count_stranger(self) -> None:
+        self._metrics.peer_failures.labels("stranger").inc()
 
     def _begin(self, link: Link, kind: int, stream: int, payload: bytes) -> None:
         if kind == Kind.ASK:

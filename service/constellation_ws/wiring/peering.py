@@ -12,6 +12,7 @@ from constellation_ws.engine.elsewhere import Reply
 from constellation_ws.engine.polls import Polls
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.upgrading import accept_tunnelled
+from constellation_ws.http import entrance
 from constellation_ws.http.entrance import SECURITY_HEADERS, UNKNOWN_SESSION
 from constellation_ws.http.protocol import UpgradeRequest
 from constellation_ws.messages import trace_context
@@ -25,6 +26,8 @@ from constellation_ws.peers.peers import Peers
 from constellation_ws.peers.tunnel import Entrance, Exit
 from constellation_ws.peers.wire import Answer, Opening, Question
 from constellation_ws.websocket import Accept, Refuse, refusal_response, upgrade_response
+
+_UNKNOWN = entrance.answer(UNKNOWN_SESSION)[2]
 
 
 class Outside:
@@ -53,9 +56,10 @@ class Outside:
         with act(self._tracing, "forward request", SpanKind.CLIENT) as span:
             question = Question(method, sid, body, traceparent_of(span))
             answer = await self._peers.ask(owner, question, gone)
-        outcome = "answered"
         if answer is None:
             outcome = "gone" if gone.done() else "unreachable"
+        else:
+            outcome = "unknown_session" if answer.body == _UNKNOWN else "answered"
         self._metrics.forwarded_requests.labels(method, outcome).inc()
         return None if answer is None else (answer.status, answer.headers, answer.body)
 
