@@ -35,6 +35,7 @@ Scope = Message
 Send = Callable[[Message], Awaitable[None]]
 
 _NO_STORE = (b"cache-control", b"no-store")
+_CLOSE = (b"connection", b"close")
 
 
 class LongPolling:
@@ -98,6 +99,8 @@ class LongPolling:
         if reply is None:
             return self._polls.refuse(UNKNOWN_SESSION)
         status, headers, answer = reply
+        if self._engine.is_closed_to_new:
+            headers = [*headers, _CLOSE]  # the next request is to reach a pod that stays
         return HTTPStatus(status), headers, answer
 
     def _open(self, method: str, query: str, address: str, headers: Headers) -> Answer:

@@ -103,6 +103,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     # Opening
 
+    @property
+    def is_closed_to_new(self) -> bool:
+        """Whether the pod is about to stop: it takes nobody new."""
+        return self._is_closed_to_new
+
     def close_to_new(self) -> None:
         """Refuse new handshakes from now on; sessions that exist go on."""
         self._is_closed_to_new = True

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
 from opentelemetry.trace import SpanKind
 
-from constellation_ws.chats.namespace import Chats
+from constellation_ws.chats.namespace import Chats, MovedMember
 from constellation_ws.engine.server import Engine
 from constellation_ws.messages import trace_context
+from constellation_ws.messages.events import Room
 from constellation_ws.messages.frames import Frame
 from constellation_ws.moving.client import MovedClient, decode_client, decode_offer
 from constellation_ws.observability.metrics import Metrics
@@ -21,6 +23,9 @@ from constellation_ws.recovery.moving import MovingSessions
 from constellation_ws.recovery.none import NoMoving
 
 log = structlog.get_logger(__name__)
+
+_RETAINED_DISCONNECTS = 1_000
+"""A session is between two pods for some milliseconds."""
 
 
 class Arrivals:
@@ -41,24 +46,39 @@ class Arrivals:
         self._metrics = metrics
         self._spawn = spawn
         self._tracing = tracing
+        self._disconnects = 0
+        self._disconnected: deque[tuple[int, Room]] = deque(maxlen=_RETAINED_DISCONNECTS)
 
-    def expect(self, offer: bytes, answer: Callable[[bool], None]) -> None:
-        """Say, soon, whether a session can go on here."""
+    def note_disconnect(self, who: Room) -> None:
+        """Take note that a room's members are being disconnected.
+
+        One that is between two pods is found by neither.
+        """
+        self._disconnects += 1
+        self._disconnected.append((self._disconnects, who))
+
+    def expect(self, offer: bytes, answer: Callable[[bool], None]) -> int:
+        """Say, soon, whether a session can go on here. Returns what `take` is to be given."""
         self._spawn(self._expect(offer, answer))
+        return self._disconnects
 
     async def _expect(self, offer: bytes, answer: Callable[[bool], None]) -> None:
         place = decode_offer(offer).place
         is_expected = place is None or await self._moving.expects(place)
         answer(is_expected and self._engine.admit_tunnel() is None)
 
-    def take(self, session: bytes, transport: asyncio.Transport, early: bytes) -> None:
+    def take(
+        self, session: bytes, expected: int, transport: asyncio.Transport, early: bytes
+    ) -> None:
         """Let a session go on here, with this transport, which is not read now. Never waits.
 
         `early` are bytes that were read of it already.
         """
-        self._spawn(self._take(decode_client(session), transport, early))
+        self._spawn(self._take(decode_client(session), expected, transport, early))
 
-    async def _take(self, client: MovedClient, transport: asyncio.Transport, early: bytes) -> None:
+    async def _take(
+        self, client: MovedClient, expected: int, transport: asyncio.Transport, early: bytes
+    ) -> None:
         parent = trace_context.parse(client.traceparent, None)
         with act(self._tracing, "take session", SpanKind.CONSUMER, parent=parent) as span:
             found: Found | None = None
@@ -72,6 +92,13 @@ class Arrivals:
         self._metrics.moved_sessions.labels("in", "moved" if is_moved else "failed").inc()
         if is_moved:
             self._go_on(client, found, transport, early)
+            if client.member is not None and self._is_unwanted(client.member, expected):
+                await self._chats.disconnect(Room(client.member.sid))
+
+    def _is_unwanted(self, moved: MovedMember, expected: int) -> bool:
+        """Tell whether somebody has disconnected it while it was between two pods."""
+        names = {moved.sid, *moved.rooms}
+        return any(number > expected and who in names for number, who in self._disconnected)
 
     def _go_on(
         self,

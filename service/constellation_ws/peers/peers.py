@@ -29,7 +29,7 @@ from constellation_ws.peers.wire import Answer, Kind, Opening, Question
 log = structlog.get_logger(__name__)
 
 MAX_STRANGERS = 64
-"""Connections at a time that have not proven to come from a pod; further ones are closed."""
+"""Connections at a time that have not proven to come from a pod; the oldest goes for a new one."""
 _PAUSE_SECONDS = 0.5
 """How long a pod that could not be reached is not tried again: thousands may ask for it."""
 
@@ -79,7 +79,8 @@ class Peers:
         self._links: dict[str, OutgoingLink] = {}
         self._connecting: dict[str, asyncio.Task[OutgoingLink | None]] = {}
         self._failed_at: dict[str, float] = {}
-        self._incoming: set[IncomingLink] = set()
+        self._incoming: dict[IncomingLink, None] = {}
+        """In the order in which they came."""
         self._servers: list[asyncio.Server] = []
         self._polls: set[Forwarded] = set()
         self.tunnels = tunnels
@@ -236,16 +237,16 @@ class Peers:
 
     # From others to here
 
-    def _accept(self) -> asyncio.Protocol:
-        strangers = sum(not link.greeted.done() for link in self._incoming)
-        if strangers >= MAX_STRANGERS:
+    def _accept(self) -> IncomingLink:
+        strangers = [link for link in self._incoming if not link.greeted.done()]
+        if len(strangers) >= MAX_STRANGERS:
+            strangers[0].abort()  # a pod proves itself within a round trip
             self._count_stranger()
-            return _Closing()
         link = IncomingLink(
             self._instance, lambda: self._directory.keys, self._begin, self._count_stranger
         )
-        self._incoming.add(link)
-        link.closed.add_done_callback(lambda _: self._incoming.discard(link))
+        self._incoming[link] = None
+        link.closed.add_done_callback(lambda _: self._incoming.pop(link, None))
         return link
 
     def _count_stranger(self) -> None:
@@ -265,10 +266,3 @@ class Peers:
             served.lost()
             return
         served.answer(answer)
-
-
-class _Closing(asyncio.Protocol):
-    """Closes what it is connected to."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()

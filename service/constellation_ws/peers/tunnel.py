@@ -14,6 +14,8 @@ from typing import Any, Protocol
 from constellation_ws.peers.link import Link, OutgoingLink
 from constellation_ws.peers.wire import Kind
 
+OPEN_SECONDS = 5.0
+"""How long the pod of a session may take to let a WebSocket shake hands."""
 OFFER_SECONDS = 5.0
 """How long the entrance may take to say whether it takes a session."""
 _WAITING_BYTES = 64 * 1024
@@ -23,10 +25,12 @@ _WAITING_BYTES = 64 * 1024
 class Arrivals(Protocol):
     """Who takes the sessions that move here."""
 
-    def expect(self, offer: bytes, answer: Callable[[bool], None]) -> None:
-        """Say, soon, whether a session can go on here."""
+    def expect(self, offer: bytes, answer: Callable[[bool], None]) -> int:
+        """Say, soon, whether a session can go on here. Returns what `take` is to be given."""
 
-    def take(self, session: bytes, transport: asyncio.Transport, early: bytes) -> None:
+    def take(
+        self, session: bytes, expected: int, transport: asyncio.Transport, early: bytes
+    ) -> None:
         """Let a session go on here, with this transport, which is not read now. Never waits.
 
         `early` are bytes that were read of it already.
@@ -57,8 +61,10 @@ class Entrance(asyncio.Protocol):
         self._closed = closed
         self._link: OutgoingLink | None = None
         self._stream = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._is_open = False
         self._early = b""
+        self._expected = 0
         self._held = {"opening"}
         """Why the client is not read now."""
         transport.set_write_buffer_limits(high=max_waiting_bytes, low=max_waiting_bytes)
@@ -72,6 +78,7 @@ class Entrance(asyncio.Protocol):
         self._link = link
         self._stream = link.open(self)
         link.send(Kind.OPEN, self._stream, opening)
+        self._timer = asyncio.get_running_loop().call_later(OPEN_SECONDS, self._give_up)
 
     def refuse(self, code: str) -> None:
         """Answer the handshake with a refusal."""
@@ -125,7 +132,7 @@ class Entrance(asyncio.Protocol):
                 self._read_on("session")
             case Kind.OFFER:
                 self._hold("offer")
-                self._arrivals.expect(payload, self._answer_offer)
+                self._expected = self._arrivals.expect(payload, self._answer_offer)
             case Kind.KEEP:
                 self._read_on("offer")
             case Kind.SESSION:
@@ -162,7 +169,7 @@ class Entrance(asyncio.Protocol):
 
     def _hand_over(self, session: bytes) -> None:
         self._end()
-        self._arrivals.take(session, self._transport, self._early)
+        self._arrivals.take(session, self._expected, self._transport, self._early)
 
     def _hold(self, reason: str) -> None:
         self._held.add(reason)
@@ -178,7 +185,14 @@ class Entrance(asyncio.Protocol):
             self._send(Kind.DATA, early)
         self._transport.resume_reading()
 
+    def _give_up(self) -> None:
+        if not self._is_open:
+            self._send(Kind.END)
+            self.refuse("unknown_session")
+
     def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         link, self._link = self._link, None
         if link is not None:
             link.release(self._stream)

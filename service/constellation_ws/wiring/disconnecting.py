@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import structlog
 
 from constellation_ws.chats.namespace import Chats
 from constellation_ws.messages.commands import Disconnect
+from constellation_ws.messages.events import Room
 from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.wiring.errands import Errands
 
@@ -20,13 +22,18 @@ _ANSWER_SECONDS = 2.0
 class Disconnecting:
     """Does it behind whoever has received the command."""
 
-    def __init__(self, chats: Chats, bus: RedisBus, errands: Errands) -> None:
+    def __init__(
+        self, chats: Chats, bus: RedisBus, errands: Errands, note: Callable[[Room], None]
+    ) -> None:
+        """`note` is told whom each command names, for sessions that are about to arrive."""
         self._chats = chats
+        self._note = note
         self._bus = bus
         self._errands = errands
 
     def begin(self, command: Disconnect) -> None:
         """Disconnect whom a command names, soon. Never waits."""
+        self._note(command.who)
         if command.reply_to:
             key = (command.who, command.reply_to, command.ask)
         elif self._chats.rooms.members(command.who):

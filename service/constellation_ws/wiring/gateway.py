@@ -169,10 +169,10 @@ class Gateway:
         self.directory = Directory(self.redis.requests, self.names, instance)
         self.peers = Peers(instance, self.directory, inside, self.metrics, spawn, tunnels)
         self.elsewhere: Elsewhere = Nowhere()
+        arrivals = Arrivals(self.engine, *parts)
         if settings.peer_port is not None:
-            arrivals = Arrivals(self.engine, *parts)
             self.elsewhere = Outside(self.engine, self.peers, arrivals, self.metrics, tracing)
-        disconnecting = Disconnecting(self.chats, self.bus, self.errands)
+        disconnecting = Disconnecting(self.chats, self.bus, self.errands, arrivals.note_disconnect)
         self.consumer = Consumer(
             relay, self.access, self.sessions, self.recovery, disconnecting.begin
         )
