@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from constellation_ws.settings.kinds import kind
 from constellation_ws.settings.settings import Settings, fields
 from constellation_ws.settings.variables import show
+from constellation_ws.wiring import gauges
 from constellation_ws.wiring.gateway import Gateway
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,7 +47,9 @@ def settings_rows() -> Iterator[tuple[str, ...]]:
 
 def made_gateway() -> Gateway:
     """Make a gateway with default settings that never runs."""
-    return Gateway(Settings.model_construct(), lambda work: None)
+    gateway = Gateway(Settings.model_construct(), lambda work: None)
+    gauges.watch(gateway)
+    return gateway
 
 
 async def metrics_rows() -> list[tuple[str, ...]]:

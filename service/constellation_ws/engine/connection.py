@@ -8,9 +8,14 @@ from __future__ import annotations
 import asyncio
 from base64 import b64decode
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from constellation_ws.engine.session import NOOP, Probe
+import engineio
+
+from constellation_ws.engine.limits import EngineLimits
+from constellation_ws.engine.observer import Observer
+from constellation_ws.engine.session import NOOP, Probe, Session
+from constellation_ws.engine.slow import SlowConsumers
 from constellation_ws.http.bounded_reading import BoundedReading
 from constellation_ws.websocket import (
     Close,
@@ -25,14 +30,40 @@ from constellation_ws.websocket import (
     text_frame,
 )
 
-if TYPE_CHECKING:
-    from constellation_ws.engine.server import Engine
-    from constellation_ws.engine.session import Session
-
+_TRANSPORT_CLOSE = engineio.AsyncServer.reason.TRANSPORT_CLOSE
 MAX_UNUSED_LOAD = 100
 """What a connection may send that carries no open session. A probe needs two packets, some clients
 ping besides, and a closing handshake is one frame."""
 _PROBE, _PROBE_ANSWER, _UPGRADE = "2probe", text_frame(b"3probe"), "5"
+
+
+class Host(Protocol):
+    """What a connection needs of the engine whose sessions it carries."""
+
+    limits: EngineLimits
+    slow: SlowConsumers[Session]
+    observer: Observer
+
+    def bear(self, session: Session, packets: int) -> bool:
+        """Take note that a client has sent so much; False when that is too much: it is closed."""
+
+    def hear(self, session: Session, packet: str) -> None:
+        """Take one text packet of an open session."""
+
+    def receive(self, session: Session, data: bytes) -> None:
+        """Have a message handled."""
+
+    def lose(self, session: Session, reason: str) -> None:
+        """Forget a session whose transport is gone or of no more use."""
+
+    def await_closing(self, connection: WebSocketConnection) -> None:
+        """Give a client some time to answer our closing handshake."""
+
+    def has_upgraded(self, connection: WebSocketConnection) -> None:
+        """Take note that a connection is done with probing."""
+
+    def has_closed(self, connection: WebSocketConnection) -> None:
+        """Take note that a connection is gone."""
 
 
 class WebSocketConnection(BoundedReading):
@@ -40,7 +71,7 @@ class WebSocketConnection(BoundedReading):
 
     __slots__ = ("_engine", "_parser", "_said_close", "_session", "_unused_load")
 
-    def __init__(self, engine: Engine, transport: asyncio.Transport) -> None:
+    def __init__(self, engine: Host, transport: asyncio.Transport) -> None:
         self.begin_reading(transport)
         self._engine = engine
         self._parser = Parser(engine.limits.max_payload_bytes)
@@ -119,7 +150,7 @@ class WebSocketConnection(BoundedReading):
         if session is None:
             return
         if session.websocket is self:
-            self._engine.lose(session, self._engine.reason.TRANSPORT_CLOSE)
+            self._engine.lose(session, _TRANSPORT_CLOSE)
         else:
             session.probe = Probe.NONE
 
@@ -219,7 +250,7 @@ class WebSocketConnection(BoundedReading):
 
     def _hang_up(self) -> None:
         """Close as soon as all is sent, if that is within the time that a goodbye has."""
-        self._lose(self._engine.reason.TRANSPORT_CLOSE)
+        self._lose(_TRANSPORT_CLOSE)
         self._engine.await_closing(self)
         self._transport.close()
 
@@ -263,7 +294,7 @@ class TunnelledConnection(WebSocketConnection):
     __slots__ = ("_upgraded",)
 
     def __init__(
-        self, engine: Engine, transport: asyncio.Transport, upgraded: Callable[[Session], None]
+        self, engine: Host, transport: asyncio.Transport, upgraded: Callable[[Session], None]
     ) -> None:
         super().__init__(engine, transport)
         self._upgraded = upgraded

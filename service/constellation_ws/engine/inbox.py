@@ -8,16 +8,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
+from constellation_ws.engine.session import Session
 from constellation_ws.runtime.turns import paced
-
-if TYPE_CHECKING:
-    from constellation_ws.engine.server import Engine
-    from constellation_ws.engine.session import Session
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +34,21 @@ class Farewell(NamedTuple):
 Entry = str | bytes | Farewell
 
 
-def put(engine: Engine, session: Session, entry: Entry) -> None:
+class Host(Protocol):
+    """What inboxes need of the engine that holds the sessions."""
+
+    handlers: Mapping[str, Callable[..., Awaitable[None]]]
+    """What a `message` and a `disconnect` mean."""
+    farewells: Farewells
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> object:
+        """Run a coroutine beside what runs."""
+
+    def end(self, session: Session, reason: str) -> None:
+        """Close a session after all that was sent to it."""
+
+
+def put(engine: Host, session: Session, entry: Entry) -> None:
     """Have a message handled after all that came before it; too fast a client has to wait."""
     if session.inbox is None and isinstance(entry, Farewell):
         engine.farewells.add(session, entry)  # nothing comes after it
@@ -63,7 +74,7 @@ class Farewells:
     task for each would hold the loop for a second.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Host) -> None:
         self._engine = engine
         self._waiting: deque[tuple[Session, Farewell]] = deque()
         self._is_running = False
@@ -90,7 +101,7 @@ class Farewells:
             yield self._waiting.popleft()
 
 
-async def _handle(engine: Engine, session: Session, entry: Entry) -> None:
+async def _handle(engine: Host, session: Session, entry: Entry) -> None:
     """Handle what a session has sent until there is no more."""
     inbox = session.inbox
     assert inbox is not None, "made by the caller"
@@ -106,7 +117,7 @@ async def _handle(engine: Engine, session: Session, entry: Entry) -> None:
     session.inbox = None
 
 
-async def _dispatch_safely(engine: Engine, session: Session, entry: Entry) -> None:
+async def _dispatch_safely(engine: Host, session: Session, entry: Entry) -> None:
     try:
         await _dispatch(engine, session, entry)
     except Exception:  # the boundary around handlers: one client fails, not all
@@ -114,7 +125,7 @@ async def _dispatch_safely(engine: Engine, session: Session, entry: Entry) -> No
         engine.end(session, "server error")
 
 
-async def _dispatch(engine: Engine, session: Session, entry: Entry) -> None:
+async def _dispatch(engine: Host, session: Session, entry: Entry) -> None:
     if isinstance(entry, Farewell):
         await engine.handlers["disconnect"](session.sid, entry.reason)
     else:

@@ -74,7 +74,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
-        self.slow = SlowConsumers(limits, self.drop_slow)
+        self.slow: SlowConsumers[Session] = SlowConsumers(limits, self.drop_slow)
         self.sockets: dict[str, Session] = {}
         self._pod_tag = pod_tag
         self._origins = Origins(cors_origins)

@@ -13,19 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import accumulate, takewhile
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+import engineio
 import msgspec
 from engineio import packet as eio
 
-from constellation_ws.engine.slow import Strain
+from constellation_ws.engine.limits import EngineLimits
+from constellation_ws.engine.slow import SlowConsumers, Strain
 from constellation_ws.messages.frames import Frame
 from constellation_ws.websocket import binary_frame, text_frame
 
-if TYPE_CHECKING:
-    from constellation_ws.engine.server import Engine
-
-
+_SERVER_DISCONNECT = engineio.AsyncServer.reason.SERVER_DISCONNECT
 NOOP = "6"
 """The packet that ends a poll and says nothing."""
 
@@ -78,6 +77,16 @@ class Handshake:
     """Only those that authentication asks for: there are as many of these as clients."""
 
 
+class Host(Protocol):
+    """What a session needs of the engine that holds it."""
+
+    limits: EngineLimits
+    slow: SlowConsumers[Session]
+
+    def end(self, session: Session, reason: str) -> None:
+        """Close a session after all that was sent to it."""
+
+
 class MovedSession(msgspec.Struct, frozen=True, array_like=True):
     """A session as one pod gives it to another: on a WebSocket, with nothing half done."""
 
@@ -113,7 +122,7 @@ class Session:
         "write",
     )
 
-    def __init__(self, engine: Engine, sid: str) -> None:
+    def __init__(self, engine: Host, sid: str) -> None:
         self.engine = engine
         self.sid = sid
         self.closed = False
@@ -250,4 +259,4 @@ class Session:
         self, wait: bool = True, abort: bool = False, reason: str | None = None
     ) -> None:
         """Close from python-engineio's side; the arguments are its own."""
-        self.engine.end(self, reason or self.engine.reason.SERVER_DISCONNECT)
+        self.engine.end(self, reason or _SERVER_DISCONNECT)

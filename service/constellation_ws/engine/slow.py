@@ -8,14 +8,11 @@ network. Only those for which so much waits are watched; the others cost nothing
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Iterator
+from typing import Generic, Protocol, TypeVar
 
 from constellation_ws.engine.deadlines import Deadlines
 from constellation_ws.engine.limits import EngineLimits
-
-if TYPE_CHECKING:
-    from constellation_ws.engine.session import Session
 
 GRACE_SECONDS = 10.0
 """How long a client may take less than it should while too much waits for it."""
@@ -39,19 +36,32 @@ class Strain:
         return taken
 
 
-class SlowConsumers:
+class Client(Hashable, Protocol):
+    """What is watched: a session."""
+
+    strain: Strain | None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits for it."""
+
+
+Watched = TypeVar("Watched", bound=Client)
+
+
+class SlowConsumers(Generic[Watched]):
     """The sessions for which more than `max_write_buffer_bytes` waits."""
 
-    def __init__(self, limits: EngineLimits, drop: Callable[[Session], None]) -> None:
+    def __init__(self, limits: EngineLimits, drop: Callable[[Watched], None]) -> None:
         self._max_bytes = limits.max_burst_bytes
         self._least_bytes = limits.max_write_buffer_bytes // _LEAST_PART
         self._drop = drop
-        self._deadlines: Deadlines[Session] = Deadlines(GRACE_SECONDS)
+        self._deadlines: Deadlines[Watched] = Deadlines(GRACE_SECONDS)
 
     def __len__(self) -> int:
         return len(self._deadlines)
 
-    def note(self, session: Session, added_bytes: int) -> None:
+    def note(self, session: Watched, added_bytes: int) -> None:
         """Watch a session for which too much waits after this was added; drop it at the bound."""
         waiting = session.waiting_bytes
         if waiting > self._max_bytes:
@@ -62,7 +72,7 @@ class SlowConsumers:
         else:
             session.strain.added += added_bytes
 
-    def release(self, session: Session) -> None:
+    def release(self, session: Watched) -> None:
         """Watch a session no more."""
         if session.strain is not None:
             session.strain = None

@@ -36,6 +36,7 @@ from constellation_ws.runtime.last_resort import LastResort
 from constellation_ws.runtime.listening import PortUnavailable, bound, listen
 from constellation_ws.runtime.open_files import warn_of_shortage
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring import gauges
 from constellation_ws.wiring.gateway import Gateway
 from constellation_ws.wiring.identification import warn_of_trust
 
@@ -68,6 +69,7 @@ class Life:
         self._settings = settings
         self._group = asyncio.TaskGroup()
         self._gateway = Gateway(settings, self._group.create_task, tracing)
+        gauges.watch(self._gateway)
         self._last_resort = last_resort
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()

@@ -46,7 +46,7 @@ from constellation_ws.runtime.pressure import Pressure, find_memory_limit
 from constellation_ws.settings.settings import Settings
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.server import Server
-from constellation_ws.wiring import bounds, gauges
+from constellation_ws.wiring import bounds
 from constellation_ws.wiring.chat_access import make_access
 from constellation_ws.wiring.consumer import Consumer
 from constellation_ws.wiring.disconnecting import Disconnecting
@@ -194,7 +194,6 @@ class Gateway:
             bounds.tcp_tls(settings),
         )
         self.health.readiness += self._readiness()
-        gauges.watch(self)
 
     def begin_drain(self, deadline: float) -> None:
         """Take nobody new; by this Unix time the drain should have ended."""

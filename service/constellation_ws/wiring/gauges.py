@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from constellation_ws.engine.server import Engine
 from constellation_ws.observability.probes import Phase
-
-if TYPE_CHECKING:
-    from constellation_ws.engine.server import Engine
-    from constellation_ws.wiring.gateway import Gateway
+from constellation_ws.wiring.gateway import Gateway
 
 
 def watch(gateway: Gateway) -> None:

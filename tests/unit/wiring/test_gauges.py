@@ -6,6 +6,7 @@ import pytest
 
 from constellation_ws.observability.probes import Phase
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring import gauges
 from constellation_ws.wiring.durable import Durable
 from constellation_ws.wiring.gateway import Gateway
 
@@ -23,6 +24,7 @@ class Line:
 @pytest.fixture
 async def gateway() -> Gateway:
     gateway = Gateway(Settings.model_construct(), lambda work: work.close())
+    gauges.watch(gateway)
     return gateway
 
 
@@ -65,4 +67,5 @@ async def test_the_logs_lag_is_told_only_where_there_is_a_log(gateway: Gateway) 
     gateway.delivery.log.lag_seconds = 1.5
     assert read(gateway, "log_lag_seconds") == 1.5
     live = Gateway(Settings.model_construct(delivery="live"), lambda work: work.close())
+    gauges.watch(live)
     assert read(live, "log_lag_seconds") is None
