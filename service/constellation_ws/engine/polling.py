@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from urllib.parse import parse_qsl
 
 from constellation_ws.engine.elsewhere import Elsewhere
 from constellation_ws.engine.polls import (
@@ -29,6 +28,7 @@ from constellation_ws.http.entrance import (
     TOO_SLOW,
     UNKNOWN_SESSION,
     check_query,
+    read_query,
 )
 
 Scope = Message
@@ -65,7 +65,7 @@ class LongPolling:
         if method == "OPTIONS":
             return HTTPStatus.NO_CONTENT, [], b""
         query_string = scope["query_string"].decode("latin-1")
-        query = dict(parse_qsl(query_string))
+        query = read_query(query_string)
         if (refusal := check_query(query, "polling")) is not None:
             return self._polls.refuse(refusal)
         if "sid" not in query:
@@ -90,7 +90,7 @@ class LongPolling:
             except TooLarge:
                 return self._polls.refuse(PAYLOAD_TOO_LARGE)
         gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        watch = self._engine.spawn(_watch_client(receive, gone))
+        watch = self._engine.spawn(_watch_client(receive, gone)) if method == "GET" else None
         try:
             reply = await self._elsewhere.forward(method, sid, body, gone)
         finally:

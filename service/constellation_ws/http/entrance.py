@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -106,6 +107,15 @@ FAULTS_OF_PROXIES = {
     OLD_HTTP: "a proxy sent a WebSocket request with HTTP/1.0",
 }
 """What an operator has to mend, and how it is logged: nobody reads the client's answer."""
+
+
+def read_query(query: str) -> dict[str, str]:
+    """Read the parameters of a request; of several with one name the last one counts."""
+    if "%" in query or "+" in query:
+        return dict(parse_qsl(query))
+    # No client of this protocol has to escape any of its own: a third of the time.
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    return {name: value for name, _, value in pairs if value}
 
 
 def check_query(query: Mapping[str, str], transport: str) -> Refusal | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -26,9 +27,10 @@ from constellation_ws.socketio.server import Server
 log = structlog.get_logger(__name__)
 
 _PAUSES_SECONDS = (0.0, 0.05, 0.5, 3.0, 10.0)
-"""Before each attempt. After the last one the session stays, and its WebSocket tunnelled."""
+_LATER_SECONDS = 60.0
+"""Before each attempt, and before each further one. Until then the WebSocket is tunnelled."""
 _QUIET_SECONDS = 2.0
-_LOOK_SECONDS = 0.005
+_LOOK_SECONDS = 0.01
 
 
 class Departures:
@@ -61,23 +63,33 @@ class Departures:
             outcome = await self._try(session, leads_there, traceparent_of(span))
             span.set_attribute("constellation.outcome", outcome)
         if outcome:
-            self._metrics.moved_sessions.labels("out", outcome).inc()
+            self._count(outcome)
+
+    def _count(self, outcome: str) -> None:
+        self._metrics.moved_sessions.labels("out", outcome).inc()
 
     async def _try(self, session: Session, leads_there: Exit, traceparent: str) -> str:
         """Move a session; say what became of it, nothing where its client has left meanwhile."""
-        for pause_seconds in _PAUSES_SECONDS:
+        for pause_seconds in itertools.chain(_PAUSES_SECONDS, itertools.repeat(_LATER_SECONDS)):
             await asyncio.sleep(pause_seconds)
             started = time.monotonic()
+            if session.closed:
+                break
             if not await self._is_quiet(session):
                 continue
             offer = self._offer(session)
-            if offer is None or not await leads_there.offer(encode(offer)):
+            if offer is None and not self._moving.can_move:
+                return "declined"
+            if offer is None:
+                continue
+            if not await leads_there.offer(encode(offer)):
+                self._count("declined")
                 continue
             if await self._is_quiet(session) and self._give(session, leads_there, traceparent):
                 self._metrics.session_move.observe(time.monotonic() - started)
                 return "moved"
             leads_there.keep()
-        return "" if session.closed else "declined"
+        return ""
 
     async def _is_quiet(self, session: Session) -> bool:
         """Wait, not for long, until nothing that the client has sent is being handled."""

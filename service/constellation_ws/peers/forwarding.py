@@ -6,7 +6,6 @@ A poll that waits is a number and a future here, and costs the link nothing.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import msgspec
 
@@ -31,14 +30,19 @@ class Forwarded:
 
         `gone` is done when the client has hung up.
         """
+        gone.add_done_callback(self._cancel)
         try:
-            either: set[asyncio.Future[Any]] = {self._reply, gone}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            return self._reply.result() if self._reply.done() else None
+            return await self._reply
+        except asyncio.CancelledError:
+            self._link.send(Kind.CANCEL, self._stream)
+            raise
         finally:
-            if not self._reply.done():
-                self._link.send(Kind.CANCEL, self._stream)
             self._link.release(self._stream)
+
+    def _cancel(self, _: asyncio.Future[None]) -> None:
+        if not self._reply.done():
+            self._reply.set_result(None)
+            self._link.send(Kind.CANCEL, self._stream)
 
     def finish(self) -> None:
         """Let the poll end soon, whether there is something to fetch or not."""

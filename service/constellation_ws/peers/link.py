@@ -68,6 +68,7 @@ class Link(asyncio.Protocol):
         self._instance = instance
         self._keys = keys
         self._frames = Frames()
+        self._frames_to_send: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self.streams: dict[int, Stream] = {}
@@ -79,11 +80,22 @@ class Link(asyncio.Protocol):
         """Done when the connection is gone."""
 
     def send(self, kind: Kind, stream: int = 0, payload: bytes = b"") -> None:
-        """Send a frame; nothing happens once the link is gone."""
+        """Send a frame; nothing happens once the link is gone.
+
+        What one turn of the loop sends leaves in one write: a system call for each frame was a
+        quarter of what a storm of clients costs.
+        """
+        if not self._frames_to_send:
+            self._loop.call_soon(self._flush)
+        self._frames_to_send.append(frame(kind, stream, payload))
+
+    def _flush(self) -> None:
+        data = b"".join(self._frames_to_send)
+        self._frames_to_send.clear()
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        transport.write(frame(kind, stream, payload))
+        transport.write(data)
         if transport.get_write_buffer_size() > MOST_BYTES:
             log.warning("a link to another pod takes too little and is closed")
             transport.abort()

@@ -64,6 +64,8 @@ class MovingSessions:
         self._sessions = sessions
         self._backlog = backlog
 
+    can_move = True
+
     # Away
 
     def place_of(self, member: Member) -> Place | None:
@@ -145,7 +147,10 @@ class MovingSessions:
             is_stored=moved.is_stored,
             attempts=moved.attempts,
         )
-        self._sessions.begin(member, ticket)
+        if ticket.is_stored and not ticket.unsaved:
+            member.hold(ticket)  # all of it is written; it is refreshed with all others
+        else:
+            self._sessions.begin(member, ticket)
 
 
 def _ticket_of(moved: MovedTicket, member: Member) -> Ticket:

@@ -61,6 +61,8 @@ class NoRecovery:
 class NoMoving:
     """Without a log nobody can go on where another pod has stopped: sessions stay."""
 
+    can_move = False
+
     def place_of(self, member: Member) -> None:
         return None
 
