@@ -92,8 +92,11 @@ def _free_port() -> int:
 def attacked(server: Observed, kind: str, tcp_port: int) -> Iterator[None]:
     """Have attackers of one kind."""
     words = [kind, str(server.running.ws_port), str(tcp_port), str(ATTACKERS)]
+    # They share a core with Valkey and the load generator, which no attacker elsewhere would take
+    # from these: so they get what is left.
+    patiently = ("nice", "-n", "19", sys.executable)
     with pinned(server.cores.load):
-        process = subprocess.Popen([sys.executable, "-m", "benchmarks.attackers", *words])
+        process = subprocess.Popen([*patiently, "-m", "benchmarks.attackers", *words])
     try:
         yield
         if process.poll() is not None:
