@@ -3,14 +3,22 @@
 What one read from Redis brings is written together: frames for one socket leave in one call, since
 a system call costs more than everything else here. Between its lines nobody else runs. Who reads
 too slowly is found by the transport, which calls back; nothing is checked per write.
+
+What goes to thousands is written in turns of the event loop: 5,000 writes would hold it for 40 ms.
+What waits for a socket stays with it, so what comes later for the same socket comes behind it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 
 from constellation_ws.delivery.rooms import Member, Outlet
 from constellation_ws.messages.frames import Frame
+from constellation_ws.runtime.turns import Turn
+
+AT_ONCE = 512
+"""Sockets that are written to before the clock is looked at."""
 
 _Run = tuple[list[Frame], Collection[Member]]
 """Frames in a row for the same audience."""
@@ -24,6 +32,11 @@ class Fanout:
 
     def __init__(self) -> None:
         self._runs: list[_Run] = []
+        self._begun_with_one: list[Outlet] = []
+        self._begun_with_more: list[Outlet] = []
+        """Sockets for which something is collected, by how many frames were the first of it."""
+        self._is_behind = False
+        """Whether sockets wait for another turn."""
         self.writes = 0
         """WebSockets written to, each once per flush. Counted in bulk, like the next."""
         self.coalesced_writes = 0
@@ -37,17 +50,37 @@ class Fanout:
             self._runs.append(([frame], audience))
 
     def flush(self) -> None:
-        """Write all that was added, to each socket in the order in which it was added."""
+        """Write all that was added, to each socket in the order in which it was added.
+
+        Where that takes longer than a turn, the rest is written in the next ones.
+        """
         runs, self._runs = self._runs, []
-        if len(runs) == 1:
+        if len(runs) == 1 and not self._is_behind and len(runs[0][1]) <= AT_ONCE:
             writes = _write_run(*runs[0])
             self.writes += writes
             if len(runs[0][0]) > 1:
                 self.coalesced_writes += writes
         elif runs:
-            writes, coalesced = _write_runs(runs)
+            for frames, audience in runs:
+                begun = self._begun_with_one if len(frames) == 1 else self._begun_with_more
+                _collect(frames, audience, begun)
+            if not self._is_behind:
+                self._write_collected()
+
+    def _write_collected(self) -> None:
+        """Write what is collected, as far as this turn goes."""
+        turn = Turn()
+        while begun := self._begun_with_one or self._begun_with_more:
+            some = begun[-AT_ONCE:]
+            del begun[-AT_ONCE:]
+            writes, mixed = _write_joined(some)
             self.writes += writes
-            self.coalesced_writes += coalesced
+            self.coalesced_writes += mixed if begun is self._begun_with_one else writes
+            if turn.is_over and (self._begun_with_one or self._begun_with_more):
+                self._is_behind = True
+                asyncio.get_running_loop().call_soon(self._write_collected)
+                return
+        self._is_behind = False
 
 
 class _Forms:
@@ -103,35 +136,25 @@ def _write_run(frames: list[Frame], audience: Collection[Member]) -> int:
     return len(audience) - unwritten
 
 
-def _write_runs(runs: list[_Run]) -> tuple[int, int]:
-    """Collect per socket first, then write: a socket may be in several audiences.
-
-    Say how many were written to, and how many of them got several frames.
-    """
-    begun_with_one: list[Outlet] = []
-    begun_with_more: list[Outlet] = []
-    for frames, audience in runs:
-        forms = _forms(frames, audience)
-        touched = begun_with_one if len(frames) == 1 else begun_with_more
-        for member in audience:
-            outlet = member.socket
-            pending = outlet.pending
-            if outlet.write is None:
-                if not outlet.closed:
-                    _queue(outlet, forms.polling(member.wants_offsets))
-            elif pending is None:
-                outlet.pending = forms.websocket(member.wants_offsets)
-                touched.append(outlet)
-            elif isinstance(pending, bytes):
-                outlet.pending = [pending, forms.websocket(member.wants_offsets)]
-            else:
-                pending.append(forms.websocket(member.wants_offsets))
-    written, mixed = _write_collected(begun_with_one)
-    coalesced, _ = _write_collected(begun_with_more)
-    return written + coalesced, mixed + coalesced
+def _collect(frames: list[Frame], audience: Collection[Member], begun: list[Outlet]) -> None:
+    """Leave with each socket what it gets, behind what waits there; name those that had nothing."""
+    forms = _forms(frames, audience)
+    for member in audience:
+        outlet = member.socket
+        pending = outlet.pending
+        if outlet.write is None:
+            if not outlet.closed:
+                _queue(outlet, forms.polling(member.wants_offsets))
+        elif pending is None:
+            outlet.pending = forms.websocket(member.wants_offsets)
+            begun.append(outlet)
+        elif isinstance(pending, bytes):
+            outlet.pending = [pending, forms.websocket(member.wants_offsets)]
+        else:
+            pending.append(forms.websocket(member.wants_offsets))
 
 
-def _write_collected(touched: list[Outlet]) -> tuple[int, int]:
+def _write_joined(touched: list[Outlet]) -> tuple[int, int]:
     """Join each mixture once: sockets that share rooms share most of what they get.
 
     Say how many were written to, and how many of them got a mixture.
@@ -146,8 +169,9 @@ def _write_collected(touched: list[Outlet]) -> tuple[int, int]:
             data = joined.get(mixture)
             if data is None:
                 data = joined[mixture] = b"".join(pending)
+        elif pending is None:
+            continue  # written since, ahead of something that had to come behind it
         else:
-            assert pending is not None, "collected above"
             data = pending
         if outlet.write is not None:
             outlet.write(data)

@@ -30,7 +30,7 @@ class Outlet(Protocol):
     write: Callable[[bytes], None] | None
     """Sends ready WebSocket frames; None while the session polls, and once it is closed."""
     pending: bytes | list[bytes] | None
-    """Room for what one batch brings; `fanout` empties it before it returns."""
+    """Room for what a batch brings; `fanout` empties it soon. What else is written comes behind."""
 
     def queue(self, packet: str) -> None:
         """Keep a packet, in polling's encoding, for the next poll."""

@@ -149,6 +149,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     def release(self, session: Session, handshake: Handshake) -> MovedSession:
         """Give a session away that another pod goes on with: nobody is told of an end."""
+        session.write_pending()
         self._forget(session)
         assert session.websocket is not None, "only such sessions move"
         session.websocket.detach()
@@ -312,6 +313,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     def _close(self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL) -> None:
         if session.websocket is not None:
+            session.write_pending()
             session.websocket.close(code, reason)
         else:
             session.queue("1")
@@ -410,6 +412,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.observer.pinged(session.sid)
         self._wheel.put(session, self.limits.ping_timeout_seconds)
         if session.write is not None:
+            if session.pending is not None:
+                session.write_pending()  # else the answer would prove more than was sent
             session.write(_PING)
         else:
             session.queue("2")

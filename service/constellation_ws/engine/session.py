@@ -130,7 +130,7 @@ class Session:
         self.write: Callable[[bytes], None] | None = None
         """The WebSocket's raw write; None while polling and once closed. For `fanout`."""
         self.pending: bytes | list[bytes] | None = None
-        """What `fanout` collects for this session within one batch."""
+        """What `fanout` has collected for this session and not written yet."""
         self.outbox: list[str] = []
         """Packets that wait for the next poll, in polling's encoding."""
         self.outbox_bytes = 0
@@ -166,6 +166,8 @@ class Session:
     @property
     def is_flushed(self) -> bool:
         """Whether nothing waits here for the client any more: the kernel has it, or it has."""
+        if self.pending is not None:
+            return False
         return not self.outbox if self.websocket is None else self.websocket.is_flushed()
 
     @property
@@ -186,8 +188,16 @@ class Session:
             }
         )
 
+    def write_pending(self) -> None:
+        """Write what `fanout` has collected: what comes next is to come behind it."""
+        pending, self.pending = self.pending, None
+        if pending is not None and self.write is not None:
+            self.write(pending if isinstance(pending, bytes) else b"".join(pending))
+
     def send_message(self, data: str | bytes) -> None:
         """Send one Engine.IO message; nothing happens when the session is closed."""
+        if self.pending is not None:
+            self.write_pending()
         if self.write is not None:
             self.write(
                 text_frame(b"4" + data.encode()) if isinstance(data, str) else binary_frame(data)
@@ -197,6 +207,8 @@ class Session:
 
     def send_after(self, missed: list[Frame], packet: str) -> None:
         """Send a text packet behind events with their offsets, all in one write."""
+        if self.pending is not None:
+            self.write_pending()
         if self.write is not None:
             frames = [frame.websocket(with_offset=True) for frame in missed]
             self.write(b"".join([*frames, text_frame(b"4" + packet.encode())]))
@@ -208,6 +220,8 @@ class Session:
 
     def send_control(self, packet_type: str) -> None:
         """Send an Engine.IO packet without data, such as a ping."""
+        if self.pending is not None:
+            self.write_pending()
         if self.write is not None:
             self.write(text_frame(packet_type.encode()))
         else:

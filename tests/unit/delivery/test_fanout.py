@@ -5,14 +5,17 @@ How WebSocket frames are put together is `frames`' business; here a frame is tol
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.delivery.fanout import Fanout
+from constellation_ws.delivery.fanout import AT_ONCE, Fanout
 from constellation_ws.delivery.rooms import Member, Stage
 from constellation_ws.messages.events import Sid
 from constellation_ws.messages.frames import Frame
+from tests.loop_turns import Others
 
 FRAMES = [Frame(b"42/chats,[%d]" % number, (), b"%d-0" % number) for number in range(4)]
 BINARY = Frame(b'451-/chats,["file",{"_placeholder":true,"num":0}]', (b"\x00\xff",), b"9-0")
@@ -192,3 +195,67 @@ def test_any_batches_reach_each_socket_whole_and_in_order(
     for place, (_, outlet) in enumerate(members):
         assert outlet.has(*(frame for frame, places in deliveries if place in places))
         assert outlet.pending is None
+
+
+@pytest.fixture
+def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock ends a turn."""
+    monkeypatch.setattr("constellation_ws.runtime.turns.TURN_SECONDS", 0)
+
+
+async def drained(outlets: list[Outlet]) -> None:
+    """Let the loop turn until nothing waits for any socket."""
+    for _ in range(len(outlets)):
+        if all(outlet.pending is None for outlet in outlets):
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("something waits for ever")
+
+
+@pytest.mark.usefixtures("short_turns")
+async def test_what_goes_to_thousands_leaves_turns_to_others() -> None:
+    fanout = Fanout()
+    pairs = [member() for _ in range(3 * AT_ONCE)]
+    members, outlets = [one for one, _ in pairs], [outlet for _, outlet in pairs]
+    fanout.add(FRAMES[0], members)
+    fanout.flush()
+    assert 0 < sum(outlet.has(FRAMES[0]) for outlet in outlets) <= AT_ONCE
+    others = Others()
+    with others.having_turns():
+        await drained(outlets)
+    assert others.turns > 1
+    assert all(outlet.has(FRAMES[0]) for outlet in outlets)
+    assert fanout.writes == len(outlets)
+
+
+@pytest.mark.usefixtures("short_turns")
+async def test_what_comes_meanwhile_comes_behind_and_once() -> None:
+    fanout = Fanout()
+    pairs = [member() for _ in range(3 * AT_ONCE)]
+    members, outlets = [one for one, _ in pairs], [outlet for _, outlet in pairs]
+    fanout.add(FRAMES[0], members)
+    fanout.flush()
+    fanout.add(FRAMES[1], members[:1])
+    fanout.flush()
+    fanout.add(FRAMES[2], members)
+    fanout.add(FRAMES[3], members[-1:])
+    fanout.flush()
+    await drained(outlets)
+    assert outlets[0].has(*FRAMES[:3])
+    assert outlets[-1].has(FRAMES[0], FRAMES[2], FRAMES[3])
+    assert all(outlet.has(FRAMES[0], FRAMES[2]) for outlet in outlets[1:-1])
+
+
+@pytest.mark.usefixtures("short_turns")
+async def test_a_socket_that_closes_before_its_turn_gets_nothing_more() -> None:
+    fanout = Fanout()
+    pairs = [member() for _ in range(2 * AT_ONCE)]
+    members, outlets = [one for one, _ in pairs], [outlet for _, outlet in pairs]
+    fanout.add(FRAMES[0], members)
+    fanout.flush()
+    waiting = [outlet for outlet in outlets if outlet.pending is not None]
+    for outlet in waiting:
+        outlet.write, outlet.closed = None, True
+    await drained(outlets)
+    assert not any(outlet.writes for outlet in waiting)
+    assert fanout.writes == len(outlets) - len(waiting)

@@ -176,3 +176,37 @@ async def test_an_upgraded_session_says_so(polling: Session, line: Line) -> None
     polling.websocket = line
     assert polling.upgraded
     assert polling.connected
+
+
+@pytest.mark.parametrize("collected", [b"event", [b"ev", b"ent"]])
+async def test_whatever_is_sent_comes_behind_what_the_fan_out_has_collected(
+    upgraded: Session, line: Line, collected: bytes | list[bytes]
+) -> None:
+    for send in (
+        lambda: upgraded.send_message("hello"),
+        lambda: upgraded.send_control("6"),
+        lambda: upgraded.send_after([], "0/chats,{}"),
+    ):
+        upgraded.pending = collected
+        assert not upgraded.is_flushed
+        send()
+        assert line.sent.pop(0) == b"event"
+        assert len(line.sent) == 1
+        line.sent.clear()
+        assert upgraded.pending is None
+
+
+async def test_a_ping_and_a_close_come_behind_what_the_fan_out_has_collected(
+    engine: Engine, upgraded: Session, line: Line
+) -> None:
+    upgraded.pending = b"event"
+    for _ in range(1_000):
+        for _ in engine.turn(0.0):
+            pass
+        if line.sent:
+            break
+    assert line.sent == [b"event", text_frame(b"2")]
+    upgraded.pending = b"last"
+    engine.end(upgraded, "drain")
+    assert line.sent[2:] == [b"last"]
+    assert line.closed is not None
