@@ -16,7 +16,7 @@ from typing import Any
 from constellation_ws.engine import inbox
 from constellation_ws.engine.elsewhere import Reply
 from constellation_ws.engine.server import Engine
-from constellation_ws.engine.session import NOOP, Probe, Session
+from constellation_ws.engine.session import CLOSE, NOOP, Probe, Session
 from constellation_ws.http.entrance import (
     BAD_METHOD,
     BAD_REQUEST,
@@ -86,7 +86,7 @@ class Polls:
         """Answer a request."""
         goodbye = self._engine.take_goodbye(sid) if method == "GET" else None
         if goodbye is not None:
-            return _packets(goodbye.take_outbox())
+            return _packets(self._last_of(goodbye))
         session = self._engine.find(sid)
         if isinstance(session, Refusal):
             return self.refuse(session)
@@ -110,10 +110,22 @@ class Polls:
             if session.upgraded:
                 return _packets([NOOP])
         # What waits for a session that has ended cannot be fetched later.
-        packets = session.take_outbox(None if session.closed else _ANSWER_BYTES)
+        packets = self._last_of(session) if session.closed else session.take_outbox(_ANSWER_BYTES)
         if session.closed and not packets:
             return self.refuse(UNKNOWN_SESSION)
         return _packets(packets)
+
+    def _last_of(self, session: Session) -> list[str]:
+        """Take what waits for a session that has ended; our Close in an answer of its own.
+
+        socket.io-client handles a Close before the events of the same answer: it would take these
+        up at its next connect, without their offsets, and get them once more by its resume.
+        """
+        packets = session.take_outbox()
+        if packets[-1:] == [CLOSE] and len(packets) > 1:
+            session.put_back(packets.pop())
+            self._engine.keep_goodbye(session)
+        return packets
 
     async def _wait(self, session: Session, receive: Receive) -> None:
         """Wait for packets; a client that hangs up meanwhile has left."""

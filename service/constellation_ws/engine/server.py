@@ -21,7 +21,7 @@ from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.deadlines import Deadlines
 from constellation_ws.engine.limits import EngineLimits, Sites
 from constellation_ws.engine.observer import Observer
-from constellation_ws.engine.session import Handshake, MovedSession, Session
+from constellation_ws.engine.session import CLOSE, Handshake, MovedSession, Session
 from constellation_ws.engine.slow import SlowConsumers
 from constellation_ws.engine.wheel import Wheel
 from constellation_ws.http import entrance
@@ -316,10 +316,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             session.write_pending()
             session.websocket.close(code, reason)
         else:
-            session.queue("1")
+            session.queue(CLOSE)
             if session.poll is None and not session.closed:
-                self._goodbyes[session.sid] = session
-                self._lingering.add(session.sid, time.monotonic())
+                self.keep_goodbye(session)
         self.lose(session, reason)
 
     def fail(self, session: Session) -> None:
@@ -328,6 +327,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             self.end(session, "parse error")
         else:
             self.lose(session, "parse error")
+
+    def keep_goodbye(self, session: Session) -> None:
+        """Let a closed polling session wait for its client to fetch its last packets."""
+        self._goodbyes[session.sid] = session
+        self._lingering.add(session.sid, time.monotonic())
 
     def take_goodbye(self, sid: str) -> Session | None:
         """Give a closed polling session whose last packets wait for its client, once."""

@@ -25,6 +25,8 @@ from constellation_ws.messages.frames import Frame
 from constellation_ws.websocket import binary_frame, text_frame
 
 _SERVER_DISCONNECT = engineio.AsyncServer.reason.SERVER_DISCONNECT
+CLOSE = "1"
+"""The packet that ends a session."""
 NOOP = "6"
 """The packet that ends a poll and says nothing."""
 
@@ -261,6 +263,11 @@ class Session:
         if self.outbox_bytes <= self.engine.limits.max_write_buffer_bytes:
             self.engine.slow.release(self)
         return taken
+
+    def put_back(self, packet: str) -> None:
+        """Keep a packet that was taken for the next answer."""
+        self.outbox.insert(0, packet)
+        self.outbox_bytes += len(packet)
 
     async def send(self, packet: eio.Packet) -> None:
         """Send a packet of python-engineio's making."""
