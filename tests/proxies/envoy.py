@@ -22,12 +22,14 @@ class Envoy:
     Requests that are open when an endpoint goes are left alone, WebSockets too.
     """
 
-    def __init__(self, folder: Path, route: Object, policy: Object) -> None:
+    def __init__(self, folder: Path, route: Object, balancing: Object, workers: int = 2) -> None:
+        """`route` is the only one that it has, `balancing` what its cluster is given."""
         self.port = unused_port()
         self._admin_port = unused_port()
         self._folder = folder
         self._route = route
-        self._policy = policy
+        self._balancing = balancing
+        self._workers = str(workers)
         self._process: subprocess.Popen[bytes] | None = None
 
     async def route_to(self, pod_ports: Sequence[int]) -> None:
@@ -35,8 +37,9 @@ class Envoy:
         if self._process is None:
             bootstrap = self._folder / "envoy.yaml"
             bootstrap.write_text(yaml.safe_dump(self._bootstrap()), "utf-8")
-            options = ("--use-dynamic-base-id", "--concurrency", "2", "--log-level", "warning")
-            self._process = start(self._folder, "envoy", "-c", bootstrap, *options)
+            options = ("--use-dynamic-base-id", "--log-level", "warning")
+            workers = ("--concurrency", self._workers)
+            self._process = start(self._folder, "envoy", "-c", bootstrap, *workers, *options)
         wanted = {f"{HOST}:{port}" for port in pod_ports}
 
         async def has_taken() -> bool:
@@ -73,46 +76,50 @@ class Envoy:
         }
 
     def _listener(self) -> Object:
+        virtual_host = {"name": "pods", "domains": ["*"], "routes": [self._route]}
         router = {"@type": _extension("http.router.v3.Router")}
         manager = {
             "@type": _extension("network.http_connection_manager.v3.HttpConnectionManager"),
             "stat_prefix": "http",
             "upgrade_configs": [{"upgrade_type": "websocket"}],
-            "route_config": {"virtual_hosts": [self._virtual_host()]},
+            "route_config": {"virtual_hosts": [virtual_host]},
             "http_filters": [{"name": "router", "typed_config": router}],
         }
         chain = {"filters": [{"name": "http", "typed_config": manager}]}
         return {"name": "http", "address": _address(self.port), "filter_chains": [chain]}
 
-    def _virtual_host(self) -> Object:
-        (rule,) = self._route["spec"]["rules"]
-        (match,) = rule["matches"]
-        balancing = self._policy["spec"]["loadBalancer"]
-        assert balancing["type"] == "ConsistentHash"
-        cookie = balancing["consistentHash"]["cookie"]
-        assert cookie["ttl"] == "1h"
-        action = {
-            "cluster": "pods",
-            "timeout": rule["timeouts"]["request"],
-            "hash_policy": [{"cookie": {"name": cookie["name"], "ttl": "3600s"}}],
-        }
-        route = {"match": {"prefix": match["path"]["value"]}, "route": action}
-        return {"name": "pods", "domains": ["*"], "routes": [route]}
-
     def _cluster(self) -> Object:
-        limits = self._policy["spec"]["circuitBreaker"]
-        threshold = {
-            "max_connections": limits["maxConnections"],
-            "max_requests": limits["maxParallelRequests"],
-        }
         source = {"path_config_source": {"path": str(self._folder / "endpoints.yaml")}}
         return {
             "name": "pods",
             "type": "EDS",
             "eds_cluster_config": {"eds_config": source | {"resource_api_version": "V3"}},
-            "lb_policy": "MAGLEV",
-            "circuit_breakers": {"thresholds": [threshold]},
+            **self._balancing,
         }
+
+
+def _sticky_route(route: Object, policy: Object) -> Object:
+    (rule,) = route["spec"]["rules"]
+    (match,) = rule["matches"]
+    balancing = policy["spec"]["loadBalancer"]
+    assert balancing["type"] == "ConsistentHash"
+    cookie = balancing["consistentHash"]["cookie"]
+    assert cookie["ttl"] == "1h"
+    action = {
+        "cluster": "pods",
+        "timeout": rule["timeouts"]["request"],
+        "hash_policy": [{"cookie": {"name": cookie["name"], "ttl": "3600s"}}],
+    }
+    return {"match": {"prefix": match["path"]["value"]}, "route": action}
+
+
+def _sticky_balancing(policy: Object) -> Object:
+    limits = policy["spec"]["circuitBreaker"]
+    threshold = {
+        "max_connections": limits["maxConnections"],
+        "max_requests": limits["maxParallelRequests"],
+    }
+    return {"lb_policy": "MAGLEV", "circuit_breakers": {"thresholds": [threshold]}}
 
 
 def _extension(name: str) -> str:
@@ -128,7 +135,7 @@ def envoy(folder: Path, objects: Sequence[Object]) -> Iterator[Proxy]:
     """Envoy for the HTTPRoute of a rendered chart; it runs from its first endpoints on."""
     folder.mkdir()
     route, policy = of_kind(objects, "HTTPRoute"), of_kind(objects, "BackendTrafficPolicy")
-    proxy = Envoy(folder, route, policy)
+    proxy = Envoy(folder, _sticky_route(route, policy), _sticky_balancing(policy))
     try:
         yield proxy
     finally:
