@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
 from tests.chaos.clients import Client
 from tests.chaos.speaker import Speaker
-from tests.chaos.story import Story
+from tests.chaos.story import Entry, Story
 from tests.processes import REPOSITORY, node_executable
 
+JS = REPOSITORY / "tests" / "js"
 _QUICK: dict[str, Any] = {"reconnectionDelay": 200, "reconnectionDelayMax": 1000}
 # Cookies keep polling requests on one pod; Node.js sends them only when it is told to.
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -24,6 +27,24 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "upgrading": {"withCredentials": True},
     "polling": {"withCredentials": True, "transports": ["polling"]},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one client of Node.js wrote down; times are in milliseconds."""
+
+    client: Client
+    opened: int
+    """When it began to connect."""
+    entries: list[Entry]
+    transports: list[tuple[int, str]]
+    """What each connection began on, and what it was upgraded to, or why not."""
+    errors: list[tuple[int, str]]
+    """Each `connect_error`."""
+
+    @property
+    def story(self) -> Story:
+        return self.client.story(self.entries)
 
 
 class NodeCrowd:
@@ -35,27 +56,39 @@ class NodeCrowd:
 
     def open(self, client: Client) -> None:
         """Begin to connect one."""
+        self.open_with(client, _QUICK | _OPTIONS[client.kind.transport])
+
+    def open_with(
+        self, client: Client, options: Mapping[str, Any], release: str | None = None
+    ) -> None:
+        """Begin to connect one with these options of socket.io-client, of that release."""
         self._clients[client.name] = client
-        options = _QUICK | _OPTIONS[client.kind.transport]
-        if client.kind.has_offsets:
-            options |= {"auth": {"recovery": True}}
+        auth = {"auth": {"recovery": True}} if client.kind.has_offsets else {}
         self._send(
             op="open", name=client.name, url=f"{client.address}/chats", user=client.user,
-            rooms=client.rooms, options=options,
+            rooms=client.rooms, options={**options, **auth}, release=release,
         )  # fmt: skip
 
     async def settled(self) -> int:
         """How many are connected and in their rooms."""
         return int(await self._ask(op="connected"))
 
+    async def upgraded(self) -> int:
+        """How many are connected by a WebSocket."""
+        return int(await self._ask(op="upgraded"))
+
     async def lacking(self, *numbers: int) -> list[str]:
         """Who has not got all of these events."""
         return list(await self._ask(op="lacking", numbers=numbers))
 
+    async def records(self) -> list[Record]:
+        """What each has written down."""
+        dump = await self._ask(op="dump")
+        return [Record(client=self._clients[one.pop("name")], **one) for one in dump]
+
     async def stories(self) -> list[Story]:
         """What each has gone through."""
-        dump = await self._ask(op="dump")
-        return [self._clients[one["name"]].story(one["entries"]) for one in dump]
+        return [record.story for record in await self.records()]
 
     def _send(self, **command: object) -> None:
         assert self._process.stdin is not None
@@ -68,12 +101,11 @@ class NodeCrowd:
 
 
 @asynccontextmanager
-async def node_crowd() -> AsyncIterator[NodeCrowd]:
-    """A crowd without clients; they leave with it."""
-    script = str(REPOSITORY / "tests" / "js" / "crowd.mjs")
+async def node_crowd(releases: Path = JS) -> AsyncIterator[NodeCrowd]:
+    """A crowd without clients; they leave with it. `releases` has other socket.io-clients."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        node_executable(), script, stdin=pipe, stdout=pipe, limit=1 << 28
+        node_executable(), JS / "crowd.mjs", releases, stdin=pipe, stdout=pipe, limit=1 << 28
     )
     try:
         yield NodeCrowd(process)

@@ -1,27 +1,50 @@
-// Many socket.io-client sockets that write down what happens to them, for the chaos runs.
+// Many socket.io-client sockets that write down what happens to them, for runs under load.
 //
 // Commands come as JSON lines on stdin, answers go out as JSON lines on stdout:
-//   {op: "open", name, url, user, rooms, options}   a socket that joins its rooms and stays
-//   {op: "connected"}                               answers how many are connected, their joins answered
-//   {op: "lacking", numbers}                        answers the names of those without all these events
-//   {op: "dump"}                                    answers one line per client: its entries in order
-//   {op: "close"}                                   all leave
+//   {op: "open", name, url, user, rooms, options, release?}
+//                              a socket that joins its rooms and stays; `release` is the package of its
+//                              socket.io-client, in the folder that the first argument names
+//   {op: "connected"}          answers how many are connected, their joins answered
+//   {op: "upgraded"}           answers how many are connected by a WebSocket
+//   {op: "lacking", numbers}   answers the names of those without all these events
+//   {op: "dump"}               answers for each client: when it was opened, its entries in order, the
+//                              transports that it used, and each connect_error
+//   {op: "close"}              all leave
 //
-// Entries are those of tests/chaos/story.py. The number of an event is the `timestamp` of its payload.
+// Entries are those of tests/chaos/story.py. The number of an event is the `timestamp` of its payload,
+// or, where it has `bytes`, what they begin with.
 
+import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
 
 const JOIN_MS = 3000;
 const clients = new Map();
 
+function ioOf(release) {
+  return release ? createRequire(`${process.argv[2]}/`)(release).io : io;
+}
+
 function answer(line) {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
+// As socket.timeout() of 4.4 and later, for clients that do not have it.
+function emitWithin(ms, socket, event, data, done) {
+  const timer = setTimeout(() => answered(new Error("no answer in time")), ms);
+  let isDone = false;
+  function answered(error, ack) {
+    if (isDone) return;
+    isDone = true;
+    clearTimeout(timer);
+    done(error, ack);
+  }
+  socket.emit(event, data, (ack) => answered(null, ack));
+}
+
 function join(client, room) {
   client.entries.push(["ask", Date.now(), "join", room]);
-  client.socket.timeout(JOIN_MS).emit("join-chat", { chatId: room }, (error, ack) => {
+  emitWithin(JOIN_MS, client.socket, "join-chat", { chatId: room }, (error, ack) => {
     if (!error && typeof ack?.success !== "boolean") {
       client.entries.push(["wrong", Date.now(), `no answer to join-chat: ${JSON.stringify(ack)}`]);
     } else if (!error && ack.success) {
@@ -34,10 +57,30 @@ function join(client, room) {
   });
 }
 
-function open({ name, url, user, rooms, options }) {
-  const socket = io(url, { forceNew: true, ...options, auth: { userId: user, ...options.auth } });
-  const client = { socket, entries: [], numbers: new Set(), pending: new Set(rooms) };
+function watchTransports(client, engine) {
+  const note = (name) => client.transports.push([Date.now(), name]);
+  note(engine.transport.name);
+  engine.on("upgrade", (transport) => note(transport.name));
+  engine.on("upgradeError", (error) => note(`no upgrade: ${error.message}`));
+}
+
+function isOnWebSocket({ socket }) {
+  return socket.connected && socket.io.engine.transport.name === "websocket";
+}
+
+function numberOf(data) {
+  return Buffer.isBuffer(data.bytes) ? data.bytes.readUInt32BE() : data.timestamp;
+}
+
+function open({ name, url, user, rooms, options, release }) {
+  const opened = Date.now();
+  const auth = { userId: user, ...options.auth };
+  const socket = ioOf(release)(url, { forceNew: true, ...options, auth });
+  const client = { opened, socket, entries: [], transports: [], errors: [] };
+  client.numbers = new Set();
+  client.pending = new Set(rooms);
   clients.set(name, client);
+  socket.io.on("open", () => watchTransports(client, socket.io.engine));
   socket.on("connect", () => {
     const recovered = socket.recovered === true;
     client.entries.push(["connect", Date.now(), socket.id, socket._pid ?? null, recovered]);
@@ -45,6 +88,7 @@ function open({ name, url, user, rooms, options }) {
     client.pending.forEach((room) => join(client, room));
   });
   socket.on("connect_error", (error) => {
+    client.errors.push([Date.now(), error.message]);
     // Final for socket.io-client, where the namespace refuses: no gateway says so because it drains.
     if (!socket.active) client.entries.push(["wrong", Date.now(), `refused: ${error.message}`]);
   });
@@ -55,8 +99,9 @@ function open({ name, url, user, rooms, options }) {
     socket.receiveBuffer = [];
   });
   socket.onAny((_, data) => {
-    client.entries.push(["event", Date.now(), data.timestamp]);
-    client.numbers.add(data.timestamp);
+    const number = numberOf(data);
+    client.entries.push(["event", Date.now(), number]);
+    client.numbers.add(number);
   });
 }
 
@@ -66,12 +111,16 @@ const operations = {
     const settled = [...clients.values()].filter((one) => one.socket.connected && !one.pending.size);
     answer(settled.length);
   },
+  upgraded() {
+    answer([...clients.values()].filter(isOnWebSocket).length);
+  },
   lacking({ numbers }) {
     const lacks = ([, one]) => numbers.some((number) => !one.numbers.has(number));
     answer([...clients].filter(lacks).map(([name]) => name));
   },
   dump() {
-    answer([...clients].map(([name, one]) => ({ name, entries: one.entries })));
+    const told = ({ opened, entries, transports, errors }) => ({ opened, entries, transports, errors });
+    answer([...clients].map(([name, one]) => ({ name, ...told(one) })));
   },
   close() {
     clients.forEach((one) => one.socket.disconnect());
