@@ -80,6 +80,15 @@ class Rollout:
                 await self._publish_endpoints()
                 endings.create_task(self._delete(old))
 
+    async def crash(self) -> None:
+        """Kill one pod after the other; it is no endpoint any more before it is replaced."""
+        for dead in list(self.endpoints):
+            await dead.kill()
+            self.endpoints.remove(dead)
+            await self._publish_endpoints()
+            self.endpoints.append(await self._new_pod())
+            await self._publish_endpoints()
+
     async def stop(self) -> None:
         """Leave nothing behind, whatever has failed."""
         for pod in self.all_pods:
