@@ -5,6 +5,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 CHAOS_ARGS ?=
+INGRESS_ARGS ?=
 FUZZ_SECONDS ?= 600
 FUZZ_ARGS ?=
 ATTACKS_ARGS ?=
@@ -42,7 +43,7 @@ DEMO := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.demo)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short lint format chart bench bench-quick observe observe-sheet attacks soak fuzz audit sbom lock clean
+.PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short ingress lint format chart bench bench-quick observe observe-sheet attacks soak fuzz audit sbom lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-23s %s\n", $$1, $$2}'
@@ -72,6 +73,9 @@ chaos-short: setup ## Inject one fault after the other under load, and check wha
 
 chaos: setup ## Inject many faults at once, from a random plan with a seed, in five runs (long)
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
+ingress: setup ## Connect 360 default clients behind each round-robin proxy, without sticky sessions (some minutes)
+	@$(BIN)/python -m tests.ingress $(INGRESS_ARGS)
 
 lint: $(VENV)/.ready ## Check style, types and layers only
 	@$(BIN)/ruff check --quiet
