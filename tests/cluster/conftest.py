@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Generator
 import pytest
 import pytest_asyncio
 
-from tests.cluster.load import Load, loaded
+from tests.cluster.load import BEGIN_POLLING, Load, loaded
 from tests.cluster.manifests import values
 from tests.cluster.release import Release, installed
 
@@ -43,4 +43,11 @@ async def release(cluster: None) -> AsyncIterator[Release]:
 async def load(release: Release) -> AsyncIterator[Load]:
     """Clients that have connected through the Service."""
     async with loaded(release) as load:
+        yield load
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def default_load(release: Release) -> AsyncIterator[Load]:
+    """Clients that begin with polling, each request of which the Service leads to some pod."""
+    async with loaded(release, BEGIN_POLLING) as load:
         yield load

@@ -1,7 +1,7 @@
 """Clients in the cluster, events for them, and the verdict on what they got.
 
-The clients are real socket.io-client sockets on WebSockets, in a pod, behind the release's Service:
-a Service keeps no polling client on one pod, and a proxy that does is not assumed.
+The clients are real socket.io-client sockets in a pod, behind the release's Service. It leads each
+connection to some pod: only those that begin with a WebSocket stay on one by themselves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.chaos.clients import ORIGINAL, Client
+from tests.chaos.clients import ORIGINAL, Client, Kind
 from tests.chaos.crowd import NodeCrowd
 from tests.chaos.deployment import now_ms
 from tests.chaos.ledger import Event, Ledger, Outcome, Way
@@ -28,7 +28,9 @@ from tests.waiting import eventually
 
 CLIENTS = 40
 EVENTS_PER_SECOND = 50
-_KINDS = [kind for kind in ORIGINAL if kind.transport == "websocket"]
+ON_WEBSOCKETS = [kind for kind in ORIGINAL if kind.transport == "websocket"]
+BEGIN_POLLING = [kind for kind in ORIGINAL if kind.transport != "websocket"]
+"""Those that upgrade, as socket.io-client does by default, and those that only poll."""
 _ROOMS = [f"room-{n}" for n in range(8)]
 _PATIENCE_SECONDS = 120.0
 _TICK_SECONDS = 0.1
@@ -83,6 +85,10 @@ class Load:
         for client in self._clients:
             self._crowd.open(client)
         await eventually(self._all_settled, _PATIENCE_SECONDS, "all are in their rooms")
+
+    async def upgraded(self) -> int:
+        """How many are on a WebSocket now."""
+        return await self._crowd.upgraded()
 
     async def _publish(self, per_second: int) -> None:
         """Publish both ways at an even pace."""
@@ -139,19 +145,19 @@ class Load:
 
 
 @asynccontextmanager
-async def loaded(release: Release) -> AsyncIterator[Load]:
+async def loaded(release: Release, kinds: Sequence[Kind] = ON_WEBSOCKETS) -> AsyncIterator[Load]:
     """A crowd in its rooms, behind the release's Service; nothing is published yet."""
-    clients = [_client(number) for number in range(CLIENTS)]
+    clients = [_client(number, kinds[number % len(kinds)]) for number in range(CLIENTS)]
     async with valkey_shell(release.namespace) as valkey, _crowd(release) as crowd:
         load = Load(crowd, clients, valkey)
         await load.open()
         yield load
 
 
-def _client(number: int) -> Client:
+def _client(number: int, kind: Kind) -> Client:
     rooms = (_ROOMS[number % len(_ROOMS)], _ROOMS[(number + 3) % len(_ROOMS)])
     address = URL.removesuffix("/chats")
-    return Client(f"client-{number}", _KINDS[number % 2], f"user-{number}", rooms, address)
+    return Client(f"client-{number}", kind, f"user-{number}", rooms, address)
 
 
 @asynccontextmanager

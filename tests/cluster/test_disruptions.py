@@ -34,6 +34,17 @@ async def test_a_rolling_update_loses_nobody_and_nothing(release: Release, load:
         assert one.new_sessions_ms == [], one.story
 
 
+async def test_a_rolling_update_loses_no_default_client_and_nothing(
+    release: Release, default_load: Load
+) -> None:
+    await default_load.while_publishing(release.restart)
+
+    for one in await default_load.verdicts():
+        assert one.is_clean, one.findings
+        assert one.recovered_ms, one.story
+        assert one.new_sessions_ms == [], one.story
+
+
 async def test_a_drained_node_loses_nobody_and_nothing(release: Release, load: Load) -> None:
     node = await _node_to_drain(release)
 

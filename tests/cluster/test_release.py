@@ -8,7 +8,7 @@ import pytest
 
 from tests.chart.rendering import Object
 from tests.cluster.kube import Namespace
-from tests.cluster.load import Load
+from tests.cluster.load import CLIENTS, Load
 from tests.cluster.manifests import INSTANCE, RELEASE, values
 from tests.cluster.release import MINUTES, Release, installed
 from tests.waiting import eventually
@@ -36,6 +36,23 @@ async def test_clients_get_events_through_the_service(load: Load) -> None:
     for one in await load.verdicts():
         assert one.is_clean, one.findings
         assert one.received_ms, one.story
+
+
+async def test_default_clients_upgrade_and_get_events_through_the_service(
+    default_load: Load,
+) -> None:
+    async def all_upgraded() -> None:
+        # The other half only polls.
+        await eventually(
+            lambda: _is_upgraded(default_load), 2 * MINUTES, "all are on WebSockets that may be"
+        )
+
+    await default_load.while_publishing(all_upgraded)
+    for one in await default_load.verdicts():
+        assert one.is_clean, one.findings
+        assert one.received_ms, one.story
+        # Nobody was disconnected on the way.
+        assert (one.recovered_ms, one.new_sessions_ms) == ([], []), one.story
 
 
 async def test_an_upgrade_and_a_rollback_lose_nobody_and_nothing(
@@ -71,6 +88,10 @@ async def test_an_uninstall_leaves_nothing(cluster: None) -> None:
             await namespace.kubectl("get", "secrets", "--selector=owner=helm", "--output=name")
             == ""
         )
+
+
+async def _is_upgraded(load: Load) -> bool:
+    return await load.upgraded() == CLIENTS // 2
 
 
 async def _nothing_left(namespace: Namespace) -> bool:
