@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chart.rendering import Object, container, environment, gateway
-from tests.processes import START_SECONDS, Gateway, gateway_environment
+from tests.processes import HOST, START_SECONDS, Gateway, gateway_environment
 from tests.proxies import Proxy
 from tests.waiting import eventually
 
+_POD_IP = {"fieldRef": {"fieldPath": "status.podIP"}}
+_FREE_PORTS = {"WS_PORT": "0", "TCP_PORT": "0", "CONSTELLATION_PEER_PORT": "0"}
+"""Pods of a cluster all have the same; here they are on one machine."""
 _SPARE_SECONDS = 60.0
 """A busy machine is no fault of the drain; what it needs is compared in tests/chart."""
 
@@ -34,7 +37,9 @@ class PodSpec:
 def read_pod_spec(objects: Sequence[Object]) -> PodSpec:
     """Read the gateway's pod from rendered objects that keep no setting in a Secret."""
     found, pod = container(objects), gateway(objects)["spec"]["template"]["spec"]
-    variables = environment(objects)
+    variables = {
+        name: HOST if value == _POD_IP else value for name, value in environment(objects).items()
+    }
     assert all(isinstance(value, str) for value in variables.values())
     assert "envFrom" not in found
     return PodSpec(
@@ -95,7 +100,7 @@ class Rollout:
             await pod.kill()
 
     async def _new_pod(self) -> Gateway:
-        own = self._spec.environment | {"WS_PORT": "0", "TCP_PORT": "0"}
+        own = self._spec.environment | _FREE_PORTS
         log = self._folder / f"pod-{next(self._numbers)}.log"
         pod = Gateway(log, gateway_environment(self._redis_url, **own))
         self.all_pods.append(pod)
