@@ -32,6 +32,7 @@ from constellation_ws.http.entrance import (
     SLOW_READER,
     TOO_SLOW,
 )
+from constellation_ws.http.gathering import GatheringTransport
 from constellation_ws.http.lobby import Lobby
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.websocket import Refuse, refusal_response
@@ -95,7 +96,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         self.connections.add(self)
-        self.transport = transport
+        self.transport = self._gathering = GatheringTransport(transport)  # type: ignore[assignment]
         self.begin_reading(transport)
         # What uvicorn pauses is not parsed either: requests behind one that waits, large bodies. By
         # a weak reference, as requests keep their flow control, and the protocol keeps requests.
@@ -252,7 +253,8 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         rest += self.take_unparsed()
         self._has_read()
         self.stop_parsing()
-        self.transport.set_protocol(answer)
+        self._gathering.flush()
+        self._transport.set_protocol(answer)
         # Parser and protocol hold each other, which only the collector would find out, and it comes
         # rarely: 3 KiB a connection until then. uvicorn lets go of it in the same way.
         self.parser = None  # type: ignore[assignment]
@@ -273,7 +275,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
             address=self.client[0] if self.client else "",
         )
         upgrade = self._upgrades.get(path.rstrip("/"))
-        return upgrade(self.transport, request) if upgrade is not None else NO_SUCH_PATH
+        return upgrade(self._transport, request) if upgrade is not None else NO_SUCH_PATH
 
     def _refuse(self, answer: Refuse | Refusal) -> None:
         """Answer no and hang up; a Refusal is ours and not counted yet."""

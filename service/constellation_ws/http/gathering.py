@@ -1,0 +1,41 @@
+"""What is written to an HTTP connection in one turn of the event loop, in one system call.
+
+uvicorn writes the head of an answer and its body apart, and a write costs more than the rest of a
+poll's answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+
+class GatheringTransport:
+    """Stands in front of a transport; all but writing and closing is the transport's own."""
+
+    __slots__ = ("_gathered", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._gathered: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Write at the end of this turn."""
+        if not self._gathered:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._gathered.append(data)
+
+    def flush(self) -> None:
+        """Write now what was to be written at the end of this turn."""
+        if self._gathered:
+            data = b"".join(self._gathered)
+            self._gathered.clear()
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close once all is sent."""
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
