@@ -272,7 +272,6 @@ class IncomingLink(Link):
         if proof is not None and proof.wanted == self._instance:
             key = find_key(self._keys(), self._challenge, proof)
         if proof is None or key is None:
-            self._count_refused()
             raise Refused("not a pod of this deployment")
         self.send(Kind.WELCOME, 0, sign_welcome(key, self._challenge, proof))
         self._timer.cancel()
@@ -284,6 +283,11 @@ class IncomingLink(Link):
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         super().connection_lost(exc)
+
+    def _refuse(self, error: Exception) -> None:
+        if not self.greeted.done():
+            self._count_refused()  # whatever it said: a wrong proof, or another protocol
+        super()._refuse(error)
 
     def _give_up(self) -> None:
         if not self.greeted.done():
