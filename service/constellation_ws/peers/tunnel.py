@@ -76,6 +76,8 @@ class Entrance(asyncio.Protocol):
             self.refuse("gone")
             return
         self._link = link
+        if link.is_full:
+            self._held.add("link")
         self._stream = link.open(self)
         link.send(Kind.OPEN, self._stream, opening)
         self._timer = asyncio.get_running_loop().call_later(OPEN_SECONDS, self._give_up)
