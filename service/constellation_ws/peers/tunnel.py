@@ -249,6 +249,7 @@ class Exit(asyncio.Transport):
 
     def hand_over(self, session: bytes) -> None:
         """Give the session away; this end is no more."""
+        self._flush()
         self._is_closing = self._is_lost = True
         self._protocol = None
         self._link.send(Kind.SESSION, self._stream, session)

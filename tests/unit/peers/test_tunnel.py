@@ -456,6 +456,22 @@ async def test_a_session_can_be_offered_again() -> None:
     assert tunnel.arrivals.taken == [(b"session", 1_002, tunnel.client, b"2 ")]
 
 
+async def test_what_waits_for_a_client_that_takes_no_more_goes_before_its_session() -> None:
+    """It was written, so the session says that it was delivered: nobody would send it again."""
+    tunnel = Tunnel().open()
+    offer = await offering(tunnel)
+    tunnel.two.settle()
+    tunnel.arrivals.answers[0](True)
+    tunnel.entrance.pause_writing()
+    tunnel.two.settle()
+    assert await offer
+    tunnel.exit.write(b"an event")
+    tunnel.exit.hand_over(b"session")
+    tunnel.two.settle()
+    assert tunnel.client.taken() == b"an event"
+    assert tunnel.arrivals.taken == [(b"session", 1_001, tunnel.client, b"")]
+
+
 async def test_an_offer_that_is_not_answered_in_time_is_withdrawn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
