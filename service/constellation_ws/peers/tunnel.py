@@ -63,6 +63,8 @@ class Entrance(asyncio.Protocol):
         self._stream = 0
         self._timer: asyncio.TimerHandle | None = None
         self._is_open = False
+        self._has_left = False
+        """Whether the client has gone, and the other end is about to learn of it."""
         self._early = b""
         self._expected = 0
         self._held = {"opening"}
@@ -84,7 +86,8 @@ class Entrance(asyncio.Protocol):
 
     def refuse(self, code: str) -> None:
         """Answer the handshake with a refusal."""
-        self._end()
+        self._leave_link()
+        self._closed(self)
         if not self._transport.is_closing():
             self._transport.write(self._refuse(code))
             self._transport.close()
@@ -107,8 +110,11 @@ class Entrance(asyncio.Protocol):
         """Hang up: half a WebSocket is none."""
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Say so, and keep the stream until that is answered: the session may be on its way."""
+        self._has_left = True
         self._send(Kind.END)
-        self._end()
+        self._cancel_timer()
+        self._closed(self)
 
     def pause_writing(self) -> None:
         self._send(Kind.FULL)
@@ -121,10 +127,10 @@ class Entrance(asyncio.Protocol):
     def receive(self, kind: int, payload: bytes) -> None:
         match kind:
             case Kind.DATA:
-                self._transport.write(payload)
+                self._write(payload)
             case Kind.ACCEPT:
                 self._is_open = True
-                self._transport.write(self._welcome)
+                self._write(self._welcome)
                 self._read_on("opening")
             case Kind.REFUSE:
                 self.refuse(payload.decode())
@@ -139,16 +145,17 @@ class Entrance(asyncio.Protocol):
                 self._read_on("offer")
             case Kind.SESSION:
                 self._hand_over(payload)
+            case Kind.END if self._has_left:
+                self._leave_link()
             case Kind.END:
-                self._end()
-                self._transport.close()
+                self._transport.close()  # which `connection_lost` answers, and ABORT hurries
             case Kind.ABORT:
-                self._end()
+                self._leave_link()
                 self._transport.abort()
 
     def lost(self) -> None:
         if self._is_open:
-            self._end()
+            self._leave_link()
             self._transport.abort()
         else:
             self.refuse("unknown_session")
@@ -169,8 +176,13 @@ class Entrance(asyncio.Protocol):
             self._send(Kind.DECLINE)
             self._read_on("offer")
 
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
     def _hand_over(self, session: bytes) -> None:
-        self._end()
+        self._leave_link()
+        self._closed(self)
         self._arrivals.take(session, self._expected, self._transport, self._early)
 
     def _hold(self, reason: str) -> None:
@@ -192,13 +204,15 @@ class Entrance(asyncio.Protocol):
             self._send(Kind.END)
             self.refuse("unknown_session")
 
-    def _end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def _leave_link(self) -> None:
+        self._cancel_timer()
         link, self._link = self._link, None
         if link is not None:
             link.release(self._stream)
-        self._closed(self)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 class Exit(asyncio.Transport):
@@ -315,6 +329,7 @@ class Exit(asyncio.Transport):
             case Kind.DATA:
                 protocol.data_received(payload)
             case Kind.END:
+                self._link.send(Kind.END, self._stream)
                 self.lost()
             case Kind.FULL:
                 self._is_full = True

@@ -50,7 +50,7 @@ class Kind(IntEnum):
     DATA = 23
     """Bytes of the WebSocket, either way."""
     END = 24
-    """Close the WebSocket once all is written, or it is closed."""
+    """Close the WebSocket once all is written (<), or it is closed (>); answered by END."""
     ABORT = 25
     """< Close it without what still waits."""
     HOLD = 26

@@ -104,7 +104,9 @@ class Tunnel:
         return len(self.two.a.streams), len(self.two.b.streams)
 
     def _begin(self, link: Link, kind: int, stream: int, payload: bytes) -> None:
-        assert (kind, payload) == (Kind.OPEN, b"opening")
+        if kind != Kind.OPEN:
+            return  # late news of a stream that has ended
+        assert payload == b"opening"
         self.exit = Exit(link, stream, self._close_session)
         if self.refuses_with is not None:
             self.exit.refuse(self.refuses_with)
@@ -335,6 +337,34 @@ async def test_an_owner_that_hangs_up_has_all_written_first() -> None:
     assert not tunnel.client.is_aborted
 
 
+async def test_an_owner_that_hangs_up_learns_when_the_client_is_gone() -> None:
+    """As from a transport of its own: what it keeps for the connection would be left over."""
+    tunnel = Tunnel().open()
+    tunnel.exit.close()
+    tunnel.two.settle()
+    assert tunnel.owner.lost_count == 0
+    tunnel.client.lose()
+    tunnel.two.settle()
+    assert tunnel.owner.lost_count == 1
+    assert (tunnel.stream_count, tunnel.ended) == ((0, 0), [tunnel.entrance])
+
+
+async def test_a_client_that_does_not_read_its_goodbye_can_still_be_cut_off() -> None:
+    """Its connection would stay for as long as it likes, and be counted nowhere."""
+    tunnel = Tunnel().open()
+    tunnel.exit.write(b"goodbye")
+    tunnel.exit.close()
+    tunnel.two.settle()
+    assert not tunnel.client.is_aborted
+    assert tunnel.ended == [], "it still is a socket of this pod"
+    tunnel.exit.abort()
+    tunnel.two.settle()
+    assert tunnel.client.is_aborted
+    tunnel.client.lose()
+    await asyncio.sleep(0)
+    assert (tunnel.owner.lost_count, tunnel.stream_count) == (1, (0, 0))
+
+
 async def test_an_owner_that_cuts_its_client_off_sends_nothing_that_waits() -> None:
     tunnel = Tunnel().open()
     tunnel.entrance.pause_writing()
@@ -509,6 +539,21 @@ async def test_a_link_that_ends_while_a_session_is_offered_ends_both() -> None:
     assert not await offer
     assert (tunnel.owner.lost_count, tunnel.client.is_aborted) == (1, True)
     tunnel.arrivals.answers[0](True)
+
+
+async def test_a_client_that_goes_while_its_session_is_on_its_way_is_still_handed_over() -> None:
+    """Whoever takes the session finds that its client has left: nobody else has it by then."""
+    tunnel = Tunnel().open()
+    offer = await offering(tunnel)
+    tunnel.two.settle()
+    tunnel.arrivals.answers[0](True)
+    tunnel.two.settle()
+    assert await offer
+    tunnel.exit.hand_over(b"session")
+    tunnel.client.lose()
+    tunnel.two.settle()
+    assert [taken[0] for taken in tunnel.arrivals.taken] == [b"session"]
+    assert tunnel.client.is_closing()
 
 
 async def test_a_session_is_gone_from_its_end_once_it_is_handed_over() -> None:
