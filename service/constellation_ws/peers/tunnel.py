@@ -8,6 +8,7 @@ as the WebSocket does.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -66,6 +67,9 @@ class Entrance(asyncio.Protocol):
         self._has_left = False
         """Whether the client has gone, and the other end is about to learn of it."""
         self._early = b""
+        self._offers = 0
+        """How often the session was offered, which both ends count: answers name the number."""
+        self._is_offered = False
         self._expected = 0
         self._held = {"opening"}
         """Why the client is not read now."""
@@ -139,9 +143,9 @@ class Entrance(asyncio.Protocol):
             case Kind.GO_ON:
                 self._read_on("session")
             case Kind.OFFER:
-                self._hold("offer")
-                self._expected = self._arrivals.expect(payload, self._answer_offer)
+                self._take_offer(payload)
             case Kind.KEEP:
+                self._is_offered = False
                 self._read_on("offer")
             case Kind.SESSION:
                 self._hand_over(payload)
@@ -169,11 +173,22 @@ class Entrance(asyncio.Protocol):
         if self._link is not None:
             self._link.send(kind, self._stream, payload)
 
-    def _answer_offer(self, is_taken: bool) -> None:
+    def _take_offer(self, offer: bytes) -> None:
+        self._offers += 1
+        self._is_offered = True
+        self._hold("offer")
+        answer = functools.partial(self._answer_offer, self._offers)
+        self._expected = self._arrivals.expect(offer, answer)
+
+    def _answer_offer(self, number: int, is_taken: bool) -> None:
+        if number != self._offers or not self._is_offered:
+            return  # it was withdrawn meanwhile
+        said = b"%d" % number
         if is_taken:
-            self._send(Kind.TAKE)
+            self._send(Kind.TAKE, said)
         else:
-            self._send(Kind.DECLINE)
+            self._is_offered = False
+            self._send(Kind.DECLINE, said)
             self._read_on("offer")
 
     def _write(self, data: bytes) -> None:
@@ -228,6 +243,7 @@ class Exit(asyncio.Transport):
         self._is_started = self._is_closing = self._is_lost = self._is_full = False
         self._waiting = bytearray()
         """What is written while the client takes no more."""
+        self._offers = 0
         self._offered: asyncio.Future[bool] | None = None
         link.streams[stream] = self
 
@@ -246,6 +262,7 @@ class Exit(asyncio.Transport):
 
     async def offer(self, offer: bytes) -> bool:
         """Ask whether the session may move. Where it may, nothing more comes until `keep`."""
+        self._offers += 1
         self._offered = offered = asyncio.get_running_loop().create_future()
         self._link.send(Kind.OFFER, self._stream, offer)
         try:
@@ -338,7 +355,7 @@ class Exit(asyncio.Transport):
                 self._is_full = False
                 self._flush()
                 protocol.resume_writing()
-            case Kind.TAKE | Kind.DECLINE:
+            case Kind.TAKE | Kind.DECLINE if payload == b"%d" % self._offers:
                 if self._offered is not None and not self._offered.done():
                     self._offered.set_result(kind == Kind.TAKE)
             case Kind.CLOSE:

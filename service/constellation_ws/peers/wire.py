@@ -64,9 +64,10 @@ class Kind(IntEnum):
     OFFER = 30
     """< The session may move. Nothing of the client is to follow until KEEP."""
     TAKE = 31
-    """> It is awaited; all that the client has sent so far is before this."""
+    """> It is awaited; all that the client has sent so far is before this. Names the offer by how
+    many there were on this stream: an answer may cross the KEEP of an offer that is withdrawn."""
     DECLINE = 32
-    """> It has to stay; what the client sends goes on coming."""
+    """> It has to stay; what the client sends goes on coming. Names the offer as TAKE does."""
     SESSION = 33
     """< The session. It is the other pod's from here on, and the stream ends."""
     KEEP = 34

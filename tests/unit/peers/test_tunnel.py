@@ -519,6 +519,55 @@ async def test_an_offer_that_is_not_answered_in_time_is_withdrawn(
     assert tunnel.client.is_read
 
 
+async def test_an_answer_that_is_late_does_not_answer_the_next_offer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The entrance reads its client between two offers: those bytes were lost with the session."""
+    tunnel = Tunnel().open()
+    monkeypatch.setattr(tunnel_module, "OFFER_SECONDS", 0)
+    first = await offering(tunnel)
+    tunnel.two.carry(to_b=False)
+    tunnel.arrivals.answers[0](True)  # it is on its way when the owner gives up
+    assert not await first
+    monkeypatch.undo()
+    second = await offering(tunnel)
+    tunnel.two.carry(to_a=False)  # the late answer
+    await asyncio.sleep(0)
+    assert not second.done(), "it was given to another question"
+    tunnel.two.carry(to_b=False)  # the withdrawal, and the second offer
+    tunnel.say(b"early")
+    tunnel.arrivals.answers[1](True)
+    tunnel.two.settle()
+    assert await second
+    tunnel.exit.hand_over(b"session")
+    tunnel.two.settle()
+    assert tunnel.arrivals.taken == [(b"session", 1_002, tunnel.client, b"early")]
+
+
+async def test_a_refusal_that_is_late_does_not_read_on_into_the_next_offer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tunnel = Tunnel().open()
+    monkeypatch.setattr(tunnel_module, "OFFER_SECONDS", 0)
+    first = await offering(tunnel)
+    assert not await first
+    monkeypatch.undo()
+    second = await offering(tunnel)
+    tunnel.two.settle()  # the offer, its withdrawal, and the second offer
+    tunnel.arrivals.answers[0](False)
+    tunnel.two.settle()
+    assert not tunnel.client.is_read
+    assert not second.done()
+    tunnel.say(b"early")
+    tunnel.arrivals.answers[1](True)
+    tunnel.two.settle()
+    assert await second
+    assert tunnel.owner.heard == b""
+    tunnel.exit.hand_over(b"session")
+    tunnel.two.settle()
+    assert tunnel.arrivals.taken == [(b"session", 1_002, tunnel.client, b"early")]
+
+
 async def test_a_client_that_goes_while_its_session_is_offered_ends_it() -> None:
     tunnel = Tunnel().open()
     offer = await offering(tunnel)
