@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ KEY_SECONDS = 3600
 _LOOK_SECONDS = 0.1
 """Between two looks for a pod that is not known: whoever makes names up costs no more than that."""
 _ANSWER_SECONDS = 2.0
+_PORT = re.compile(r"[0-9]{1,5}")
+"""`str.isdigit` is true of `²` too, of which `int` makes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,7 @@ class Directory:
 def read_entry(entry: bytes) -> Peer | None:
     """Read a pod's entry; None where it is of another release, or no entry."""
     words = entry.decode(errors="replace").split(" ")
-    if len(words) != 4 or words[1] != str(VERSION) or not words[3].isdigit():
+    if len(words) != 4 or words[1] != str(VERSION) or not _PORT.fullmatch(words[3]):
         return None
     port = int(words[3])
     return Peer(words[0], words[2], port) if 0 < port < 65_536 else None
