@@ -60,7 +60,7 @@ def _inspect(peer: Peer, key: bytes) -> Finding:
     started = time.perf_counter()
     try:
         _greet(peer, key)
-    except (OSError, FramingFault, msgspec.MsgspecError) as error:
+    except (OSError, UnicodeError, FramingFault, msgspec.MsgspecError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "it does not answer"
         remedy = (
             "let pods reach each other there (NetworkPolicy), or correct its "

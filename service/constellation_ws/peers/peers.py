@@ -201,7 +201,9 @@ class Peers:
                 await loop.create_connection(lambda: link, peer.host, peer.port)
                 reason = "refused"
                 await asyncio.shield(link.greeted)
-        except (TimeoutError, OSError) as error:
+        except (TimeoutError, OSError, UnicodeError) as error:
+            # UnicodeError: `a..b` and a label of 64 characters are no host names, and were written
+            # by another pod.
             link.abort()
             self._note_failure(peer, reason, error)
             return None

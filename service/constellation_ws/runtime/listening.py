@@ -36,7 +36,7 @@ def address_towards(host: str, port: int) -> str:
 
     This machine itself where that cannot be found.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnicodeError):  # the latter where no host has such a name
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         for family, kind, protocol, _, address in found:
             with contextlib.suppress(OSError), socket.socket(family, kind, protocol) as one:

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from constellation_ws.runtime.listening import PortUnavailable, listen
+from constellation_ws.runtime.listening import PortUnavailable, address_towards, bracketed, listen
 
 HOST = "127.0.0.1"
 NAMES = "CONSTELLATION_WS_HOST, WS_PORT"
@@ -97,3 +97,30 @@ def test_a_port_is_free_again_once_it_is_let_go() -> None:
         port = listener.getsockname()[1]
     with listen(HOST, port, NAMES) as (listener,):
         assert listener.getsockname()[1] == port
+
+
+@pytest.mark.parametrize(("host", "address"), [(HOST, HOST), ("localhost", None), (IPV6, IPV6)])
+def test_the_own_address_is_the_one_from_which_the_other_is_reached(
+    host: str, address: str | None
+) -> None:
+    found = address_towards(host, 6379)
+    assert found == address or (address is None and found in (HOST, IPV6))
+
+
+def test_the_own_address_is_found_without_a_listener_and_without_a_packet() -> None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other:
+        other.bind((HOST, 0))
+        other.setblocking(False)
+        assert address_towards(HOST, other.getsockname()[1]) == HOST
+        with pytest.raises(BlockingIOError):
+            other.recv(1)
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 64, ""])
+def test_towards_no_host_the_own_address_is_this_machine(host: str) -> None:
+    """Redis cannot be reached either, which is said where it is tried."""
+    assert address_towards(host, 6379) in (HOST, IPV6)
+
+
+def test_an_ipv6_address_stands_in_brackets_before_a_port() -> None:
+    assert [bracketed(host) for host in (IPV6, HOST, "pod-1")] == ["[::1]", HOST, "pod-1"]
