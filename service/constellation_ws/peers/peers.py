@@ -38,6 +38,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 _question = msgspec.msgpack.Decoder(Question).decode
 _opening = msgspec.msgpack.Decoder(Opening).decode
 _encode = msgspec.msgpack.encode
+_FAILED = Answer(500, [], b"")
 
 
 class Local(Protocol):
@@ -265,6 +266,5 @@ class Peers:
             answer = await self._local.answer(question, served.gone, served.finish)
         except Exception:  # the boundary around requests: one client fails, not all
             log.exception("a forwarded request could not be answered", sid=question.sid)
-            served.lost()
-            return
+            answer = _FAILED  # nobody else would tell the pod that asks, and its client would wait
         served.answer(answer)

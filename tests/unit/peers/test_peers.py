@@ -272,6 +272,20 @@ async def test_a_drain_lets_polls_end_those_that_wait_and_those_that_come(
     assert await posting == Answer(200, [], b"answered")
 
 
+async def test_a_request_that_cannot_be_served_is_answered_all_the_same(
+    two: tuple[Pod, Pod],
+) -> None:
+    """Its client would wait for as long as it likes to."""
+    a, b = two
+    b.sessions.error = RuntimeError("a fault of ours")
+    answer = await a.ask("b")
+    assert answer is not None
+    assert answer.status == 500
+    b.sessions.error = None
+    assert await a.ask("b") == Answer(200, [], b"answered")
+    assert a.failures("lost") == 0
+
+
 async def test_a_websocket_is_led_to_the_pod_of_its_session(two: tuple[Pod, Pod]) -> None:
     a, b = two
     client = Line()
