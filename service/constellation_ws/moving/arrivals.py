@@ -19,7 +19,7 @@ from constellation_ws.moving.client import MovedClient, decode_client, decode_of
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.tracing import Tracing, act
 from constellation_ws.recovery.missed import Found
-from constellation_ws.recovery.moving import MovingSessions
+from constellation_ws.recovery.moving import MovingSessions, Place
 from constellation_ws.recovery.none import NoMoving
 
 log = structlog.get_logger(__name__)
@@ -58,12 +58,14 @@ class Arrivals:
         self._disconnected.append((self._disconnects, who))
 
     def expect(self, offer: bytes, answer: Callable[[bool], None]) -> int:
-        """Say, soon, whether a session can go on here. Returns what `take` is to be given."""
-        self._spawn(self._expect(offer, answer))
+        """Say, soon, whether a session can go on here. Returns what `take` is to be given.
+
+        Raises msgspec.MsgspecError, as `take` does.
+        """
+        self._spawn(self._expect(decode_offer(offer).place, answer))
         return self._disconnects
 
-    async def _expect(self, offer: bytes, answer: Callable[[bool], None]) -> None:
-        place = decode_offer(offer).place
+    async def _expect(self, place: Place | None, answer: Callable[[bool], None]) -> None:
         is_expected = place is None or await self._moving.expects(place)
         answer(is_expected and self._engine.admit_tunnel() is None)
 
