@@ -119,6 +119,8 @@ class Arrivals:
         else:
             self._engine.expect_use(session)
         transport.set_protocol(connection)
+        if transport.get_write_buffer_size() > self._engine.limits.max_write_buffer_bytes:
+            connection.pause_writing()  # the transport has said so once, to who had it before
         if transport.is_closing():
             connection.connection_lost(None)  # its client has left on the way
             return

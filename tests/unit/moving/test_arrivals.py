@@ -211,6 +211,26 @@ async def test_a_client_that_left_on_the_way_is_lost_as_any_other(has_reported: 
     assert len(there.pod.chats.rooms) == 0
 
 
+async def test_a_client_for_which_too_much_waits_is_watched_from_the_start() -> None:
+    """Its transport has said so, to whoever had it before, and says it once."""
+    there = There()
+    there.line.unsent_bytes = LIMITS.max_write_buffer_bytes + 1
+    await there.take(client())
+    session = there.pod.engine.sockets[EIO_SID]
+    assert session.strain is not None
+    there.line.unsent_bytes = 0
+    there.line.protocol.resume_writing()
+    assert session.strain is None
+
+
+async def test_a_client_for_which_far_too_much_waits_is_dropped_at_once() -> None:
+    there = There()
+    there.line.unsent_bytes = LIMITS.max_burst_bytes + 1
+    await there.take(client())
+    assert there.line.is_aborted
+    assert there.pod.engine.sockets == {}
+
+
 # Disconnected while it was between two pods
 
 
