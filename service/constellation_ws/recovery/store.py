@@ -123,8 +123,9 @@ class SessionStore:
         """Write a session no more: another pod does. False while a write of it is on its way."""
         if any(write.ticket is ticket for write in self._sending):
             return False
-        write = self._writes.pop(ticket.pid, None)
-        if write is not None:
+        write = self._writes.get(ticket.pid)
+        if write is not None and write.ticket is ticket:  # else a newer connection's
+            del self._writes[ticket.pid]
             write.done.cancel()
         return True
 

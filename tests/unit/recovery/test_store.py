@@ -15,6 +15,7 @@ from constellation_ws.log.positions import Ticket
 from constellation_ws.recovery.store import SessionStore
 from constellation_ws.redis_io.link import RedisUnavailable, make_client
 from constellation_ws.redis_io.names import DEFAULT
+from tests.processes import Valkey
 from tests.valkeys import lasting_valkey
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
@@ -238,3 +239,55 @@ async def test_flush_waits_for_what_is_being_sent_too(redis: Redis) -> None:
         await eventually(lambda: store._sending or done.done(), PATIENCE_SECONDS, "it is under way")
         await store.flush()
         assert done.done()
+
+
+async def test_a_session_that_is_withdrawn_is_written_no_more(redis: Redis) -> None:
+    """Another pod writes it from here on."""
+    async with running(redis) as store:
+        one = ticket()
+        await store.save(one, 60)
+        one.moved("chat:a", (2, 0), is_in=True)
+        done = store.save(one, 60)
+        assert store.withdraw(one)
+        assert done.cancelled()
+        await store.save(ticket("q"), 60)
+        assert await taken_rooms(store) == {"user:u"}
+
+
+async def test_a_session_of_which_nothing_is_to_be_written_can_be_withdrawn(redis: Redis) -> None:
+    async with running(redis) as store:
+        one = ticket()
+        assert store.withdraw(one)
+        await store.save(one, 60)
+        assert store.withdraw(one)
+        assert await taken_rooms(store) == {"user:u"}
+
+
+async def test_a_session_is_not_withdrawn_while_a_write_of_it_is_on_its_way(
+    redis: Redis, valkey: Valkey
+) -> None:
+    """It might arrive behind those of the pod that goes on."""
+    async with running(redis) as store:
+        one, other = ticket(), ticket("q")
+        with valkey.hanging():
+            done = store.save(one, 60)
+            await eventually(lambda: store._sending, PATIENCE_SECONDS, "it is under way")
+            assert not store.withdraw(one)
+            assert store.withdraw(other)
+        await done
+        assert store.withdraw(one)
+
+
+async def test_a_session_that_another_connection_has_taken_is_not_withdrawn_from_it(
+    redis: Redis,
+) -> None:
+    async with running(redis) as store:
+        await store.save(ticket(), 60)
+        await store.take("p", "u", "a.2")
+        former, newer = ticket(), ticket(owner="a.2", sid="t")
+        newer.moved("chat:a", (2, 0), is_in=True)
+        done = store.save(newer, 60)
+        assert store.withdraw(former)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await done
+        assert await taken_rooms(store) == {"user:u", "chat:a"}
