@@ -177,3 +177,26 @@ def test_every_byte_is_parsed_once_and_in_order(
         assert protocol.transport.is_read
 
     asyncio.run(play())
+
+
+async def test_all_is_parsed_once_nothing_that_was_read_waits() -> None:
+    protocol = Protocol()
+    assert protocol.has_parsed_all()
+    protocol.data_received(numbered(10))
+    assert protocol.has_parsed_all()
+    protocol.data_received(numbered(3 * TURN_BYTES))
+    assert not protocol.has_parsed_all()
+    while not protocol.has_parsed_all():
+        await turn()
+    assert len(protocol.parsed) == 10 + 3 * TURN_BYTES
+
+
+async def test_what_waits_for_a_client_that_has_to_wait_is_not_parsed() -> None:
+    protocol = Protocol()
+    protocol.pause_at = 1
+    protocol.data_received(numbered(2 * PIECE_BYTES))
+    await turn()
+    assert not protocol.has_parsed_all()
+    protocol.resume_reading()
+    await turn()
+    assert protocol.has_parsed_all()

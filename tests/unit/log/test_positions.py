@@ -172,3 +172,33 @@ def test_a_room_that_is_entered_while_the_log_stands_still_needs_no_change() -> 
     one.moved("chat:1", (5, 0), is_in=False)
     one.moved("chat:1", (5, 0), is_in=True)
     assert one.changes == (Change((5, 0), "chat:1", False), Change((5, 0), "chat:1", True))
+
+
+def test_a_session_goes_on_at_another_pod_from_what_was_proven_to_the_first() -> None:
+    moved = ticket(begin=10)
+    moved.go_on(
+        proven=at(20),
+        pinged_at=at(25),
+        floor=at(12),
+        changes=(Change(at(15), "chat:a", True),),
+        unsaved=["chat:a"],
+        is_stored=True,
+        attempts=2,
+    )
+    assert moved.proof == Proof(at(10), False, at(20), None)
+    assert (moved.floor, moved.attempts, moved.is_stored) == (at(12), 2, True)
+    assert (moved.changes, moved.unsaved) == ((Change(at(15), "chat:a", True),), {"chat:a"})
+    moved.ponged()
+    assert moved.proof.proven == at(25), "the ping was sent there, and is answered here"
+
+
+def test_a_session_that_goes_on_shares_nothing_with_where_it_was() -> None:
+    unsaved = {"chat:a"}
+    moved = ticket()
+    moved.go_on(
+        proven=at(20), pinged_at=None, floor=at(12), changes=(), unsaved=unsaved,
+        is_stored=False, attempts=0,
+    )  # fmt: skip
+    moved.moved("chat:b", at(30), is_in=True)
+    assert unsaved == {"chat:a"}
+    assert moved.unsaved == {"chat:a", "chat:b"}

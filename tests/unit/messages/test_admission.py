@@ -221,3 +221,25 @@ def test_who_arrives_at_the_same_time_is_counted_and_then_forgotten() -> None:
             assert third == 1
     with arrivals.one_of(ann) as again:
         assert again == 0
+
+
+@given(st.lists(st.floats(0, 3), min_size=1, max_size=30), st.integers(0, 29), st.data())
+def test_a_client_that_moves_to_another_pod_may_ask_as_often_as_if_it_had_stayed(
+    waits: list[float], moves_at: int, data: st.DataObject
+) -> None:
+    """The clocks of two pods have nothing in common, and a move takes no time worth counting."""
+    rate = Rate(2, 3)
+    ahead = data.draw(st.sampled_from([-1e6, 0.0, 1e6]))
+    now, offset = 1e7, 0.0
+    stays, moves = Allowance(rate, now), Allowance(rate, now)
+    for number, wait in enumerate(waits):
+        now += wait
+        if number == moves_at:
+            stays.take(rate, now)
+            moves.take(rate, now + offset)
+            spent = moves.spent
+            offset += ahead
+            moves = Allowance(rate, now + offset)
+            moves.go_on(*spent)
+        assert moves.take(rate, now + offset) is stays.take(rate, now)
+        assert moves.is_abused(rate) is stays.is_abused(rate)

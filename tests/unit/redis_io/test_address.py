@@ -15,6 +15,7 @@ from constellation_ws.redis_io.address import (
     SocketAddress,
     check_host,
     check_url,
+    first_node,
     label,
     read,
     url_of,
@@ -215,3 +216,18 @@ def test_a_value_that_tls_does_not_take_is_refused(form: str) -> None:
 def test_a_url_of_several_nodes_that_is_not_whole_is_refused(url: str) -> None:
     with pytest.raises(InvalidAddress):
         check_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "node"),
+    [
+        ("redis://redis.svc:6380/3", ("redis.svc", 6380)),
+        ("rediss://user:password@10.0.0.7", ("10.0.0.7", 6379)),
+        ("redis://[fd00::1]:6379", ("fd00::1", 6379)),
+        ("redis+sentinel://one:26379,two:26380/0/primary", ("one", 26379)),
+        ("redis+cluster://one:7000,two:7001", ("one", 7000)),
+        ("unix:///run/redis.sock", ("localhost", 6379)),
+    ],
+)
+def test_some_node_can_be_named_of_every_kind_of_url(url: str, node: tuple[str, int]) -> None:
+    assert first_node(url) == node

@@ -374,3 +374,52 @@ def test_faults_that_settings_have_together_have_a_line_each() -> None:
 def test_a_proxy_that_is_no_network_stops_the_start(wrong: str) -> None:
     (line,) = faults(CONSTELLATION_TRUSTED_PROXIES=f"192.0.2.0/24,{wrong}")
     assert line.startswith("CONSTELLATION_TRUSTED_PROXIES is")
+
+
+@pytest.mark.parametrize(
+    ("text", "port"), [("7757", 7757), ("0", 0), ("off", None), ("OFF", None), ("65535", 65_535)]
+)
+def test_the_peer_port_is_a_port_or_off(text: str, port: int | None) -> None:
+    assert read(CONSTELLATION_PEER_PORT=text).peer_port == port
+
+
+@pytest.mark.parametrize("text", ["on", "-1", "65536", "7757.5", "none", "off,", "tcp://10.0.0.1"])
+def test_a_peer_port_that_is_none_is_named(text: str) -> None:
+    (fault,) = faults(CONSTELLATION_PEER_PORT=text)
+    assert "CONSTELLATION_PEER_PORT" in fault
+    assert f"'{text}'" in fault
+    assert "a port number, or `off`" in fault
+
+
+def test_the_peer_port_is_on_unless_it_is_switched_off() -> None:
+    assert read().peer_port == 7757
+    assert read(CONSTELLATION_PEER_PORT="").peer_port == 7757
+
+
+def test_two_doors_may_not_share_the_peer_port() -> None:
+    (fault,) = faults(CONSTELLATION_PEER_PORT="7000")
+    assert "CONSTELLATION_PEER_PORT" in fault
+    assert "WS_PORT" in fault
+    assert read(CONSTELLATION_PEER_PORT="0", WS_PORT="0").peer_port == 0
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7", "fd00::1", "pod-1.pods.svc"])
+def test_the_address_for_other_pods_is_the_one_that_is_set(address: str) -> None:
+    assert read(CONSTELLATION_PEER_ADDRESS=address).own_address() == address
+
+
+def test_the_address_for_other_pods_is_where_the_ports_listen_else_towards_redis() -> None:
+    assert read(CONSTELLATION_WS_HOST="10.0.0.7").own_address() == "10.0.0.7"
+    for host in ("::", "0.0.0.0"):
+        settings = read(CONSTELLATION_WS_HOST=host, REDIS_HOST="127.0.0.1")
+        assert settings.own_address() == "127.0.0.1"
+        assert read(
+            CONSTELLATION_WS_HOST=host, REDIS_URL="unix:///run/redis.sock"
+        ).own_address() in ("127.0.0.1", "::1")
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7:7757", "http://pod", "a b", "pod/1", "[fd00::1]"])
+def test_an_address_for_other_pods_that_is_none_is_named(address: str) -> None:
+    (fault,) = faults(CONSTELLATION_PEER_ADDRESS=address)
+    assert "CONSTELLATION_PEER_ADDRESS" in fault
+    assert "without a port" in fault

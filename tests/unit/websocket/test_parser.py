@@ -372,3 +372,41 @@ def test_a_byte_costs_the_same_however_much_has_come_before(opcode: int) -> None
         assert isinstance(message, str | bytes)
         assert len(message) == before + 3000
     assert seconds[1] < 10 * seconds[0] + 0.05
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        client_frame(TEXT, b"x"),
+        client_frame(TEXT, b""),
+        client_frame(BINARY, bytes(200)),
+        client_frame(TEXT, b"y" * 70_000),
+        client_frame(PING, b"z" * 125),
+        client_message(TEXT, b"fragmented", 3),
+    ],
+    ids=["text", "empty", "binary", "long", "ping", "fragments"],
+)
+def test_it_is_between_messages_before_the_first_byte_and_after_the_last(message: bytes) -> None:
+    parser = Parser(1 << 20)
+    assert parser.is_between_messages
+    cuts = {1, 2, 3, 5, 6, 7, len(message) // 2, len(message) - 1} & set(range(1, len(message)))
+    for cut in sorted(cuts):
+        parser.feed(message[:cut])
+        assert not parser.is_between_messages, cut
+        assert parser.feed(message[cut:])
+        assert parser.is_between_messages
+
+
+def test_a_control_frame_inside_a_message_does_not_end_it() -> None:
+    parser = Parser(1 << 20)
+    parser.feed(client_frame(TEXT, b"one", last=False))
+    assert parser.feed(client_frame(PING))
+    assert not parser.is_between_messages
+    assert parser.feed(client_frame(CONTINUATION, b"two"))
+    assert parser.is_between_messages
+
+
+def test_it_is_inside_a_message_whose_first_bytes_follow_a_whole_one() -> None:
+    parser = Parser(1 << 20)
+    parser.feed(client_frame(TEXT, b"whole") + client_frame(TEXT, b"half")[:3])
+    assert not parser.is_between_messages
