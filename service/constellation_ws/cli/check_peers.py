@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from constellation_ws.cli.check import Finding, Verdict
 from constellation_ws.peers.directory import KEY_SECONDS, REFRESH_SECONDS, Peer, read_entry
 from constellation_ws.peers.proof import NONCE_BYTES, Challenge, Proof, is_welcome, sign_proof
-from constellation_ws.peers.wire import Framed, Frames, FramingFault, Kind, frame
+from constellation_ws.peers.wire import UNREADABLE, Framed, Frames, Kind, frame
 from constellation_ws.redis_io.faults import explain
 from constellation_ws.redis_io.names import Names
 from constellation_ws.runtime.listening import bracketed
@@ -60,7 +60,7 @@ def _inspect(peer: Peer, key: bytes) -> Finding:
     started = time.perf_counter()
     try:
         _greet(peer, key)
-    except (OSError, UnicodeError, FramingFault, msgspec.MsgspecError) as error:
+    except (OSError, UnicodeError, *UNREADABLE) as error:
         reason = getattr(error, "strerror", None) or str(error) or "it does not answer"
         remedy = (
             "let pods reach each other there (NetworkPolicy), or correct its "

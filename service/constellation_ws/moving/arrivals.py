@@ -60,7 +60,7 @@ class Arrivals:
     def expect(self, offer: bytes, answer: Callable[[bool], None]) -> int:
         """Say, soon, whether a session can go on here. Returns what `take` is to be given.
 
-        Raises msgspec.MsgspecError, as `take` does.
+        Raises what is UNREADABLE on a link, as `take` does.
         """
         self._spawn(self._expect(decode_offer(offer).place, answer))
         return self._disconnects

@@ -23,7 +23,7 @@ from constellation_ws.peers.proof import (
     sign_proof,
     sign_welcome,
 )
-from constellation_ws.peers.wire import VERSION, Frames, FramingFault, Kind, frame
+from constellation_ws.peers.wire import UNREADABLE, VERSION, Frames, Kind, frame
 from constellation_ws.runtime.turns import Turn
 
 log = structlog.get_logger(__name__)
@@ -151,7 +151,7 @@ class Link(asyncio.Protocol):
         """Say what this side says first, if anything."""
 
     def greet(self, kind: int, payload: bytes) -> None:
-        """Take a frame of the greeting. Raises Refused or msgspec.MsgspecError."""
+        """Take a frame of the greeting. Raises Refused, or what is UNREADABLE."""
         raise NotImplementedError
 
     def begin_stream(self, kind: int, stream: int, payload: bytes) -> None:
@@ -179,7 +179,7 @@ class Link(asyncio.Protocol):
                     transport.pause_reading()
                     self._loop.call_soon(self._go_on)
                     return
-        except (FramingFault, Refused, msgspec.MsgspecError) as error:
+        except (Refused, *UNREADABLE) as error:
             self._refuse(error)
 
     def _go_on(self) -> None:
@@ -264,10 +264,7 @@ class IncomingLink(Link):
         self.send(Kind.CHALLENGE, 0, _encode(self._challenge))
 
     def greet(self, kind: int, payload: bytes) -> None:
-        try:
-            proof = _proof(payload) if kind == Kind.PROOF else None
-        except msgspec.MsgspecError:
-            proof = None
+        proof = _proof(payload) if kind == Kind.PROOF else None
         key = None
         if proof is not None and proof.wanted == self._instance:
             key = find_key(self._keys(), self._challenge, proof)

@@ -88,6 +88,11 @@ class FramingFault(ValueError):
     """What arrives is not of this protocol, or too large."""
 
 
+UNREADABLE = (FramingFault, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What reading a frame or its payload may raise. A text that is not UTF-8 is no MsgspecError, nor
+are arrays in arrays without end."""
+
+
 class Question(msgspec.Struct, frozen=True, array_like=True):
     """An HTTP request of a client, reduced to what its session is asked.
 

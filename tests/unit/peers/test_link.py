@@ -149,6 +149,8 @@ async def test_a_proof_said_twice_on_its_own_link_changes_nothing() -> None:
         msgspec.msgpack.encode({"instance": "a"}),
         msgspec.msgpack.encode(("a", "b", "n" * NONCE_BYTES, b"")),
         msgspec.msgpack.encode((b"\xff", "b", b"n" * NONCE_BYTES, b"")),
+        b"\x94\xa1\xff\xa1b\xc4\x00\xc4\x00",  # a name that is not UTF-8
+        b"\x95\xa1a\xa1b\xc4\x00\xc4\x00" + b"\x91" * 400,
     ],
 )
 async def test_a_proof_that_makes_no_sense_is_refused(payload: bytes) -> None:
