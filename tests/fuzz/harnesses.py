@@ -13,6 +13,7 @@ from tests.fuzz import (
     answer_invariants,
     event_invariants,
     jwt_invariants,
+    link_invariants,
     nest_invariants,
     packet_invariants,
     trace_invariants,
@@ -64,4 +65,5 @@ HARNESSES = [
     Harness("traces", trace_invariants.check),
     Harness("tokens", _check_token),
     Harness("answers", answer_invariants.check),
+    Harness("links", link_invariants.check),
 ]
