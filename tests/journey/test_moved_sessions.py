@@ -7,6 +7,7 @@ balancers: test_rollout.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import signal
 import time
@@ -258,8 +259,6 @@ async def test_large_and_binary_events_come_once_and_in_order_across_the_move(
 
 
 def _blobs_in(client: Roamer) -> list[object]:
-    import base64  # noqa: PLC0415 - polling's encoding of what a WebSocket brings as it is
-
     found: list[object] = []
     for one in client.heard:
         if isinstance(one, bytes):
