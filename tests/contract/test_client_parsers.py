@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from constellation_ws.delivery import routes
 from constellation_ws.delivery.routes import RouteEntry
-from constellation_ws.messages import commands
+from constellation_ws.messages import commands, redis_emitter
 from constellation_ws.messages.commands import Emit
 from constellation_ws.messages.events import NAMESPACE, UNSENDABLE_EVENTS, MalformedEvent
 from constellation_ws.messages.frames import Frame, encode_emit, encode_event
@@ -28,6 +28,7 @@ from constellation_ws.nest.framing import FramingError, encode, read_packet
 from constellation_ws.nest.rpc import Rpc
 from constellation_ws.nest.sending import Sending
 from constellation_ws.nest.server import RequestRefused
+from tests.emitter_cases import emitter_cases
 from tests.processes import REPOSITORY, node_executable
 from tests.spawning import spawn
 
@@ -131,9 +132,10 @@ attachments = st.lists(
 
 
 @st.composite
-def damaged(draw: Callable[[st.SearchStrategy[Any]], Any], texts: st.SearchStrategy[str]) -> bytes:
-    """A text, perhaps with a byte too many, too few or another."""
-    raw = bytearray(draw(texts).encode())
+def damaged(draw: Callable[[st.SearchStrategy[Any]], Any], texts: st.SearchStrategy[Any]) -> bytes:
+    """A text or bytes, perhaps with a byte too many, too few or another."""
+    text: str | bytes = draw(texts)
+    raw = bytearray(text.encode() if isinstance(text, str) else text)
     if draw(st.integers(0, 3)) == 0:
         at = draw(st.integers(0, max(0, len(raw) - 1)))
         raw[at : at + draw(st.integers(0, 2))] = draw(
@@ -231,6 +233,11 @@ def test_an_emit_from_the_log_is_read(parsers: Parsers, raw: bytes) -> None:
 )
 def test_an_emit_of_an_emitter_is_read(parsers: Parsers, raw: bytes) -> None:
     check_emit(parsers, raw, commands.decode_emitter)
+
+
+@given(damaged(st.sampled_from([case.message for case in emitter_cases()])))
+def test_an_emit_in_msgpack_is_read(parsers: Parsers, raw: bytes) -> None:
+    check_emit(parsers, raw, lambda payload: redis_emitter.decode_emit(payload, len(raw) * 8))
 
 
 def check_emit(

@@ -21,7 +21,7 @@ from constellation_ws.delivery.routes import (
     Table,
     load,
 )
-from constellation_ws.messages import commands
+from constellation_ws.messages import commands, redis_emitter
 from constellation_ws.messages.commands import Command, Emit
 from constellation_ws.messages.events import NAMESPACE, MalformedEvent
 from constellation_ws.messages.frames import encode_emit, encode_event
@@ -34,6 +34,9 @@ CUSTOM = [
     RouteEntry("none", "nobody", ("to",), ("{to}",), unless_empty="to"),
     RouteEntry("gone", "gone", ("a",), ("user:{a}",), removes=Removal("user:{who}", "chat:{a}")),
 ]
+
+MAX_EMIT_BYTES = 1_000
+"""Fewer than the inputs have, so that the bound of what an emit becomes is tried too."""
 
 
 def check_event(data: bytes) -> None:
@@ -52,8 +55,26 @@ def check_command(data: bytes) -> None:
         except MalformedEvent:
             continue
         if command is not None:
-            _check_carried_out(command, len(data))
+            _check_carried_out(command, 2 * len(data))
             assert commands.decode(commands.encode(command)) == command
+
+
+def check_emitter(data: bytes) -> None:
+    """Read any bytes as a message of `@socket.io/redis-emitter`, of either kind."""
+    unsupported = redis_emitter.find_unsupported(data)
+    for decode in (_decode_emit, redis_emitter.decode_request):
+        try:
+            command = decode(data)
+        except MalformedEvent:
+            continue
+        if command is not None:
+            assert unsupported is None
+            _check_carried_out(command, MAX_EMIT_BYTES)
+            assert commands.decode(commands.encode(command)) == command
+
+
+def _decode_emit(data: bytes) -> Command | None:
+    return redis_emitter.decode_emit(data, MAX_EMIT_BYTES)
 
 
 def check_table(data: bytes) -> None:
@@ -125,12 +146,12 @@ def _no_json(constant: str) -> None:
     raise AssertionError(f"{constant} was taken for JSON")
 
 
-def _check_carried_out(command: Command, size: int) -> None:
+def _check_carried_out(command: Command, most_bytes: int) -> None:
     """What goes out for a command is a packet that a strict client reads."""
     if not isinstance(command, Emit):
         return
     frame = encode_emit(command, b"1-2")
-    assert len(frame.message) <= 2 * size + 200
+    assert len(frame.message) <= most_bytes + 200
     for text in (frame.polling()[0], frame.polling(with_offset=True)[0]):
         packet = StrictPacket(encoded_packet=text[1:])
         assert packet.attachment_count == len(frame.attachments)

@@ -61,6 +61,7 @@ HARNESSES = [
     Harness("nest", nest_invariants.check),
     Harness("events", event_invariants.check_event),
     Harness("commands", event_invariants.check_command),
+    Harness("emitters", event_invariants.check_emitter),
     Harness("routes", event_invariants.check_table),
     Harness("traces", trace_invariants.check),
     Harness("tokens", _check_token),

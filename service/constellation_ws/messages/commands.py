@@ -9,6 +9,7 @@ emitters are published, and recorded like events with durable delivery. Executio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -63,6 +64,8 @@ class Emit(msgspec.Struct, frozen=True, tag="emit", omit_defaults=True):
     """W3C trace context of whoever asked for it; empty where there is none."""
     invalid_ids: int = 0
     """Rooms that an emitter named and that are no ids; they were left out."""
+    is_volatile: bool = False
+    """Whether those who are away when it is delivered do not get it later."""
 
 
 class Join(msgspec.Struct, frozen=True, tag="join"):
@@ -99,6 +102,29 @@ class Disconnect(msgspec.Struct, frozen=True, tag="disconnect", omit_defaults=Tr
     """Whether the answer may say which pod it is from; the release before did not know that."""
 
 
+class Selection(msgspec.Struct, frozen=True):
+    """Everyone in any of the rooms but those in an excepted one; None is everyone."""
+
+    rooms: tuple[Room, ...] | None
+    except_rooms: tuple[Room, ...]
+
+    def reaches(self, member_of: AbstractSet[str]) -> bool:
+        """Tell whether it means a member of these rooms, its own sid among them."""
+        is_meant = self.rooms is None or not member_of.isdisjoint(self.rooms)
+        return is_meant and member_of.isdisjoint(self.except_rooms)
+
+
+class Regroup(Selection, frozen=True, tag="regroup", omit_defaults=True):
+    """Everyone who is meant enters some rooms and leaves others."""
+
+    enters: tuple[Room, ...] = ()
+    leaves: tuple[Room, ...] = ()
+
+
+class DisconnectAll(Selection, frozen=True, tag="disconnect_all"):
+    """Everyone who is meant is disconnected, as by `Disconnect`; nobody waits for an answer."""
+
+
 class Fence(msgspec.Struct, frozen=True, tag="fence"):
     """The session `sid` has moved on: whoever held it as `owner` closes that connection."""
 
@@ -110,7 +136,7 @@ class Handover(msgspec.Struct, frozen=True, tag="handover"):
     """The recorder has let its lease go: whoever can takes it now."""
 
 
-Command = Emit | Join | Leave | Empty | Disconnect | Fence | Handover
+Command = Emit | Join | Leave | Empty | Regroup | Disconnect | DisconnectAll | Fence | Handover
 
 _NULL = msgspec.Raw(b"null")
 
@@ -133,7 +159,7 @@ def decode(raw: bytes) -> Command:
         except msgspec.DecodeError:
             rest, args = _take_out(text, "args")
             command = msgspec.structs.replace(_decode(rest), args=args)
-        return _sendable(command)
+        return sendable(command)
     except MalformedEvent:
         raise
     except (
@@ -159,7 +185,7 @@ def emit(event: str, data: msgspec.Raw, rooms: tuple[Room, ...]) -> Emit:
     return Emit(args=msgspec.Raw(b"[%b,%b]" % (_encode(event), bytes(data))), rooms=rooms)
 
 
-def _sendable(command: Command) -> Command:
+def sendable(command: Command) -> Command:
     """Refuse to emit what is no event: every recipient's client would close its connection.
 
     Raises MalformedEvent, ValueError and RecursionError.
@@ -241,7 +267,7 @@ def decode_emitter(raw: bytes) -> Command | None:
             message = _decode_emitter_leniently(text)
         if message.namespace != NAMESPACE:
             return None
-        return _sendable(_translate(message))
+        return sendable(_translate(message))
     except MalformedEvent:
         raise
     except (ValueError, RecursionError) as error:

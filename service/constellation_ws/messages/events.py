@@ -43,6 +43,10 @@ class MalformedEvent(ValueError):
     """The message cannot be used; `str()` says why and never holds its text."""
 
 
+class EventTooLarge(MalformedEvent):
+    """What the message becomes is above the bound of an event, however short it was itself."""
+
+
 class Fields(msgspec.Struct):
     """The listed keys of one event; `slices` makes a subclass for each set of keys.
 

@@ -75,6 +75,11 @@ def read_ids(raw: msgspec.Raw) -> Ids | None:
         found: Any = decode_ids(raw)
     except msgspec.DecodeError:
         found = _parse(raw)
+    return ids_of(found)
+
+
+def ids_of(found: Any) -> Ids | None:
+    """Write a decoded value as ids, as `read_ids` does."""
     if found is None or found == "":
         return None
     is_list = isinstance(found, list)

@@ -18,7 +18,18 @@ from hypothesis import strategies as st
 from socketio.packet import EVENT, Packet
 
 from constellation_ws.messages import commands
-from constellation_ws.messages.commands import Disconnect, Emit, Empty, Fence, Handover, Join, Leave
+from constellation_ws.messages.commands import (
+    Disconnect,
+    DisconnectAll,
+    Emit,
+    Empty,
+    Fence,
+    Handover,
+    Join,
+    Leave,
+    Regroup,
+    Selection,
+)
 from constellation_ws.messages.events import NAMESPACE, UNSENDABLE_EVENTS, MalformedEvent, Room
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -35,18 +46,23 @@ json_values = st.recursive(
 raw_arguments = st.lists(json_values.filter(lambda v: not isinstance(v, float)), max_size=2).map(
     lambda values: msgspec.Raw(json.dumps(["event", *values]).encode())
 )
+few_rooms = st.lists(rooms, max_size=2).map(tuple)
+some_rooms = st.none() | st.lists(rooms, max_size=3).map(tuple)
 every_command = (
     st.builds(
         Emit,
         raw_arguments,
-        st.none() | st.lists(rooms, max_size=3).map(tuple),
-        st.lists(rooms, max_size=2).map(tuple),
+        some_rooms,
+        few_rooms,
         st.lists(st.binary(max_size=4), max_size=2).map(tuple),
+        is_volatile=st.booleans(),
     )
     | st.builds(Join, rooms, rooms)
     | st.builds(Leave, rooms, rooms)
     | st.builds(Empty, rooms)
     | st.builds(Disconnect, rooms, texts, texts, st.integers(0, 2**40))
+    | st.builds(Regroup, some_rooms, few_rooms, few_rooms, few_rooms)
+    | st.builds(DisconnectAll, some_rooms, few_rooms)
     | st.builds(Fence, texts, texts)
     | st.just(Handover())
 )
@@ -121,6 +137,25 @@ def test_a_command_arrives_as_it_was_sent(command: commands.Command) -> None:
     arrived = commands.decode(commands.encode(command))
     assert arrived == command
     assert type(arrived) is type(command)
+
+
+@pytest.mark.parametrize(
+    ("rooms", "except_rooms", "is_meant"),
+    [
+        (None, (), True),
+        (("user:1", "a"), (), True),
+        (("sid-1",), (), True),
+        (("a",), (), False),
+        ((), (), False),
+        (None, ("chat:1", "a"), False),
+        (("user:1",), ("sid-1",), False),
+        (("user:1",), ("a",), True),
+    ],
+)
+def test_a_selection_means_the_members_of_its_rooms_less_the_excepted(
+    rooms: tuple[Room, ...] | None, except_rooms: tuple[Room, ...], is_meant: bool
+) -> None:
+    assert Selection(rooms, except_rooms).reaches({"sid-1", "user:1", "chat:1"}) is is_meant
 
 
 def test_values_of_an_emit_travel_as_their_own_text() -> None:

@@ -1,0 +1,305 @@
+"""What `@socket.io/redis-emitter` publishes, as commands. Pure.
+
+Emits are msgpack on `<key>#<namespace>#`, or `<key>#<namespace>#<room>#` where there is one room;
+requests are JSON on `<key>-request#<namespace>#`. Emitters in PHP, Go, Java and Rust publish the
+same, and so do Socket.IO servers with `@socket.io/redis-adapter`. Nothing is ever published on
+these channels by a gateway, so nothing can go round between gateways and servers.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from constellation_ws.messages import ids
+from constellation_ws.messages.commands import Command, DisconnectAll, Emit, Regroup, sendable
+from constellation_ws.messages.events import NAMESPACE, EventTooLarge, MalformedEvent, Room
+
+DEFAULT_KEY = "socket.io"
+"""The `key` of emitters and adapters, unless they are given another one."""
+
+MAX_DEPTH = 100
+"""Levels of lists and objects in an argument; what is read here by Python's own stack."""
+
+MAX_ROOMS = 1_000
+"""Rooms that one request may have sockets enter or leave: each is stored with each session."""
+
+
+class EmitterChannels:
+    """The channels of one `key`; without a key there are none."""
+
+    def __init__(self, key: str = DEFAULT_KEY) -> None:
+        """`key` must have none of the signs that mean something in a pattern."""
+        self.patterns: tuple[str, ...] = (f"{key}#*", f"{key}-request#*") if key else ()
+        """Patterns, since each room has a channel of its own. Requests come by a pattern as well:
+        Socket.IO servers wait for an answer from each subscriber of their request channel (PUBSUB
+        NUMSUB), and patterns do not count there.
+
+        The namespace is not in them: what is for others is to be counted."""
+        self.label = key
+        """What the channels are called in logs and metrics: their names hold rooms."""
+        self.emits = f"{key}#{NAMESPACE}#".encode()
+        """What the channels of emits to our namespace begin with."""
+        self.requests = f"{key}-request#{NAMESPACE}#".encode()
+        self._own = tuple(pattern[:-1] for pattern in self.patterns)
+
+    def own(self, channel: str) -> bool:
+        """Tell whether emitters publish there: no event may come that way."""
+        return channel.startswith(self._own)
+
+
+DEFAULT_EMITTERS = EmitterChannels()
+
+
+class Unsupported(Enum):
+    """What emitters and servers publish and a gateway does not carry out; the value is a label."""
+
+    NAMESPACE = "namespace"
+    SERVER_SIDE_EMIT = "server_side_emit"
+    QUERY = "query"
+    EMIT_WITH_ACK = "emit_with_ack"
+    REQUEST = "request"
+
+
+class _Type(Enum):
+    """`RequestType` of the adapter."""
+
+    SOCKETS = 0
+    ALL_ROOMS = 1
+    REMOTE_JOIN = 2
+    REMOTE_LEAVE = 3
+    REMOTE_DISCONNECT = 4
+    REMOTE_FETCH = 5
+    SERVER_SIDE_EMIT = 6
+    BROADCAST = 7
+
+
+_EVENTS = frozenset({2, 5})
+"""Types of packets: EVENT, and BINARY_EVENT of emitters before 4."""
+
+_UNSUPPORTED = {
+    _Type.SOCKETS: Unsupported.QUERY,
+    _Type.ALL_ROOMS: Unsupported.QUERY,
+    _Type.REMOTE_FETCH: Unsupported.QUERY,
+    _Type.SERVER_SIDE_EMIT: Unsupported.SERVER_SIDE_EMIT,
+    _Type.BROADCAST: Unsupported.EMIT_WITH_ACK,
+}
+
+
+class _Options(msgspec.Struct, rename={"except_": "except"}):
+    rooms: Any = None
+    except_: Any = None
+    flags: Any = None
+
+
+class _Packet(msgspec.Struct):
+    type: int
+    data: list[Any]
+    nsp: str | None = None
+
+
+class _Emit(msgspec.Struct, array_like=True):
+    uid: Any
+    """Of a server, which ignores its own; `emitter` of an emitter."""
+    packet: _Packet
+    opts: _Options
+
+
+class _Request(msgspec.Struct):
+    type: int
+    opts: _Options | None = None
+    rooms: Any = None
+
+
+class _RequestHead(msgspec.Struct):
+    type: int
+    opts: msgspec.Raw = msgspec.Raw()
+
+
+def decode_emit(payload: bytes, max_bytes: int) -> Emit | None:
+    """Read an emit; None where it is not for /chats.
+
+    What it becomes, attachments included, may have `max_bytes`. Raises MalformedEvent.
+    """
+    try:
+        message = _decode_emit(payload)
+        if message.packet.nsp != NAMESPACE:
+            return None
+        if message.packet.type not in _EVENTS:
+            raise MalformedEvent("a packet that is no event")
+        arguments = _Arguments()
+        args = msgspec.json.encode(arguments.write(message.packet.data))
+    except MalformedEvent:
+        raise
+    except RecursionError as error:
+        raise MalformedEvent("nested too deeply") from error
+    except (ValueError, OverflowError) as error:  # msgspec's and UTF-8's are ValueErrors
+        raise MalformedEvent("not an emitter's message") from error
+    if len(args) + sum(map(len, arguments.attachments)) > max_bytes:
+        raise EventTooLarge("an emit whose JSON is too large")
+    rooms, invalid = _rooms(message.opts.rooms)
+    flags = message.opts.flags
+    command = Emit(
+        msgspec.Raw(args),
+        rooms,
+        _except_rooms(message.opts),
+        tuple(arguments.attachments),
+        invalid_ids=invalid,
+        is_volatile=isinstance(flags, dict) and bool(flags.get("volatile")),
+    )
+    sendable(command)
+    return command
+
+
+def decode_request(payload: bytes) -> Command:
+    """Read a request that is supported. Raises MalformedEvent."""
+    try:
+        request = _json_request(payload) if _is_json(payload) else _msgpack_request(payload)
+        kind = _Type(request.type)
+    except (ValueError, RecursionError, OverflowError) as error:
+        raise MalformedEvent("not an emitter's request") from error
+    if request.opts is None:
+        raise MalformedEvent("a request that names no sockets")
+    who, but = _rooms(request.opts.rooms)[0], _except_rooms(request.opts)
+    match kind:
+        case _Type.REMOTE_JOIN:
+            return Regroup(who, but, enters=_moved_rooms(request.rooms))
+        case _Type.REMOTE_LEAVE:
+            return Regroup(who, but, leaves=_moved_rooms(request.rooms))
+        case _Type.REMOTE_DISCONNECT:
+            return DisconnectAll(who, but)
+    raise MalformedEvent("a request that is not supported")
+
+
+def find_unsupported(payload: bytes) -> Unsupported | None:
+    """Tell what a request is that is not carried out; None for all others, broken ones included."""
+    try:
+        head = _json_head(payload) if _is_json(payload) else _msgpack_head(payload)
+    except (ValueError, RecursionError, OverflowError):
+        return None
+    try:
+        kind = _Type(head.type)
+    except ValueError:
+        return Unsupported.REQUEST
+    if kind in _UNSUPPORTED:
+        return _UNSUPPORTED[kind]
+    # Adapters before 6 name one socket by its id, and wait for an answer.
+    return None if bytes(head.opts) else Unsupported.REQUEST
+
+
+def _is_json(payload: bytes) -> bool:
+    """Tell the two ways apart as the adapter does."""
+    return payload.startswith(b"{")
+
+
+def _rooms(value: Any) -> tuple[tuple[Room, ...] | None, int]:
+    """Name the rooms, None for everyone, and count those that are no ids.
+
+    Raises MalformedEvent where all are none: it was not for everyone.
+    """
+    found = ids.ids_of(value)
+    if found is None or (found.is_list and not found.ids and not found.invalid):
+        return None, 0
+    if not found.ids:
+        raise MalformedEvent("rooms that are no ids")
+    return tuple(map(Room, found.ids)), found.invalid
+
+
+def _except_rooms(options: _Options) -> tuple[Room, ...]:
+    found = ids.ids_of(options.except_)
+    return tuple(map(Room, found.ids)) if found is not None else ()
+
+
+def _moved_rooms(value: Any) -> tuple[Room, ...]:
+    rooms, _ = _rooms(value)
+    if rooms is None:
+        raise MalformedEvent("a request that names no rooms")
+    if len(rooms) > MAX_ROOMS:
+        raise MalformedEvent("a request that names too many rooms")
+    return rooms
+
+
+class _Undefined:
+    """JavaScript's undefined, as encoders before notepack.io 3 write it."""
+
+
+_UNDEFINED = _Undefined()
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Types that JSON has; msgspec writes NaN and the infinities as null, as JavaScript does."""
+
+
+class _Arguments:
+    """What an event's arguments are in JSON, as a Socket.IO server in Node writes them."""
+
+    def __init__(self) -> None:
+        self.attachments: list[bytes] = []
+
+    def write(self, value: Any, depth: int = 0) -> Any:
+        """Give a value in JSON's types; binary ones become placeholders. Raises MalformedEvent."""
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if depth == MAX_DEPTH:
+            raise MalformedEvent("nested too deeply")
+        if kind is list:
+            return [one if type(one) in _PLAIN else self.write(one, depth + 1) for one in value]
+        if kind is dict:
+            return {
+                key if type(key) is str else _name(key): (
+                    one if type(one) in _PLAIN else self.write(one, depth + 1)
+                )
+                for key, one in value.items()
+                if one is not _UNDEFINED
+            }
+        if kind is bytes:
+            self.attachments.append(value)
+            return {"_placeholder": True, "num": len(self.attachments) - 1}
+        return None if value is _UNDEFINED else _iso(value)
+
+
+def _name(key: Any) -> str:
+    """Name a property as JavaScript does. Raises MalformedEvent for what no encoder writes."""
+    match key:
+        case None:
+            return "null"
+        case bool():
+            return "true" if key else "false"
+        case int():
+            return str(key)
+        case bytes():
+            return key.decode(errors="replace")
+    raise MalformedEvent("a key that is no name")
+
+
+def _iso(date: datetime) -> str:
+    """Write a date as JavaScript's `toISOString` does."""
+    return date.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _read_extension(code: int, data: memoryview) -> Any:
+    """Read what msgpack has no type for, as notepack.io does; msgspec reads timestamps itself.
+
+    Code 0 is of older encoders: undefined (1 byte), a Date (8) or an ArrayBuffer. Which of the
+    msgpack forms it had is not known here, so an ArrayBuffer of 8 bytes is read as a Date.
+    """
+    content = data.tobytes()
+    if code != 0:
+        return [code, content]
+    if content == b"\x00":
+        return _UNDEFINED
+    if len(content) == 8:
+        return _EPOCH + timedelta(milliseconds=int.from_bytes(content, "big", signed=True))
+    return content
+
+
+_decode_emit = msgspec.msgpack.Decoder(_Emit, ext_hook=_read_extension).decode
+_json_request = msgspec.json.Decoder(_Request).decode
+_msgpack_request = msgspec.msgpack.Decoder(_Request).decode
+_json_head = msgspec.json.Decoder(_RequestHead).decode
+_msgpack_head = msgspec.msgpack.Decoder(_RequestHead).decode
