@@ -15,6 +15,7 @@ from constellation_ws.cli import publish as publisher
 from constellation_ws.delivery import routes
 from constellation_ws.messages import commands
 from constellation_ws.messages.events import UserId, user_room
+from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS
 from constellation_ws.redis_io.names import DEFAULT
 from tests.command_lines import Done, Terminal
 from tests.journey.conftest import Pods, StartGateway
@@ -341,6 +342,9 @@ async def test_check_approves_of_a_redis_that_permits_everything(
         ("+@all ~{constellation:events}:* &*", "log", "XADD constellation:events"),
         ("+@all -xread ~* &*", "log", "xread"),
         ("+@all -hmget ~* &*", "sessions", "hmget"),
+        ("+@all ~* &chat:* &socket.io#*", "emitters", "PSUBSCRIBE socket.io-request#*"),
+        # Permission for a pattern is permission for that very pattern.
+        ("+@all ~* &socket.io#/chats#* &socket.io-request#*", "emitters", "PSUBSCRIBE socket.io#*"),
     ],
 )
 async def test_check_names_what_an_acl_user_lacks(
@@ -349,7 +353,14 @@ async def test_check_names_what_an_acl_user_lacks(
     async with acl_user(valkey, f"gateway{mine}", rules) as url:
         with publisher.connected(url, DEFAULT) as redis:
             findings = list(
-                inspection.inspect(redis, "redis://shown", routes.load(), DEFAULT, keeps_log=True)
+                inspection.inspect(
+                    redis,
+                    "redis://shown",
+                    routes.load(),
+                    DEFAULT,
+                    DEFAULT_EMITTERS.patterns,
+                    keeps_log=True,
+                )
             )
 
     (failed,) = [finding.detail for finding in findings if finding.subject == subject]

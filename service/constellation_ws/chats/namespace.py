@@ -43,7 +43,8 @@ from constellation_ws.messages.admission import (
     may_join,
     read_chat_id,
 )
-from constellation_ws.messages.events import NAMESPACE, ChatId, Room, Sid, chat_room, user_room
+from constellation_ws.messages.commands import Selection
+from constellation_ws.messages.events import NAMESPACE, ChatId, Sid, chat_room, user_room
 from constellation_ws.messages.trace_context import PARENT, STATE, TraceContext
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.spans import ids_of
@@ -162,9 +163,9 @@ class Chats:
         self._attendance.arrive(user)
         return member
 
-    async def disconnect(self, who: Room) -> int:
-        """Disconnect the members of a room for good; say how many there were."""
-        members = tuple(self.rooms.members(who))
+    async def disconnect(self, meant: Selection) -> int:
+        """Disconnect members for good; say how many there were."""
+        members = tuple(self.rooms.audience(meant.rooms, meant.except_rooms))
         async for member in paced(members):
             await self._server.disconnect(member.sid, namespace=NAMESPACE)
         return len(members)

@@ -42,11 +42,17 @@ class Finding:
 
 
 def inspect(
-    redis: Redis, address: str, channels: Iterable[str], names: Names, *, keeps_log: bool
+    redis: Redis,
+    address: str,
+    channels: Iterable[str],
+    names: Names,
+    emitters: Iterable[str],
+    *,
+    keeps_log: bool,
 ) -> Iterator[Finding]:
     """Find out whether Redis is there and lets a gateway do what it does.
 
-    `address` is shown and must hold no secret.
+    `address` is shown and must hold no secret; `emitters` are patterns of channels.
     """
     started = time.perf_counter()
     try:
@@ -64,6 +70,8 @@ def inspect(
     shared = (*channels, names.commands, names.ticks)
     subscribed = (*shared, commands.EMITTER_CHANNEL)
     yield _permission("subscribe", trials.subscriptions(redis, subscribed, names))
+    if by_pattern := trials.pattern_subscriptions(redis, emitters):
+        yield _permission("emitters", by_pattern)
     yield _permission("publish", trials.own_publications(redis, names))
     yield _may_publish(redis, shared)
     yield _permission("presence", trials.presence(redis, names))

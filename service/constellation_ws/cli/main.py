@@ -110,7 +110,11 @@ def publish(
     values = _settings_with_warnings()
     telemetry.set_up_logs(values.log_level, values.log_format)
     with _ending(_ASKED_WRONGLY, routes.InvalidRoutes):
-        table = routes.load(values.routes_file, own_prefix=values.redis_prefix)
+        table = routes.load(
+            values.routes_file,
+            own_prefix=values.redis_prefix,
+            emitters=values.emitter_channels(),
+        )
     events = ((channel, event) for event in _events(json))
     with (
         _ending(_FAILED, publisher.CannotPublish),
@@ -194,7 +198,11 @@ def check() -> None:
     values = _settings()
     files = open_files.share(open_files.raise_limit(), values.tcp_max_connections)
     with _ending(_ASKED_WRONGLY, routes.InvalidRoutes):
-        table = routes.load(values.routes_file, own_prefix=values.redis_prefix)
+        table = routes.load(
+            values.routes_file,
+            own_prefix=values.redis_prefix,
+            emitters=values.emitter_channels(),
+        )
     rows = [
         (one.variable, one.value or "(none)", "default" if one.is_default else "set")
         for one in settings.effective(values)
@@ -214,6 +222,7 @@ def check() -> None:
                 values.redis_label(),
                 table,
                 values.redis_names(),
+                values.emitter_channels().patterns,
                 keeps_log=values.delivery == "durable",
             ),
         ]

@@ -45,6 +45,11 @@ def subscriptions(redis: Redis, shared: Iterable[str], names: Names) -> Mapping[
     return {name: partial(_subscribe, redis, channel) for name, channel in named.items()}
 
 
+def pattern_subscriptions(redis: Redis, patterns: Iterable[str]) -> Mapping[str, Call]:
+    """Subscribe to what Socket.IO emitters publish: an ACL has to name each pattern as it is."""
+    return {f"PSUBSCRIBE {one}": partial(_subscribe_by_pattern, redis, one) for one in patterns}
+
+
 def own_publications(redis: Redis, names: Names) -> Mapping[str, Call]:
     return {
         make("*"): partial(redis.publish, make(trial_name()), b"")
@@ -59,6 +64,12 @@ def trial_name() -> str:
 def _subscribe(redis: Any, channel: str) -> None:
     with redis.pubsub() as subscription:
         subscription.subscribe(channel)
+        subscription.get_message(timeout=_TRIAL_SECONDS)
+
+
+def _subscribe_by_pattern(redis: Any, pattern: str) -> None:
+    with redis.pubsub() as subscription:
+        subscription.psubscribe(pattern)
         subscription.get_message(timeout=_TRIAL_SECONDS)
 
 

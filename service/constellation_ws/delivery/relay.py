@@ -19,11 +19,29 @@ from constellation_ws.delivery.routes import Message, Route, Table
 from constellation_ws.delivery.timing import Timing
 from constellation_ws.log.history import Logged
 from constellation_ws.messages import commands
-from constellation_ws.messages.commands import Disconnect, Emit, Empty, Fence, Handover, Join, Leave
-from constellation_ws.messages.events import MalformedEvent
+from constellation_ws.messages.commands import (
+    Disconnect,
+    DisconnectAll,
+    Emit,
+    Empty,
+    Fence,
+    Handover,
+    Join,
+    Leave,
+    Regroup,
+)
+from constellation_ws.messages.events import EventTooLarge, MalformedEvent
 from constellation_ws.messages.frames import encode_emit, encode_event
+from constellation_ws.messages.redis_emitter import (
+    DEFAULT_EMITTERS,
+    EmitterChannels,
+    Unsupported,
+    decode_emit,
+    decode_request,
+)
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.tracing import Passed, Tracing
+from constellation_ws.observability.unsupported import UnsupportedMessages
 from constellation_ws.redis_io.bus import Published
 from constellation_ws.redis_io.names import DEFAULT
 
@@ -31,6 +49,7 @@ log = structlog.get_logger(__name__)
 
 _EMITTED = "emitted"
 """The deliveries' label for events that a caller named: callers must not make labels."""
+_PYTHON_EMITTER = commands.EMITTER_CHANNEL.encode()
 _COMMANDS = DEFAULT.commands
 """What commands are called in traces, whatever prefix their channel has."""
 
@@ -47,6 +66,7 @@ class Relay:
         *,
         max_event_bytes: int,
         tracing: Tracing | None = None,
+        emitters: EmitterChannels = DEFAULT_EMITTERS,
     ) -> None:
         """Without `tracing` nothing is recorded; with it the table must be a traced one."""
         self._routes = {
@@ -56,6 +76,8 @@ class Relay:
         self._fanout = fanout
         self._metrics = metrics
         self._max_event_bytes = max_event_bytes
+        self._emitters = emitters
+        self._unsupported = UnsupportedMessages(metrics)
         self._emitted = metrics.deliveries.of(_EMITTED)
         self._timing = Timing(metrics)
         self._time = self._timing.count
@@ -80,16 +102,17 @@ class Relay:
         return self._end_batch(len(batch), batch[-1][0], age_seconds)
 
     def read(self, channel: bytes, payload: bytes) -> Message | commands.Command | None:
-        """Say what an entry of the log means, without carrying it out; None for nothing."""
+        """Say what an entry of the log means to those who were away; None for nothing."""
         if len(payload) > self._max_event_bytes:
             return None
         known = self._routes.get(channel)
         try:
             if known is not None:
                 return known.route.route(payload)
-            return _read_command(channel, payload)
+            command = self._read_command(channel, payload)
         except MalformedEvent:
             return None
+        return None if isinstance(command, Emit) and command.is_volatile else command
 
     def _begin_batch(self) -> None:
         self._timing.begin()
@@ -164,10 +187,16 @@ class Relay:
         with use_span(span):
             log.warning(
                 "dropped an event that is too large",
-                channel=channel.decode(errors="replace")[:64],
+                channel=self._label(channel),
                 bytes=len(payload),
                 max_event_bytes=self._max_event_bytes,
             )
+
+    def _label(self, channel: bytes) -> str:
+        """Name a channel that has no route in a log line."""
+        if channel.startswith(self._emitters.emits):
+            return self._emitters.label  # what follows may be a user
+        return channel.decode(errors="replace")[:64]
 
     def _count_invalid_ids(self, channel: str, count: int) -> None:
         self._metrics.invalid_ids.of(channel).value += count
@@ -201,14 +230,36 @@ class Relay:
 
     def _obey(self, channel: bytes, payload: bytes, offset: bytes) -> None:
         try:
-            command = _read_command(channel, payload)
+            command = self._read_command(channel, payload)
+        except EventTooLarge:
+            self._drop_too_large(None, channel, payload, offset)
+            return
         except MalformedEvent as error:
             self._metrics.commands.labels("malformed").inc()
             log.warning("dropped a malformed command", reason=str(error))
             return
-        if command is not None:
-            self._metrics.commands.labels(type(command).__name__.lower()).inc()
-            self._carry_out(command, payload, offset)
+        if command is None:
+            self._unsupported.note(Unsupported.NAMESPACE)
+            return
+        self._metrics.commands.labels(type(command).__name__.lower()).inc()
+        if isinstance(command, Emit) and command.invalid_ids:
+            by_key = channel.startswith(self._emitters.emits)
+            label = self._emitters.label if by_key else commands.EMITTER_CHANNEL
+            self._count_invalid_ids(label, command.invalid_ids)
+        self._carry_out(command, payload, offset)
+
+    def _read_command(self, channel: bytes, payload: bytes) -> commands.Command | None:
+        """Read what came on a channel without a route; None where it is for another namespace.
+
+        Raises MalformedEvent.
+        """
+        if channel.startswith(self._emitters.emits):
+            return decode_emit(payload, self._max_event_bytes)
+        if channel == self._emitters.requests:
+            return decode_request(payload)
+        if channel == _PYTHON_EMITTER:
+            return commands.decode_emitter(payload)
+        return commands.decode(payload)
 
     def _carry_out(self, command: commands.Command, payload: bytes, offset: bytes) -> None:
         if isinstance(command, Emit):
@@ -223,12 +274,25 @@ class Relay:
                 self._remove(command, offset)
             case Empty(room):
                 self._empty(room, offset)
-            case Disconnect() | Fence() | Handover():
+            case Regroup():
+                self._regroup(command, offset)
+            case Disconnect() | DisconnectAll() | Fence() | Handover():
                 self._effects.append(command)
 
+    def _regroup(self, command: Regroup, offset: bytes) -> None:
+        # A copy: the answer may be a room that is left.
+        members = list(self._rooms.audience(command.rooms, command.except_rooms))
+        for room in command.enters:
+            come = self._rooms.enter_all(members, room)
+            self._note_moved(come, room, offset, is_in=True)
+        for room in command.leaves:
+            # Of everyone where it is not known of whom: what is forgotten is asked for again.
+            for who in command.rooms or (None,):
+                self._effects.append(MembershipEnded(room, who))
+            gone = self._rooms.leave_all(members, room)
+            self._note_moved(gone, room, offset, is_in=False)
+
     def _emit(self, command: Emit, payload: bytes, offset: bytes) -> None:
-        if command.invalid_ids:
-            self._count_invalid_ids(commands.EMITTER_CHANNEL, command.invalid_ids)
         audience = self._rooms.audience(command.rooms, command.except_rooms)
         if audience:
             frame = encode_emit(command, offset)
@@ -264,9 +328,3 @@ class _Path:
         self.nothing_to_send = metrics.events.of(channel, "nothing_to_send")
         self.malformed = metrics.events.of(channel, "malformed")
         self.too_large = metrics.events.of(channel, "too_large")
-
-
-def _read_command(channel: bytes, payload: bytes) -> commands.Command | None:
-    if channel == commands.EMITTER_CHANNEL.encode():
-        return commands.decode_emitter(payload)
-    return commands.decode(payload)

@@ -29,6 +29,7 @@ from constellation_ws.messages.events import (
     Slice,
     fields_of,
 )
+from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterChannels
 from constellation_ws.messages.trace_context import KEYS as TRACE_KEYS
 from constellation_ws.messages.trace_context import PARENT
 from constellation_ws.redis_io.names import DEFAULT_PREFIX
@@ -226,12 +227,16 @@ Table = Mapping[str, Route]
 
 
 def load(
-    extra: Path | None = None, *, is_traced: bool = False, own_prefix: str = DEFAULT_PREFIX
+    extra: Path | None = None,
+    *,
+    is_traced: bool = False,
+    own_prefix: str = DEFAULT_PREFIX,
+    emitters: EmitterChannels = DEFAULT_EMITTERS,
 ) -> Table:
     """Read the contract's table and, where given, a file with further channels.
 
     A table that is traced reads trace context off each event. `own_prefix` begins the channels of
-    the deployment itself, which no event may use. Raises InvalidRoutes.
+    the deployment itself, which no event may use, nor those of `emitters`. Raises InvalidRoutes.
     """
     entries = _parse(
         resources.files("constellation_ws.delivery").joinpath("routes.toml").read_text(),
@@ -247,7 +252,7 @@ def load(
     places: dict[str, str] = {}
     for place, entry in entries:
         channel = entry.channel
-        if is_own_channel(channel, own_prefix):
+        if is_own_channel(channel, own_prefix) or emitters.own(channel):
             reason = "this channel is reserved for pods and emitters"
             raise InvalidRoutes(f"{place} ({channel}): {reason}")
         if channel in table:

@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanKind
 from constellation_ws.chats.namespace import Chats, MovedMember
 from constellation_ws.engine.server import Engine
 from constellation_ws.messages import trace_context
+from constellation_ws.messages.commands import Selection
 from constellation_ws.messages.events import Room
 from constellation_ws.messages.frames import Frame
 from constellation_ws.moving.client import MovedClient, decode_client, decode_offer
@@ -47,15 +48,15 @@ class Arrivals:
         self._spawn = spawn
         self._tracing = tracing
         self._disconnects = 0
-        self._disconnected: deque[tuple[int, Room]] = deque(maxlen=_RETAINED_DISCONNECTS)
+        self._disconnected: deque[tuple[int, Selection]] = deque(maxlen=_RETAINED_DISCONNECTS)
 
-    def note_disconnect(self, who: Room) -> None:
-        """Take note that a room's members are being disconnected.
+    def note_disconnect(self, meant: Selection) -> None:
+        """Take note that members are being disconnected.
 
         One that is between two pods is found by neither.
         """
         self._disconnects += 1
-        self._disconnected.append((self._disconnects, who))
+        self._disconnected.append((self._disconnects, meant))
 
     def expect(self, offer: bytes, answer: Callable[[bool], None]) -> int:
         """Say, soon, whether a session can go on here. Returns what `take` is to be given.
@@ -95,12 +96,14 @@ class Arrivals:
         if is_moved:
             self._go_on(client, found, transport, early)
             if client.member is not None and self._is_unwanted(client.member, expected):
-                await self._chats.disconnect(Room(client.member.sid))
+                await self._chats.disconnect(Selection((Room(client.member.sid),), ()))
 
     def _is_unwanted(self, moved: MovedMember, expected: int) -> bool:
         """Tell whether somebody has disconnected it while it was between two pods."""
         names = {moved.sid, *moved.rooms}
-        return any(number > expected and who in names for number, who in self._disconnected)
+        return any(
+            number > expected and meant.reaches(names) for number, meant in self._disconnected
+        )
 
     def _go_on(
         self,

@@ -73,6 +73,14 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
+        self.unsupported = Tally(
+            "constellation_emitter_unsupported",
+            "Messages of Socket.IO emitters and servers that this gateway does not carry out, by "
+            "kind (namespace: one that is not served; server_side_emit, query, emit_with_ack, "
+            "request). Each pod counts all of them.",
+            ["kind"],
+            registry,
+        )
         self.files_exhausted = Counter(
             "constellation_open_files_exhausted",
             "Number of times that no open file was left; checked once a second.",

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from constellation_ws.delivery.routes import Message
 from constellation_ws.log.history import Concerned, History, Logged, Segment, parse_id
 from constellation_ws.log.positions import Change, LogId
-from constellation_ws.messages.commands import Command, Emit, Empty, Join, Leave
+from constellation_ws.messages.commands import Command, Emit, Empty, Join, Leave, Regroup
 from constellation_ws.messages.frames import Frame, encode_emit, encode_event
 
 Meaning = Message | Command | None
+Move = Join | Leave | Empty | Regroup
+"""What changes the rooms of members and is sent to nobody."""
 Read = Callable[[bytes, bytes], Meaning]
 """(channel, payload) -> what an entry means; None where nobody gets anything."""
 
@@ -61,9 +63,9 @@ class Entry:
         self.except_rooms: Sequence[str] = _NOBODY
         if isinstance(meaning, Message | Emit):
             self.to, self.except_rooms = meaning.rooms, meaning.except_rooms
-        self.move: Message | Join | Leave | Empty | None = None
+        self.move: Message | Move | None = None
         """What may change the rooms of a member."""
-        if isinstance(meaning, Join | Leave | Empty) or (
+        if isinstance(meaning, Move) or (
             isinstance(meaning, Message) and (meaning.empties or meaning.removals)
         ):
             self.move = meaning
@@ -138,6 +140,8 @@ def whom_it_concerns(meaning: Meaning) -> Concerned:
             return _NOBODY, (who,)
         case Empty(room):
             return _NOBODY, (room,)
+        case Regroup(rooms=rooms):
+            return _NOBODY, (_EVERYONE if rooms is None else rooms)
     return _NOBODY, _NOBODY
 
 
@@ -244,7 +248,7 @@ class Walk:
         (self._member_of.add if change.is_in else self._member_of.discard)(change.room)
 
 
-def _move(move: Message | Join | Leave | Empty, member_of: set[str]) -> None:
+def _move(move: Message | Move, member_of: set[str]) -> None:
     """Let an entry change the rooms of a member."""
     match move:
         case Message(empties=empties, removals=removals):
@@ -258,3 +262,6 @@ def _move(move: Message | Join | Leave | Empty, member_of: set[str]) -> None:
             member_of.discard(room)
         case Empty(room):
             member_of.discard(room)
+        case Regroup() if move.reaches(member_of):
+            member_of.update(move.enters)
+            member_of.difference_update(move.leaves)

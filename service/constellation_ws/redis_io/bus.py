@@ -19,7 +19,9 @@ from redis.asyncio import Redis
 
 from constellation_ws.messages import commands
 from constellation_ws.messages.events import Room
+from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterChannels
 from constellation_ws.observability.metrics import Metrics
+from constellation_ws.redis_io.emitters import EmitterFilter
 from constellation_ws.redis_io.link import (
     FAULTS,
     RedisMoved,
@@ -71,7 +73,12 @@ class RedisBus:
     """
 
     def __init__(
-        self, redis: Redis, channels: Iterable[str], metrics: Metrics, names: Names = DEFAULT
+        self,
+        redis: Redis,
+        channels: Iterable[str],
+        metrics: Metrics,
+        names: Names = DEFAULT,
+        emitters: EmitterChannels = DEFAULT_EMITTERS,
     ) -> None:
         self.instance = secrets.token_urlsafe(6)
         """Tells this process apart from every other, a restarted one of the same name too."""
@@ -92,6 +99,7 @@ class RedisBus:
             self._heartbeat,
             self._reply_channel,
         )
+        self._emitters = EmitterFilter(emitters, metrics)
         self._ticks = itertools.count()
         self._asks = itertools.count(1)
         self._waiting: dict[int, _Tally] = {}
@@ -137,13 +145,13 @@ class RedisBus:
         is_heard = time.monotonic() - self._heard_at < SILENCE_SECONDS
         if current is not None and is_heard and not current.is_superseded:
             return await self._watch(current, listener)  # it was silent, and is no more
-        fresh = Subscription(self._own, self._names)
+        fresh = Subscription(self._own, self._names, self._emitters.admits)
         tick = self.next_tick()
         if current is not None:
             current.end_at(tick)
         try:
             async with asyncio.timeout(_SUBSCRIBE_SECONDS):
-                await fresh.open(self._redis, self._channels, tick)
+                await fresh.open(self._redis, self._channels, self._emitters.patterns, tick)
         except (TimeoutError, *FAULTS) as error:
             await fresh.close()
             if current is not None:

@@ -1,7 +1,7 @@
 """The names of everything that the gateway keeps in Redis or says through it, under one prefix.
 
 Pub/Sub knows no database number, so the prefix is what keeps two deployments on one Redis apart.
-Event channels and the emitter's channel belong to publishers and carry no prefix.
+Event channels and the emitters' channels belong to publishers and carry no prefix.
 """
 
 from __future__ import annotations

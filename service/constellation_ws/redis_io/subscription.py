@@ -26,9 +26,18 @@ Take = Callable[[list[Published]], None]
 class Subscription:
     """One connection and what it receives. `close` must be called."""
 
-    def __init__(self, own: Mapping[bytes, Callable[[bytes], None]], names: Names) -> None:
-        """`own` are the channels of this process, and who handles their messages."""
+    def __init__(
+        self,
+        own: Mapping[bytes, Callable[[bytes], None]],
+        names: Names,
+        admits: Callable[[bytes, bytes], bool],
+    ) -> None:
+        """`own` are the channels of this process, and who handles their messages.
+
+        `admits` tells of a channel and its payload, received by a pattern, whether it is passed on.
+        """
         self._own = own
+        self._admits = admits
         self._ticks = names.ticks.encode()
         self._held = AsyncExitStack()
         self._link: Link | None = None
@@ -45,11 +54,17 @@ class Subscription:
         """Whether another Redis is to be used; then the next subscription is due."""
         return self._link is not None and self._link.is_superseded
 
-    async def open(self, redis: Redis, channels: tuple[str, ...], tick: bytes) -> None:
+    async def open(
+        self, redis: Redis, channels: tuple[str, ...], patterns: tuple[str, ...], tick: bytes
+    ) -> None:
         """Subscribe, and wait for the tick that is its first message. Raises what FAULTS names."""
         self._begins_at = tick
         self._link = await self._held.enter_async_context(open_subscription(redis, self._receive))
-        self._link.send_together(("SUBSCRIBE", *channels), ("PUBLISH", self._ticks, tick))
+        # One connection for both: what comes by a pattern has its place in the same stream.
+        by_pattern = [("PSUBSCRIBE", *patterns)] if patterns else []
+        self._link.send_together(
+            ("SUBSCRIBE", *channels), *by_pattern, ("PUBLISH", self._ticks, tick)
+        )
         await self._link.answer(self._begun)
 
     def pass_to(self, take: Take) -> None:
@@ -93,6 +108,10 @@ class Subscription:
             if isinstance(reply, hiredis.ReplyError):
                 raise ConnectionError(f"Redis refused the subscription: {reply}")
             if type(reply) is int or reply[0] != b"message":
+                if type(reply) is not int and reply[0] == b"pmessage":
+                    _, _, channel, payload = reply
+                    if self._admits(channel, payload):
+                        batch.append((channel, payload))
                 continue  # how many have received our tick; a confirmed channel
             _, channel, payload = reply
             if channel == self._ticks and self._is_end(payload):

@@ -126,6 +126,11 @@ PortOrOff = Annotated[
     BeforeValidator(_read_off),
     Takes("a port number, or `off`"),
 ]
+EmitterKey = Annotated[
+    Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$")] | None,  # no sign of a pattern
+    BeforeValidator(_read_off),
+    Takes("letters, digits and `._:/-`, or `off`"),
+]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Host = Annotated[

@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsConfigDict
 
+from constellation_ws.messages.redis_emitter import DEFAULT_KEY, EmitterChannels
 from constellation_ws.redis_io import address as redis_address
 from constellation_ws.redis_io.names import DEFAULT_PREFIX, Names
 from constellation_ws.runtime.listening import EVERY_ADDRESS, address_towards
@@ -24,6 +25,7 @@ from constellation_ws.settings.access import ChatAccessSettings
 from constellation_ws.settings.identity import IdentitySettings
 from constellation_ws.settings.kinds import (
     Count,
+    EmitterKey,
     Host,
     OptionalHost,
     Origins,
@@ -96,6 +98,13 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
         validation_alias="CONSTELLATION_REDIS_PREFIX",
         description="Prefix of the gateway's own keys and channels. Two deployments on one Redis "
         "need different prefixes: Pub/Sub ignores database numbers.",
+    )
+    emitter_key: EmitterKey = Field(
+        DEFAULT_KEY,
+        validation_alias="CONSTELLATION_EMITTER_KEY",
+        description="The `key` with which `@socket.io/redis-emitter` publishes, and Socket.IO "
+        "servers with `@socket.io/redis-adapter`; the Redis user must be permitted to subscribe to "
+        "`<key>#*` and `<key>-request#*`. `off` ignores both.",
     )
     ws_host: Host = Field(
         EVERY_ADDRESS,
@@ -281,6 +290,10 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
     def redis_names(self) -> Names:
         """Give the names of the deployment's keys and channels."""
         return Names(self.redis_prefix)
+
+    def emitter_channels(self) -> EmitterChannels:
+        """Give the channels on which Socket.IO emitters publish."""
+        return EmitterChannels(self.emitter_key or "")
 
     def redis_label(self) -> str:
         """Give the address without credentials or query, fit for logs."""

@@ -8,7 +8,7 @@ from constellation_ws.access.access import Access
 from constellation_ws.delivery.effects import Effect, MembershipEnded, Moved
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.log.history import Logged
-from constellation_ws.messages.commands import Disconnect, Fence, Handover
+from constellation_ws.messages.commands import Disconnect, DisconnectAll, Fence, Handover
 from constellation_ws.recovery.none import NoRecovery, NoSessions
 from constellation_ws.recovery.resume import Recovery
 from constellation_ws.recovery.sessions import Sessions
@@ -24,7 +24,7 @@ class Consumer:
         access: Access,
         sessions: Sessions | NoSessions,
         recovery: Recovery | NoRecovery,
-        disconnect: Callable[[Disconnect], None],
+        disconnect: Callable[[Disconnect | DisconnectAll], None],
     ) -> None:
         self._relay = relay
         self._access = access
@@ -53,7 +53,7 @@ class Consumer:
                     self._access.forget(room, who)
                 case Fence(sid, owner):
                     self._recovery.fence(sid, owner)
-                case Disconnect():
+                case Disconnect() | DisconnectAll():
                     self._disconnect(effect)
                 case Handover():
                     is_lease_free = True

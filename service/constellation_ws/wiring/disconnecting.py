@@ -1,15 +1,17 @@
-"""Carries out `disconnectUser`: this pod's sockets are disconnected, and its answer is sent."""
+"""Carries out `disconnectUser` and `disconnectSockets`: this pod's sockets are disconnected.
+
+The answer to the former is sent from here too.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import structlog
 
 from constellation_ws.chats.namespace import Chats
-from constellation_ws.messages.commands import Disconnect
-from constellation_ws.messages.events import Room
+from constellation_ws.messages.commands import Disconnect, DisconnectAll, Selection
 from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.wiring.errands import Errands
 
@@ -23,30 +25,39 @@ class Disconnecting:
     """Does it behind whoever has received the command."""
 
     def __init__(
-        self, chats: Chats, bus: RedisBus, errands: Errands, note: Callable[[Room], None]
+        self, chats: Chats, bus: RedisBus, errands: Errands, note: Callable[[Selection], None]
     ) -> None:
-        """`note` is told whom each command names, for sessions that are about to arrive."""
+        """`note` is told whom each command means, for sessions that are about to arrive."""
         self._chats = chats
         self._note = note
         self._bus = bus
         self._errands = errands
 
-    def begin(self, command: Disconnect) -> None:
-        """Disconnect whom a command names, soon. Never waits."""
-        self._note(command.who)
-        if command.reply_to:
-            key = (command.who, command.reply_to, command.ask)
-        elif self._chats.rooms.members(command.who):
-            key = (command.who, "", 0)  # disconnecting twice is disconnecting once
-        else:
-            return
-        self._errands.put(key, functools.partial(self._disconnect, command), seconds=None)
+    def begin(self, command: Disconnect | DisconnectAll) -> None:
+        """Disconnect whom a command means, soon. Never waits."""
+        match command:
+            case Disconnect(who, reason):
+                meant = Selection((who,), ())
+            case DisconnectAll(rooms, except_rooms):
+                meant, reason = Selection(rooms, except_rooms), ""
+        self._note(meant)
+        if isinstance(command, Disconnect) and command.reply_to:
+            key: Hashable = (command.who, command.reply_to, command.ask)
+            self._errands.put(key, functools.partial(self._answer, command, meant), seconds=None)
+        elif self._chats.rooms.audience(meant.rooms, meant.except_rooms):
+            # Keyed by whom it means: disconnecting twice is disconnecting once.
+            self._errands.put(
+                meant, functools.partial(self._disconnect, meant, reason), seconds=None
+            )
 
-    async def _disconnect(self, command: Disconnect) -> None:
-        count = await self._chats.disconnect(command.who)
+    async def _answer(self, command: Disconnect, meant: Selection) -> None:
+        count = await self._disconnect(meant, command.reason)
+        key = (command.reply_to, command.ask)
+        answer = functools.partial(self._bus.answer, command, count)
+        self._errands.put(key, answer, _ANSWER_SECONDS)
+
+    async def _disconnect(self, meant: Selection, reason: str) -> int:
+        count = await self._chats.disconnect(meant)
         if count:
-            log.info("disconnected on request", sockets=count, reason=command.reason)
-        if command.reply_to:
-            key = (command.reply_to, command.ask)
-            answer = functools.partial(self._bus.answer, command, count)
-            self._errands.put(key, answer, _ANSWER_SECONDS)
+            log.info("disconnected on request", sockets=count, reason=reason)
+        return count

@@ -26,7 +26,7 @@ ERRAND_SECONDS = 5.0
 """How long an errand may take, from when it is put into the queue."""
 _LOG_SECONDS = 1.0
 
-Work = Callable[[], Coroutine[Any, Any, None]]
+Work = Callable[[], Coroutine[Any, Any, object]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,14 +80,16 @@ class Gateway:
         self.names = settings.redis_names()
         self.redis_endpoint = Endpoint(settings.redis_address(), self.names)
         self.redis = RedisClients(self.redis_endpoint)
+        emitters = settings.emitter_channels()
         table = routes.load(
             settings.routes_file,
             is_traced=tracing is not None,
             own_prefix=settings.redis_prefix,
+            emitters=emitters,
         )
         is_durable = settings.delivery == "durable"
         bus_redis = self.redis.vital if is_durable else self.redis.once
-        self.bus = RedisBus(bus_redis, table, self.metrics, self.names)
+        self.bus = RedisBus(bus_redis, table, self.metrics, self.names, emitters)
         membership = Membership()
         self.rooms = membership.rooms_of(NAMESPACE)
         self.fanout = Fanout()
@@ -98,6 +100,7 @@ class Gateway:
             self.metrics,
             max_event_bytes=settings.max_event_bytes,
             tracing=tracing,
+            emitters=emitters,
         )
         self.delivery: Durable | Live
         if is_durable:

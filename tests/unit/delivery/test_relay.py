@@ -26,9 +26,18 @@ from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Member, Rooms, Stage
 from constellation_ws.delivery.routes import Message, Table
 from constellation_ws.messages import commands
-from constellation_ws.messages.commands import Disconnect, Empty, Fence, Handover, Join, Leave
+from constellation_ws.messages.commands import (
+    Disconnect,
+    DisconnectAll,
+    Empty,
+    Fence,
+    Handover,
+    Join,
+    Leave,
+)
 from constellation_ws.messages.events import ChatId, Room, Sid, Slice, UserId, chat_room, user_room
 from constellation_ws.messages.frames import Frame
+from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterChannels
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.tracing import Passed, Tracing
 from constellation_ws.redis_io.names import DEFAULT
@@ -69,10 +78,15 @@ class Client:
 class Pod:
     """A relay with its rooms, and what it sent others to do."""
 
-    def __init__(self, table: Table = TABLE, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self,
+        table: Table = TABLE,
+        tracing: Tracing | None = None,
+        emitters: EmitterChannels = DEFAULT_EMITTERS,
+    ) -> None:
         self.rooms = Rooms()
         self.metrics = Metrics()
-        self.disconnected: list[Disconnect] = []
+        self.disconnected: list[Disconnect | DisconnectAll] = []
         self.moved: list[Member] = []
         self.ended: list[tuple[str, str | None]] = []
         self.fenced: list[tuple[str, str]] = []
@@ -84,6 +98,7 @@ class Pod:
             self.metrics,
             max_event_bytes=MAX_EVENT_BYTES,
             tracing=tracing,
+            emitters=emitters,
         )
 
     def client(self, user: str, *chats: str) -> Client:
@@ -134,7 +149,7 @@ class Pod:
                     self.moved.extend(members)
                 case MembershipEnded(room, who):
                     self.ended.append((room, who))
-                case Disconnect():
+                case Disconnect() | DisconnectAll():
                     self.disconnected.append(effect)
                 case Fence(sid, owner):
                     self.fenced.append((sid, owner))
@@ -350,6 +365,114 @@ def test_an_emitters_message_is_obeyed_and_one_for_others_ignored(pod: Pod) -> N
     assert bob.heard == [["x", 1]]
     assert pod.count("commands", kind="emit") == 1
     assert pod.count("commands", kind="malformed") == 0
+    assert pod.count("unsupported", kind="namespace") == 2
+
+
+def packed(
+    event: str, *arguments: object, nsp: str = "/chats", but: tuple[str, ...] = (), **options: Any
+) -> bytes:
+    """An emit of `@socket.io/redis-emitter`."""
+    packet = {"type": 2, "data": [event, *arguments], "nsp": nsp}
+    return msgspec.msgpack.encode(["emitter", packet, {"except": but, **options}])
+
+
+def test_an_emit_in_msgpack_is_obeyed_whatever_room_its_channel_names(pod: Pod) -> None:
+    a, b = pod.client("alice", "c-1"), pod.client("bob", "c-1")
+    pod.publish("socket.io#/chats#", packed("x", 1), packed("x", 2, rooms=["user:bob", "chat:c-1"]))
+    pod.publish("socket.io#/chats#user:bob#", packed("x", 3, rooms=["user:bob"]))
+    pod.publish("socket.io#/chats#chat:c-1#", packed("x", 4, rooms=["chat:c-1"], but=("user:bob",)))
+    pod.publish("socket.io#/chats#", packed("x", 5, nsp="/other"), packed("disconnect"), b"\xc1")
+    assert a.heard == [["x", 1], ["x", 2], ["x", 4]]
+    assert b.heard == [["x", 1], ["x", 2], ["x", 3]]
+    assert pod.count("commands", kind="emit") == 4
+    assert pod.count("commands", kind="malformed") == 2
+    assert pod.count("unsupported", kind="namespace") == 1
+
+
+def test_the_key_of_the_emitters_decides_which_channels_are_theirs() -> None:
+    pod = Pod(emitters=EmitterChannels("app"))
+    bob = pod.client("bob")
+    pod.publish("socket.io#/chats#", packed("x", 1))
+    pod.publish("app#/chats#", packed("x", 2))
+    assert bob.heard == [["x", 2]]
+
+
+def test_sockets_join_and_leave_as_an_emitter_asks(pod: Pod) -> None:
+    tabs = [pod.client("bob"), pod.client("bob", "c-2")]
+    other = pod.client("alice")
+    everyone = [*tabs, other]
+
+    def ask(kind: int, rooms: list[str], *who: str, but: tuple[str, ...] = ()) -> None:
+        opts = {"rooms": who, "except": but}
+        pod.publish("socket.io-request#/chats#", {"type": kind, "opts": opts, "rooms": rooms})
+
+    def members(room: str) -> set[Member]:
+        return set(pod.rooms.members(room))
+
+    ask(2, ["team", "7"], "user:bob", "user:nobody")
+    assert members("team") == members("7") == {tab.member for tab in tabs}
+    ask(2, ["all"])
+    ask(2, ["some"], but=("chat:c-2",))
+    assert members("all") == {one.member for one in everyone}
+    assert members("some") == {tabs[0].member, other.member}
+    pod.ended.clear()
+    ask(3, ["team"], "team")
+    ask(3, ["all"], "user:bob", "user:alice", but=("chat:c-2",))
+    ask(3, ["some"])
+    assert (members("team"), members("all"), members("some")) == (set(), {tabs[1].member}, set())
+    assert pod.ended == [
+        ("team", "team"),
+        ("all", "user:bob"),
+        ("all", "user:alice"),
+        ("some", None),
+    ]
+    assert pod.count("commands", kind="regroup") == 6
+
+
+def test_an_emitters_join_counts_from_its_place_in_the_batch(pod: Pod) -> None:
+    bob = pod.client("bob")
+    asked = {"type": 2, "opts": {"rooms": ["user:bob"]}, "rooms": ["team"]}
+    event = ("socket.io#/chats#team#", packed("x", 1, rooms=["team"]))
+    pod.take([published(*event), published("socket.io-request#/chats#", asked), published(*event)])
+    assert bob.heard == [["x", 1]]
+    assert pod.moved == [bob.member]
+
+
+def test_an_emitters_disconnect_is_passed_on(pod: Pod) -> None:
+    asked = {"type": 4, "opts": {"rooms": ["user:bob"], "except": ["chat:1"]}, "close": True}
+    pod.publish("socket.io-request#/chats#", asked)
+    assert pod.disconnected == [DisconnectAll((Room("user:bob"),), (Room("chat:1"),))]
+
+
+def test_a_volatile_emit_is_sent_now_and_to_nobody_later(pod: Pod) -> None:
+    bob = pod.client("bob")
+    lasting, volatile = (
+        packed("x", flag, rooms=["user:bob"], flags={"volatile": flag}) for flag in (False, True)
+    )
+    pod.publish("socket.io#/chats#user:bob#", lasting, volatile)
+    assert bob.heard == [["x", False], ["x", True]]
+    assert pod.relay.read(b"socket.io#/chats#user:bob#", lasting) is not None
+    assert pod.relay.read(b"socket.io#/chats#user:bob#", volatile) is None
+
+
+def test_an_emit_that_becomes_too_large_is_dropped_like_one_that_is(
+    pod: Pod, logged: list[EventDict]
+) -> None:
+    bob = pod.client("bob")
+    grows = packed("x", [None] * (MAX_EVENT_BYTES // 2), rooms=["user:bob"])
+    assert len(grows) < MAX_EVENT_BYTES
+    pod.publish("socket.io#/chats#user:bob#", grows, packed("x", b"x" * MAX_EVENT_BYTES))
+    assert bob.heard == []
+    assert pod.count("commands", kind="too_large") == 2
+    assert [line["channel"] for line in logged] == ["socket.io"] * 2, "without the room"
+    assert pod.relay.read(b"socket.io#/chats#user:bob#", grows) is None
+
+
+def test_rooms_of_an_emitter_that_are_no_ids_are_counted_under_its_key(pod: Pod) -> None:
+    bob = pod.client("bob")
+    pod.publish("socket.io#/chats#", packed("x", 1, rooms=["user:bob", 1.5]))
+    assert bob.heard == [["x", 1]]
+    assert pod.count("invalid_ids", channel="socket.io") == 1
 
 
 def test_a_broken_command_costs_itself_only(pod: Pod, logged: list[EventDict]) -> None:

@@ -393,6 +393,8 @@ def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:
         (ROW.replace("like:new", "chat:new"), "route 1 .chat:new.*already, routes.toml, route 4"),
         (ROW.replace("like:new", DEFAULT.commands), "pods"),
         (ROW.replace("like:new", commands.EMITTER_CHANNEL), "pods"),
+        (ROW.replace("like:new", "socket.io#/chats#"), "emitters"),
+        (ROW.replace("like:new", "socket.io-request#/#"), "emitters"),
         (ROW.replace("like:new", "constellation:heartbeat:x"), "pods"),
     ],
 )

@@ -165,6 +165,24 @@ async def test_a_recorder_that_dies_is_replaced_and_its_successor_knows_what_is_
         await is_recorded(redis, 40)
 
 
+async def test_what_emitters_publish_is_recorded_in_its_place_also_by_a_successor(
+    valkey: Valkey, redis: Redis
+) -> None:
+    async def publish(number: int) -> None:
+        channel = (CHANNEL, "socket.io#/chats#", f"socket.io#/chats#user:{number}#")[number % 3]
+        await redis.publish("socket.io#/others#", "not for us, and without a position")
+        await redis.publish(channel, str(number))
+
+    async with pods(valkey, 2) as two:
+        (recorder,) = [pod for pod in two if pod.records()]
+        for number in range(30):
+            await publish(number)
+        await recorder.stop()
+        for number in range(30, 60):
+            await publish(number)
+        await is_recorded(redis, 60)
+
+
 async def test_a_recorder_that_missed_something_leaves_it_to_one_that_did_not(
     valkey: Valkey, redis: Redis
 ) -> None:

@@ -14,7 +14,7 @@ from constellation_ws.delivery.routes import Message
 from constellation_ws.log.history import BEGINNING, History, Logged, format_id
 from constellation_ws.log.positions import Change
 from constellation_ws.messages import commands
-from constellation_ws.messages.commands import Disconnect, Emit, Empty, Join, Leave
+from constellation_ws.messages.commands import Disconnect, Emit, Empty, Join, Leave, Regroup
 from constellation_ws.messages.events import EventName, Fields, Room
 from constellation_ws.recovery.replay import Entries, Meaning, Replay, ReplayLimits, Walk
 
@@ -41,7 +41,16 @@ EMITS = st.builds(
     st.none() | ROOMS.map(tuple),
     ROOMS.map(tuple),
 )
-MOVES = st.builds(Join, ROOM, ROOM) | st.builds(Leave, ROOM, ROOM) | st.builds(Empty, ROOM)
+REGROUPS = st.builds(
+    Regroup,
+    st.none() | ROOMS.map(tuple),
+    ROOMS.map(lambda rooms: tuple(rooms[:1])),
+    ROOMS.map(tuple),
+    ROOMS.map(tuple),
+)
+MOVES = (
+    st.builds(Join, ROOM, ROOM) | st.builds(Leave, ROOM, ROOM) | st.builds(Empty, ROOM) | REGROUPS
+)
 STORIES = st.lists(st.none() | MESSAGES | EMITS | MOVES | st.builds(Disconnect, ROOM), max_size=30)
 PLACES = st.integers(0, 31)
 CHANGES = st.lists(st.tuples(PLACES, st.sampled_from(CHATS), st.booleans()), max_size=4).map(sorted)
@@ -77,6 +86,10 @@ def naive(
                     mine.discard(room)
                 case Empty(room):
                     mine.discard(room)
+                case Regroup(to, but, enters, leaves):
+                    is_meant = to is None or any(room in mine for room in to)
+                    if is_meant and not any(room in mine for room in but):
+                        mine = (mine | {*enters}) - {*leaves}
             mine.add(ME)
             moves += [Change((place, 0), room, room in mine) for room in mine ^ before]
     for _, room, is_in in to_come:

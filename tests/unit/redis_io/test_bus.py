@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Disconnect, Join
 from constellation_ws.messages.events import Room
+from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterChannels
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io import bus as redis_bus
 from constellation_ws.redis_io.bus import Published, RedisBus
@@ -34,9 +35,9 @@ CHANNELS = ("chat:new", "chat:newMessage")
 class Pod:
     """A bus with what it was handed."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, emitters: EmitterChannels = DEFAULT_EMITTERS) -> None:
         self.metrics = Metrics()
-        self.bus = RedisBus(redis, CHANNELS, self.metrics)
+        self.bus = RedisBus(redis, CHANNELS, self.metrics, DEFAULT, emitters)
         self.listener = Listener()
         self.beats = 0
 
@@ -128,6 +129,51 @@ async def test_any_bytes_pass_and_other_channels_do_not(pod: Pod, redis: Redis) 
         (b"chat:new", b""),
         (b"socketio", b"{}"),
     ]
+
+
+async def test_what_emitters_publish_keeps_its_place_between_other_messages(
+    pod: Pod, redis: Redis
+) -> None:
+    published = [
+        (channel, b"%d" % number)
+        for number in range(300)
+        for channel in (
+            b"chat:new",
+            b"socket.io#/chats#",
+            b"socket.io#/chats#user:%d#" % number,
+            b"socket.io#/others#",
+        )
+    ]
+    async with redis.pipeline(transaction=False) as pipe:
+        for channel, payload in published:
+            pipe.publish(channel, payload)
+        await pipe.execute()
+    expected = [one for one in published if one[0] != b"socket.io#/others#"]
+    await eventually(lambda: pod.heard[-1:] == expected[-1:], PATIENCE_SECONDS, "all have arrived")
+    assert pod.heard[-len(expected) :] == expected
+    assert pod.metrics.unsupported.of("namespace").value == 300
+
+
+async def test_socket_io_servers_do_not_wait_for_answers_of_a_gateway(
+    pod: Pod, redis: Redis
+) -> None:
+    """They wait for as many as have subscribed to the channel of requests."""
+    requests = "socket.io-request#/chats#"
+    assert await redis.pubsub_numsub(requests) == [(requests.encode(), 0)]
+    assert await redis.publish(requests, b'{"type":2,"opts":{},"rooms":["r"]}') == 1
+    await eventually(lambda: pod.heard, PATIENCE_SECONDS, "the request has arrived")
+    assert pod.heard[-1][0] == requests.encode()
+
+
+async def test_without_a_key_nothing_of_emitters_is_received(redis: Redis) -> None:
+    pod = Pod(redis, EmitterChannels(""))
+    async with running(pod):
+        await standing(pod)
+        assert await redis.pubsub_numpat() == 0
+        await redis.publish("socket.io#/chats#", b"x")
+        await redis.publish("chat:new", b"{}")
+        await eventually(lambda: pod.heard, PATIENCE_SECONDS, "a message arrives")
+        assert pod.heard == [(b"chat:new", b"{}")]
 
 
 async def test_a_command_is_told_to_every_pod_its_sender_included(redis: Redis) -> None:
@@ -351,13 +397,14 @@ async def test_an_answer_that_nobody_waits_for_or_that_is_no_number_counts_nothi
 async def test_a_push_that_is_no_message_is_passed_over(redis: Redis) -> None:
     # RESP3 servers announce their own news on any connection: maintenance, tracking.
     listener, parser = Listener(), hiredis.Reader()
-    subscription = Subscription({}, DEFAULT)
+    subscription = Subscription({}, DEFAULT, lambda *_: True)
     subscription.pass_to(listener.take)
     parser.feed(b">2\r\n$10\r\ninvalidate\r\n*0\r\n")
     parser.feed(b">4\r\n$6\r\nMOVING\r\n:1\r\n:15\r\n$9\r\nhost:6379\r\n")
     parser.feed(b">3\r\n$7\r\nmessage\r\n$8\r\nchat:new\r\n$2\r\n{}\r\n")
+    parser.feed(b">4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$2\r\nab\r\n$1\r\nx\r\n")
     subscription._receive(parser)
-    assert listener.batches == [[(b"chat:new", b"{}")]]
+    assert listener.batches == [[(b"chat:new", b"{}"), (b"ab", b"x")]]
 
 
 async def asked(pod: Pod) -> Disconnect:

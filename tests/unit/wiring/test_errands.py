@@ -81,7 +81,7 @@ async def test_an_errand_that_waits_already_is_not_put_there_twice(world: World)
 
 async def test_an_errand_has_its_time_from_when_it_was_put_there(world: World) -> None:
     """While Redis hangs, what waits behind one errand is not waited for one by one."""
-    world.errands.put("hangs", asyncio.Event().wait, 0.05)  # type: ignore[arg-type]
+    world.errands.put("hangs", asyncio.Event().wait, 0.05)
     world.put("too late", 0.01)
     world.put("however late", None)
     await world.until_empty()

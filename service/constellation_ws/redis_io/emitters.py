@@ -1,0 +1,32 @@
+"""Which of the messages on the channels of Socket.IO emitters are for this gateway.
+
+What they mean is not known here. All pods must decide alike: only what is for the gateway has a
+position in the stream, so this depends on the message alone.
+"""
+
+from __future__ import annotations
+
+from constellation_ws.messages.redis_emitter import EmitterChannels, Unsupported, find_unsupported
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.unsupported import UnsupportedMessages
+
+
+class EmitterFilter:
+    """Sorts out what is not for the gateway before it is recorded."""
+
+    def __init__(self, channels: EmitterChannels, metrics: Metrics) -> None:
+        self.patterns = channels.patterns
+        self._emits = channels.emits
+        self._requests = channels.requests
+        self._unsupported = UnsupportedMessages(metrics)
+
+    def admits(self, channel: bytes, payload: bytes) -> bool:
+        """Tell whether a message that came by a pattern is for the gateway; count it, if not."""
+        if channel.startswith(self._emits):
+            return True
+        kind: Unsupported | None = Unsupported.NAMESPACE
+        if channel == self._requests:
+            kind = find_unsupported(payload)
+        if kind is not None:
+            self._unsupported.note(kind)
+        return kind is None
