@@ -332,6 +332,26 @@ def test_doors_on_free_ports_or_on_other_addresses_do_not_meet() -> None:
     read(WS_PORT="7756", CONSTELLATION_WS_HOST="::1", TCP_HOST="0.0.0.0")
 
 
+@pytest.mark.parametrize(
+    ("key", "patterns"),
+    [
+        ("", ("socket.io#*", "socket.io-request#*")),
+        ("app:chat", ("app:chat#*", "app:chat-request#*")),
+        ("off", ()),
+        ("OFF", ()),
+    ],
+)
+def test_the_emitters_key_names_their_channels(key: str, patterns: tuple[str, ...]) -> None:
+    assert read(CONSTELLATION_EMITTER_KEY=key).emitter_channels().patterns == patterns
+
+
+@pytest.mark.parametrize("key", ["a*", "a?", "[ab]", "a\\", "a#b", "a b", "x" * 65])
+def test_an_emitters_key_that_a_pattern_would_read_otherwise_is_refused(key: str) -> None:
+    (fault,) = faults(CONSTELLATION_EMITTER_KEY=key)
+    assert "CONSTELLATION_EMITTER_KEY" in fault
+    assert "or `off`" in fault
+
+
 def test_an_origin_that_no_page_has_is_named_with_the_reason() -> None:
     (line,) = faults(CONSTELLATION_CORS_ORIGINS="https://a.example,https://b.example/")
 
