@@ -40,6 +40,8 @@ class Line(asyncio.Transport):
 
     def taken(self) -> bytes:
         """Give what was written since this was asked last."""
+        if isinstance(self.protocol, Link):
+            self.protocol.flush()
         data = bytes(self.written)
         self.written.clear()
         return data

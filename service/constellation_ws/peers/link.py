@@ -86,10 +86,13 @@ class Link(asyncio.Protocol):
         quarter of what a storm of clients costs.
         """
         if not self._frames_to_send:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._frames_to_send.append(frame(kind, stream, payload))
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send now what is to be sent at the end of this turn."""
+        if not self._frames_to_send:
+            return
         data = b"".join(self._frames_to_send)
         self._frames_to_send.clear()
         transport = self._transport
@@ -204,6 +207,7 @@ class Link(asyncio.Protocol):
             self.greeted.exception()
         else:
             log.warning("a link to another pod is closed", error=str(error))
+        self.flush()
         self.abort()
 
 

@@ -108,6 +108,7 @@ class Peers:
         for server in self._servers:
             server.close()
         for link in (*self._links.values(), *self._incoming):
+            link.flush()
             link.abort()
         await self._directory.leave()
 

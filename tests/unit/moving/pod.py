@@ -12,6 +12,7 @@ from constellation_ws.delivery.rooms import Member
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.session import Session
+from constellation_ws.messages.commands import Selection
 from constellation_ws.messages.events import NAMESPACE, Room, Sid, UserId, chat_room, user_room
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recovery.missed import Found
@@ -51,8 +52,8 @@ class Chats:
         self.rooms.remove(member)
         return moved
 
-    async def disconnect(self, who: Room) -> int:
-        self.disconnected.append(who)
+    async def disconnect(self, meant: Selection) -> int:
+        self.disconnected += meant.rooms or ()
         return 1
 
 

@@ -10,6 +10,7 @@ import pytest
 from constellation_ws.auth.identity import Identity
 from constellation_ws.chats.namespace import MovedMember
 from constellation_ws.engine.session import MovedSession
+from constellation_ws.messages.commands import Selection
 from constellation_ws.messages.events import Room, user_room
 from constellation_ws.messages.frames import Frame
 from constellation_ws.moving.arrivals import Arrivals
@@ -240,16 +241,16 @@ async def test_who_is_disconnected_between_two_pods_is_disconnected_at_the_secon
 ) -> None:
     there = There()
     expected = there.arrivals.expect(encode(Offer(PLACE)), _ignore)
-    there.arrivals.note_disconnect(who)
+    there.arrivals.note_disconnect(Selection((who,), ()))
     await there.take(client(), expected=expected)
     assert there.pod.chats.disconnected == [SID]
 
 
 async def test_who_was_disconnected_before_the_offer_or_is_somebody_else_stays() -> None:
     there = There()
-    there.arrivals.note_disconnect(user_room(USER))
+    there.arrivals.note_disconnect(Selection((user_room(USER),), ()))
     expected = there.arrivals.expect(encode(Offer(PLACE)), _ignore)
-    there.arrivals.note_disconnect(Room("user:other"))
+    there.arrivals.note_disconnect(Selection((Room("user:other"),), ()))
     await there.take(client(), expected=expected)
     assert there.pod.chats.disconnected == []
 
@@ -257,9 +258,9 @@ async def test_who_was_disconnected_before_the_offer_or_is_somebody_else_stays()
 async def test_disconnects_are_retained_as_far_back_as_a_move_takes() -> None:
     there = There()
     expected = there.arrivals.expect(encode(Offer(PLACE)), _ignore)
-    there.arrivals.note_disconnect(user_room(USER))
+    there.arrivals.note_disconnect(Selection((user_room(USER),), ()))
     for number in range(999):
-        there.arrivals.note_disconnect(Room(f"user:{number}"))
+        there.arrivals.note_disconnect(Selection((Room(f"user:{number}"),), ()))
     await there.take(client(), expected=expected)
     assert there.pod.chats.disconnected == [SID]
 

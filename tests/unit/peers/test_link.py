@@ -382,9 +382,11 @@ async def test_a_link_that_takes_too_little_ends_and_its_streams_with_it() -> No
     number = two.open(stream)
     two.line_of_a.unsent_bytes = MOST_BYTES
     two.a.send(Kind.DATA, number, b"x")
+    two.a.flush()
     assert not two.line_of_a.is_aborted
     two.line_of_a.unsent_bytes = MOST_BYTES + 1
     two.a.send(Kind.DATA, number, b"x")
+    two.a.flush()
     assert two.line_of_a.is_aborted
     two.line_of_a.lose()
     assert stream.lost_count == 1
