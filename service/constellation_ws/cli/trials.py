@@ -93,7 +93,7 @@ def peers(redis: Redis, names: Names) -> Mapping[str, Call]:
     """What pods do to share a key; they register as presence does."""
     key = f"{names.peers}:{trial_name()}"
     return {
-        "SET": lambda: redis.set(key, "", nx=True, ex=_TRIAL_SECONDS),
+        "SET": lambda: redis.set(key, "", nx=True, px=1),  # gone when it is asked for
         "GET": lambda: redis.get(key),
     }
 
