@@ -164,16 +164,20 @@ class RedisLog:
 
     def note(self, claim: Claim) -> None:
         """Compare what Redis says of the log with what is known here."""
-        if self.lost_at is not None:
+        if self.lost_at is not None or self.note_epoch(claim):
             return  # about to be looked at
-        if self._epochs.must_look(claim):
-            self._look_again()
-            return
         place, placed = self._place
         if self.delivered >= placed:
             self._place = claim.place, claim.placed
             if missing := self._unrecorded.confirm_place(place):
                 self.lose("passed_over", missing)
+
+    def note_epoch(self, claim: Claim) -> bool:
+        """Compare the epoch that Redis names with the one known here; tell whether they differ."""
+        must_look = self.lost_at is None and self._epochs.must_look(claim)
+        if must_look:
+            self._look_again()
+        return must_look
 
     def _look_again(self) -> None:
         if self._link is not None:

@@ -257,12 +257,19 @@ class Recorder:
                 renewed = now
                 appender.renew(LEASE_SECONDS, self._unrecorded.place)
                 appender.tick(self._bus.next_tick())
+                await self._look_for_epoch()
             if now - trimmed >= _TRIM_SECONDS:
                 trimmed = now
                 appender.trim(self._window_seconds, self._max_entries)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STEP_SECONDS):
                     await appender.lost()
+
+    async def _look_for_epoch(self) -> None:
+        """Learn that another pod has ended the epoch, which the others learn when they ask."""
+        with contextlib.suppress(TimeoutError, *FAULTS):
+            async with asyncio.timeout(_STEP_SECONDS):
+                self._log.note_epoch(await self._log.state.claim(ONLY_ASKING, LEASE_SECONDS))
 
     def _append_soon(self, appender: Appender) -> None:
         """Append what is new now, or a moment later together with more."""

@@ -209,3 +209,19 @@ async def test_commands_are_obeyed_by_every_pod_and_not_recorded(
         await redis.publish(DEFAULT.commands, b"{}")
         await eventually(lambda: all(pod.told for pod in two), PATIENCE_SECONDS, "both were told")
         assert await recorded(redis) == []
+
+
+async def test_the_recorder_learns_of_a_loss_that_another_pod_has_found(valkey: Valkey) -> None:
+    """Else its sessions would go on as if nothing were missing, and be resumed so."""
+    async with pods(valkey, 2) as two:
+        recorder = next(pod for pod in two if pod.records())
+        other = next(pod for pod in two if pod is not recorder)
+        other.log.lose("passed_over", 1)
+        for pod in two:
+            await eventually(
+                lambda pod=pod: pod.follower.gaps == ["passed_over"],
+                PATIENCE_SECONDS,
+                "its clients are told",
+            )
+        assert recorder.records()
+        assert recorder.log.epoch == other.log.epoch
