@@ -141,6 +141,9 @@ class Recovery:
             if taken.record is None:
                 self._store.discard(pid, owner)
                 return Outcome.UNREADABLE, None
+            if taken.epoch != taken.record.epoch:
+                self._store.discard(pid, owner)
+                return Outcome.OTHER_EPOCH, None
             lost = await self._lost(member, taken.record)
             found = await self._backlog.find(taken.record, user, offset, lost)
             if self._resuming.get(pid) != owner:

@@ -66,6 +66,8 @@ class Taken:
     record: SessionRecord | None
     """None where it cannot be read: another release has written it, say."""
     former_owner: str
+    epoch: str
+    """The log's epoch in Redis at that moment: this pod may not know yet that it has ended."""
 
 
 @dataclass(slots=True)
@@ -98,6 +100,7 @@ class SessionStore:
     def __init__(self, redis: Redis, names: Names = DEFAULT) -> None:
         self._redis = redis
         self._key = names.session
+        self._state = names.state
         self._save: Any = redis.register_script(_SAVE)
         self._take: Any = redis.register_script(_TAKE)
         self._drop: Any = redis.register_script(_DROP)
@@ -161,14 +164,14 @@ class SessionStore:
             raise RedisUnavailable("sessions cannot be read: Redis does not answer") from error
         if not found:
             return None
-        former_owner, flat = found
+        (former_owner, flat), epoch = found
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         try:
             record = session_record.read(fields)
         except session_record.Unreadable as error:
             log.warning("a session cannot be read; its client gets a new one", error=str(error))
-            return Taken(None, bytes(former_owner or b"").decode())
-        return Taken(record, bytes(former_owner).decode())
+            return Taken(None, bytes(former_owner or b"").decode(), epoch)
+        return Taken(record, bytes(former_owner).decode(), epoch)
 
     async def run(
         self, delivered: Callable[[], LogId], on_fenced: Callable[[str, str], None]
@@ -215,17 +218,22 @@ class SessionStore:
                     for one in asked:
                         words = [one.user, one.owner]
                         await self._take(keys=[self._key(one.pid)], args=words, client=pipe)
-                    answers = await pipe.execute(raise_on_error=False)
+                    pipe.hget(self._state, "epoch")
+                    *answers, epoch = await pipe.execute(raise_on_error=False)
         except (TimeoutError, *FAULTS) as error:
-            answers = [error] * len(asked)
+            answers, epoch = [error] * len(asked), b""
+        if isinstance(epoch, Exception):
+            answers = [epoch] * len(asked)
         for one, answer in zip(asked, answers, strict=True):
             if one.answer.done():
                 continue
             if isinstance(answer, Exception):
                 unavailable = RedisUnavailable(f"sessions cannot be read: {answer}")
                 one.answer.set_exception(unavailable)
+            elif answer:
+                one.answer.set_result((answer, bytes(epoch or b"").decode()))
             else:
-                one.answer.set_result(answer)
+                one.answer.set_result(None)
 
     async def _flush(
         self, delivered: Callable[[], LogId], on_fenced: Callable[[str, str], None]

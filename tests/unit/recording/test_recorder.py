@@ -217,11 +217,10 @@ async def test_the_recorder_learns_of_a_loss_that_another_pod_has_found(valkey: 
         recorder = next(pod for pod in two if pod.records())
         other = next(pod for pod in two if pod is not recorder)
         other.log.lose("passed_over", 1)
-        for pod in two:
-            await eventually(
-                lambda pod=pod: pod.follower.gaps == ["passed_over"],
-                PATIENCE_SECONDS,
-                "its clients are told",
-            )
+        await eventually(
+            lambda: [pod.follower.gaps for pod in two] == [["passed_over"]] * 2,
+            PATIENCE_SECONDS,
+            "the clients of both are told",
+        )
         assert recorder.records()
         assert recorder.log.epoch == other.log.epoch

@@ -405,6 +405,21 @@ async def test_a_session_that_was_written_before_a_loss_is_not_recovered(
     assert b.outcomes("other_epoch") == 1
 
 
+async def test_a_pod_that_has_not_learned_of_a_loss_yet_recovers_nobody_from_before_it(
+    pods: tuple[Pod, Pod],
+) -> None:
+    a, _ = pods
+    member, welcome = await a.connect(recovery=True)
+    await a.lose(member)
+    epoch = a.log.epoch
+    assert epoch is not None
+    await a.log.state.replace(epoch, "passed_over")
+    assert a.log.epoch == epoch
+    _, again = await a.connect(pid=welcome.pid)
+    assert not again.is_recovered
+    assert a.outcomes("other_epoch") == 1
+
+
 async def test_a_write_that_waited_for_redis_is_of_the_epoch_in_which_it_began(
     pods: tuple[Pod, Pod], redis: Redis
 ) -> None:
