@@ -24,8 +24,8 @@ from constellation_ws.redis_io.link import (
     FAULTS,
     RedisMoved,
     RedisUnavailable,
+    answers_of,
     backoff_seconds,
-    faults_of,
 )
 from constellation_ws.redis_io.names import DEFAULT, Names
 from constellation_ws.redis_io.subscription import Published, Subscription
@@ -248,7 +248,8 @@ class RedisBus:
         async with self._redis.pipeline(transaction=False) as pipe:
             for channel, payload in messages:
                 pipe.publish(channel, payload)
-            return await faults_of(pipe, "Redis cannot be reached; try again")
+            answers = await answers_of(pipe, "Redis cannot be reached; try again")
+        return [one if isinstance(one, RedisUnavailable) else None for one in answers]
 
     async def tell(self, command: commands.Command) -> None:
         """Send a command to every pod, this one included. Raises RedisUnavailable."""

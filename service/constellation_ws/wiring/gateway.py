@@ -28,7 +28,6 @@ from constellation_ws.messages.trace_context import KEYS as TRACE_KEYS
 from constellation_ws.moving.arrivals import Arrivals
 from constellation_ws.moving.departures import Departures
 from constellation_ws.nest.rpc import Rpc
-from constellation_ws.nest.sending import Sending
 from constellation_ws.nest.server import NestTcp
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import Check, Health, Phase
@@ -43,6 +42,8 @@ from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.runtime import open_files
 from constellation_ws.runtime.overload import Overload
 from constellation_ws.runtime.pressure import Pressure, find_memory_limit
+from constellation_ws.services.actions import Actions
+from constellation_ws.services.sending import Sending
 from constellation_ws.settings.settings import Settings
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.server import Server
@@ -176,16 +177,16 @@ class Gateway:
         self.consumer = Consumer(
             relay, self.access, self.sessions, self.recovery, disconnecting.begin
         )
-        rpc = Rpc(
+        actions = Actions(
             self.bus,
             self.presence,
             table,
-            socket.gethostname(),
             Sending(self.delivery.send_all, spawn),
             tracing,
             self.names,
             max_event_bytes=settings.max_event_bytes,
         )
+        rpc = Rpc(actions, table, socket.gethostname(), tracing)
         self.tcp = NestTcp(
             rpc.patterns(),
             _TcpReport(self.metrics),
