@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from constellation_ws.delivery.rooms import Member
-from constellation_ws.messages.commands import Disconnect, Fence, Handover
+from constellation_ws.messages.commands import Disconnect, Fence, Handover, ListMembers
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +29,4 @@ class MembershipEnded:
     """The room of those for whom it ended; None for everybody."""
 
 
-Effect = Moved | MembershipEnded | Disconnect | Fence | Handover
+Effect = Moved | MembershipEnded | Disconnect | ListMembers | Fence | Handover

@@ -19,7 +19,16 @@ from constellation_ws.delivery.routes import Message, Route, Table
 from constellation_ws.delivery.timing import Timing
 from constellation_ws.log.history import Logged
 from constellation_ws.messages import commands
-from constellation_ws.messages.commands import Disconnect, Emit, Empty, Fence, Handover, Join, Leave
+from constellation_ws.messages.commands import (
+    Disconnect,
+    Emit,
+    Empty,
+    Fence,
+    Handover,
+    Join,
+    Leave,
+    ListMembers,
+)
 from constellation_ws.messages.events import MalformedEvent
 from constellation_ws.messages.frames import encode_emit, encode_event
 from constellation_ws.observability.metrics import Metrics
@@ -223,7 +232,7 @@ class Relay:
                 self._remove(command, offset)
             case Empty(room):
                 self._empty(room, offset)
-            case Disconnect() | Fence() | Handover():
+            case Disconnect() | ListMembers() | Fence() | Handover():
                 self._effects.append(command)
 
     def _emit(self, command: Emit, payload: bytes, offset: bytes) -> None:

@@ -1,9 +1,10 @@
 """What pods and external emitters ask of all pods: the words, and how they travel over Redis.
 
 Every pod receives each command and executes it for the sockets that it holds; it does not pass it
-on. Commands of pods (disconnect, fence, handover) travel by Pub/Sub. Those of the TCP port (emit,
-join, leave) go through the log with durable delivery, by Pub/Sub with live delivery. Those of
-emitters are published, and recorded like events with durable delivery. Execution is not done here.
+on. Commands of pods (disconnect, list members, fence, handover) travel by Pub/Sub. Those of
+services (emit, join, leave) go through the log with durable delivery, by Pub/Sub with live
+delivery. Those of emitters are published, and recorded like events with durable delivery.
+Execution is not done here.
 """
 
 from __future__ import annotations
@@ -99,6 +100,16 @@ class Disconnect(msgspec.Struct, frozen=True, tag="disconnect", omit_defaults=Tr
     """Whether the answer may say which pod it is from; the release before did not know that."""
 
 
+class ListMembers(msgspec.Struct, frozen=True, tag="list_members"):
+    """Each pod answers on `reply_to` who is in `room` there: users after `cursor`, by their ids."""
+
+    room: Room
+    cursor: str
+    limit: int
+    reply_to: str
+    ask: int
+
+
 class Fence(msgspec.Struct, frozen=True, tag="fence"):
     """The session `sid` has moved on: whoever held it as `owner` closes that connection."""
 
@@ -110,7 +121,7 @@ class Handover(msgspec.Struct, frozen=True, tag="handover"):
     """The recorder has let its lease go: whoever can takes it now."""
 
 
-Command = Emit | Join | Leave | Empty | Disconnect | Fence | Handover
+Command = Emit | Join | Leave | Empty | Disconnect | ListMembers | Fence | Handover
 
 _NULL = msgspec.Raw(b"null")
 

@@ -7,6 +7,9 @@ wait, so that requests that begin in an order are sent in that order.
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
+
 from msgspec import Raw
 from opentelemetry.trace import get_current_span
 
@@ -28,6 +31,19 @@ from constellation_ws.redis_io.link import RedisUnavailable
 from constellation_ws.redis_io.names import DEFAULT, Names
 from constellation_ws.services.refusals import RequestRefused
 from constellation_ws.services.sending import Message, Sending
+
+_MAX_LISTING = 8
+"""Questions to all pods at a time; others wait. Each keeps every pod busy for some milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class MembersPage:
+    """Users in the order of their ids; `cursor` fetches the next page, None at the end."""
+
+    users: list[UserId]
+    cursor: str | None
+    is_complete: bool
+    """Whether every pod has answered: if not, some of its users may be missing."""
 
 
 class Actions:
@@ -51,6 +67,7 @@ class Actions:
         self._tracing = tracing
         self._commands = names.commands
         self._max_event_bytes = max_event_bytes
+        self._listing = asyncio.Semaphore(_MAX_LISTING)
 
     async def is_online(self, user: UserId) -> bool:
         """Tell whether a user has a socket on any pod."""
@@ -65,6 +82,18 @@ class Actions:
             return await self._presence.online(cursor, limit)
         except PresenceUnavailable as error:
             raise RequestRefused("unavailable", str(error)) from error
+
+    async def members(self, room: Room, cursor: str, limit: int) -> MembersPage:
+        """List the users who are in a room on any pod, a page at a time."""
+        async with self._listing:
+            try:
+                pods = await self._presence.pods()
+                # One more than is given: it says whether there is another page.
+                users, is_complete = await self._bus.list_members(room, cursor, limit + 1, pods)
+            except (RedisUnavailable, PresenceUnavailable) as error:
+                raise RequestRefused("unavailable", str(error)) from error
+        next_cursor = users[limit - 1] if len(users) > limit else None
+        return MembersPage(users[:limit], next_cursor, is_complete)
 
     async def publish(self, channel: str, event: bytes) -> None:
         """Do what a publish on a channel of the table does."""

@@ -54,6 +54,7 @@ from constellation_ws.wiring.disconnecting import Disconnecting
 from constellation_ws.wiring.durable import Durable
 from constellation_ws.wiring.errands import Errands
 from constellation_ws.wiring.identification import identification
+from constellation_ws.wiring.listing import Listing
 from constellation_ws.wiring.live import Live
 from constellation_ws.wiring.peering import Inside, Outside
 from constellation_ws.wiring.readiness import (
@@ -175,7 +176,12 @@ class Gateway:
             self.elsewhere = Outside(self.engine, self.peers, arrivals, self.metrics, tracing)
         disconnecting = Disconnecting(self.chats, self.bus, self.errands, arrivals.note_disconnect)
         self.consumer = Consumer(
-            relay, self.access, self.sessions, self.recovery, disconnecting.begin
+            relay,
+            self.access,
+            self.sessions,
+            self.recovery,
+            disconnecting.begin,
+            Listing(self.rooms, self.bus, self.errands).begin,
         )
         actions = Actions(
             self.bus,

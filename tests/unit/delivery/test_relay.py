@@ -26,7 +26,15 @@ from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Member, Rooms, Stage
 from constellation_ws.delivery.routes import Message, Table
 from constellation_ws.messages import commands
-from constellation_ws.messages.commands import Disconnect, Empty, Fence, Handover, Join, Leave
+from constellation_ws.messages.commands import (
+    Disconnect,
+    Empty,
+    Fence,
+    Handover,
+    Join,
+    Leave,
+    ListMembers,
+)
 from constellation_ws.messages.events import ChatId, Room, Sid, Slice, UserId, chat_room, user_room
 from constellation_ws.messages.frames import Frame
 from constellation_ws.observability.metrics import Metrics
@@ -73,6 +81,7 @@ class Pod:
         self.rooms = Rooms()
         self.metrics = Metrics()
         self.disconnected: list[Disconnect] = []
+        self.listed: list[ListMembers] = []
         self.moved: list[Member] = []
         self.ended: list[tuple[str, str | None]] = []
         self.fenced: list[tuple[str, str]] = []
@@ -136,6 +145,8 @@ class Pod:
                     self.ended.append((room, who))
                 case Disconnect():
                     self.disconnected.append(effect)
+                case ListMembers():
+                    self.listed.append(effect)
                 case Fence(sid, owner):
                     self.fenced.append((sid, owner))
                 case Handover():
@@ -466,6 +477,12 @@ def test_an_entry_is_read_without_being_carried_out(pod: Pod) -> None:
         assert pod.relay.read(channel.encode(), b"{oops") is None
     assert pod.relay.read(*published("chat:messageRead", {"userId": 1, "messageIds": []})) is None
     assert (bob.heard, bob.member.rooms) == ([], {"user:bob"})
+
+
+def test_questions_about_rooms_are_passed_on_to_be_answered(pod: Pod) -> None:
+    question = ListMembers(Room("chat:1"), "", 10, "reply", 1)
+    pod.tell(question)
+    assert pod.listed == [question]
 
 
 def test_fences_and_handovers_are_passed_to_whom_they_concern(pod: Pod) -> None:

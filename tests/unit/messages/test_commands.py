@@ -18,7 +18,16 @@ from hypothesis import strategies as st
 from socketio.packet import EVENT, Packet
 
 from constellation_ws.messages import commands
-from constellation_ws.messages.commands import Disconnect, Emit, Empty, Fence, Handover, Join, Leave
+from constellation_ws.messages.commands import (
+    Disconnect,
+    Emit,
+    Empty,
+    Fence,
+    Handover,
+    Join,
+    Leave,
+    ListMembers,
+)
 from constellation_ws.messages.events import NAMESPACE, UNSENDABLE_EVENTS, MalformedEvent, Room
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -47,6 +56,7 @@ every_command = (
     | st.builds(Leave, rooms, rooms)
     | st.builds(Empty, rooms)
     | st.builds(Disconnect, rooms, texts, texts, st.integers(0, 2**40))
+    | st.builds(ListMembers, rooms, texts, st.integers(1, 1_000), texts, st.integers(0, 2**40))
     | st.builds(Fence, texts, texts)
     | st.just(Handover())
 )
