@@ -253,7 +253,7 @@ class Sent:
         self.payloads: list[tuple[str, bytes]] = []
         nobody = cast("Any", None)  # a bus and presence, which these patterns do not ask
         sending = Sending(self._send_all, spawn)
-        actions = Actions(nobody, nobody, TABLE, sending, max_event_bytes=1_000_000)
+        actions = Actions(nobody, nobody, TABLE, sending, nobody, max_event_bytes=1_000_000)
         self.patterns = Rpc(actions, TABLE, "pod").patterns()
 
     async def _send_all(self, messages: Sequence[tuple[str, bytes]]) -> list[None]:

@@ -8,6 +8,7 @@ wait, so that requests that begin in an order are sent in that order.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msgspec import Raw
@@ -29,8 +30,9 @@ from constellation_ws.observability.tracing import Tracing, publishing
 from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.redis_io.link import RedisUnavailable
 from constellation_ws.redis_io.names import DEFAULT, Names
-from constellation_ws.services.refusals import RequestRefused
-from constellation_ws.services.sending import Message, Sending
+from constellation_ws.services.once import Once, RetryKey
+from constellation_ws.services.refusals import PartlyPublished, RequestRefused
+from constellation_ws.services.sending import Message, Sending, Sent
 
 _MAX_LISTING = 8
 """Questions to all pods at a time; others wait. Each keeps every pod busy for some milliseconds."""
@@ -55,6 +57,7 @@ class Actions:
         presence: Presence,
         table: Table,
         sending: Sending,
+        once: Once,
         tracing: Tracing | None = None,
         names: Names = DEFAULT,
         *,
@@ -64,6 +67,7 @@ class Actions:
         self._presence = presence
         self._table = table
         self._sending = sending
+        self._once = once
         self._tracing = tracing
         self._commands = names.commands
         self._max_event_bytes = max_event_bytes
@@ -101,9 +105,30 @@ class Actions:
         with publishing(self._tracing, channel, event) as (_, traced):
             await self._send(channel, self._fitting(traced, event))
 
+    async def publish_all(
+        self, events: Sequence[Message], retry_key: RetryKey | None
+    ) -> list[Sent]:
+        """Publish events in their order, or none of them where one is at fault.
+
+        Gives their IDs in the log. Raises PartlyPublished where Redis accepted some of them; with a
+        retry key it accepts all or none.
+        """
+        for place, (channel, event) in enumerate(events, 1):
+            try:
+                self._check_event(channel, event)
+            except RequestRefused as refusal:
+                if len(events) > 1:
+                    refusal = RequestRefused(refusal.code, f"event {place}: {refusal.message}")
+                raise refusal from None
+        return await self._send_all([self._traced(*event) for event in events], retry_key)
+
     async def emit(self, room: Room, event: str, data: Raw) -> None:
         """Send an event to everyone in a room, on every pod."""
         await self._send(*self._emission(room, event, data))
+
+    async def emit_once(self, room: Room, event: str, data: Raw, retry_key: RetryKey) -> None:
+        """Do what `emit` does, unless the same request has done it already."""
+        await self._send_all([self._emission(room, event, data)], retry_key)
 
     async def join(self, user: UserId, room: Room) -> None:
         """Put all of a user's sockets, on every pod, into a room."""
@@ -123,9 +148,14 @@ class Actions:
             raise RequestRefused("unavailable", str(error)) from error
 
     def _check_event(self, channel: str, event: bytes) -> None:
+        route = self._table.get(channel)
+        if route is None:
+            known = ", ".join(sorted(self._table))
+            sentence = f"{channel!r} is no channel of the route table; its channels are {known}"
+            raise RequestRefused("unknown_channel", sentence)
         self._check_size(event)
         try:
-            self._table[channel].route(event)
+            route.route(event)
         except MalformedEvent as error:
             raise RequestRefused("invalid_request", f"{channel}: {error}") from error
 
@@ -150,6 +180,27 @@ class Actions:
     def _fitting(self, traced: bytes, untraced: bytes) -> bytes:
         """Give the event with its trace context, unless that makes it too large."""
         return traced if len(traced) <= self._max_event_bytes else untraced
+
+    def _traced(self, channel: str, event: bytes) -> Message:
+        with publishing(self._tracing, channel, event) as (_, traced):
+            return channel, self._fitting(traced, event)
+
+    async def _send_all(
+        self, messages: Sequence[Message], retry_key: RetryKey | None
+    ) -> list[Sent]:
+        if retry_key is not None:
+            try:
+                return await self._once.send_all(retry_key, messages)
+            except RedisUnavailable as error:
+                raise RequestRefused("unavailable", str(error)) from error
+        accepted = [self._sending.send(*message) for message in messages]
+        answers = await asyncio.gather(*accepted, return_exceptions=True)
+        faults = [one for one in answers if isinstance(one, BaseException)]
+        if not faults:
+            return [one for one in answers if not isinstance(one, BaseException)]
+        if len(faults) == len(messages):
+            raise RequestRefused("unavailable", str(faults[0])) from faults[0]
+        raise PartlyPublished([not isinstance(one, BaseException) for one in answers])
 
     async def _send(self, channel: str, payload: bytes) -> None:
         try:

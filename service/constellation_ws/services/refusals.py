@@ -12,3 +12,16 @@ class RequestRefused(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code, self.message = code, message
+
+
+class PartlyPublished(RequestRefused):
+    """Redis accepted some of the events of one request, and was away for the others."""
+
+    def __init__(self, accepted: list[bool]) -> None:
+        """`accepted` says of each event, in their order, whether it was published for certain."""
+        sentence = (
+            f"{sum(accepted)} of {len(accepted)} events were published; publish again those whose "
+            "place in `accepted` is false, or send an Idempotency-Key to publish all or none"
+        )
+        RequestRefused.__init__(self, "partly_published", sentence)
+        self.accepted = accepted

@@ -113,7 +113,9 @@ class Gateway:
         """Open connections of the HTTP port that are no WebSocket; uvicorn keeps them there."""
         self.overload = Overload()
         self.pressure = Pressure(self.overload, self.metrics, find_memory_limit())
-        self.files = open_files.share(open_files.limit(), settings.tcp_max_connections)
+        self.files = open_files.share(
+            open_files.limit(), settings.tcp_max_connections, settings.api_connections()
+        )
         trace_headers = _TRACE_HEADERS if tracing is not None else frozenset()
         self.identification = identification(settings, also_kept=trace_headers)
         tunnels: set[Entrance] = set()
@@ -188,6 +190,7 @@ class Gateway:
             self.presence,
             table,
             Sending(self.delivery.send_all, spawn),
+            self.delivery.once,
             tracing,
             self.names,
             max_event_bytes=settings.max_event_bytes,
