@@ -246,3 +246,20 @@ def trace_pages(pages: AsgiApp, tracing: Tracing) -> AsgiApp:
         await middleware({**scope, "query_string": b""}, receive, send)
 
     return application
+
+
+def trace_api(
+    api: AsgiApp, tracing: Tracing, name: Callable[[Scope], tuple[str, dict[str, str]]]
+) -> AsgiApp:
+    """Give each request to the HTTP API a span below the caller's; `name` names it."""
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware  # noqa: PLC0415
+
+    middleware: AsgiApp = OpenTelemetryMiddleware(
+        api,
+        excluded_urls=os.environ.get("OTEL_PYTHON_ASGI_EXCLUDED_URLS", ""),
+        default_span_details=name,
+        tracer=tracing.tracer,
+        exclude_spans=["receive", "send"],
+    )
+    return middleware

@@ -64,6 +64,7 @@ from constellation_ws.wiring.readiness import (
     check_source,
 )
 from constellation_ws.wiring.redis_clients import RedisClients
+from constellation_ws.wiring.services import make_api
 
 _TRACE_HEADERS = frozenset(key.encode() for key in TRACE_KEYS)
 
@@ -203,6 +204,7 @@ class Gateway:
             spawn,
             bounds.tcp_tls(settings),
         )
+        self.api = make_api(settings, actions, table, self.metrics, self.health, spawn)
         self.health.readiness += self._readiness()
 
     def begin_drain(self, deadline: float) -> None:
