@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +22,7 @@ from tests.journey.conftest import Pods, StartGateway
 from tests.js_clients import POLLING, WEBSOCKET, JsClient, JsClients
 from tests.nest_client import nest_client
 from tests.otlp import running_collector
-from tests.processes import HOST, Valkey, ended_gateway, running_valkey, tcp_stream
+from tests.processes import HOST, REPOSITORY, Valkey, ended_gateway, running_valkey, tcp_stream
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -27,6 +31,7 @@ HUNG_SECONDS = 5.0
 """The deadline of a request."""
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 RATE = 20
+SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NEW_CHAT = {"channel": "chat:new", "data": {"userId": 1}}
 
 
@@ -444,7 +449,7 @@ async def test_connections_are_bounded_and_idle_ones_make_room(
     "settings", [{**WITH_API, "CONSTELLATION_API_KEYS": ""}, {"CONSTELLATION_API_KEYS": "a:b"}]
 )
 async def test_a_gateway_whose_api_nobody_could_call_does_not_start(
-    valkey: Valkey, tmp_path: Any, settings: dict[str, Any]
+    valkey: Valkey, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     ended = await ended_gateway(tmp_path / "log", valkey.url, **settings)
 
@@ -575,6 +580,28 @@ async def test_the_trace_of_a_caller_leads_to_the_sockets(
     assert by_name["publish chat:new"].parent_id == served.span_id
     assert by_name["process chat:new"].parent_id == by_name["publish chat:new"].span_id
     assert by_name["deliver new-chat"].parent_id == by_name["process chat:new"].span_id
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the pages print curl commands")
+@pytest.mark.parametrize(("page", "count"), [("docs/api.md", 12), ("README.md", 1)])
+async def test_the_requests_that_the_pages_print_succeed(
+    page: str, count: int, pods: Pods, tmp_path: Path
+) -> None:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    blocks = [block for block in SHELL_BLOCK.findall(text) if "$KEY" in block or "curlrc" in block]
+    printed = "".join(blocks).replace("export API=", ": ")
+    assert printed.count("curl ") == count
+    url = f"http://{HOST}:{pods.a.api_port}"
+    script = f'set -e\ncurl() {{ command curl -sS --fail-with-body "$@"; }}\n{printed}'
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", script),
+        cwd=tmp_path,
+        env={**os.environ, "API": url, "KEY": KEY},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    answers, _ = await process.communicate()
+    assert process.returncode == 0, answers.decode()
 
 
 async def test_no_metric_names_who_was_meant(pods: Pods, api: ApiClient, mine: str) -> None:

@@ -40,7 +40,7 @@ class ApiSettings(BaseModel):
         86_400,
         validation_alias="CONSTELLATION_API_IDEMPOTENCY_SECONDS",
         description="Seconds for which a request with the same `Idempotency-Key` gets the answer "
-        "of the first one. Each key takes about 250 bytes in Redis for so long.",
+        "of the first one. Each key takes about 200 bytes in Redis for so long.",
     )
 
     def api_faults(self) -> Iterator[str]:
