@@ -36,13 +36,27 @@ local made = ARGV[1] .. ' ' .. table.concat(ids, ' ')
 redis.call('SET', KEYS[1], made, 'EX', ARGV[2])
 return made
 """
-APPEND_ONCE = _ONCE % (
-    "ids[#ids + 1] = redis.call('XADD', KEYS[2], '*', 'channel', ARGV[i], 'data', ARGV[i + 1])"
+"""KEYS: what is kept of the request, and the log where it is written to. ARGV: the fingerprint of
+the request, seconds for which it is kept, then channel and data of each message. Returns the
+fingerprint of the first such request and the IDs that were given to what it sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How messages are sent."""
+
+    script: str
+    writes_log: bool
+    """Whether the log is one of the script's keys. A key that it does not need would cost requests
+    while a Redis Cluster moves the slot: one that is not moved yet makes the script wait."""
+
+
+APPENDING = Way(
+    _ONCE
+    % "ids[#ids + 1] = redis.call('XADD', KEYS[2], '*', 'channel', ARGV[i], 'data', ARGV[i + 1])",
+    writes_log=True,
 )
-PUBLISH_ONCE = _ONCE % "redis.call('PUBLISH', ARGV[i], ARGV[i + 1])"
-"""KEYS: what is kept of the request, the log. ARGV: its fingerprint, seconds for which that is
-kept, then channel and data of each message. Returns the fingerprint of the first such request and
-the IDs that were given to what it sent."""
+PUBLISHING = Way(_ONCE % "redis.call('PUBLISH', ARGV[i], ARGV[i + 1])", writes_log=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +81,11 @@ def fingerprint(*parts: bytes) -> str:
 class Once:
     """Sends messages in one step, unless the same request has sent them already."""
 
-    def __init__(self, redis: Redis, names: Names, script: str, keep_seconds: int) -> None:
-        """`script` is APPEND_ONCE or PUBLISH_ONCE; `redis` may try again: that is the point."""
-        self._send: Any = redis.register_script(script)
+    def __init__(self, redis: Redis, names: Names, way: Way, keep_seconds: int) -> None:
+        """`redis` may try again: that is the point."""
+        self._send: Any = redis.register_script(way.script)
         self._names = names
+        self._more_keys = [names.log] if way.writes_log else []
         self._keep_seconds = keep_seconds
         self._sending = asyncio.Semaphore(_MAX_SENDING)
 
@@ -84,7 +99,7 @@ class Once:
         try:
             async with self._sending:
                 kept = await self._send(
-                    keys=[self._names.once(retry_key.digest()), self._names.log],
+                    keys=[self._names.once(retry_key.digest()), *self._more_keys],
                     args=[retry_key.fingerprint, self._keep_seconds, *words],
                 )
         except FAULTS as error:

@@ -24,7 +24,7 @@ from constellation_ws.observability.tracing import Tracing
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.names import DEFAULT
 from constellation_ws.services.actions import Actions
-from constellation_ws.services.once import PUBLISH_ONCE, Once
+from constellation_ws.services.once import PUBLISHING, Once
 from constellation_ws.services.refusals import RequestRefused
 from constellation_ws.services.sending import Sending
 from tests.event_cases import event_cases
@@ -60,7 +60,7 @@ class Pod:
             self.presence,
             TABLE,
             Sending(self.bus.publish_all, spawn),
-            Once(redis, DEFAULT, PUBLISH_ONCE, 60),
+            Once(redis, DEFAULT, PUBLISHING, 60),
             tracing,
             max_event_bytes=MAX_EVENT_BYTES,
         )

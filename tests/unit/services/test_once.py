@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,14 +14,15 @@ from redis.asyncio import Redis
 from constellation_ws.redis_io.link import RedisUnavailable, make_client
 from constellation_ws.redis_io.names import DEFAULT
 from constellation_ws.services.once import (
-    APPEND_ONCE,
-    PUBLISH_ONCE,
+    APPENDING,
+    PUBLISHING,
     Once,
     RetryKey,
     fingerprint,
 )
 from constellation_ws.services.refusals import RequestRefused
 from tests.processes import HOST, unused_port
+from tests.valkeys import redis_cluster
 
 KEY = RetryKey("billing", "key-1", fingerprint(b"POST", b"body"))
 EVENTS = [("chat:new", b'{"userId":1}'), ("chat:new", b'{"userId":2}')]
@@ -28,7 +30,7 @@ KEPT_SECONDS = 100
 
 
 def appending(redis: Redis) -> Once:
-    return Once(redis, DEFAULT, APPEND_ONCE, KEPT_SECONDS)
+    return Once(redis, DEFAULT, APPENDING, KEPT_SECONDS)
 
 
 async def logged(redis: Redis) -> list[tuple[str, bytes, bytes]]:
@@ -95,7 +97,7 @@ async def test_what_is_kept_expires(redis: Redis) -> None:
 
 
 async def test_without_a_log_messages_are_published_once_and_have_no_ids(redis: Redis) -> None:
-    once = Once(redis, DEFAULT, PUBLISH_ONCE, KEPT_SECONDS)
+    once = Once(redis, DEFAULT, PUBLISHING, KEPT_SECONDS)
     async with redis.pubsub() as subscription:
         await subscription.subscribe("chat:new")
         assert await once.send_all(KEY, EVENTS) == [None, None]
@@ -121,3 +123,28 @@ async def nowhere() -> AsyncIterator[Redis]:
 async def test_a_redis_that_is_away_is_reported(nowhere: Redis) -> None:
     with pytest.raises(RedisUnavailable):
         await appending(nowhere).send_all(KEY, EVENTS)
+
+
+def test_what_is_sent_is_sent_once_wherever_the_slot_is(tmp_path: Path) -> None:
+    with redis_cluster(tmp_path) as cluster:
+
+        async def scenario() -> None:
+            await cluster.is_whole()
+            url = f"redis+cluster://{HOST}:{cluster.third.port}"
+            async with make_client(url, retries=5) as redis:
+                appending = Once(redis, DEFAULT, APPENDING, 60)
+                publishing = Once(redis, DEFAULT, PUBLISHING, 60)
+                first = await appending.send_all(KEY, EVENTS)
+                move = await cluster.begin_move()
+                # What was done is known, and without a log nothing has to wait for the move.
+                assert await appending.send_all(KEY, EVENTS) == first
+                assert await publishing.send_all(replace(KEY, key="key-2"), EVENTS) == [None, None]
+                with pytest.raises(RedisUnavailable):
+                    await appending.send_all(replace(KEY, key="key-3"), EVENTS)
+                await move.finish()
+                assert await appending.send_all(KEY, EVENTS) == first
+                third = await appending.send_all(replace(KEY, key="key-3"), EVENTS)
+                entries: Any = await redis.xrange(DEFAULT.log)
+                assert [one.decode() for one, _ in entries] == [*first, *third]
+
+        asyncio.run(scenario())
