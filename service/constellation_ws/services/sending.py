@@ -33,7 +33,7 @@ class _Waiting(NamedTuple):
 
 
 class Sending:
-    """One queue for all ports of services; they bound what waits in it."""
+    """One queue for all connections of a port; they bound what waits in it."""
 
     def __init__(self, send_all: SendAll, spawn: Spawn) -> None:
         self._send_all = send_all

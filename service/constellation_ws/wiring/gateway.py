@@ -186,17 +186,21 @@ class Gateway:
             disconnecting.begin,
             Listing(self.rooms, self.bus, self.errands).begin,
         )
-        actions = Actions(
-            self.bus,
-            self.presence,
-            table,
-            Sending(self.delivery.send_all, spawn),
-            self.delivery.once,
-            tracing,
-            self.names,
-            max_event_bytes=settings.max_event_bytes,
+        # Each port of services sends in a queue of its own: one that is flooded holds up no other.
+        over_tcp, over_http = (
+            Actions(
+                self.bus,
+                self.presence,
+                table,
+                Sending(self.delivery.send_all, spawn),
+                self.delivery.once,
+                tracing,
+                self.names,
+                max_event_bytes=settings.max_event_bytes,
+            )
+            for _ in range(2)
         )
-        rpc = Rpc(actions, table, socket.gethostname(), tracing)
+        rpc = Rpc(over_tcp, table, socket.gethostname(), tracing)
         self.tcp = NestTcp(
             rpc.patterns(),
             _TcpReport(self.metrics),
@@ -204,7 +208,7 @@ class Gateway:
             spawn,
             bounds.tcp_tls(settings),
         )
-        self.api = make_api(settings, actions, table, self.metrics, self.health, spawn)
+        self.api = make_api(settings, over_http, table, self.metrics, self.health, spawn)
         self.health.readiness += self._readiness()
 
     def begin_drain(self, deadline: float) -> None:
