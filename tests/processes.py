@@ -140,6 +140,7 @@ class Gateway:
         self.ws_port = 0
         self.tcp_port = 0
         self.metrics_port = 0
+        self.api_port = 0
         with log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 [*_limiting(max_files), sys.executable, "-m", "constellation_ws", "serve"],
@@ -172,6 +173,7 @@ class Gateway:
         line = await eventually(self._listening_line, START_SECONDS, "both doors listen")
         self.ws_port, self.tcp_port = line["ws_port"], line["tcp_port"]
         self.metrics_port = line.get("metrics_port", self.ws_port)
+        self.api_port = line.get("api_port", 0)
 
     async def ready(self) -> None:
         """Wait until the gateway takes traffic."""

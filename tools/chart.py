@@ -29,6 +29,8 @@ HELM = ROOT / ".venv" / "kube" / "helm4"
 
 _MADE = "# Made from helm/constellation-ws by `make chart`; change the chart, not this file."
 _OWNED = {
+    "CONSTELLATION_API_KEYS",
+    "CONSTELLATION_API_PORT",
     "CONSTELLATION_AUTH_MODE",
     "CONSTELLATION_CHAT_ACCESS",
     "CONSTELLATION_CHAT_ACCESS_PATTERN",

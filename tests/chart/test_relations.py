@@ -172,8 +172,11 @@ def test_every_variable_is_a_setting_of_the_gateway_and_can_be_read(
     told = environment(objects) | (kept[0] if kept else {})
     own = {name: value for name, value in told.items() if not name.startswith("OTEL_")}
     assert own.keys() <= known
-    if isinstance(own.get("CONSTELLATION_JWT_SECRET"), dict):
-        own["CONSTELLATION_JWT_SECRET"] = "what a Secret of the user's own holds"
+    held = {
+        "CONSTELLATION_JWT_SECRET": "what a Secret of the user's own holds",
+        "CONSTELLATION_API_KEYS": "billing:a-key-of-the-user-s-own",
+    }
+    own |= {name: held[name] for name in held if isinstance(own.get(name), dict)}
     texts = {name: value for name, value in own.items() if isinstance(value, str)}
     without_files = {name: one for name, one in texts.items() if not name.endswith("_FILE")}
     read_as_a_pod(without_files, tmp_path, monkeypatch)
@@ -688,3 +691,42 @@ def test_a_token_for_the_api_is_in_the_secret_and_nowhere_else() -> None:
     )
     assert of_kind(objects, "Secret")["stringData"] == {f"{CHATS}_TOKEN": "hunter2"}
     assert "hunter2" not in str(gateway(objects))
+
+
+def test_the_http_api_has_a_port_a_service_and_a_rule_of_its_own() -> None:
+    objects = render("helm4", PRODUCTION)
+    (service,) = (one for one in objects if one["metadata"]["name"] == "chat-constellation-ws-api")
+    assert service["spec"]["type"] == "ClusterIP"
+    assert service["spec"]["ports"] == [
+        {"name": "api", "port": 7758, "targetPort": "api", "appProtocol": "http"}
+    ]
+    assert {"name": "api", "containerPort": 7758} in container(objects)["ports"]
+    told = environment(objects)
+    assert told["CONSTELLATION_API_PORT"] == "7758"
+    assert told["CONSTELLATION_API_KEYS"] == {
+        "secretKeyRef": {"name": "constellation-api", "key": "api-keys"}
+    }
+    (rule,) = (
+        rule
+        for rule in of_kind(objects, "NetworkPolicy")["spec"]["ingress"]
+        if rule["ports"] == [{"port": "api"}]
+    )
+    backend = {"kubernetes.io/metadata.name": "backend"}
+    assert rule["from"][0] == {"namespaceSelector": {"matchLabels": backend}}
+
+
+def test_the_http_api_is_for_the_namespace_unless_others_are_named() -> None:
+    objects = render_values({"api.enabled": True, "api.existingSecret": "api"})
+    (rule,) = (
+        rule
+        for rule in of_kind(objects, "NetworkPolicy")["spec"]["ingress"]
+        if rule["ports"] == [{"port": "api"}]
+    )
+    assert rule["from"][0] == {"podSelector": {}}
+
+
+def test_without_the_http_api_nothing_of_it_is_there() -> None:
+    objects = render()
+    assert "api" not in [port["name"] for port in container(objects)["ports"]]
+    assert not any(name.startswith("CONSTELLATION_API_") for name in environment(objects))
+    assert "-api" not in str([one["metadata"]["name"] for one in objects])

@@ -26,8 +26,9 @@ from constellation_ws.messages.events import NAMESPACE, UNSENDABLE_EVENTS, Malfo
 from constellation_ws.messages.frames import Frame, encode_emit, encode_event
 from constellation_ws.nest.framing import FramingError, encode, read_packet
 from constellation_ws.nest.rpc import Rpc
-from constellation_ws.nest.sending import Sending
-from constellation_ws.nest.server import RequestRefused
+from constellation_ws.services.actions import Actions
+from constellation_ws.services.refusals import RequestRefused
+from constellation_ws.services.sending import Sending
 from tests.emitter_cases import emitter_cases
 from tests.processes import REPOSITORY, node_executable
 from tests.spawning import spawn
@@ -259,9 +260,8 @@ class Sent:
         self.payloads: list[tuple[str, bytes]] = []
         nobody = cast("Any", None)  # a bus and presence, which these patterns do not ask
         sending = Sending(self._send_all, spawn)
-        self.patterns = Rpc(
-            nobody, nobody, TABLE, "pod", sending, max_event_bytes=1_000_000
-        ).patterns()
+        actions = Actions(nobody, nobody, TABLE, sending, nobody, max_event_bytes=1_000_000)
+        self.patterns = Rpc(actions, TABLE, "pod").patterns()
 
     async def _send_all(self, messages: Sequence[tuple[str, bytes]]) -> list[None]:
         self.payloads += messages

@@ -17,7 +17,8 @@ import pytest
 
 from constellation_ws.nest.connection import CloseReason, TcpLimits
 from constellation_ws.nest.framing import NO_MESSAGE_HANDLER
-from constellation_ws.nest.server import NestTcp, Pattern, RequestRefused
+from constellation_ws.nest.server import NestTcp, Pattern
+from constellation_ws.services.refusals import RequestRefused
 from tests.spawning import spawn
 from tests.waiting import PATIENCE_SECONDS
 

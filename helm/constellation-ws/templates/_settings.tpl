@@ -54,6 +54,7 @@
 {{- end }}
 {{- include "constellation-ws.checkAuth" . }}
 {{- include "constellation-ws.checkChatAccess" . }}
+{{- include "constellation-ws.checkApi" . }}
 {{- $names := list }}
 {{- range include "constellation-ws.env" . | fromYamlArray }}
 {{- if has .name $names }}
@@ -201,6 +202,9 @@
 {{- with .Values.chatAccess.token }}
 {{- $_ := set $secrets "CONSTELLATION_CHAT_ACCESS_TOKEN" . }}
 {{- end }}
+{{- with .Values.api.keys }}
+{{- $_ := set $secrets "CONSTELLATION_API_KEYS" . }}
+{{- end }}
 {{- range $name, $value := .Values.secretConfig }}
 {{- $_ := set $secrets $name (include "constellation-ws.text" $value) }}
 {{- end }}
@@ -271,6 +275,7 @@
   value: /etc/tcp-tls/ca.crt
 {{- end }}
 {{- end }}
+{{- include "constellation-ws.apiEnv" . }}
 {{- include "constellation-ws.peerEnv" . }}
 {{- include "constellation-ws.redisEnv" . }}
 {{- include "constellation-ws.authEnv" . }}

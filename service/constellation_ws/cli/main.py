@@ -196,7 +196,9 @@ def check() -> None:
     from constellation_ws.settings import settings
 
     values = _settings()
-    files = open_files.share(open_files.raise_limit(), values.tcp_max_connections)
+    files = open_files.share(
+        open_files.raise_limit(), values.tcp_max_connections, values.api_connections()
+    )
     with _ending(_ASKED_WRONGLY, routes.InvalidRoutes):
         table = routes.load(
             values.routes_file,

@@ -6,7 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from constellation_ws.delivery.rooms import Member
-from constellation_ws.messages.commands import Disconnect, DisconnectAll, Fence, Handover
+from constellation_ws.messages.commands import (
+    Disconnect,
+    DisconnectAll,
+    Fence,
+    Handover,
+    ListMembers,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +35,4 @@ class MembershipEnded:
     """The room of those for whom it ended; None for everybody."""
 
 
-Effect = Moved | MembershipEnded | Disconnect | DisconnectAll | Fence | Handover
+Effect = Moved | MembershipEnded | Disconnect | DisconnectAll | ListMembers | Fence | Handover

@@ -28,6 +28,7 @@ from constellation_ws.messages.commands import (
     Handover,
     Join,
     Leave,
+    ListMembers,
     Regroup,
 )
 from constellation_ws.messages.events import EventTooLarge, MalformedEvent
@@ -276,7 +277,7 @@ class Relay:
                 self._empty(room, offset)
             case Regroup():
                 self._regroup(command, offset)
-            case Disconnect() | DisconnectAll() | Fence() | Handover():
+            case Disconnect() | DisconnectAll() | ListMembers() | Fence() | Handover():
                 self._effects.append(command)
 
     def _regroup(self, command: Regroup, offset: bytes) -> None:

@@ -30,8 +30,8 @@ from constellation_ws.redis_io.link import (
     FAULTS,
     Link,
     RedisUnavailable,
+    answers_of,
     backoff_seconds,
-    faults_of,
     open_link,
 )
 from constellation_ws.redis_io.names import Names
@@ -371,18 +371,19 @@ class RedisLog:
 
     async def append(self, channel: str, data: bytes) -> None:
         """Append one message. Raises RedisUnavailable."""
-        for fault in await self.append_all([(channel, data)]):
-            if fault is not None:
-                raise fault
+        for answer in await self.append_all([(channel, data)]):
+            if isinstance(answer, RedisUnavailable):
+                raise answer
 
     async def append_all(
         self, messages: Sequence[tuple[str, bytes]]
-    ) -> list[RedisUnavailable | None]:
-        """Append (channel, data) pairs in their order; say of each why it was not accepted."""
+    ) -> list[str | RedisUnavailable]:
+        """Append (channel, data) pairs in their order; give each one's ID, or why it has none."""
         async with self._redis_once.pipeline(transaction=False) as pipe:
             for channel, data in messages:
                 pipe.xadd(self._names.log, {"channel": channel, "data": data})
-            return await faults_of(pipe, "the log cannot be written: Redis is away or full")
+            answers = await answers_of(pipe, "the log cannot be written: Redis is away or full")
+        return [one if isinstance(one, RedisUnavailable) else one.decode() for one in answers]
 
     @asynccontextmanager
     async def open_appender(self, token: str) -> AsyncIterator[Appender]:

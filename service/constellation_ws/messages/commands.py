@@ -1,9 +1,10 @@
 """What pods and external emitters ask of all pods: the words, and how they travel over Redis.
 
 Every pod receives each command and executes it for the sockets that it holds; it does not pass it
-on. Commands of pods (disconnect, fence, handover) travel by Pub/Sub. Those of the TCP port (emit,
-join, leave) go through the log with durable delivery, by Pub/Sub with live delivery. Those of
-emitters are published, and recorded like events with durable delivery. Execution is not done here.
+on. Commands of pods (disconnect, list members, fence, handover) travel by Pub/Sub. Those of
+services (emit, join, leave) go through the log with durable delivery, by Pub/Sub with live
+delivery. Those of emitters are published, and recorded like events with durable delivery.
+Execution is not done here.
 """
 
 from __future__ import annotations
@@ -125,6 +126,16 @@ class DisconnectAll(Selection, frozen=True, tag="disconnect_all"):
     """Everyone who is meant is disconnected, as by `Disconnect`; nobody waits for an answer."""
 
 
+class ListMembers(msgspec.Struct, frozen=True, tag="list_members"):
+    """Each pod answers on `reply_to` who is in `room` there: users after `cursor`, by their ids."""
+
+    room: Room
+    cursor: str
+    limit: int
+    reply_to: str
+    ask: int
+
+
 class Fence(msgspec.Struct, frozen=True, tag="fence"):
     """The session `sid` has moved on: whoever held it as `owner` closes that connection."""
 
@@ -136,7 +147,18 @@ class Handover(msgspec.Struct, frozen=True, tag="handover"):
     """The recorder has let its lease go: whoever can takes it now."""
 
 
-Command = Emit | Join | Leave | Empty | Regroup | Disconnect | DisconnectAll | Fence | Handover
+Command = (
+    Emit
+    | Join
+    | Leave
+    | Empty
+    | Regroup
+    | Disconnect
+    | DisconnectAll
+    | ListMembers
+    | Fence
+    | Handover
+)
 
 _NULL = msgspec.Raw(b"null")
 

@@ -83,7 +83,8 @@ class Departures:
             if offer is None:
                 continue
             if not await leads_there.offer(encode(offer)):
-                self._count("declined")
+                if not session.closed:
+                    self._count("declined")
                 continue
             if await self._is_quiet(session) and self._give(session, leads_there, traceparent):
                 self._metrics.session_move.observe(time.monotonic() - started)

@@ -21,6 +21,7 @@ from constellation_ws.nest.connection import CloseReason, Reason, TcpConnection,
 from constellation_ws.nest.framing import Packet, answer, failure, no_message_handler
 from constellation_ws.nest.requests import Spawn
 from constellation_ws.runtime.listening import PortUnavailable, bound
+from constellation_ws.services.refusals import RequestRefused
 from constellation_ws.tls import handshake as tls
 
 Handler = Callable[[bytes], Awaitable[object]]
@@ -43,19 +44,6 @@ UNKNOWN_PATTERN = "unknown"
 
 _VARIABLES = "TCP_HOST, TCP_PORT"
 _log = structlog.get_logger(__name__)
-
-
-class RequestRefused(Exception):
-    """Raised by a handler: the request is at fault, not the gateway. Answered, never logged."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code, self.message = code, message
-
-    def response(self) -> dict[str, object]:
-        """What the client gets: a value that says no, nothing that its observable raises."""
-        error = {"code": self.code, "message": self.message}
-        return {"success": False, "error": error, "message": self.message}
 
 
 class Outcome(StrEnum):
@@ -234,7 +222,7 @@ class _Desk:
         self._metrics.request(self._label(packet), Outcome.TIMEOUT, seconds)
         sentence = f"timed out after {seconds:.0f} s; it may still be executed"
         refusal = RequestRefused("unavailable", sentence)
-        return answer(packet.id or b"null", refusal.response())
+        return answer(packet.id or b"null", _response(refusal))
 
     def _label(self, packet: Packet) -> str:
         return str(packet.pattern) if packet.pattern in self._patterns else UNKNOWN_PATTERN
@@ -255,8 +243,14 @@ class _Desk:
                         code=refusal.code,
                         reason=refusal.message,
                     )
-                response, outcome = refusal.response(), Outcome.REFUSED
+                response, outcome = _response(refusal), Outcome.REFUSED
             return answer(packet_id, response), outcome
         except Exception:  # noqa: BLE001 - the boundary around handlers: one request fails, not all
             _log.exception("tcp request failed", pattern=packet.pattern)
             return failure(packet_id), Outcome.FAILED
+
+
+def _response(refusal: RequestRefused) -> dict[str, object]:
+    """Give what the client gets: a value that says no, nothing that its observable raises."""
+    error = {"code": refusal.code, "message": refusal.message}
+    return {"success": False, "error": error, "message": refusal.message}

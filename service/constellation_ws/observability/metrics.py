@@ -160,6 +160,20 @@ class Metrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
             registry=registry,
         )
+        self.api_refused = Counter(
+            "constellation_api_refused",
+            "Connections to the HTTP API that the gateway refused or closed, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.api_requests = Histogram(
+            "constellation_api_request_duration_seconds",
+            "Requests to the HTTP API, by route and outcome: ok, the error code, or gone (the "
+            "caller hung up).",
+            ["route", "outcome"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+            registry=registry,
+        )
         self.publish_to_write = Durations(
             "constellation_publish_to_write_seconds",
             "Time from an event's entry into the log, by Redis' clock, to its write to sockets; "

@@ -47,6 +47,8 @@ _EXPORTER, _PROTOCOL, _DISABLED = (
     "OTEL_SDK_DISABLED",
 )
 _PROBES = "/livez$,/readyz$,/health$,/metrics$"
+_QUERY = "constellation.query"
+"""Where a request's query is while spans are made: people put keys there."""
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 _QUOTING = ("KeyError", "ValueError")
@@ -244,5 +246,30 @@ def trace_pages(pages: AsgiApp, tracing: Tracing) -> AsgiApp:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         # No page asks for the query, and people put tokens there.
         await middleware({**scope, "query_string": b""}, receive, send)
+
+    return application
+
+
+def trace_api(
+    api: AsgiApp, tracing: Tracing, name: Callable[[Scope], tuple[str, dict[str, str]]]
+) -> AsgiApp:
+    """Give each request to the HTTP API a span below the caller's; `name` names it."""
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware  # noqa: PLC0415
+
+    async def with_query(scope: Scope, receive: Receive, send: Send) -> None:
+        await api({**scope, "query_string": scope[_QUERY]}, receive, send)
+
+    middleware = OpenTelemetryMiddleware(
+        with_query,
+        excluded_urls=os.environ.get("OTEL_PYTHON_ASGI_EXCLUDED_URLS", ""),
+        default_span_details=name,
+        tracer=tracing.tracer,
+        exclude_spans=["receive", "send"],
+    )
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        hidden = {**scope, "query_string": b"", _QUERY: scope["query_string"]}
+        await middleware(hidden, receive, send)
 
     return application

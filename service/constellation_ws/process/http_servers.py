@@ -1,4 +1,4 @@
-"""How uvicorn is configured for both HTTP ports."""
+"""How uvicorn is configured for each HTTP port."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from typing import Any
 
 import uvicorn
 
+from constellation_ws.api.app import Api
+from constellation_ws.api.problems import JSON, write_problem
 from constellation_ws.engine.polling import LongPolling
 from constellation_ws.engine.upgrading import Upgrades
+from constellation_ws.http import entrance
 from constellation_ws.http.entrance import SECURITY_HEADERS, TOO_MANY_IDLE
-from constellation_ws.http.lobby import Lobby
+from constellation_ws.http.lobby import Answer, Lobby
 from constellation_ws.http.protocol import HttpProtocol
+from constellation_ws.messages.admission import Refusal
 from constellation_ws.observability.probes import (
     AsgiApp,
     create_app,
     create_metrics_app,
     dispatch,
 )
-from constellation_ws.observability.telemetry import trace_pages
+from constellation_ws.observability.telemetry import trace_api, trace_pages
 from constellation_ws.wiring.gateway import Gateway
 
 SOCKET_IO_PATH = "/socket.io"
@@ -32,7 +36,7 @@ _QUIET_HTTP: dict[str, Any] = {
     "headers": [(name.decode(), value.decode()) for name, value in SECURITY_HEADERS],
     "proxy_headers": False,  # they would be believed of whoever comes from this machine
 }
-"""What both HTTP ports have in common."""
+"""What all HTTP ports have in common."""
 
 
 def public_config(gateway: Gateway) -> uvicorn.Config:
@@ -54,6 +58,35 @@ def public_config(gateway: Gateway) -> uvicorn.Config:
         ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade
         backlog=4096,
         timeout_keep_alive=settings.keep_alive_seconds,
+        **_QUIET_HTTP,
+    )
+
+
+def api_config(gateway: Gateway, api: Api, connections: set[object]) -> uvicorn.Config:
+    """Configure the port of the HTTP API; `connections` are those that it has."""
+    application: AsgiApp = api
+    if gateway.tracing is not None:
+        application = trace_api(api, gateway.tracing, api.span_details)
+    most = gateway.files.api
+    crowd = most - most // 8  # idle ones go first, so that there is room for those who ask
+
+    def refuse(refusal: Refusal) -> Answer:
+        gateway.metrics.api_refused.labels(refusal.code).inc()
+        status, headers, _ = entrance.answer(refusal)
+        return status, (JSON, *headers), write_problem(refusal.code, refusal.message)
+
+    lobby = Lobby(
+        most,
+        refuse,
+        is_crowded=lambda: len(connections) >= crowd,
+        is_out_of_sockets=lambda: len(connections) >= most,
+    )
+    idle = Lobby(most, refuse, turned_away=TOO_MANY_IDLE)
+    return uvicorn.Config(
+        application,
+        http=functools.partial(HttpProtocol, upgrades={}, lobby=lobby, idle=idle),  # type: ignore[arg-type]
+        ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade, and refuses it here
+        timeout_keep_alive=gateway.settings.keep_alive_seconds,
         **_QUIET_HTTP,
     )
 

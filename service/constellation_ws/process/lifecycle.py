@@ -28,7 +28,7 @@ from constellation_ws.process.closing import (
     close_tunnels,
     tell_of_gap,
 )
-from constellation_ws.process.http_servers import metrics_config, public_config
+from constellation_ws.process.http_servers import api_config, metrics_config, public_config
 from constellation_ws.process.servers import HttpServer
 from constellation_ws.process.shutdown import CANCEL_SECONDS, TCP_GRACE_SECONDS, cancel, stop_doors
 from constellation_ws.runtime import loop_lag
@@ -121,6 +121,12 @@ class Life:
             variables = "CONSTELLATION_WS_HOST, CONSTELLATION_METRICS_PORT"
             listeners = held.enter_context(listen(host, metrics_port, variables))
             servers["metrics"] = HttpServer(metrics_config(self._gateway), listeners)
+        if self._gateway.api is not None and self._settings.api_port is not None:
+            variables = "CONSTELLATION_WS_HOST, CONSTELLATION_API_PORT"
+            listeners = held.enter_context(listen(host, self._settings.api_port, variables))
+            api_connections: set[object] = set()
+            config = api_config(self._gateway, self._gateway.api, api_connections)
+            servers["api"] = HttpServer(config, listeners, api_connections)
         return servers
 
     async def _listen_for_peers(self, held: contextlib.AsyncExitStack) -> None:
@@ -228,6 +234,7 @@ class Life:
             ws_port=servers["http"].port,
             tcp_port=self._gateway.tcp.port,
             **({"metrics_port": servers["metrics"].port} if "metrics" in servers else {}),
+            **({"api_port": servers["api"].port} if "api" in servers else {}),
             **(
                 {"peer_port": self._gateway.peers.port}
                 if self._settings.peer_port is not None

@@ -1,7 +1,7 @@
 """Redis Pub/Sub: the subscription of this process, and the commands that other modules send.
 
-What the messages mean is not known here, save the heartbeat and the answers to `disconnect`, which
-begin and end in this module.
+What the messages mean is not known here, save the heartbeat and the answers to what this pod asks
+all pods, which begin and end in this module.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ import structlog
 from redis.asyncio import Redis
 
 from constellation_ws.messages import commands
-from constellation_ws.messages.events import Room
+from constellation_ws.messages.events import Room, UserId
 from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterChannels
 from constellation_ws.observability.metrics import Metrics
+from constellation_ws.redis_io import asking
+from constellation_ws.redis_io.asking import Counted, Listed, MalformedAnswer, Question
 from constellation_ws.redis_io.emitters import EmitterFilter
 from constellation_ws.redis_io.link import (
     FAULTS,
     RedisMoved,
     RedisUnavailable,
+    answers_of,
     backoff_seconds,
-    faults_of,
 )
 from constellation_ws.redis_io.names import DEFAULT, Names
 from constellation_ws.redis_io.subscription import Published, Subscription
@@ -102,7 +104,7 @@ class RedisBus:
         self._emitters = EmitterFilter(emitters, metrics)
         self._ticks = itertools.count()
         self._asks = itertools.count(1)
-        self._waiting: dict[int, _Tally] = {}
+        self._waiting: dict[int, Question] = {}
         self._is_retired = False
         self._current: Subscription | None = None
         self.lost_at: float | None = time.monotonic()
@@ -256,7 +258,8 @@ class RedisBus:
         async with self._redis.pipeline(transaction=False) as pipe:
             for channel, payload in messages:
                 pipe.publish(channel, payload)
-            return await faults_of(pipe, "Redis cannot be reached; try again")
+            answers = await answers_of(pipe, "Redis cannot be reached; try again")
+        return [one if isinstance(one, RedisUnavailable) else None for one in answers]
 
     async def tell(self, command: commands.Command) -> None:
         """Send a command to every pod, this one included. Raises RedisUnavailable."""
@@ -269,23 +272,56 @@ class RedisBus:
         subscribers PUBLISH reports is no measure for it: on a Cluster only those of one node.
         Raises RedisUnavailable.
         """
+        question = await self._ask(
+            pods,
+            lambda ask: commands.Disconnect(who, reason, self._reply_channel, ask, wants_name=True),
+        )
+        return sum(one.count for one in question.answers if isinstance(one, Counted))
+
+    async def list_members(
+        self, room: Room, cursor: str, limit: int, pods: Collection[str]
+    ) -> tuple[list[UserId], bool]:
+        """List the users who are in a room on any pod, and say whether every pod has answered.
+
+        In the order of their ids, those after `cursor`, `limit` at most of each pod: what lies
+        behind the first `limit` may lack some. Waits like `disconnect`. Raises RedisUnavailable.
+        """
+        question = await self._ask(
+            pods,
+            lambda ask: commands.ListMembers(room, cursor, limit, self._reply_channel, ask),
+        )
+        listed = [one.users for one in question.answers if isinstance(one, Listed)]
+        return sorted(set(itertools.chain(*listed))), question.complete.is_set()
+
+    async def _ask(
+        self, pods: Collection[str], command: Callable[[int], commands.Command]
+    ) -> Question:
+        """Send a question, made of its number, to every pod; wait until all have answered."""
         ask = next(self._asks)
-        tally = self._waiting[ask] = _Tally(pods)
+        question = self._waiting[ask] = Question(pods)
         try:
-            command = commands.Disconnect(who, reason, self._reply_channel, ask, wants_name=True)
-            tally.expect(await self.publish(self._names.commands, commands.encode(command)))
+            payload = commands.encode(command(ask))
+            question.expect(await self.publish(self._names.commands, payload))
             async with asyncio.timeout(_ASK_SECONDS):
-                await tally.complete.wait()
+                await question.complete.wait()
         except TimeoutError:
-            log.warning("not every pod answered", answers=tally.answers, missing=tally.missing())
+            answers, missing = len(question.answers), question.missing()
+            log.warning("not every pod answered", answers=answers, missing=missing)
         finally:
             del self._waiting[ask]
-        return tally.total
+        return question
 
     async def answer(self, command: commands.Disconnect, count: int) -> None:
         """Answer another pod's `disconnect`. Raises RedisUnavailable."""
-        name = b" " + self.instance.encode() if command.wants_name else b""
-        await self.publish(command.reply_to, b"%d %d%b" % (command.ask, count, name))
+        counted = Counted(count, self.instance)
+        await self.publish(
+            command.reply_to, asking.write(command.ask, counted, is_named=command.wants_name)
+        )
+
+    async def answer_members(self, command: commands.ListMembers, users: list[UserId]) -> None:
+        """Answer another pod's `list_members`. Raises RedisUnavailable."""
+        listed = Listed(users, self.instance)
+        await self.publish(command.reply_to, asking.write(command.ask, listed))
 
     def _note_active(self) -> None:
         if self.has_subscribed and self.lost_at is not None:
@@ -313,46 +349,11 @@ class RedisBus:
         self._metrics.redis_round_trip.set(time.monotonic() - sent_at)
 
     def _receive_answer(self, payload: bytes) -> None:
-        ask, _, answer = payload.partition(b" ")
-        count, _, pod = answer.partition(b" ")
-        if not (ask.isdigit() and count.isdigit()):
+        try:
+            ask, answer = asking.read(payload)
+        except MalformedAnswer:
             self._metrics.commands.labels("malformed").inc()
             return
-        tally = self._waiting.get(int(ask))
-        if tally is not None:
-            tally.add(int(count), pod.decode("latin-1"))
-
-
-class _Tally:
-    """Adds up the answers to one question."""
-
-    def __init__(self, pods: Collection[str]) -> None:
-        """`pods` are those that must answer."""
-        self._missing = set(pods)
-        self._unnamed = 0
-        """Answers of pods of the release before, which do not say their names."""
-        self._subscribers: int | None = None
-        self.answers = 0
-        self.total = 0
-        self.complete = asyncio.Event()
-
-    def expect(self, subscribers: int) -> None:
-        """Take note of how many certainly received the question; there may be more."""
-        self._subscribers = subscribers
-        self._check()
-
-    def add(self, count: int, pod: str) -> None:
-        self.answers += 1
-        self.total += count
-        self._missing.discard(pod)
-        self._unnamed += not pod
-        self._check()
-
-    def missing(self) -> list[str]:
-        """Name the pods that have not answered."""
-        return sorted(self._missing)
-
-    def _check(self) -> None:
-        has_all = len(self._missing) <= self._unnamed
-        if has_all and self._subscribers is not None and self.answers >= self._subscribers:
-            self.complete.set()
+        question = self._waiting.get(ask)
+        if question is not None:
+            question.add(answer)

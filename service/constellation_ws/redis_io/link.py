@@ -34,14 +34,14 @@ class RedisUnavailable(ConnectionError):
     """Redis did not take a command; the sender should try again."""
 
 
-async def faults_of(pipe: Any, sentence: str) -> list[RedisUnavailable | None]:
-    """Carry out a pipeline's commands, and say of each why Redis did not accept it."""
+async def answers_of(pipe: Any, sentence: str) -> list[Any]:
+    """Carry out a pipeline's commands; give the answer to each, or a RedisUnavailable."""
     count = len(pipe)
     try:
         answers = await pipe.execute(raise_on_error=False)
     except FAULTS as error:
         answers = [error] * count
-    return [_unavailable(sentence, one) if isinstance(one, Exception) else None for one in answers]
+    return [_unavailable(sentence, one) if isinstance(one, Exception) else one for one in answers]
 
 
 def _unavailable(sentence: str, cause: Exception) -> RedisUnavailable:

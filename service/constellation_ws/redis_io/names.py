@@ -70,6 +70,10 @@ class Names:
         """Give the key of a session record."""
         return f"{self.slot}:session:{pid}"
 
+    def once(self, request: str) -> str:
+        """Give the key of what a request that may be repeated was answered."""
+        return f"{self.slot}:once:{request}"
+
     def heartbeat(self, instance: str) -> str:
         """Give the channel of one pod's heartbeat."""
         return f"{self.prefix}:heartbeat:{instance}"

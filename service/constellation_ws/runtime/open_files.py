@@ -19,8 +19,8 @@ loop, logs, and the pools of connections to Redis and to the API, of a hundred e
 some 25."""
 _ANSWERS = 64
 """Sockets that no session gets: they answer probes, and clients that are refused."""
-_TCP_PART = 8
-"""Where files are scarce the TCP port gets one part of so many."""
+_SERVICES_PART = 8
+"""Where files are scarce each port of services gets one part of so many."""
 _PLENTY = 10_000_000
 """What stands for a limit that is infinite."""
 
@@ -37,18 +37,21 @@ class Shares:
     """Sockets of the HTTP port at which a connection that waits without a request is closed."""
     tcp: int
     """Sockets of the TCP port."""
+    api: int
+    """Sockets of the HTTP API."""
 
     def suffices_for(self, connections: int) -> bool:
         """Tell whether the limit leaves room for so many connections."""
         return self.sessions >= connections
 
 
-def share(limit: int, tcp_wanted: int) -> Shares:
+def share(limit: int, tcp_wanted: int, api_wanted: int = 0) -> Shares:
     """Share a limit out."""
     left = max(limit - min(OWN_FILES, limit // 4), 16)
-    tcp = min(tcp_wanted, left // _TCP_PART)
-    http = left - tcp
-    return Shares(limit, http - min(_ANSWERS, http // 4), http, tcp)
+    tcp = min(tcp_wanted, left // _SERVICES_PART)
+    api = min(api_wanted, left // _SERVICES_PART)
+    http = left - tcp - api
+    return Shares(limit, http - min(_ANSWERS, http // 4), http, tcp, api)
 
 
 def raise_limit() -> int:

@@ -57,8 +57,9 @@ class LimitSettings(BaseSettings):
     max_event_bytes: Annotated[int, Field(ge=1_000, le=10_000_000)] = Field(
         1_000_000,
         validation_alias="CONSTELLATION_MAX_EVENT_BYTES",
-        description="Maximum size of an event, in bytes of its JSON. On the TCP port a larger one "
-        "is refused with `too_large`; published on Redis, it is dropped, counted and logged.",
+        description="Maximum size of an event, in bytes of its JSON. A service that sends a larger "
+        "one over TCP or HTTP is refused with `too_large`; published on Redis, it is dropped, "
+        "counted and logged.",
     )
     max_write_buffer_bytes: Count = Field(
         1_048_576,
@@ -133,6 +134,18 @@ class LimitSettings(BaseSettings):
         1_000,
         validation_alias="CONSTELLATION_TCP_MAX_CONNECTIONS",
         description="Maximum number of connections on the TCP microservice port.",
+    )
+    api_max_connections: Count = Field(
+        1_000,
+        validation_alias="CONSTELLATION_API_MAX_CONNECTIONS",
+        description="Maximum number of connections to the HTTP API; above it the one that has been "
+        "idle for longest is closed.",
+    )
+    api_max_requests_per_second: Count = Field(
+        1_000,
+        validation_alias="CONSTELLATION_API_MAX_REQUESTS_PER_SECOND",
+        description="Average number of requests per second with one key of the HTTP API, twice as "
+        "many at once; more get 429.",
     )
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ from constellation_ws.redis_io import address as redis_address
 from constellation_ws.redis_io.names import DEFAULT_PREFIX, Names
 from constellation_ws.runtime.listening import EVERY_ADDRESS, address_towards
 from constellation_ws.settings.access import ChatAccessSettings
+from constellation_ws.settings.api import ApiSettings
 from constellation_ws.settings.identity import IdentitySettings
 from constellation_ws.settings.kinds import (
     Count,
@@ -51,7 +52,14 @@ class InvalidSettings(ValueError):
     """The environment cannot be read; `str()` has one line per fault, secrets masked."""
 
 
-class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSettings, TlsSettings):
+class Settings(
+    WatchingSettings,
+    LimitSettings,
+    IdentitySettings,
+    ChatAccessSettings,
+    ApiSettings,
+    TlsSettings,
+):
     """The environment of one gateway process. Names in CONTRACT section 4 have no prefix."""
 
     model_config = SettingsConfigDict(
@@ -109,8 +117,8 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
     ws_host: Host = Field(
         EVERY_ADDRESS,
         validation_alias="CONSTELLATION_WS_HOST",
-        description="Address that Socket.IO, HTTP and the metrics listen on. `::` is every address "
-        "of the machine, IPv6 and IPv4; `0.0.0.0` is IPv4 alone.",
+        description="Address that Socket.IO, HTTP, the metrics and the API listen on. `::` is "
+        "every address of the machine, IPv6 and IPv4; `0.0.0.0` is IPv4 alone.",
     )
     peer_port: PortOrOff = Field(
         DEFAULT_PEER_PORT,
@@ -206,6 +214,7 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
         faults = [
             *self.identity_faults(self.cors_origins),
             *self.chat_access_faults(self.auth_mode),
+            *self.api_faults(),
             *self._port_faults(),
             *self._recovery_faults(),
             *self.tls_faults(),
@@ -231,6 +240,7 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
             ("TCP_PORT", self.tcp_host, self.tcp_port),
             ("CONSTELLATION_METRICS_PORT", self.ws_host, self.metrics_port),
             ("CONSTELLATION_PEER_PORT", self.ws_host, self.peer_port),
+            ("CONSTELLATION_API_PORT", self.ws_host, self.api_port),
         ]
         for (one, host, port), (other, other_host, other_port) in combinations(doors, 2):
             if port and port == other_port and addresses_overlap(host, other_host):
@@ -294,6 +304,10 @@ class Settings(WatchingSettings, LimitSettings, IdentitySettings, ChatAccessSett
     def emitter_channels(self) -> EmitterChannels:
         """Give the channels on which Socket.IO emitters publish."""
         return EmitterChannels(self.emitter_key or "")
+
+    def api_connections(self) -> int:
+        """Give how many connections the HTTP API may have: none where it is off."""
+        return 0 if self.api_port is None else self.api_max_connections
 
     def redis_label(self) -> str:
         """Give the address without credentials or query, fit for logs."""

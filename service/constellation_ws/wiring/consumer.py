@@ -8,7 +8,13 @@ from constellation_ws.access.access import Access
 from constellation_ws.delivery.effects import Effect, MembershipEnded, Moved
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.log.history import Logged
-from constellation_ws.messages.commands import Disconnect, DisconnectAll, Fence, Handover
+from constellation_ws.messages.commands import (
+    Disconnect,
+    DisconnectAll,
+    Fence,
+    Handover,
+    ListMembers,
+)
 from constellation_ws.recovery.none import NoRecovery, NoSessions
 from constellation_ws.recovery.resume import Recovery
 from constellation_ws.recovery.sessions import Sessions
@@ -25,12 +31,14 @@ class Consumer:
         sessions: Sessions | NoSessions,
         recovery: Recovery | NoRecovery,
         disconnect: Callable[[Disconnect | DisconnectAll], None],
+        list_members: Callable[[ListMembers], None],
     ) -> None:
         self._relay = relay
         self._access = access
         self._sessions = sessions
         self._recovery = recovery
         self._disconnect = disconnect
+        self._list_members = list_members
 
     def take(self, batch: list[Published]) -> bool:
         """Deliver one read from Pub/Sub; tell whether the recorder has let its lease go."""
@@ -55,6 +63,8 @@ class Consumer:
                     self._recovery.fence(sid, owner)
                 case Disconnect() | DisconnectAll():
                     self._disconnect(effect)
+                case ListMembers():
+                    self._list_members(effect)
                 case Handover():
                     is_lease_free = True
         return is_lease_free

@@ -16,6 +16,7 @@ from constellation_ws.recovery.none import NoRecovery
 from constellation_ws.recovery.resume import Recovery
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.names import Names
+from constellation_ws.services.once import APPENDING, Once
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.consumer import Consumer
 from constellation_ws.wiring.readiness import check_recording, check_source
@@ -58,6 +59,7 @@ class Durable:
         if settings.recovery != "off":
             self.resuming = Resuming(self.log, redis.sessions, names, rooms, relay, settings)
         self.send_all = self.log.append_all
+        self.once = Once(redis.requests, names, APPENDING, settings.api_idempotency_seconds)
 
     def parts(
         self,

@@ -28,7 +28,6 @@ from constellation_ws.messages.trace_context import KEYS as TRACE_KEYS
 from constellation_ws.moving.arrivals import Arrivals
 from constellation_ws.moving.departures import Departures
 from constellation_ws.nest.rpc import Rpc
-from constellation_ws.nest.sending import Sending
 from constellation_ws.nest.server import NestTcp
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import Check, Health, Phase
@@ -43,6 +42,8 @@ from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.runtime import open_files
 from constellation_ws.runtime.overload import Overload
 from constellation_ws.runtime.pressure import Pressure, find_memory_limit
+from constellation_ws.services.actions import Actions
+from constellation_ws.services.sending import Sending
 from constellation_ws.settings.settings import Settings
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.server import Server
@@ -53,6 +54,7 @@ from constellation_ws.wiring.disconnecting import Disconnecting
 from constellation_ws.wiring.durable import Durable
 from constellation_ws.wiring.errands import Errands
 from constellation_ws.wiring.identification import identification
+from constellation_ws.wiring.listing import Listing
 from constellation_ws.wiring.live import Live
 from constellation_ws.wiring.peering import Inside, Outside
 from constellation_ws.wiring.readiness import (
@@ -62,6 +64,7 @@ from constellation_ws.wiring.readiness import (
     check_source,
 )
 from constellation_ws.wiring.redis_clients import RedisClients
+from constellation_ws.wiring.services import make_api
 
 _TRACE_HEADERS = frozenset(key.encode() for key in TRACE_KEYS)
 
@@ -114,7 +117,9 @@ class Gateway:
         """Open connections of the HTTP port that are no WebSocket; uvicorn keeps them there."""
         self.overload = Overload()
         self.pressure = Pressure(self.overload, self.metrics, find_memory_limit())
-        self.files = open_files.share(open_files.limit(), settings.tcp_max_connections)
+        self.files = open_files.share(
+            open_files.limit(), settings.tcp_max_connections, settings.api_connections()
+        )
         trace_headers = _TRACE_HEADERS if tracing is not None else frozenset()
         self.identification = identification(settings, also_kept=trace_headers)
         tunnels: set[Entrance] = set()
@@ -177,18 +182,28 @@ class Gateway:
             self.elsewhere = Outside(self.engine, self.peers, arrivals, self.metrics, tracing)
         disconnecting = Disconnecting(self.chats, self.bus, self.errands, arrivals.note_disconnect)
         self.consumer = Consumer(
-            relay, self.access, self.sessions, self.recovery, disconnecting.begin
+            relay,
+            self.access,
+            self.sessions,
+            self.recovery,
+            disconnecting.begin,
+            Listing(self.rooms, self.bus, self.errands).begin,
         )
-        rpc = Rpc(
-            self.bus,
-            self.presence,
-            table,
-            socket.gethostname(),
-            Sending(self.delivery.send_all, spawn),
-            tracing,
-            self.names,
-            max_event_bytes=settings.max_event_bytes,
+        # Each port of services sends in a queue of its own: one that is flooded holds up no other.
+        over_tcp, over_http = (
+            Actions(
+                self.bus,
+                self.presence,
+                table,
+                Sending(self.delivery.send_all, spawn),
+                self.delivery.once,
+                tracing,
+                self.names,
+                max_event_bytes=settings.max_event_bytes,
+            )
+            for _ in range(2)
         )
+        rpc = Rpc(over_tcp, table, socket.gethostname(), tracing)
         self.tcp = NestTcp(
             rpc.patterns(),
             _TcpReport(self.metrics),
@@ -196,6 +211,7 @@ class Gateway:
             spawn,
             bounds.tcp_tls(settings),
         )
+        self.api = make_api(settings, over_http, table, self.metrics, self.health, spawn)
         self.health.readiness += self._readiness()
 
     def begin_drain(self, deadline: float) -> None:

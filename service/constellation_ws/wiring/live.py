@@ -13,6 +13,7 @@ from constellation_ws.recovery.none import NoRecovery
 from constellation_ws.recovery.resume import Recovery
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.names import Names
+from constellation_ws.services.once import PUBLISHING, Once
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.consumer import Consumer
 from constellation_ws.wiring.durable import TRIM_MARGIN_SECONDS
@@ -34,6 +35,7 @@ class Live:
         self._direct = DirectEntries(redis.vital, names, window_seconds)
         self.resuming = NotResuming()
         self.send_all = bus.publish_all
+        self.once = Once(redis.requests, names, PUBLISHING, settings.api_idempotency_seconds)
 
     def parts(
         self,

@@ -34,6 +34,7 @@ from constellation_ws.messages.commands import (
     Handover,
     Join,
     Leave,
+    ListMembers,
 )
 from constellation_ws.messages.events import ChatId, Room, Sid, Slice, UserId, chat_room, user_room
 from constellation_ws.messages.frames import Frame
@@ -87,6 +88,7 @@ class Pod:
         self.rooms = Rooms()
         self.metrics = Metrics()
         self.disconnected: list[Disconnect | DisconnectAll] = []
+        self.listed: list[ListMembers] = []
         self.moved: list[Member] = []
         self.ended: list[tuple[str, str | None]] = []
         self.fenced: list[tuple[str, str]] = []
@@ -151,6 +153,8 @@ class Pod:
                     self.ended.append((room, who))
                 case Disconnect() | DisconnectAll():
                     self.disconnected.append(effect)
+                case ListMembers():
+                    self.listed.append(effect)
                 case Fence(sid, owner):
                     self.fenced.append((sid, owner))
                 case Handover():
@@ -589,6 +593,12 @@ def test_an_entry_is_read_without_being_carried_out(pod: Pod) -> None:
         assert pod.relay.read(channel.encode(), b"{oops") is None
     assert pod.relay.read(*published("chat:messageRead", {"userId": 1, "messageIds": []})) is None
     assert (bob.heard, bob.member.rooms) == ([], {"user:bob"})
+
+
+def test_questions_about_rooms_are_passed_on_to_be_answered(pod: Pod) -> None:
+    question = ListMembers(Room("chat:1"), "", 10, "reply", 1)
+    pod.tell(question)
+    assert pod.listed == [question]
 
 
 def test_fences_and_handovers_are_passed_to_whom_they_concern(pod: Pod) -> None:

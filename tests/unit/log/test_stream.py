@@ -685,3 +685,12 @@ async def _is_later_than(redis: Redis, log_id: LogId) -> None:
 
 async def _break_connections(redis: Redis) -> None:
     await redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+async def test_what_is_appended_is_answered_with_its_ids(redis: Redis) -> None:
+    log = make_log(redis)
+
+    answers = await log.append_all([("chat:new", b"{}"), ("chat:new", b"{}")])
+
+    entries: Any = await redis.xrange(DEFAULT.log)
+    assert answers == [log_id.decode() for log_id, _ in entries]

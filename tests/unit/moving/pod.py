@@ -60,6 +60,8 @@ class Chats:
 class Log:
     """What sessions have in the log."""
 
+    can_move = True
+
     def __init__(self) -> None:
         self.place: Place | None = PLACE
         self.is_expected = True

@@ -98,6 +98,11 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(departures_module, "_LOOK_SECONDS", 0.0)
 
 
+def try_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let further attempts follow at once, too."""
+    monkeypatch.setattr(departures_module, "_LATER_SECONDS", 0.001)
+
+
 def give_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no attempt wait for what is half done."""
     monkeypatch.setattr(departures_module, "_QUIET_SECONDS", -1.0)
@@ -158,9 +163,10 @@ async def test_without_a_log_a_member_stays_and_is_not_offered() -> None:
 
 async def test_a_session_that_nobody_takes_stays_as_it_was() -> None:
     here, there = Here(), There(False, False, False)
-    await here.move(there)
+    here.begin(there)
+    declined = {"declined": 3}
+    await eventually(lambda: here.outcomes == declined, PATIENCE_SECONDS, "it was declined thrice")
     assert there.steps == [Offer(PLACE)] * 3
-    assert here.outcomes == {"declined": 1}
     assert list(here.pod.engine.sockets) == [here.session.sid]
     here.session.send_message("hello")
     assert here.line.taken()
@@ -170,16 +176,22 @@ async def test_a_session_that_was_declined_moves_at_a_later_attempt() -> None:
     here, there = Here(), There(False, True)
     await here.move(there)
     assert there.taken is not None
-    assert here.outcomes == {"moved": 1}
+    assert here.outcomes == {"declined": 1, "moved": 1}
 
 
-async def test_who_is_about_to_connect_is_not_moved_before_that_is_done() -> None:
+async def test_who_is_about_to_connect_is_not_moved_before_that_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    try_again_soon(monkeypatch)
     here, there = Here(is_member=False), There(True)
     member = Member(Sid("sio"), here.session.sid, here.session)
     here.pod.chats.rooms.add(member)
-    await here.move(there)
+    here.begin(there)
+    await here.pod.settled()
     assert there.steps == []
-    assert here.outcomes == {"declined": 1}
+    member.connect()
+    await here.done()
+    assert there.taken is not None
 
 
 async def test_a_session_is_offered_once_its_request_is_answered() -> None:
@@ -208,6 +220,7 @@ async def test_a_request_that_is_handled_for_long_keeps_its_session_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     give_up_at_once(monkeypatch)
+    try_again_soon(monkeypatch)
     here, there = Here(), There()
 
     async def join(sid: str, chat: object) -> None:
@@ -216,9 +229,12 @@ async def test_a_request_that_is_handled_for_long_keeps_its_session_here(
     here.pod.server.on("join-chat", join, namespace=NAMESPACE)
     here.hear(client_frame(TEXT, b'42/chats,0["join-chat",7]'))
     await here.pod.settled()
-    await here.move(there)
+    here.begin(there)
+    await here.pod.settled()
     assert there.steps == []
-    assert here.outcomes == {"declined": 1}
+    here.line.lose()
+    await here.done()
+    assert (there.steps, here.outcomes) == ([], {})
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1_500])
@@ -300,9 +316,10 @@ async def test_a_session_that_is_being_written_stays_until_that_is_done() -> Non
 async def test_what_cannot_be_given_is_still_all_here() -> None:
     here, there = Here(), There(True, True, True)
     here.pod.log.ticket = None
-    await here.move(there)
-    assert there.steps == [Offer(PLACE), "keep"] * 3
-    assert here.outcomes == {"declined": 1}
+    here.begin(there)
+    steps = [Offer(PLACE), "keep"] * 3
+    await eventually(lambda: there.steps == steps, PATIENCE_SECONDS, "it was tried thrice")
+    assert here.outcomes == {}
     assert not here.session.closed
     assert here.pod.chats.rooms.by_sid("sio") is here.member
 

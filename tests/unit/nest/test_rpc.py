@@ -19,12 +19,14 @@ from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Command, Disconnect, Emit, Join, Leave
 from constellation_ws.messages.events import UNSENDABLE_EVENTS, Room, UserId
 from constellation_ws.nest.rpc import MAX_PAGE, Rpc
-from constellation_ws.nest.sending import Sending
-from constellation_ws.nest.server import RequestRefused
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.names import DEFAULT
+from constellation_ws.services.actions import Actions
+from constellation_ws.services.once import PUBLISHING, Once
+from constellation_ws.services.refusals import RequestRefused
+from constellation_ws.services.sending import Sending
 from tests.event_cases import event_cases
 from tests.pod_parts import Listener
 from tests.processes import HOST, Valkey, unused_port
@@ -53,15 +55,16 @@ class Pod:
         self.bus = RedisBus(redis, TABLE, Metrics())
         self.presence = Presence(redis, self.bus.instance)
         self.listener = Listener()
-        rpc = Rpc(
+        actions = Actions(
             self.bus,
             self.presence,
             TABLE,
-            "pod-1",
             Sending(self.bus.publish_all, spawn),
+            Once(redis, DEFAULT, PUBLISHING, 60),
             tracing,
             max_event_bytes=MAX_EVENT_BYTES,
         )
+        rpc = Rpc(actions, TABLE, "pod-1", tracing)
         self._patterns = rpc.patterns()
 
     @property

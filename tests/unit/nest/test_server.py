@@ -21,8 +21,9 @@ from structlog.testing import capture_logs
 
 from constellation_ws.nest.connection import CloseReason, TcpLimits
 from constellation_ws.nest.framing import NO_MESSAGE_HANDLER, FramingFault
-from constellation_ws.nest.server import Handler, NestTcp, Outcome, Pattern, RequestRefused
+from constellation_ws.nest.server import Handler, NestTcp, Outcome, Pattern
 from constellation_ws.runtime.listening import PortUnavailable
+from constellation_ws.services.refusals import RequestRefused
 from tests.spawning import spawn
 from tests.waiting import PATIENCE_SECONDS
 

@@ -15,8 +15,8 @@ import pytest
 from redis.asyncio import Redis
 
 from constellation_ws.messages import commands
-from constellation_ws.messages.commands import Disconnect, Join
-from constellation_ws.messages.events import Room
+from constellation_ws.messages.commands import Disconnect, Join, ListMembers
+from constellation_ws.messages.events import Room, UserId
 from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterChannels
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io import bus as redis_bus
@@ -522,6 +522,43 @@ async def test_a_disconnect_that_nobody_hears_counts_nobody(
     monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 10 * PATIENCE_SECONDS)
     async with asyncio.timeout(PATIENCE_SECONDS):
         assert await RedisBus(redis, CHANNELS, Metrics()).disconnect(Room("user:1"), "", []) == 0
+
+
+async def question(pod: Pod) -> ListMembers:
+    """The question about a room that a pod has received."""
+    await eventually(lambda: pod.heard, PATIENCE_SECONDS, "it is asked")
+    command = commands.decode(pod.heard[0][1])
+    assert isinstance(command, ListMembers)
+    return command
+
+
+async def test_the_members_of_a_room_are_merged_from_all_pods(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 10 * PATIENCE_SECONDS)
+    a, b = Pod(redis), Pod(redis)
+    async with running(a, b):
+        await standing(a, b)
+        pods = [a.bus.instance, b.bus.instance]
+        listing = asyncio.create_task(a.bus.list_members(Room("chat:1"), "u0", 3, pods))
+        for pod, users in ((a, ["u1", "u3"]), (b, ["u2", "u3", "u4"])):
+            asked = await question(pod)
+            assert (asked.room, asked.cursor, asked.limit) == ("chat:1", "u0", 3)
+            await pod.bus.answer_members(asked, [UserId(user) for user in users])
+        assert await listing == (["u1", "u2", "u3", "u4"], True)
+
+
+async def test_a_list_without_the_answer_of_every_pod_says_so(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 0.5)
+    pod = Pod(redis)
+    async with running(pod):
+        await standing(pod)
+        pods = [pod.bus.instance, "a pod that hangs"]
+        listing = asyncio.create_task(pod.bus.list_members(Room("chat:1"), "", 3, pods))
+        await pod.bus.answer_members(await question(pod), [UserId("u1")])
+        assert await listing == (["u1"], False)
 
 
 async def test_the_end_of_the_bus_leaves_no_subscription(redis: Redis) -> None:

@@ -57,3 +57,11 @@ print(json.dumps([before, open_files.raise_limit(), resource.getrlimit(resource.
         timeout=4 * PATIENCE_SECONDS,
     )
     assert json.loads(done.stdout) == [100, most, [most, most]]
+
+
+def test_the_http_api_has_a_share_where_it_is_on() -> None:
+    assert share(524_288, 1_000).api == 0
+    assert share(524_288, 1_000, 1_000).api == 1_000
+    scarce = share(1_024, 1_000, 1_000)
+    assert scarce.api == scarce.tcp
+    assert scarce.http + scarce.tcp + scarce.api <= 1_024

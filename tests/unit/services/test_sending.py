@@ -1,4 +1,4 @@
-"""What the TCP port sends leaves in its order, many messages at a time, each with an answer."""
+"""What services send leaves in its order, many messages at a time, each with an answer."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from constellation_ws.nest.sending import Sending
 from constellation_ws.redis_io.link import RedisUnavailable
+from constellation_ws.services.sending import Sending
 from tests.spawning import spawn
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -24,12 +24,12 @@ class Redis:
         self.away_for_batches = 0
         self._gate = asyncio.Event()
 
-    async def send_all(self, messages: Sequence[Message]) -> list[RedisUnavailable | None]:
+    async def send_all(self, messages: Sequence[Message]) -> list[str | RedisUnavailable]:
         self.batches.append(list(messages))
         await self._gate.wait()
         is_away = len(self.batches) <= self.away_for_batches
         return [
-            RedisUnavailable("away") if is_away or payload in self.refused else None
+            RedisUnavailable("away") if is_away or payload in self.refused else f"id of {payload!r}"
             for _, payload in messages
         ]
 
@@ -131,3 +131,14 @@ async def test_the_end_of_what_was_sent_can_be_waited_for() -> None:
     assert all(one.done() for one in accepted)
     with pytest.raises(RedisUnavailable):
         await accepted[-1]
+
+
+async def test_each_message_is_answered_with_its_own_id() -> None:
+    redis = Redis()
+    redis.go_on()
+    sending = Sending(redis.send_all, spawn)
+
+    assert await asyncio.gather(sending.send("c", b"1"), sending.send("c", b"2")) == [
+        "id of b'1'",
+        "id of b'2'",
+    ]

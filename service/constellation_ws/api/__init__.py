@@ -1,0 +1,1 @@
+"""The HTTP API for services: its keys, its operations and their description, and its requests."""

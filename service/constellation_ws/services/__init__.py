@@ -1,0 +1,1 @@
+"""What services request of all pods, whatever port they use: TCP for NestJS, or HTTP."""

@@ -1,0 +1,209 @@
+"""What services may do: ask who is online, publish, send, move users between rooms, disconnect.
+
+Any pod does all of it for the whole cluster: what concerns sockets elsewhere goes through Redis.
+Requests come as values, whatever port they came from. What is sent is given away before the first
+wait, so that requests that begin in an order are sent in that order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec import Raw
+from opentelemetry.trace import get_current_span
+
+from constellation_ws.chats.presence import OnlinePage, Presence, PresenceUnavailable
+from constellation_ws.delivery.routes import Table
+from constellation_ws.messages import commands
+from constellation_ws.messages.commands import Join, Leave
+from constellation_ws.messages.events import (
+    UNSENDABLE_EVENTS,
+    MalformedEvent,
+    Room,
+    UserId,
+    user_room,
+)
+from constellation_ws.observability.spans import inject
+from constellation_ws.observability.tracing import Tracing, publishing
+from constellation_ws.redis_io.bus import RedisBus
+from constellation_ws.redis_io.link import RedisUnavailable
+from constellation_ws.redis_io.names import DEFAULT, Names
+from constellation_ws.services.once import Once, RetryKey
+from constellation_ws.services.refusals import PartlyPublished, RequestRefused
+from constellation_ws.services.sending import Message, Sending, Sent
+
+_MAX_LISTING = 8
+"""Questions to all pods at a time; others wait. Each keeps every pod busy for some milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class MembersPage:
+    """Users in the order of their ids; `cursor` fetches the next page, None at the end."""
+
+    users: list[UserId]
+    cursor: str | None
+    is_complete: bool
+    """Whether every pod has answered: if not, some of its users may be missing."""
+
+
+class Actions:
+    """The actions. Each raises RequestRefused."""
+
+    def __init__(
+        self,
+        bus: RedisBus,
+        presence: Presence,
+        table: Table,
+        sending: Sending,
+        once: Once,
+        tracing: Tracing | None = None,
+        names: Names = DEFAULT,
+        *,
+        max_event_bytes: int,
+    ) -> None:
+        self._bus = bus
+        self._presence = presence
+        self._table = table
+        self._sending = sending
+        self._once = once
+        self._tracing = tracing
+        self._commands = names.commands
+        self._max_event_bytes = max_event_bytes
+        self._listing = asyncio.Semaphore(_MAX_LISTING)
+
+    async def is_online(self, user: UserId) -> bool:
+        """Tell whether a user has a socket on any pod."""
+        try:
+            return await self._presence.is_online(user)
+        except PresenceUnavailable as error:
+            raise RequestRefused("unavailable", str(error)) from error
+
+    async def online(self, cursor: str, limit: int) -> OnlinePage:
+        """List the cluster's online users, a page at a time."""
+        try:
+            return await self._presence.online(cursor, limit)
+        except PresenceUnavailable as error:
+            raise RequestRefused("unavailable", str(error)) from error
+
+    async def members(self, room: Room, cursor: str, limit: int) -> MembersPage:
+        """List the users who are in a room on any pod, a page at a time."""
+        async with self._listing:
+            try:
+                pods = await self._presence.pods()
+                # One more than is given: it says whether there is another page.
+                users, is_complete = await self._bus.list_members(room, cursor, limit + 1, pods)
+            except (RedisUnavailable, PresenceUnavailable) as error:
+                raise RequestRefused("unavailable", str(error)) from error
+        next_cursor = users[limit - 1] if len(users) > limit else None
+        return MembersPage(users[:limit], next_cursor, is_complete)
+
+    async def publish(self, channel: str, event: bytes) -> None:
+        """Do what a publish on a channel of the table does."""
+        self._check_event(channel, event)
+        with publishing(self._tracing, channel, event) as (_, traced):
+            await self._send(channel, self._fitting(traced, event))
+
+    async def publish_all(
+        self, events: Sequence[Message], retry_key: RetryKey | None
+    ) -> list[Sent]:
+        """Publish events in their order, or none of them where one is at fault.
+
+        Gives their IDs in the log. Raises PartlyPublished where Redis accepted some of them; with a
+        retry key it accepts all or none.
+        """
+        for place, (channel, event) in enumerate(events, 1):
+            try:
+                self._check_event(channel, event)
+            except RequestRefused as refusal:
+                if len(events) > 1:
+                    refusal = RequestRefused(refusal.code, f"event {place}: {refusal.message}")
+                raise refusal from None
+        return await self._send_all([self._traced(*event) for event in events], retry_key)
+
+    async def emit(self, room: Room, event: str, data: Raw) -> None:
+        """Send an event to everyone in a room, on every pod."""
+        await self._send(*self._emission(room, event, data))
+
+    async def emit_once(self, room: Room, event: str, data: Raw, retry_key: RetryKey) -> None:
+        """Do what `emit` does, unless the same request has done it already."""
+        await self._send_all([self._emission(room, event, data)], retry_key)
+
+    async def join(self, user: UserId, room: Room) -> None:
+        """Put all of a user's sockets, on every pod, into a room."""
+        await self._send(self._commands, commands.encode(Join(user_room(user), room)))
+
+    async def leave(self, user: UserId, room: Room) -> None:
+        """Take all of a user's sockets, on every pod, out of a room."""
+        await self._send(self._commands, commands.encode(Leave(user_room(user), room)))
+
+    async def disconnect(self, user: UserId, reason: str) -> int:
+        """Disconnect all of a user's sockets, on every pod, and say how many there were."""
+        await self._sending.flushed()  # what was sent before reaches the user first
+        try:
+            pods = await self._presence.pods()
+            return await self._bus.disconnect(user_room(user), reason, pods)
+        except (RedisUnavailable, PresenceUnavailable) as error:
+            raise RequestRefused("unavailable", str(error)) from error
+
+    def _check_event(self, channel: str, event: bytes) -> None:
+        route = self._table.get(channel)
+        if route is None:
+            known = ", ".join(sorted(self._table))
+            sentence = f"{channel!r} is no channel of the route table; its channels are {known}"
+            raise RequestRefused("unknown_channel", sentence)
+        self._check_size(event)
+        try:
+            route.route(event)
+        except MalformedEvent as error:
+            raise RequestRefused("invalid_request", f"{channel}: {error}") from error
+
+    def _emission(self, room: Room, event: str, data: Raw) -> Message:
+        if event in UNSENDABLE_EVENTS:
+            message = f"{event} is an event name that Socket.IO reserves; use another name"
+            raise RequestRefused("invalid_request", message)
+        command = commands.encode(commands.emit(event, data, (room,)))
+        self._check_size(command)
+        if self._tracing is not None:
+            command = self._fitting(inject(get_current_span(), command), command)
+        return self._commands, command
+
+    def _check_size(self, event: bytes) -> None:
+        if len(event) > self._max_event_bytes:
+            sentence = (
+                f"the event has {len(event):,} bytes; "
+                f"CONSTELLATION_MAX_EVENT_BYTES allows {self._max_event_bytes:,}"
+            )
+            raise RequestRefused("too_large", sentence)
+
+    def _fitting(self, traced: bytes, untraced: bytes) -> bytes:
+        """Give the event with its trace context, unless that makes it too large."""
+        return traced if len(traced) <= self._max_event_bytes else untraced
+
+    def _traced(self, channel: str, event: bytes) -> Message:
+        with publishing(self._tracing, channel, event) as (_, traced):
+            return channel, self._fitting(traced, event)
+
+    async def _send_all(
+        self, messages: Sequence[Message], retry_key: RetryKey | None
+    ) -> list[Sent]:
+        if retry_key is not None:
+            try:
+                return await self._once.send_all(retry_key, messages)
+            except RedisUnavailable as error:
+                raise RequestRefused("unavailable", str(error)) from error
+        accepted = [self._sending.send(*message) for message in messages]
+        answers = await asyncio.gather(*accepted, return_exceptions=True)
+        faults = [one for one in answers if isinstance(one, BaseException)]
+        if not faults:
+            return [one for one in answers if not isinstance(one, BaseException)]
+        if len(faults) == len(messages):
+            raise RequestRefused("unavailable", str(faults[0])) from faults[0]
+        raise PartlyPublished([not isinstance(one, BaseException) for one in answers])
+
+    async def _send(self, channel: str, payload: bytes) -> None:
+        try:
+            await self._sending.send(channel, payload)
+        except RedisUnavailable as error:
+            raise RequestRefused("unavailable", str(error)) from error
