@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from constellation_ws.delivery.rooms import Member
-from constellation_ws.messages.events import NAMESPACE, Sid
+from constellation_ws.delivery.rooms import Stage
+from constellation_ws.messages.events import NAMESPACE
 from constellation_ws.moving import departures as departures_module
 from constellation_ws.moving.client import MovedClient, Offer, decode_client
 from constellation_ws.moving.departures import Departures
@@ -183,13 +183,13 @@ async def test_who_is_about_to_connect_is_not_moved_before_that_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     try_again_soon(monkeypatch)
-    here, there = Here(is_member=False), There(True)
-    member = Member(Sid("sio"), here.session.sid, here.session)
-    here.pod.chats.rooms.add(member)
+    here, there = Here(), There(True)
+    assert here.member is not None
+    here.member.stage = Stage.CONNECTING
     here.begin(there)
     await here.pod.settled()
     assert there.steps == []
-    member.connect()
+    here.member.connect()
     await here.done()
     assert there.taken is not None
 
