@@ -185,15 +185,16 @@ class RedisLog:
 
     async def _catch_up(self) -> None:
         """Find where to go on, and whether something is missing there. Raises what FAULTS names."""
-        is_first = self._epochs.is_first_look
-        look = await self._epochs.look(self.delivered, has_watched=self._has_watched())
+        is_first, asked = self._epochs.is_first_look, self.delivered
+        look = await self._epochs.look(asked, has_watched=self._has_watched())
         self._epoch_began = time.monotonic() - look.age_seconds
         if is_first:
             await self._begin_at(look)
-        elif self._epochs.has_gap():
+        elif self._epochs.has_gap() and look.last < asked:
             # Where the log has gone back, what was delivered before cannot be told from what is
-            # new: only what comes now is new for certain.
-            self.delivered = min(self.delivered, look.last)
+            # new: only what comes now is new for certain. Else this pod's own appends may have
+            # been answered since it looked, and must not be read again.
+            self.delivered = look.last
 
     def _has_watched(self) -> bool:
         """Tell whether this pod has read the log up to when its connection was lost.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from constellation_ws.log.positions import LogId
+from constellation_ws.log.state import Look
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording import batching
@@ -224,3 +227,26 @@ async def test_the_recorder_learns_of_a_loss_that_another_pod_has_found(valkey: 
         )
         assert recorder.records()
         assert recorder.log.epoch == other.log.epoch
+
+
+async def test_what_the_recorder_appends_while_it_looks_at_the_log_is_delivered_once(
+    valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pods(valkey, 1) as (pod,):
+        look, numbers = pod.log.state.look, itertools.count()
+
+        async def look_slowly(delivered: LogId) -> Look:
+            found = await look(delivered)
+            await redis.publish(CHANNEL, str(next(numbers)))
+            await eventually(
+                lambda: pod.log.delivered > found.last, PATIENCE_SECONDS, "it was appended"
+            )
+            return found
+
+        monkeypatch.setattr(pod.log.state, "look", look_slowly)
+        pod.log.lose("passed_over", 1)
+        await eventually(lambda: pod.follower.gaps, PATIENCE_SECONDS, "its clients are told")
+        await redis.publish(CHANNEL, "after")
+        await eventually(lambda: b"after" in pod.follower.payloads, PATIENCE_SECONDS, "it goes on")
+        appended = [str(number).encode() for number in range(next(numbers))]
+        assert pod.follower.payloads == [*appended, b"after"]
