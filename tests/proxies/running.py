@@ -46,7 +46,7 @@ def end(process: subprocess.Popen[bytes] | None) -> None:
 async def ask(url: str) -> str:
     """Give what is answered; nothing where nobody answers, or not with 200."""
     try:
-        async with aiohttp.request("GET", url) as answer:
+        async with aiohttp.request("GET", url, ssl=False) as answer:  # nobody signs for a test
             return await answer.text() if answer.status == 200 else ""
     except aiohttp.ClientError:
         return ""

@@ -1,4 +1,4 @@
-"""Caddy, round-robin by request."""
+"""Caddy, round-robin by request; with TLS browsers speak HTTP/2 to it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from tests.processes import HOST, unused_port
 from tests.proxies.running import PATIENCE_SECONDS, ask, end, start
 from tests.waiting import eventually
 
-# Without `stream_close_delay` a new configuration would close every WebSocket.
+# Without `stream_close_delay` a new configuration would close every WebSocket. The header lets a
+# page see by which protocol it was answered.
 _CADDYFILE = """
 {{
     admin {host}:{admin_port}
-    auto_https off
+    auto_https {automatic}
+    skip_install_trust
+    storage file_system {folder}
     persist_config off
     log {{
         level ERROR
     }}
 }}
-http://:{port} {{
+{site}:{port} {{
     bind {host}
+    {tls}
+    header Timing-Allow-Origin *
     respond /configured {version}
     reverse_proxy {upstreams} {{
         lb_policy round_robin
@@ -41,8 +46,10 @@ _RELOAD_SECONDS = 60.0
 class Caddy:
     """Caddy; a change of endpoints is a configuration that its admin port is given."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, has_tls: bool = False) -> None:
         self.port = unused_port()
+        self.url = f"https://{HOST}:{self.port}" if has_tls else f"http://{HOST}:{self.port}"
+        self._has_tls = has_tls
         self._admin_port = unused_port()
         self._folder = folder
         self._version = 0
@@ -67,6 +74,10 @@ class Caddy:
         return _CADDYFILE.format(
             host=HOST,
             port=self.port,
+            folder=self._folder,
+            automatic="disable_redirects" if self._has_tls else "off",
+            site=f"https://{HOST}" if self._has_tls else "http://",
+            tls="tls internal" if self._has_tls else "",
             admin_port=self._admin_port,
             version=self._version,
             upstreams=" ".join(f"{HOST}:{port}" for port in pod_ports),
@@ -82,4 +93,4 @@ class Caddy:
             assert answer.status == 200, await answer.text()
 
     async def _is_configured(self) -> bool:
-        return await ask(f"http://{HOST}:{self.port}/configured") == str(self._version)
+        return await ask(f"{self.url}/configured") == str(self._version)
