@@ -176,6 +176,10 @@ async def test_the_members_of_a_room_are_those_of_all_pods(
             client = await js.connect(pod.chats_url, user=user)
             await client.join(chat)
 
+    async def all_answer() -> bool:
+        return bool((await api.done("GET", f"/v1/rooms/chat:{chat}/members"))["complete"])
+
+    await eventually(all_answer, PATIENCE_SECONDS, "no killed pod counts as alive any more")
     first = await api.done("GET", f"/v1/rooms/chat:{chat}/members?limit=3")
     last = await api.done("GET", f"/v1/rooms/chat:{chat}/members?limit=3&cursor={first['cursor']}")
 

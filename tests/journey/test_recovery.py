@@ -358,7 +358,7 @@ async def test_live_delivery_needs_no_log_and_offers_no_session(
         assert await nest.ask("sendToUser", sent) == {"accepted": True}
         assert numbers([await client.event(), await client.event()]) == ["n1", "n2"]
         kept = await redis.keys("*")
-        assert [key for key in kept if b":presence:" not in key] == []
+        assert [key for key in kept if b":presence:" not in key and b":peer" not in key] == []
 
 
 async def test_what_the_tcp_port_sends_is_in_the_log_and_is_replayed(

@@ -6,6 +6,7 @@ What is asked through a link is answered by whoever holds the sessions of this p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 MAX_STRANGERS = 64
 """Connections at a time that have not proven to come from a pod; the oldest goes for a new one."""
+_DRAIN_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
 _PAUSE_SECONDS = 0.5
 """How long a pod that could not be reached is not tried again: thousands may ask for it."""
 
@@ -238,6 +241,13 @@ class Peers:
         self._is_stopping = True
         for poll in list(self._polls):
             poll.finish()
+
+    async def drained(self) -> None:
+        """Wait until nobody's client is led from here to another pod, for some seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while self._polls or self.tunnels:  # noqa: ASYNC110 - they end in time
+                    await asyncio.sleep(_LOOK_SECONDS)
 
     # From others to here
 

@@ -255,7 +255,7 @@ class Life:
         closed, _ = await asyncio.gather(
             close_evenly(self._gateway, "drain"), close_tunnels(self._gateway)
         )
-        await engine.goodbyes_said()
+        await asyncio.gather(engine.goodbyes_said(), self._gateway.peers.drained())
         log.info("drained", sockets=closed, seconds=round(time.monotonic() - started, 1))
 
     def _planned_drain_seconds(self) -> float:
