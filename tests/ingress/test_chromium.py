@@ -21,7 +21,7 @@ from tests.chaos.crowd import Record
 from tests.ingress.flow import flowing
 from tests.ingress.proxies.caddy import Caddy
 from tests.ingress.verdict import Bounds, report
-from tests.processes import HOST, REPOSITORY, Gateway, Valkey
+from tests.processes import HOST, REPOSITORY, START_SECONDS, Gateway, Valkey
 from tests.waiting import PATIENCE_SECONDS
 
 CHROMIUM = shutil.which("chromium")
@@ -55,11 +55,14 @@ class Page:
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
+        self.is_ready = asyncio.Event()
+        """Set once all of its clients have joined their room."""
         self.last: asyncio.Future[int] = loop.create_future()
         """The number of the last event, once it is known."""
         self.seen: asyncio.Future[dict[str, Any]] = loop.create_future()
 
     async def give_last(self, _: web.Request) -> web.Response:
+        self.is_ready.set()
         return web.Response(text=str(await self.last))
 
     async def take_report(self, request: web.Request) -> web.Response:
@@ -126,6 +129,8 @@ async def test_a_browser_connects_upgrades_and_receives(
         ):
             asked = urlencode({"url": proxy.url, "clients": CLIENTS, "room": ROOM})
             with browsing(f"{address}?{asked}", tmp_path):
+                async with asyncio.timeout(START_SECONDS):
+                    await page.is_ready.wait()
                 await flow.goes_on(EVENTS_AFTERWARDS)
                 page.last.set_result(await flow.last())
                 async with asyncio.timeout(PATIENCE_SECONDS):

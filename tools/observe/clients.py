@@ -22,6 +22,7 @@ Where = Callable[[], Place | None]
 _NAMESPACE = "/chats"
 _LOST = (aiohttp.ClientError, OSError, TimeoutError)
 _AGAIN_SECONDS = 0.3
+_TRIES = 20
 _LEAVES_AFTER_EVENTS = (100, 400)
 _ASLEEP_SECONDS = 20.0
 _DEAF_BYTES = 4_096
@@ -129,7 +130,7 @@ class RoamingClient(Client):
             said = self.hear(packet)
             if said:
                 await self._request(self._any(place), session, said)
-        url = f"{self._any(place).url}/socket.io/?EIO=4&transport=websocket{session}"
+        url = f"{self._other(place).url}/socket.io/?EIO=4&transport=websocket{session}"
         async with self._http.ws_connect(url, max_msg_size=0) as websocket:
             await websocket.send_str("2probe")
             await websocket.receive()
@@ -138,6 +139,11 @@ class RoamingClient(Client):
 
     def _any(self, place: Place) -> Place:
         return self._where() or place
+
+    def _other(self, place: Place) -> Place:
+        """Give another pod, where there is one, so that the session moves."""
+        found = (self._where() for _ in range(_TRIES))
+        return next((one for one in found if one is not None and one != place), place)
 
     async def _request(self, place: Place, session: str, said: str = "") -> list[str]:
         """Send packets, or poll for them. Raises aiohttp.ClientError where it is refused."""

@@ -153,7 +153,7 @@ async def test_a_witness_that_was_cut_off_is_not_believed_although_it_answers_fi
     class Late(World):
         async def ask(self, redis: Redis, node: Node) -> Claim:
             if node != A:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0)
             return await super().ask(redis, node)
 
     world = Late()
