@@ -65,6 +65,8 @@ def play(manifest: Object, names: Mapping[str, Pod]) -> Pod:
     (container,) = spec["containers"]
     for key in _KUBELET_ONLY:
         container.pop(key, None)
+    # podman gives a pod's fields no address; without one a pod finds out its own.
+    container["env"] = [one for one in container.get("env", []) if not _is_pod_ip(one)]
     for port in container.get("ports", []):
         port |= {"hostIP": HOST, "hostPort": unused_port()}
     file = KEPT / f"{played['metadata']['name']}.yaml"
@@ -75,6 +77,11 @@ def play(manifest: Object, names: Mapping[str, Pod]) -> Pod:
         _address(pod_id),
         {port["name"]: port["hostPort"] for port in container.get("ports", [])},
     )
+
+
+def _is_pod_ip(variable: Object) -> bool:
+    source = variable.get("valueFrom", {}).get("fieldRef", {})
+    return bool(source.get("fieldPath") == "status.podIP")
 
 
 def remove(pod: Pod) -> None:
