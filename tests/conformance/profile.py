@@ -22,12 +22,13 @@ from constellation_ws.engine.elsewhere import Nowhere
 from constellation_ws.engine.limits import EngineLimits
 from constellation_ws.engine.polling import LongPolling
 from constellation_ws.engine.polls import Polls
-from constellation_ws.engine.server import Engine, Spawn
+from constellation_ws.engine.server import Engine
 from constellation_ws.engine.upgrading import Upgrades
 from constellation_ws.http.lobby import Lobby
 from constellation_ws.http.protocol import HttpProtocol
 from constellation_ws.messages.admission import Rate, Refusal
 from constellation_ws.observability.probes import dispatch
+from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.server import Server
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from constellation_ws.access.checks import Api, Checks, Spawn
+from constellation_ws.access.checks import Api, Checks
 from constellation_ws.access.known import Known, Verdict
 from constellation_ws.access.limit import CallLimit
 from constellation_ws.access.queue import Kind
@@ -18,6 +18,7 @@ from constellation_ws.auth.identity import Identity
 from constellation_ws.messages.admission import ACCESS_UNAVAILABLE, FORBIDDEN, Refusal
 from constellation_ws.messages.events import ChatId, UserId, chat_room, user_room
 from constellation_ws.observability.metrics import Metrics
+from constellation_ws.runtime.spawning import Spawn
 
 _ATTEMPTS = 2
 """How often is asked whose answer is overtaken by the end of a membership."""

@@ -9,7 +9,7 @@ else's check has begun. The time of an answer counts from its call, and is the A
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import structlog
@@ -20,6 +20,7 @@ from constellation_ws.access.limit import CallLimit
 from constellation_ws.access.queue import Check, Kind, Queue
 from constellation_ws.messages.events import ChatId, UserId
 from constellation_ws.observability.metrics import Metrics
+from constellation_ws.runtime.spawning import Spawn
 
 log = structlog.get_logger(__name__)
 
@@ -28,9 +29,6 @@ _SILENT_TIMEOUTS = 3
 fails everybody. A shorter silence costs only those whose calls it meets."""
 _STEPS = 1_000
 """Chats that are looked up in one turn of the loop, where many are answered from memory."""
-
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
-"""Begins a task."""
 
 
 class Api(Protocol):

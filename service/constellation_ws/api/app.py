@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
@@ -29,13 +29,12 @@ from constellation_ws.api.reading import (
     read_token,
 )
 from constellation_ws.messages.admission import Allowance, Rate
+from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.services.once import RetryKey, fingerprint
 from constellation_ws.services.refusals import RequestRefused
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
-"""Runs a coroutine in a task."""
 
 REQUEST_SECONDS = 5.0
 """How long a request may take, once it was read."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import Callable, Collection, Iterator
 from http import HTTPStatus
-from typing import Any
 
 import engineio
 import structlog
@@ -28,6 +27,7 @@ from constellation_ws.http import entrance
 from constellation_ws.http.addresses import Proxies, site_of
 from constellation_ws.http.origins import Origins
 from constellation_ws.messages.admission import DRAINING, PACKET_FLOOD, Allowance, Refusal
+from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.runtime.turns import paced
 from constellation_ws.websocket import CloseCode, text_frame
 from constellation_ws.websocket.handshake import Headers
@@ -44,8 +44,6 @@ _LOOK_SECONDS = 0.1
 _PING = text_frame(b"2")
 _SHOWN_ORIGIN_CHARS = 200
 
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
-"""Runs a coroutine; its lifetime is whoever's who gave this."""
 _NOBODY = Observer()
 
 

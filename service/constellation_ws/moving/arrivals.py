@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 from opentelemetry.trace import SpanKind
@@ -22,6 +21,7 @@ from constellation_ws.observability.tracing import Tracing, act
 from constellation_ws.recovery.missed import Found
 from constellation_ws.recovery.moving import MovingSessions, Place
 from constellation_ws.recovery.none import NoMoving
+from constellation_ws.runtime.spawning import Spawn
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class Arrivals:
         chats: Chats,
         moving: MovingSessions | NoMoving,
         metrics: Metrics,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        spawn: Spawn,
         tracing: Tracing | None,
     ) -> None:
         self._engine = engine

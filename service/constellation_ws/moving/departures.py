@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import structlog
 from opentelemetry.trace import SpanKind
@@ -22,6 +20,7 @@ from constellation_ws.observability.tracing import Tracing, act
 from constellation_ws.peers.tunnel import Exit
 from constellation_ws.recovery.moving import MovedTicket, MovingSessions
 from constellation_ws.recovery.none import NoMoving
+from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.socketio.server import Server
 
 log = structlog.get_logger(__name__)
@@ -43,7 +42,7 @@ class Departures:
         chats: Chats,
         moving: MovingSessions | NoMoving,
         metrics: Metrics,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        spawn: Spawn,
         tracing: Tracing | None,
     ) -> None:
         self._engine = engine

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from constellation_ws.nest.framing import FrameDecoder, FramingError, FramingFault, read_packet
-from constellation_ws.nest.requests import Desk, RequestsInHand, Spawn
+from constellation_ws.nest.requests import Desk, RequestsInHand
+from constellation_ws.runtime.spawning import Spawn
 
 _READ_BYTES = 16 * 1024
 _REQUESTS_PER_TURN = 64

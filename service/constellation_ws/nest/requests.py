@@ -7,19 +7,17 @@ came. Reading and writing the connection is `connection`'s.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from constellation_ws.nest.framing import Packet
+from constellation_ws.runtime.spawning import Spawn
 
 REQUEST_SECONDS = 5.0
 """How long a request may take, the time that it waits for others included."""
 MAX_IN_HAND = 1_000
 """High, so that `ping` is read at once also while all others wait for a Redis that hangs."""
-
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
-"""Runs a coroutine in a task."""
 
 
 class Desk(Protocol):

@@ -19,8 +19,8 @@ import structlog
 
 from constellation_ws.nest.connection import CloseReason, Reason, TcpConnection, TcpLimits
 from constellation_ws.nest.framing import Packet, answer, failure, no_message_handler
-from constellation_ws.nest.requests import Spawn
 from constellation_ws.runtime.listening import PortUnavailable, bound
+from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.services.refusals import RequestRefused
 from constellation_ws.tls import handshake as tls
 

@@ -26,6 +26,7 @@ from constellation_ws.peers.link import (
 )
 from constellation_ws.peers.tunnel import Entrance, Exit
 from constellation_ws.peers.wire import Answer, Kind, Opening, Question
+from constellation_ws.runtime.spawning import Spawn
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,6 @@ _LOOK_SECONDS = 0.05
 _PAUSE_SECONDS = 0.5
 """How long a pod that could not be reached is not tried again: thousands may ask for it."""
 
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 _question = msgspec.msgpack.Decoder(Question).decode
 _opening = msgspec.msgpack.Decoder(Opening).decode

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from constellation_ws.redis_io.link import RedisUnavailable
+from constellation_ws.runtime.spawning import Spawn
 
 _MAX_BATCH = 256
 _MAX_BATCH_BYTES = 1_000_000
@@ -22,8 +23,6 @@ Sent = str | None
 """The ID that a message has in the log; None where there is no log."""
 SendAll = Callable[[Sequence[Message]], Awaitable[Sequence[Sent | RedisUnavailable]]]
 """Writes messages in their order; gives the ID of each, or why it was not accepted."""
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
-"""Runs a coroutine in a task."""
 
 
 class _Waiting(NamedTuple):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from constellation_ws.access.access import Access, Asked, Claims, Everybody
-from constellation_ws.access.checks import Api, Spawn
+from constellation_ws.access.checks import Api
 from constellation_ws.access.http import HttpApi
 from constellation_ws.access.nest import NestApi
 from constellation_ws.observability.metrics import Metrics
+from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings
 
 

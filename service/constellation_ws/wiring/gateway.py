@@ -19,7 +19,7 @@ from constellation_ws.delivery.rooms import Member
 from constellation_ws.engine.elsewhere import Elsewhere, Nowhere
 from constellation_ws.engine.observer import Observer
 from constellation_ws.engine.polls import Polls
-from constellation_ws.engine.server import Engine, Spawn
+from constellation_ws.engine.server import Engine
 from constellation_ws.engine.session import Session
 from constellation_ws.http.addresses import Proxies
 from constellation_ws.messages import commands
@@ -42,6 +42,7 @@ from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.runtime import open_files
 from constellation_ws.runtime.overload import Overload
 from constellation_ws.runtime.pressure import Pressure, find_memory_limit
+from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.services.actions import Actions
 from constellation_ws.services.sending import Sending
 from constellation_ws.settings.settings import Settings

@@ -5,10 +5,10 @@ from __future__ import annotations
 from constellation_ws.api.app import Api, ApiLimits
 from constellation_ws.api.operations import Operations
 from constellation_ws.delivery.routes import Table
-from constellation_ws.engine.server import Spawn
 from constellation_ws.messages.admission import Rate
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import Health, Phase
+from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.services.actions import Actions
 from constellation_ws.settings.settings import Settings
 
