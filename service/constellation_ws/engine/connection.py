@@ -37,7 +37,7 @@ ping besides, and a closing handshake is one frame."""
 _PROBE, _PROBE_ANSWER, _UPGRADE = "2probe", text_frame(b"3probe"), "5"
 
 
-class Host(Protocol):
+class ConnectionHost(Protocol):
     """What a connection needs of the engine whose sessions it carries."""
 
     limits: EngineLimits
@@ -71,7 +71,7 @@ class WebSocketConnection(BoundedReading):
 
     __slots__ = ("_engine", "_parser", "_said_close", "_session", "_unused_load")
 
-    def __init__(self, engine: Host, transport: asyncio.Transport) -> None:
+    def __init__(self, engine: ConnectionHost, transport: asyncio.Transport) -> None:
         self.begin_reading(transport)
         self._engine = engine
         self._parser = Parser(engine.limits.max_payload_bytes)
@@ -294,7 +294,10 @@ class TunnelledConnection(WebSocketConnection):
     __slots__ = ("_upgraded",)
 
     def __init__(
-        self, engine: Host, transport: asyncio.Transport, upgraded: Callable[[Session], None]
+        self,
+        engine: ConnectionHost,
+        transport: asyncio.Transport,
+        upgraded: Callable[[Session], None],
     ) -> None:
         super().__init__(engine, transport)
         self._upgraded = upgraded

@@ -34,7 +34,7 @@ class Farewell(NamedTuple):
 Entry = str | bytes | Farewell
 
 
-class Host(Protocol):
+class InboxHost(Protocol):
     """What inboxes need of the engine that holds the sessions."""
 
     handlers: Mapping[str, Callable[..., Awaitable[None]]]
@@ -48,7 +48,7 @@ class Host(Protocol):
         """Close a session after all that was sent to it."""
 
 
-def put(engine: Host, session: Session, entry: Entry) -> None:
+def put(engine: InboxHost, session: Session, entry: Entry) -> None:
     """Have a message handled after all that came before it; too fast a client has to wait."""
     if session.inbox is None and isinstance(entry, Farewell):
         engine.farewells.add(session, entry)  # nothing comes after it
@@ -74,7 +74,7 @@ class Farewells:
     task for each would hold the loop for a second.
     """
 
-    def __init__(self, engine: Host) -> None:
+    def __init__(self, engine: InboxHost) -> None:
         self._engine = engine
         self._waiting: deque[tuple[Session, Farewell]] = deque()
         self._is_running = False
@@ -101,7 +101,7 @@ class Farewells:
             yield self._waiting.popleft()
 
 
-async def _handle(engine: Host, session: Session, entry: Entry) -> None:
+async def _handle(engine: InboxHost, session: Session, entry: Entry) -> None:
     """Handle what a session has sent until there is no more."""
     inbox = session.inbox
     assert inbox is not None, "made by the caller"
@@ -117,7 +117,7 @@ async def _handle(engine: Host, session: Session, entry: Entry) -> None:
     session.inbox = None
 
 
-async def _dispatch_safely(engine: Host, session: Session, entry: Entry) -> None:
+async def _dispatch_safely(engine: InboxHost, session: Session, entry: Entry) -> None:
     try:
         await _dispatch(engine, session, entry)
     except Exception:  # the boundary around handlers: one client fails, not all
@@ -125,7 +125,7 @@ async def _dispatch_safely(engine: Host, session: Session, entry: Entry) -> None
         engine.end(session, "server error")
 
 
-async def _dispatch(engine: Host, session: Session, entry: Entry) -> None:
+async def _dispatch(engine: InboxHost, session: Session, entry: Entry) -> None:
     if isinstance(entry, Farewell):
         await engine.handlers["disconnect"](session.sid, entry.reason)
     else:

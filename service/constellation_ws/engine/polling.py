@@ -13,19 +13,15 @@ from constellation_ws.engine.elsewhere import Elsewhere
 from constellation_ws.engine.polls import (
     TEXT,
     Answer,
-    Gone,
     Headers,
     Message,
     Polls,
     Receive,
-    TooLarge,
+    UnreadableBody,
 )
 from constellation_ws.engine.server import Engine
 from constellation_ws.http.entrance import (
     BAD_METHOD,
-    BAD_REQUEST,
-    PAYLOAD_TOO_LARGE,
-    TOO_SLOW,
     UNKNOWN_SESSION,
     check_query,
     read_query,
@@ -83,12 +79,8 @@ class LongPolling:
         if method == "POST":
             try:
                 body = await self._polls.read_body(receive)
-            except Gone:
-                return self._polls.refuse(BAD_REQUEST)
-            except TimeoutError:
-                return self._polls.refuse(TOO_SLOW)
-            except TooLarge:
-                return self._polls.refuse(PAYLOAD_TOO_LARGE)
+            except UnreadableBody as unreadable:
+                return self._polls.refuse(unreadable.refusal)
         gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         watch = self._engine.spawn(_watch_client(receive, gone)) if method == "GET" else None
         try:

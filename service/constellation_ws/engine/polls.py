@@ -42,12 +42,13 @@ TEXT = (b"content-type", b"text/plain; charset=UTF-8")
 _JSON = (b"content-type", b"application/json")
 
 
-class Gone(Exception):
-    """The client hung up before its request was whole."""
+class UnreadableBody(Exception):
+    """A request whose body is not taken."""
 
-
-class TooLarge(Exception):
-    """The body has more bytes than are taken."""
+    def __init__(self, refusal: Refusal, *, is_clients_end: bool = False) -> None:
+        """`is_clients_end` says that the client hung up before its request was whole."""
+        super().__init__(refusal)
+        self.refusal, self.is_clients_end = refusal, is_clients_end
 
 
 class Polls:
@@ -164,14 +165,10 @@ class Polls:
             if not self._engine.bear(session, body.count(_SEPARATOR_BYTE) + 1):
                 return self.refuse(TOO_MANY_PACKETS)
             packets = decode_payload(body)
-        except Gone:
-            return self.refuse(BAD_REQUEST)
-        except TimeoutError:
-            self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
-            return self.refuse(TOO_SLOW)
-        except TooLarge:
-            self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
-            return self.refuse(PAYLOAD_TOO_LARGE)
+        except UnreadableBody as unreadable:
+            if not unreadable.is_clients_end:
+                self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
+            return self.refuse(unreadable.refusal)
         except ValueError:
             self._engine.fail(session)
             return self.refuse(BAD_REQUEST)
@@ -190,7 +187,7 @@ class Polls:
             return
         if isinstance(packet, bytes):
             self._engine.receive(session, packet)
-        elif packet == "1":
+        elif packet == CLOSE:
             # The reference server answers the poll that waits with a noop, and both with 200.
             session.queue(NOOP)
             self._engine.lose(session, self._engine.reason.TRANSPORT_CLOSE)
@@ -198,19 +195,23 @@ class Polls:
             self._engine.hear(session, packet)
 
     async def read_body(self, receive: Receive) -> bytes:
-        """Read the body. Raises Gone, TooLarge and TimeoutError."""
+        """Read the body. Raises UnreadableBody."""
         body = bytearray()
         limits = self._engine.limits
-        async with asyncio.timeout(limits.ping_interval_seconds + limits.ping_timeout_seconds):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Gone
-                body += message.get("body", b"")
-                if len(body) > limits.max_payload_bytes:
-                    raise TooLarge
-                if not message.get("more_body", False):
-                    return bytes(body)
+        seconds = limits.ping_interval_seconds + limits.ping_timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise UnreadableBody(BAD_REQUEST, is_clients_end=True)
+                    body += message.get("body", b"")
+                    if len(body) > limits.max_payload_bytes:
+                        raise UnreadableBody(PAYLOAD_TOO_LARGE)
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            raise UnreadableBody(TOO_SLOW) from None
 
     def refuse(self, refusal: Refusal) -> Answer:
         """Count a refusal, and give its answer."""

@@ -79,7 +79,7 @@ class Handshake:
     """Only those that authentication asks for: there are as many of these as clients."""
 
 
-class Host(Protocol):
+class SessionHost(Protocol):
     """What a session needs of the engine that holds it."""
 
     limits: EngineLimits
@@ -124,7 +124,7 @@ class Session:
         "write",
     )
 
-    def __init__(self, engine: Host, sid: str) -> None:
+    def __init__(self, engine: SessionHost, sid: str) -> None:
         self.engine = engine
         self.sid = sid
         self.closed = False

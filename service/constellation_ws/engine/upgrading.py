@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from urllib.parse import parse_qsl
 
 from constellation_ws.engine.connection import TunnelledConnection, WebSocketConnection
 from constellation_ws.engine.elsewhere import Elsewhere
@@ -29,7 +28,7 @@ from constellation_ws.websocket import (
 
 @lru_cache(maxsize=16)  # nearly all clients send the same few; who sends an sid sends it once
 def _parameters(query: str) -> Mapping[str, str]:
-    return dict(parse_qsl(query))
+    return entrance.read_query(query)
 
 
 class Upgrades:
