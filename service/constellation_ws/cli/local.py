@@ -19,11 +19,10 @@ from pathlib import Path
 
 import aiohttp
 
-from constellation_ws.runtime.listening import EVERY_ADDRESS, PortUnavailable, bracketed, listen
+from constellation_ws.runtime.listening import WILDCARDS, PortUnavailable, bracketed, listen
 from constellation_ws.settings.settings import Settings
 
 _HOST = "127.0.0.1"
-_WILDCARDS = ("0.0.0.0", EVERY_ADDRESS)
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.1
@@ -81,7 +80,7 @@ def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[Place]:
         own = {"WS_PORT": str(ws_port), "TCP_PORT": str(tcp_port), "REDIS_URL": redis_url}
         set_by_hand = {name: value for name, value in os.environ.items() if value}
         environment = _DEFAULTS | dict(overrides) | set_by_hand | own | _this_package()
-        reached = _HOST if host in _WILDCARDS else host
+        reached = _HOST if host in WILDCARDS else host
         yield Place(reached, ws_port, tcp_port, redis_url, not is_named, environment)
 
 

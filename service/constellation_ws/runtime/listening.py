@@ -12,7 +12,9 @@ import socket
 from collections.abc import Iterator
 
 EVERY_ADDRESS = "::"
-_EVERY_IPV4_ADDRESS = "0.0.0.0"
+EVERY_IPV4_ADDRESS = "0.0.0.0"
+WILDCARDS = (EVERY_IPV4_ADDRESS, EVERY_ADDRESS)
+"""Addresses that can be listened on, and that nobody can connect to."""
 _NO_SUCH_FAMILY = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 """What a machine without IPv6 answers: kernels differ in which call fails."""
 
@@ -71,7 +73,7 @@ def _bound_to_all(port: int) -> socket.socket:
     except OSError as error:
         if error.errno not in _NO_SUCH_FAMILY:
             raise
-    return _bound(socket.AF_INET, (_EVERY_IPV4_ADDRESS, port))
+    return _bound(socket.AF_INET, (EVERY_IPV4_ADDRESS, port))
 
 
 def _bound_to_each(host: str, port: int) -> list[socket.socket]:

@@ -19,7 +19,7 @@ from pydantic_settings import NoDecode
 
 from constellation_ws.http.origins import BadOrigin, normalized
 from constellation_ws.redis_io import address as redis_address
-from constellation_ws.runtime.listening import EVERY_ADDRESS
+from constellation_ws.runtime.listening import EVERY_ADDRESS, EVERY_IPV4_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def addresses_overlap(one: str, other: str) -> bool:
     hosts = {"127.0.0.1" if host == "localhost" else host for host in (one, other)}
     if len(hosts) == 1 or EVERY_ADDRESS in hosts:
         return True
-    return "0.0.0.0" in hosts and not any(":" in host for host in hosts)
+    return EVERY_IPV4_ADDRESS in hosts and not any(":" in host for host in hosts)
 
 
 def _lower(value: object) -> object:

@@ -20,7 +20,7 @@ from pydantic_settings import SettingsConfigDict
 from constellation_ws.messages.redis_emitter import DEFAULT_KEY, EmitterChannels
 from constellation_ws.redis_io import address as redis_address
 from constellation_ws.redis_io.names import DEFAULT_PREFIX, Names
-from constellation_ws.runtime.listening import EVERY_ADDRESS, address_towards
+from constellation_ws.runtime.listening import EVERY_ADDRESS, WILDCARDS, address_towards
 from constellation_ws.settings.access import ChatAccessSettings
 from constellation_ws.settings.api import ApiSettings
 from constellation_ws.settings.identity import IdentitySettings
@@ -45,7 +45,6 @@ from constellation_ws.tls.certificates import NamedFile, TlsFiles
 
 PREFIX = "CONSTELLATION_"
 DEFAULT_PEER_PORT = 7757
-_EVERY_ADDRESS = frozenset({EVERY_ADDRESS, "0.0.0.0"})
 
 
 class InvalidSettings(ValueError):
@@ -293,7 +292,7 @@ class Settings(
         """Give the address at which other pods reach this one."""
         if self.peer_address is not None:
             return self.peer_address
-        if self.ws_host not in _EVERY_ADDRESS:
+        if self.ws_host not in WILDCARDS:
             return self.ws_host
         return address_towards(*redis_address.first_node(self.redis_address()))
 
