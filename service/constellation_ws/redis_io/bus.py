@@ -49,7 +49,8 @@ _READ_SECONDS = 1.0
 _SUBSCRIBE_SECONDS = 5.0
 _CHANGE_SECONDS = 2.0
 """How long the old connection has to bring what came before the new subscription."""
-_ASK_SECONDS = 2.0
+ASK_SECONDS = 2.0
+"""How long a pod waits for what the others answer."""
 _MAX_PUBLISHING = 32
 """Publications at a time; others wait. Each takes a connection of those that all parts share, of
 which redis-py has 100."""
@@ -302,7 +303,7 @@ class RedisBus:
         try:
             payload = commands.encode(command(ask))
             question.expect(await self.publish(self._names.commands, payload))
-            async with asyncio.timeout(_ASK_SECONDS):
+            async with asyncio.timeout(ASK_SECONDS):
                 await question.complete.wait()
         except TimeoutError:
             answers, missing = len(question.answers), question.missing()

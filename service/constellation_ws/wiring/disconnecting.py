@@ -12,13 +12,10 @@ import structlog
 
 from constellation_ws.chats.namespace import Chats
 from constellation_ws.messages.commands import Disconnect, DisconnectAll, Selection
-from constellation_ws.redis_io.bus import RedisBus
+from constellation_ws.redis_io.bus import ASK_SECONDS, RedisBus
 from constellation_ws.wiring.errands import Errands
 
 log = structlog.get_logger(__name__)
-
-_ANSWER_SECONDS = 2.0
-"""How long another pod waits for the answer to its `disconnectUser`."""
 
 
 class Disconnecting:
@@ -54,7 +51,7 @@ class Disconnecting:
         count = await self._disconnect(meant, command.reason)
         key = (command.reply_to, command.ask)
         answer = functools.partial(self._bus.answer, command, count)
-        self._errands.put(key, answer, _ANSWER_SECONDS)
+        self._errands.put(key, answer, ASK_SECONDS)
 
     async def _disconnect(self, meant: Selection, reason: str) -> int:
         count = await self._chats.disconnect(meant)

@@ -7,11 +7,8 @@ import functools
 from constellation_ws.chats.members import list_users
 from constellation_ws.delivery.rooms import Rooms
 from constellation_ws.messages.commands import ListMembers
-from constellation_ws.redis_io.bus import RedisBus
+from constellation_ws.redis_io.bus import ASK_SECONDS, RedisBus
 from constellation_ws.wiring.errands import Errands
-
-_ANSWER_SECONDS = 2.0
-"""How long another pod waits for the answer."""
 
 
 class Listing:
@@ -25,7 +22,7 @@ class Listing:
     def begin(self, command: ListMembers) -> None:
         """Answer a command, soon or not at all. Never waits."""
         work = functools.partial(self._answer, command)
-        self._errands.put((command.reply_to, command.ask), work, _ANSWER_SECONDS)
+        self._errands.put((command.reply_to, command.ask), work, ASK_SECONDS)
 
     async def _answer(self, command: ListMembers) -> None:
         members = self._rooms.members(command.room)

@@ -418,7 +418,7 @@ async def asked(pod: Pod) -> Disconnect:
 async def test_a_disconnect_adds_up_what_the_pods_answer(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 10 * PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 10 * PATIENCE_SECONDS)
     a, b = Pod(redis), Pod(redis)
 
     async def answer_with(pod: Pod, count: int) -> None:
@@ -443,7 +443,7 @@ async def test_a_disconnect_waits_for_all_pods_however_few_publish_counts(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, counted: int
 ) -> None:
     """As on a Cluster, where PUBLISH counts the subscribers of one node."""
-    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 10 * PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 10 * PATIENCE_SECONDS)
     a, b = Pod(redis), Pod(redis)
     publish = a.bus.publish
 
@@ -477,7 +477,7 @@ async def test_a_pod_that_is_not_registered_yet_is_waited_for_too(redis: Redis) 
 async def test_pods_of_the_release_before_answer_without_their_name(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 10 * PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 10 * PATIENCE_SECONDS)
     a, b = Pod(redis), Pod(redis)
     async with running(a, b):
         await standing(a, b)
@@ -511,7 +511,7 @@ async def test_two_questions_at_a_time_do_not_mix(redis: Redis) -> None:
 async def test_a_pod_that_does_not_answer_is_waited_for_only_so_long(
     pod: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 0.1)
+    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 0.1)
     assert await pod.bus.disconnect(Room("user:1"), "", [pod.bus.instance]) == 0
     assert pod.bus._waiting == {}
 
@@ -519,7 +519,7 @@ async def test_a_pod_that_does_not_answer_is_waited_for_only_so_long(
 async def test_a_disconnect_that_nobody_hears_counts_nobody(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 10 * PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 10 * PATIENCE_SECONDS)
     async with asyncio.timeout(PATIENCE_SECONDS):
         assert await RedisBus(redis, CHANNELS, Metrics()).disconnect(Room("user:1"), "", []) == 0
 
@@ -535,7 +535,7 @@ async def question(pod: Pod) -> ListMembers:
 async def test_the_members_of_a_room_are_merged_from_all_pods(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 10 * PATIENCE_SECONDS)
+    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 10 * PATIENCE_SECONDS)
     a, b = Pod(redis), Pod(redis)
     async with running(a, b):
         await standing(a, b)
@@ -551,7 +551,7 @@ async def test_the_members_of_a_room_are_merged_from_all_pods(
 async def test_a_list_without_the_answer_of_every_pod_says_so(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_bus, "_ASK_SECONDS", 0.5)
+    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 0.5)
     pod = Pod(redis)
     async with running(pod):
         await standing(pod)
