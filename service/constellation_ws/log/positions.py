@@ -162,8 +162,8 @@ class Ticket:
     ) -> None:
         """Go on from what another pod has held; what is unsaved is written by this one."""
         self.proven, self.pinged_at, self.floor = proven, pinged_at, floor
-        self.changes, self.unsaved = changes, set(unsaved)
-        self.is_stored, self.attempts = is_stored, attempts
+        self.resumed(changes, unsaved, attempts)
+        self.is_stored = is_stored
 
     def stored(self, is_stored: bool) -> None:
         """Note whether it is in Redis."""

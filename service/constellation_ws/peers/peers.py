@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 MAX_STRANGERS = 64
 """Connections at a time that have not proven to come from a pod; the oldest goes for a new one."""
 _DRAIN_SECONDS = 5.0
+"""How long other pods may take to end what is led to them from here, once this pod stops."""
 _LOOK_SECONDS = 0.05
 _PAUSE_SECONDS = 0.5
 """How long a pod that could not be reached is not tried again: thousands may ask for it."""

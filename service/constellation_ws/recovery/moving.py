@@ -56,6 +56,8 @@ class MovedTicket(msgspec.Struct, frozen=True, array_like=True):
 class MovingSessions:
     """Gives sessions away, and goes on with those of other pods."""
 
+    can_move = True
+
     def __init__(
         self, redis_log: RedisLog, store: SessionStore, sessions: Sessions, backlog: Backlog
     ) -> None:
@@ -63,8 +65,6 @@ class MovingSessions:
         self._store = store
         self._sessions = sessions
         self._backlog = backlog
-
-    can_move = True
 
     # Away
 
