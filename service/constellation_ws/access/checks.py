@@ -22,7 +22,7 @@ from constellation_ws.messages.events import ChatId, UserId
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.runtime.spawning import Spawn
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _SILENT_TIMEOUTS = 3
 """After so many timeouts in which nothing was answered, waiting is in vain: an API that is away
@@ -199,9 +199,9 @@ class Checks:
             outcome = "yes" if answer.allowed else "no"
         except (TimeoutError, NoAnswer) as error:
             outcome = "timeout" if isinstance(error, TimeoutError) else "failed"
-            log.warning("chat access cannot be checked", reason=str(error))
+            logger.warning("chat access cannot be checked", reason=str(error))
         except Exception:
-            log.exception("chat access check failed")
+            logger.exception("chat access check failed")
         finally:
             self._count(outcome, self._clock() - question.started)
             self._note(question, outcome)

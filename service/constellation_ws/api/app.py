@@ -44,7 +44,7 @@ _DOCUMENT_ROUTE = f"GET {openapi.PATH}"
 _NO_STORE = (b"cache-control", b"no-store")
 _CLOSE = (b"connection", b"close")
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class ApiMetrics(Protocol):
@@ -139,7 +139,7 @@ class Api:
         except Gone:
             return route, Answer(HTTPStatus.BAD_REQUEST, (), b"", "gone")  # nobody reads it
         except Exception:
-            log.exception("api request failed", route=route)
+            logger.exception("api request failed", route=route)
             return route, problem(RequestRefused("internal_error", "an error of the gateway"))
 
     def _find(self, scope: Scope) -> _Target:

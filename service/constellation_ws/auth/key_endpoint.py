@@ -21,7 +21,7 @@ from constellation_ws.auth.refetching import Doubts, Pace, Refetching
 from constellation_ws.auth.tokens import FORGED, UNKNOWN_KEY, Header, Verify
 from constellation_ws.messages.admission import Refusal
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 _LOG_SECONDS = 60.0
@@ -133,7 +133,7 @@ class KeyEndpoint:
             return
         self._plan.fetched(succeeded=True, now_seconds=time.monotonic())
         if self._keys is None or self._told_at is not None:
-            log.info("keys fetched", keys=len(keys))
+            logger.info("keys fetched", keys=len(keys))
         self._keys, self._asked_for_keys_at, self._told_at = keys, began, None
 
     async def _read(self, http: aiohttp.ClientSession) -> bytes:
@@ -154,7 +154,7 @@ class KeyEndpoint:
         now = time.monotonic()
         if self._told_at is None or now - self._told_at >= _LOG_SECONDS:
             self._told_at = now
-            log.warning("keys cannot be fetched", reason=reason, serves_old=self.has_fetched)
+            logger.warning("keys cannot be fetched", reason=reason, serves_old=self.has_fetched)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

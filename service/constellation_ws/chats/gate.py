@@ -15,7 +15,7 @@ from constellation_ws.messages.admission import (
 )
 from constellation_ws.observability.metrics import Metrics
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class Gate:
@@ -39,5 +39,5 @@ class Gate:
         self._metrics.requests.labels("", refusal.code).inc()
         closes = member.allowance.is_abused(self._limits.requests)
         if closes:
-            log.warning("client closed: it kept exceeding its rate limit", user=member.user)
+            logger.warning("client closed: it kept exceeding its rate limit", user=member.user)
         return Denied(refusal, closes)

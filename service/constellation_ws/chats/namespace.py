@@ -52,7 +52,7 @@ from constellation_ws.observability.tracing import Tracing, act
 from constellation_ws.runtime.due import DueTimes
 from constellation_ws.runtime.turns import paced
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 Answer = dict[str, Any]
 Request = Callable[..., Awaitable[Answer]]
@@ -193,7 +193,7 @@ class Chats:
         if not refusal.is_temporary:
             return HandshakeRefused(refusal.message, {"code": refusal.code})
         # The code is in the text, since repetitions of one text are left out of the log.
-        log.warning(f"client refused for now: {refusal.code}")
+        logger.warning(f"client refused for now: {refusal.code}")
         if refusal is not DRAINING:
             # Every pod may be in this state. The transport could be opened, so socket.io-client
             # does not back off: without the wait each client would be back after a second.

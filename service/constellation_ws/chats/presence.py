@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from constellation_ws.messages.events import UserId
 from constellation_ws.redis_io.names import DEFAULT, Names
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 LIFETIME_SECONDS = 20
 """How long a pod's users count as online after its last sign of life."""
@@ -96,7 +96,7 @@ class Presence:
                 if not self._has_withdrawn:
                     await self._save()
             except _FAULTS as error:
-                log.debug("presence could not be written", error=str(error))
+                logger.debug("presence could not be written", error=str(error))
             tell()
             await asyncio.sleep(_STEP_SECONDS)
 
@@ -113,7 +113,7 @@ class Presence:
                 pipe.expire(self._key, int(RELOAD_SECONDS))
                 await pipe.execute()
         except _FAULTS as error:
-            log.warning("presence could not be removed; it expires by itself", error=str(error))
+            logger.warning("presence could not be removed; it expires by itself", error=str(error))
 
     async def is_online(self, user: UserId) -> bool:
         """Tell whether the user has a socket on any pod. Raises PresenceUnavailable."""

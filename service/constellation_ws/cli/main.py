@@ -49,11 +49,11 @@ def serve() -> None:
 
     values = _settings()
     telemetry.set_up_logs(values.log_level, values.log_format)
-    log = structlog.get_logger(__name__)
+    logger = structlog.get_logger(__name__)
     for unknown in settings.unknown_variables():
-        log.warning("unknown setting", variable=unknown.name, closest=unknown.closest)
+        logger.warning("unknown setting", variable=unknown.name, closest=unknown.closest)
     for reason in values.invalid_certificates(datetime.now(UTC)):
-        log.error("invalid certificate", reason=reason)
+        logger.error("invalid certificate", reason=reason)
     with _ending(_ASKED_WRONGLY, InvalidRoutes):
         raise typer.Exit(process.serve(values))
 

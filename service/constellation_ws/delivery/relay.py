@@ -46,7 +46,7 @@ from constellation_ws.observability.unsupported import UnsupportedMessages
 from constellation_ws.redis_io.bus import Published
 from constellation_ws.redis_io.names import DEFAULT
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _EMITTED = "emitted"
 """The deliveries' label for events that a caller named: callers must not make labels."""
@@ -145,7 +145,7 @@ class Relay:
         except MalformedEvent as error:
             path.malformed.value += 1
             with use_span(self._drop(path, "malformed", payload, offset)):
-                log.warning("dropped a malformed event", channel=path.channel, reason=str(error))
+                logger.warning("dropped a malformed event", channel=path.channel, reason=str(error))
             return
         if message is None:
             path.nothing_to_send.value += 1
@@ -186,7 +186,7 @@ class Relay:
         else:
             self._metrics.commands.labels("too_large").inc()
         with use_span(span):
-            log.warning(
+            logger.warning(
                 "dropped an event that is too large",
                 channel=self._label(channel),
                 bytes=len(payload),
@@ -201,7 +201,7 @@ class Relay:
 
     def _count_invalid_ids(self, channel: str, count: int) -> None:
         self._metrics.invalid_ids.of(channel).value += count
-        log.warning("skipped recipients that are not ids", channel=channel, count=count)
+        logger.warning("skipped recipients that are not ids", channel=channel, count=count)
 
     def _drop(self, path: _Path, outcome: str, payload: bytes, offset: bytes) -> Span:
         """Record that an event goes to nobody here, if anybody looks."""
@@ -237,7 +237,7 @@ class Relay:
             return
         except MalformedEvent as error:
             self._metrics.commands.labels("malformed").inc()
-            log.warning("dropped a malformed command", reason=str(error))
+            logger.warning("dropped a malformed command", reason=str(error))
             return
         if command is None:
             self._unsupported.note(Unsupported.NAMESPACE)

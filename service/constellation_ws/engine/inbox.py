@@ -16,7 +16,7 @@ import structlog
 from constellation_ws.engine.session import Session
 from constellation_ws.runtime.turns import paced
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 MAX_INBOX = 64
 """Messages of one client that may wait before it is no longer read."""
@@ -121,7 +121,7 @@ async def _dispatch_safely(engine: InboxHost, session: Session, entry: Entry) ->
     try:
         await _dispatch(engine, session, entry)
     except Exception:  # the boundary around handlers: one client fails, not all
-        log.exception("a client's message could not be handled", sid=session.sid)
+        logger.exception("a client's message could not be handled", sid=session.sid)
         engine.end(session, "server error")
 
 

@@ -32,7 +32,7 @@ from constellation_ws.runtime.turns import paced
 from constellation_ws.websocket import CloseCode, text_frame
 from constellation_ws.websocket.handshake import Headers
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 LINGER_SECONDS = 5.0
 """How long a closed session waits for its client to hear of it."""
@@ -226,7 +226,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Check the page that a browser says it is on, and log one that is refused."""
         if (origin := self._origins.refused(headers)) is None:
             return None
-        log.warning(
+        logger.warning(
             "origin not allowed",
             code=entrance.FORBIDDEN_ORIGIN.code,
             origin=origin[:_SHOWN_ORIGIN_CHARS],
@@ -238,9 +238,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Count a refusal and give its HTTP status, further headers and body."""
         self.observer.refused(refusal.code)
         if refusal.is_temporary:
-            log.warning(f"client refused for now: {refusal.code}")
+            logger.warning(f"client refused for now: {refusal.code}")
         if (fault := entrance.FAULTS_OF_PROXIES.get(refusal)) is not None:
-            log.warning(fault, code=refusal.code)
+            logger.warning(fault, code=refusal.code)
         return entrance.answer(refusal)
 
     # Hearing

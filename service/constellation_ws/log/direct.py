@@ -22,7 +22,7 @@ from constellation_ws.log.scripts import TRIM_UNRECORDED
 from constellation_ws.redis_io.link import FAULTS, Link, backoff_seconds, open_link
 from constellation_ws.redis_io.names import Names
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _BLOCK_MILLISECONDS = 1_000
 _SILENCE_SECONDS = 5.0
@@ -60,9 +60,9 @@ class DirectEntries:
                 attempt = 0
                 await self._follow()
             except FAULTS as error:
-                log.debug("the log cannot be followed, trying again", error=str(error))
+                logger.debug("the log cannot be followed, trying again", error=str(error))
             if self._refused:
-                log.warning(
+                logger.warning(
                     "entries written directly to the log are not delivered", reason=self._refused
                 )
                 self._refused = ""

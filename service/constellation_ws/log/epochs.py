@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from constellation_ws.log.positions import LogId
 from constellation_ws.log.state import Claim, LogState, Look, find_gap
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _FELL_BEHIND = "trimmed"
 """The one gap that concerns this pod alone: it was too slow, and the log is whole."""
@@ -128,7 +128,7 @@ class Epochs:
         except ResponseError as error:
             # Full or read-only, say. The log can still be followed; nobody is resumed meanwhile.
             if str(error) != self.trouble:
-                log.warning("the log's epoch cannot be written", reason=reason, error=str(error))
+                logger.warning("the log's epoch cannot be written", reason=reason, error=str(error))
             self.lose(reason)
             self.trouble = str(error)
             return False

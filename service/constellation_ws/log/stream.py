@@ -36,7 +36,7 @@ from constellation_ws.redis_io.link import (
 )
 from constellation_ws.redis_io.names import Names
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _BLOCK_MILLISECONDS = 1_000
 _FIRST_BLOCK_MILLISECONDS = 1
@@ -152,7 +152,7 @@ class RedisLog:
 
         Every session of the deployment becomes unrecoverable, and every connected one is told.
         """
-        log.error("received events could not be recorded", reason=reason, events=count)
+        logger.error("received events could not be recorded", reason=reason, events=count)
         self._metrics.lost_events.labels(reason).inc(count)
         self._epochs.lose(reason)
         self._look_again()
@@ -220,7 +220,7 @@ class RedisLog:
         self._follower.begin_history(look.last)
 
     def _report(self, reason: str) -> None:
-        log.error("gap in the log", reason=reason)
+        logger.error("gap in the log", reason=reason)
         self._metrics.log_gaps.labels(reason).inc()
         self._unrecorded.lose_track(self._epoch_began)
         self._unrecorded.forgive()
@@ -351,7 +351,7 @@ class RedisLog:
             if self._deadline is not None and not self._deadline.expired():
                 self._deadline.reschedule(asyncio.get_running_loop().time() + _SILENCE_SECONDS)
         if self.lost_at is not None and self.has_followed:
-            log.info("following the log again", after=format_id(self.delivered).decode())
+            logger.info("following the log again", after=format_id(self.delivered).decode())
         self.lost_at, self.has_followed, self._attempts = None, True, 0
 
     def _stop_asking(self) -> None:
@@ -364,7 +364,7 @@ class RedisLog:
         self._stop_asking()
         self._metrics.redis_reconnects.labels(f"log {reason}").inc()
         if self.lost_at is None or not self.has_followed:
-            log.warning("the log cannot be followed, trying again", reason=reason, error=error)
+            logger.warning("the log cannot be followed, trying again", reason=reason, error=error)
         if self.lost_at is None:
             self.lost_at = time.monotonic()
 

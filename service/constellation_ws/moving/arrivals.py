@@ -23,7 +23,7 @@ from constellation_ws.recovery.moving import MovingSessions, Place
 from constellation_ws.recovery.none import NoMoving
 from constellation_ws.runtime.spawning import Spawn
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _RETAINED_DISCONNECTS = 1_000
 """A session is between two pods for some milliseconds."""

@@ -23,7 +23,7 @@ from constellation_ws.recovery.none import NoMoving
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.socketio.server import Server
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _PAUSES_SECONDS = (0.0, 0.05, 0.5, 3.0, 10.0)
 _LATER_SECONDS = 60.0

@@ -43,7 +43,7 @@ UNKNOWN_PATTERN = "unknown"
 """The metrics' label for any pattern without a handler: clients must not make labels."""
 
 _VARIABLES = "TCP_HOST, TCP_PORT"
-_log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class Outcome(StrEnum):
@@ -187,8 +187,8 @@ class NestTcp:
 
     def _report(self, peer: object, reason: Reason) -> None:
         self._metrics.refused(reason)
-        log = _log.info if reason is CloseReason.IDLE else _log.warning  # quiet is no fault
-        log("tcp connection closed", reason=reason.value, peer=peer)
+        report = logger.info if reason is CloseReason.IDLE else logger.warning  # quiet is no fault
+        report("tcp connection closed", reason=reason.value, peer=peer)
 
 
 def _peer(connection: socket.socket) -> object:
@@ -237,7 +237,7 @@ class _Desk:
                 response, outcome = await pattern.handle(packet.data), Outcome.OK
             except RequestRefused as refusal:
                 if packet.id is None:  # nobody gets the refusal as an answer
-                    _log.warning(
+                    logger.warning(
                         "tcp event dropped",
                         pattern=packet.pattern,
                         code=refusal.code,
@@ -245,8 +245,8 @@ class _Desk:
                     )
                 response, outcome = _response(refusal), Outcome.REFUSED
             return answer(packet_id, response), outcome
-        except Exception:  # noqa: BLE001 - the boundary around handlers: one request fails, not all
-            _log.exception("tcp request failed", pattern=packet.pattern)
+        except Exception:  # the boundary around handlers: one request fails, not all
+            logger.exception("tcp request failed", pattern=packet.pattern)
             return failure(packet_id), Outcome.FAILED
 
 

@@ -54,7 +54,7 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 _QUOTING = ("KeyError", "ValueError")
 """Exceptions whose text quotes the value that did not fit, which somebody may have written."""
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class RepeatLimit:
@@ -201,7 +201,7 @@ def traces(after_writes: AfterWrites = _at_once) -> Iterator[Tracing | None]:
         ending.start()
         ending.join(_FLUSH_SECONDS)
         if ending.is_alive():
-            log.warning("not all spans could be sent: the collector did not answer in time")
+            logger.warning("not all spans could be sent: the collector did not answer in time")
 
 
 def is_exporting(environment: Mapping[str, str]) -> bool:
@@ -222,9 +222,11 @@ def is_exporting(environment: Mapping[str, str]) -> bool:
     if exporter == "otlp" and protocol == "http/protobuf":
         return True
     if exporter == "otlp":
-        log.warning("traces are disabled: only http/protobuf is supported", variable=_PROTOCOL)
+        logger.warning("traces are disabled: only http/protobuf is supported", variable=_PROTOCOL)
     elif exporter != "none":
-        log.warning("traces are disabled: the only supported exporter is otlp", variable=_EXPORTER)
+        logger.warning(
+            "traces are disabled: the only supported exporter is otlp", variable=_EXPORTER
+        )
     return False
 
 

@@ -10,7 +10,7 @@ import structlog
 from constellation_ws.messages.redis_emitter import Unsupported
 from constellation_ws.observability.metrics import Metrics
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 LOG_SECONDS = 60.0
 """How often each kind is logged: Socket.IO servers nearby may send some all the time."""
@@ -42,4 +42,4 @@ class UnsupportedMessages:
         logged_at, logged = self._logged.get(kind, (now - LOG_SECONDS, count.value - 1))
         if now - logged_at >= LOG_SECONDS:
             self._logged[kind] = now, count.value
-            log.warning(_SENTENCES[kind], kind=kind.value, messages=count.value - logged)
+            logger.warning(_SENTENCES[kind], kind=kind.value, messages=count.value - logged)

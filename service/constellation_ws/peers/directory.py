@@ -21,7 +21,7 @@ from constellation_ws.peers.wire import VERSION
 from constellation_ws.redis_io.faults import FAULTS
 from constellation_ws.redis_io.names import Names
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 LIFETIME_SECONDS = 15.0
 """How long a pod counts after it has last shown that it lives."""
@@ -115,7 +115,7 @@ class Directory:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 await self._redis.zrem(self._names.peers, self._own)
         except (TimeoutError, *FAULTS) as error:
-            log.debug("the peer entry could not be removed", error=str(error))
+            logger.debug("the peer entry could not be removed", error=str(error))
 
     async def _exchange(self) -> None:
         self._looked_at = asyncio.get_running_loop().time()
@@ -124,7 +124,7 @@ class Directory:
                 await self._show_and_look()
         except (TimeoutError, *FAULTS) as error:
             if not self._is_away:
-                log.warning(
+                logger.warning(
                     "other pods cannot be looked up; those that are known stay in use",
                     error=str(error) or "Redis does not answer",
                 )

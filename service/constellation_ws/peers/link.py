@@ -26,7 +26,7 @@ from constellation_ws.peers.proof import (
 from constellation_ws.peers.wire import UNREADABLE, VERSION, Frames, Kind, frame
 from constellation_ws.runtime.turns import Turn
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 GREETING_SECONDS = 3.0
 """How long two pods may take to prove who they are."""
@@ -100,7 +100,7 @@ class Link(asyncio.Protocol):
             return
         transport.write(data)
         if transport.get_write_buffer_size() > MOST_BYTES:
-            log.warning("a link to another pod takes too little and is closed")
+            logger.warning("a link to another pod takes too little and is closed")
             transport.abort()
 
     def release(self, stream: int) -> None:
@@ -115,7 +115,7 @@ class Link(asyncio.Protocol):
     def check(self) -> None:
         """Ask for a sign of life, and end the link where there was none for too long."""
         if self._loop.time() - self.heard_at > SILENCE_SECONDS:
-            log.warning("a link to another pod is silent and is closed")
+            logger.warning("a link to another pod is silent and is closed")
             self.abort()
         else:
             self.send(Kind.PING)
@@ -206,7 +206,7 @@ class Link(asyncio.Protocol):
             self.greeted.set_exception(Refused(str(error)))
             self.greeted.exception()
         else:
-            log.warning("a link to another pod is closed", error=str(error))
+            logger.warning("a link to another pod is closed", error=str(error))
         self.flush()
         self.abort()
 

@@ -28,7 +28,7 @@ from constellation_ws.peers.tunnel import Entrance, Exit
 from constellation_ws.peers.wire import Answer, Kind, Opening, Question
 from constellation_ws.runtime.spawning import Spawn
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 MAX_STRANGERS = 64
 """Connections at a time that have not proven to come from a pod; the oldest goes for a new one."""
@@ -220,7 +220,7 @@ class Peers:
     def _note_failure(self, peer: Peer, reason: str, error: Exception) -> None:
         self._failed_at[peer.instance] = asyncio.get_running_loop().time()
         self._metrics.peer_failures.labels(reason).inc()
-        log.warning(
+        logger.warning(
             "another pod cannot be reached: its clients' requests that arrive here fail",
             reason=reason,
             peer=peer.instance,
@@ -233,7 +233,7 @@ class Peers:
             del self._links[peer.instance]
         if not self._is_stopping:
             self._metrics.peer_failures.labels("lost").inc()
-            log.info("a link to another pod has ended", peer=peer.instance)
+            logger.info("a link to another pod has ended", peer=peer.instance)
 
     # Stopping
 
@@ -277,6 +277,6 @@ class Peers:
         try:
             answer = await self._local.answer(question, served.gone, served.finish)
         except Exception:  # the boundary around requests: one client fails, not all
-            log.exception("a forwarded request could not be answered", sid=question.sid)
+            logger.exception("a forwarded request could not be answered", sid=question.sid)
             answer = _FAILED  # nobody else would tell the pod that asks, and its client would wait
         served.answer(answer)

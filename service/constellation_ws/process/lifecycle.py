@@ -40,7 +40,7 @@ from constellation_ws.wiring import gauges
 from constellation_ws.wiring.gateway import Gateway
 from constellation_ws.wiring.identification import warn_of_trust
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 DEADLINE_MARGIN_SECONDS = 10.0
 """What all of stopping may take beyond the drain's delay and window. The chart's grace period adds
@@ -229,7 +229,7 @@ class Life:
             await server.listening()
         warn_of_shortage(self._gateway.files, self._settings.max_connections)
         self._gateway.health.enter(Phase.SERVING)
-        log.info(
+        logger.info(
             "listening",
             ws_port=servers["http"].port,
             tcp_port=self._gateway.tcp.port,
@@ -249,14 +249,14 @@ class Life:
         """Empty this pod: tell, wait for the endpoints to notice, close sockets evenly."""
         engine, started = self._gateway.engine, time.monotonic()
         self._gateway.begin_drain(time.time() + self._planned_drain_seconds())
-        log.info("draining", sockets=len(engine.sockets))
+        logger.info("draining", sockets=len(engine.sockets))
         await asyncio.sleep(self._settings.drain_delay_seconds)
         self._gateway.peers.begin_drain()
         closed, _ = await asyncio.gather(
             close_evenly(self._gateway, "drain"), close_tunnels(self._gateway)
         )
         await asyncio.gather(engine.goodbyes_said(), self._gateway.peers.drained())
-        log.info("drained", sockets=closed, seconds=round(time.monotonic() - started, 1))
+        logger.info("drained", sockets=closed, seconds=round(time.monotonic() - started, 1))
 
     def _planned_drain_seconds(self) -> float:
         return self._settings.drain_delay_seconds + self._settings.drain_window_seconds
@@ -264,10 +264,10 @@ class Life:
     def _tell_how_it_ended(self, draining: asyncio.Task[None]) -> None:
         left = len(self._gateway.engine.sockets)
         if self._stop_now.is_set():
-            log.warning("stopped immediately by a second signal", sockets_left=left)
+            logger.warning("stopped immediately by a second signal", sockets_left=left)
         elif not draining.done():
             self._exit_code = _OVERRAN
-            log.warning("drain deadline exceeded", sockets_left=left)
+            logger.warning("drain deadline exceeded", sockets_left=left)
 
     async def _forever(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run a part that must outlive all that uses it. Raises what ended it."""
@@ -309,4 +309,4 @@ def _say_nothing() -> None:
 def _set_log_level(level: str) -> None:
     """Log more, or as configured again, on an operator's signal: no port is open for that."""
     telemetry.set_level(level)
-    log.warning("log level set", to=level)  # a warning, so that it is seen at nearly any level
+    logger.warning("log level set", to=level)  # a warning, so that it is seen at nearly any level

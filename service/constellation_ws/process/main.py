@@ -18,7 +18,7 @@ from constellation_ws.runtime.last_resort import LastResort
 from constellation_ws.runtime.listening import PortUnavailable
 from constellation_ws.settings.settings import Settings
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings) -> int:
@@ -33,11 +33,11 @@ def serve(settings: Settings) -> int:
         try:
             return runner.run(_run(settings))
         except PortUnavailable as error:
-            log.error("cannot listen", reason=str(error))
+            logger.error("cannot listen", reason=str(error))
             return 1
         except ExceptionGroup as group:
             for cause in _leaves(group):
-                log.error("a vital task failed", error=f"{type(cause).__name__}: {cause}")
+                logger.error("a vital task failed", error=f"{type(cause).__name__}: {cause}")
             return 1
 
 

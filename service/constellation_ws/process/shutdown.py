@@ -13,7 +13,7 @@ import structlog
 
 from constellation_ws.wiring.gateway import Gateway
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 STEP_SECONDS = 2.0
 """What each step may take."""
@@ -53,4 +53,4 @@ async def _step(name: str, work: Awaitable[None]) -> None:
         async with asyncio.timeout(STEP_SECONDS):
             await work
     except TimeoutError:
-        log.warning("shutdown step timed out", step=name)
+        logger.warning("shutdown step timed out", step=name)

@@ -27,7 +27,7 @@ from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
 from constellation_ws.redis_io.names import Names
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 2.0
 """With the poll below, a dead recorder is replaced within three seconds."""
@@ -161,7 +161,7 @@ class Recorder:
             try:
                 await self._try()
             except LostLease:
-                log.warning("another pod is the recorder now")
+                logger.warning("another pod is the recorder now")
             except LogDamaged as error:
                 self._log.damaged(str(error))
             except (TimeoutError, *FAULTS) as error:
@@ -222,7 +222,7 @@ class Recorder:
                 return  # interrupted or retired meanwhile
             self._appender = appender
             self.trouble.end()
-            log.info("this pod is the recorder now", unrecorded=self.unrecorded_events)
+            logger.info("this pod is the recorder now", unrecorded=self.unrecorded_events)
             self._append_news(appender)
             await self._keep_on(appender)
 
@@ -342,7 +342,7 @@ class Recorder:
         try:
             await self._bus.tell(commands.Handover())
         except (*FAULTS, RedisUnavailable) as error:
-            log.warning(
+            logger.warning(
                 "the other pods were not notified that the lease is released", error=str(error)
             )
 

@@ -6,7 +6,7 @@ import time
 
 import structlog
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _WARN_SECONDS = 30.0
 
@@ -28,7 +28,7 @@ class RecordingTrouble:
             self.since = now
         if reason != self.reason or now - self._warned_at > _WARN_SECONDS:
             self._warned_at = now
-            log.warning(
+            logger.warning(
                 "received events cannot be recorded now; they are retained",
                 reason=reason,
                 unrecorded=unrecorded,
@@ -38,5 +38,5 @@ class RecordingTrouble:
     def end(self) -> None:
         """Note that they can be recorded."""
         if self.since is not None:
-            log.info("received events are recorded again")
+            logger.info("received events are recorded again")
         self.reason, self.since = "", None

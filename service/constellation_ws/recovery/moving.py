@@ -22,7 +22,7 @@ from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.recovery.store import SessionStore
 from constellation_ws.redis_io.link import RedisUnavailable
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _REACH_SECONDS = 1.0
 """How long a pod may take to have delivered as much as the one that gives a session away."""
@@ -131,7 +131,7 @@ class MovingSessions:
         except RedisUnavailable:
             return None
         if not isinstance(found, Found):
-            log.warning("a session that has moved here cannot go on", outcome=found.value)
+            logger.warning("a session that has moved here cannot go on", outcome=found.value)
             return None
         return found
 

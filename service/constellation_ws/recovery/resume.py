@@ -30,7 +30,7 @@ from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.recovery.store import SessionStore
 from constellation_ws.redis_io.link import RedisUnavailable
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _MAX_ATTEMPTS = 5
 """Resumes in a row from the same place: what a client cannot digest must not cut it off."""
@@ -108,7 +108,7 @@ class Recovery:
             self._metrics.recoveries.labels(outcome.value).inc()
             if welcome is not None:
                 return welcome
-            log.debug("not recovered", outcome=outcome.value, user=user)
+            logger.debug("not recovered", outcome=outcome.value, user=user)
         return await self._open_new(member, user, owner, wants_offsets=wants_offsets)
 
     async def _open_new(

@@ -17,7 +17,7 @@ from constellation_ws.log.positions import Ticket
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.recovery.store import SessionStore
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _SAVE_SECONDS = 1.0
 """How long a join or a leave waits to be written before it is refused."""

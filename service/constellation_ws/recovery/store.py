@@ -22,7 +22,7 @@ from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
 from constellation_ws.redis_io.names import DEFAULT, Names
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _CHUNK = 500
 _CHUNK_BYTES = 1 << 20
@@ -169,7 +169,7 @@ class SessionStore:
         try:
             record = session_record.read(fields)
         except session_record.Unreadable as error:
-            log.warning("a session cannot be read; its client gets a new one", error=str(error))
+            logger.warning("a session cannot be read; its client gets a new one", error=str(error))
             return Taken(None, bytes(former_owner or b"").decode(), epoch)
         return Taken(record, bytes(former_owner).decode(), epoch)
 
@@ -262,7 +262,7 @@ class SessionStore:
             if not write.done.done():
                 write.done.set_result(None)
         if failed is not None and not self.is_failing:
-            log.warning("sessions cannot be written now, trying again", error=str(failed))
+            logger.warning("sessions cannot be written now, trying again", error=str(failed))
         self.is_failing = failed is not None
         return failed is None
 

@@ -36,7 +36,7 @@ from constellation_ws.redis_io.subscription import Published, Subscription
 
 __all__ = ["Listener", "Published", "RedisBus"]
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 4.0
 SILENCE_SECONDS = 12.0
@@ -217,7 +217,7 @@ class RedisBus:
                     self._lose("silent", "no heartbeat received")
                     return current
             except RedisMoved as error:
-                log.info("subscribing to another Redis", reason=str(error))
+                logger.info("subscribing to another Redis", reason=str(error))
                 return current
             except FAULTS as error:
                 if self._is_retired:
@@ -241,7 +241,7 @@ class RedisBus:
             try:
                 await self._redis.publish(self._heartbeat, str(time.monotonic()))
             except FAULTS as error:
-                log.debug("the heartbeat could not be sent", error=str(error))
+                logger.debug("the heartbeat could not be sent", error=str(error))
             tell()
 
     async def publish(self, channel: str, payload: bytes) -> int:
@@ -307,7 +307,7 @@ class RedisBus:
                 await question.complete.wait()
         except TimeoutError:
             answers, missing = len(question.answers), question.missing()
-            log.warning("not every pod answered", answers=answers, missing=missing)
+            logger.warning("not every pod answered", answers=answers, missing=missing)
         finally:
             del self._waiting[ask]
         return question
@@ -326,14 +326,14 @@ class RedisBus:
 
     def _note_active(self) -> None:
         if self.has_subscribed and self.lost_at is not None:
-            log.info("subscribed to Redis again")
+            logger.info("subscribed to Redis again")
         self.lost_at, self.has_subscribed = None, True
         self._heard_at, self._attempts = time.monotonic(), 0
 
     def _lose(self, reason: str, error: str) -> None:
         if self.lost_at is None or not self.has_subscribed:
             self._metrics.redis_reconnects.labels(reason).inc()
-            log.warning("no Redis subscription, reconnecting", reason=reason, error=error)
+            logger.warning("no Redis subscription, reconnecting", reason=reason, error=error)
         if self.lost_at is None:
             self.lost_at = time.monotonic()
 

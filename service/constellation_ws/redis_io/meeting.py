@@ -23,7 +23,7 @@ from constellation_ws.redis_io.address import Node
 from constellation_ws.redis_io.faults import FAULTS
 from constellation_ws.redis_io.topology import Claim, FollowedTopology, Listener, Topology
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _WATCH_SECONDS = 1.0
 
@@ -128,7 +128,7 @@ class AtOneNode:
             if not agreed:
                 await self._write(redis, self._place)  # Redis came back empty
         except FAULTS as error:
-            log.debug("the node on which pods subscribe is unknown", error=str(error))
+            logger.debug("the node on which pods subscribe is unknown", error=str(error))
             return
         name = where_to(claim, agreed, self._place)
         if name != self._place:

@@ -22,7 +22,7 @@ from redis.exceptions import MovedError, ResponseError
 from constellation_ws.redis_io.address import Node, label_node
 from constellation_ws.redis_io.faults import FAULTS, NO_ANSWER, explain
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _WATCH_SECONDS = 1.0
 """Between two rounds of questions while all is well."""
@@ -189,7 +189,7 @@ class FollowedTopology:
         else:
             told = "; ".join(f"{label_node(node)}: {fault}" for node, fault in faults.items())
             self._fault = self._witnesses.describe(told)
-            log.debug("the Redis primary is unknown", error=self._fault)
+            logger.debug("the Redis primary is unknown", error=self._fault)
         # Where nobody answered, the last one that was known is worth a try.
         self._is_doubted = self._claim is None
 
@@ -234,7 +234,7 @@ class FollowedTopology:
             return
         self._is_doubted = False
         was, now = label_node(before.node), label_node(claim.node)
-        log.warning("the Redis primary has changed", was=was, now=now, epoch=claim.epoch)
+        logger.warning("the Redis primary has changed", was=was, now=now, epoch=claim.epoch)
         for listener in [*self._listeners]:
             listener.moved(claim.node)
 

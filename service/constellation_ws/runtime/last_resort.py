@@ -11,7 +11,7 @@ import threading
 
 import structlog
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class LastResort:
@@ -30,5 +30,5 @@ class LastResort:
 
 
 def _end(code: int, reason: str) -> None:
-    log.error("forced exit", reason=reason, exit_code=code)
+    logger.error("forced exit", reason=reason, exit_code=code)
     os._exit(code)

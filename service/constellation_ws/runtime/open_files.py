@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 OWN_FILES = 512
 """What a process keeps for itself, or a quarter where there is less: listening sockets, the event
@@ -64,7 +64,7 @@ def raise_limit() -> int:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (ValueError, OSError) as error:  # macOS: infinity is more than the kernel allows
-            log.debug(
+            logger.debug(
                 "the limit of open files cannot be raised", soft=soft, hard=hard, reason=str(error)
             )
     return limit()
@@ -79,7 +79,7 @@ def limit() -> int:
 def warn_of_shortage(shares: Shares, connections: int) -> None:
     """Log where the limit, and not the settings, bounds how many clients may connect."""
     if not shares.suffices_for(connections):
-        log.warning(
+        logger.warning(
             "the limit of open files is too low for the maximum connections",
             limit=shares.limit,
             connections=shares.sessions,

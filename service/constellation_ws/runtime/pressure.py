@@ -18,7 +18,7 @@ import structlog
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.runtime.overload import Overload
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 _STEP_SECONDS = 1.0
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -128,7 +128,7 @@ class Pressure:
         try:
             limit_bytes, used_bytes = self._memory.limit_bytes(), self._memory.used_bytes()
         except OSError as error:
-            log.debug("memory usage cannot be read", reason=str(error))
+            logger.debug("memory usage cannot be read", reason=str(error))
             return
         if limit_bytes:  # it may be changed, or lifted, while the container runs
             self._overload.note_memory(used_bytes, limit_bytes)
@@ -141,14 +141,14 @@ class Pressure:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
             self._metrics.files_exhausted.inc()
-            log.error("out of open files: new connections are reset", reason=error.strerror)
+            logger.error("out of open files: new connections are reset", reason=error.strerror)
 
     def _tell(self) -> None:
         """Log when it begins and when it ends."""
         reason = self._overload.reason
         if (reason is None) != (self._reason is None):
             if reason is not None:
-                log.warning("overloaded: new clients are refused", reason=reason)
+                logger.warning("overloaded: new clients are refused", reason=reason)
             else:
-                log.warning("no longer overloaded: new clients are admitted")
+                logger.warning("no longer overloaded: new clients are admitted")
         self._reason = reason

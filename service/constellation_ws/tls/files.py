@@ -15,7 +15,7 @@ import structlog
 
 _Stamp: TypeAlias = tuple[int, int, int] | None
 
-_log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class RenewedContext:
@@ -44,9 +44,9 @@ class RenewedContext:
         elif stamps != self._stamps:
             try:
                 self._context = self._read()
-                _log.info("tls files reloaded", use=self._name)
+                logger.info("tls files reloaded", use=self._name)
             except OSError as error:
-                _log.error("tls files cannot be used", use=self._name, reason=str(error))
+                logger.error("tls files cannot be used", use=self._name, reason=str(error))
         self._stamps = stamps
         return self._context
 

@@ -15,7 +15,7 @@ from constellation_ws.messages.commands import Disconnect, DisconnectAll, Select
 from constellation_ws.redis_io.bus import ASK_SECONDS, RedisBus
 from constellation_ws.wiring.errands import Errands
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class Disconnecting:
@@ -56,5 +56,5 @@ class Disconnecting:
     async def _disconnect(self, meant: Selection, reason: str) -> int:
         count = await self._chats.disconnect(meant)
         if count:
-            log.info("disconnected on request", sockets=count, reason=reason)
+            logger.info("disconnected on request", sockets=count, reason=reason)
         return count

@@ -18,7 +18,7 @@ import structlog
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io.link import RedisUnavailable
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 MAX_WAITING = 10_000
 """Errands that may wait; each takes about half a KiB."""
@@ -91,4 +91,4 @@ class Errands:
         now = time.monotonic()
         if now - self._logged_at >= _LOG_SECONDS:  # in a flood a line that is left out costs too
             self._logged_at = now
-            log.warning("dropped a background job for another pod", reason=reason)
+            logger.warning("dropped a background job for another pod", reason=reason)

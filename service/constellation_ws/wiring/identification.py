@@ -17,7 +17,7 @@ from constellation_ws.messages.admission import Refusal
 from constellation_ws.observability.probes import Check
 from constellation_ws.settings.settings import Settings
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def _keep(
 def warn_of_trust(settings: Settings) -> None:
     """Warn where others than this machine reach the port, as they do not with `dev` and `demo`."""
     if settings.auth_mode == "trusted" and not _is_local(settings.ws_host):
-        log.warning(
+        logger.warning(
             "clients are not authenticated: they can claim any user id",
             auth_mode="trusted",
             remedy="set CONSTELLATION_AUTH_MODE=jwt, or restrict the port to trusted clients",

@@ -20,7 +20,7 @@ from constellation_ws.wiring.durable import TRIM_MARGIN_SECONDS
 from constellation_ws.wiring.redis_clients import RedisClients
 from constellation_ws.wiring.resuming import NotResuming, Parts, Watch
 
-log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class Live:
@@ -81,5 +81,5 @@ class _Listener:
     def interrupted(self, *, is_lossy: bool) -> None:
         """Count what may be lost: without a log nobody can resume, and nobody is told."""
         if is_lossy:
-            log.warning("published events may be lost: the subscription was interrupted")
+            logger.warning("published events may be lost: the subscription was interrupted")
             self._metrics.lost_events.labels("interrupted").inc()
