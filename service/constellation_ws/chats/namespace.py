@@ -48,7 +48,7 @@ from constellation_ws.messages.events import NAMESPACE, ChatId, Sid, chat_room, 
 from constellation_ws.messages.trace_context import PARENT, STATE, TraceContext
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.spans import ids_of
-from constellation_ws.observability.tracing import Tracing, act
+from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
 from constellation_ws.runtime.due import DueTimes
 from constellation_ws.runtime.turns import paced
 
@@ -91,7 +91,7 @@ class Chats:
         sessions: Sessions,
         attendance: Attendance,
         verify_token: VerifyToken | None = None,
-        tracing: Tracing | None = None,
+        tracing: Tracing | NoTracing = NO_TRACING,
     ) -> None:
         """Without `verify_token` there are no tokens, and none can be refreshed."""
         self._server = server
@@ -172,8 +172,7 @@ class Chats:
 
     async def _connect(self, sid: str, environ: object, auth: object) -> Welcome | None:
         headers = getattr(environ, "headers", ())
-        link = _link_in(headers) if self._tracing is not None else None
-        with act(self._tracing, "connect", SpanKind.SERVER, link=link) as span:
+        with self._tracing.act("connect", SpanKind.SERVER, link=_link_in(headers)) as span:
             return await self._let_in(sid, auth, headers, span)
 
     async def _let_in(self, sid: str, auth: object, headers: Headers, span: Span) -> Welcome | None:
@@ -233,14 +232,11 @@ class Chats:
         What a client says of its own trace becomes a link, never a parent: else whoever can reach
         the port could have all that it does recorded.
         """
-        tracing = self._tracing
-        if tracing is None:
-            return handle
 
         async def handle_seen(sid: str, request: object = None, *rest: object) -> Answer:
             said = request if isinstance(request, dict) else {}
             link = trace_context.parse(said.get(PARENT), said.get(STATE))
-            with act(tracing, event, SpanKind.SERVER, link=link) as span:
+            with self._tracing.act(event, SpanKind.SERVER, link=link) as span:
                 answer = await handle(sid, request, *rest)
                 ids = ids_of(span)
             return {**answer, "traceId": ids["trace_id"]} if ids and PARENT in said else answer
@@ -305,7 +301,7 @@ class Chats:
     def _member(self, sid: str) -> Member:
         member = self.rooms.by_sid(sid)
         assert member is not None, "a connected client asked"
-        if self._tracing is not None and member.user is not None:
+        if member.user is not None:
             get_current_span().set_attribute("user.id", member.user)
         return member
 
@@ -316,8 +312,7 @@ class Chats:
     def _answer(self, event: str, result: Refusal | dict[str, Any]) -> Answer:
         outcome = result.code if isinstance(result, Refusal) else "ok"
         self._metrics.requests.labels(event, outcome).inc()
-        if self._tracing is not None:
-            get_current_span().set_attribute("constellation.outcome", outcome)
+        get_current_span().set_attribute("constellation.outcome", outcome)
         if isinstance(result, Refusal):
             return result.acknowledgement()
         return {"success": True, "data": result}

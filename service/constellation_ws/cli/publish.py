@@ -16,7 +16,7 @@ from redis.retry import Retry
 from constellation_ws.delivery.routes import Table
 from constellation_ws.messages.events import MalformedEvent
 from constellation_ws.observability.spans import ids_of
-from constellation_ws.observability.tracing import Tracing, publishing
+from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
 from constellation_ws.redis_io.address import ClusterAddress, SentinelAddress, read
 from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.redis_io.names import Names
@@ -85,7 +85,7 @@ def publish(
     redis: Redis,
     table: Table,
     events: Iterable[tuple[str, bytes]],
-    tracing: Tracing | None = None,
+    tracing: Tracing | NoTracing = NO_TRACING,
     *,
     counts_all: bool,
     max_event_bytes: int,
@@ -95,7 +95,7 @@ def publish(
     `counts_all` tells whether PUBLISH counts every subscriber there is.
     """
     for channel, payload in events:
-        with publishing(tracing, channel, payload) as (span, traced):
+        with tracing.publishing(channel, payload) as (span, traced):
             try:
                 count = int(redis.publish(channel, traced))
             except (RedisError, OSError) as error:

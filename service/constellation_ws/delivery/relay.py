@@ -41,7 +41,7 @@ from constellation_ws.messages.redis_emitter import (
     decode_request,
 )
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import Passed, Tracing
+from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Passed, Tracing
 from constellation_ws.observability.unsupported import UnsupportedMessages
 from constellation_ws.redis_io.bus import Published
 from constellation_ws.redis_io.names import DEFAULT
@@ -66,10 +66,10 @@ class Relay:
         metrics: Metrics,
         *,
         max_event_bytes: int,
-        tracing: Tracing | None = None,
+        tracing: Tracing | NoTracing = NO_TRACING,
         emitters: EmitterChannels = DEFAULT_EMITTERS,
     ) -> None:
-        """Without `tracing` nothing is recorded; with it the table must be a traced one."""
+        """With a `tracing` that is on, the table must be a traced one."""
         self._routes = {
             channel.encode(): _Path(channel, route, metrics) for channel, route in table.items()
         }
@@ -117,14 +117,12 @@ class Relay:
 
     def _begin_batch(self) -> None:
         self._timing.begin()
-        if self._tracing is not None:
-            self._tracing.begin_batch()
+        self._tracing.begin_batch()
 
     def _end_batch(self, events: int, newest: bytes, age_seconds: float) -> list[Effect]:
         self._fanout.flush()
         self._timing.end(newest, age_seconds)
-        if self._tracing is not None:
-            self._tracing.end_batch(events)
+        self._tracing.end_batch(events)
         effects = self._effects
         if effects:
             self._effects = []
@@ -160,13 +158,13 @@ class Relay:
             path.delivered.value += 1
             path.deliveries.value += len(audience)
             self._time(offset)
-            if self._tracing is not None and self._tracing.wants(message.traceparent):
+            if self._tracing.wants(message.traceparent):
                 passed = Passed(path.channel, payload, offset)
                 self._tracing.deliver(message.event, passed, message.rooms, frame, audience)
-                self._show_trace(self._tracing, offset)
+                self._show_trace(offset)
         else:
             path.no_recipient.value += 1
-            if self._tracing is not None and message.traceparent is not msgspec.UNSET:
+            if message.traceparent is not msgspec.UNSET:
                 self._drop(path, "no_recipient", payload, offset)
         if message.empties or message.removals:
             self._fanout.flush()
@@ -204,13 +202,11 @@ class Relay:
         logger.warning("skipped recipients that are not ids", channel=channel, count=count)
 
     def _drop(self, path: _Path, outcome: str, payload: bytes, offset: bytes) -> Span:
-        """Record that an event goes to nobody here, if anybody looks."""
-        if self._tracing is None:
-            return INVALID_SPAN
+        """Record that an event goes to nobody here."""
         return self._tracing.drop(Passed(path.channel, payload, offset), outcome)
 
-    def _show_trace(self, tracing: Tracing, offset: bytes) -> None:
-        exemplar = tracing.take_exemplar()
+    def _show_trace(self, offset: bytes) -> None:
+        exemplar = self._tracing.take_exemplar()
         if exemplar:
             self._timing.trace(exemplar, offset)
 
@@ -300,10 +296,10 @@ class Relay:
             self._fanout.add(frame, audience)
             self._emitted.value += len(audience)
             self._time(offset)
-            if self._tracing is not None and command.traceparent:
+            if command.traceparent:
                 passed = Passed(_COMMANDS, payload, offset)
                 self._tracing.deliver(_EMITTED, passed, command.rooms, frame, audience)
-                self._show_trace(self._tracing, offset)
+                self._show_trace(offset)
 
 
 class _Path:

@@ -17,7 +17,7 @@ from constellation_ws.messages.events import Room
 from constellation_ws.messages.frames import Frame
 from constellation_ws.moving.client import MovedClient, decode_client, decode_offer
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import Tracing, act
+from constellation_ws.observability.tracing import NoTracing, Tracing
 from constellation_ws.recovery.missed import Found
 from constellation_ws.recovery.moving import MovingSessions, Place
 from constellation_ws.recovery.none import NoMoving
@@ -39,7 +39,7 @@ class Arrivals:
         moving: MovingSessions | NoMoving,
         metrics: Metrics,
         spawn: Spawn,
-        tracing: Tracing | None,
+        tracing: Tracing | NoTracing,
     ) -> None:
         self._engine = engine
         self._chats = chats
@@ -83,7 +83,7 @@ class Arrivals:
         self, client: MovedClient, expected: int, transport: asyncio.Transport, early: bytes
     ) -> None:
         parent = trace_context.parse(client.traceparent, None)
-        with act(self._tracing, "take session", SpanKind.CONSUMER, parent=parent) as span:
+        with self._tracing.act("take session", SpanKind.CONSUMER, parent=parent) as span:
             found: Found | None = None
             if client.member is not None and client.ticket is not None:
                 rooms = frozenset(client.member.rooms)

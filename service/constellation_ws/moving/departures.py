@@ -16,7 +16,7 @@ from constellation_ws.engine.session import Session
 from constellation_ws.moving.client import MovedClient, Offer, encode
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.spans import traceparent_of
-from constellation_ws.observability.tracing import Tracing, act
+from constellation_ws.observability.tracing import NoTracing, Tracing
 from constellation_ws.peers.tunnel import Exit
 from constellation_ws.recovery.moving import MovedTicket, MovingSessions
 from constellation_ws.recovery.none import NoMoving
@@ -43,7 +43,7 @@ class Departures:
         moving: MovingSessions | NoMoving,
         metrics: Metrics,
         spawn: Spawn,
-        tracing: Tracing | None,
+        tracing: Tracing | NoTracing,
     ) -> None:
         self._engine = engine
         self._server = server
@@ -58,7 +58,7 @@ class Departures:
         self._spawn(self._depart(session, leads_there))
 
     async def _depart(self, session: Session, leads_there: Exit) -> None:
-        with act(self._tracing, "move session", SpanKind.PRODUCER) as span:
+        with self._tracing.act("move session", SpanKind.PRODUCER) as span:
             outcome = await self._try(session, leads_there, traceparent_of(span))
             span.set_attribute("constellation.outcome", outcome)
         if outcome:

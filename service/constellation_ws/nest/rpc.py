@@ -18,7 +18,7 @@ from constellation_ws.messages import trace_context
 from constellation_ws.messages.events import Room, UserId, user_room
 from constellation_ws.messages.ids import read_id
 from constellation_ws.nest.server import Handler, Pattern
-from constellation_ws.observability.tracing import Tracing, act
+from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
 from constellation_ws.services.actions import Actions
 from constellation_ws.services.refusals import RequestRefused
 
@@ -78,7 +78,11 @@ class Rpc:
     """The patterns of CONTRACT section 3 and what each does."""
 
     def __init__(
-        self, actions: Actions, channels: Iterable[str], pod: str, tracing: Tracing | None = None
+        self,
+        actions: Actions,
+        channels: Iterable[str],
+        pod: str,
+        tracing: Tracing | NoTracing = NO_TRACING,
     ) -> None:
         """Each of the channels is a pattern too."""
         self._actions = actions
@@ -162,13 +166,12 @@ class Rpc:
 
     def _seen(self, pattern: str, handle: Handler) -> Handler:
         """Give a request a span, below the caller's where it names one."""
-        tracing = self._tracing
-        if tracing is None:
-            return handle
+        if not self._tracing.is_on:
+            return handle  # a TCP request is not read for a context that nobody uses
 
         async def handle_seen(data: bytes) -> object:
             caller = trace_context.read(data)
-            with act(tracing, pattern, SpanKind.SERVER, parent=caller) as span:
+            with self._tracing.act(pattern, SpanKind.SERVER, parent=caller) as span:
                 span.set_attributes({"rpc.system": "nestjs", "rpc.method": pattern})
                 return await handle(data)
 

@@ -20,7 +20,7 @@ from opentelemetry.trace import get_current_span
 from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
 from constellation_ws.observability.spans import ids_of
-from constellation_ws.observability.tracing import AfterWrites, Tracing
+from constellation_ws.observability.tracing import NO_TRACING, AfterWrites, NoTracing, Tracing
 
 if TYPE_CHECKING:
     from constellation_ws.observability.probes import AsgiApp, Receive, Scope, Send
@@ -181,13 +181,13 @@ def _at_once(work: Callable[[], None]) -> None:
 
 
 @contextmanager
-def traces(after_writes: AfterWrites = _at_once) -> Iterator[Tracing | None]:
-    """Make spans as long as this is held, then send what is left; None without an exporter.
+def traces(after_writes: AfterWrites = _at_once) -> Iterator[Tracing | NoTracing]:
+    """Make spans as long as this is held, then send what is left; none without an exporter.
 
     Leaving takes three seconds at most, whether the collector answers or not.
     """
     if not is_exporting(os.environ):
-        yield None
+        yield NO_TRACING
         return
     # Here, since a process without an exporter need not pay for the SDK: 80 ms and 2 MiB.
     from constellation_ws.observability.exporting import make_exporter  # noqa: PLC0415
@@ -230,11 +230,13 @@ def is_exporting(environment: Mapping[str, str]) -> bool:
     return False
 
 
-def trace_pages(pages: AsgiApp, tracing: Tracing) -> AsgiApp:
-    """Give each plain HTTP request a span, save those that are asked for every few seconds.
+def trace_pages(pages: AsgiApp, tracing: Tracing | NoTracing) -> AsgiApp:
+    """Give each plain HTTP request a span, except the probes, which come every few seconds.
 
     Socket.IO's requests do not come this way, and WebSockets never do.
     """
+    if not isinstance(tracing, Tracing):
+        return pages
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")  # today's names, not 2023's
     from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware  # noqa: PLC0415
 
@@ -253,9 +255,11 @@ def trace_pages(pages: AsgiApp, tracing: Tracing) -> AsgiApp:
 
 
 def trace_api(
-    api: AsgiApp, tracing: Tracing, name: Callable[[Scope], tuple[str, dict[str, str]]]
+    api: AsgiApp, tracing: Tracing | NoTracing, name: Callable[[Scope], tuple[str, dict[str, str]]]
 ) -> AsgiApp:
     """Give each request to the HTTP API a span below the caller's; `name` names it."""
+    if not isinstance(tracing, Tracing):
+        return api
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware  # noqa: PLC0415
 

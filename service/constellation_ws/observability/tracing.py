@@ -1,8 +1,8 @@
-"""Spans: what is seen of an event on its way, and of what clients and services ask for.
+"""The spans of events on their way to sockets, and of what clients and services request.
 
-Made only where an exporter is configured: elsewhere there is no `Tracing`, and whoever would have
-called it does not. Never a span per recipient, never one per WebSocket frame. No span holds what
-users write. Where spans go is `telemetry`'s; names and attributes are told in docs/tracing.md.
+`Tracing` makes them where an exporter is configured, `NoTracing` does nothing elsewhere. There is
+never a span per recipient, and never one per WebSocket frame. No span contains what users write.
+Where spans are sent is decided in `telemetry`; docs/tracing.md lists names and attributes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from opentelemetry.trace import (
     Span,
     SpanKind,
     Tracer,
+    get_current_span,
     set_span_in_context,
     use_span,
 )
@@ -84,6 +85,8 @@ class _Delivery(NamedTuple):
 class Tracing:
     """Makes this process's spans. Not for concurrent use, as nothing on an event loop is."""
 
+    is_on = True
+
     def __init__(
         self,
         tracer: Tracer,
@@ -92,7 +95,7 @@ class Tracing:
         begin_as: Callable[[int], None],
         after_writes: AfterWrites,
     ) -> None:
-        """`begin_as` is told the low half of the id of the trace that begins next."""
+        """`begin_as` receives the low half of the id of the trace that begins next."""
         self.tracer = tracer
         self._root_bound, self._heeds_parent = odds
         self._begin_as = begin_as
@@ -100,7 +103,7 @@ class Tracing:
         self._drawn = _NO_LOT
         self._began_ns = 0
         self._deliveries: list[_Delivery] = []
-        self._exemplar: Mapping[str, str] | None = None
+        self._exemplar: Mapping[str, str] = {}
 
     # What the relay calls, per batch and per event
 
@@ -159,9 +162,9 @@ class Tracing:
             deliveries, self._deliveries = self._deliveries, []
             self._after_writes(functools.partial(self._end, deliveries, events))
 
-    def take_exemplar(self) -> Mapping[str, str] | None:
-        """Give the ids of the last delivery that was recorded since this was asked last."""
-        exemplar, self._exemplar = self._exemplar, None
+    def take_exemplar(self) -> Mapping[str, str]:
+        """Give the ids of the last delivery that was recorded since the last call, if any."""
+        exemplar, self._exemplar = self._exemplar, {}
         return exemplar
 
     def _end(self, deliveries: list[_Delivery], events: int) -> None:
@@ -206,6 +209,33 @@ class Tracing:
 
     # What everything else calls
 
+    def act(
+        self,
+        name: str,
+        kind: SpanKind = SpanKind.INTERNAL,
+        *,
+        parent: TraceContext | None = None,
+        link: TraceContext | None = None,
+    ) -> AbstractContextManager[Span]:
+        """Record what is done inside as a span; what it logs and causes belongs to that span.
+
+        A span that is not sampled records nothing. Of an exception only the type is recorded: its
+        text may quote what users write.
+        """
+        return _within(self.start(name, kind, parent=parent, link=link))
+
+    @contextmanager
+    def publishing(self, channel: str, payload: bytes) -> Iterator[tuple[Span, bytes]]:
+        """Record a publish: give its span, and the payload with the context for its readers."""
+        carried = trace_context.read(payload)
+        with self.act(f"publish {channel}", SpanKind.PRODUCER, parent=carried) as span:
+            span.set_attributes(messaging("publish", "send", channel, payload))
+            yield span, inject(span, payload)
+
+    def inject(self, payload: bytes) -> bytes:
+        """Put the context of the current span, if there is one, into a JSON object."""
+        return inject(get_current_span(), payload)
+
     def start(
         self,
         name: str,
@@ -216,7 +246,7 @@ class Tracing:
     ) -> Span:
         """Begin a span below what is given or current, or a trace where there is neither.
 
-        One that is not recorded is a span all the same: its context tells so to who comes next.
+        One that is not sampled is a span all the same: its context says so to the next process.
         """
         caller, linked = remote(parent), remote(link)
         context = get_current() if caller is None else below(caller)
@@ -233,22 +263,62 @@ class Passed(NamedTuple):
     """Its log ID; empty where it came without the log."""
 
 
-def act(
-    tracing: Tracing | None,
-    name: str,
-    kind: SpanKind = SpanKind.INTERNAL,
-    *,
-    parent: TraceContext | None = None,
-    link: TraceContext | None = None,
-) -> AbstractContextManager[Span]:
-    """See what is done inside: it has a span, and what it logs and causes belongs to that.
+class NoTracing:
+    """Does what `Tracing` does where no exporter is configured: nothing."""
 
-    The span is one that takes no notes where nothing is recorded. An exception is noted by its
-    type alone: its text may quote what users write.
-    """
-    if tracing is None:
+    is_on = False
+
+    def begin_batch(self) -> None:
+        """No batch is timed."""
+
+    def wants(self, traceparent: Slice) -> bool:
+        """No delivery is recorded."""
+        return False
+
+    def deliver(
+        self,
+        name: str,
+        passed: Passed,
+        rooms: Sequence[str] | None,
+        frame: Frame,
+        audience: Collection[Recipient],
+    ) -> None:
+        """Nothing is recorded."""
+
+    def drop(self, passed: Passed, outcome: str) -> Span:
+        """Nothing is recorded."""
+        return INVALID_SPAN
+
+    def end_batch(self, events: int) -> None:
+        """No batch is timed."""
+
+    def take_exemplar(self) -> Mapping[str, str]:
+        """No delivery was recorded."""
+        return {}
+
+    def act(
+        self,
+        name: str,
+        kind: SpanKind = SpanKind.INTERNAL,
+        *,
+        parent: TraceContext | None = None,
+        link: TraceContext | None = None,
+    ) -> AbstractContextManager[Span]:
+        """Give a span that records nothing."""
         return nullcontext(INVALID_SPAN)
-    return _within(tracing.start(name, kind, parent=parent, link=link))
+
+    def publishing(
+        self, channel: str, payload: bytes
+    ) -> AbstractContextManager[tuple[Span, bytes]]:
+        """Give a span that records nothing, and the payload as it is."""
+        return nullcontext((INVALID_SPAN, payload))
+
+    def inject(self, payload: bytes) -> bytes:
+        """Give the payload as it is."""
+        return payload
+
+
+NO_TRACING = NoTracing()
 
 
 @contextmanager
@@ -261,14 +331,3 @@ def _within(span: Span) -> Iterator[Span]:
         raise
     finally:
         span.end()
-
-
-@contextmanager
-def publishing(
-    tracing: Tracing | None, channel: str, payload: bytes
-) -> Iterator[tuple[Span, bytes]]:
-    """See an event published: give the payload with the context that its readers go on from."""
-    carried = trace_context.read(payload) if tracing is not None else None
-    with act(tracing, f"publish {channel}", SpanKind.PRODUCER, parent=carried) as span:
-        span.set_attributes(messaging("publish", "send", channel, payload))
-        yield span, inject(span, payload)

@@ -44,8 +44,7 @@ def public_config(gateway: Gateway) -> uvicorn.Config:
     settings, engine = gateway.settings, gateway.engine
     has_metrics = settings.metrics_port is None
     pages: AsgiApp = create_app(gateway.health, gateway.metrics.registry if has_metrics else None)
-    if gateway.tracing is not None:
-        pages = trace_pages(pages, gateway.tracing)
+    pages = trace_pages(pages, gateway.tracing)
     polling = LongPolling(engine, gateway.polls, gateway.elsewhere)
     upgrades = {SOCKET_IO_PATH: Upgrades(engine, gateway.elsewhere).take}
     most = settings.max_half_open_connections
@@ -64,9 +63,7 @@ def public_config(gateway: Gateway) -> uvicorn.Config:
 
 def api_config(gateway: Gateway, api: Api, connections: set[object]) -> uvicorn.Config:
     """Configure the port of the HTTP API; `connections` are those that it has."""
-    application: AsgiApp = api
-    if gateway.tracing is not None:
-        application = trace_api(api, gateway.tracing, api.span_details)
+    application = trace_api(api, gateway.tracing, api.span_details)
     most = gateway.files.api
     crowd = most - most // 8  # idle ones go first, so that there is room for those who ask
 

@@ -20,7 +20,7 @@ import structlog
 from constellation_ws import __version__
 from constellation_ws.observability import telemetry
 from constellation_ws.observability.probes import Phase
-from constellation_ws.observability.tracing import Tracing
+from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
 from constellation_ws.process.closing import (
     close_aged,
     close_evenly,
@@ -63,7 +63,10 @@ class Life:
     """One process, from listening to its exit."""
 
     def __init__(
-        self, settings: Settings, last_resort: LastResort, tracing: Tracing | None = None
+        self,
+        settings: Settings,
+        last_resort: LastResort,
+        tracing: Tracing | NoTracing = NO_TRACING,
     ) -> None:
         """Raises InvalidRoutes."""
         self._settings = settings

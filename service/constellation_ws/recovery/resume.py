@@ -23,7 +23,7 @@ from constellation_ws.log.positions import Ticket
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.messages.events import UserId
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import Tracing, act
+from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
 from constellation_ws.recovery.missed import Backlog, Found, Outcome
 from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.recovery.sessions import Sessions
@@ -66,7 +66,7 @@ class Recovery:
         close: Callable[[Member, str], None],
         fence: Callable[[str, str], None],
         find_lost: FindLost | None = None,
-        tracing: Tracing | None = None,
+        tracing: Tracing | NoTracing = NO_TRACING,
     ) -> None:
         """`fence` lets other pods close the connection of a (sid, owner).
 
@@ -101,7 +101,7 @@ class Recovery:
         pid = claim.get("pid")
         if isinstance(pid, str) and 0 < len(pid) <= 64:
             wants_offsets = True  # only a client that can resume presents one
-            with act(self._tracing, "replay") as span:
+            with self._tracing.act("replay") as span:
                 outcome, welcome = await self._resume(member, user, pid, owner, claim.get("offset"))
                 span.set_attribute("constellation.outcome", outcome.value)
                 span.set_attribute("constellation.events", len(welcome.missed) if welcome else 0)

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msgspec import Raw
-from opentelemetry.trace import get_current_span
 
 from constellation_ws.chats.presence import OnlinePage, Presence, PresenceUnavailable
 from constellation_ws.delivery.routes import Table
@@ -25,8 +24,7 @@ from constellation_ws.messages.events import (
     UserId,
     user_room,
 )
-from constellation_ws.observability.spans import inject
-from constellation_ws.observability.tracing import Tracing, publishing
+from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
 from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.redis_io.link import RedisUnavailable
 from constellation_ws.redis_io.names import DEFAULT, Names
@@ -58,7 +56,7 @@ class Actions:
         table: Table,
         sending: Sending,
         once: Once,
-        tracing: Tracing | None = None,
+        tracing: Tracing | NoTracing = NO_TRACING,
         names: Names = DEFAULT,
         *,
         max_event_bytes: int,
@@ -102,7 +100,7 @@ class Actions:
     async def publish(self, channel: str, event: bytes) -> None:
         """Do what a publish on a channel of the table does."""
         self._check_event(channel, event)
-        with publishing(self._tracing, channel, event) as (_, traced):
+        with self._tracing.publishing(channel, event) as (_, traced):
             await self._send(channel, self._fitting(traced, event))
 
     async def publish_all(
@@ -165,9 +163,7 @@ class Actions:
             raise RequestRefused("invalid_request", message)
         command = commands.encode(commands.emit(event, data, (room,)))
         self._check_size(command)
-        if self._tracing is not None:
-            command = self._fitting(inject(get_current_span(), command), command)
-        return self._commands, command
+        return self._commands, self._fitting(self._tracing.inject(command), command)
 
     def _check_size(self, event: bytes) -> None:
         if len(event) > self._max_event_bytes:
@@ -182,7 +178,7 @@ class Actions:
         return traced if len(traced) <= self._max_event_bytes else untraced
 
     def _traced(self, channel: str, event: bytes) -> Message:
-        with publishing(self._tracing, channel, event) as (_, traced):
+        with self._tracing.publishing(channel, event) as (_, traced):
             return channel, self._fitting(traced, event)
 
     async def _send_all(

@@ -31,7 +31,7 @@ from constellation_ws.nest.rpc import Rpc
 from constellation_ws.nest.server import NestTcp
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import Check, Health, Phase
-from constellation_ws.observability.tracing import Tracing
+from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
 from constellation_ws.peers.directory import Directory
 from constellation_ws.peers.peers import Peers
 from constellation_ws.peers.tunnel import Entrance
@@ -73,7 +73,9 @@ _TRACE_HEADERS = frozenset(key.encode() for key in TRACE_KEYS)
 class Gateway:
     """The parts; `lifecycle` gives them their lives."""
 
-    def __init__(self, settings: Settings, spawn: Spawn, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self, settings: Settings, spawn: Spawn, tracing: Tracing | NoTracing = NO_TRACING
+    ) -> None:
         """`spawn` runs what parts begin by themselves."""
         self.settings = settings
         self.tracing = tracing
@@ -87,7 +89,7 @@ class Gateway:
         emitters = settings.emitter_channels()
         table = routes.load(
             settings.routes_file,
-            is_traced=tracing is not None,
+            is_traced=tracing.is_on,
             own_prefix=settings.redis_prefix,
             emitters=emitters,
         )
@@ -121,7 +123,7 @@ class Gateway:
         self.files = open_files.share(
             open_files.limit(), settings.tcp_max_connections, settings.api_connections()
         )
-        trace_headers = _TRACE_HEADERS if tracing is not None else frozenset()
+        trace_headers = _TRACE_HEADERS if tracing.is_on else frozenset()
         self.identification = identification(settings, also_kept=trace_headers)
         tunnels: set[Entrance] = set()
         self.engine = Engine(

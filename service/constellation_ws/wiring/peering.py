@@ -21,7 +21,7 @@ from constellation_ws.moving.arrivals import Arrivals
 from constellation_ws.moving.departures import Departures
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.spans import traceparent_of
-from constellation_ws.observability.tracing import Tracing, act
+from constellation_ws.observability.tracing import NoTracing, Tracing
 from constellation_ws.peers.peers import Peers
 from constellation_ws.peers.tunnel import Entrance, Exit
 from constellation_ws.peers.wire import Answer, Opening, Question
@@ -39,7 +39,7 @@ class Outside:
         peers: Peers,
         arrivals: Arrivals,
         metrics: Metrics,
-        tracing: Tracing | None,
+        tracing: Tracing | NoTracing,
     ) -> None:
         self._engine = engine
         self._peers = peers
@@ -53,7 +53,7 @@ class Outside:
         """Have a request answered where its session is; None where no pod has it."""
         owner = self._engine.owner_of(sid)
         assert owner is not None, "asked before"
-        with act(self._tracing, "forward request", SpanKind.CLIENT) as span:
+        with self._tracing.act("forward request", SpanKind.CLIENT) as span:
             question = Question(method, sid, body, traceparent_of(span))
             answer = await self._peers.ask(owner, question, gone)
         if answer is None:
@@ -96,7 +96,7 @@ class Inside:
         polls: Polls,
         departures: Departures,
         close_session: Callable[[str], None],
-        tracing: Tracing | None,
+        tracing: Tracing | NoTracing,
     ) -> None:
         """`close_session` closes a session, by its ID, as a drain does."""
         self._engine = engine
@@ -111,7 +111,7 @@ class Inside:
         """Answer a request of a long-polling client."""
         finish.add_done_callback(lambda _: self._polls.finish_poll(question.sid))
         parent = trace_context.parse(question.traceparent, None)
-        with act(self._tracing, "forwarded request", SpanKind.SERVER, parent=parent):
+        with self._tracing.act("forwarded request", SpanKind.SERVER, parent=parent):
             reply = await self._polls.serve_forwarded(
                 question.method, question.sid, question.body, gone
             )

@@ -40,7 +40,7 @@ from constellation_ws.messages.events import ChatId, Room, Sid, Slice, UserId, c
 from constellation_ws.messages.frames import Frame
 from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterChannels
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import Passed, Tracing
+from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Passed, Tracing
 from constellation_ws.redis_io.names import DEFAULT
 from tests.event_cases import EventCase, event_cases
 from tests.seen_spans import Seen
@@ -82,7 +82,7 @@ class Pod:
     def __init__(
         self,
         table: Table = TABLE,
-        tracing: Tracing | None = None,
+        tracing: Tracing | NoTracing = NO_TRACING,
         emitters: EmitterChannels = DEFAULT_EMITTERS,
     ) -> None:
         self.rooms = Rooms()
@@ -628,9 +628,9 @@ class Watcher:
     def deliver(self, name: str, passed: Passed, rooms: object, frame: Frame, to: object) -> None:
         self.told.append(("deliver", name, passed.channel, passed.offset, rooms))
 
-    def take_exemplar(self) -> dict[str, str] | None:
+    def take_exemplar(self) -> dict[str, str]:
         """As if the sampler had taken what came from the log first."""
-        return {"trace_id": "0af7", "span_id": "b7ad"} if self.told[-1][-2] == b"5-1" else None
+        return {"trace_id": "0af7", "span_id": "b7ad"} if self.told[-1][-2] == b"5-1" else {}
 
     def drop(self, passed: Passed, outcome: str) -> Span:
         self.told.append((outcome, passed.channel))

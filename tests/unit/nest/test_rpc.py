@@ -20,7 +20,7 @@ from constellation_ws.messages.commands import Command, Disconnect, Emit, Join, 
 from constellation_ws.messages.events import UNSENDABLE_EVENTS, Room, UserId
 from constellation_ws.nest.rpc import MAX_PAGE, Rpc
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import Tracing
+from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.names import DEFAULT
 from constellation_ws.services.actions import Actions
@@ -51,7 +51,7 @@ PATTERNS = {
 class Pod:
     """A pod's TCP side, and what Redis brings to all pods because of it."""
 
-    def __init__(self, redis: Redis, tracing: Tracing | None = None) -> None:
+    def __init__(self, redis: Redis, tracing: Tracing | NoTracing = NO_TRACING) -> None:
         self.bus = RedisBus(redis, TABLE, Metrics())
         self.presence = Presence(redis, self.bus.instance)
         self.listener = Listener()
@@ -310,7 +310,7 @@ async def test_an_event_that_is_too_large_is_refused_and_the_largest_is_sent_as_
     redis: Redis, traced: Seen, pattern: str, request_data: dict[str, Any], is_traced: bool
 ) -> None:
     key = "data" if "event" in request_data else "text"
-    async with listening(Pod(redis, traced.tracing if is_traced else None)) as pod:
+    async with listening(Pod(redis, traced.tracing if is_traced else NO_TRACING)) as pod:
         refusal = await pod.refused(pattern, request_data | {key: "x" * MAX_EVENT_BYTES})
         assert refusal.code == "too_large"
         assert f"{MAX_EVENT_BYTES:,}" in refusal.message

@@ -20,7 +20,7 @@ from constellation_ws.messages.events import Sid
 from constellation_ws.messages.frames import Frame
 from constellation_ws.messages.trace_context import TraceContext
 from constellation_ws.observability.spans import fail, ids_of, inject
-from constellation_ws.observability.tracing import Odds, Passed, act, publishing
+from constellation_ws.observability.tracing import NO_TRACING, Odds, Passed
 from tests.seen_spans import Seen
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -128,7 +128,7 @@ def test_what_is_for_nobody_here_is_told_where_it_belongs_to_a_trace(seen: Seen)
 def test_a_context_is_read_as_the_sdk_reads_it(seen: Seen, parent: str, state: str) -> None:
     headers = {"traceparent": parent, "tracestate": state}
     theirs = get_current_span(TraceContextTextMapPropagator().extract(headers)).get_span_context()
-    with act(seen.tracing, "join-chat", parent=TraceContext(parent, state)):
+    with seen.tracing.act("join-chat", parent=TraceContext(parent, state)):
         pass
     (span,) = seen.spans
     assert span.parent == theirs
@@ -181,7 +181,7 @@ def test_no_trace_begins_where_the_odds_are_none() -> None:
 
 
 def test_an_exemplar_is_that_of_the_last_delivery_and_given_once(seen: Seen) -> None:
-    assert seen.tracing.take_exemplar() is None
+    assert seen.tracing.take_exemplar() == {}
     seen.tracing.begin_batch()
     seen.tracing.deliver("x", event(RECORDED), [], FRAME, [])
     exemplar = seen.tracing.take_exemplar()
@@ -190,7 +190,7 @@ def test_an_exemplar_is_that_of_the_last_delivery_and_given_once(seen: Seen) -> 
     process = seen.named("process chat:new").context
     assert process is not None
     assert exemplar == {"trace_id": TRACE_ID, "span_id": format(process.span_id, "016x")}
-    assert seen.tracing.take_exemplar() is None
+    assert seen.tracing.take_exemplar() == {}
 
 
 def test_a_batch_that_nobody_records_calls_nobody_back(seen: Seen) -> None:
@@ -200,9 +200,9 @@ def test_a_batch_that_nobody_records_calls_nobody_back(seen: Seen) -> None:
 
 
 def test_an_act_is_current_and_parent_of_what_happens_within(seen: Seen) -> None:
-    with act(seen.tracing, "connect", SpanKind.SERVER, link=RECORDED) as connect:
+    with seen.tracing.act("connect", SpanKind.SERVER, link=RECORDED) as connect:
         assert get_current_span() is connect
-        with act(seen.tracing, "replay"):
+        with seen.tracing.act("replay"):
             pass
     replay, ended = seen.spans
     assert replay.parent == ended.context
@@ -215,9 +215,9 @@ async def test_acts_that_wait_side_by_side_do_not_mix(seen: Seen) -> None:
     turns = asyncio.Barrier(2)
 
     async def do(name: str) -> None:
-        with act(seen.tracing, name):
+        with seen.tracing.act(name):
             await turns.wait()
-            with act(seen.tracing, f"{name}'s"):
+            with seen.tracing.act(f"{name}'s"):
                 await turns.wait()
 
     await asyncio.gather(do("a"), do("b"))
@@ -226,7 +226,7 @@ async def test_acts_that_wait_side_by_side_do_not_mix(seen: Seen) -> None:
 
 
 def test_a_failure_is_told_by_its_type_and_not_by_its_text(seen: Seen) -> None:
-    with pytest.raises(ValueError, match="SECRET"), act(seen.tracing, "join-chat"):
+    with pytest.raises(ValueError, match="SECRET"), seen.tracing.act("join-chat"):
         raise ValueError("SECRET")
     (span,) = seen.spans
     assert span.attributes == {"error.type": "ValueError"}
@@ -235,16 +235,16 @@ def test_a_failure_is_told_by_its_type_and_not_by_its_text(seen: Seen) -> None:
 
 
 def test_without_tracing_there_is_a_span_that_takes_no_notes() -> None:
-    with act(None, "connect") as span:
+    with NO_TRACING.act("connect") as span:
         fail(span, "any")
         assert ids_of(span) == {}
-    with publishing(None, "chat:new", b'{"a":1}') as (span, payload):
+    with NO_TRACING.publishing("chat:new", b'{"a":1}') as (span, payload):
         assert (ids_of(span), payload) == ({}, b'{"a":1}')
 
 
 def test_publishing_goes_on_from_the_events_own_context(seen: Seen) -> None:
     payload = trace_context.put(b'{"text":"SECRET"}', RECORDED)
-    with publishing(seen.tracing, "chat:new", payload) as (span, traced):
+    with seen.tracing.publishing("chat:new", payload) as (span, traced):
         carried = trace_context.read(traced)
     assert carried is not None
     assert carried.parent.split("-")[1:3] == [TRACE_ID, ids_of(span)["span_id"]]
@@ -258,7 +258,7 @@ def test_publishing_goes_on_from_the_events_own_context(seen: Seen) -> None:
 
 def test_publishing_passes_on_that_nothing_is_recorded() -> None:
     never = Seen(sampler=ParentBased(TraceIdRatioBased(0.0)))
-    with publishing(never.tracing, "chat:new", b"{}") as (span, payload):
+    with never.tracing.publishing("chat:new", b"{}") as (span, payload):
         assert ids_of(span) == {}
     carried = trace_context.read(payload)
     assert carried is not None

@@ -12,7 +12,7 @@ from constellation_ws.delivery import routes
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Emit
 from constellation_ws.messages.events import Room, UserId
-from constellation_ws.observability.tracing import Tracing
+from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
 from constellation_ws.redis_io.link import RedisUnavailable
 from constellation_ws.services.actions import Actions
 from constellation_ws.services.once import RetryKey
@@ -82,7 +82,7 @@ class Presence:
 
 
 def actions(
-    redis: Redis | None = None, bus: Bus | None = None, tracing: Tracing | None = None
+    redis: Redis | None = None, bus: Bus | None = None, tracing: Tracing | NoTracing = NO_TRACING
 ) -> Actions:
     redis = redis or Redis()
     return Actions(
