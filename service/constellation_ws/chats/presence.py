@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -83,8 +83,8 @@ class Presence:
         """Users who are online through this pod."""
         return len(self._here)
 
-    async def run(self, tell: Callable[[], None]) -> None:
-        """Write changes and refresh the pod's set, for ever; `tell` after every step."""
+    async def run(self) -> None:
+        """Write changes and refresh the pod's set, for ever."""
         refresh_at = 0.0
         while True:
             now = time.monotonic()
@@ -97,7 +97,6 @@ class Presence:
                     await self._save()
             except _FAULTS as error:
                 logger.debug("presence could not be written", error=str(error))
-            tell()
             await asyncio.sleep(_STEP_SECONDS)
 
     async def withdraw(self) -> None:

@@ -194,8 +194,8 @@ class Life:
         waits = _say_nothing
         parts = {
             "redis topology": gateway.redis_endpoint.watch(),
-            "heartbeat": gateway.bus.beat(waits),
-            "presence": gateway.presence.run(waits),
+            "heartbeat": gateway.bus.beat(),
+            "presence": gateway.presence.run(),
             "errands": gateway.errands.run(),
             "engine": gateway.engine.run(watch("engine")),
             "pressure": gateway.pressure.run(),

@@ -234,15 +234,14 @@ class RedisBus:
         listener.interrupted(is_lossy=not is_orderly)
         await current.close()
 
-    async def beat(self, tell: Callable[[], None]) -> None:
-        """Send heartbeats through Redis, for ever; `tell` after each, sent or not."""
+    async def beat(self) -> None:
+        """Send heartbeats through Redis, for ever."""
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
                 await self._redis.publish(self._heartbeat, str(time.monotonic()))
             except FAULTS as error:
                 logger.debug("the heartbeat could not be sent", error=str(error))
-            tell()
 
     async def publish(self, channel: str, payload: bytes) -> int:
         """Publish and say how many subscribers Redis reached. Raises RedisUnavailable."""

@@ -58,14 +58,24 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-@pytest.fixture
-def a(redis: Redis) -> Presence:
-    return Presence(redis, "pod-a")
+class Stepping(Presence):
+    """Notes each step of its task."""
+
+    steps: list[float]
+
+    def _let_go(self, now: float) -> None:
+        self.steps.append(now)
+        super()._let_go(now)
 
 
 @pytest.fixture
-def b(redis: Redis) -> Presence:
-    return Presence(redis, "pod-b")
+def a(redis: Redis) -> Stepping:
+    return Stepping(redis, "pod-a")
+
+
+@pytest.fixture
+def b(redis: Redis) -> Stepping:
+    return Stepping(redis, "pod-b")
 
 
 def user(number: object) -> UserId:
@@ -73,12 +83,14 @@ def user(number: object) -> UserId:
 
 
 @asynccontextmanager
-async def running(*pods: Presence) -> AsyncIterator[list[int]]:
-    """Let pods write what they know; the signs of life that they give."""
-    signs: list[int] = []
-    tasks = [asyncio.create_task(pod.run(lambda: signs.append(1))) for pod in pods]
+async def running(*pods: Stepping) -> AsyncIterator[list[float]]:
+    """Let pods write what they know; gives the times of all their steps."""
+    steps: list[float] = []
+    for pod in pods:
+        pod.steps = steps
+    tasks = [asyncio.create_task(pod.run()) for pod in pods]
     try:
-        yield signs
+        yield steps
     finally:
         # More than once: redis-py sends inside `wait_for`, which Python 3.11 lets swallow a
         # cancellation that comes as the sending ends.
@@ -97,10 +109,10 @@ async def becomes(pod: Presence, one: UserId, is_online: bool) -> None:
     await eventually(has_become, PATIENCE_SECONDS, f"{one} online: {is_online}")
 
 
-async def some_steps(signs_of_life: list[int]) -> None:
+async def some_steps(steps: list[float]) -> None:
     """Let every pod do all that is due."""
-    enough = len(signs_of_life) + 8
-    await eventually(lambda: len(signs_of_life) >= enough, PATIENCE_SECONDS, "the tasks go on")
+    enough = len(steps) + 10
+    await eventually(lambda: len(steps) >= enough, PATIENCE_SECONDS, "the tasks go on")
 
 
 async def everyone(pod: Presence, limit: int = 100) -> list[list[str]]:
@@ -114,7 +126,7 @@ async def everyone(pod: Presence, limit: int = 100) -> list[list[str]]:
     return pages
 
 
-async def test_a_user_is_online_here_at_once_and_everywhere_soon(a: Presence, b: Presence) -> None:
+async def test_a_user_is_online_here_at_once_and_everywhere_soon(a: Stepping, b: Stepping) -> None:
     a.arrive(user(1))
     assert await a.is_online(user(1))
     assert (await a.online("", 10)) == OnlinePage([user(1)], None)
@@ -126,14 +138,14 @@ async def test_a_user_is_online_here_at_once_and_everywhere_soon(a: Presence, b:
 
 
 async def test_who_leaves_is_online_for_a_grace_and_then_nowhere(
-    a: Presence, b: Presence, clock: Clock
+    a: Stepping, b: Stepping, clock: Clock
 ) -> None:
-    async with running(a, b) as signs_of_life:
+    async with running(a, b) as steps:
         a.arrive(user(1))
         await becomes(b, user(1), True)
         a.depart(user(1))
         clock.seconds += RELOAD_SECONDS - 0.1
-        await some_steps(signs_of_life)
+        await some_steps(steps)
         assert (await a.is_online(user(1)), await b.is_online(user(1))) == (True, True)
         assert a.user_count == 1
         clock.seconds += 0.1
@@ -144,9 +156,9 @@ async def test_who_leaves_is_online_for_a_grace_and_then_nowhere(
 
 
 async def test_a_reload_is_no_flicker_on_the_same_pod_or_another(
-    a: Presence, b: Presence, clock: Clock
+    a: Stepping, b: Stepping, clock: Clock
 ) -> None:
-    async with running(a, b) as signs_of_life:
+    async with running(a, b) as steps:
         for one in (user("stays"), user("moves")):
             a.arrive(one)
             await becomes(b, one, True)
@@ -154,33 +166,33 @@ async def test_a_reload_is_no_flicker_on_the_same_pod_or_another(
         clock.seconds += RELOAD_SECONDS - 0.1
         a.arrive(user("stays"))
         b.arrive(user("moves"))
-        await some_steps(signs_of_life)
+        await some_steps(steps)
         assert await everyone(a) == await everyone(b) == [["moves", "stays"]]
         clock.seconds += 100
-        await some_steps(signs_of_life)
+        await some_steps(steps)
         assert await everyone(a) == await everyone(b) == [["moves", "stays"]]
         assert (a.user_count, b.user_count) == (1, 1)
 
 
 async def test_who_leaves_twice_has_a_grace_from_the_last_time(
-    a: Presence, b: Presence, clock: Clock
+    a: Stepping, b: Stepping, clock: Clock
 ) -> None:
-    async with running(a, b) as signs_of_life:
+    async with running(a, b) as steps:
         for one in ("first", "second", "first"):
             a.arrive(user(one))
             await becomes(b, user(one), True)
             a.depart(user(one))
             clock.seconds += 0.9 * RELOAD_SECONDS
-            await some_steps(signs_of_life)
+            await some_steps(steps)
         assert await everyone(b) == [["first"]]
         clock.seconds += 0.1 * RELOAD_SECONDS
         await becomes(b, user("first"), False)
 
 
 async def test_who_comes_and_goes_quickly_ends_as_was_said_last(
-    a: Presence, b: Presence, clock: Clock
+    a: Stepping, b: Stepping, clock: Clock
 ) -> None:
-    async with running(a, b) as signs_of_life:
+    async with running(a, b) as steps:
         for _ in range(5):
             for one in ("ends here", "ends away"):
                 a.arrive(user(one))
@@ -189,11 +201,11 @@ async def test_who_comes_and_goes_quickly_ends_as_was_said_last(
             await asyncio.sleep(0)
         a.arrive(user("ends here"))
         clock.seconds += RELOAD_SECONDS
-        await some_steps(signs_of_life)
+        await some_steps(steps)
         assert await everyone(a) == await everyone(b) == [["ends here"]]
 
 
-async def test_users_on_two_pods_are_listed_once(a: Presence, b: Presence) -> None:
+async def test_users_on_two_pods_are_listed_once(a: Stepping, b: Stepping) -> None:
     for pod in (a, b):
         pod.arrive(user("both"))
     a.arrive(user("a"))
@@ -208,7 +220,7 @@ async def test_users_on_two_pods_are_listed_once(a: Presence, b: Presence) -> No
 
 
 async def test_pages_are_whole_and_in_the_order_of_redis_whatever_the_ids(
-    a: Presence, b: Presence
+    a: Stepping, b: Stepping
 ) -> None:
     for place, one in enumerate(ODD_IDS):
         (a, b)[place % 2].arrive(user(one))
@@ -223,7 +235,7 @@ async def test_pages_are_whole_and_in_the_order_of_redis_whatever_the_ids(
                 assert all(len(page) == limit for page in pages[:-1])
 
 
-async def test_thousands_of_users_are_written(a: Presence, b: Presence) -> None:
+async def test_thousands_of_users_are_written(a: Stepping, b: Stepping) -> None:
     for number in range(2_345):
         a.arrive(user(number))
     async with running(a, b):
@@ -232,7 +244,7 @@ async def test_thousands_of_users_are_written(a: Presence, b: Presence) -> None:
 
 
 async def test_a_killed_pods_users_fade_and_a_living_ones_stay(
-    a: Presence, b: Presence, monkeypatch: pytest.MonkeyPatch
+    a: Stepping, b: Stepping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     b.arrive(user("lives"))
     async with running(b):
@@ -246,12 +258,12 @@ async def test_a_killed_pods_users_fade_and_a_living_ones_stay(
 
 
 async def test_a_living_pod_prolongs_its_life_in_time(
-    a: Presence, redis: Redis, clock: Clock
+    a: Stepping, redis: Redis, clock: Clock
 ) -> None:
     ends_at = time.time() + 1
-    async with running(a) as signs_of_life:
+    async with running(a) as steps:
         a.arrive(user(1))
-        await some_steps(signs_of_life)
+        await some_steps(steps)
         for _ in range(3):
             pod: Any
             (pod,) = await redis.zrange(PODS, 0, -1, withscores=True)
@@ -263,16 +275,16 @@ async def test_a_living_pod_prolongs_its_life_in_time(
             await redis.zadd(PODS, {"pod-a": ends_at})
             await redis.expire(USERS_OF_A, 1)
             clock.seconds += REFRESH_SECONDS
-            await some_steps(signs_of_life)
+            await some_steps(steps)
 
 
 async def test_a_pod_that_has_long_been_gone_is_forgotten(
-    a: Presence, redis: Redis, clock: Clock
+    a: Stepping, redis: Redis, clock: Clock
 ) -> None:
     long_ago, lately = time.time() - LIFETIME_SECONDS - 1, time.time() - 1
     await redis.zadd(PODS, {"long gone": long_ago, "lately": lately})
-    async with running(a) as signs_of_life:
-        await some_steps(signs_of_life)
+    async with running(a) as steps:
+        await some_steps(steps)
     assert await redis.zrange(PODS, 0, -1) == [
         b"lately",
         b"pod-a",
@@ -280,7 +292,7 @@ async def test_a_pod_that_has_long_been_gone_is_forgotten(
 
 
 async def test_pods_are_compared_by_the_clock_of_redis_alone(
-    a: Presence, b: Presence, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    a: Stepping, b: Stepping, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the wall clocks of the pods say, and however far Redis' own is off."""
     async with running(a, b):
@@ -305,7 +317,7 @@ async def _soon(value: tuple[int, int]) -> tuple[int, int]:
 
 
 async def test_the_pods_that_live_are_named_until_they_withdraw_or_fall_silent(
-    a: Presence, b: Presence, redis: Redis
+    a: Stepping, b: Stepping, redis: Redis
 ) -> None:
     assert await a.pods() == frozenset()
     async with running(a, b):
@@ -329,9 +341,9 @@ def test_a_killed_pods_users_fade_within_what_was_promised() -> None:
 
 
 async def test_a_pod_that_says_goodbye_writes_nothing_more(
-    a: Presence, b: Presence, redis: Redis, clock: Clock
+    a: Stepping, b: Stepping, redis: Redis, clock: Clock
 ) -> None:
-    async with running(a, b) as signs_of_life:
+    async with running(a, b) as steps:
         for one in ("gone", "back"):
             a.arrive(user(one))
             await becomes(b, user(one), True)
@@ -344,13 +356,13 @@ async def test_a_pod_that_says_goodbye_writes_nothing_more(
         a.arrive(user("late"))
         b.arrive(user("back"))
         clock.seconds += REFRESH_SECONDS + RELOAD_SECONDS
-        await some_steps(signs_of_life)
+        await some_steps(steps)
         assert 0 < await redis.ttl(USERS_OF_A) <= RELOAD_SECONDS
         assert await redis.zrange(USERS_OF_A, 0, -1) == [b"back", b"gone"]
 
 
 async def test_what_redis_has_lost_is_written_again(
-    a: Presence, b: Presence, redis: Redis, clock: Clock
+    a: Stepping, b: Stepping, redis: Redis, clock: Clock
 ) -> None:
     async with running(a):
         a.arrive(user(1))
@@ -364,8 +376,8 @@ async def test_what_redis_has_lost_is_written_again(
 async def test_without_redis_the_own_users_are_known_and_all_others_are_not() -> None:
     with running_valkey() as valkey:
         async with Redis.from_url(valkey.url, socket_connect_timeout=1) as redis:
-            a, b = Presence(redis, "pod-a"), Presence(redis, "pod-b")
-            async with running(a, b) as signs_of_life:
+            a, b = Stepping(redis, "pod-a"), Stepping(redis, "pod-b")
+            async with running(a, b) as steps:
                 valkey.stop()
                 a.arrive(user(1))
                 assert await a.is_online(user(1))
@@ -373,16 +385,16 @@ async def test_without_redis_the_own_users_are_known_and_all_others_are_not() ->
                 for question in questions:
                     with pytest.raises(PresenceUnavailable, match="Redis cannot be reached"):
                         await question
-                signs = len(signs_of_life)
+                before = len(steps)
                 await eventually(
-                    lambda: len(signs_of_life) > signs + 1, PATIENCE_SECONDS, "the tasks live"
+                    lambda: len(steps) > before + 1, PATIENCE_SECONDS, "the tasks live"
                 )
                 valkey.start()
                 await becomes(b, user(1), True)
 
 
 async def test_users_who_come_while_others_are_written_are_written_together(
-    a: Presence, redis: Redis
+    a: Stepping, redis: Redis
 ) -> None:
     await redis.config_resetstat()
     async with running(a) as steps:
