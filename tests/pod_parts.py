@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.log.history import Logged
 from constellation_ws.log.positions import LogId
+from constellation_ws.log.producer import Producer
 from constellation_ws.log.state import Candidacy
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.log.unrecorded import Unrecorded
@@ -26,11 +27,16 @@ def make_log(
     return RedisLog(
         redis,
         redis,
-        redis,
         DEFAULT,
         unrecorded or Unrecorded(b"pod", PLENTY_OF_BYTES),
         metrics or Metrics(),
     )
+
+
+async def produce(redis: Redis, channel: str, data: bytes) -> None:
+    """Append one message as a producer does."""
+    (log_id,) = await Producer(redis, DEFAULT).append_all([(channel, data)])
+    assert isinstance(log_id, str)
 
 
 async def trim(log: RedisLog, window_seconds: float, max_entries: int) -> None:

@@ -11,18 +11,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from hashlib import sha1
 from typing import Any, Protocol
 
 import hiredis
+from redis.asyncio import Redis
 
 from constellation_ws.log.history import Logged, format_id
 from constellation_ws.log.layout import read_entries
 from constellation_ws.log.positions import LogId
 from constellation_ws.log.scripts import APPEND, DAMAGED, LOST_LEASE, TRIM
 from constellation_ws.log.unrecorded import Received
-from constellation_ws.redis_io.link import Link
+from constellation_ws.redis_io.link import Link, open_link
 from constellation_ws.redis_io.names import Names
 
 
@@ -151,6 +153,24 @@ class Appender:
     def _send(self, words: Sequence[str | bytes | int], answered: Answered) -> None:
         self._sent.append((time.monotonic(), answered))
         self._link.send(*words)
+
+
+@asynccontextmanager
+async def open_appender(
+    redis: Redis, names: Names, token: str, reader: Reader
+) -> AsyncIterator[Appender]:
+    """Hold a connection that appends while `token` holds the lease. Raises what FAULTS names."""
+    receive: Callable[[hiredis.Reader], None]
+    # Nothing is received before something is sent.
+    async with open_link(
+        redis,
+        lambda parser: receive(parser),  # noqa: PLW0108
+        names.log,
+        names.state,
+    ) as link:
+        appender = Appender(link, names, token, reader)
+        receive = appender.receive
+        yield appender
 
 
 def _logged(reply: Any, sent: Sequence[Received]) -> list[Logged]:

@@ -1,35 +1,32 @@
-"""What is written to the log directly, for a deployment that keeps none (`live`).
+"""Delivers what is appended to the log directly, for a deployment that has no recorder (`live`).
 
-Producers that XADD, and pods of before a switch from `durable`, write there and were told that it
-is accepted. It is delivered like what is published. What a recorder has appended has been published
-as well, so it is passed over.
+Producers may XADD whatever the delivery mode is, and so may pods that still run with `durable`.
+What a recorder has appended was published as well, so it is passed over.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-import time
 from collections.abc import Callable
 from typing import Any
 
-import hiredis
 import structlog
 from redis.asyncio import Redis
 
-from constellation_ws.log.layout import PAGE, read_entries, tail_pairs
+from constellation_ws.log.layout import read_entries
 from constellation_ws.log.scripts import TRIM_UNRECORDED
-from constellation_ws.redis_io.link import FAULTS, Link, backoff_seconds, open_link
+from constellation_ws.log.tail import ReadRefused, Tail
+from constellation_ws.redis_io.link import FAULTS, backoff_seconds
 from constellation_ws.redis_io.names import Names
 
 logger = structlog.get_logger(__name__)
 
-_BLOCK_MILLISECONDS = 1_000
-_SILENCE_SECONDS = 5.0
 _TRIM_SECONDS = 10.0
 _REFUSED_SECONDS = 60.0
-"""How long to wait where Redis does not let this user read the log: nobody may write to it either,
-most likely."""
+"""How long to wait where Redis does not let this user read the log: most likely nobody may write to
+it either."""
 
 Published = tuple[bytes, bytes]
 
@@ -42,81 +39,56 @@ class DirectEntries:
         self._redis = redis
         self._names = names
         self._window_seconds = window_seconds
-        self._trim: Any = redis.register_script(TRIM_UNRECORDED)
-        self._trimmed_at = 0.0
+        self._trim_script: Any = redis.register_script(TRIM_UNRECORDED)
         self._after: bytes | None = None
-        self._take: Callable[[list[Published]], None] | None = None
-        self._link: Link | None = None
-        self._refused = ""
-        self._heard_at = 0.0
+        self._tail = Tail(redis, names, lambda: self._after or b"0-0", self._receive)
+        self._deliver: Callable[[list[Published]], None] | None = None
 
-    async def run(self, take: Callable[[list[Published]], None]) -> None:
-        """Hand every batch to `take`, for ever."""
-        self._take = take
+    async def run(self, deliver: Callable[[list[Published]], None]) -> None:
+        """Pass every batch to `deliver`, for ever."""
+        self._deliver = deliver
         attempt = 0
         while True:
             try:
-                await self._begin()
+                await self._find_end()
                 attempt = 0
                 await self._follow()
+            except ReadRefused as error:
+                if error.reply.startswith("NOPERM"):  # else the log may be on another node by now
+                    logger.warning(
+                        "entries written directly to the log are not delivered", reason=error.reply
+                    )
+                    await asyncio.sleep(_REFUSED_SECONDS)
             except FAULTS as error:
                 logger.debug("the log cannot be followed, trying again", error=str(error))
-            if self._refused:
-                logger.warning(
-                    "entries written directly to the log are not delivered", reason=self._refused
-                )
-                self._refused = ""
-                await asyncio.sleep(_REFUSED_SECONDS)
             attempt += 1
             await asyncio.sleep(backoff_seconds(attempt, random.random()))
 
-    async def _begin(self) -> None:
+    async def _find_end(self) -> None:
         """Begin at the end of the log, the first time. Raises what FAULTS names."""
         if self._after is None:
             last: Any = await self._redis.xrevrange(self._names.log, count=1)
             self._after = last[0][0] if last else b"0-0"
 
     async def _follow(self) -> None:
-        """Read until the connection is lost, and let the old go now and then."""
-        async with open_link(self._redis, self._on_replies, self._names.log) as self._link:
-            self._heard_at = time.monotonic()
-            self._ask()
+        """Read until the connection is lost, and trim at intervals. Raises what FAULTS names."""
+        async with self._tail.opened() as link:
             while True:
-                try:
-                    async with asyncio.timeout(_SILENCE_SECONDS):
-                        await self._link.lost()
-                except TimeoutError:
-                    if time.monotonic() - self._heard_at > _SILENCE_SECONDS:
-                        raise ConnectionError("no answer to XREAD") from None
-                    await self._trim_now()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_TRIM_SECONDS):
+                        await link.lost()
+                await self._trim()
 
-    async def _trim_now(self) -> None:
-        now = time.monotonic()
-        if now - self._trimmed_at >= _TRIM_SECONDS:
-            self._trimmed_at = now
-            keys = [self._names.log, self._names.state]
-            await self._trim(keys=keys, args=[int(self._window_seconds * 1000)])
+    async def _trim(self) -> None:
+        keys = [self._names.log, self._names.state]
+        await self._trim_script(keys=keys, args=[int(self._window_seconds * 1000)])
 
-    def _ask(self) -> None:
-        assert self._link is not None, "asked while the link is open"
-        assert self._after is not None, "set before"
-        self._link.send(
-            "XREAD", "COUNT", PAGE, "BLOCK", _BLOCK_MILLISECONDS, "STREAMS", self._names.log,
-            self._after,
-        )  # fmt: skip
-
-    def _on_replies(self, parser: hiredis.Reader) -> None:
-        self._heard_at = time.monotonic()
-        while (reply := parser.gets()) is not False:
-            if isinstance(reply, hiredis.ReplyError):
-                if str(reply).startswith("NOPERM"):  # else it may be elsewhere by now
-                    self._refused = str(reply)
-                raise ConnectionError(str(reply))
-            pairs = tail_pairs(reply)
-            if pairs:
-                self._after = pairs[-1][0]
-            self._ask()
-            direct = [pair for pair in pairs if b"at" not in pair[1][::2]]
-            if direct:
-                assert self._take is not None, "runs"
-                self._take([(channel, data) for _, channel, data in read_entries(direct)])
+    def _receive(self, pairs: list[Any]) -> None:
+        """Deliver the entries of one reply to XREAD that no recorder has appended."""
+        if pairs:
+            self._after = pairs[-1][0]
+        self._tail.ask_next()
+        direct = [pair for pair in pairs if b"at" not in pair[1][::2]]
+        if direct:
+            assert self._deliver is not None, "runs"
+            self._deliver([(channel, data) for _, channel, data in read_entries(direct)])

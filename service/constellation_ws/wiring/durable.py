@@ -7,6 +7,7 @@ from collections.abc import Callable
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Rooms
 from constellation_ws.log.history import History, Logged, NoHistory
+from constellation_ws.log.producer import Producer
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
@@ -45,7 +46,7 @@ class Durable:
         self._bus = bus
         self._grace_seconds = settings.redis_grace_seconds
         unrecorded = Unrecorded(bus.instance.encode(), _UNRECORDED_BYTES)
-        self.log = RedisLog(redis.vital, redis.requests, redis.once, names, unrecorded, metrics)
+        self.log = RedisLog(redis.vital, redis.requests, names, unrecorded, metrics)
         self._recorder = Recorder(
             bus,
             self.log,
@@ -58,7 +59,7 @@ class Durable:
         self.resuming: Resuming | NotResuming = NotResuming()
         if settings.recovery != "off":
             self.resuming = Resuming(self.log, redis.sessions, names, rooms, relay, settings)
-        self.send_all = self.log.append_all
+        self.send_all = Producer(redis.once, names).append_all
         self.once = Once(redis.requests, names, APPENDING, settings.api_idempotency_seconds)
 
     def parts(

@@ -36,7 +36,7 @@ async def following(redis: Redis) -> AsyncIterator[Follower]:
     one = Follower(redis)
     task = asyncio.create_task(one.entries.run(one.take))
     try:
-        await eventually(lambda: one.entries._link, PATIENCE_SECONDS, "it follows")
+        await eventually(lambda: one.entries._tail.alive_at, PATIENCE_SECONDS, "it follows")
         yield one
     finally:
         await cancelled([task])
@@ -72,9 +72,7 @@ async def test_a_lost_connection_is_made_again_and_nothing_is_missed(redis: Redi
 async def test_what_is_old_is_removed_unless_a_recorder_does_that(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct, "_SILENCE_SECONDS", 0.05)
-    monkeypatch.setattr(direct, "_BLOCK_MILLISECONDS", 10)
-    monkeypatch.setattr(direct, "_TRIM_SECONDS", 0.0)
+    monkeypatch.setattr(direct, "_TRIM_SECONDS", 0.05)
     seconds, _ = await redis.time()
 
     async def length() -> int:

@@ -24,7 +24,7 @@ from constellation_ws.recovery.resume import Offsets, Recovery
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.recovery.store import SessionStore
 from constellation_ws.redis_io.names import DEFAULT
-from tests.pod_parts import make_log, trim
+from tests.pod_parts import make_log, produce, trim
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 USER = UserId("u")
@@ -49,6 +49,7 @@ class Pod:
     """What of a pod lets clients resume."""
 
     def __init__(self, redis: Redis, name: str, **settings: object) -> None:
+        self.redis = redis
         self.metrics = Metrics()
         self.log = make_log(redis, self.metrics)
         self.history = History(1 << 20)
@@ -113,7 +114,7 @@ class Pod:
     ) -> bytes:
         """Log an event, for the user if need be, and wait until this pod has delivered it."""
         before = self.log.delivered
-        await self.log.append(channel, event)
+        await produce(self.redis, channel, event)
         await eventually(lambda: self.log.delivered > before, PATIENCE_SECONDS, "it is delivered")
         return format_id(self.log.delivered)
 
@@ -301,7 +302,7 @@ async def test_nobody_keeps_a_room_by_claiming_to_have_seen_its_end(
     member, welcome = await a.connect(recovery=True)
     await a.enter(member, CHAT)
     await a.lose(member)
-    await a.log.append(DEFAULT.commands, commands.encode(commands.Leave(user_room(USER), CHAT)))
+    await produce(a.redis, DEFAULT.commands, commands.encode(commands.Leave(user_room(USER), CHAT)))
     after_the_end = await a.log_event()
     await b.log.reached(a.log.delivered)
 
