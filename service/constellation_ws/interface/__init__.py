@@ -1,0 +1,1 @@
+"""What crosses the gateway, as data: its table, read and checked at the start."""
