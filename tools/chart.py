@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from constellation_ws.settings.settings import PREFIX, fields
+from constellation_ws.settings.part import PREFIX
+from constellation_ws.settings.settings import fields
 from tools.dashboards import DASHBOARDS
 from tools.dashboards.grafana import to_json
 

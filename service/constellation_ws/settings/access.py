@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from constellation_ws.settings.kinds import Takes
+from constellation_ws.settings.part import Part
 
 _SCHEMES = {"http": ("http", "https"), "nest": ("tcp",)}
 _BEARER = re.compile(r"[\x21-\x7e]*")
@@ -40,12 +41,11 @@ def _check_token(token: SecretStr) -> SecretStr:
     return token
 
 
-class ChatAccessSettings(BaseModel):
+class ChatAccessSettings(Part):
     """The part of the environment that says who may join a chat."""
 
     chat_access: Literal["open", "claim", "http", "nest"] = Field(
         "open",
-        validation_alias="CONSTELLATION_CHAT_ACCESS",
         description="Who may join a chat: with `open` everybody, with `claim` users whose token "
         "lists it, with `http` and `nest` users that the API allows (HTTP, NestJS TCP).",
     )
@@ -55,25 +55,21 @@ class ChatAccessSettings(BaseModel):
         Takes("a URL without credentials: `http://` or `https://`, or `tcp://host:port` for nest"),
     ] = Field(
         None,
-        validation_alias="CONSTELLATION_CHAT_ACCESS_URL",
         description="URL of the API that decides who may join a chat.",
     )
     chat_access_token: Annotated[
         SecretStr, AfterValidator(_check_token), Takes("a bearer token (secret)")
     ] = Field(
         SecretStr(""),
-        validation_alias="CONSTELLATION_CHAT_ACCESS_TOKEN",
         description="Bearer token that the gateway sends to the API, for `http`. Empty means none.",
     )
     chat_access_pattern: str = Field(
         "getChatDetails",
-        validation_alias="CONSTELLATION_CHAT_ACCESS_PATTERN",
         description='NestJS pattern that is called with `{chatId}`, for `nest`; `{"cmd":"name"}` '
         "for a pattern that is an object.",
     )
     chat_access_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
         2,
-        validation_alias="CONSTELLATION_CHAT_ACCESS_TIMEOUT_SECONDS",
         description="Timeout of a call to the API, in seconds, without the time in the queue. "
         "After it the join is refused with `access_unavailable`.",
     )

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from constellation_ws.api import keys
 from constellation_ws.settings.kinds import Takes
+from constellation_ws.settings.part import Part
 
 _PORT, _KEYS = "CONSTELLATION_API_PORT", "CONSTELLATION_API_KEYS"
 
 
-class ApiSettings(BaseModel):
+class ApiSettings(Part):
     """The part of the environment that says who may call the HTTP API."""
 
     api_port: int | None = Field(
         None,
         ge=0,
         le=65535,
-        validation_alias=_PORT,
         description="Port of the HTTP API. Empty means that there is none; 0 selects a free port. "
         "See docs/api.md.",
     )
@@ -32,13 +32,11 @@ class ApiSettings(BaseModel):
         ),
     ] = Field(
         SecretStr(""),
-        validation_alias=_KEYS,
         description="Keys of the services that may call the HTTP API. An entry without scopes has "
         "all of them; a key has 16 characters or more.",
     )
     api_idempotency_seconds: Annotated[int, Field(ge=60, le=604_800)] = Field(
         86_400,
-        validation_alias="CONSTELLATION_API_IDEMPOTENCY_SECONDS",
         description="Seconds for which a request with the same `Idempotency-Key` gets the answer "
         "of the first one. Each key takes about 200 bytes in Redis for so long.",
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from constellation_ws.auth import jwt_keys
 from constellation_ws.http.origins import ANY, OPAQUE
 from constellation_ws.settings.kinds import Takes, split
+from constellation_ws.settings.part import Part
 
 _SOURCES = {
     "jwt_secret": "CONSTELLATION_JWT_SECRET",
@@ -50,67 +51,56 @@ _CookieName = Annotated[
 ]
 
 
-class IdentitySettings(BaseModel):
+class IdentitySettings(Part):
     """The part of the environment that says who is let in."""
 
     auth_mode: Literal["trusted", "jwt"] = Field(
         "trusted",
-        validation_alias="CONSTELLATION_AUTH_MODE",
         description="`trusted` accepts any `auth.userId`: only for networks that untrusted "
         "clients cannot reach. `jwt` requires a JSON Web Token from every client.",
     )
     jwt_secret: SecretStr | None = Field(
         None,
-        validation_alias="CONSTELLATION_JWT_SECRET",
         description="Secret with which HS256, HS384 or HS512 tokens are signed.",
     )
     jwt_public_key: _PublicKey = Field(
         None,
-        validation_alias="CONSTELLATION_JWT_PUBLIC_KEY",
         description="Public key of RS…, ES… or EdDSA tokens.",
     )
     jwt_jwks_url: _KeySetUrl = Field(
         None,
-        validation_alias="CONSTELLATION_JWT_JWKS_URL",
         description="URL of the issuer's JWK Set, its public keys. It is fetched again every five "
         "minutes, and when a token names an unknown key.",
     )
     jwt_algorithms: _Algorithms = Field(
         (),
-        validation_alias=_ALGORITHMS,
         description="Accepted algorithms. Empty means HS256 with a secret, the algorithm of the "
         "key (RS256, ES…, EdDSA) with a public key, and all except HS… with a JWK Set.",
     )
     jwt_issuer: str | None = Field(
         None,
-        validation_alias="CONSTELLATION_JWT_ISSUER",
         description="Required `iss` of the token. Empty means that it is not checked.",
     )
     jwt_audience: str | None = Field(
         None,
-        validation_alias="CONSTELLATION_JWT_AUDIENCE",
         description="Required `aud` of the token, or one of its values. Empty means that a token "
         "with `aud` is refused.",
     )
     jwt_leeway_seconds: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = Field(
         5,
-        validation_alias="CONSTELLATION_JWT_LEEWAY_SECONDS",
         description="Allowed difference between the clocks of the issuer and the gateway, in "
         "seconds.",
     )
     jwt_user_claim: _Name = Field(
         "sub",
-        validation_alias="CONSTELLATION_JWT_USER_CLAIM",
         description="Claim that contains the user id, as a string or a whole number.",
     )
     jwt_chats_claim: _Name = Field(
         "chats",
-        validation_alias="CONSTELLATION_JWT_CHATS_CLAIM",
         description="Claim that lists the ids of the user's chats.",
     )
     jwt_cookie: _CookieName = Field(
         None,
-        validation_alias="CONSTELLATION_JWT_COOKIE",
         description="Cookie from which the token is read if neither `auth.token` nor an "
         "`Authorization: Bearer` header has one. Requires CONSTELLATION_CORS_ORIGINS.",
     )

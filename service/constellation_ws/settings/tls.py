@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
 
 from constellation_ws.settings.kinds import ReadableFile
+from constellation_ws.settings.part import Part
 from constellation_ws.tls.certificates import NamedFile, TlsFiles
 
 _CERT = "CONSTELLATION_TCP_TLS_CERT_FILE"
@@ -16,23 +16,20 @@ _KEY = "CONSTELLATION_TCP_TLS_KEY_FILE"
 _CLIENT_CA = "CONSTELLATION_TCP_TLS_CLIENT_CA_FILE"
 
 
-class TlsSettings(BaseSettings):
+class TlsSettings(Part):
     """Who the port is, and who may talk to it. Files are read anew when they change."""
 
     tcp_tls_cert_file: ReadableFile = Field(
         None,
-        validation_alias=_CERT,
         description="Certificate of the TCP microservice port, with its chain, as PEM. If it is "
         "set, the port accepts only TLS.",
     )
     tcp_tls_key_file: ReadableFile = Field(
         None,
-        validation_alias=_KEY,
         description="Private key of that certificate, not encrypted, as PEM.",
     )
     tcp_tls_client_ca_file: ReadableFile = Field(
         None,
-        validation_alias=_CLIENT_CA,
         description="CA certificates for client certificates, as PEM. If it is set, only clients "
         "with a certificate signed by one of them can connect.",
     )

@@ -1,0 +1,71 @@
+"""Settings of the way from Redis to clients: routes, the log, and which clients can resume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from constellation_ws.settings.kinds import Count, ReadableFile
+from constellation_ws.settings.part import Part
+
+
+class DeliverySettings(Part):
+    """How events are delivered, and for how long a client can resume."""
+
+    routes_file: ReadableFile = Field(
+        None,
+        description="TOML file with additional channels, in the format of the gateway's own "
+        "`routes.toml`.",
+    )
+    delivery: Literal["durable", "live"] = Field(
+        "durable",
+        description="`durable` stores events in a Redis stream, so that clients can resume; "
+        "`live` delivers them from Pub/Sub directly to the sockets.",
+    )
+    recovery: Literal["auto", "always", "off"] = Field(
+        "auto",
+        description="Which clients receive the offset as the last argument of each event: `auto` "
+        "those that request it or have resumed, `always` all, `off` none: no client can resume.",
+    )
+    recovery_window_seconds: Annotated[float, Field(ge=5, le=86_400)] = Field(
+        120,
+        description="Seconds for which events stay in the log, and sessions stay resumable after a "
+        "disconnect; at least the ping interval plus the ping timeout.",
+    )
+    log_max_entries: Count = Field(
+        1_000_000,
+        description="Maximum number of events in the log, whatever their age.",
+    )
+    max_replay_events: Count = Field(
+        1_000,
+        description="Maximum number of events that one resume replays; a client that missed more "
+        "is not recovered.",
+    )
+    ping_interval_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        25,
+        description="Seconds between Engine.IO pings.",
+    )
+    ping_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        20,
+        description="Seconds in which a client must answer a ping.",
+    )
+
+    def delivery_faults(self) -> Iterator[str]:
+        """Say in a line each which of these settings contradict one another."""
+        if self.delivery == "live":
+            if self.recovery == "always":
+                yield (
+                    "CONSTELLATION_RECOVERY=always needs CONSTELLATION_DELIVERY=durable: "
+                    "with live there is no log from which a client could resume"
+                )
+            return
+        silent_seconds = self.ping_interval_seconds + self.ping_timeout_seconds
+        if self.recovery != "off" and self.recovery_window_seconds < silent_seconds:
+            yield (
+                f"CONSTELLATION_RECOVERY_WINDOW_SECONDS is '{self.recovery_window_seconds:g}'; "
+                f"it must be {silent_seconds:g} or more: CONSTELLATION_PING_INTERVAL_SECONDS plus "
+                "CONSTELLATION_PING_TIMEOUT_SECONDS, the time in which a client notices that its "
+                "connection is dead"
+            )
