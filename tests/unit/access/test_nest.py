@@ -3,47 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
-from typing import Any
 
 import pytest
 
 from constellation_ws.access.answers import MAX_ANSWER_BYTES, NoAnswer
 from constellation_ws.access.nest import NestApi
 from constellation_ws.messages.events import ChatId, UserId
+from tests.fake_nest import FakeNest, Packet, fake_nest, full_port
 from tests.nest_client import frame
 from tests.processes import HOST, unused_port
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 BOB = UserId("bob")
-Packet = dict[str, Any]
-
-
-class Server:
-    """A TCP server: keeps what it is asked, and answers as a test tells it to."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.asked: list[Packet] = []
-        self.writers: list[asyncio.StreamWriter] = []
-        self.answer: Callable[[Packet], bytes | None] = answer_of_members("bob")
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writers.append(writer)
-        try:
-            while True:
-                head = await reader.readuntil(b"#")
-                packet = json.loads(await reader.readexactly(int(head[:-1])))
-                self.asked.append(packet)
-                said = self.answer(packet)
-                if said is not None:
-                    writer.write(said)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
 
 
 def answer_of_members(*members: object) -> Callable[[Packet], bytes]:
@@ -57,17 +30,13 @@ def answer_of_members(*members: object) -> Callable[[Packet], bytes]:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    one = Server()
-    async with await asyncio.start_server(one.accept, HOST, 0) as listening:
-        one.port = listening.sockets[0].getsockname()[1]
+async def server() -> AsyncIterator[FakeNest]:
+    async with fake_nest(answer_of_members("bob")) as one:
         yield one
-        for writer in one.writers:
-            writer.close()
 
 
 @pytest.fixture
-async def api(server: Server) -> AsyncIterator[NestApi]:
+async def api(server: FakeNest) -> AsyncIterator[NestApi]:
     one = NestApi(HOST, server.port, "getChatDetails", PATIENCE_SECONDS)
     yield one
     await one.aclose()
@@ -78,20 +47,20 @@ async def ask(api: NestApi, chat: str = "c") -> bool:
         return (await api.ask(BOB, ChatId(chat))).allowed
 
 
-async def test_the_question_is_the_pattern_with_the_chat(server: Server, api: NestApi) -> None:
+async def test_the_question_is_the_pattern_with_the_chat(server: FakeNest, api: NestApi) -> None:
     assert await ask(api, "__proto__") is True
     (packet,) = server.asked
     assert packet.keys() == {"pattern", "data", "id"}
     assert (packet["pattern"], packet["data"]) == ("getChatDetails", {"chatId": "__proto__"})
 
 
-async def test_who_is_not_among_the_participants_is_refused(server: Server, api: NestApi) -> None:
+async def test_who_is_not_among_the_participants_is_refused(server: FakeNest, api: NestApi) -> None:
     server.answer = answer_of_members("eve", 7, {"userId": "mallory"})
     assert await ask(api) is False
 
 
 async def test_questions_share_a_connection_and_answers_may_come_in_any_order(
-    server: Server, api: NestApi
+    server: FakeNest, api: NestApi
 ) -> None:
     server.answer = lambda packet: None
     asking = [asyncio.create_task(ask(api, str(n))) for n in range(3)]
@@ -103,7 +72,7 @@ async def test_questions_share_a_connection_and_answers_may_come_in_any_order(
     assert len(server.writers) == 1
 
 
-async def test_answers_to_what_nobody_asked_are_passed_over(server: Server, api: NestApi) -> None:
+async def test_answers_to_what_nobody_asked_are_passed_over(server: FakeNest, api: NestApi) -> None:
     yes = answer_of_members("bob")
 
     def answer(packet: Packet) -> bytes:
@@ -131,7 +100,7 @@ async def test_answers_to_what_nobody_asked_are_passed_over(server: Server, api:
     ids=lambda garbage: repr(garbage[:12]),
 )
 async def test_garbage_is_no_answer_and_the_next_question_takes_a_new_connection(
-    garbage: bytes, server: Server, api: NestApi
+    garbage: bytes, server: FakeNest, api: NestApi
 ) -> None:
     server.answer = lambda packet: garbage
     with pytest.raises(NoAnswer, match="cannot be read"):
@@ -153,7 +122,7 @@ async def test_garbage_is_no_answer_and_the_next_question_takes_a_new_connection
     ],
 )
 async def test_an_error_or_another_answer_is_none_and_the_connection_is_kept(
-    reply: Packet, server: Server, api: NestApi
+    reply: Packet, server: FakeNest, api: NestApi
 ) -> None:
     server.answer = lambda packet: frame({**reply, "isDisposed": True, "id": packet["id"]})
     with pytest.raises(NoAnswer):
@@ -164,7 +133,7 @@ async def test_an_error_or_another_answer_is_none_and_the_connection_is_kept(
 
 
 async def test_questions_whose_connection_breaks_are_asked_once_more(
-    server: Server, api: NestApi
+    server: FakeNest, api: NestApi
 ) -> None:
     server.answer = lambda packet: None
     asking = [asyncio.create_task(ask(api, str(n))) for n in range(2)]
@@ -176,7 +145,7 @@ async def test_questions_whose_connection_breaks_are_asked_once_more(
 
 
 async def test_an_api_that_hangs_up_on_everybody_leaves_nobody_waiting(
-    server: Server, api: NestApi
+    server: FakeNest, api: NestApi
 ) -> None:
     def hang_up(_: Packet) -> None:
         server.writers[-1].close()
@@ -190,12 +159,12 @@ async def test_an_api_that_hangs_up_on_everybody_leaves_nobody_waiting(
 
 
 async def test_an_api_that_is_down_is_no_answer() -> None:
-    with pytest.raises(NoAnswer, match="cannot connect to"):
+    with pytest.raises(NoAnswer, match="no connection can be made"):
         await ask(NestApi(HOST, unused_port(), "getChatDetails", PATIENCE_SECONDS))
 
 
 async def test_a_connection_that_was_silent_for_a_whole_timeout_is_not_used_again(
-    server: Server,
+    server: FakeNest,
 ) -> None:
     """Whoever was there may have gone without a word, which TCP notices after a long time only."""
     api = NestApi(HOST, server.port, "getChatDetails", 0.1)
@@ -209,7 +178,9 @@ async def test_a_connection_that_was_silent_for_a_whole_timeout_is_not_used_agai
     await api.aclose()
 
 
-async def test_questions_on_a_silent_connection_are_asked_again_on_another(server: Server) -> None:
+async def test_questions_on_a_silent_connection_are_asked_again_on_another(
+    server: FakeNest,
+) -> None:
     """They have not had their time: only one has been there for the whole timeout."""
     api = NestApi(HOST, server.port, "getChatDetails", 0.5)
     yes = answer_of_members("bob")
@@ -225,7 +196,7 @@ async def test_questions_on_a_silent_connection_are_asked_again_on_another(serve
 
 
 async def test_whoever_stops_waiting_does_not_cost_the_others_their_connection(
-    server: Server, api: NestApi
+    server: FakeNest, api: NestApi
 ) -> None:
     """Its question was not on the line for the whole timeout: it proves nothing."""
     yes = answer_of_members("bob")
@@ -239,7 +210,9 @@ async def test_whoever_stops_waiting_does_not_cost_the_others_their_connection(
     assert len(server.writers) == 1
 
 
-async def test_one_slow_answer_among_others_costs_the_connection_nothing(server: Server) -> None:
+async def test_one_slow_answer_among_others_costs_the_connection_nothing(
+    server: FakeNest,
+) -> None:
     api = NestApi(HOST, server.port, "getChatDetails", 0.5)
     yes = answer_of_members("bob")
     server.answer = lambda packet: None if packet["data"]["chatId"] == "slow" else yes(packet)
@@ -255,7 +228,7 @@ async def test_one_slow_answer_among_others_costs_the_connection_nothing(server:
 
 
 async def test_answers_that_came_while_this_process_stood_still_are_not_late(
-    server: Server,
+    server: FakeNest,
 ) -> None:
     api = NestApi(HOST, server.port, "getChatDetails", 0.1)
     yes = answer_of_members("bob")
@@ -272,30 +245,24 @@ async def test_answers_that_came_while_this_process_stood_still_are_not_late(
 
 
 @pytest.fixture
-def full_port() -> Iterator[int]:
-    """A port where connecting takes for ever: nobody accepts, and the backlog is full."""
-    with ExitStack() as sockets:
-        listening = sockets.enter_context(socket.socket())
-        listening.bind((HOST, 0))
-        listening.listen(0)
-        for _ in range(4):
-            one = sockets.enter_context(socket.socket())
-            one.setblocking(False)
-            one.connect_ex(listening.getsockname())
-        yield listening.getsockname()[1]
+def unanswering_port() -> Iterator[int]:
+    with full_port() as port:
+        yield port
 
 
 async def test_a_connection_that_cannot_be_made_fails_at_once_for_all_who_need_it(
-    full_port: int,
+    unanswering_port: int,
 ) -> None:
     """One after the other they would wait for a timeout each, 40 s: longer than `ask` does."""
-    api = NestApi(HOST, full_port, "getChatDetails", 0.2)
+    api = NestApi(HOST, unanswering_port, "getChatDetails", 0.2)
     found = await asyncio.gather(*(ask(api) for _ in range(200)), return_exceptions=True)
-    assert {repr(one) for one in found} == {"TimeoutError('connecting to the API timed out')"}
+    assert {repr(one) for one in found} == {
+        "TimeoutError('the API cannot be asked: connecting timed out')"
+    }
 
 
 async def test_whoever_leaves_while_connecting_does_not_end_that_for_the_others(
-    server: Server, api: NestApi
+    server: FakeNest, api: NestApi
 ) -> None:
     connects, waits = (asyncio.create_task(ask(api)) for _ in range(2))
     await asyncio.sleep(0)  # both have begun, and one of them connects
@@ -303,7 +270,7 @@ async def test_whoever_leaves_while_connecting_does_not_end_that_for_the_others(
     assert await waits is True
 
 
-async def test_at_the_end_nobody_waits(server: Server, api: NestApi) -> None:
+async def test_at_the_end_nobody_waits(server: FakeNest, api: NestApi) -> None:
     server.answer = lambda packet: None
     asking = asyncio.create_task(ask(api))
     await eventually(lambda: server.asked, PATIENCE_SECONDS, "it is asked")
