@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
@@ -12,46 +12,26 @@ from aiohttp import web
 from constellation_ws.access.answers import MAX_ANSWER_BYTES, Answer, NoAnswer
 from constellation_ws.access.http import HttpApi
 from constellation_ws.messages.events import ChatId, UserId
+from tests.http_site import Site, http_site
 from tests.processes import HOST, unused_port
 from tests.waiting import PATIENCE_SECONDS
 
 BOB, CHAT = UserId("боб"), ChatId("c")
-Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Site:
-    """An HTTP server on this machine that does what a test tells it to."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://{HOST}:{port}/access"
-        self.asked: list[web.Request] = []
-        self.answer: Handle = self.say_yes
-
-    async def take(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(request)
-        await request.read()
-        return await self.answer(request)
-
-    async def say_yes(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response({"allowed": True})
+async def say_yes(_: web.Request) -> web.StreamResponse:
+    return web.json_response({"allowed": True})
 
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    port = unused_port()
-    one = Site(port)
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", one.take)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, HOST, port).start()
-    yield one
-    await runner.cleanup()
+    async with http_site(say_yes) as one:
+        yield one
 
 
 @pytest.fixture
 async def api(site: Site) -> AsyncIterator[HttpApi]:
-    one = HttpApi(site.url, "secret", PATIENCE_SECONDS)
+    one = HttpApi(f"{site.root}/access", "secret", PATIENCE_SECONDS)
     yield one
     await one.aclose()
 
@@ -71,7 +51,7 @@ async def test_the_question_is_a_post_with_both_ids_and_the_token(site: Site, ap
 
 
 async def test_without_a_token_nothing_is_sent_of_one(site: Site) -> None:
-    api = HttpApi(site.url, "", PATIENCE_SECONDS)
+    api = HttpApi(f"{site.root}/access", "", PATIENCE_SECONDS)
     assert await ask(api) is True
     await api.aclose()
     assert "Authorization" not in site.asked[0].headers
@@ -139,7 +119,7 @@ async def test_a_kept_connection_that_the_api_has_closed_costs_no_answer(
     site: Site, api: HttpApi
 ) -> None:
     async def say_yes_and_close(request: web.Request) -> web.StreamResponse:
-        response = await site.say_yes(request)
+        response = await say_yes(request)
         assert request.transport is not None
         if len(site.asked) == 2:
             request.transport.abort()  # the second one is cut before it is answered
@@ -184,7 +164,7 @@ async def test_an_api_that_does_not_answer_in_time_is_left_alone(site: Site) -> 
         await asyncio.Event().wait()
         raise AssertionError
 
-    api = HttpApi(site.url, "", 0.05)
+    api = HttpApi(f"{site.root}/access", "", 0.05)
     site.answer = say_nothing
     with pytest.raises(TimeoutError):
         await ask(api)
@@ -200,9 +180,9 @@ async def test_an_answer_is_not_late_because_this_process_stood_still(site: Site
     async def pause_once(request: web.Request) -> web.StreamResponse:
         if len(site.asked) == 2:
             stand_still()
-        return await site.say_yes(request)
+        return await say_yes(request)
 
-    api = HttpApi(site.url, "", 0.3)
+    api = HttpApi(f"{site.root}/access", "", 0.3)
     assert await ask(api) is True
     site.answer = pause_once
     assert await ask(api) is True
@@ -217,7 +197,7 @@ async def test_no_question_waits_for_the_connection_of_another(site: Site, api: 
         if len(site.asked) == 150:
             all_asked.set()
         await all_asked.wait()
-        return await site.say_yes(request)
+        return await say_yes(request)
 
     site.answer = say_yes_together
     assert set(await asyncio.gather(*(ask(api) for _ in range(150)))) == {True}
@@ -235,6 +215,6 @@ async def test_a_question_is_about_the_user_where_the_api_names_chats(
     assert await api.ask(BOB, CHAT) == Answer(True, chats=frozenset([CHAT, "d"]))
     assert api.subject(BOB, CHAT) == api.subject(BOB, ChatId("d"))
     assert api.subject(BOB, CHAT) != api.subject(UserId("eve"), CHAT)
-    site.answer = site.say_yes
+    site.answer = say_yes
     assert await api.ask(BOB, CHAT) == Answer(True)
     assert api.subject(BOB, CHAT) != api.subject(BOB, ChatId("d"))
