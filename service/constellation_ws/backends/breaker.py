@@ -10,6 +10,7 @@ that succeed.
 | closed    | a success                         | no failures are counted                         |
 | closed    | a failure, fewer than 5 in a row  | it is counted                                   |
 | closed    | the fifth failure in a row        | open for 1 s                                    |
+| closed    | a failure by the same event as the last one, such as a lost connection | not counted |
 | open      | a request before the pause ends   | refused                                         |
 | open      | a request after the pause         | admitted as the probe: half-open                |
 | half-open | a request                         | refused                                         |
@@ -46,6 +47,7 @@ class Breaker:
         self._failures = 0
         self._pause_ends_at = 0.0
         self._changes = 0
+        self._last_event: object = None
 
     def admit(self, now: float) -> int | None:
         """Admit a request or refuse it (None); what is given names it when it has ended."""
@@ -63,10 +65,16 @@ class Breaker:
             self.pause_seconds = 0.0
             self._enter(State.CLOSED)
 
-    def failed(self, admission: int, now: float) -> None:
-        """Note that the backend has not answered a request that was admitted."""
+    def failed(self, admission: int, now: float, event: object) -> None:
+        """Note that the backend has not answered a request that was admitted.
+
+        `event` is what several requests may have failed of together.
+        """
         if admission != self._changes:
             return
+        if self.state is State.CLOSED and event is self._last_event:
+            return
+        self._last_event = event
         self._failures += 1
         if self.state is State.HALF_OPEN or self._failures >= MAX_FAILURES:
             doubled = max(LEAST_PAUSE_SECONDS, 2 * self.pause_seconds)

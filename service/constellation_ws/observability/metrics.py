@@ -238,6 +238,28 @@ class Metrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
             registry=registry,
         )
+        self.backend_requests = Tally(
+            "constellation_backend_requests",
+            "Requests of clients to a backend, by outcome: ok, refused, timeout, unavailable (no "
+            "usable answer), busy (not sent: too many waited), open (not sent: the circuit breaker "
+            "was open), cancelled (the client left).",
+            ["backend", "outcome"],
+            registry,
+        )
+        self.backend_seconds = Histogram(
+            "constellation_backend_request_duration_seconds",
+            "Requests that were sent to a backend, until they were answered or given up.",
+            ["backend"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
+            registry=registry,
+        )
+        self.backend_breaker = Gauge(
+            "constellation_backend_breaker_state",
+            "Circuit breaker of a backend: 0 closed (requests are sent), 1 half-open (one is sent "
+            "as a probe), 2 open (none is sent).",
+            ["backend"],
+            registry=registry,
+        )
         self.build = Gauge(
             "constellation_build_info",
             "Always 1; the labels have the versions.",

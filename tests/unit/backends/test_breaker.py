@@ -23,7 +23,7 @@ def admitted(breaker: Breaker, now: float = 0.0) -> int:
 
 def fail(breaker: Breaker, times: int, now: float = 0.0) -> None:
     for _ in range(times):
-        breaker.failed(admitted(breaker, now), now)
+        breaker.failed(admitted(breaker, now), now, object())
 
 
 @pytest.fixture
@@ -48,6 +48,21 @@ def test_a_success_between_failures_keeps_it_closed() -> None:
         fail(breaker, MAX_FAILURES - 1)
         breaker.succeeded(admitted(breaker))
     assert breaker.state is State.CLOSED
+
+
+def test_what_fails_of_one_event_counts_once() -> None:
+    """All that wait on one connection lose it together, and the next one may work."""
+    breaker = Breaker()
+    for _ in range(MAX_FAILURES - 1):
+        event = object()
+        for _ in range(100):
+            breaker.failed(admitted(breaker), 0.0, event)
+    assert breaker.state is State.CLOSED
+    fail(breaker, 1)
+    assert breaker.state is State.OPEN
+    probe = admitted(breaker, 1.0)
+    breaker.failed(probe, 1.0, event)
+    assert breaker.state is State.OPEN, "the probe counts in any case"
 
 
 def test_while_it_is_open_nothing_is_admitted_before_the_pause_ends(opened: Breaker) -> None:
@@ -76,7 +91,7 @@ def test_probes_that_fail_make_pauses_longer_up_to_a_bound(opened: Breaker) -> N
         pauses.append(opened.pause_seconds)
         assert opened.admit(now + opened.pause_seconds - 0.001) is None
         now += opened.pause_seconds
-        opened.failed(admitted(opened, now), now)
+        opened.failed(admitted(opened, now), now, object())
     assert pauses == [1, 2, 4, 8, 16, MOST_PAUSE_SECONDS, MOST_PAUSE_SECONDS]
 
 
@@ -113,7 +128,7 @@ def test_how_older_requests_end_changes_nothing(end: str) -> None:
 
 def finish(breaker: Breaker, admission: int, end: str, now: float) -> None:
     if end == "failed":
-        breaker.failed(admission, now)
+        breaker.failed(admission, now, object())
     elif end == "succeeded":
         breaker.succeeded(admission)
     else:
