@@ -16,7 +16,7 @@ from constellation_ws.backends.answers import (
 )
 from constellation_ws.backends.ways import Target, connect_seconds
 from constellation_ws.messages.admission import Refusal
-from constellation_ws.nest.client import NestClient, NoReply
+from constellation_ws.nest.client import NestClient, NoReply, ReplyTooLong
 from constellation_ws.nest.framing import NO_MESSAGE_HANDLER
 
 logger = structlog.get_logger(__name__)
@@ -52,7 +52,8 @@ class NestWay:
                 target.name, msgspec.Raw(body), due - loop.time(), is_repeatable=False
             )
         except NoReply as error:
-            raise BackendFailed(str(error), event=error) from error
+            is_down = not isinstance(error, ReplyTooLong)
+            raise BackendFailed(str(error), is_down=is_down, event=error) from error
         if reply.failure is None:
             return read_ack(reply.response)
         refusal = read_refusal(reply.failure)

@@ -9,7 +9,14 @@ import asyncio
 import itertools
 from typing import NamedTuple, cast
 
-from constellation_ws.nest.framing import FrameDecoder, FramingError, Reply, encode, read_reply
+from constellation_ws.nest.framing import (
+    FrameDecoder,
+    FramingError,
+    FramingFault,
+    Reply,
+    encode,
+    read_reply,
+)
 
 _MAX_UNSENT_BYTES = 1_048_576
 """A service that leaves more than this unread gets its questions over another connection."""
@@ -29,6 +36,10 @@ class LineLost(NoReply):
 
 class ConnectTimeout(NoReply):
     """Connecting took too long."""
+
+
+class ReplyTooLong(NoReply):
+    """An answer was too long, to this question or to another one on the same connection."""
 
 
 class NestClient:
@@ -204,7 +215,9 @@ class Line(asyncio.Protocol):
             for text in self._decoder.feed(data):
                 self._take(read_reply(text))
         except FramingError as error:
-            self.hang_up(NoReply(f"its answer cannot be read: {error.fault}"))
+            is_long = error.fault is FramingFault.TOO_LONG
+            kind = ReplyTooLong if is_long else NoReply
+            self.hang_up(kind(f"its answer cannot be read: {error.fault}"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose(LineLost("it has closed the connection"))

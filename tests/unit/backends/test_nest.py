@@ -126,8 +126,9 @@ async def test_what_a_handler_throws_is_a_refusal(
 
 
 async def test_a_huge_answer_is_none(way: NestWay) -> None:
-    with pytest.raises(BackendFailed, match="too_long"):
+    with pytest.raises(BackendFailed, match="too_long") as caught:
         await send(way, "huge")
+    assert not caught.value.is_down
     assert await ack(way, "twice") == b'"first"'
 
 
@@ -215,8 +216,9 @@ async def test_numbers_and_spaces_of_an_answer_are_untouched(
 )
 async def test_garbage_is_no_answer(garbage: bytes, server: FakeNest, odd: NestWay) -> None:
     server.answer = lambda packet: garbage
-    with pytest.raises(BackendFailed, match="cannot be read"):
+    with pytest.raises(BackendFailed, match="cannot be read") as caught:
         await send(odd, "p")
+    assert caught.value.is_down is ("too_long" not in str(caught.value))
     server.answer = echo
     assert await ack(odd, "p") == b"1"
 
