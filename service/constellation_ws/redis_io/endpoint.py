@@ -9,6 +9,7 @@ from typing import Any
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.crc import key_slot
 
 from constellation_ws.redis_io.address import (
     ClusterAddress,
@@ -46,12 +47,18 @@ class Endpoint:
 
     def __init__(self, url: str, names: Names = DEFAULT) -> None:
         """Nothing connects yet. Raises ValueError."""
+        self.names = names
         self._address = address = read(url)
         self._tls: ClientTls | None = None
         if not isinstance(address, SocketAddress) and address.tls is not None:
             self._tls = ClientTls(address.tls)
         self._topology = self._find_topology(names)
         self._meeting = self._find_meeting(names)
+
+    def has_key(self, key: str) -> bool:
+        """Tell whether its clients reach this key: of a Cluster, only what is in our slot."""
+        is_cluster = isinstance(self._address, ClusterAddress)
+        return not is_cluster or key_slot(key.encode()) == key_slot(self.names.log.encode())
 
     async def locate(self) -> Node:
         """Find the Redis to use now. Raises redis.ConnectionError where nobody says."""

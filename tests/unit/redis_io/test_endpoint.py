@@ -170,3 +170,17 @@ async def test_the_options_of_tls_count_for_each_form(
     """The Valkey behind it is of the wrong kind, which it can say over TLS only."""
     ca = tmp_path / "authority.crt"
     assert says in await refusal(form.format(f"{HOST}:{private}", ca))
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "has"),
+    [
+        ("redis://one:6379", "orders", True),
+        ("redis+sentinel://one:26379/0/chat", "orders", True),
+        ("redis+cluster://one:6379,two:6379", "orders", False),
+        ("redis+cluster://one:6379,two:6379", "constellation:events", True),
+        ("redis+cluster://one:6379,two:6379", "orders:{constellation:events}", True),
+    ],
+)
+def test_of_a_cluster_only_keys_of_our_slot_are_reached(url: str, key: str, has: bool) -> None:
+    assert Endpoint(url).has_key(key) is has
