@@ -86,6 +86,7 @@ def test_the_table_of_limits_has_every_limit_with_its_default() -> None:
         "CONTRIBUTING.md",
         "SECURITY.md",
         "docs/api.md",
+        "docs/backends.md",
         "docs/architecture.md",
         "docs/glossary.md",
         "docs/metrics.md",
