@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.fuzz import (
     answer_invariants,
+    backend_invariants,
     event_invariants,
     jwt_invariants,
     link_invariants,
@@ -66,5 +67,6 @@ HARNESSES = [
     Harness("traces", trace_invariants.check),
     Harness("tokens", _check_token),
     Harness("answers", answer_invariants.check),
+    Harness("backends", backend_invariants.check),
     Harness("links", link_invariants.check),
 ]
