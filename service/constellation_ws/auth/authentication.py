@@ -1,4 +1,4 @@
-"""How a client proves who it is: by its word, or by a token. What both are made of is pure."""
+"""How a client is authenticated: by what it says, or by a token. What both are made of is pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class FixedKey:
 
 
 class Trust:
-    """Believes what clients say: for networks that only trusted ones reach."""
+    """Trusts what clients say: for networks that only trusted ones reach."""
+
+    has_tokens = False
 
     def __init__(self, max_id_chars: int) -> None:
         self._max_id_chars = max_id_chars
@@ -42,9 +44,15 @@ class Trust:
         """Say who a client is."""
         return auth.identify(claim, self._max_id_chars)
 
+    async def verify(self, token: object) -> Refusal:
+        """Refuse every token."""
+        return auth.NO_TOKENS
 
-class Proof:
-    """Believes tokens."""
+
+class TokenVerifier:
+    """Trusts tokens."""
+
+    has_tokens = True
 
     def __init__(self, rules: Rules, keys: Keys, cookie: str | None) -> None:
         self._rules = rules

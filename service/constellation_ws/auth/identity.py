@@ -17,6 +17,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 NO_TOKEN = Refusal(
     "unauthorized", "Authentication is required: connect with { auth: { token: '<your token>' } }."
 )
+NO_TOKENS = Refusal("unauthorized", "This gateway does not use tokens.")
 OTHER_USER = Refusal("unauthorized", "The token belongs to another user.")
 AUTH_UNAVAILABLE = Refusal(
     "auth_unavailable",

@@ -22,8 +22,9 @@ from constellation_ws.backends.request import BackendRequest, encode
 from constellation_ws.backends.ways import Target, Way
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.spans import fail, traceparent_of
-from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
+from constellation_ws.observability.tracing import Tracing
 
 logger = structlog.get_logger(__name__)
 

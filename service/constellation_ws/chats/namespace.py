@@ -21,11 +21,10 @@ from constellation_ws.auth.identity import Headers, Identity, renewed
 from constellation_ws.chats.neighbours import (
     Access,
     Attendance,
-    Identify,
+    Authentication,
     Recovery,
     Server,
     Sessions,
-    VerifyToken,
 )
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.welcome import RetryLater, Welcome
@@ -47,8 +46,9 @@ from constellation_ws.messages.commands import Selection
 from constellation_ws.messages.events import NAMESPACE, ChatId, Sid, chat_room, user_room
 from constellation_ws.messages.trace_context import PARENT, STATE, TraceContext
 from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.spans import ids_of
-from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.runtime.due import DueTimes
 from constellation_ws.runtime.turns import paced
 
@@ -85,15 +85,13 @@ class Chats:
         limits: Limits,
         metrics: Metrics,
         *,
-        identify: Identify,
+        authentication: Authentication,
         access: Access,
         recovery: Recovery,
         sessions: Sessions,
         attendance: Attendance,
-        verify_token: VerifyToken | None = None,
         tracing: Tracing | NoTracing = NO_TRACING,
     ) -> None:
-        """Without `verify_token` there are no tokens, and none can be refreshed."""
         self._server = server
         self._access = access
         self._recovery = recovery
@@ -102,8 +100,7 @@ class Chats:
         self._limits = limits
         self._metrics = metrics
         self._tracing = tracing
-        self._identify = identify
-        self._verify_token = verify_token
+        self._authentication = authentication
         self.rooms = rooms
         self._arriving = Arrivals()
         self.expiries = DueTimes()
@@ -117,7 +114,7 @@ class Chats:
             ("*", self._unknown),
         ):
             server.on(event, handler, namespace=NAMESPACE)
-        if verify_token is not None:
+        if authentication.has_tokens:
             refresh = self._seen("refresh-token", self._refresh)
             server.on("refresh-token", refresh, namespace=NAMESPACE)
 
@@ -176,7 +173,8 @@ class Chats:
             return await self._let_in(sid, auth, headers, span)
 
     async def _let_in(self, sid: str, auth: object, headers: Headers, span: Span) -> Welcome | None:
-        identity = DRAINING if self._is_draining else await self._identify(auth, headers)
+        identify = self._authentication.identify
+        identity = DRAINING if self._is_draining else await identify(auth, headers)
         if isinstance(identity, Refusal):
             raise await self._refused_connect(identity, span)
         here = user_room(identity.user)
@@ -280,10 +278,9 @@ class Chats:
 
     async def _refresh(self, sid: str, request: object = None, *_: object) -> Answer:
         """Let a newer token of the same user carry the connection on."""
-        assert self._verify_token is not None, "registered only then"
         member = self._member(sid)
         token = request.get("token") if isinstance(request, dict) else None
-        identity = renewed(member.user, await self._verify_token(token))
+        identity = renewed(member.user, await self._authentication.verify(token))
         if isinstance(identity, Refusal):
             return self._answer("refresh-token", identity)
         self._note(member, identity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
 from constellation_ws.auth.identity import Headers, Identity
@@ -11,9 +11,19 @@ from constellation_ws.delivery.welcome import Welcome
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.messages.events import ChatId, UserId
 
-Identify = Callable[[object, Headers], Awaitable[Identity | Refusal]]
-"""(what a client says in its CONNECT, headers of its handshake) -> who it is."""
-VerifyToken = Callable[[object], Awaitable[Identity | Refusal]]
+
+class Authentication(Protocol):
+    """What the namespace needs of whoever knows who a client is."""
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether clients present tokens, which they can refresh."""
+
+    async def identify(self, claim: object, headers: Headers) -> Identity | Refusal:
+        """Say who a client is, by its CONNECT and the headers of its handshake."""
+
+    async def verify(self, token: object) -> Identity | Refusal:
+        """Say whose a token is."""
 
 
 class Server(Protocol):

@@ -15,8 +15,9 @@ from redis.retry import Retry
 
 from constellation_ws.delivery.routes import Table
 from constellation_ws.messages.events import MalformedEvent
+from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.spans import ids_of
-from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.redis_io.address import ClusterAddress, SentinelAddress, read
 from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.redis_io.names import Names

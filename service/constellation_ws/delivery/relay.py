@@ -41,7 +41,8 @@ from constellation_ws.messages.redis_emitter import (
     decode_request,
 )
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Passed, Tracing
+from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
+from constellation_ws.observability.tracing import Passed, Tracing
 from constellation_ws.observability.unsupported import UnsupportedMessages
 from constellation_ws.redis_io.bus import Published
 from constellation_ws.redis_io.names import DEFAULT

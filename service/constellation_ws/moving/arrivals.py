@@ -17,7 +17,8 @@ from constellation_ws.messages.events import Room
 from constellation_ws.messages.frames import Frame
 from constellation_ws.moving.client import MovedClient, decode_client, decode_offer
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import NoTracing, Tracing
+from constellation_ws.observability.no_tracing import NoTracing
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.recovery.missed import Found
 from constellation_ws.recovery.moving import MovingSessions, Place
 from constellation_ws.recovery.none import NoMoving

@@ -15,8 +15,9 @@ from constellation_ws.engine.server import Engine
 from constellation_ws.engine.session import Session
 from constellation_ws.moving.client import MovedClient, Offer, encode
 from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.spans import traceparent_of
-from constellation_ws.observability.tracing import NoTracing, Tracing
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.peers.tunnel import Exit
 from constellation_ws.recovery.moving import MovedTicket, MovingSessions
 from constellation_ws.recovery.none import NoMoving

@@ -18,7 +18,8 @@ from constellation_ws.messages import trace_context
 from constellation_ws.messages.events import Room, UserId, user_room
 from constellation_ws.messages.ids import read_id
 from constellation_ws.nest.server import Handler, Pattern
-from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
+from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.services.actions import Actions
 from constellation_ws.services.refusals import RequestRefused
 

@@ -53,9 +53,10 @@ class Health:
     That the event loop turns is shown by the answer itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, readiness: Iterable[Callable[[], Check]] = ()) -> None:
+        """`readiness` is what readiness looks at beside the phase."""
         self.phase = Phase.STARTING
-        self.readiness: list[Callable[[], Check]] = []
+        self._readiness = tuple(readiness)
         self._pulses = 0
         self._running: dict[str, bool] = {}
         self._signs: dict[str, int] = {}
@@ -63,6 +64,10 @@ class Health:
     def enter(self, phase: Phase) -> None:
         """Go on to a phase of the process."""
         self.phase = phase
+
+    def is_draining(self) -> bool:
+        """Tell whether the process is about to stop."""
+        return self.phase is Phase.DRAINING
 
     def pulse(self) -> None:
         """Take note that the event loop has turned; called about ten times a second.
@@ -108,7 +113,7 @@ class Health:
     def ready(self) -> list[Check]:
         """Judge whether new clients should come here."""
         serving = Check("phase", self.phase is Phase.SERVING, self.phase.value)
-        return [serving, *(ask() for ask in self.readiness)]
+        return [serving, *(ask() for ask in self._readiness)]
 
 
 def create_app(

@@ -19,8 +19,9 @@ import structlog
 from opentelemetry.trace import get_current_span
 from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
+from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.spans import ids_of
-from constellation_ws.observability.tracing import NO_TRACING, AfterWrites, NoTracing, Tracing
+from constellation_ws.observability.tracing import AfterWrites, Tracing
 
 if TYPE_CHECKING:
     from constellation_ws.observability.probes import AsgiApp, Receive, Scope, Send

@@ -1,8 +1,8 @@
 """The spans of events on their way to sockets, and of what clients and services request.
 
-`Tracing` makes them where an exporter is configured, `NoTracing` does nothing elsewhere. There is
-never a span per recipient, and never one per WebSocket frame. No span contains what users write.
-Where spans are sent is decided in `telemetry`; docs/tracing.md lists names and attributes.
+Made where an exporter is configured; elsewhere `NoTracing` does nothing. There is never a span per
+recipient, and never one per WebSocket frame. No span contains what users write. Where spans are
+sent is decided in `telemetry`; docs/tracing.md lists names and attributes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
 from msgspec import UNSET
@@ -261,64 +261,6 @@ class Passed(NamedTuple):
     payload: bytes
     offset: bytes
     """Its log ID; empty where it came without the log."""
-
-
-class NoTracing:
-    """Does what `Tracing` does where no exporter is configured: nothing."""
-
-    is_on = False
-
-    def begin_batch(self) -> None:
-        """No batch is timed."""
-
-    def wants(self, traceparent: Slice) -> bool:
-        """No delivery is recorded."""
-        return False
-
-    def deliver(
-        self,
-        name: str,
-        passed: Passed,
-        rooms: Sequence[str] | None,
-        frame: Frame,
-        audience: Collection[Recipient],
-    ) -> None:
-        """Nothing is recorded."""
-
-    def drop(self, passed: Passed, outcome: str) -> Span:
-        """Nothing is recorded."""
-        return INVALID_SPAN
-
-    def end_batch(self, events: int) -> None:
-        """No batch is timed."""
-
-    def take_exemplar(self) -> Mapping[str, str]:
-        """No delivery was recorded."""
-        return {}
-
-    def act(
-        self,
-        name: str,
-        kind: SpanKind = SpanKind.INTERNAL,
-        *,
-        parent: TraceContext | None = None,
-        link: TraceContext | None = None,
-    ) -> AbstractContextManager[Span]:
-        """Give a span that records nothing."""
-        return nullcontext(INVALID_SPAN)
-
-    def publishing(
-        self, channel: str, payload: bytes
-    ) -> AbstractContextManager[tuple[Span, bytes]]:
-        """Give a span that records nothing, and the payload as it is."""
-        return nullcontext((INVALID_SPAN, payload))
-
-    def inject(self, payload: bytes) -> bytes:
-        """Give the payload as it is."""
-        return payload
-
-
-NO_TRACING = NoTracing()
 
 
 @contextmanager

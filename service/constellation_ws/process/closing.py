@@ -44,7 +44,7 @@ async def close_evenly(gateway: Gateway, reason: str) -> int:
     """Close all sessions that there are now, spread over the drain window; say how many."""
     window_seconds = gateway.settings.drain_window_seconds
     started, closed = time.monotonic(), 0
-    sessions, busy = list(gateway.engine.sockets.values()), list[Session]()
+    sessions, busy = list(gateway.clients.engine.sockets.values()), list[Session]()
     while closed < len(sessions) or busy:
         elapsed = time.monotonic() - started
         due = closed_by(len(sessions), elapsed, window_seconds)
@@ -54,7 +54,7 @@ async def close_evenly(gateway: Gateway, reason: str) -> int:
         due_now, busy = [*busy, *sessions[closed:due]], []
         async for session in paced(due_now):
             if session.closed or session.is_flushed or is_over:
-                gateway.close_session(session, reason)
+                gateway.clients.closing.close(session, reason)
             else:
                 busy.append(session)
         closed = due
@@ -65,7 +65,7 @@ async def close_evenly(gateway: Gateway, reason: str) -> int:
 async def close_tunnels(gateway: Gateway) -> None:
     """Have the sessions closed, evenly, whose WebSocket is here and which other pods hold."""
     window_seconds = gateway.settings.drain_window_seconds
-    started, tunnels, closed = time.monotonic(), list(gateway.peers.tunnels), 0
+    started, tunnels, closed = time.monotonic(), list(gateway.peering.peers.tunnels), 0
     while closed < len(tunnels):
         due = closed_by(len(tunnels), time.monotonic() - started, window_seconds)
         async for tunnel in paced(tunnels[closed:due]):
@@ -74,15 +74,15 @@ async def close_tunnels(gateway: Gateway) -> None:
         await asyncio.sleep(_DRAIN_STEP_SECONDS)
 
 
-async def tell_of_gap(gateway: Gateway) -> None:
-    """Let every client connect anew, so that it learns that it may have missed something."""
-    gateway.sessions.forget(list(gateway.rooms))
+async def report_gap(gateway: Gateway) -> None:
+    """Have every client reconnect, so that it learns that it may have missed something."""
+    gateway.events.sessions.forget(list(gateway.events.rooms))
     await close_evenly(gateway, "log gap")
 
 
 async def close_aged(gateway: Gateway, alive: Callable[[], None]) -> None:
     """Close, for ever, who has been here for too long, as a drain would: it resumes elsewhere."""
-    sockets, ends = gateway.engine.sockets, DueTimes()
+    sockets, ends = gateway.clients.engine.sockets, DueTimes()
     most_seconds = gateway.settings.max_connection_age_seconds
     while True:
         alive()
@@ -92,16 +92,16 @@ async def close_aged(gateway: Gateway, alive: Callable[[], None]) -> None:
         ends.retain(sockets, len(sockets))
         async for sid in paced(ends.take_due(now)):
             if sid in sockets:
-                gateway.close_session(sockets[sid], "max age")
+                gateway.clients.closing.close(sockets[sid], "max age")
         await asyncio.sleep(_AGE_STEP_SECONDS)
 
 
 async def close_expired(gateway: Gateway, alive: Callable[[], None]) -> None:
     """Close, for ever, whose token has expired, as a drain would: it comes back with a new one."""
-    sockets, expiries = gateway.engine.sockets, gateway.chats.expiries
+    sockets, expiries = gateway.clients.engine.sockets, gateway.clients.chats.expiries
     while True:
         alive()
         async for sid in paced(expiries.take_due(time.time())):
             if sid in sockets:
-                gateway.close_session(sockets[sid], TOKEN_EXPIRED.code)
+                gateway.clients.closing.close(sockets[sid], TOKEN_EXPIRED.code)
         await asyncio.sleep(_EXPIRY_STEP_SECONDS)

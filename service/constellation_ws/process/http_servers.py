@@ -8,7 +8,6 @@ from typing import Any
 
 import uvicorn
 
-from constellation_ws.api.app import Api
 from constellation_ws.api.problems import JSON, write_problem
 from constellation_ws.engine.polling import LongPolling
 from constellation_ws.engine.upgrading import Upgrades
@@ -34,19 +33,19 @@ _QUIET_HTTP: dict[str, Any] = {
     "timeout_graceful_shutdown": 2,
     "server_header": False,
     "headers": [(name.decode(), value.decode()) for name, value in SECURITY_HEADERS],
-    "proxy_headers": False,  # they would be believed of whoever comes from this machine
+    "proxy_headers": False,  # they would be trusted from anybody on this machine
 }
 """What all HTTP ports have in common."""
 
 
 def public_config(gateway: Gateway) -> uvicorn.Config:
     """Configure the public port: polling and upgrades are the engine's, the rest are pages."""
-    settings, engine = gateway.settings, gateway.engine
+    settings, engine = gateway.settings, gateway.clients.engine
     has_metrics = settings.metrics_port is None
     pages: AsgiApp = create_app(gateway.health, gateway.metrics.registry if has_metrics else None)
     pages = trace_pages(pages, gateway.tracing)
-    polling = LongPolling(engine, gateway.polls, gateway.elsewhere)
-    upgrades = {SOCKET_IO_PATH: Upgrades(engine, gateway.elsewhere).take}
+    polling = LongPolling(engine, gateway.clients.polls, gateway.peering.elsewhere)
+    upgrades = {SOCKET_IO_PATH: Upgrades(engine, gateway.peering.elsewhere).take}
     most = settings.max_half_open_connections
     lobby = Lobby(most, engine.refuse, engine.is_crowded, engine.is_out_of_sockets)
     idle = Lobby(most, engine.refuse, turned_away=TOO_MANY_IDLE)
@@ -61,10 +60,11 @@ def public_config(gateway: Gateway) -> uvicorn.Config:
     )
 
 
-def api_config(gateway: Gateway, api: Api, connections: set[object]) -> uvicorn.Config:
+def api_config(gateway: Gateway, connections: set[object]) -> uvicorn.Config:
     """Configure the port of the HTTP API; `connections` are those that it has."""
+    api = gateway.services.api
     application = trace_api(api, gateway.tracing, api.span_details)
-    most = gateway.files.api
+    most = gateway.clients.files.api
     crowd = most - most // 8  # idle ones go first, so that there is room for those who ask
 
     def refuse(refusal: Refusal) -> Answer:

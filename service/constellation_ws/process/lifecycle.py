@@ -19,26 +19,27 @@ import structlog
 
 from constellation_ws import __version__
 from constellation_ws.observability import telemetry
+from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.probes import Phase
-from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.process.closing import (
     close_aged,
     close_evenly,
     close_expired,
     close_tunnels,
-    tell_of_gap,
+    report_gap,
 )
-from constellation_ws.process.http_servers import api_config, metrics_config, public_config
+from constellation_ws.process.ports import open_http_ports, open_peer_port, port_numbers
 from constellation_ws.process.servers import HttpServer
-from constellation_ws.process.shutdown import CANCEL_SECONDS, TCP_GRACE_SECONDS, cancel, stop_doors
+from constellation_ws.process.shutdown import CANCEL_SECONDS, TCP_GRACE_SECONDS, cancel, stop_parts
 from constellation_ws.runtime import loop_lag
 from constellation_ws.runtime.last_resort import LastResort
-from constellation_ws.runtime.listening import PortUnavailable, bound, listen
 from constellation_ws.runtime.open_files import warn_of_shortage
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring import gauges
 from constellation_ws.wiring.gateway import Gateway
 from constellation_ws.wiring.identification import warn_of_trust
+from constellation_ws.wiring.resuming import Parts
 
 logger = structlog.get_logger(__name__)
 
@@ -88,12 +89,13 @@ class Life:
         """
         warn_of_trust(self._settings)
         async with contextlib.AsyncExitStack() as held:
-            held.push_async_callback(self._gateway.redis.aclose)
-            held.push_async_callback(self._gateway.access.aclose)
-            servers = self._hold_ports(held)
-            held.push_async_callback(self._gateway.tcp.aclose, TCP_GRACE_SECONDS)
-            await self._gateway.tcp.start(self._settings.tcp_host, self._settings.tcp_port)
-            await self._listen_for_peers(held)
+            gateway, tcp = self._gateway, self._gateway.services.tcp
+            held.push_async_callback(gateway.events.redis.aclose)
+            held.push_async_callback(gateway.clients.access.aclose)
+            servers = open_http_ports(held, gateway)
+            held.push_async_callback(tcp.aclose, TCP_GRACE_SECONDS)
+            await tcp.start(self._settings.tcp_host, self._settings.tcp_port)
+            await open_peer_port(held, gateway)
             held.enter_context(self._signals())
             await self._run_parts(servers)
         return self._exit_code
@@ -113,42 +115,6 @@ class Life:
         self._stop_by = time.monotonic() + seconds - 2 * CANCEL_SECONDS
         self._last_resort.end_in(seconds, code, reason)
 
-    def _hold_ports(self, held: contextlib.AsyncExitStack) -> dict[str, HttpServer]:
-        """Take the HTTP ports, before anything runs that somebody could miss."""
-        host, metrics_port = self._settings.ws_host, self._settings.metrics_port
-        variables = "CONSTELLATION_WS_HOST, WS_PORT"
-        listeners = held.enter_context(listen(host, self._settings.ws_port, variables))
-        config, connections = public_config(self._gateway), self._gateway.http_connections
-        servers = {"http": HttpServer(config, listeners, connections)}
-        if metrics_port is not None:
-            variables = "CONSTELLATION_WS_HOST, CONSTELLATION_METRICS_PORT"
-            listeners = held.enter_context(listen(host, metrics_port, variables))
-            servers["metrics"] = HttpServer(metrics_config(self._gateway), listeners)
-        if self._gateway.api is not None and self._settings.api_port is not None:
-            variables = "CONSTELLATION_WS_HOST, CONSTELLATION_API_PORT"
-            listeners = held.enter_context(listen(host, self._settings.api_port, variables))
-            api_connections: set[object] = set()
-            config = api_config(self._gateway, self._gateway.api, api_connections)
-            servers["api"] = HttpServer(config, listeners, api_connections)
-        return servers
-
-    async def _listen_for_peers(self, held: contextlib.AsyncExitStack) -> None:
-        settings, peers = self._settings, self._gateway.peers
-        if settings.peer_port is None:
-            return
-        variables = "CONSTELLATION_WS_HOST, CONSTELLATION_PEER_PORT"
-        try:
-            listeners = bound(settings.ws_host, settings.peer_port, variables)
-        except PortUnavailable:
-            if "peer_port" in settings.model_fields_set:
-                raise
-            # Nobody has asked for this port, and pods tell each other theirs: a second gateway on
-            # one machine takes another.
-            listeners = bound(settings.ws_host, 0, variables)
-        await peers.start(listeners)
-        held.push_async_callback(peers.aclose)
-        self._gateway.directory.announce(settings.own_address(), peers.port)
-
     async def _run_parts(self, servers: dict[str, HttpServer]) -> None:
         async with self._group as group:
             for name, work in self._parts().items():
@@ -166,12 +132,11 @@ class Life:
                 timeout=self._planned_drain_seconds() + _GOODBYE_SECONDS,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            self._tell_how_it_ended(draining)
+            self._log_how_it_ended(draining)
             for server in servers.values():
-                server.should_exit = True
-                server.force_exit = self._stop_now.is_set()
+                server.stop(at_once=self._stop_now.is_set())
             await self._until_done(
-                {group.create_task(stop_doors(self._gateway)), *serving}, hurried
+                {group.create_task(stop_parts(self._gateway)), *serving}, hurried
             )
             # Not only the parts: a client's request may wait for a Redis that hangs.
             await cancel(asyncio.all_tasks() - {asyncio.current_task()})
@@ -187,27 +152,14 @@ class Life:
             waiting = left if hurried.done() else {*left, hurried}
             await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
-    def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """Everything that lives as long as the process."""
+    def _parts(self) -> Parts:
+        """Give everything that lives as long as the process."""
         gateway, watch = self._gateway, self._gateway.health.watch
-        # Parts that wait for others say nothing: silence of theirs is not a fault of this process.
-        waits = _say_nothing
         parts = {
-            "redis topology": gateway.redis_endpoint.watch(),
-            "heartbeat": gateway.bus.beat(),
-            "presence": gateway.presence.run(),
-            "errands": gateway.errands.run(),
-            "engine": gateway.engine.run(watch("engine")),
-            "pressure": gateway.pressure.run(),
             "loop lag": loop_lag.measure(self._note_lag),
-            **gateway.delivery.parts(gateway.consumer, gateway.recovery, self._tell_of_gap, watch),
+            **gateway.parts(self._begin_gap_report),
         }
-        if self._settings.peer_port is not None:
-            parts["peers"] = gateway.directory.run(waits)
-            parts["peer links"] = gateway.peers.run(waits)
-        if gateway.identification.endpoint:
-            parts["keys"] = gateway.identification.endpoint.run()
-        if gateway.identification.verify:
+        if gateway.clients.identification.authentication.has_tokens:
             parts["expiry"] = close_expired(gateway, watch("expiry"))
         if self._settings.max_connection_age_seconds:
             parts["rebalancing"] = close_aged(gateway, watch("rebalancing"))
@@ -217,10 +169,10 @@ class Life:
         """Take note that the event loop has turned, so much late."""
         self._gateway.metrics.event_loop_lag.add(seconds)
         self._gateway.health.pulse()
-        self._gateway.pressure.note_lag(seconds)
+        self._gateway.clients.pressure.note_lag(seconds)
 
-    def _tell_of_gap(self) -> None:
-        self._group.create_task(tell_of_gap(self._gateway))
+    def _begin_gap_report(self) -> None:
+        self._group.create_task(report_gap(self._gateway))
 
     async def _serve(self, name: str, server: HttpServer) -> None:
         await server.run_on_sockets()
@@ -230,19 +182,11 @@ class Life:
     async def _announce(self, servers: dict[str, HttpServer]) -> None:
         for server in servers.values():
             await server.listening()
-        warn_of_shortage(self._gateway.files, self._settings.max_connections)
+        warn_of_shortage(self._gateway.clients.files, self._settings.max_connections)
         self._gateway.health.enter(Phase.SERVING)
         logger.info(
             "listening",
-            ws_port=servers["http"].port,
-            tcp_port=self._gateway.tcp.port,
-            **({"metrics_port": servers["metrics"].port} if "metrics" in servers else {}),
-            **({"api_port": servers["api"].port} if "api" in servers else {}),
-            **(
-                {"peer_port": self._gateway.peers.port}
-                if self._settings.peer_port is not None
-                else {}
-            ),
+            **port_numbers(self._gateway, servers),
             redis=self._settings.redis_label(),
             delivery=self._settings.delivery,
             version=__version__,
@@ -250,22 +194,22 @@ class Life:
 
     async def _drain(self) -> None:
         """Empty this pod: tell, wait for the endpoints to notice, close sockets evenly."""
-        engine, started = self._gateway.engine, time.monotonic()
+        engine, started = self._gateway.clients.engine, time.monotonic()
         self._gateway.begin_drain(time.time() + self._planned_drain_seconds())
         logger.info("draining", sockets=len(engine.sockets))
         await asyncio.sleep(self._settings.drain_delay_seconds)
-        self._gateway.peers.begin_drain()
+        self._gateway.peering.peers.begin_drain()
         closed, _ = await asyncio.gather(
             close_evenly(self._gateway, "drain"), close_tunnels(self._gateway)
         )
-        await asyncio.gather(engine.goodbyes_said(), self._gateway.peers.drained())
+        await asyncio.gather(engine.goodbyes_said(), self._gateway.peering.peers.drained())
         logger.info("drained", sockets=closed, seconds=round(time.monotonic() - started, 1))
 
     def _planned_drain_seconds(self) -> float:
         return self._settings.drain_delay_seconds + self._settings.drain_window_seconds
 
-    def _tell_how_it_ended(self, draining: asyncio.Task[None]) -> None:
-        left = len(self._gateway.engine.sockets)
+    def _log_how_it_ended(self, draining: asyncio.Task[None]) -> None:
+        left = len(self._gateway.clients.engine.sockets)
         if self._stop_now.is_set():
             logger.warning("stopped immediately by a second signal", sockets_left=left)
         elif not draining.done():
@@ -303,10 +247,6 @@ class Life:
         finally:
             for number in actions:
                 loop.remove_signal_handler(number)
-
-
-def _say_nothing() -> None:
-    """What a part is given for its signs of life where nobody judges it by them."""
 
 
 def _set_log_level(level: str) -> None:

@@ -18,12 +18,11 @@ class HttpServer(uvicorn.Server):
         self,
         config: uvicorn.Config,
         listeners: list[socket.socket],
-        connections: set[Any] | None = None,
+        connections: set[Any],
     ) -> None:
-        """`connections` is where its open ones can be found, WebSockets excepted."""
+        """`connections` is where uvicorn keeps the open ones, except WebSockets."""
         super().__init__(config)
-        if connections is not None:
-            self.server_state.connections = connections
+        self.server_state.connections = connections
         self._listeners = listeners
         self._is_listening = asyncio.Event()
 
@@ -33,8 +32,13 @@ class HttpServer(uvicorn.Server):
         return int(self._listeners[0].getsockname()[1])
 
     async def run_on_sockets(self) -> None:
-        """Serve until `should_exit` is set."""
+        """Serve until `stop`."""
         await self.serve(sockets=self._listeners)
+
+    def stop(self, *, at_once: bool) -> None:
+        """Accept nobody new, and close; `at_once` does not wait for open requests."""
+        self.should_exit = True
+        self.force_exit = at_once
 
     async def listening(self) -> None:
         """Wait until it takes requests."""

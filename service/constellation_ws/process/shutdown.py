@@ -22,15 +22,15 @@ TCP_GRACE_SECONDS = 1.0
 CANCEL_SECONDS = 0.2
 
 
-async def stop_doors(gateway: Gateway) -> None:
+async def stop_parts(gateway: Gateway) -> None:
     """The order matters: no new work, then nothing that others wait for stays with us."""
-    await _step("chat access", gateway.access.aclose())
-    await _step("TCP port", gateway.tcp.aclose(TCP_GRACE_SECONDS))
+    await _step("chat access", gateway.clients.access.aclose())
+    await _step("TCP port", gateway.services.tcp.aclose(TCP_GRACE_SECONDS))
     await asyncio.gather(
-        _step("presence", gateway.presence.withdraw()),
-        _step("recorder", gateway.delivery.hand_over()),
-        _step("sessions", gateway.sessions.flush()),
-        _step("peers", gateway.peers.aclose()),
+        _step("presence", gateway.clients.presence.withdraw()),
+        _step("recorder", gateway.events.delivery.hand_over()),
+        _step("sessions", gateway.events.sessions.flush()),
+        _step("peers", gateway.peering.peers.aclose()),
     )
 
 

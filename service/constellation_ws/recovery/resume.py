@@ -23,7 +23,8 @@ from constellation_ws.log.positions import Ticket
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.messages.events import UserId
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
+from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.recovery.missed import Backlog, Found, Outcome
 from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.recovery.sessions import Sessions

@@ -24,7 +24,8 @@ from constellation_ws.messages.events import (
     UserId,
     user_room,
 )
-from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
+from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.redis_io.link import RedisUnavailable
 from constellation_ws.redis_io.names import DEFAULT, Names

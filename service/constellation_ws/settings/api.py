@@ -53,5 +53,6 @@ class ApiSettings(Part):
             yield from (f"{_KEYS} (set, not shown): {fault}" for fault in keys.faults(text))
 
     def api_callers(self) -> keys.Keys:
-        """Give the keys."""
-        return keys.read_keys(self.api_keys.get_secret_value())
+        """Give the keys; without the port there are none."""
+        text = self.api_keys.get_secret_value()
+        return keys.read_keys(text) if text else keys.Keys(())

@@ -14,7 +14,8 @@ from constellation_ws.interface.addresses import split_nest
 from constellation_ws.interface.rows import BackendRow, RequestRow
 from constellation_ws.interface.table import Interface, InvalidInterface
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import NoTracing, Tracing
+from constellation_ws.observability.no_tracing import NoTracing
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.wiring.redis_clients import RedisClients

@@ -26,40 +26,42 @@ def _watch_peers(gateway: Gateway) -> None:
     watch(
         "constellation_peers",
         "Other pods that are registered with an address.",
-        lambda: float(len(gateway.directory.peers)),
+        lambda: float(len(gateway.peering.directory.peers)),
     )
     watch(
         "constellation_peer_links",
         "Open links to and from other pods.",
-        lambda: float(gateway.peers.link_count),
+        lambda: float(gateway.peering.peers.link_count),
     )
     watch(
         "constellation_tunnels",
         "WebSockets of this pod whose session is on another pod.",
-        lambda: float(len(gateway.peers.tunnels)),
+        lambda: float(len(gateway.peering.peers.tunnels)),
     )
 
 
 def _watch_clients(gateway: Gateway) -> None:
-    metrics, fanout = gateway.metrics, gateway.fanout
-    metrics.registry.register(_Connections(gateway.engine))
+    metrics, rooms, fanout = gateway.metrics, gateway.events.rooms, gateway.events.fanout
+    metrics.registry.register(_Connections(gateway.clients.engine))
     metrics.watch(
-        "constellation_sockets", "Clients connected to /chats.", lambda: float(len(gateway.rooms))
+        "constellation_sockets",
+        "Clients connected to /chats.",
+        lambda: float(len(rooms)),
     )
     metrics.watch(
         "constellation_rooms",
         "Rooms with at least one member on this pod.",
-        lambda: float(gateway.rooms.room_count),
+        lambda: float(rooms.room_count),
     )
     metrics.watch(
         "constellation_users",
         "Users who are online through this pod.",
-        lambda: float(gateway.presence.user_count),
+        lambda: float(gateway.clients.presence.user_count),
     )
     metrics.watch(
         "constellation_chat_access_waiting",
         "Joins and resumes that are queued for a query to the API.",
-        lambda: float(gateway.access.waiting),
+        lambda: float(gateway.clients.access.waiting),
     )
     metrics.watch_total(
         "constellation_writes",
@@ -78,18 +80,18 @@ def _watch_load(gateway: Gateway) -> None:
     watch(
         "constellation_overloaded",
         "1 while new clients are refused because the event loop is late or memory is nearly full.",
-        lambda: float(gateway.overload.is_on()),
+        lambda: float(gateway.clients.overload.is_on()),
     )
     watch(
         "constellation_open_sockets",
         "Sockets of the HTTP port, upper bound: open connections and those being opened or closed.",
-        lambda: float(gateway.engine.open_sockets),
+        lambda: float(gateway.clients.engine.open_sockets),
     )
     watch(
         "constellation_open_sockets_limit",
         "Number of sockets of the HTTP port at which new clients are refused; from the limit of "
         "open files.",
-        lambda: float(gateway.files.sessions),
+        lambda: float(gateway.clients.files.sessions),
     )
 
 
@@ -98,14 +100,14 @@ def _watch_redis(gateway: Gateway) -> None:
     watch(
         "constellation_redis_up",
         "1 while the Redis subscription is active.",
-        lambda: float(gateway.bus.lost_at is None),
+        lambda: float(gateway.events.bus.lost_at is None),
     )
     watch(
         "constellation_recorder",
         "1 while this pod is the recorder, which appends Pub/Sub events to the log.",
-        lambda: float(gateway.delivery.is_recorder),
+        lambda: float(gateway.events.delivery.is_recorder),
     )
-    gateway.delivery.watch(gateway.metrics)
+    gateway.events.delivery.watch(gateway.metrics)
 
 
 def _watch_drain(gateway: Gateway) -> None:
@@ -128,7 +130,7 @@ def _watch_drain(gateway: Gateway) -> None:
 
 
 def _left_to_close(gateway: Gateway) -> int:
-    return len(gateway.engine.sockets) if gateway.health.phase is Phase.DRAINING else 0
+    return len(gateway.clients.engine.sockets) if gateway.health.phase is Phase.DRAINING else 0
 
 
 class _Connections(Collector):

@@ -1,41 +1,45 @@
-"""Which way of proving who one is a process takes: made from the settings."""
+"""How the clients of a process are authenticated, as the settings say."""
 
 from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
-from constellation_ws.auth.authentication import FixedKey, Proof, Trust
-from constellation_ws.auth.identity import Headers, Identity, proof_in
+from constellation_ws.auth.authentication import FixedKey, TokenVerifier, Trust
+from constellation_ws.auth.identity import Headers, proof_in
 from constellation_ws.auth.key_endpoint import KeyEndpoint
 from constellation_ws.auth.tokens import Rules
-from constellation_ws.messages.admission import Refusal
 from constellation_ws.observability.probes import Check
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.resuming import Parts
 
 logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """How clients prove who they are."""
+    """How clients are authenticated, and what that requires."""
 
-    identify: Callable[[object, Headers], Awaitable[Identity | Refusal]]
-    verify: Callable[[object], Awaitable[Identity | Refusal]] | None
-    """Verifies a token alone; None where there are none."""
+    authentication: Trust | TokenVerifier
     kept_headers: Callable[[Headers], Headers]
     """Picks what a connect needs of a handshake's headers; as little as can be, for it is kept."""
-    endpoint: KeyEndpoint | None
-    """Where keys are fetched; somebody must run it."""
+    running: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
+    """What fetches keys."""
+    checks: tuple[Callable[[], Check], ...] = ()
+    """Whether there are keys."""
 
-    def check(self) -> Check:
-        """Say whether tokens can be verified by now."""
-        has_keys = self.endpoint is None or self.endpoint.has_fetched
-        return Check("keys", has_keys, "fetched" if has_keys else "not fetched yet")
+    def parts(self) -> Parts:
+        """Give what has to run."""
+        return {name: run() for name, run in self.running.items()}
+
+    def readiness(self) -> list[Callable[[], Check]]:
+        """Give what readiness looks at."""
+        return list(self.checks)
 
 
 def identification(settings: Settings, also_kept: frozenset[bytes] = frozenset()) -> Identification:
@@ -44,10 +48,21 @@ def identification(settings: Settings, also_kept: frozenset[bytes] = frozenset()
         _keep, with_proof=settings.auth_mode == "jwt", cookie=settings.jwt_cookie, names=also_kept
     )
     if settings.auth_mode == "trusted":
-        return Identification(Trust(settings.max_id_chars).identify, None, keep, None)
-    algorithms = frozenset(settings.allowed_algorithms())
-    rules = Rules(
-        algorithms,
+        return Identification(Trust(settings.max_id_chars), keep)
+    rules, cookie = _rules(settings), settings.jwt_cookie
+    if settings.jwt_jwks_url is not None:
+        endpoint = KeyEndpoint(settings.jwt_jwks_url, rules.algorithms)
+        verifier = TokenVerifier(rules, endpoint, cookie)
+        check = functools.partial(_check_keys, endpoint)
+        return Identification(verifier, keep, {"keys": endpoint.run}, (check,))
+    key = settings.verification_key()
+    assert key is not None, "checked with the settings"
+    return Identification(TokenVerifier(rules, FixedKey(key), cookie), keep)
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        frozenset(settings.allowed_algorithms()),
         settings.jwt_issuer,
         settings.jwt_audience,
         settings.jwt_leeway_seconds,
@@ -55,12 +70,11 @@ def identification(settings: Settings, also_kept: frozenset[bytes] = frozenset()
         settings.jwt_chats_claim,
         settings.max_id_chars,
     )
-    key, url = settings.verification_key(), settings.jwt_jwks_url
-    endpoint = KeyEndpoint(url, algorithms) if url is not None else None
-    keys = endpoint or (FixedKey(key) if key is not None else None)
-    assert keys is not None, "checked with the settings"
-    proof = Proof(rules, keys, settings.jwt_cookie)
-    return Identification(proof.identify, proof.verify, keep, endpoint)
+
+
+def _check_keys(endpoint: KeyEndpoint) -> Check:
+    has_keys = endpoint.has_fetched
+    return Check("keys", has_keys, "fetched" if has_keys else "not fetched yet")
 
 
 def _keep(

@@ -1,14 +1,15 @@
-"""What arrives here for sessions of other pods, and what other pods have received for ours."""
+"""The other pods: what arrives here for their sessions, and what they have received for ours."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
 from opentelemetry.trace import SpanKind
 
-from constellation_ws.engine.elsewhere import Reply
+from constellation_ws.engine.elsewhere import Elsewhere, Nowhere, Reply
 from constellation_ws.engine.polls import Polls
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.upgrading import accept_tunnelled
@@ -20,14 +21,63 @@ from constellation_ws.messages.admission import Refusal
 from constellation_ws.moving.arrivals import Arrivals
 from constellation_ws.moving.departures import Departures
 from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.no_tracing import NoTracing
+from constellation_ws.observability.probes import Check
 from constellation_ws.observability.spans import traceparent_of
-from constellation_ws.observability.tracing import NoTracing, Tracing
+from constellation_ws.observability.tracing import Tracing
+from constellation_ws.peers.directory import Directory
 from constellation_ws.peers.peers import Peers
 from constellation_ws.peers.tunnel import Entrance, Exit
 from constellation_ws.peers.wire import Answer, Opening, Question
+from constellation_ws.runtime.spawning import Spawn
+from constellation_ws.settings.settings import Settings
 from constellation_ws.websocket import Accept, Refuse, refusal_response, upgrade_response
+from constellation_ws.wiring.clients import Clients
+from constellation_ws.wiring.events import Events
+from constellation_ws.wiring.readiness import check_peers
+from constellation_ws.wiring.resuming import Parts
 
 _UNKNOWN = entrance.answer(UNKNOWN_SESSION)[2]
+
+
+class Peering:
+    """The links to other pods. Without a peer port there are none, and nobody is asked."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        events: Events,
+        clients: Clients,
+        metrics: Metrics,
+        spawn: Spawn,
+        tracing: Tracing | NoTracing,
+    ) -> None:
+        self._is_on = settings.peer_port is not None
+        parts = (clients.chats, events.delivery.resuming.moving(), metrics, spawn, tracing)
+        inside = Inside(
+            clients.engine,
+            clients.polls,
+            Departures(clients.engine, clients.server, *parts),
+            clients.closing.close_for_peer,
+            tracing,
+        )
+        instance = events.bus.instance
+        self.directory = Directory(events.redis.requests, events.names, instance)
+        self.peers = Peers(instance, self.directory, inside, metrics, spawn, clients.tunnels)
+        self.arrivals = Arrivals(clients.engine, *parts)
+        self.elsewhere: Elsewhere = Nowhere()
+        if self._is_on:
+            self.elsewhere = Outside(clients.engine, self.peers, self.arrivals, metrics, tracing)
+
+    def parts(self) -> Parts:
+        """Give what has to run."""
+        if not self._is_on:
+            return {}
+        return {"peers": self.directory.run(_not_judged), "peer links": self.peers.run(_not_judged)}
+
+    def readiness(self) -> list[Callable[[], Check]]:
+        """Give what readiness looks at."""
+        return [functools.partial(check_peers, self.directory)] if self._is_on else []
 
 
 class Outside:
@@ -130,3 +180,7 @@ class Inside:
             transport.refuse(connection.code)
         else:
             transport.start(connection)
+
+
+def _not_judged() -> None:
+    """What a part calls at each step where liveness does not judge it: it waits for others."""

@@ -8,6 +8,7 @@ from constellation_ws.engine.server import Engine
 from constellation_ws.observability.probes import Check
 from constellation_ws.peers.directory import Directory
 from constellation_ws.recording.trouble import RecordingTrouble
+from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.runtime.overload import Overload
 
 
@@ -19,6 +20,11 @@ def check_source(name: str, *, has_stood: bool, lost_at: float | None, grace: fl
         return Check(name, True, "connected")
     away = time.monotonic() - lost_at
     return Check(name, away < grace, f"lost {away:.0f} s ago")
+
+
+def check_redis(bus: RedisBus, grace: float) -> Check:
+    """Judge the subscription."""
+    return check_source("redis", has_stood=bus.has_subscribed, lost_at=bus.lost_at, grace=grace)
 
 
 def check_recording(trouble: RecordingTrouble, grace: float) -> Check:

@@ -13,7 +13,8 @@ from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.log.history import History, NoHistory
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import NoTracing, Tracing
+from constellation_ws.observability.no_tracing import NoTracing
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.recovery.missed import Backlog
 from constellation_ws.recovery.moving import MovingSessions
 from constellation_ws.recovery.none import NoMoving, NoRecovery, NoSessions

@@ -1,32 +1,79 @@
-"""The HTTP API for services, made from the settings."""
+"""The two ports of services, TCP and HTTP, made from the settings."""
 
 from __future__ import annotations
+
+import socket
 
 from constellation_ws.api.app import Api, ApiLimits
 from constellation_ws.api.operations import Operations
 from constellation_ws.delivery.routes import Table
 from constellation_ws.messages.admission import Rate
+from constellation_ws.nest.rpc import Rpc
+from constellation_ws.nest.server import NestTcp
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.probes import Health, Phase
+from constellation_ws.observability.no_tracing import NoTracing
+from constellation_ws.observability.probes import Health
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.services.actions import Actions
+from constellation_ws.services.sending import Sending
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring import bounds
+from constellation_ws.wiring.clients import Clients
+from constellation_ws.wiring.events import Events
 
 _FRAME_BYTES = 4_096
 """What a body has besides its event: the channel and the keys."""
 
 
-def make_api(
+class Services:
+    """What services may do, and the ports on which they request it.
+
+    The HTTP API is there without a port, too: it answers once somebody serves it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        events: Events,
+        clients: Clients,
+        health: Health,
+        metrics: Metrics,
+        spawn: Spawn,
+        tracing: Tracing | NoTracing,
+    ) -> None:
+        # Each port sends in a queue of its own: one that is flooded holds up no other.
+        over_tcp, over_http = (
+            Actions(
+                events.bus,
+                clients.presence,
+                events.table,
+                Sending(events.delivery.send_all, spawn),
+                events.delivery.once,
+                tracing,
+                events.names,
+                max_event_bytes=settings.max_event_bytes,
+            )
+            for _ in range(2)
+        )
+        self.tcp = NestTcp(
+            Rpc(over_tcp, events.table, socket.gethostname(), tracing).patterns(),
+            _TcpReport(metrics),
+            bounds.tcp_limits(settings, clients.files),
+            spawn,
+            bounds.tcp_tls(settings),
+        )
+        self.api = _make_api(settings, over_http, events.table, metrics, health, spawn)
+
+
+def _make_api(
     settings: Settings,
     actions: Actions,
     table: Table,
     metrics: Metrics,
     health: Health,
     spawn: Spawn,
-) -> Api | None:
-    """Make the HTTP API; None where no port is set."""
-    if settings.api_port is None:
-        return None
+) -> Api:
     per_second = settings.api_max_requests_per_second
     return Api(
         Operations(actions).rows(),
@@ -35,8 +82,27 @@ def make_api(
         ApiLimits(settings.max_event_bytes + _FRAME_BYTES, Rate(per_second, 2 * per_second)),
         _ApiReport(metrics),
         spawn,
-        lambda: health.phase is Phase.DRAINING,
+        health.is_draining,
     )
+
+
+class _TcpReport:
+    """What the TCP port reports, as metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def connection_opened(self) -> None:
+        self._metrics.tcp_connections.inc()
+
+    def connection_closed(self) -> None:
+        self._metrics.tcp_connections.dec()
+
+    def request(self, pattern: str, outcome: str, seconds: float) -> None:
+        self._metrics.tcp_requests.labels(pattern, outcome).observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        self._metrics.tcp_refused.labels(reason).inc()
 
 
 class _ApiReport:

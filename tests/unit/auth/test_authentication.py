@@ -7,7 +7,7 @@ import time
 import pytest
 
 from constellation_ws.auth import tokens
-from constellation_ws.auth.authentication import FixedKey, Proof, Trust
+from constellation_ws.auth.authentication import FixedKey, TokenVerifier, Trust
 from constellation_ws.auth.identity import AUTH_UNAVAILABLE, NO_TOKEN, OTHER_USER, Identity
 from constellation_ws.auth.jwt_keys import VerificationKey
 from constellation_ws.auth.tokens import UNKNOWN_KEY, Header, Rules, Verify
@@ -17,7 +17,7 @@ from tests.tokens import SECRET, key_pair, token_of, unsigned
 
 RULES = Rules(frozenset(["HS256"]), None, None, 0, "sub", "chats", 8)
 KEY = FixedKey(VerificationKey(SECRET.encode(), RULES.algorithms))
-PROOF = Proof(RULES, KEY, "token")
+PROOF = TokenVerifier(RULES, KEY, "token")
 
 
 class NoKeys:
@@ -73,6 +73,6 @@ async def test_the_one_key_is_taken_whatever_a_token_calls_it() -> None:
 
 
 async def test_where_no_key_can_be_had_a_token_is_not_judged() -> None:
-    proof = Proof(RULES, NoKeys(), None)
+    proof = TokenVerifier(RULES, NoKeys(), None)
     assert await proof.verify(token_of("u1")) is AUTH_UNAVAILABLE
     assert await proof.verify("x") is tokens.MALFORMED

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from constellation_ws.auth.authentication import Proof
+from constellation_ws.auth.authentication import TokenVerifier
 from constellation_ws.auth.identity import AUTH_UNAVAILABLE, Identity
 from constellation_ws.auth.jwt_keys import PUBLIC_ALGORITHMS, VerificationKey
 from constellation_ws.auth.key_endpoint import MAX_DOCUMENT_BYTES, KeyEndpoint
@@ -60,7 +60,7 @@ async def find(endpoint: KeyEndpoint, header: Header) -> object:
 
 async def verdict(endpoint: KeyEndpoint, token: str) -> Identity | Refusal:
     """What becomes of a token."""
-    return await Proof(RULES, endpoint, None).verify(token)
+    return await TokenVerifier(RULES, endpoint, None).verify(token)
 
 
 def forged(kid: str = "k1", user: str = "eve") -> str:

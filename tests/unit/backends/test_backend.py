@@ -20,7 +20,7 @@ from constellation_ws.backends.ways import Target
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.messages.events import UserId
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import NO_TRACING
+from constellation_ws.observability.no_tracing import NO_TRACING
 from tests.seen_spans import Seen
 from tests.waiting import PATIENCE_SECONDS, eventually
 

@@ -40,7 +40,8 @@ from constellation_ws.messages.events import ChatId, Room, Sid, Slice, UserId, c
 from constellation_ws.messages.frames import Frame
 from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterChannels
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Passed, Tracing
+from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
+from constellation_ws.observability.tracing import Passed, Tracing
 from constellation_ws.redis_io.names import DEFAULT
 from tests.event_cases import EventCase, event_cases
 from tests.seen_spans import Seen

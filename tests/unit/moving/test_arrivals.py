@@ -15,7 +15,7 @@ from constellation_ws.messages.events import Room, user_room
 from constellation_ws.messages.frames import Frame
 from constellation_ws.moving.arrivals import Arrivals
 from constellation_ws.moving.client import MovedClient, Offer, encode
-from constellation_ws.observability.tracing import NO_TRACING
+from constellation_ws.observability.no_tracing import NO_TRACING
 from constellation_ws.recovery.none import NoMoving
 from constellation_ws.websocket import text_frame
 from tests.peer_lines import Line

@@ -14,7 +14,7 @@ from constellation_ws.messages.events import NAMESPACE
 from constellation_ws.moving import departures as departures_module
 from constellation_ws.moving.client import MovedClient, Offer, decode_client
 from constellation_ws.moving.departures import Departures
-from constellation_ws.observability.tracing import NO_TRACING
+from constellation_ws.observability.no_tracing import NO_TRACING
 from constellation_ws.recovery.none import NoMoving
 from tests.unit.moving.pod import PLACE, USER, Pod, a_ticket
 from tests.waiting import PATIENCE_SECONDS, eventually

@@ -20,7 +20,8 @@ from constellation_ws.messages.commands import Command, Disconnect, Emit, Join, 
 from constellation_ws.messages.events import UNSENDABLE_EVENTS, Room, UserId
 from constellation_ws.nest.rpc import MAX_PAGE, Rpc
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
+from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.names import DEFAULT
 from constellation_ws.services.actions import Actions

@@ -170,11 +170,11 @@ async def test_only_a_serving_process_is_ready(
     assert answer.json()["failing"] == ([] if status == 200 else ["phase"])
 
 
-async def test_readiness_lists_every_check_and_names_the_failing_one(
-    app: AsgiApp, health: Health
-) -> None:
+async def test_readiness_lists_every_check_and_names_the_failing_one() -> None:
     redis = Check("redis", False, "not subscribed yet")
-    health.readiness += [lambda: redis, lambda: Check("connections", True, "0 of 5")]
+    health = Health([lambda: redis, lambda: Check("connections", True, "0 of 5")])
+    health.enter(Phase.SERVING)
+    app = create_app(health, None)
     answer = await ask(app, "/readyz")
     assert answer.status == 503
     assert answer.json()["failing"] == ["redis"]

@@ -19,8 +19,8 @@ from constellation_ws.messages import trace_context
 from constellation_ws.messages.events import Sid
 from constellation_ws.messages.frames import Frame
 from constellation_ws.messages.trace_context import TraceContext
-from constellation_ws.observability.spans import fail, ids_of, inject
-from constellation_ws.observability.tracing import NO_TRACING, Odds, Passed
+from constellation_ws.observability.spans import ids_of, inject
+from constellation_ws.observability.tracing import Odds, Passed
 from tests.seen_spans import Seen
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -232,14 +232,6 @@ def test_a_failure_is_told_by_its_type_and_not_by_its_text(seen: Seen) -> None:
     assert span.attributes == {"error.type": "ValueError"}
     assert "SECRET" not in span.to_json()
     assert not span.status.is_ok
-
-
-def test_without_tracing_there_is_a_span_that_takes_no_notes() -> None:
-    with NO_TRACING.act("connect") as span:
-        fail(span, "any")
-        assert ids_of(span) == {}
-    with NO_TRACING.publishing("chat:new", b'{"a":1}') as (span, payload):
-        assert (ids_of(span), payload) == ({}, b'{"a":1}')
 
 
 def test_publishing_goes_on_from_the_events_own_context(seen: Seen) -> None:

@@ -41,13 +41,13 @@ class World:
         self.others = Others()
         self.closed_at: list[int] = []
         self.closed: list[Session] = []
-        monkeypatch.setattr(self.gateway, "close_session", self._close)
-        self.sessions = [self.gateway.engine.open("", "", []) for _ in range(MANY)]
+        monkeypatch.setattr(self.gateway.clients.closing, "close", self._close)
+        self.sessions = [self.gateway.clients.engine.open("", "", []) for _ in range(MANY)]
 
     def _close(self, session: Session, reason: str) -> None:
         self.closed_at.append(self.others.turns)
         self.closed.append(session)
-        self.gateway.server.end(session, reason)
+        self.gateway.clients.server.end(session, reason)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ async def test_thousands_are_closed_in_turns_with_the_loop(
     world: World, close: Callable[..., Coroutine[Any, Any, None]]
 ) -> None:
     for session in world.sessions:
-        world.gateway.chats.expiries.put(session.sid, time.time() - 1)
+        world.gateway.clients.chats.expiries.put(session.sid, time.time() - 1)
     with world.others.having_turns():
         closing = asyncio.create_task(close(world.gateway, lambda: None))
         await eventually(lambda: len(world.closed_at) == MANY, PATIENCE_SECONDS, "all are closed")
@@ -96,18 +96,18 @@ async def test_who_has_something_to_fetch_is_closed_when_it_has_or_the_window_is
 async def test_a_token_that_is_refreshed_while_others_expire_counts(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expiries = world.gateway.chats.expiries
+    expiries = world.gateway.clients.chats.expiries
     for session in world.sessions:
         expiries.put(session.sid, time.time() - 1)
     refreshed = world.sessions[-1]
-    close = world.gateway.close_session
+    close = world.gateway.clients.closing.close
 
     def refresh_and_close(session: Session, reason: str) -> None:
         if session is world.sessions[0]:
             expiries.put(refreshed.sid, time.time() + 3_600)
         close(session, reason)
 
-    monkeypatch.setattr(world.gateway, "close_session", refresh_and_close)
+    monkeypatch.setattr(world.gateway.clients.closing, "close", refresh_and_close)
     closing = asyncio.create_task(close_expired(world.gateway, lambda: None))
     await eventually(
         lambda: len(world.closed_at) >= MANY - 1, PATIENCE_SECONDS, "the others are closed"

@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 async def test_it_serves_on_the_socket_until_it_is_told_to_end(host: str) -> None:
     config = uvicorn.Config(create_app(Health(), None), log_config=None, lifespan="off")
     with listen(host, 0, "WS_PORT") as listeners:
-        server = HttpServer(config, listeners)
+        server = HttpServer(config, listeners, set())
         running = asyncio.create_task(server.run_on_sockets())
         async with asyncio.timeout(PATIENCE_SECONDS):
             await server.listening()
@@ -28,5 +28,5 @@ async def test_it_serves_on_the_socket_until_it_is_told_to_end(host: str) -> Non
             url = f"http://{reached}:{server.port}/health"
             async with aiohttp.request("GET", url) as answer:
                 assert answer.status == 200
-            server.should_exit = True
+            server.stop(at_once=False)
             await running

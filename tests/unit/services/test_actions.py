@@ -12,7 +12,8 @@ from constellation_ws.delivery import routes
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Emit
 from constellation_ws.messages.events import Room, UserId
-from constellation_ws.observability.tracing import NO_TRACING, NoTracing, Tracing
+from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
+from constellation_ws.observability.tracing import Tracing
 from constellation_ws.redis_io.link import RedisUnavailable
 from constellation_ws.services.actions import Actions
 from constellation_ws.services.once import RetryKey

@@ -17,7 +17,7 @@ from constellation_ws.interface.table import Interface, InvalidInterface, load
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.messages.events import UserId
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.tracing import NO_TRACING
+from constellation_ws.observability.no_tracing import NO_TRACING
 from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.wiring.backends import Backends
 from constellation_ws.wiring.redis_clients import RedisClients

@@ -37,9 +37,9 @@ async def test_what_waits_is_summed_over_the_connections_of_both_transports(
 ) -> None:
     assert read(gateway, "write_buffer_bytes") == read(gateway, "write_buffer_largest_bytes") == 0
     for waiting in (0, 700, 300):
-        session = gateway.engine.open("", "", [])
+        session = gateway.clients.engine.open("", "", [])
         session.websocket = Line(waiting)  # type: ignore[assignment]
-    gateway.engine.open("", "", []).queue("4" * 50)
+    gateway.clients.engine.open("", "", []).queue("4" * 50)
     assert read(gateway, "connections", transport="websocket") == 3
     assert read(gateway, "connections", transport="polling") == 1
     assert read(gateway, "write_buffer_bytes") == 1050
@@ -47,7 +47,7 @@ async def test_what_waits_is_summed_over_the_connections_of_both_transports(
 
 
 async def test_only_a_drain_has_something_left_to_close(gateway: Gateway) -> None:
-    gateway.engine.open("", "", [])
+    gateway.clients.engine.open("", "", [])
     gateway.health.enter(Phase.SERVING)
     assert (read(gateway, "draining"), read(gateway, "drain_remaining")) == (0, 0)
     assert read(gateway, "drain_deadline_timestamp_seconds") == 0
@@ -57,14 +57,14 @@ async def test_only_a_drain_has_something_left_to_close(gateway: Gateway) -> Non
 
 
 async def test_writes_are_read_off_the_fanout(gateway: Gateway) -> None:
-    gateway.fanout.writes, gateway.fanout.coalesced_writes = 5, 2
+    gateway.events.fanout.writes, gateway.events.fanout.coalesced_writes = 5, 2
     assert read(gateway, "writes_total") == 5
     assert read(gateway, "coalesced_writes_total") == 2
 
 
 async def test_the_logs_lag_is_told_only_where_there_is_a_log(gateway: Gateway) -> None:
-    assert isinstance(gateway.delivery, Durable)
-    gateway.delivery.log.lag_seconds = 1.5
+    assert isinstance(gateway.events.delivery, Durable)
+    gateway.events.delivery.log.lag_seconds = 1.5
     assert read(gateway, "log_lag_seconds") == 1.5
     live = Gateway(Settings.model_construct(delivery="live"), lambda work: work.close())
     gauges.watch(live)

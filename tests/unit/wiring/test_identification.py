@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from constellation_ws.auth.identity import Identity
+from constellation_ws.auth.authentication import TokenVerifier
+from constellation_ws.auth.identity import NO_TOKENS, Identity
 from constellation_ws.wiring.identification import Identification, identification, warn_of_trust
 from tests.tokens import SECRET, key_pair, token_of
 from tests.unit.settings.test_settings import read
@@ -17,22 +18,23 @@ def made(**variables: str) -> Identification:
     return identification(read(**variables))
 
 
-async def test_without_a_word_about_it_clients_are_believed() -> None:
+async def test_without_a_word_about_it_clients_are_trusted() -> None:
     trust = made()
-    assert isinstance(await trust.identify({"userId": "u1"}, []), Identity)
-    assert trust.verify is None
-    assert trust.endpoint is None
+    assert isinstance(await trust.authentication.identify({"userId": "u1"}, []), Identity)
+    assert not trust.authentication.has_tokens
+    assert await trust.authentication.verify(token_of("u1")) is NO_TOKENS
+    assert trust.parts() == {}
     assert list(trust.kept_headers([(b"authorization", b"Bearer x"), (b"cookie", b"a=b")])) == []
-    assert trust.check().ok
+    assert trust.readiness() == []
 
 
 async def test_with_a_secret_tokens_are_asked_for() -> None:
     proof = made(**BY_SECRET)
-    assert isinstance(await proof.identify({"token": token_of("u1")}, []), Identity)
-    assert not isinstance(await proof.identify({"userId": "u1"}, []), Identity)
-    assert proof.verify is not None
-    assert isinstance(await proof.verify(token_of("u1")), Identity)
-    assert proof.check().ok
+    assert isinstance(await proof.authentication.identify({"token": token_of("u1")}, []), Identity)
+    assert not isinstance(await proof.authentication.identify({"userId": "u1"}, []), Identity)
+    assert proof.authentication.has_tokens
+    assert isinstance(await proof.authentication.verify(token_of("u1")), Identity)
+    assert proof.readiness() == []
 
 
 async def test_every_setting_reaches_the_rules() -> None:
@@ -46,8 +48,8 @@ async def test_every_setting_reaches_the_rules() -> None:
         CONSTELLATION_JWT_CHATS_CLAIM="rooms",
         CONSTELLATION_MAX_ID_CHARS="4",
     )
-    assert proof.verify is not None
-    rules = proof.verify.__self__._rules  # type: ignore[attr-defined]  # a bound method
+    assert isinstance(proof.authentication, TokenVerifier)
+    rules = proof.authentication._rules
     assert rules.algorithms == {"HS384", "HS512"}
     assert (rules.issuer, rules.audience, rules.leeway_seconds) == ("api", "chat", 60)
     assert (rules.user_claim, rules.chats_claim, rules.max_id_chars) == ("id", "rooms", 4)
@@ -57,15 +59,21 @@ async def test_with_a_public_key_the_issuer_alone_can_sign() -> None:
     pair = key_pair("EdDSA")
     proof = made(CONSTELLATION_AUTH_MODE="jwt", CONSTELLATION_JWT_PUBLIC_KEY=pair.pem)
     assert isinstance(
-        await proof.identify({"token": pair.sign({"sub": "u1", "exp": 2e9})}, []), Identity
+        await proof.authentication.identify({"token": pair.sign({"sub": "u1", "exp": 2e9})}, []),
+        Identity,
     )
-    assert not isinstance(await proof.identify({"token": token_of("u1")}, []), Identity)
+    assert not isinstance(
+        await proof.authentication.identify({"token": token_of("u1")}, []), Identity
+    )
 
 
 async def test_keys_that_are_fetched_are_named_by_readiness_until_they_are_there() -> None:
     proof = made(CONSTELLATION_AUTH_MODE="jwt", CONSTELLATION_JWT_JWKS_URL="http://127.0.0.1:1/")
-    assert proof.endpoint is not None
-    assert (proof.check().name, proof.check().ok) == ("keys", False)
+    (check,) = proof.readiness()
+    assert (check().name, check().ok) == ("keys", False)
+    ((name, fetching),) = proof.parts().items()
+    fetching.close()
+    assert name == "keys"
 
 
 async def test_of_the_headers_proof_alone_is_kept() -> None:

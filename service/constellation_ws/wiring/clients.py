@@ -1,0 +1,136 @@
+"""What serves the clients of this pod, made from the settings."""
+
+from __future__ import annotations
+
+from constellation_ws.chats.gate import Gate
+from constellation_ws.chats.namespace import Chats
+from constellation_ws.chats.presence import Presence
+from constellation_ws.engine.observer import Observer
+from constellation_ws.engine.polls import Polls
+from constellation_ws.engine.server import Engine
+from constellation_ws.http.addresses import Proxies
+from constellation_ws.messages.trace_context import KEYS as TRACE_KEYS
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.observability.no_tracing import NoTracing
+from constellation_ws.observability.tracing import Tracing
+from constellation_ws.peers.tunnel import Entrance
+from constellation_ws.recovery.none import NoRecovery, NoSessions
+from constellation_ws.recovery.resume import Recovery
+from constellation_ws.recovery.sessions import Sessions
+from constellation_ws.runtime import open_files
+from constellation_ws.runtime.overload import Overload
+from constellation_ws.runtime.pressure import Pressure, find_memory_limit
+from constellation_ws.runtime.spawning import Spawn
+from constellation_ws.settings.settings import Settings
+from constellation_ws.socketio.server import Server
+from constellation_ws.wiring import bounds
+from constellation_ws.wiring.chat_access import make_access
+from constellation_ws.wiring.errands import Errands
+from constellation_ws.wiring.events import Events
+from constellation_ws.wiring.fencing import Fencing
+from constellation_ws.wiring.identification import identification
+from constellation_ws.wiring.session_closing import SessionClosing
+
+_TRACE_HEADERS = frozenset(key.encode() for key in TRACE_KEYS)
+
+
+class Clients:
+    """Their transports, the namespace, who they are, what they may do, and who is online."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        events: Events,
+        errands: Errands,
+        metrics: Metrics,
+        spawn: Spawn,
+        tracing: Tracing | NoTracing,
+    ) -> None:
+        self.overload = Overload()
+        self.pressure = Pressure(self.overload, metrics, find_memory_limit())
+        self.files = open_files.share(
+            open_files.limit(), settings.tcp_max_connections, settings.api_connections()
+        )
+        self.http_connections: set[object] = set()
+        """Open connections of the public port that are no WebSocket; uvicorn keeps them there."""
+        self.tunnels: set[Entrance] = set()
+        """WebSockets of this pod whose session is on another one."""
+        self.identification = identification(
+            settings, also_kept=_TRACE_HEADERS if tracing.is_on else frozenset()
+        )
+        self.engine = self._make_engine(settings, events, metrics, spawn)
+        gate = Gate(events.rooms, bounds.client_limits(settings), metrics)
+        self.server = Server(self.engine, events.membership, gate.check)
+        self.closing = SessionClosing(self.engine, self.server, events.rooms, events.sessions)
+        self.access = make_access(settings, metrics, spawn)
+        self.recovery: Recovery | NoRecovery = events.delivery.resuming.recovery(
+            events.bus.instance,
+            events.rooms,
+            metrics,
+            access=self.access,
+            close=self.closing.close_member,
+            fence=Fencing(events.bus, errands).begin,
+            tracing=tracing,
+        )
+        self.presence = Presence(events.redis.requests, events.bus.instance, events.names)
+        self.chats = self._make_chats(settings, events, metrics, tracing)
+        self.polls = Polls(self.engine)
+
+    def _make_engine(
+        self, settings: Settings, events: Events, metrics: Metrics, spawn: Spawn
+    ) -> Engine:
+        return Engine(
+            bounds.engine_limits(settings, self.files),
+            pod_tag=events.bus.instance,
+            cors_origins=settings.cors_origins,
+            spawn=spawn,
+            observer=_EngineReport(metrics, events.sessions),
+            kept_headers=self.identification.kept_headers,
+            proxies=Proxies(settings.trusted_proxies),
+            http_connections=self.http_connections,
+            tunnels=self.tunnels,
+            is_overloaded=self.overload.is_on,
+        )
+
+    def _make_chats(
+        self,
+        settings: Settings,
+        events: Events,
+        metrics: Metrics,
+        tracing: Tracing | NoTracing,
+    ) -> Chats:
+        return Chats(
+            self.server,
+            events.rooms,
+            bounds.client_limits(settings),
+            metrics,
+            authentication=self.identification.authentication,
+            access=self.access,
+            recovery=self.recovery,
+            sessions=events.sessions,
+            attendance=self.presence,
+            tracing=tracing,
+        )
+
+
+class _EngineReport(Observer):
+    """What the engine reports, as metrics, and as what clients have provably received."""
+
+    def __init__(self, metrics: Metrics, sessions: Sessions | NoSessions) -> None:
+        self._metrics = metrics
+        self._sessions = sessions
+
+    def refused(self, code: str) -> None:
+        self._metrics.connects.add(code)
+
+    def dropped(self) -> None:
+        self._metrics.slow_consumers.inc()
+
+    def pinged(self, sid: str) -> None:
+        self._sessions.pinged(sid)
+
+    def ponged(self, sid: str) -> None:
+        self._sessions.ponged(sid)
+
+    def close_answered(self, sid: str) -> None:
+        self._sessions.close_answered(sid)

@@ -1,0 +1,22 @@
+"""Has other pods close connections whose session has been resumed elsewhere."""
+
+from __future__ import annotations
+
+import functools
+
+from constellation_ws.messages.commands import Fence
+from constellation_ws.redis_io.bus import RedisBus
+from constellation_ws.wiring.errands import Errands
+
+
+class Fencing:
+    """Does it in the background: a resume does not wait for the command to be sent."""
+
+    def __init__(self, bus: RedisBus, errands: Errands) -> None:
+        self._bus = bus
+        self._errands = errands
+
+    def begin(self, sid: str, owner: str) -> None:
+        """Send the command, soon. Never waits."""
+        fence = Fence(sid, owner)
+        self._errands.put(fence, functools.partial(self._bus.tell, fence))

@@ -1,0 +1,68 @@
+"""Which parts a gateway has, and what its readiness looks at, by its settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from constellation_ws.engine.elsewhere import Nowhere
+from constellation_ws.observability.probes import Phase
+from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.gateway import Gateway
+
+EVERY_POD = {"redis topology", "heartbeat", "presence", "errands", "engine", "pressure"}
+
+
+def made(**values: Any) -> Gateway:
+    return Gateway(Settings.model_construct(**values), lambda work: work.close())
+
+
+def parts_of(gateway: Gateway) -> set[str]:
+    parts = gateway.parts(lambda: None)
+    for part in parts.values():
+        part.close()
+    return set(parts) - EVERY_POD
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        (
+            {},
+            {"subscription", "log", "recorder", "store", "sessions", "backlog", "read-back"}
+            | {"peers", "peer links"},
+        ),
+        ({"recovery": "off", "peer_port": None}, {"subscription", "log", "recorder"}),
+        ({"delivery": "live", "peer_port": None}, {"subscription", "direct entries"}),
+    ],
+)
+async def test_what_runs_follows_from_the_settings(values: dict[str, Any], parts: set[str]) -> None:
+    assert parts_of(made(**values)) == parts
+
+
+@pytest.mark.parametrize(
+    ("values", "checks"),
+    [
+        ({}, ["phase", "log", "recording", "redis", "connections", "load", "peers"]),
+        ({"delivery": "live", "peer_port": None}, ["phase", "redis", "connections", "load"]),
+    ],
+)
+async def test_what_readiness_looks_at_follows_from_the_settings(
+    values: dict[str, Any], checks: list[str]
+) -> None:
+    assert [check.name for check in made(**values).health.ready()] == checks
+
+
+async def test_without_a_peer_port_no_other_pod_is_asked() -> None:
+    assert isinstance(made(peer_port=None).peering.elsewhere, Nowhere)
+    assert not isinstance(made().peering.elsewhere, Nowhere)
+
+
+async def test_a_drain_closes_the_pod_to_new_clients() -> None:
+    gateway = made()
+    gateway.begin_drain(1_764_086_400.0)
+    assert gateway.health.phase is Phase.DRAINING
+    assert gateway.health.is_draining()
+    assert gateway.drain_deadline == 1_764_086_400
+    assert gateway.clients.engine.is_closed_to_new
