@@ -8,26 +8,52 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 
 from constellation_ws import __version__
-from constellation_ws.observability.tallies import Durations, Tally
+from constellation_ws.observability.remote_metrics import RemoteMetrics
+from constellation_ws.observability.tallies import Durations, Tally, Total
 
 Read = Callable[[], float]
 
 
-class Metrics:
+class Metrics(RemoteMetrics):
     """One registry per process part set, so that tests can hold two gateways apart."""
 
     def __init__(self) -> None:
         # Registered collectors are asked for their names, so that none is taken twice.
         self.registry = registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=registry)
+        self._declare_clients(registry)
+        self._declare_events(registry)
+        self._declare_load(registry)
+        self._declare_recording(registry)
+        self._declare_recovery(registry)
+        self._declare_services(registry)
+        self._declare_durations(registry)
+        super().__init__(registry)
+        self.build = Gauge(
+            "constellation_build_info",
+            "Always 1; the labels have the versions.",
+            ["version", "python"],
+            registry=registry,
+        )
+        self.build.labels(__version__, platform.python_version()).set(1)
+        self.watch("constellation_asyncio_tasks", "Tasks on the event loop.", _count_tasks)
+
+    def watch(self, name: str, help_text: str, read: Read) -> None:
+        """Register a gauge whose value is read at each scrape."""
+        Gauge(name, help_text, registry=self.registry).set_function(read)
+
+    def watch_total(self, name: str, help_text: str, read: Read) -> None:
+        """Register a counter that is kept elsewhere, whose value is read at each scrape."""
+        self.registry.register(Total(name, help_text, read))
+
+    def _declare_clients(self, registry: CollectorRegistry) -> None:
+        """What clients do."""
         self.connects = Tally(
             "constellation_connects",
             "Namespace connections by result: ok, or the code of the refusal.",
@@ -47,6 +73,9 @@ class Metrics:
             ["event", "outcome"],
             registry=registry,
         )
+
+    def _declare_events(self, registry: CollectorRegistry) -> None:
+        """Events and commands that are read from Redis."""
         self.events = Tally(
             "constellation_events",
             "Events read from Redis by channel and outcome "
@@ -81,6 +110,9 @@ class Metrics:
             ["kind"],
             registry,
         )
+
+    def _declare_load(self, registry: CollectorRegistry) -> None:
+        """What is refused or dropped because there is too much of it."""
         self.files_exhausted = Counter(
             "constellation_open_files_exhausted",
             "Number of times that no open file was left; checked once a second.",
@@ -98,6 +130,9 @@ class Metrics:
             "Connections closed because too much data was buffered for them.",
             registry=registry,
         )
+
+    def _declare_recording(self, registry: CollectorRegistry) -> None:
+        """The subscription, and the log behind it."""
         self.redis_reconnects = Counter(
             "constellation_redis_reconnects",
             "Number of times that the Redis subscription or the connection that reads the log was "
@@ -124,6 +159,9 @@ class Metrics:
             "Events that this pod, as the recorder, appended to the log from Pub/Sub.",
             registry=registry,
         )
+
+    def _declare_recovery(self, registry: CollectorRegistry) -> None:
+        """Sessions that are resumed, and the way to Redis."""
         self.recoveries = Counter(
             "constellation_recoveries",
             "Attempts of clients to resume a session, by outcome: recovered, or why not (unknown, "
@@ -142,6 +180,9 @@ class Metrics:
             "Time of the last heartbeat from PUBLISH to its receipt.",
             registry=registry,
         )
+
+    def _declare_services(self, registry: CollectorRegistry) -> None:
+        """The ports of services."""
         self.tcp_connections = Gauge(
             "constellation_tcp_connections",
             "Open connections on the TCP microservice port.",
@@ -174,6 +215,9 @@ class Metrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
             registry=registry,
         )
+
+    def _declare_durations(self, registry: CollectorRegistry) -> None:
+        """Times of the path of an event."""
         self.publish_to_write = Durations(
             "constellation_publish_to_write_seconds",
             "Time from an event's entry into the log, by Redis' clock, to its write to sockets; "
@@ -194,96 +238,6 @@ class Metrics:
             (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry,
         )
-        self.forwarded_requests = Counter(
-            "constellation_forwarded_requests",
-            "Requests of long-polling clients that were forwarded to the pod that holds the "
-            "session, by method and outcome (answered, unknown_session, unreachable: that pod is "
-            "gone or cannot be reached, gone: the client hung up).",
-            ["method", "outcome"],
-            registry=registry,
-        )
-        self.moved_sessions = Counter(
-            "constellation_moved_sessions",
-            "Sessions that moved between pods after an upgrade that reached another pod, by "
-            "direction and outcome (moved, declined: it stays and its WebSocket is tunnelled, "
-            "failed: the client had to reconnect).",
-            ["direction", "outcome"],
-            registry=registry,
-        )
-        self.session_move = Histogram(
-            "constellation_session_move_seconds",
-            "Time in which a session was handed over to another pod.",
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
-            registry=registry,
-        )
-        self.peer_failures = Counter(
-            "constellation_peer_failures",
-            "Failures between pods by reason: unreachable (no connection to its peer port), "
-            "refused (no mutual proof of being pods of one deployment), lost (an open link ended), "
-            "stranger (something connected to this pod's peer port without a proof).",
-            ["reason"],
-            registry=registry,
-        )
-        for reason in ("unreachable", "refused", "lost", "stranger"):
-            self.peer_failures.labels(reason)
-        for method in ("GET", "POST"):
-            self.forwarded_requests.labels(method, "answered")
-        for direction in ("in", "out"):
-            self.moved_sessions.labels(direction, "moved")
-        self.chat_access = Histogram(
-            "constellation_chat_access_duration_seconds",
-            "Queries to the API about access to a chat, by outcome: yes, no, timeout, failed (no "
-            "usable answer), busy (not sent: the queue was full, or the wait too long).",
-            ["outcome"],
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
-            registry=registry,
-        )
-        self.backend_requests = Tally(
-            "constellation_backend_requests",
-            "Requests of clients to a backend, by outcome: ok, refused, timeout, unavailable (no "
-            "usable answer), busy (not sent: too many waited), open (not sent: the circuit breaker "
-            "was open), cancelled (the client left).",
-            ["backend", "outcome"],
-            registry,
-        )
-        self.backend_seconds = Histogram(
-            "constellation_backend_request_duration_seconds",
-            "Requests that were sent to a backend, until they were answered or given up.",
-            ["backend"],
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
-            registry=registry,
-        )
-        self.backend_breaker = Gauge(
-            "constellation_backend_breaker_state",
-            "Circuit breaker of a backend: 0 closed (requests are sent), 1 half-open (one is sent "
-            "as a probe), 2 open (none is sent).",
-            ["backend"],
-            registry=registry,
-        )
-        self.build = Gauge(
-            "constellation_build_info",
-            "Always 1; the labels have the versions.",
-            ["version", "python"],
-            registry=registry,
-        )
-        self.build.labels(__version__, platform.python_version()).set(1)
-        self.watch("constellation_asyncio_tasks", "Tasks on the event loop.", _count_tasks)
-
-    def watch(self, name: str, help_text: str, read: Read) -> None:
-        """Register a gauge whose value is read at each scrape."""
-        Gauge(name, help_text, registry=self.registry).set_function(read)
-
-    def watch_total(self, name: str, help_text: str, read: Read) -> None:
-        """Register a counter that is kept elsewhere, whose value is read at each scrape."""
-        self.registry.register(_Total(name, help_text, read))
-
-
-class _Total(Collector):
-    def __init__(self, name: str, help_text: str, read: Read) -> None:
-        self._name, self._help, self._read = name, help_text, read
-
-    def collect(self) -> Iterable[Metric]:
-        return [CounterMetricFamily(self._name, self._help, self._read())]
 
 
 def _count_tasks() -> float:

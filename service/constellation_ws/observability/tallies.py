@@ -7,7 +7,7 @@ adds to these runs on one event loop. What is counted is decided in `metrics`.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -99,3 +99,14 @@ class Durations(Collector):
             buckets.append((end, total) if exemplar is None else (end, total, exemplar))
         family.add_metric([], buckets, self._sum)
         return [family]
+
+
+class Total(Collector):
+    """A counter that is kept elsewhere, and read at each scrape."""
+
+    def __init__(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        self._name, self._help, self._read = name, help_text, read
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the count as a Prometheus sample."""
+        return [CounterMetricFamily(self._name, self._help, self._read())]
