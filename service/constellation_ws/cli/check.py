@@ -76,12 +76,7 @@ def inspect(
     yield _may_publish(redis, shared)
     yield _permission("presence", trials.presence(redis, names))
     yield _permission("peers", trials.peers(redis, names))
-    if keeps_log:
-        yield _permission("log", trials.log(redis, names))
-        yield _permission("sessions", trials.sessions(redis, names))
-        yield _persistence(redis)
-    else:
-        yield _permission("log", trials.direct(redis, names))
+    yield from _inspect_log(redis, names) if keeps_log else _inspect_direct_entries(redis, names)
 
 
 def inspect_variables(unknown: Iterable[UnknownVariable]) -> Finding:
@@ -126,6 +121,16 @@ def to_table(rows: Iterable[tuple[str, ...]]) -> str:
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     return "\n".join("  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in rows)
+
+
+def _inspect_log(redis: Redis, names: Names) -> Iterator[Finding]:
+    yield _permission("log", trials.log(redis, names))
+    yield _permission("sessions", trials.sessions(redis, names))
+    yield _persistence(redis)
+
+
+def _inspect_direct_entries(redis: Redis, names: Names) -> Iterator[Finding]:
+    yield _permission("log", trials.direct(redis, names))
 
 
 def _identify(redis: Redis) -> Finding:

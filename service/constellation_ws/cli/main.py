@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from constellation_ws import __version__
+from constellation_ws.cli.reporting import (
+    ASKED_WRONGLY,
+    FAILED,
+    INTERRUPTED,
+    complain,
+    exit_on,
+    warn,
+)
 
 if TYPE_CHECKING:
+    from constellation_ws.cli.publish import Published
+    from constellation_ws.delivery.routes import Table
     from constellation_ws.settings.settings import Settings
 
 _NAME = "constellation-ws"
-_FAILED, _ASKED_WRONGLY, _INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
     add_completion=False,
@@ -54,7 +62,7 @@ def serve() -> None:
         logger.warning("unknown setting", variable=unknown.name, closest=unknown.closest)
     for reason in values.invalid_certificates(datetime.now(UTC)):
         logger.error("invalid certificate", reason=reason)
-    with _ending(_ASKED_WRONGLY, InvalidRoutes):
+    with exit_on(ASKED_WRONGLY, InvalidRoutes):
         raise typer.Exit(process.serve(values))
 
 
@@ -69,7 +77,7 @@ def dev() -> None:
     from constellation_ws.cli.local import CannotStart
 
     values = _settings_with_warnings()
-    with _ending(_FAILED, CannotStart):
+    with exit_on(FAILED, CannotStart):
         raise typer.Exit(development.develop(values))
 
 
@@ -84,7 +92,7 @@ def demo() -> None:
     from constellation_ws.cli.local import CannotStart
 
     values = _settings_with_warnings()
-    with _ending(_FAILED, CannotStart, CannotConnect):
+    with exit_on(FAILED, CannotStart, CannotConnect):
         raise typer.Exit(show.run(values))
 
 
@@ -104,65 +112,59 @@ def publish(
     receive is published nevertheless, with a warning.
     """
     from constellation_ws.cli import publish as publisher
-    from constellation_ws.delivery import routes
     from constellation_ws.observability import telemetry
 
     values = _settings_with_warnings()
     telemetry.set_up_logs(values.log_level, values.log_format)
-    with _ending(_ASKED_WRONGLY, routes.InvalidRoutes):
-        table = routes.load(
-            values.routes_file,
-            own_prefix=values.redis_prefix,
-            emitters=values.emitter_channels(),
-        )
-    events = ((channel, event) for event in _events(json))
+    table = _table(values)
     with (
-        _ending(_FAILED, publisher.CannotPublish),
+        exit_on(FAILED, publisher.CannotPublish),
         publisher.connected(values.redis_address(), values.redis_names()) as redis,
         telemetry.traces() as tracing,
     ):
         publications = publisher.publish(
             redis,
             table,
-            events,
+            ((channel, event) for event in _events(json)),
             tracing,
             counts_all=publisher.counts_all(values.redis_address()),
             max_event_bytes=values.max_event_bytes,
         )
         for published in publications:
-            trace = f", trace {published.trace_id}" if published.trace_id else ""
-            print(f"{published.channel}: {_heard(published.subscribers)}{trace}", flush=True)
-            if published.doubt:
-                _warn(published.doubt)
+            _print_published(published)
+
+
+_Chats = Annotated[list[str] | None, typer.Option(metavar="CHAT", help="Chat to join; repeatable.")]
+_Token = Annotated[
+    str | None,
+    typer.Option(metavar="TOKEN", help="The user's token, if the gateway requires one."),
+]
+_Count = Annotated[
+    int | None, typer.Option(min=1, metavar="EVENTS", help="Stop after this many events.")
+]
+_Timeout = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="Stop after this time; exit code 1 if --count is not reached.",
+    ),
+]
 
 
 @app.command()
 def listen(
     user: Annotated[str, typer.Option(metavar="USER", help="User id to connect as.")],
-    chat: Annotated[
-        list[str] | None, typer.Option(metavar="CHAT", help="Chat to join; repeatable.")
-    ] = None,
+    chat: _Chats = None,
     url: Annotated[
         str, typer.Option(metavar="URL", help="URL of the gateway.")
     ] = "http://localhost:7000",
-    token: Annotated[
-        str | None,
-        typer.Option(metavar="TOKEN", help="The user's token, if the gateway requires one."),
-    ] = None,
+    token: _Token = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per line.")
     ] = False,
-    count: Annotated[
-        int | None, typer.Option(min=1, metavar="EVENTS", help="Stop after this many events.")
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            metavar="SECONDS",
-            help="Stop after this time; exit code 1 if --count is not reached.",
-        ),
-    ] = None,
+    count: _Count = None,
+    timeout: _Timeout = None,
 ) -> None:
     """Print the events that a user receives.
 
@@ -173,12 +175,12 @@ def listen(
     from constellation_ws.cli import listen as listener
     from constellation_ws.messages.events import ChatId, UserId
 
-    with _ending(_ASKED_WRONGLY, client.InvalidUrl):
+    with exit_on(ASKED_WRONGLY, client.InvalidUrl):
         address = client.check_url(url)
     chats = [ChatId(one) for one in chat or ()]
     patience = listener.Patience(count, timeout)
     write = listener.to_json if as_json else listener.to_line
-    with _ending(_FAILED, client.CannotConnect, listener.TooFewEvents):
+    with exit_on(FAILED, client.CannotConnect, listener.TooFewEvents):
         asyncio.run(listener.listen(address, UserId(user), chats, patience, write, token))
 
 
@@ -188,50 +190,10 @@ def check() -> None:
 
     The exit code is 1 if a gateway could not work.
     """
-    from constellation_ws.cli import check as inspection
-    from constellation_ws.cli import publish as publisher
-    from constellation_ws.cli.check_peers import inspect_peers
-    from constellation_ws.delivery import routes
-    from constellation_ws.runtime import open_files
-    from constellation_ws.settings import settings
+    from constellation_ws.cli import check_report
 
     values = _settings()
-    files = open_files.share(
-        open_files.raise_limit(), values.tcp_max_connections, values.api_connections()
-    )
-    with _ending(_ASKED_WRONGLY, routes.InvalidRoutes):
-        table = routes.load(
-            values.routes_file,
-            own_prefix=values.redis_prefix,
-            emitters=values.emitter_channels(),
-        )
-    rows = [
-        (one.variable, one.value or "(none)", "default" if one.is_default else "set")
-        for one in settings.effective(values)
-    ]
-    print(inspection.to_table([("setting", "value", "from"), *rows]), end="\n\n")
-    with (
-        _ending(_FAILED, publisher.CannotPublish),
-        publisher.connected(values.redis_address(), values.redis_names()) as redis,
-    ):
-        findings = [
-            inspection.inspect_variables(settings.unknown_variables()),
-            inspection.inspect_certificates(values.invalid_certificates(datetime.now(UTC))),
-            inspection.inspect_files(files, values.max_connections),
-            inspection.inspect_routes(table),
-            *inspection.inspect(
-                redis,
-                values.redis_label(),
-                table,
-                values.redis_names(),
-                values.emitter_channels().patterns,
-                keeps_log=values.delivery == "durable",
-            ),
-        ]
-        if values.peer_port is not None:
-            findings += inspect_peers(redis, values.redis_names())
-    print(inspection.to_table((one.verdict.value, one.subject, one.detail) for one in findings))
-    raise typer.Exit(_FAILED if inspection.has_failed(findings) else 0)
+    raise typer.Exit(check_report.run(values, _table(values)))
 
 
 def _show_version(wanted: bool) -> None:
@@ -262,22 +224,30 @@ def run(arguments: list[str]) -> int:
     try:
         return app(arguments or ["--help"], prog_name=_NAME, standalone_mode=False) or 0
     except typer.TyperException as error:
-        _complain(f"{error.format_message().rstrip('.')}. See {_NAME} --help.")
-        return _ASKED_WRONGLY
+        complain(f"{error.format_message().rstrip('.')}. See {_NAME} --help.")
+        return ASKED_WRONGLY
     except typer.Abort:
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
-def _heard(gateways: int | None) -> str:
-    if gateways is None:
-        return "published"
-    return "received by 1 gateway" if gateways == 1 else f"received by {gateways} gateways"
+def _print_published(published: Published) -> None:
+    match published.subscribers:
+        case None:
+            receipt = "published"
+        case 1:
+            receipt = "received by 1 gateway"
+        case gateways:
+            receipt = f"received by {gateways} gateways"
+    trace = f", trace {published.trace_id}" if published.trace_id else ""
+    print(f"{published.channel}: {receipt}{trace}", flush=True)
+    if published.doubt:
+        warn(published.doubt)
 
 
 def _settings() -> Settings:
     from constellation_ws.settings import settings
 
-    with _ending(_ASKED_WRONGLY, settings.InvalidSettings):
+    with exit_on(ASKED_WRONGLY, settings.InvalidSettings):
         return settings.load()
 
 
@@ -286,8 +256,19 @@ def _settings_with_warnings() -> Settings:
 
     values = _settings()
     for unknown in settings.unknown_variables():
-        _warn(str(unknown))
+        warn(str(unknown))
     return values
+
+
+def _table(values: Settings) -> Table:
+    from constellation_ws.delivery import routes
+
+    with exit_on(ASKED_WRONGLY, routes.InvalidRoutes):
+        return routes.load(
+            values.routes_file,
+            own_prefix=values.redis_prefix,
+            emitters=values.emitter_channels(),
+        )
 
 
 def _events(text: str) -> Iterable[bytes]:
@@ -295,21 +276,3 @@ def _events(text: str) -> Iterable[bytes]:
     if text != "-":
         return [text.encode(errors="surrogateescape")]
     return (line for raw in sys.stdin.buffer if (line := raw.strip()))
-
-
-@contextmanager
-def _ending(code: int, *faults: type[Exception]) -> Iterator[None]:
-    """End with a code and the fault's own sentence."""
-    try:
-        yield
-    except faults as error:
-        _complain(str(error))
-        raise typer.Exit(code) from error
-
-
-def _complain(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
-
-
-def _warn(sentence: str) -> None:
-    _complain(f"warning: {sentence}")

@@ -1,0 +1,54 @@
+"""`check`, from the settings to the printed tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from constellation_ws.cli import check, publish
+from constellation_ws.cli.check_peers import inspect_peers
+from constellation_ws.cli.reporting import FAILED, exit_on
+from constellation_ws.delivery.routes import Table
+from constellation_ws.runtime import open_files
+from constellation_ws.settings import settings
+from constellation_ws.settings.settings import Settings
+
+
+def run(values: Settings, table: Table) -> int:
+    """Print the settings and what was found, and give the exit code."""
+    print(check.to_table(_setting_rows(values)), end="\n\n")
+    findings = _findings(values, table)
+    print(check.to_table((one.verdict.value, one.subject, one.detail) for one in findings))
+    return FAILED if check.has_failed(findings) else 0
+
+
+def _setting_rows(values: Settings) -> list[tuple[str, ...]]:
+    rows = [
+        (one.variable, one.value or "(none)", "default" if one.is_default else "set")
+        for one in settings.effective(values)
+    ]
+    return [("setting", "value", "from"), *rows]
+
+
+def _findings(values: Settings, table: Table) -> list[check.Finding]:
+    files = open_files.share(
+        open_files.raise_limit(), values.tcp_max_connections, values.api_connections()
+    )
+    names, address = values.redis_names(), values.redis_address()
+    with exit_on(FAILED, publish.CannotPublish), publish.connected(address, names) as redis:
+        findings = [
+            check.inspect_variables(settings.unknown_variables()),
+            check.inspect_certificates(values.invalid_certificates(datetime.now(UTC))),
+            check.inspect_files(files, values.max_connections),
+            check.inspect_routes(table),
+            *check.inspect(
+                redis,
+                values.redis_label(),
+                table,
+                names,
+                values.emitter_channels().patterns,
+                keeps_log=values.delivery == "durable",
+            ),
+        ]
+        if values.peer_port is not None:
+            findings += inspect_peers(redis, names)
+    return findings
