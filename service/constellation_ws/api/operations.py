@@ -79,7 +79,15 @@ class Operations:
 
     def rows(self) -> Sequence[Operation]:
         """Give every operation."""
-        ok, accepted = HTTPStatus.OK, HTTPStatus.ACCEPTED
+        return (
+            *self._publish_rows(),
+            *self._user_rows(),
+            *self._connection_rows(),
+            *self._room_rows(),
+        )
+
+    def _publish_rows(self) -> Sequence[Operation]:
+        """Events on the channels of the route table."""
         return (
             Operation(
                 "POST",
@@ -88,20 +96,25 @@ class Operations:
                 "Publish an event, or a list of events in their order: all, or none if one is "
                 "refused",
                 Scope.PUBLISH,
-                accepted,
+                HTTPStatus.ACCEPTED,
                 NoParameters,
                 (Published, AllPublished),
                 self.publish,
                 body=Events,
                 may_repeat=True,
             ),
+        )
+
+    def _user_rows(self) -> Sequence[Operation]:
+        """Who is online, and events for one user."""
+        return (
             Operation(
                 "GET",
                 "/v1/users",
                 "listUsers",
                 "List who is online, a page at a time",
                 Scope.READ,
-                ok,
+                HTTPStatus.OK,
                 UsersQuery,
                 (Users,),
                 self.list_users,
@@ -112,7 +125,7 @@ class Operations:
                 "getUser",
                 "Tell whether a user is online",
                 Scope.READ,
-                ok,
+                HTTPStatus.OK,
                 UserPath,
                 (Presence,),
                 self.get_user,
@@ -123,20 +136,25 @@ class Operations:
                 "sendToUser",
                 "Send an event to all connections of a user",
                 Scope.SEND,
-                accepted,
+                HTTPStatus.ACCEPTED,
                 UserPath,
                 (Accepted,),
                 self.send_to_user,
                 body=Emission,
                 may_repeat=True,
             ),
+        )
+
+    def _connection_rows(self) -> Sequence[Operation]:
+        """The connections of a user."""
+        return (
             Operation(
                 "PUT",
                 "/v1/users/{user}/rooms/{room}",
                 "joinRoom",
                 "Put all connections of a user into a room",
                 Scope.ROOMS,
-                accepted,
+                HTTPStatus.ACCEPTED,
                 UserRoomPath,
                 (Accepted,),
                 self.join_room,
@@ -147,7 +165,7 @@ class Operations:
                 "leaveRoom",
                 "Take all connections of a user out of a room",
                 Scope.ROOMS,
-                accepted,
+                HTTPStatus.ACCEPTED,
                 UserRoomPath,
                 (Accepted,),
                 self.leave_room,
@@ -158,18 +176,23 @@ class Operations:
                 "disconnectUser",
                 "Close all connections of a user; its clients do not reconnect by themselves",
                 Scope.ROOMS,
-                ok,
+                HTTPStatus.OK,
                 DisconnectQuery,
                 (Disconnected,),
                 self.disconnect_user,
             ),
+        )
+
+    def _room_rows(self) -> Sequence[Operation]:
+        """Rooms."""
+        return (
             Operation(
                 "POST",
                 "/v1/rooms/{room}/send",
                 "sendToRoom",
                 "Send an event to everyone in a room",
                 Scope.SEND,
-                accepted,
+                HTTPStatus.ACCEPTED,
                 RoomPath,
                 (Accepted,),
                 self.send_to_room,
@@ -182,7 +205,7 @@ class Operations:
                 "listMembers",
                 "List the users who are in a room, a page at a time",
                 Scope.READ,
-                ok,
+                HTTPStatus.OK,
                 MembersQuery,
                 (Members,),
                 self.list_members,
