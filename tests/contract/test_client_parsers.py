@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from constellation_ws.delivery import routes
 from constellation_ws.delivery.routes import RouteEntry
-from constellation_ws.messages import commands, redis_emitter
+from constellation_ws.messages import commands, python_emitter, redis_emitter
 from constellation_ws.messages.commands import Emit
 from constellation_ws.messages.events import NAMESPACE, UNSENDABLE_EVENTS, MalformedEvent
 from constellation_ws.messages.frames import Frame, encode_emit, encode_event
@@ -233,7 +233,7 @@ def test_an_emit_from_the_log_is_read(parsers: Parsers, raw: bytes) -> None:
     b'"data":[[{"_placeholder":true,"num":0}],"AAE="]}'
 )
 def test_an_emit_of_an_emitter_is_read(parsers: Parsers, raw: bytes) -> None:
-    check_emit(parsers, raw, commands.decode_emitter)
+    check_emit(parsers, raw, python_emitter.decode_emitter)
 
 
 @given(damaged(st.sampled_from([case.message for case in emitter_cases()])))

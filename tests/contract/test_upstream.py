@@ -349,7 +349,7 @@ async def test_socketios_redis_manager_publishes_json_with_the_keys_we_read(
         "skip_sid": "s",
         "callback": None,
         "host_id": emitter.host_id,
-    }, "AsyncRedisManager publishes in another form; messages/commands.py reads it"
+    }, "AsyncRedisManager publishes in another form; messages/python_emitter.py reads it"
 
 
 # python-engineio

@@ -21,7 +21,7 @@ from constellation_ws.delivery.routes import (
     Table,
     load,
 )
-from constellation_ws.messages import commands, redis_emitter
+from constellation_ws.messages import commands, python_emitter, redis_emitter
 from constellation_ws.messages.commands import Command, Emit
 from constellation_ws.messages.events import NAMESPACE, MalformedEvent
 from constellation_ws.messages.frames import encode_emit, encode_event
@@ -49,7 +49,7 @@ def check_event(data: bytes) -> None:
 
 def check_command(data: bytes) -> None:
     """Read any bytes as a command of a pod, and as an emitter's message."""
-    for decode in (commands.decode, commands.decode_emitter):
+    for decode in (commands.decode, python_emitter.decode_emitter):
         try:
             command = decode(data)
         except MalformedEvent:

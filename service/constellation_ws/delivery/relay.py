@@ -33,6 +33,7 @@ from constellation_ws.messages.commands import (
 )
 from constellation_ws.messages.events import EventTooLarge, MalformedEvent
 from constellation_ws.messages.frames import encode_emit, encode_event
+from constellation_ws.messages.python_emitter import decode_emitter
 from constellation_ws.messages.redis_emitter import (
     DEFAULT_EMITTERS,
     EmitterChannels,
@@ -256,7 +257,7 @@ class Relay:
         if channel == self._emitters.requests:
             return decode_request(payload)
         if channel == _PYTHON_EMITTER:
-            return commands.decode_emitter(payload)
+            return decode_emitter(payload)
         return commands.decode(payload)
 
     def _carry_out(self, command: commands.Command, payload: bytes, offset: bytes) -> None:

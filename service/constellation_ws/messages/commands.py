@@ -18,7 +18,6 @@ import msgspec
 from constellation_ws.messages import ids
 from constellation_ws.messages.events import (
     MAX_ATTACHMENTS,
-    NAMESPACE,
     UNSENDABLE_EVENTS,
     MalformedEvent,
     Room,
@@ -160,8 +159,6 @@ Command = (
     | Handover
 )
 
-_NULL = msgspec.Raw(b"null")
-
 _encode = msgspec.json.Encoder().encode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode: Callable[[bytes], Command] = msgspec.json.Decoder(Command).decode
@@ -214,7 +211,7 @@ def sendable(command: Command) -> Command:
     """
     if not isinstance(command, Emit):
         return command
-    values = _slice_array(command.args)
+    values = read_array(command.args)
     event = _read_value(values[0]) if values else None
     if not isinstance(event, str) or event in UNSENDABLE_EVENTS:
         raise MalformedEvent("an emit without an event that clients accept")
@@ -229,7 +226,8 @@ def sendable(command: Command) -> Command:
     return command
 
 
-def _slice_array(raw: msgspec.Raw) -> list[msgspec.Raw]:
+def read_array(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    """Give the values of a JSON array as they are written. Raises ValueError."""
     try:
         return _decode_array(raw)
     except msgspec.ValidationError:
@@ -256,96 +254,3 @@ def _placeholders(value: Any) -> Iterator[object]:
             return
         for item in value.values():
             yield from _placeholders(item)
-
-
-class _EmitterMessage(msgspec.Struct):
-    """A message of python-socketio 5.18 (`AsyncPubSubManager._publish`), JSON since 5.14."""
-
-    method: str
-    namespace: str | None = None
-    event: msgspec.Raw = msgspec.Raw(b"null")
-    data: msgspec.Raw = msgspec.Raw(b"[]")
-    binary: bool = False
-    room: msgspec.Raw = msgspec.Raw(b"null")
-    """A room or a list of them. Room names of python-socketio may be numbers."""
-    skip_sid: msgspec.Raw = msgspec.Raw(b"null")
-    sid: str | None = None
-
-
-_decode_emitter = msgspec.json.Decoder(_EmitterMessage).decode
-_SLICED = ("event", "data", "room", "skip_sid")
-
-
-def decode_emitter(raw: bytes) -> Command | None:
-    """Read what an external python-socketio emitter published; None where it is not for /chats.
-
-    Raises MalformedEvent.
-    """
-    try:
-        text = raw.decode()  # as in `decode`
-        try:
-            message = _decode_emitter(raw)
-        except msgspec.DecodeError:
-            message = _decode_emitter_leniently(text)
-        if message.namespace != NAMESPACE:
-            return None
-        return sendable(_translate(message))
-    except MalformedEvent:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise MalformedEvent("not an emitter's message") from error
-
-
-def _decode_emitter_leniently(text: str) -> _EmitterMessage:
-    """Decode what msgspec refuses but JSON allows: half of a surrogate pair. Raises ValueError."""
-    slices = slice_object(text)
-    rest = {key: value for key, value in slices.items() if key not in _SLICED}
-    sliced = {key: slices[key] for key in _SLICED if key in slices}
-    return msgspec.structs.replace(_decode_emitter(_encode(rest)), **sliced)
-
-
-def _translate(message: _EmitterMessage) -> Command:
-    sid, found = message.sid, ids.read_ids(message.room)
-    rooms = tuple(map(Room, found.ids)) if found is not None else ()
-    match message.method:
-        case "emit" if message.event != _NULL:
-            return _translate_emit(message, rooms, found.invalid if found is not None else 0)
-        case "enter_room" if sid and rooms:
-            return Join(Room(sid), rooms[0])
-        case "leave_room" if sid and rooms:
-            return Leave(Room(sid), rooms[0])
-        case "close_room" if rooms:
-            return Empty(rooms[0])
-        case "disconnect" if sid:
-            return Disconnect(Room(sid))
-    raise MalformedEvent("a method that is not known")
-
-
-def _translate_emit(message: _EmitterMessage, rooms: tuple[Room, ...], invalid: int) -> Emit:
-    if invalid and not rooms:
-        raise MalformedEvent("an emit to rooms that are no ids")
-    data, attachments = message.data, tuple[bytes, ...]()
-    if message.binary:
-        data, attachments = _take_out_attachments(data)
-    values = [message.event, *_values_of(data)]
-    args = msgspec.Raw(b"[%b]" % b",".join(map(bytes, values)))
-    skipped = ids.read_ids(message.skip_sid)
-    return Emit(
-        args,
-        None if message.room == _NULL else rooms,
-        tuple(map(Room, skipped.ids)) if skipped is not None else (),
-        attachments,
-        invalid_ids=invalid,
-    )
-
-
-def _values_of(data: msgspec.Raw) -> list[msgspec.Raw]:
-    """Give the arguments; `emit("event")` of python-socketio sends none, and says null."""
-    values = _slice_array(data)
-    return [] if values == [_NULL] else values
-
-
-def _take_out_attachments(data: msgspec.Raw) -> tuple[msgspec.Raw, tuple[bytes, ...]]:
-    """Split `[arguments, "base64", ...]`. Raises ValueError."""
-    arguments, *texts = _slice_array(data)
-    return arguments, tuple(msgspec.json.decode(text, type=bytes) for text in texts)

@@ -8,7 +8,6 @@ these channels by a gateway, so nothing can go round between gateways and server
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -17,12 +16,10 @@ import msgspec
 from constellation_ws.messages import ids
 from constellation_ws.messages.commands import Command, DisconnectAll, Emit, Regroup, sendable
 from constellation_ws.messages.events import NAMESPACE, EventTooLarge, MalformedEvent, Room
+from constellation_ws.messages.node_values import Arguments, read_extension
 
 DEFAULT_KEY = "socket.io"
 """The `key` of emitters and adapters, unless they are given another one."""
-
-MAX_DEPTH = 100
-"""Levels of lists and objects in an argument; what is read here by Python's own stack."""
 
 MAX_ROOMS = 1_000
 """Rooms that one request may have sockets enter or leave: each is stored with each session."""
@@ -130,7 +127,7 @@ def decode_emit(payload: bytes, max_bytes: int) -> Emit | None:
             return None
         if message.packet.type not in _EVENTS:
             raise MalformedEvent("a packet that is no event")
-        arguments = _Arguments()
+        arguments = Arguments()
         args = msgspec.json.encode(arguments.write(message.packet.data))
     except MalformedEvent:
         raise
@@ -222,83 +219,7 @@ def _moved_rooms(value: Any) -> tuple[Room, ...]:
     return rooms
 
 
-class _Undefined:
-    """JavaScript's undefined, as encoders before notepack.io 3 write it."""
-
-
-_UNDEFINED = _Undefined()
-_PLAIN = frozenset({str, int, float, bool, type(None)})
-"""Types that JSON has; msgspec writes NaN and the infinities as null, as JavaScript does."""
-
-
-class _Arguments:
-    """What an event's arguments are in JSON, as a Socket.IO server in Node writes them."""
-
-    def __init__(self) -> None:
-        self.attachments: list[bytes] = []
-
-    def write(self, value: Any, depth: int = 0) -> Any:
-        """Give a value in JSON's types; binary ones become placeholders. Raises MalformedEvent."""
-        kind = type(value)
-        if kind in _PLAIN:
-            return value
-        if depth == MAX_DEPTH:
-            raise MalformedEvent("nested too deeply")
-        if kind is list:
-            return [one if type(one) in _PLAIN else self.write(one, depth + 1) for one in value]
-        if kind is dict:
-            return {
-                key if type(key) is str else _name(key): (
-                    one if type(one) in _PLAIN else self.write(one, depth + 1)
-                )
-                for key, one in value.items()
-                if one is not _UNDEFINED
-            }
-        if kind is bytes:
-            self.attachments.append(value)
-            return {"_placeholder": True, "num": len(self.attachments) - 1}
-        return None if value is _UNDEFINED else _iso(value)
-
-
-def _name(key: Any) -> str:
-    """Name a property as JavaScript does. Raises MalformedEvent for what no encoder writes."""
-    match key:
-        case None:
-            return "null"
-        case bool():
-            return "true" if key else "false"
-        case int():
-            return str(key)
-        case bytes():
-            return key.decode(errors="replace")
-    raise MalformedEvent("a key that is no name")
-
-
-def _iso(date: datetime) -> str:
-    """Write a date as JavaScript's `toISOString` does."""
-    return date.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _read_extension(code: int, data: memoryview) -> Any:
-    """Read what msgpack has no type for, as notepack.io does; msgspec reads timestamps itself.
-
-    Code 0 is of older encoders: undefined (1 byte), a Date (8) or an ArrayBuffer. Which of the
-    msgpack forms it had is not known here, so an ArrayBuffer of 8 bytes is read as a Date.
-    """
-    content = data.tobytes()
-    if code != 0:
-        return [code, content]
-    if content == b"\x00":
-        return _UNDEFINED
-    if len(content) == 8:
-        return _EPOCH + timedelta(milliseconds=int.from_bytes(content, "big", signed=True))
-    return content
-
-
-_decode_emit = msgspec.msgpack.Decoder(_Emit, ext_hook=_read_extension).decode
+_decode_emit = msgspec.msgpack.Decoder(_Emit, ext_hook=read_extension).decode
 _json_request = msgspec.json.Decoder(_Request).decode
 _msgpack_request = msgspec.msgpack.Decoder(_Request).decode
 _json_head = msgspec.json.Decoder(_RequestHead).decode

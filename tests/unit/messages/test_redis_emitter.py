@@ -26,9 +26,9 @@ from constellation_ws.messages.events import (
     Room,
 )
 from constellation_ws.messages.frames import encode_emit
+from constellation_ws.messages.node_values import MAX_DEPTH
 from constellation_ws.messages.redis_emitter import (
     DEFAULT_EMITTERS,
-    MAX_DEPTH,
     MAX_ROOMS,
     EmitterChannels,
     Unsupported,
