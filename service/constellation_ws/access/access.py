@@ -1,6 +1,6 @@
 """Who may be in a chat: what a token says, or what the API answers.
 
-When the API is asked is decided in `checks`, what of its answers counts in `known`; `http` and
+When the API is asked is decided in `queries`, what of its answers counts in `known`; `http` and
 `nest` ask.
 """
 
@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from constellation_ws.access.checks import Api, Checks
-from constellation_ws.access.known import Known, Verdict
+from constellation_ws.access.known import AccessVerdict, Known
 from constellation_ws.access.limit import CallLimit
+from constellation_ws.access.queries import Api, Queries
 from constellation_ws.access.queue import Kind
 from constellation_ws.auth.identity import Identity
 from constellation_ws.messages.admission import ACCESS_UNAVAILABLE, FORBIDDEN, Refusal
@@ -37,7 +37,7 @@ class Access(Protocol):
         """Say why somebody may not join a chat; None where it may, with no step in between."""
 
     async def find_lost(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
-        """Say in which of some rooms somebody may be no more; None where that cannot be told."""
+        """Say in which of some rooms somebody may be no more; None where that is not known."""
 
     def outdated(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str]:
         """Say which of some rooms a newer token of somebody takes away."""
@@ -70,7 +70,7 @@ class Everybody:
         """Nothing is held."""
 
 
-class Claims:
+class TokenChats:
     """The chats that a token names, for as long as it is worth anything."""
 
     waiting = 0
@@ -107,7 +107,7 @@ class Asked:
         """`timeout_seconds` is what the API gives itself for an answer."""
         self._known = Known()
         self._clock = clock
-        self._checks = Checks(
+        self._queries = Queries(
             api,
             self._known,
             CallLimit(timeout_seconds),
@@ -120,7 +120,7 @@ class Asked:
     @property
     def waiting(self) -> int:
         """How many joins and resumes wait until they can be asked about."""
-        return self._checks.waiting
+        return self._queries.waiting
 
     async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
         """Say why somebody may not join a chat; None where it may, with no step in between."""
@@ -130,7 +130,7 @@ class Asked:
         return None if verdicts[chat].allowed else FORBIDDEN
 
     async def find_lost(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
-        """Say in which of some rooms somebody may be no more; None where that cannot be told."""
+        """Say in which of some rooms somebody may be no more; None where that is not known."""
         chats = [ChatId(room.removeprefix(_CHAT_PREFIX)) for room in _chat_rooms(rooms)]
         verdicts = await self._ask(identity.user, chats, Kind.RESUME)
         if verdicts is None:
@@ -155,15 +155,15 @@ class Asked:
 
     async def aclose(self) -> None:
         """Leave open questions without an answer; whoever asks later gets none either."""
-        await self._checks.aclose()
+        await self._queries.aclose()
 
     async def _ask(
         self, user: UserId, chats: Iterable[ChatId], kind: Kind
-    ) -> dict[ChatId, Verdict] | None:
-        verdicts: dict[ChatId, Verdict] = {}
+    ) -> dict[ChatId, AccessVerdict] | None:
+        verdicts: dict[ChatId, AccessVerdict] = {}
         asked = list(chats)
         for _ in range(_ATTEMPTS):
-            found = await self._checks.run(user, asked, kind)
+            found = await self._queries.run(user, asked, kind)
             if found is None:
                 return None
             verdicts |= found

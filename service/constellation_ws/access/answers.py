@@ -1,6 +1,6 @@
 """What the API's answers about a chat mean. Pure: bytes in; a yes, a no or no answer out.
 
-Only a clear yes is one. A clear no is told from a broken answer, since clients act on it.
+Only a clear yes is one. A clear no is distinguished from a broken answer, since clients act on it.
 """
 
 from __future__ import annotations

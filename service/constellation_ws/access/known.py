@@ -40,7 +40,7 @@ _Key = tuple[UserId | None, ChatId | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AccessVerdict:
     """Whether a user may be in a chat."""
 
     allowed: bool
@@ -79,7 +79,7 @@ class Known:
         """Give the next number, for a question that begins or for somebody who has arrived."""
         return next(self._numbers)
 
-    def recall(self, user: UserId, chat: ChatId, now: float) -> Verdict | None:
+    def recall(self, user: UserId, chat: ChatId, now: float) -> AccessVerdict | None:
         """Say what was answered last about a user and a chat; None where nothing counts."""
         number, until = self._nos.get((user, chat), (0, 0.0))
         allowed = False
@@ -89,7 +89,7 @@ class Known:
             fact = self._yes.get(key)
             if fact and fact.number > number and now < fact.until and fact.names(key, user, chat):
                 number, allowed = fact.number, True
-        return Verdict(allowed, number) if self.counts(user, chat, number) else None
+        return AccessVerdict(allowed, number) if self.counts(user, chat, number) else None
 
     def counts(self, user: UserId, chat: ChatId, number: int) -> bool:
         """Say whether no membership has ended since that a question of this number was about."""

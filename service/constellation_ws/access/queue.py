@@ -10,24 +10,24 @@ from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 
-from constellation_ws.access.known import Verdict
+from constellation_ws.access.known import AccessVerdict
 from constellation_ws.messages.events import ChatId, UserId
 
 MAX_WAITING = 10_000
-"""Checks of a kind that may wait; more are refused at once."""
+"""Queries of a kind that may wait; more are refused at once."""
 MAX_WAIT_SECONDS = 30.0
-"""How long a check may wait until its last call begins. A slow API must not cost a session, but a
+"""How long a query may wait until its last call begins. A slow API must not cost a session, but a
 client that has not connected within CONSTELLATION_CONNECT_TIMEOUT_SECONDS (45) is closed."""
 
 
 class Kind(StrEnum):
-    """What a check is for. Neither kind waits for the other: they take turns."""
+    """What a query is for. Neither kind waits for the other: they take turns."""
 
     JOIN = "join"
     RESUME = "resume"
 
 
-class Check:
+class AccessQuery:
     """What one user's join or resume needs to know: in which of some chats the user may be."""
 
     __slots__ = (
@@ -39,13 +39,13 @@ class Check:
         self.user = user
         self.kind = kind
         self.number = number
-        """What was asked before that may be older than what the check is about."""
+        """What was asked before that may be older than what the query is about."""
         self.since = since
         self.todo: deque[ChatId] = deque()
         """Chats that no call is about yet."""
         self.asked = 0
         """Chats that a call is about."""
-        self.verdicts: dict[ChatId, Verdict] = {}
+        self.verdicts: dict[ChatId, AccessVerdict] = {}
         self.is_queued = False
         self.asks_each = False
         """Whether an answer about one chat has been seen to say nothing of another."""
@@ -64,33 +64,33 @@ class Check:
 
 
 class Queue:
-    """The checks that have chats which no call is about yet."""
+    """The queries that have chats which no call is about yet."""
 
-    def __init__(self, on_refused: Callable[[Check], None]) -> None:
+    def __init__(self, on_refused: Callable[[AccessQuery], None]) -> None:
         self._on_refused = on_refused
-        self._waiting: dict[Kind, deque[Check]] = {kind: deque() for kind in Kind}
+        self._waiting: dict[Kind, deque[AccessQuery]] = {kind: deque() for kind in Kind}
         """The longest waiting first."""
         self._last = Kind.RESUME
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def add(self, check: Check) -> None:
-        """Put a check at the end; refuse it where too many wait."""
-        if len(self._waiting[check.kind]) >= MAX_WAITING:
-            self._refuse(check)
+    def add(self, query: AccessQuery) -> None:
+        """Put a query at the end; refuse it where too many wait."""
+        if len(self._waiting[query.kind]) >= MAX_WAITING:
+            self._refuse(query)
             return
-        check.is_queued = True
-        self._waiting[check.kind].append(check)
+        query.is_queued = True
+        self._waiting[query.kind].append(query)
 
-    def put_back(self, check: Check) -> None:
-        """Let a check be next that has chats to ask about after all; harmless where it waits."""
-        if not check.is_queued:
-            check.is_queued = True
-            self._waiting[check.kind].appendleft(check)
+    def put_back(self, query: AccessQuery) -> None:
+        """Let a query be next that has chats to ask about after all; harmless where it waits."""
+        if not query.is_queued:
+            query.is_queued = True
+            self._waiting[query.kind].appendleft(query)
 
-    def next(self, now: float) -> Check | None:
-        """Give the check whose turn it is, and refuse those that have waited for too long."""
+    def next(self, now: float) -> AccessQuery | None:
+        """Give the query whose turn it is, and refuse those that have waited for too long."""
         for waiting in self._waiting.values():
             while waiting and self._is_over(waiting[0], now):
                 self._refuse(waiting.popleft())
@@ -99,14 +99,14 @@ class Queue:
         waiting = first or second
         return waiting[0] if waiting else None
 
-    def step(self, check: Check) -> None:
-        """Note that the first chat of the check that was given last is answered or asked about."""
-        check.todo.popleft()
-        self._last = check.kind
-        if not check.todo:
-            self._waiting[check.kind].popleft()
-            check.is_queued = False
-            check.finish()
+    def step(self, query: AccessQuery) -> None:
+        """Note that the first chat of the query that was given last is answered or asked about."""
+        query.todo.popleft()
+        self._last = query.kind
+        if not query.todo:
+            self._waiting[query.kind].popleft()
+            query.is_queued = False
+            query.finish()
 
     def refuse_until(self, since: float) -> None:
         """Refuse those that have waited since a moment, or for longer."""
@@ -118,11 +118,11 @@ class Queue:
         """Refuse whoever waits."""
         self.refuse_until(float("inf"))
 
-    def _is_over(self, check: Check, now: float) -> bool:
-        return check.done.done() or now - check.since >= MAX_WAIT_SECONDS
+    def _is_over(self, query: AccessQuery, now: float) -> bool:
+        return query.done.done() or now - query.since >= MAX_WAIT_SECONDS
 
-    def _refuse(self, check: Check) -> None:
-        check.is_queued = False
-        if not check.done.done():
-            self._on_refused(check)
-            check.fail()
+    def _refuse(self, query: AccessQuery) -> None:
+        query.is_queued = False
+        if not query.done.done():
+            self._on_refused(query)
+            query.fail()

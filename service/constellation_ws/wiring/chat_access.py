@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from constellation_ws.access.access import Access, Asked, Claims, Everybody
-from constellation_ws.access.checks import Api
+from constellation_ws.access.access import Access, Asked, Everybody, TokenChats
 from constellation_ws.access.http import HttpApi
 from constellation_ws.access.nest import NestApi
+from constellation_ws.access.queries import Api
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings
@@ -18,7 +18,7 @@ def make_access(settings: Settings, metrics: Metrics, spawn: Spawn) -> Access:
     if settings.chat_access == "open":
         return Everybody()
     if settings.chat_access == "claim":
-        return Claims()
+        return TokenChats()
     timeout = settings.chat_access_timeout_seconds
     return Asked(_api(settings, timeout), metrics, spawn=spawn, timeout_seconds=timeout)
 

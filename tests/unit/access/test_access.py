@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 import pytest
 from structlog.testing import capture_logs
 
-from constellation_ws.access.access import Asked, Claims
+from constellation_ws.access.access import Asked, TokenChats
 from constellation_ws.access.answers import Answer, NoAnswer
 from constellation_ws.access.known import NO_SECONDS, YES_SECONDS
 from constellation_ws.access.limit import FIRST_CALLS
@@ -265,7 +265,7 @@ async def test_a_token_names_the_chats_that_its_bearer_may_join(
     chats: Iterable[str] | None, joined: tuple[str, ...]
 ) -> None:
     identity = Identity(UserId("bob"), None if chats is None else frozenset(chats))
-    claims = Claims()
+    claims = TokenChats()
     for chat in ("c", "7", "*", "d", "__proto__", ""):
         may = await claims.refusal(identity, ChatId(chat)) is None
         assert may is (chat in joined)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from constellation_ws.access import queue as access_queue
-from constellation_ws.access.queue import MAX_WAIT_SECONDS, Check, Kind, Queue
+from constellation_ws.access.queue import MAX_WAIT_SECONDS, AccessQuery, Kind, Queue
 from constellation_ws.messages.events import ChatId, UserId
 
 
@@ -18,8 +18,10 @@ class Waiting:
         self.refused: list[str] = []
         self.queue = Queue(lambda check: self.refused.append(check.user))
 
-    def add(self, name: str, kind: Kind = Kind.JOIN, chats: int = 1, since: float = 0.0) -> Check:
-        check = Check(UserId(name), kind, 0, since)
+    def add(
+        self, name: str, kind: Kind = Kind.JOIN, chats: int = 1, since: float = 0.0
+    ) -> AccessQuery:
+        check = AccessQuery(UserId(name), kind, 0, since)
         check.todo.extend(ChatId(str(n)) for n in range(chats))
         self.queue.add(check)
         return check
@@ -74,7 +76,7 @@ async def test_a_check_that_must_ask_after_all_is_next(waiting: Waiting) -> None
     first = waiting.add("first")
     waiting.queue.step(first)
     waiting.add("second")
-    first.asked, first.done = 0, Check(UserId(""), Kind.JOIN, 0, 0).done
+    first.asked, first.done = 0, AccessQuery(UserId(""), Kind.JOIN, 0, 0).done
     first.todo.append(ChatId("x"))
     waiting.queue.put_back(first)
     waiting.queue.put_back(first)

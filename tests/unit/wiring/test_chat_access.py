@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from constellation_ws.access.access import Asked, Claims, Everybody
+from constellation_ws.access.access import Asked, Everybody, TokenChats
 from constellation_ws.access.http import HttpApi
 from constellation_ws.access.nest import NestApi
 from constellation_ws.observability.metrics import Metrics
@@ -19,9 +19,9 @@ def made(**settings: Any) -> object:
 
 async def test_each_mode_makes_its_part() -> None:
     assert isinstance(made(), Everybody)
-    assert isinstance(made(chat_access="claim"), Claims)
+    assert isinstance(made(chat_access="claim"), TokenChats)
     http = made(chat_access="http", chat_access_url="http://api/access")
     nest = made(chat_access="nest", chat_access_url="tcp://api:3001")
-    for part, door in ((http, HttpApi), (nest, NestApi)):
+    for part, api in ((http, HttpApi), (nest, NestApi)):
         assert isinstance(part, Asked)
-        assert isinstance(part._checks._api, door)
+        assert isinstance(part._queries._api, api)

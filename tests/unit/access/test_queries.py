@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Iterable
 import pytest
 from structlog.testing import capture_logs
 
-from constellation_ws.access import checks as access_checks
+from constellation_ws.access import queries as access_queries
 from constellation_ws.access import queue as access_queue
 from constellation_ws.access.answers import Answer, NoAnswer
-from constellation_ws.access.checks import Checks
 from constellation_ws.access.known import YES_SECONDS, Known
 from constellation_ws.access.limit import FIRST_CALLS, LEAST_CALLS, CallLimit
+from constellation_ws.access.queries import Queries
 from constellation_ws.access.queue import MAX_WAIT_SECONDS, Kind
 from constellation_ws.messages.events import ChatId, UserId
 from constellation_ws.observability.metrics import Metrics
@@ -56,7 +56,7 @@ class Api:
 
 
 class World:
-    """Checks with an API and a clock that a test sets."""
+    """Queries with an API and a clock that a test sets."""
 
     def __init__(self) -> None:
         self.api = Api()
@@ -65,7 +65,7 @@ class World:
         self.metrics = Metrics()
         self.now = 0.0
         self.tasks: list[asyncio.Task[None]] = []
-        self.checks = Checks(
+        self.queries = Queries(
             self.api,
             self.known,
             self.limit,
@@ -80,7 +80,7 @@ class World:
 
         async def check() -> dict[str, bool]:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                found = await self.checks.run(UserId(user), map(ChatId, chats), kind)
+                found = await self.queries.run(UserId(user), map(ChatId, chats), kind)
             return {chat: verdict.allowed for chat, verdict in (found or {}).items()}
 
         task = asyncio.create_task(check())
@@ -132,9 +132,9 @@ async def test_no_more_calls_run_at_a_time_than_the_limit_says(world: World) -> 
     checks = [world.run("bob", f"c{n}") for n in range(3 * FIRST_CALLS)]
     await world.settle()
     assert len(world.api.open) == FIRST_CALLS
-    assert world.checks.waiting == 2 * FIRST_CALLS
+    assert world.queries.waiting == 2 * FIRST_CALLS
     await world.serve(0.01)
-    assert world.checks.waiting == 0
+    assert world.queries.waiting == 0
     assert world.api.most_open == FIRST_CALLS
     assert [len(check.result()) for check in checks] == [1] * len(checks)
 
@@ -369,7 +369,7 @@ async def test_many_who_are_answered_from_memory_do_not_hold_up_the_loop(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They waited for a call, and by then their chat is known."""
-    monkeypatch.setattr(access_checks, "_STEPS", 10)
+    monkeypatch.setattr(access_queries, "_STEPS", 10)
     world.api.members = {"c": {f"u{n}" for n in range(100)}}
     for n in range(FIRST_CALLS):
         world.run("bob", f"d{n}")
@@ -395,5 +395,5 @@ async def test_answers_are_remembered(world: World) -> None:
 
 
 async def test_nothing_to_ask_is_answered_at_once(world: World) -> None:
-    assert await world.checks.run(UserId("bob"), [], Kind.RESUME) == {}
+    assert await world.queries.run(UserId("bob"), [], Kind.RESUME) == {}
     assert world.api.asked == 0

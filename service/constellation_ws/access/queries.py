@@ -1,8 +1,8 @@
 """Who is asked about, when, and how long that may take: the queue in front of the API.
 
-A check is what one join or one resume needs to know: a user and some chats. It waits until a call
+A query is what one join or one resume needs to know: a user and some chats. It waits until a call
 is free, and is done when each chat is answered: by the API, from memory, or by a call that somebody
-else's check has begun. The time of an answer counts from its call, and is the API's part (`http`,
+else's query has begun. The time of an answer counts from its call, and is the API's part (`http`,
 `nest`); waiting for a call has a bound of its own.
 """
 
@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import structlog
 
 from constellation_ws.access.answers import Answer, NoAnswer
-from constellation_ws.access.known import Known, Verdict
+from constellation_ws.access.known import AccessVerdict, Known
 from constellation_ws.access.limit import CallLimit
-from constellation_ws.access.queue import Check, Kind, Queue
+from constellation_ws.access.queue import AccessQuery, Kind, Queue
 from constellation_ws.messages.events import ChatId, UserId
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.runtime.spawning import Spawn
@@ -45,7 +45,7 @@ class Api(Protocol):
 
 
 class _Question:
-    """One call to the API, and the checks that wait for it."""
+    """One call to the API, and the queries that wait for it."""
 
     __slots__ = ("chat", "number", "started", "subject", "task", "user", "waiters")
 
@@ -57,24 +57,24 @@ class _Question:
         self.chat = chat
         self.number = number
         self.started = started
-        self.waiters: list[tuple[Check, ChatId]] = []
+        self.waiters: list[tuple[AccessQuery, ChatId]] = []
         self.task: asyncio.Task[Any] | None = None
 
-    def verdict(self, answer: Answer, check: Check, chat: ChatId) -> Verdict | None:
-        """Say what its answer means for a check; None where the check must ask for itself."""
+    def verdict(self, answer: Answer, query: AccessQuery, chat: ChatId) -> AccessVerdict | None:
+        """Say what its answer means for a query; None where the query must ask for itself."""
         allowed = None
         if answer.users is not None and chat == self.chat:
-            allowed = check.user in answer.users
-        elif (check.user, chat) == (self.user, self.chat):
+            allowed = query.user in answer.users
+        elif (query.user, chat) == (self.user, self.chat):
             allowed = answer.allowed
-        elif answer.chats is not None and check.user == self.user:
+        elif answer.chats is not None and query.user == self.user:
             allowed = chat in answer.chats or None
-        if allowed is None or (not allowed and self.number < check.number):
+        if allowed is None or (not allowed and self.number < query.number):
             return None  # not said, or a no that may be older than the membership
-        return Verdict(allowed, self.number)
+        return AccessVerdict(allowed, self.number)
 
 
-class Checks:
+class Queries:
     """Asks the API what joins and resumes need to know."""
 
     def __init__(
@@ -111,26 +111,26 @@ class Checks:
 
     async def run(
         self, user: UserId, chats: Iterable[ChatId], kind: Kind
-    ) -> dict[ChatId, Verdict] | None:
+    ) -> dict[ChatId, AccessVerdict] | None:
         """Find out in which of some chats a user may be; None where that cannot be said."""
-        check = Check(user, kind, self._known.number(), self._clock())
+        query = AccessQuery(user, kind, self._known.number(), self._clock())
         for chat in chats:
-            if not self._place(check, chat):
-                check.todo.append(chat)
-        if self._is_closed and check.todo:
-            check.fail()
-        elif check.todo:
-            self._queue.add(check)
+            if not self._place(query, chat):
+                query.todo.append(chat)
+        if self._is_closed and query.todo:
+            query.fail()
+        elif query.todo:
+            self._queue.add(query)
             self._pump()
-        check.finish()
+        query.finish()
         try:
-            await asyncio.wait({check.done})
+            await asyncio.wait({query.done})
         finally:
-            check.fail()  # whoever is cancelled needs no more calls
-        return check.verdicts if check.done.result() else None
+            query.fail()  # whoever is cancelled needs no more calls
+        return query.verdicts if query.done.result() else None
 
     async def aclose(self) -> None:
-        """Leave all checks without an answer; later ones get none either."""
+        """Leave all queries without an answer; later ones get none either."""
         self._is_closed = True
         for question in tuple(self._calls):
             if question.task is not None:
@@ -141,33 +141,33 @@ class Checks:
 
     # Which call is next
 
-    def _place(self, check: Check, chat: ChatId) -> bool:
+    def _place(self, query: AccessQuery, chat: ChatId) -> bool:
         """Answer a chat from memory, or let it share a call; False where it needs one."""
-        verdict = self._known.recall(check.user, chat, self._clock())
+        verdict = self._known.recall(query.user, chat, self._clock())
         if verdict is not None:
-            check.verdicts[chat] = verdict
+            query.verdicts[chat] = verdict
             return True
-        question = self._open.get(self._api.subject(check.user, chat))
-        if question is None or (check.asks_each and question.chat != chat):
+        question = self._open.get(self._api.subject(query.user, chat))
+        if question is None or (query.asks_each and question.chat != chat):
             return False
-        if not self._known.counts(check.user, chat, question.number):
+        if not self._known.counts(query.user, chat, question.number):
             return False
-        question.waiters.append((check, chat))
-        check.asked += 1
+        question.waiters.append((query, chat))
+        query.asked += 1
         return True
 
     def _pump(self) -> None:
-        """Begin as many calls as may run, the longest waiting check of each kind in turn."""
+        """Begin as many calls as may run, the longest waiting query of each kind in turn."""
         for _ in range(_STEPS):
-            check = self._queue.next(self._clock())
-            if check is None:
+            query = self._queue.next(self._clock())
+            if query is None:
                 return
-            chat = check.todo[0]
-            if not self._place(check, chat):
+            chat = query.todo[0]
+            if not self._place(query, chat):
                 if len(self._calls) >= self._limit.calls:
                     return
-                self._begin(check, chat)
-            self._queue.step(check)
+                self._begin(query, chat)
+            self._queue.step(query)
         if not self._will_pump:
             self._will_pump = True
             asyncio.get_running_loop().call_soon(self._pump_on)
@@ -178,12 +178,12 @@ class Checks:
 
     # One call
 
-    def _begin(self, check: Check, chat: ChatId) -> None:
+    def _begin(self, query: AccessQuery, chat: ChatId) -> None:
         """Ask the API, in a task: whoever leaves meanwhile takes nobody's answer along."""
-        subject = self._api.subject(check.user, chat)
-        question = _Question(subject, check.user, chat, self._known.number(), self._clock())
-        question.waiters.append((check, chat))
-        check.asked += 1
+        subject = self._api.subject(query.user, chat)
+        question = _Question(subject, query.user, chat, self._known.number(), self._clock())
+        question.waiters.append((query, chat))
+        query.asked += 1
         if not self._calls:
             self._silent_since = question.started
         self._calls.add(question)
@@ -229,30 +229,30 @@ class Checks:
         if answer is not None:
             user, chat, number = question.user, question.chat, question.number
             self._known.learn(user, chat, answer, number, self._clock())
-        for check, chat in question.waiters:
-            check.asked -= 1
-            self._pass_on(question, answer, check, chat)
+        for query, chat in question.waiters:
+            query.asked -= 1
+            self._pass_on(question, answer, query, chat)
         if not self._is_closed:
             self._pump()
 
     def _pass_on(
-        self, question: _Question, answer: Answer | None, check: Check, chat: ChatId
+        self, question: _Question, answer: Answer | None, query: AccessQuery, chat: ChatId
     ) -> None:
-        verdict = None if answer is None else question.verdict(answer, check, chat)
+        verdict = None if answer is None else question.verdict(answer, query, chat)
         if verdict is not None:
-            check.verdicts[chat] = verdict
-            check.finish()
-        elif self._is_closed or (answer is None and question.number > check.number):
-            check.fail()
-        elif not check.done.done():
+            query.verdicts[chat] = verdict
+            query.finish()
+        elif self._is_closed or (answer is None and question.number > query.number):
+            query.fail()
+        elif not query.done.done():
             # It says nothing of the chat; or its no, or its failure, is of a call that was begun
-            # before the check came.
-            check.asks_each = check.asks_each or (answer is not None and chat != question.chat)
-            check.todo.append(chat)
-            self._queue.put_back(check)
+            # before the query came.
+            query.asks_each = query.asks_each or (answer is not None and chat != question.chat)
+            query.todo.append(chat)
+            self._queue.put_back(query)
 
     def _count(self, outcome: str, seconds: float) -> None:
         self._metrics.chat_access.labels(outcome).observe(seconds)
 
-    def _count_refused(self, check: Check) -> None:
-        self._count("busy", self._clock() - check.since)
+    def _count_refused(self, query: AccessQuery) -> None:
+        self._count("busy", self._clock() - query.since)
