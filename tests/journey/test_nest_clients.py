@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.journey.conftest import Pods
-from tests.journey.test_nest_door import MAJORS, NestClient, nest_client
+from tests.journey.test_nest_port import MAJORS, NestClient, nest_client
 from tests.js_clients import POLLING, JsClients
 from tests.nest_client import NO_HANDLER
 from tests.waiting import PATIENCE_SECONDS, eventually

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.journey.conftest import Pods, StartGateway
-from tests.journey.test_nest_door import NestClient, nest_client
+from tests.journey.test_nest_port import NestClient, nest_client
 from tests.js_clients import JsClients
 from tests.processes import running_valkey
 from tests.waiting import PATIENCE_SECONDS, eventually

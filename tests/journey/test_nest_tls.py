@@ -8,7 +8,7 @@ import pytest
 
 from tests.certificates import Authority
 from tests.journey.conftest import StartGateway
-from tests.journey.test_nest_door import MAJORS, nest_client
+from tests.journey.test_nest_port import MAJORS, nest_client
 from tests.processes import Valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 

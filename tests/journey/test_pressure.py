@@ -18,7 +18,7 @@ from constellation_ws.messages.commands import Disconnect
 from constellation_ws.messages.events import Room
 from constellation_ws.redis_io.names import DEFAULT
 from constellation_ws.runtime import open_files
-from constellation_ws.wiring.errands import MAX_WAITING
+from constellation_ws.wiring.background_jobs import MAX_WAITING
 from tests.journey.conftest import StartGateway
 from tests.js_clients import JsClients
 from tests.processes import Gateway, Valkey, running_valkey, started_gateway, tcp_stream
@@ -38,7 +38,7 @@ UPGRADE = (
 async def test_a_flood_on_the_command_channel_ends_no_pod(
     valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
 ) -> None:
-    """Each asks for an answer, which is an errand: more than the queue holds.
+    """Each asks for an answer, which is a job: more than the queue holds.
 
     That the event loop has its turns meanwhile, tests/unit/test_redis_link.py says.
     """

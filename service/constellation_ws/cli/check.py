@@ -24,7 +24,7 @@ from constellation_ws.runtime.open_files import Shares
 from constellation_ws.settings.variables import UnknownVariable
 
 
-class Verdict(Enum):
+class FindingVerdict(Enum):
     """How bad a finding is."""
 
     OK = "ok"
@@ -37,7 +37,7 @@ class Finding:
     """One question and its answer, fit for a line of a table."""
 
     subject: str
-    verdict: Verdict
+    verdict: FindingVerdict
     detail: str
 
 
@@ -58,10 +58,10 @@ def inspect(
     try:
         redis.ping()
     except (RedisError, OSError) as error:
-        yield Finding("redis", Verdict.FAILED, f"{address} cannot be used: {error}")
+        yield Finding("redis", FindingVerdict.FAILED, f"{address} cannot be used: {error}")
         return
     taken_ms = (time.perf_counter() - started) * 1_000
-    yield Finding("redis", Verdict.OK, f"{address} answered in {taken_ms:.1f} ms")
+    yield Finding("redis", FindingVerdict.OK, f"{address} answered in {taken_ms:.1f} ms")
     yield _identify(redis)
     if "+cluster://" in address:
         yield _permission("cluster", trials.cluster(redis, names))
@@ -80,16 +80,16 @@ def inspect(
 
 
 def inspect_variables(unknown: Iterable[UnknownVariable]) -> Finding:
-    """Tell which variables look like settings and are none."""
+    """Name which variables look like settings and are none."""
     typos = "; ".join(map(str, unknown))
-    verdict = Verdict.WARNING if typos else Verdict.OK
+    verdict = FindingVerdict.WARNING if typos else FindingVerdict.OK
     return Finding("settings", verdict, typos or "all variables are known")
 
 
 def inspect_certificates(invalid: Iterable[str]) -> Finding:
-    """Tell which certificates have expired, or are not valid yet; their files are readable."""
+    """Name which certificates have expired, or are not valid yet; their files are readable."""
     faults = "; ".join(invalid)
-    verdict = Verdict.FAILED if faults else Verdict.OK
+    verdict = FindingVerdict.FAILED if faults else FindingVerdict.OK
     return Finding("certificates", verdict, faults or "none has expired")
 
 
@@ -97,23 +97,23 @@ def inspect_files(files: Shares, max_connections: int) -> Finding:
     """Say whether the limit of open files leaves room for as many connections as are allowed."""
     if files.suffices_for(max_connections):
         detail = f"{files.limit:,} are enough for {max_connections:,} connections"
-        return Finding("open files", Verdict.OK, detail)
+        return Finding("open files", FindingVerdict.OK, detail)
     detail = (
         f"{files.limit:,} limit this pod to {files.sessions:,} connections, not {max_connections:,}"
         " (CONSTELLATION_MAX_CONNECTIONS): raise the hard limit (ulimit -Hn)"
     )
-    return Finding("open files", Verdict.WARNING, detail)
+    return Finding("open files", FindingVerdict.WARNING, detail)
 
 
 def inspect_routes(channels: Iterable[str]) -> Finding:
-    """Tell which channels the route table has; it was read without a fault."""
+    """Name which channels the route table has; it was read without a fault."""
     names = sorted(channels)
-    return Finding("routes", Verdict.OK, f"{len(names)} channels: {', '.join(names)}")
+    return Finding("routes", FindingVerdict.OK, f"{len(names)} channels: {', '.join(names)}")
 
 
 def has_failed(findings: Iterable[Finding]) -> bool:
-    """Tell whether a gateway could not work."""
-    return any(finding.verdict is Verdict.FAILED for finding in findings)
+    """Return whether a gateway could not work."""
+    return any(finding.verdict is FindingVerdict.FAILED for finding in findings)
 
 
 def to_table(rows: Iterable[tuple[str, ...]]) -> str:
@@ -139,28 +139,30 @@ def _identify(redis: Redis) -> Finding:
         server: Any = redis.info("server")
         user: Any = redis.acl_whoami()
     except RedisError as error:
-        return Finding("version", Verdict.WARNING, f"not available: {error}")
+        return Finding("version", FindingVerdict.WARNING, f"not available: {error}")
     name = str(server.get("server_name", "redis"))
     version = server.get(f"{name}_version", server.get("redis_version"))
-    return Finding("version", Verdict.OK, f"{name} {version}, user {user}")
+    return Finding("version", FindingVerdict.OK, f"{name} {version}, user {user}")
 
 
 def _persistence(redis: Redis) -> Finding:
-    """Tell what a restart of Redis would cost; many a user may not ask, which is no fault."""
+    """Say what a restart of Redis would cost; many a user may not ask, which is no fault."""
     subject = "persistence"
     try:
         state: Any = redis.info("persistence")
         snapshots: Any = redis.config_get("save")
     except RedisError as error:
         return Finding(
-            subject, Verdict.OK, f"not available ({error}); make sure that appendonly is on"
+            subject, FindingVerdict.OK, f"not available ({error}); make sure that appendonly is on"
         )
     if state.get("aof_enabled"):
-        return Finding(subject, Verdict.OK, "append-only file")
+        return Finding(subject, FindingVerdict.OK, "append-only file")
     lost = (
         "entries since the last snapshot" if snapshots.get("save") else "the log and the sessions"
     )
-    return Finding(subject, Verdict.WARNING, f"appendonly is off: a restart of Redis loses {lost}")
+    return Finding(
+        subject, FindingVerdict.WARNING, f"appendonly is off: a restart of Redis loses {lost}"
+    )
 
 
 def _permission(subject: str, calls: Mapping[str, Call]) -> Finding:
@@ -171,8 +173,8 @@ def _permission(subject: str, calls: Mapping[str, Call]) -> Finding:
             refused.setdefault(error, []).append(name)
     if refused:
         detail = "; ".join(f"{' '.join(names)}: {error}" for error, names in refused.items())
-        return Finding(subject, Verdict.FAILED, detail)
-    return Finding(subject, Verdict.OK, f"permitted: {' '.join(calls)}")
+        return Finding(subject, FindingVerdict.FAILED, detail)
+    return Finding(subject, FindingVerdict.OK, f"permitted: {' '.join(calls)}")
 
 
 def _refusal(call: Call) -> str:
@@ -197,7 +199,7 @@ def _may_publish(redis: Redis, channels: Iterable[str]) -> Finding:
             channel for channel in channels if trials.is_refused_in_transaction(redis, channel)
         ]
     except RedisError as error:
-        return Finding(subject, Verdict.WARNING, f"not checked, MULTI failed: {error}")
+        return Finding(subject, FindingVerdict.WARNING, f"not checked, MULTI failed: {error}")
     if refused:
-        return Finding(subject, Verdict.FAILED, f"not permitted: {' '.join(refused)}")
-    return Finding(subject, Verdict.OK, f"permitted: {' '.join(channels)}")
+        return Finding(subject, FindingVerdict.FAILED, f"not permitted: {' '.join(refused)}")
+    return Finding(subject, FindingVerdict.OK, f"permitted: {' '.join(channels)}")

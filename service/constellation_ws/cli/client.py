@@ -52,7 +52,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What became of a connection; `str()` tells it."""
+    """What became of a connection; `str()` describes it."""
 
     text: str
 
@@ -82,7 +82,7 @@ async def connected(
 ) -> AsyncIterator[None]:
     """Hold a client that has connected to a checked URL and joined the chats.
 
-    The token is for a gateway that believes nobody without one.
+    The token is for a gateway that requires one.
 
     Raises CannotConnect where the gateway is not there or refuses either.
     """
@@ -218,7 +218,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _words_of(error: OSError) -> str:
-    """Leave out the address: asyncio puts it into its errors' texts, and it is told already."""
+    """Leave out the address, which asyncio puts into its errors: the message has it already."""
     is_lookup = isinstance(error, socket.gaierror)
     words = error.strerror if is_lookup or error.errno is None else os.strerror(error.errno)
     return (words or str(error)).lower()

@@ -37,7 +37,7 @@ class Scene:
     payload: Mapping[str, Any]
 
     def is_source_of(self, heard: Heard) -> bool:
-        """Tell whether a delivery holds this event's values and no others."""
+        """Return whether a delivery holds this event's values and no others."""
         match heard.arguments:
             case (dict(data), *_):
                 return all(
@@ -48,7 +48,7 @@ class Scene:
 
 
 def story(number: int, now_ms: int) -> Scene:
-    """Tell the scene of that number: a message, somebody typing, the message read, a status."""
+    """Describe the scene of that number: a message, somebody typing, the message read, a status."""
     told, scene = divmod(number, 4)
     message = f"m-{told + 1}"
     match scene:
@@ -135,7 +135,7 @@ async def _users(where: local.Place) -> AsyncIterator[asyncio.Queue[News]]:
 
 
 async def _play(scene: Scene, redis: Redis, news: asyncio.Queue[News]) -> None:
-    """Publish a scene and tell what comes of it, for the length of a tick."""
+    """Publish a scene and print what is delivered, for the length of a tick."""
     started = time.monotonic()
     try:
         await redis.publish(scene.channel, json.dumps(scene.payload))

@@ -46,19 +46,19 @@ async def _watch(
     process: Process, seen: Mapping[Path, int], extra: Iterable[Path], stop: asyncio.Event
 ) -> list[str]:
     """Wait for a change or for the end; a gateway that died waits for its repair."""
-    told = False
+    is_reported = False
     while not stop.is_set():
         if changed := changes(seen, times(extra)):
             return changed
-        if process.returncode is not None and not told:
+        if process.returncode is not None and not is_reported:
             print("The gateway exited; it restarts at the next change.", file=sys.stderr)
-            told = True
+            is_reported = True
         await local.wait(stop, _LOOK_SECONDS)
     return []
 
 
 def times(extra: Iterable[Path]) -> dict[Path, int]:
-    """Tell when each source was last written, in nanoseconds; what is gone is left out."""
+    """Say when each source was last written, in nanoseconds; what is gone is left out."""
     sources = (*_SOURCES.rglob("*.py"), *_SOURCES.rglob("*.toml"), *extra)
     return {path: path.stat().st_mtime_ns for path in sources if path.exists()}
 

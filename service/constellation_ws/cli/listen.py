@@ -79,7 +79,7 @@ def to_json(heard: Heard) -> str:
 
 
 def printable(text: str) -> str:
-    """Escape what a terminal would obey or could not show."""
+    """Escape what a terminal would execute or could not show."""
     shown = (char if _is_harmless(char) else _escape(char) for char in text)
     return "".join(shown)
 

@@ -1,7 +1,7 @@
 """A gateway and its Valkey on a developer's own machine, as `dev` and the demo start them.
 
 Lives here: which Redis and which ports, the two processes' beginnings and ends, and the words that
-tell others how to join. The gateway is a process of its own, the very one that production runs.
+print how others can join. The gateway is a process of its own, the very one that production runs.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ async def wait(stop: asyncio.Event, seconds: float) -> None:
 
 
 def how_to_join(where: Place) -> str:
-    """Tell people how to take part, in lines to be pasted."""
+    """Print how to connect, in lines to be pasted."""
     command = shlex.quote(_own_command())
     redis = f"REDIS_URL={where.redis_url} " if where.owns_redis else ""
     message = (
@@ -158,7 +158,7 @@ def how_to_join(where: Place) -> str:
 def free_port(wanted: int, host: str, *, must: bool) -> int:
     """Take the port that is wanted; where it is taken, say so and find another unless it `must` be.
 
-    A gateway would tell a taken port too, but whoever has it may answer our probes in its place.
+    A gateway would report a port in use too, but whoever has it may answer our probes in its place.
     Raises CannotStart.
     """
     for port in (wanted,) if must else (wanted, 0):

@@ -1,4 +1,4 @@
-"""`publish`: what the API does, by hand. Events go to Redis as they are; doubts are only told."""
+"""`publish`: what the API does, by hand. Events go to Redis as they are; doubts are printed."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Published:
     None on a Cluster, where Redis counts the subscribers of one node only.
     """
     doubt: str | None
-    """Why it will reach no client, as far as can be told from here."""
+    """Why it will reach no client, as far as is known here."""
     trace_id: str | None = None
-    """The trace that tells the rest; None where none is recorded."""
+    """The trace that shows the rest; None where none is recorded."""
 
 
 @contextmanager
 def connected(redis_url: str, names: Names) -> Iterator[Redis]:
-    """Hold a connection for a command or a few; a failure is told at once and not retried.
+    """Hold a connection for a command or a few; a failure is reported at once and not retried.
 
     Raises CannotPublish where no Sentinel and no node of a Cluster says where it is.
     """
@@ -78,7 +78,7 @@ def _make_client(redis_url: str, names: Names) -> Redis:
 
 
 def counts_all(redis_url: str) -> bool:
-    """Tell whether PUBLISH counts every subscriber there is."""
+    """Return whether PUBLISH counts every subscriber there is."""
     return not isinstance(read(redis_url), ClusterAddress)
 
 
@@ -93,7 +93,7 @@ def publish(
 ) -> Iterator[Published]:
     """Publish (channel, JSON) pairs one by one, each in a trace. Raises CannotPublish.
 
-    `counts_all` tells whether PUBLISH counts every subscriber there is.
+    `counts_all` is whether PUBLISH counts every subscriber there is.
     """
     for channel, payload in events:
         with tracing.publishing(channel, payload) as (span, traced):

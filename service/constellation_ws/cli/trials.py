@@ -180,7 +180,7 @@ def is_refused_in_transaction(redis: Any, channel: str) -> bool:
 
 
 def _append_nothing(redis: Any, names: Names) -> None:
-    """Let Redis judge an append to the log itself that it cannot carry out: the ID is none."""
+    """Let Redis judge an append to the log itself that it cannot execute: the ID is none."""
     try:
         redis.execute_command("XADD", names.log, "no-id", "channel", "check")
     except NoPermissionError:

@@ -118,7 +118,7 @@ class Rpc:
         return _success({"pong": True, "version": __version__, "pod": self._pod})
 
     async def is_user_online(self, data: bytes) -> object:
-        """Tell whether a user has a socket on any pod."""
+        """Return whether a user has a socket on any pod."""
         request = _read(data, UserRequest)
         online = await self._actions.is_online(_user_id(request.userId))
         return _success({"userId": request.userId, "online": online})

@@ -46,7 +46,7 @@ _VARIABLES = "TCP_HOST, TCP_PORT"
 logger = structlog.get_logger(__name__)
 
 
-class Outcome(StrEnum):
+class RequestOutcome(StrEnum):
     """How a request or event went."""
 
     OK = "ok"
@@ -57,7 +57,7 @@ class Outcome(StrEnum):
 
 
 class TcpMetrics(Protocol):
-    """What the door reports. Called on the event loop; must not wait or raise."""
+    """What the port reports. Called on the event loop; must not wait or raise."""
 
     def connection_opened(self) -> None: ...
     def connection_closed(self) -> None: ...
@@ -219,7 +219,7 @@ class _Desk:
 
     def overdue(self, packet: Packet, seconds: float) -> bytes:
         """Give up one request after so long; the frame to send back."""
-        self._metrics.request(self._label(packet), Outcome.TIMEOUT, seconds)
+        self._metrics.request(self._label(packet), RequestOutcome.TIMEOUT, seconds)
         sentence = f"timed out after {seconds:.0f} s; it may still be executed"
         refusal = RequestRefused("unavailable", sentence)
         return answer(packet.id or b"null", _response(refusal))
@@ -227,14 +227,14 @@ class _Desk:
     def _label(self, packet: Packet) -> str:
         return str(packet.pattern) if packet.pattern in self._patterns else UNKNOWN_PATTERN
 
-    async def _ask(self, packet: Packet) -> tuple[bytes, Outcome]:
+    async def _ask(self, packet: Packet) -> tuple[bytes, RequestOutcome]:
         packet_id = packet.id or b"null"
         pattern = self._patterns.get(packet.pattern or "")
         if pattern is None:
-            return no_message_handler(packet_id), Outcome.UNKNOWN_PATTERN
+            return no_message_handler(packet_id), RequestOutcome.UNKNOWN_PATTERN
         try:
             try:
-                response, outcome = await pattern.handle(packet.data), Outcome.OK
+                response, outcome = await pattern.handle(packet.data), RequestOutcome.OK
             except RequestRefused as refusal:
                 if packet.id is None:  # nobody gets the refusal as an answer
                     logger.warning(
@@ -243,11 +243,11 @@ class _Desk:
                         code=refusal.code,
                         reason=refusal.message,
                     )
-                response, outcome = _response(refusal), Outcome.REFUSED
+                response, outcome = _response(refusal), RequestOutcome.REFUSED
             return answer(packet_id, response), outcome
         except Exception:  # the boundary around handlers: one request fails, not all
             logger.exception("tcp request failed", pattern=packet.pattern)
-            return failure(packet_id), Outcome.FAILED
+            return failure(packet_id), RequestOutcome.FAILED
 
 
 def _response(refusal: RequestRefused) -> dict[str, object]:

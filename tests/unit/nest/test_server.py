@@ -1,4 +1,4 @@
-"""The TCP door over real loopback sockets, with handlers of our own."""
+"""The TCP port over real loopback sockets, with handlers of our own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 
 from constellation_ws.nest.connection import CloseReason, TcpLimits
 from constellation_ws.nest.framing import NO_MESSAGE_HANDLER, FramingFault
-from constellation_ws.nest.server import Handler, NestTcp, Outcome, Pattern
+from constellation_ws.nest.server import Handler, NestTcp, Pattern, RequestOutcome
 from constellation_ws.runtime.listening import PortUnavailable
 from constellation_ws.services.refusals import RequestRefused
 from tests.spawning import spawn
@@ -38,7 +38,7 @@ LIMITS = TcpLimits(
 
 
 class Recorded:
-    """The door's reports, and a way to wait for one."""
+    """The port's reports, and a way to wait for one."""
 
     def __init__(self) -> None:
         self.open = 0
@@ -144,23 +144,23 @@ NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
 @contextlib.asynccontextmanager
-async def doors(metrics: Recorded) -> AsyncIterator[Open]:
-    """Opens doors; afterwards none has left a task, an open connection or an unheard exception."""
+async def ports(metrics: Recorded) -> AsyncIterator[Open]:
+    """Opens ports; afterwards none has left a task, an open connection or an exception."""
     loop = asyncio.get_running_loop()
     unheard: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: unheard.append(context))
     tasks_before = asyncio.all_tasks()
     async with contextlib.AsyncExitStack() as opened:
 
-        async def open_door(
+        async def open_port(
             handlers: Mapping[str, Handler | Pattern] | None = None, limits: TcpLimits = LIMITS
         ) -> NestTcp:
-            door = NestTcp(patterns({"echo": echo, **(handlers or {})}), metrics, limits, spawn)
-            await door.start("127.0.0.1", 0)
-            opened.push_async_callback(door.aclose)
-            return door
+            tcp = NestTcp(patterns({"echo": echo, **(handlers or {})}), metrics, limits, spawn)
+            await tcp.start("127.0.0.1", 0)
+            opened.push_async_callback(tcp.aclose)
+            return tcp
 
-        yield open_door
+        yield open_port
     assert metrics.open == 0
     for _turn in range(5):  # what a task raised is reported after it, by a callback
         await asyncio.sleep(0)
@@ -175,9 +175,9 @@ async def metrics() -> Recorded:
 
 
 @pytest.fixture
-async def open_door(metrics: Recorded) -> AsyncIterator[Open]:
-    async with doors(metrics) as open_door:
-        yield open_door
+async def open_port(metrics: Recorded) -> AsyncIterator[Open]:
+    async with ports(metrics) as open_port:
+        yield open_port
 
 
 def on_loops(*new_loops: NewLoop) -> Callable[[Test], Callable[[NewLoop], None]]:
@@ -186,8 +186,8 @@ def on_loops(*new_loops: NewLoop) -> Callable[[Test], Callable[[NewLoop], None]]
     def parametrized(test: Test) -> Callable[[NewLoop], None]:
         async def scenario() -> None:
             metrics = Recorded()
-            async with doors(metrics) as open_door:
-                await test(open_door, metrics)
+            async with ports(metrics) as open_port:
+                await test(open_port, metrics)
 
         def run(new_loop: NewLoop) -> None:
             with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -201,10 +201,10 @@ def on_loops(*new_loops: NewLoop) -> Callable[[Test], Callable[[NewLoop], None]]
 
 
 async def test_a_request_is_answered_with_its_id_and_nothing_but_nests_own_keys(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
-    door = await open_door()
-    async with Client(door.port) as client:
+    tcp = await open_port()
+    async with Client(tcp.port) as client:
         client.send("echo", {"text": "hi"}, packet_id="3c2a")
         reply = await client.receive()
     assert reply == {
@@ -212,24 +212,24 @@ async def test_a_request_is_answered_with_its_id_and_nothing_but_nests_own_keys(
         "isDisposed": True,
         "id": "3c2a",
     }
-    assert metrics.requests == {("echo", Outcome.OK): 1}
+    assert metrics.requests == {("echo", RequestOutcome.OK): 1}
 
 
-async def test_an_object_pattern_means_the_same_as_its_name(open_door: Open) -> None:
-    door = await open_door()
-    async with Client(door.port) as client:
+async def test_an_object_pattern_means_the_same_as_its_name(open_port: Open) -> None:
+    tcp = await open_port()
+    async with Client(tcp.port) as client:
         assert await client.ask({"cmd": "echo"}, 5) == await client.ask("echo", 5)
 
 
-async def test_an_event_is_handled_and_never_answered(open_door: Open, metrics: Recorded) -> None:
+async def test_an_event_is_handled_and_never_answered(open_port: Open, metrics: Recorded) -> None:
     heard: list[bytes] = []
 
     async def hear(data: bytes) -> object:
         heard.append(data)
         return {"success": True}
 
-    door = await open_door({"hear": hear, "refuse": refuse, "fail": fail})
-    async with Client(door.port) as client:
+    tcp = await open_port({"hear": hear, "refuse": refuse, "fail": fail})
+    async with Client(tcp.port) as client:
         client.emit("hear", [1])
         client.write('{"pattern":"hear"}')
         client.emit("refuse")
@@ -240,50 +240,50 @@ async def test_an_event_is_handled_and_never_answered(open_door: Open, metrics: 
         assert (await client.receive())["id"] == 9
     assert heard == [b"[1]", b"null"]
     assert metrics.requests == {
-        ("hear", Outcome.OK): 2,
-        ("refuse", Outcome.REFUSED): 1,
-        ("fail", Outcome.FAILED): 1,
-        ("unknown", Outcome.UNKNOWN_PATTERN): 1,
-        ("echo", Outcome.OK): 1,
+        ("hear", RequestOutcome.OK): 2,
+        ("refuse", RequestOutcome.REFUSED): 1,
+        ("fail", RequestOutcome.FAILED): 1,
+        ("unknown", RequestOutcome.UNKNOWN_PATTERN): 1,
+        ("echo", RequestOutcome.OK): 1,
     }
 
 
 async def test_an_unknown_pattern_answers_the_text_that_nestjs_answers(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
-    door = await open_door()
-    async with Client(door.port) as client:
+    tcp = await open_port()
+    async with Client(tcp.port) as client:
         for pattern in ("nobody", {"cmd": "nobody"}, 42, None, "x" * 1000):
             client.send(pattern, packet_id="7")
             assert await client.receive_text() == (
                 f'{{"id":"7","status":"error","err":"{NO_MESSAGE_HANDLER}"}}'
             )
     # One label for all of them: a client must not be able to make metrics grow.
-    assert metrics.requests == {("unknown", Outcome.UNKNOWN_PATTERN): 5}
+    assert metrics.requests == {("unknown", RequestOutcome.UNKNOWN_PATTERN): 5}
 
 
 async def test_a_refused_request_is_a_response_that_says_no(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
-    door = await open_door({"refuse": refuse})
+    tcp = await open_port({"refuse": refuse})
     with capture_logs() as logs:
-        async with Client(door.port) as client:
+        async with Client(tcp.port) as client:
             assert await client.ask("refuse") == {
                 "success": False,
                 "error": {"code": "invalid_user", "message": "Кто это?"},
                 "message": "Кто это?",
             }
-    assert metrics.requests == {("refuse", Outcome.REFUSED): 1}
+    assert metrics.requests == {("refuse", RequestOutcome.REFUSED): 1}
     assert logs == []
 
 
 @pytest.mark.parametrize("handler", [fail, answer_strangely])
 async def test_a_failing_handler_is_logged_and_the_connection_lives(
-    open_door: Open, metrics: Recorded, handler: Handler
+    open_port: Open, metrics: Recorded, handler: Handler
 ) -> None:
-    door = await open_door({"broken": handler})
+    tcp = await open_port({"broken": handler})
     with capture_logs() as logs:
-        async with Client(door.port) as client:
+        async with Client(tcp.port) as client:
             client.send("broken", packet_id="7")
             assert await client.receive() == {
                 "err": {"status": "error", "message": "Internal server error"},
@@ -291,13 +291,13 @@ async def test_a_failing_handler_is_logged_and_the_connection_lives(
                 "id": "7",
             }
             assert await client.ask("echo", 1) == {"success": True, "data": 1}
-    assert metrics.requests["broken", Outcome.FAILED] == 1
+    assert metrics.requests["broken", RequestOutcome.FAILED] == 1
     assert [(log["event"], log["pattern"]) for log in logs] == [("tcp request failed", "broken")]
 
 
-async def test_numbers_and_ids_pass_through_as_they_were_spelt(open_door: Open) -> None:
-    door = await open_door()
-    async with Client(door.port) as client:
+async def test_numbers_and_ids_pass_through_as_they_were_spelt(open_port: Open) -> None:
+    tcp = await open_port()
+    async with Client(tcp.port) as client:
         client.write('{"id":18446744073709551615,"pattern":"echo","data":[9007199254740993,1.0]}')
         assert await client.receive_text() == (
             '{"response":{"success":true,"data":[9007199254740993,1.0]},'
@@ -305,11 +305,11 @@ async def test_numbers_and_ids_pass_through_as_they_were_spelt(open_door: Open) 
         )
 
 
-async def test_cyrillic_and_emoji_arrive_however_the_network_cuts_them(open_door: Open) -> None:
-    door = await open_door()
+async def test_cyrillic_and_emoji_arrive_however_the_network_cuts_them(open_port: Open) -> None:
+    tcp = await open_port()
     text = '{"pattern":"echo","data":"Привет, 😀!","id":"я"}'
     stream = f"{len(text.encode('utf-16-le')) // 2}#{text}".encode()
-    async with Client(door.port) as client:
+    async with Client(tcp.port) as client:
         for i in range(len(stream)):
             client.writer.write(stream[i : i + 1])
             await client.writer.drain()
@@ -350,11 +350,11 @@ class Held:
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_requests_of_one_connection_are_worked_on_side_by_side(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
     held = Held()
-    door = await open_door({"ask": held.handle})
-    async with Client(door.port) as client:
+    tcp = await open_port({"ask": held.handle})
+    async with Client(tcp.port) as client:
         client.send("ask", "slow", packet_id=1)
         client.send("ask", "fast", packet_id=2)
         await held.until_begun("slow", "fast")
@@ -367,14 +367,14 @@ async def test_requests_of_one_connection_are_worked_on_side_by_side(
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_requests_and_events_of_one_connection_begin_in_their_order(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
     held = Held()
-    door = await open_door(
+    tcp = await open_port(
         {"write": Pattern(held.handle, is_question=False), "ask": Pattern(held.handle)}
     )
     names = [f"{number}" for number in range(500)]
-    async with Client(door.port) as client:
+    async with Client(tcp.port) as client:
         for number, name in enumerate(names):
             if number % 3 == 0:
                 client.emit("write", name)
@@ -388,12 +388,12 @@ async def test_requests_and_events_of_one_connection_begin_in_their_order(
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_request_that_takes_too_long_is_answered_and_holds_up_nothing_more(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
     held = Held()
     limits = replace(LIMITS, request_seconds=0.2)
-    door = await open_door({"write": Pattern(held.handle, is_question=False)}, limits)
-    async with Client(door.port) as client:
+    tcp = await open_port({"write": Pattern(held.handle, is_question=False)}, limits)
+    async with Client(tcp.port) as client:
         for number in range(3):
             client.send("write", f"{number}", packet_id=number)
         assert (await client.ask("echo", 1))["data"] == 1
@@ -404,11 +404,11 @@ async def test_a_request_that_takes_too_long_is_answered_and_holds_up_nothing_mo
             assert reply["response"]["error"]["code"] == "unavailable"
         held.let_go("later")
         assert await client.ask("write", "later") == "later"
-    assert metrics.requests["write", Outcome.TIMEOUT] == 3
+    assert metrics.requests["write", RequestOutcome.TIMEOUT] == 3
 
 
 async def test_a_handler_that_swallows_its_cancellation_is_answered_for_in_time(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
     """As redis-py on Python 3.11 may, which sends inside `wait_for`."""
     release = asyncio.Event()
@@ -419,26 +419,26 @@ async def test_a_handler_that_swallows_its_cancellation_is_answered_for_in_time(
         await release.wait()
         return "too late"
 
-    door = await open_door({"swallow": swallow}, replace(LIMITS, request_seconds=0.1))
-    async with Client(door.port) as client:
+    tcp = await open_port({"swallow": swallow}, replace(LIMITS, request_seconds=0.1))
+    async with Client(tcp.port) as client:
         assert (await client.ask("swallow"))["error"]["code"] == "unavailable"
         release.set()
         assert (await client.ask("echo", 1))["data"] == 1
 
 
 async def test_an_event_that_is_lost_is_logged_and_a_slow_one_is_waited_for(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
     held = Held()
     limits = replace(LIMITS, request_seconds=0.05)
-    door = await open_door({"hear": held.handle, "ask": held.handle, "refuse": refuse}, limits)
+    tcp = await open_port({"hear": held.handle, "ask": held.handle, "refuse": refuse}, limits)
     with capture_logs() as logs:
-        async with Client(door.port) as client:
+        async with Client(tcp.port) as client:
             client.emit("refuse")
             client.emit("hear", "slow")
             assert (await client.ask("ask", "slower"))["error"]["code"] == "unavailable"
             held.let_go("slow")
-            await metrics.until(lambda: metrics.requests["hear", Outcome.OK] == 1)
+            await metrics.until(lambda: metrics.requests["hear", RequestOutcome.OK] == 1)
     assert [(log["event"], log["pattern"], log["code"]) for log in logs] == [
         ("tcp event dropped", "refuse", "invalid_user")
     ]
@@ -446,7 +446,7 @@ async def test_an_event_that_is_lost_is_logged_and_a_slow_one_is_waited_for(
 
 @pytest.mark.parametrize("limit", ["requests", "bytes"])
 async def test_a_connection_with_too_much_in_hand_is_not_read_any_further(
-    open_door: Open, metrics: Recorded, limit: str
+    open_port: Open, metrics: Recorded, limit: str
 ) -> None:
     held = Held()
     limits = replace(LIMITS, max_in_hand=5)
@@ -454,9 +454,9 @@ async def test_a_connection_with_too_much_in_hand_is_not_read_any_further(
     if limit == "bytes":
         limits = replace(LIMITS, max_frame_bytes=1_000)
         padding = 750 * "x"  # five are above four frames, four are not
-    door = await open_door({"ask": held.handle}, limits)
+    tcp = await open_port({"ask": held.handle}, limits)
     names = [f"{number}" for number in range(12)]
-    async with Client(door.port) as client, Client(door.port) as other:
+    async with Client(tcp.port) as client, Client(tcp.port) as other:
         for name in names:
             client.write(json.dumps({"pattern": "ask", "data": name, "id": name, "x": padding}))
         await held.until_begun(*names[:5])
@@ -470,11 +470,11 @@ async def test_a_connection_with_too_much_in_hand_is_not_read_any_further(
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_what_was_sent_before_the_end_of_a_connection_is_done(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
     held = Held()
-    door = await open_door({"hear": held.handle})
-    async with Client(door.port) as client:
+    tcp = await open_port({"hear": held.handle})
+    async with Client(tcp.port) as client:
         client.emit("hear", "a")
         client.emit("hear", "b")
         client.send("hear", "c")
@@ -484,18 +484,18 @@ async def test_what_was_sent_before_the_end_of_a_connection_is_done(
         assert (await client.receive())["response"] == "c"
         assert await client.is_closed_by_server()
     await metrics.until(lambda: metrics.open == 0)
-    assert metrics.requests == {("hear", Outcome.OK): 3}
+    assert metrics.requests == {("hear", RequestOutcome.OK): 3}
 
 
-async def test_a_slow_request_does_not_hold_up_another_connection(open_door: Open) -> None:
+async def test_a_slow_request_does_not_hold_up_another_connection(open_port: Open) -> None:
     release = asyncio.Event()
 
     async def wait(_: bytes) -> object:
         await release.wait()
         return "waited"
 
-    door = await open_door({"wait": wait})
-    async with Client(door.port) as first, Client(door.port) as second:
+    tcp = await open_port({"wait": wait})
+    async with Client(tcp.port) as first, Client(tcp.port) as second:
         first.send("wait")
         assert (await second.ask("echo", 1))["data"] == 1
         release.set()
@@ -504,7 +504,7 @@ async def test_a_slow_request_does_not_hold_up_another_connection(open_door: Ope
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_flood_of_events_lets_others_have_their_turn(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
     handled = 0
 
@@ -513,10 +513,10 @@ async def test_a_flood_of_events_lets_others_have_their_turn(
         handled += 1
         return None
 
-    door = await open_door({"count": count})
+    tcp = await open_port({"count": count})
     event, events = b'19#{"pattern":"count"}', 10_000
     seen_by_others = [0]
-    async with Client(door.port) as client:
+    async with Client(tcp.port) as client:
         client.writer.write(event * events)
         async with asyncio.timeout(PATIENCE_SECONDS):
             while handled < events:
@@ -541,10 +541,10 @@ async def test_a_flood_of_events_lets_others_have_their_turn(
     ],
 )
 async def test_a_broken_stream_closes_its_connection_and_no_other(
-    open_door: Open, metrics: Recorded, garbage: bytes, reason: FramingFault
+    open_port: Open, metrics: Recorded, garbage: bytes, reason: FramingFault
 ) -> None:
-    door = await open_door()
-    async with Client(door.port) as neighbour, Client(door.port) as client:
+    tcp = await open_port()
+    async with Client(tcp.port) as neighbour, Client(tcp.port) as client:
         assert (await client.ask("echo", 1))["data"] == 1
         with capture_logs() as logs:
             client.writer.write(garbage)
@@ -556,9 +556,9 @@ async def test_a_broken_stream_closes_its_connection_and_no_other(
         ]
 
 
-async def test_what_was_asked_before_the_garbage_is_answered(open_door: Open) -> None:
-    door = await open_door()
-    async with Client(door.port) as client:
+async def test_what_was_asked_before_the_garbage_is_answered(open_port: Open) -> None:
+    tcp = await open_port()
+    async with Client(tcp.port) as client:
         client.send("echo", 1)
         client.writer.write(b"garbage")
         assert (await client.receive())["response"]["data"] == 1
@@ -567,11 +567,11 @@ async def test_what_was_asked_before_the_garbage_is_answered(open_door: Open) ->
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_random_bytes_leave_nothing_behind(
-    open_door: Open, metrics: Recorded, seed: int
+    open_port: Open, metrics: Recorded, seed: int
 ) -> None:
-    door = await open_door()
+    tcp = await open_port()
     noise = random.Random(seed).randbytes(3_000)
-    async with Client(door.port) as neighbour, Client(door.port) as client:
+    async with Client(tcp.port) as neighbour, Client(tcp.port) as client:
         await metrics.until(lambda: metrics.open == 2)
         client.writer.write(noise)
         client.writer.write_eof()
@@ -581,10 +581,10 @@ async def test_random_bytes_leave_nothing_behind(
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_client_that_leaves_in_the_middle_of_a_frame_is_no_fault(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
-    door = await open_door()
-    async with Client(door.port) as client:
+    tcp = await open_port()
+    async with Client(tcp.port) as client:
         client.writer.write(b'100#{"pattern"')
         await metrics.until(lambda: metrics.open == 1)
     await metrics.until(lambda: metrics.open == 0)
@@ -593,7 +593,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_frame_is_no_fault(
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_client_that_resets_while_its_request_is_in_hand_is_no_fault(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
     begun, release = asyncio.Event(), asyncio.Event()
 
@@ -604,8 +604,8 @@ async def test_a_client_that_resets_while_its_request_is_in_hand_is_no_fault(
             await asyncio.sleep(0)
         return "x" * 1_000_000
 
-    door = await open_door({"wait": wait})
-    async with Client(door.port) as client:
+    tcp = await open_port({"wait": wait})
+    async with Client(tcp.port) as client:
         client.send("wait")
         client.send("echo")
         await begun.wait()
@@ -619,11 +619,11 @@ async def test_a_client_that_resets_while_its_request_is_in_hand_is_no_fault(
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_quiet_connection_is_closed_after_its_time(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
-    door = await open_door(limits=replace(LIMITS, idle_seconds=0.1))
+    tcp = await open_port(limits=replace(LIMITS, idle_seconds=0.1))
     with capture_logs() as logs:
-        async with Client(door.port) as client:
+        async with Client(tcp.port) as client:
             assert (await client.ask("echo", 1))["data"] == 1
             assert await client.is_closed_by_server()
     assert metrics.refusals == {CloseReason.IDLE: 1}
@@ -632,10 +632,10 @@ async def test_a_quiet_connection_is_closed_after_its_time(
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_byte_now_and_then_does_not_keep_a_connection(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
-    door = await open_door(limits=replace(LIMITS, max_frame_bytes=10**9, idle_seconds=0.2))
-    async with Client(door.port) as client:
+    tcp = await open_port(limits=replace(LIMITS, max_frame_bytes=10**9, idle_seconds=0.2))
+    async with Client(tcp.port) as client:
         client.writer.write(b"1000000000#")
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not metrics.refusals:
@@ -646,10 +646,10 @@ async def test_a_byte_now_and_then_does_not_keep_a_connection(
 
 @pytest.mark.parametrize("begun", [b"1", b"1000", b"1000#", b'1000#{"pattern":'])
 async def test_a_frame_that_does_not_come_to_its_end_costs_its_connection(
-    open_door: Open, metrics: Recorded, begun: bytes
+    open_port: Open, metrics: Recorded, begun: bytes
 ) -> None:
-    door = await open_door(limits=replace(LIMITS, frame_seconds=0.2))
-    async with Client(door.port) as client, Client(door.port) as quiet:
+    tcp = await open_port(limits=replace(LIMITS, frame_seconds=0.2))
+    async with Client(tcp.port) as client, Client(tcp.port) as quiet:
         assert (await client.ask("echo", 1))["data"] == 1
         client.writer.write(begun)
         assert await client.is_closed_by_server()
@@ -658,7 +658,7 @@ async def test_a_frame_that_does_not_come_to_its_end_costs_its_connection(
 
 
 async def test_the_time_of_a_handler_does_not_count_as_idle(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
     idle_seconds = 0.1
     loop = asyncio.get_running_loop()
@@ -668,8 +668,8 @@ async def test_the_time_of_a_handler_does_not_count_as_idle(
         await asyncio.sleep(2 * idle_seconds)
         return loop.time()
 
-    door = await open_door({"long": take_longer}, replace(LIMITS, idle_seconds=idle_seconds))
-    async with Client(door.port) as client:
+    tcp = await open_port({"long": take_longer}, replace(LIMITS, idle_seconds=idle_seconds))
+    async with Client(tcp.port) as client:
         answered_at = await client.ask("long")
         assert await client.is_closed_by_server()
         assert loop.time() - answered_at >= idle_seconds
@@ -678,46 +678,46 @@ async def test_the_time_of_a_handler_does_not_count_as_idle(
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_client_that_does_not_read_its_replies_is_closed_and_asks_no_more(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
     reply = "x" * 50_000_000  # more than the kernel takes for one connection
 
     async def talk(_: bytes) -> object:
         return reply
 
-    door = await open_door({"talk": talk}, replace(LIMITS, idle_seconds=0.3))
+    tcp = await open_port({"talk": talk}, replace(LIMITS, idle_seconds=0.3))
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         deaf.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(deaf, ("127.0.0.1", door.port))
+        await loop.sock_connect(deaf, ("127.0.0.1", tcp.port))
         await loop.sock_sendall(deaf, b'25#{"pattern":"talk","id":1}' * 5)
         await metrics.until(lambda: metrics.refusals != {} and metrics.open == 0)
     assert metrics.refusals == {CloseReason.SLOW_READER: 1}
-    assert metrics.requests == {("talk", Outcome.OK): 1}
+    assert metrics.requests == {("talk", RequestOutcome.OK): 1}
 
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_a_connection_too_many_is_closed_at_once_and_leaves_room_when_others_go(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
-    door = await open_door(limits=replace(LIMITS, max_connections=2))
-    async with Client(door.port) as first, Client(door.port):
+    tcp = await open_port(limits=replace(LIMITS, max_connections=2))
+    async with Client(tcp.port) as first, Client(tcp.port):
         await metrics.until(lambda: metrics.open == 2)
         with capture_logs() as logs:
-            async with Client(door.port) as third:
+            async with Client(tcp.port) as third:
                 assert await third.is_closed_by_server()
         assert metrics.refusals == {CloseReason.TOO_MANY_CONNECTIONS: 1}
         assert [log["reason"] for log in logs] == [CloseReason.TOO_MANY_CONNECTIONS]
         assert (await first.ask("echo", 1))["data"] == 1
     await metrics.until(lambda: metrics.open == 0)
-    async with Client(door.port) as later:
+    async with Client(tcp.port) as later:
         assert (await later.ask("echo", 2))["data"] == 2
 
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_closing_answers_the_requests_in_hand_and_begins_no_other(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
     begun, release = asyncio.Event(), asyncio.Event()
 
@@ -726,11 +726,11 @@ async def test_closing_answers_the_requests_in_hand_and_begins_no_other(
         await release.wait()
         return "done"
 
-    door = await open_door({"wait": wait})
-    async with Client(door.port) as busy, Client(door.port) as quiet:
+    tcp = await open_port({"wait": wait})
+    async with Client(tcp.port) as busy, Client(tcp.port) as quiet:
         busy.send("wait", packet_id="in hand")
         await begun.wait()
-        closing = asyncio.ensure_future(door.aclose(grace_seconds=60))
+        closing = asyncio.ensure_future(tcp.aclose(grace_seconds=60))
         assert await quiet.is_closed_by_server()
         busy.send("echo", packet_id="too late")
         await busy.writer.drain()
@@ -746,7 +746,7 @@ async def test_closing_answers_the_requests_in_hand_and_begins_no_other(
 
 @on_loops(asyncio.new_event_loop, uvloop.new_event_loop)
 async def test_closing_cuts_off_what_does_not_end_in_its_grace(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
     begun, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -758,12 +758,12 @@ async def test_closing_cuts_off_what_does_not_end_in_its_grace(
             cancelled.set()
         return None
 
-    door = await open_door({"hang": hang})
-    async with Client(door.port) as client:
+    tcp = await open_port({"hang": hang})
+    async with Client(tcp.port) as client:
         client.send("hang")
         await begun.wait()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await door.aclose(grace_seconds=0.05)
+            await tcp.aclose(grace_seconds=0.05)
         assert cancelled.is_set()
         assert metrics.open == 0
         assert await client.is_closed_by_server()
@@ -773,26 +773,26 @@ async def test_closing_cuts_off_what_does_not_end_in_its_grace(
 # transport cannot be attached to a closed server), and nobody but the garbage collector closes it.
 @on_loops(uvloop.new_event_loop)
 async def test_whoever_comes_while_the_door_closes_is_sent_away(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
     for turns in range(8):  # one of them meets the moment between being accepted and being served
-        door = await open_door()
-        with socket.create_connection(("127.0.0.1", door.port)) as late:
+        tcp = await open_port()
+        with socket.create_connection(("127.0.0.1", tcp.port)) as late:
             late.setblocking(False)
             for _turn in range(turns):
                 await asyncio.sleep(0)
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await door.aclose()
+                await tcp.aclose()
                 with contextlib.suppress(ConnectionError):
                     assert await asyncio.get_running_loop().sock_recv(late, 1) == b""
         assert metrics.open == 0
 
 
-async def test_a_closed_door_lets_nobody_in_and_frees_its_port(open_door: Open) -> None:
-    door = await open_door()
-    port = door.port
-    await door.aclose()
-    await door.aclose()
+async def test_a_closed_door_lets_nobody_in_and_frees_its_port(open_port: Open) -> None:
+    tcp = await open_port()
+    port = tcp.port
+    await tcp.aclose()
+    await tcp.aclose()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
 
@@ -802,9 +802,9 @@ async def test_a_door_that_was_never_opened_can_be_closed(metrics: Recorded) -> 
 
 
 async def test_a_taken_port_is_refused_with_a_sentence_that_names_the_setting(
-    open_door: Open, metrics: Recorded
+    open_port: Open, metrics: Recorded
 ) -> None:
-    port = (await open_door()).port
+    port = (await open_port()).port
     with pytest.raises(PortUnavailable) as caught:
         await NestTcp({}, metrics, LIMITS, spawn).start("127.0.0.1", port)
     assert str(caught.value).startswith(f"Cannot listen on 127.0.0.1:{port} (TCP_HOST, TCP_PORT): ")

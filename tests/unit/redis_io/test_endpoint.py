@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.cli import check as inspection
 from constellation_ws.cli import publish as publisher
-from constellation_ws.cli.check import Verdict
+from constellation_ws.cli.check import FindingVerdict
 from constellation_ws.redis_io.address import label
 from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.redis_io.link import make_client
@@ -56,7 +56,7 @@ def _failed(url: str) -> dict[str, str]:
     """What `check` finds to be impossible, and why."""
     with publisher.connected(url, DEFAULT) as plain:
         found = inspection.inspect(plain, label(url), {}, DEFAULT, (), keeps_log=True)
-        return {one.subject: one.detail for one in found if one.verdict is Verdict.FAILED}
+        return {one.subject: one.detail for one in found if one.verdict is FindingVerdict.FAILED}
 
 
 def of(form: str, valkey: Valkey | LastingValkey, password: str = "") -> str:

