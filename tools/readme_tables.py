@@ -48,7 +48,7 @@ def settings_rows() -> Iterator[tuple[str, ...]]:
 def made_gateway() -> Gateway:
     """Make a gateway with default settings that never runs."""
     gateway = Gateway(Settings.model_construct(), lambda work: None)
-    gauges.watch(gateway)
+    gauges.register(gateway)
     return gateway
 
 

@@ -1,7 +1,7 @@
 """Constellation WS: a Kubernetes-native Socket.IO gateway fed by Redis.
 
-The modules stand on floors and import only downwards; `relay` tells the journey of one event and is
-the place to start reading. docs/architecture.md draws the floors.
+Packages are layers and import only downwards. `delivery/relay` is the path of one event, and the
+place to start reading; docs/architecture.md draws the layers.
 """
 
 __version__ = "0.1.0"

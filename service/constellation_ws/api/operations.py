@@ -227,7 +227,7 @@ class Operations:
         return Users(page.users, page.cursor)
 
     async def get_user(self, call: Call[UserPath, None]) -> Presence:
-        """Tell whether a user has a connection to any pod."""
+        """Return whether a user has a connection to any pod."""
         user = UserId(call.at.user)
         return Presence(user, await self._actions.is_online(user))
 

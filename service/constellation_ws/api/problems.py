@@ -1,4 +1,4 @@
-"""How a request that is not carried out is answered: codes, statuses, headers. Pure.
+"""How a request that is not executed is answered: codes, statuses, headers. Pure.
 
 Codes are words that programs switch on: they are part of the contract, messages are not.
 """

@@ -195,14 +195,14 @@ class Disconnected(msgspec.Struct, frozen=True):
 
 
 class Error(msgspec.Struct, frozen=True):
-    """Why a request is not carried out."""
+    """Why a request is not executed."""
 
     code: Annotated[str, Meta(description="A stable word.", examples=["invalid_request"])]
     message: Annotated[str, Meta(description="A sentence for people; it may change.")]
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a request was not carried out."""
+    """Why a request was not executed."""
 
     error: Error
     accepted: Annotated[

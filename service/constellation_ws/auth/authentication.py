@@ -40,9 +40,9 @@ class Trust:
     def __init__(self, max_id_chars: int) -> None:
         self._max_id_chars = max_id_chars
 
-    async def identify(self, claim: object, headers: Headers) -> Identity | Refusal:
+    async def identify(self, presented: object, headers: Headers) -> Identity | Refusal:
         """Say who a client is."""
-        return auth.identify(claim, self._max_id_chars)
+        return auth.identify(presented, self._max_id_chars)
 
     async def verify(self, token: object) -> Refusal:
         """Refuse every token."""
@@ -59,12 +59,12 @@ class TokenVerifier:
         self._keys = keys
         self._cookie = cookie
 
-    async def identify(self, claim: object, headers: Headers) -> Identity | Refusal:
+    async def identify(self, presented: object, headers: Headers) -> Identity | Refusal:
         """Say who a client is: whose token it presents."""
-        identity = await self.verify(auth.find_token(claim, headers, self._cookie))
+        identity = await self.verify(auth.find_token(presented, headers, self._cookie))
         if isinstance(identity, Refusal):
             return identity
-        return auth.agree(identity, claim, self._rules.max_id_chars)
+        return auth.agree(identity, presented, self._rules.max_id_chars)
 
     async def verify(self, token: object) -> Identity | Refusal:
         """Say whose a token is; waits for one fetch of keys at most."""

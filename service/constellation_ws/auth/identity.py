@@ -59,7 +59,7 @@ def find_token(auth: object, headers: Headers, cookie: str | None) -> object:
         if name == b"authorization" and scheme.lower() == b"bearer":
             return credentials.strip().decode("latin-1")
     values = set(_cookies(headers, cookie.encode())) if cookie else set()
-    # A sibling domain may have put one beside ours: which is which cannot be told.
+    # A sibling domain may have put one beside ours: they cannot be told apart.
     return values.pop().decode("latin-1") if len(values) == 1 else None
 
 

@@ -45,7 +45,7 @@ class VerificationKey:
 def choose(
     keys: Iterable[VerificationKey], kid: str | None, algorithm: str
 ) -> VerificationKey | None:
-    """Find the key that a token was signed with, as its header tells; None where none fits.
+    """Find the key that a token was signed with, by its header; None where none fits.
 
     A token without a key's name is taken where only one key can be meant.
     """

@@ -1,6 +1,6 @@
 """A token, a key and the time -> who the client is. Pure; PyJWT does the cryptography.
 
-Which key it takes is told by the token's header (`read_header`), found by whoever has the keys, and
+Which key it needs is in the token's header (`read_header`); whoever has the keys finds it, and
 given to `verify`. Sentences name what is wrong and never hold any part of a token.
 
 Verifying keeps the loop for a tenth of a millisecond (HS256 70 us, RS256 130, ES256 150, EdDSA 180,

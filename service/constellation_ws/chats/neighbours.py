@@ -19,7 +19,7 @@ class Authentication(Protocol):
     def has_tokens(self) -> bool:
         """Whether clients present tokens, which they can refresh."""
 
-    async def identify(self, claim: object, headers: Headers) -> Identity | Refusal:
+    async def identify(self, presented: object, headers: Headers) -> Identity | Refusal:
         """Say who a client is, by its CONNECT and the headers of its handshake."""
 
     async def verify(self, token: object) -> Identity | Refusal:

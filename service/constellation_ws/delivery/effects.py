@@ -1,4 +1,4 @@
-"""What follows from messages besides what was written to sockets: for others to carry out. Pure."""
+"""What follows from messages besides what was written to sockets: for others to do. Pure."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Relay:
         self._effects: list[Effect] = []
 
     def take(self, batch: list[Published]) -> list[Effect]:
-        """Carry out one read from Redis, in its order. A broken message costs itself only.
+        """Deliver one read from Redis, in its order. A broken message costs itself only.
 
         Returns what others have to do, in its order.
         """
@@ -98,7 +98,7 @@ class Relay:
         return self._end_batch(len(batch), b"", 0.0)
 
     def take_logged(self, batch: list[Logged], age_seconds: float) -> list[Effect]:
-        """Carry out one read from the log, as `take`; its newest entry was so old then."""
+        """Deliver one read from the log, as `take`; its newest entry was so old then."""
         self._begin_batch()
         for offset, channel, payload in batch:
             self._pass_on(channel, payload, offset)
@@ -137,7 +137,7 @@ class Relay:
         elif known is not None:
             self._relay(known, payload, offset)
         else:
-            self._obey(channel, payload, offset)
+            self._receive_command(channel, payload, offset)
 
     def _relay(self, path: _Path, payload: bytes, offset: bytes) -> None:
         try:
@@ -227,7 +227,7 @@ class Relay:
         if members:
             self._effects.append(Moved(members, room, offset, is_in))
 
-    def _obey(self, channel: bytes, payload: bytes, offset: bytes) -> None:
+    def _receive_command(self, channel: bytes, payload: bytes, offset: bytes) -> None:
         try:
             command = self._read_command(channel, payload)
         except EventTooLarge:
@@ -245,7 +245,7 @@ class Relay:
             by_key = channel.startswith(self._emitters.emits)
             label = self._emitters.label if by_key else commands.EMITTER_CHANNEL
             self._count_invalid_ids(label, command.invalid_ids)
-        self._carry_out(command, payload, offset)
+        self._execute(command, payload, offset)
 
     def _read_command(self, channel: bytes, payload: bytes) -> commands.Command | None:
         """Read what came on a channel without a route; None where it is for another namespace.
@@ -260,7 +260,7 @@ class Relay:
             return decode_emitter(payload)
         return commands.decode(payload)
 
-    def _carry_out(self, command: commands.Command, payload: bytes, offset: bytes) -> None:
+    def _execute(self, command: commands.Command, payload: bytes, offset: bytes) -> None:
         if isinstance(command, Emit):
             self._emit(command, payload, offset)
             return

@@ -26,7 +26,7 @@ from constellation_ws.messages.events import (
 )
 
 EMITTER_CHANNEL = "socketio"
-"""The channel that python-socketio's Redis managers publish on unless told otherwise."""
+"""The channel that python-socketio's Redis managers publish on by default."""
 
 REQUESTS = frozenset(
     {
@@ -44,7 +44,7 @@ REQUESTS = frozenset(
 
 
 def is_own_channel(channel: str, prefix: str) -> bool:
-    """Tell whether pods and emitters talk to each other on it: no event may come that way.
+    """Return whether pods and emitters talk to each other on it: no event may come that way.
 
     `prefix` is that of all keys and channels of the deployment.
     """
@@ -109,7 +109,7 @@ class Selection(msgspec.Struct, frozen=True):
     except_rooms: tuple[Room, ...]
 
     def reaches(self, member_of: AbstractSet[str]) -> bool:
-        """Tell whether it means a member of these rooms, its own sid among them."""
+        """Return whether it means a member of these rooms, its own sid among them."""
         is_meant = self.rooms is None or not member_of.isdisjoint(self.rooms)
         return is_meant and member_of.isdisjoint(self.except_rooms)
 

@@ -44,7 +44,7 @@ class EmitterChannels:
         self._own = tuple(pattern[:-1] for pattern in self.patterns)
 
     def own(self, channel: str) -> bool:
-        """Tell whether emitters publish there: no event may come that way."""
+        """Return whether emitters publish there: no event may come that way."""
         return channel.startswith(self._own)
 
 
@@ -52,7 +52,7 @@ DEFAULT_EMITTERS = EmitterChannels()
 
 
 class Unsupported(Enum):
-    """What emitters and servers publish and a gateway does not carry out; the value is a label."""
+    """What emitters and servers publish and a gateway does not support; the value is a label."""
 
     NAMESPACE = "namespace"
     SERVER_SIDE_EMIT = "server_side_emit"
@@ -172,7 +172,7 @@ def decode_request(payload: bytes) -> Command:
 
 
 def find_unsupported(payload: bytes) -> Unsupported | None:
-    """Tell what a request is that is not carried out; None for all others, broken ones included."""
+    """Say what a request is that is not executed; None for all others, broken ones included."""
     try:
         head = _json_head(payload) if _is_json(payload) else _msgpack_head(payload)
     except (ValueError, RecursionError, OverflowError):
@@ -188,7 +188,7 @@ def find_unsupported(payload: bytes) -> Unsupported | None:
 
 
 def _is_json(payload: bytes) -> bool:
-    """Tell the two ways apart as the adapter does."""
+    """Distinguish the two formats as the adapter does."""
     return payload.startswith(b"{")
 
 

@@ -42,13 +42,13 @@ class Metrics(RemoteMetrics):
             registry=registry,
         )
         self.build.labels(__version__, platform.python_version()).set(1)
-        self.watch("constellation_asyncio_tasks", "Tasks on the event loop.", _count_tasks)
+        self.register("constellation_asyncio_tasks", "Tasks on the event loop.", _count_tasks)
 
-    def watch(self, name: str, help_text: str, read: Read) -> None:
+    def register(self, name: str, help_text: str, read: Read) -> None:
         """Register a gauge whose value is read at each scrape."""
         Gauge(name, help_text, registry=self.registry).set_function(read)
 
-    def watch_total(self, name: str, help_text: str, read: Read) -> None:
+    def register_total(self, name: str, help_text: str, read: Read) -> None:
         """Register a counter that is kept elsewhere, whose value is read at each scrape."""
         self.registry.register(Total(name, help_text, read))
 
@@ -104,7 +104,7 @@ class Metrics(RemoteMetrics):
         )
         self.unsupported = Tally(
             "constellation_emitter_unsupported",
-            "Messages of Socket.IO emitters and servers that this gateway does not carry out, by "
+            "Messages of Socket.IO emitters and servers that this gateway does not support, by "
             "kind (namespace: one that is not served; server_side_emit, query, emit_with_ack, "
             "request). Each pod counts all of them.",
             ["kind"],
@@ -118,7 +118,7 @@ class Metrics(RemoteMetrics):
             "Number of times that no open file was left; checked once a second.",
             registry=registry,
         )
-        self.errands_dropped = Tally(
+        self.jobs_dropped = Tally(
             "constellation_errands_dropped",
             "Background jobs for other pods (replies, fences) that were dropped, by reason: full "
             "(queue full), expired (not sent in time), failed (Redis did not accept it).",

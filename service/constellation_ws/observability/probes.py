@@ -23,11 +23,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-STALE_PULSES = 300
-"""So many turns of the event loop without a sign of life, half a minute's: the part is stuck."""
+STALE_TURNS = 300
+"""A part that has not reported for so many turns of the event loop, half a minute, is stuck."""
 
 
-class Phase(enum.Enum):
+class ProcessPhase(enum.Enum):
     """Where the process is in its life."""
 
     STARTING = "starting"
@@ -36,7 +36,7 @@ class Phase(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class HealthCheck:
     """One question of a probe and its answer."""
 
     name: str
@@ -53,21 +53,21 @@ class Health:
     That the event loop turns is shown by the answer itself.
     """
 
-    def __init__(self, readiness: Iterable[Callable[[], Check]] = ()) -> None:
+    def __init__(self, readiness: Iterable[Callable[[], HealthCheck]] = ()) -> None:
         """`readiness` is what readiness looks at beside the phase."""
-        self.phase = Phase.STARTING
+        self.phase = ProcessPhase.STARTING
         self._readiness = tuple(readiness)
-        self._pulses = 0
+        self._turns = 0
         self._running: dict[str, bool] = {}
-        self._signs: dict[str, int] = {}
+        self._reported: dict[str, int] = {}
 
-    def enter(self, phase: Phase) -> None:
+    def enter(self, phase: ProcessPhase) -> None:
         """Go on to a phase of the process."""
         self.phase = phase
 
     def is_draining(self) -> bool:
-        """Tell whether the process is about to stop."""
-        return self.phase is Phase.DRAINING
+        """Return whether the process is about to stop."""
+        return self.phase is ProcessPhase.DRAINING
 
     def pulse(self) -> None:
         """Take note that the event loop has turned; called about ten times a second.
@@ -75,7 +75,7 @@ class Health:
         Silence is counted in these, not in seconds: a process that was paused, or is starved of
         CPU, has not given its parts the time.
         """
-        self._pulses += 1
+        self._turns += 1
 
     def begin(self, part: str) -> None:
         """Take note that a part runs, which should outlive all that uses it."""
@@ -85,34 +85,34 @@ class Health:
         """Take note that a part has ended."""
         self._running[part] = False
 
-    def watch(self, part: str) -> Callable[[], None]:
-        """Expect signs of life of a part that waits for nobody outside this process.
+    def expect(self, part: str) -> Callable[[], None]:
+        """Expect that a part, which waits for nobody outside this process, reports itself alive.
 
         It calls what is returned at least every few seconds.
         """
 
-        def alive() -> None:
-            self._signs[part] = self._pulses
+        def report_alive() -> None:
+            self._reported[part] = self._turns
 
-        alive()
-        return alive
+        report_alive()
+        return report_alive
 
-    def liveness(self) -> list[Check]:
+    def liveness(self) -> list[HealthCheck]:
         """Judge each part."""
-        return [self._judge(part) for part in dict.fromkeys([*self._running, *self._signs])]
+        return [self._judge(part) for part in dict.fromkeys([*self._running, *self._reported])]
 
-    def _judge(self, part: str) -> Check:
+    def _judge(self, part: str) -> HealthCheck:
         if not self._running.get(part, True):
-            return Check(part, False, "ended")
-        seen = self._signs.get(part)
+            return HealthCheck(part, False, "ended")
+        seen = self._reported.get(part)
         if seen is None:
-            return Check(part, True, "running")
-        silent = self._pulses - seen
-        return Check(part, silent < STALE_PULSES, f"seen {silent / 10:.1f} s ago")
+            return HealthCheck(part, True, "running")
+        silent = self._turns - seen
+        return HealthCheck(part, silent < STALE_TURNS, f"seen {silent / 10:.1f} s ago")
 
-    def ready(self) -> list[Check]:
+    def ready(self) -> list[HealthCheck]:
         """Judge whether new clients should come here."""
-        serving = Check("phase", self.phase is Phase.SERVING, self.phase.value)
+        serving = HealthCheck("phase", self.phase is ProcessPhase.SERVING, self.phase.value)
         return [serving, *(ask() for ask in self._readiness)]
 
 
@@ -204,7 +204,7 @@ def _page(path: str, answer: Callable[[Request], Response]) -> Route:
     return Route(path, handle)
 
 
-def _verdict(checks: list[Check]) -> Response:
+def _verdict(checks: list[HealthCheck]) -> Response:
     failing = [check.name for check in checks if not check.ok]
     body = {
         "status": "failing" if failing else "ok",

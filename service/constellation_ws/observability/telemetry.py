@@ -206,7 +206,7 @@ def traces(after_writes: AfterWrites = _at_once) -> Iterator[Tracing | NoTracing
 
 
 def is_exporting(environment: Mapping[str, str]) -> bool:
-    """Decide whether there is an exporter; one that is not there is told and done without.
+    """Decide whether there is an exporter; one that is not supported is logged and ignored.
 
     Unlike the SDK, which by default sends to localhost, only where somebody has asked for it.
     """

@@ -255,7 +255,7 @@ class Tracing:
 
 
 class Passed(NamedTuple):
-    """An event as it came past: what a span tells of it."""
+    """An event as it was received: what its span shows."""
 
     channel: str
     payload: bytes

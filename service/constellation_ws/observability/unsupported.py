@@ -1,4 +1,4 @@
-"""What Socket.IO emitters publish and the gateway does not carry out: counted, and logged."""
+"""What Socket.IO emitters publish and the gateway does not support: counted, and logged."""
 
 from __future__ import annotations
 

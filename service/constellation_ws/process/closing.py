@@ -1,6 +1,6 @@
-"""Who is closed when, so that its client comes back: all at a drain, the aged, the expired.
+"""When sessions are closed so that their clients reconnect: at a drain, by age, by token.
 
-How a connection is closed is the gateway's, and these run in tasks of `lifecycle`'s.
+`wiring/session_closing` closes them. These functions run in tasks of `lifecycle`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _DRAIN_STEP_SECONDS = 0.05
 _AGE_STEP_SECONDS = 1.0
 _EXPIRY_STEP_SECONDS = 0.5
 _AGE_JITTER = 0.2
-"""The part of the age that chance may take off: who came together does not leave together."""
+"""The random part of the age: clients that connected together are not closed together."""
 
 
 def closed_by(total: int, elapsed_seconds: float, window_seconds: float) -> int:
-    """Say how many of `total` sockets are closed once so much of the window has passed. Pure.
+    """Return how many of `total` sockets are closed once so much of the window has passed. Pure.
 
-    Even over the window, so that the pods that take them over see a slope and not a wall.
+    Evenly over the window, so that the other pods do not get all clients at once.
     """
     if elapsed_seconds >= window_seconds:
         return total
@@ -36,12 +36,12 @@ def closed_by(total: int, elapsed_seconds: float, window_seconds: float) -> int:
 
 
 def age(most_seconds: float, chance: float) -> float:
-    """Say how old a connection may become; `chance` is from 0 up to 1. Pure."""
+    """Return how old a connection may become; `chance` is from 0 up to 1. Pure."""
     return most_seconds * (1 - _AGE_JITTER * chance)
 
 
 async def close_evenly(gateway: Gateway, reason: str) -> int:
-    """Close all sessions that there are now, spread over the drain window; say how many."""
+    """Close all sessions that exist now, spread over the drain window; return how many."""
     window_seconds = gateway.settings.drain_window_seconds
     started, closed = time.monotonic(), 0
     sessions, busy = list(gateway.clients.engine.sockets.values()), list[Session]()
@@ -49,8 +49,8 @@ async def close_evenly(gateway: Gateway, reason: str) -> int:
         elapsed = time.monotonic() - started
         due = closed_by(len(sessions), elapsed, window_seconds)
         is_over = elapsed >= window_seconds
-        # Who still has something to fetch gets the time that there is: only then is it known
-        # what has reached a client that does not count for itself.
+        # A client that has data to fetch gets the rest of the window: only then is it known what
+        # has reached a client without offsets.
         due_now, busy = [*busy, *sessions[closed:due]], []
         async for session in paced(due_now):
             if session.closed or session.is_flushed or is_over:
@@ -63,7 +63,7 @@ async def close_evenly(gateway: Gateway, reason: str) -> int:
 
 
 async def close_tunnels(gateway: Gateway) -> None:
-    """Have the sessions closed, evenly, whose WebSocket is here and which other pods hold."""
+    """Have the sessions of other pods closed, evenly, whose WebSocket is on this pod."""
     window_seconds = gateway.settings.drain_window_seconds
     started, tunnels, closed = time.monotonic(), list(gateway.peering.peers.tunnels), 0
     while closed < len(tunnels):
@@ -80,12 +80,12 @@ async def report_gap(gateway: Gateway) -> None:
     await close_evenly(gateway, "log gap")
 
 
-async def close_aged(gateway: Gateway, alive: Callable[[], None]) -> None:
-    """Close, for ever, who has been here for too long, as a drain would: it resumes elsewhere."""
+async def close_aged(gateway: Gateway, report_alive: Callable[[], None]) -> None:
+    """Close connections that are too old, forever: their clients resume on another pod."""
     sockets, ends = gateway.clients.engine.sockets, DueTimes()
     most_seconds = gateway.settings.max_connection_age_seconds
     while True:
-        alive()
+        report_alive()
         now = time.monotonic()
         for sid in takewhile(lambda sid: sid not in ends, reversed(sockets)):
             ends.put(sid, now + age(most_seconds, random.random()))
@@ -96,11 +96,11 @@ async def close_aged(gateway: Gateway, alive: Callable[[], None]) -> None:
         await asyncio.sleep(_AGE_STEP_SECONDS)
 
 
-async def close_expired(gateway: Gateway, alive: Callable[[], None]) -> None:
-    """Close, for ever, whose token has expired, as a drain would: it comes back with a new one."""
+async def close_expired(gateway: Gateway, report_alive: Callable[[], None]) -> None:
+    """Close connections whose token has expired, forever: clients reconnect with a new one."""
     sockets, expiries = gateway.clients.engine.sockets, gateway.clients.chats.expiries
     while True:
-        alive()
+        report_alive()
         async for sid in paced(expiries.take_due(time.time())):
             if sid in sockets:
                 gateway.clients.closing.close(sockets[sid], TOKEN_EXPIRED.code)

@@ -20,7 +20,7 @@ import structlog
 from constellation_ws import __version__
 from constellation_ws.observability import telemetry
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
-from constellation_ws.observability.probes import Phase
+from constellation_ws.observability.probes import ProcessPhase
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.process.closing import (
     close_aged,
@@ -44,14 +44,14 @@ from constellation_ws.wiring.resuming import Parts
 logger = structlog.get_logger(__name__)
 
 DEADLINE_MARGIN_SECONDS = 10.0
-"""What all of stopping may take beyond the drain's delay and window. The chart's grace period adds
-it; at its end the process ends by force."""
-_GOODBYE_SECONDS = 7.0
-"""Part of that margin: for the last clients to answer their close, five seconds and a step of the
-wheel, and a second to spare."""
-_HURRY_SECONDS = 1.0
+"""Time for all of stopping, beyond the drain's delay and window; then the process ends by force.
+The chart adds it to the grace period."""
+_LAST_CLOSES_SECONDS = 7.0
+"""Part of that margin, in which the last clients acknowledge their close: five seconds, a step of
+the timer wheel, and a second to spare."""
+_IMMEDIATE_STOP_SECONDS = 1.0
 """What all of stopping may take after a second signal."""
-_DEATH_SECONDS = 5.0
+_FAILURE_STOP_SECONDS = 5.0
 _DRAINED, _OVERRAN = 0, 1
 """Exit codes. After a second signal it is 128 and the signal's number, as a shell has it."""
 
@@ -61,7 +61,7 @@ class PartEnded(RuntimeError):
 
 
 class Life:
-    """One process, from listening to its exit."""
+    """One process, from its open ports to its exit."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Life:
         self._settings = settings
         self._group = asyncio.TaskGroup()
         self._gateway = Gateway(settings, self._group.create_task, tracing)
-        gauges.watch(self._gateway)
+        gauges.register(self._gateway)
         self._last_resort = last_resort
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
@@ -110,7 +110,7 @@ class Life:
             code, reason = _OVERRAN, "shutdown deadline exceeded"
         else:
             self._stop_now.set()
-            seconds, code, reason = _HURRY_SECONDS, 128 + number, "a second signal"
+            seconds, code, reason = _IMMEDIATE_STOP_SECONDS, 128 + number, "a second signal"
             self._exit_code = code
         self._stop_by = time.monotonic() + seconds - 2 * CANCEL_SECONDS
         self._last_resort.end_in(seconds, code, reason)
@@ -125,48 +125,48 @@ class Life:
             ]
             await self._announce(servers)
             await self._stop.wait()
-            hurried = group.create_task(self._stop_now.wait())
+            stopped_at_once = group.create_task(self._stop_now.wait())
             draining = group.create_task(self._drain())
             await asyncio.wait(
-                {draining, hurried},
-                timeout=self._planned_drain_seconds() + _GOODBYE_SECONDS,
+                {draining, stopped_at_once},
+                timeout=self._planned_drain_seconds() + _LAST_CLOSES_SECONDS,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             self._log_how_it_ended(draining)
             for server in servers.values():
                 server.stop(at_once=self._stop_now.is_set())
             await self._until_done(
-                {group.create_task(stop_parts(self._gateway)), *serving}, hurried
+                {group.create_task(stop_parts(self._gateway)), *serving}, stopped_at_once
             )
             # Not only the parts: a client's request may wait for a Redis that hangs.
             await cancel(asyncio.all_tasks() - {asyncio.current_task()})
 
     async def _until_done(
-        self, tasks: set[asyncio.Task[None]], hurried: asyncio.Task[bool]
+        self, tasks: set[asyncio.Task[None]], stopped_at_once: asyncio.Task[bool]
     ) -> None:
-        """Wait for tasks until the end of stopping, which comes nearer when `hurried` is done."""
+        """Wait for tasks until the deadline of stopping, which a second signal moves forward."""
         while left := {task for task in tasks if not task.done()}:
             seconds = self._stop_by - time.monotonic()
             if seconds <= 0:
                 return
-            waiting = left if hurried.done() else {*left, hurried}
+            waiting = left if stopped_at_once.done() else {*left, stopped_at_once}
             await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     def _parts(self) -> Parts:
         """Give everything that lives as long as the process."""
-        gateway, watch = self._gateway, self._gateway.health.watch
+        gateway, expect = self._gateway, self._gateway.health.expect
         parts = {
             "loop lag": loop_lag.measure(self._note_lag),
             **gateway.parts(self._begin_gap_report),
         }
         if gateway.clients.identification.authentication.has_tokens:
-            parts["expiry"] = close_expired(gateway, watch("expiry"))
+            parts["expiry"] = close_expired(gateway, expect("expiry"))
         if self._settings.max_connection_age_seconds:
-            parts["rebalancing"] = close_aged(gateway, watch("rebalancing"))
+            parts["rebalancing"] = close_aged(gateway, expect("rebalancing"))
         return parts
 
     def _note_lag(self, seconds: float) -> None:
-        """Take note that the event loop has turned, so much late."""
+        """Record that the event loop has turned, and how late it was."""
         self._gateway.metrics.event_loop_lag.add(seconds)
         self._gateway.health.pulse()
         self._gateway.clients.pressure.note_lag(seconds)
@@ -183,7 +183,7 @@ class Life:
         for server in servers.values():
             await server.listening()
         warn_of_shortage(self._gateway.clients.files, self._settings.max_connections)
-        self._gateway.health.enter(Phase.SERVING)
+        self._gateway.health.enter(ProcessPhase.SERVING)
         logger.info(
             "listening",
             **port_numbers(self._gateway, servers),
@@ -193,7 +193,7 @@ class Life:
         )
 
     async def _drain(self) -> None:
-        """Empty this pod: tell, wait for the endpoints to notice, close sockets evenly."""
+        """Become unready, wait until the endpoints are updated, and close all sockets evenly."""
         engine, started = self._gateway.clients.engine, time.monotonic()
         self._gateway.begin_drain(time.time() + self._planned_drain_seconds())
         logger.info("draining", sockets=len(engine.sockets))
@@ -225,7 +225,7 @@ class Life:
         except Exception as error:
             # The TaskGroup cancels the others once and waits; see `cancel` for why that may not do.
             reason = f"{name} failed and other tasks did not stop: {type(error).__name__}: {error}"
-            self._last_resort.end_in(_DEATH_SECONDS, 1, reason)
+            self._last_resort.end_in(_FAILURE_STOP_SECONDS, 1, reason)
             raise
         finally:
             health.end(name)

@@ -22,8 +22,10 @@ logger = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings) -> int:
-    """Run one gateway to its end; the exit code: 0, or 1 where it could not live on, or could not
-    end in time, or 128 and the number of a second signal.
+    """Run one gateway, and return its exit code.
+
+    It is 0, 1 if the gateway failed or did not stop in time, or 128 plus the number of a second
+    signal.
 
     Raises InvalidRoutes when the route table cannot be used.
     """

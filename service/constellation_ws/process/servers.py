@@ -1,4 +1,4 @@
-"""HTTP servers as children of the process: uvicorn on sockets that are held already."""
+"""HTTP servers as children of the process: uvicorn on sockets that are open already."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import uvicorn
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn on sockets that are held already; the signals are ours."""
+    """uvicorn on sockets that are open already, without its signal handlers."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class HttpServer(uvicorn.Server):
 
     @property
     def port(self) -> int:
-        """Where it is reached, also where the system chose."""
+        """The port, also if the system selected it."""
         return int(self._listeners[0].getsockname()[1])
 
     async def run_on_sockets(self) -> None:
@@ -41,7 +41,7 @@ class HttpServer(uvicorn.Server):
         self.force_exit = at_once
 
     async def listening(self) -> None:
-        """Wait until it takes requests."""
+        """Wait until it accepts requests."""
         await self._is_listening.wait()
 
     @contextlib.contextmanager

@@ -1,6 +1,6 @@
-"""The steps of stopping after the drain, each within its own time: Redis or a client may hang.
+"""The steps of stopping after the drain, each with a timeout: Redis or a client may hang.
 
-When they begin, and the deadline of them all, are `lifecycle`'s.
+`lifecycle` decides when they begin, and the deadline of all of them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from constellation_ws.wiring.gateway import Gateway
 logger = structlog.get_logger(__name__)
 
 STEP_SECONDS = 2.0
-"""What each step may take."""
+"""Timeout of each step."""
 TCP_GRACE_SECONDS = 1.0
-"""How long requests on the TCP port that are in hand may take to be answered."""
+"""Timeout of the requests on the TCP port that are being processed."""
 CANCEL_SECONDS = 0.2
 
 
 async def stop_parts(gateway: Gateway) -> None:
-    """The order matters: no new work, then nothing that others wait for stays with us."""
+    """Accept no new work first, then give up what other pods wait for."""
     await _step("chat access", gateway.clients.access.aclose())
     await _step("TCP port", gateway.services.tcp.aclose(TCP_GRACE_SECONDS))
     await asyncio.gather(
@@ -48,7 +48,7 @@ async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 async def _step(name: str, work: Awaitable[None]) -> None:
-    """Do one step within its time: what is left undone expires by itself elsewhere."""
+    """Do one step, with a timeout: what is not done in time expires elsewhere by itself."""
     try:
         async with asyncio.timeout(STEP_SECONDS):
             await work

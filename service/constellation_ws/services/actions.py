@@ -73,7 +73,7 @@ class Actions:
         self._listing = asyncio.Semaphore(_MAX_LISTING)
 
     async def is_online(self, user: UserId) -> bool:
-        """Tell whether a user has a socket on any pod."""
+        """Return whether a user has a socket on any pod."""
         try:
             return await self._presence.is_online(user)
         except PresenceUnavailable as error:

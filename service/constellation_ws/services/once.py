@@ -1,7 +1,7 @@
 """Requests that may be repeated: what they send is sent once, whoever repeats them at which pod.
 
 What is sent and what it was answered are one step inside Redis. So there is no moment at which a
-pod that dies, or an answer that is lost, leaves open whether a request was carried out, and a
+pod that dies, or an answer that is lost, leaves open whether a request was executed, and a
 repetition that comes too early finds nothing half done: it waits for nobody.
 """
 
@@ -74,7 +74,7 @@ class RetryKey:
 
 
 def fingerprint(*parts: bytes) -> str:
-    """Tell requests apart by their parts."""
+    """Return a digest that differs if any part of the request does."""
     return _digest(b"".join(b"%d:%b" % (len(part), part) for part in parts))
 
 

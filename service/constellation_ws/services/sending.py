@@ -68,7 +68,7 @@ class Sending:
                 answers = await self._send_all([(one.channel, one.payload) for one in batch])
                 for message, answer in zip(batch, answers, strict=True):
                     _settle(message.accepted, answer)
-                # Whether a batch that had no answer was carried out is not known, and nobody sends
+                # Whether a batch that had no answer was executed is not known, and nobody sends
                 # it again. So a Redis that hangs gets one message at a time, until it answers.
                 is_answered = not all(isinstance(one, RedisUnavailable) for one in answers)
                 most = _MAX_BATCH if is_answered else 1

@@ -1,4 +1,4 @@
-"""The settings by which clients prove who they are, and what of them makes no sense together."""
+"""Settings of authentication, and which of them contradict one another."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _CookieName = Annotated[
 
 
 class IdentitySettings(Part):
-    """The part of the environment that says who is let in."""
+    """The part of the environment that says how clients are authenticated."""
 
     auth_mode: Literal["trusted", "jwt"] = Field(
         "trusted",
@@ -137,7 +137,7 @@ class IdentitySettings(Part):
         return None
 
     def allowed_algorithms(self) -> tuple[str, ...]:
-        """Name the algorithms that are taken, as configured or by the kind of the key."""
+        """Name the accepted algorithms, as configured or by the kind of the key."""
         if self.jwt_algorithms:
             return self.jwt_algorithms
         if self.jwt_secret is not None:
@@ -155,7 +155,7 @@ class IdentitySettings(Part):
         return jwt_keys.PUBLIC_ALGORITHMS
 
     def _useless(self) -> Iterator[str]:
-        """Stop who believes that tokens are asked for, and has forgotten to ask."""
+        """Name settings of tokens that have no effect: whoever set them expects that they do."""
         for field in type(self).model_fields:
             if field.startswith("jwt_") and field in self.model_fields_set:
                 variable = type(self).model_fields[field].validation_alias

@@ -40,7 +40,7 @@ def kind(field: FieldInfo) -> str:
 
 
 def is_secret(field: FieldInfo) -> bool:
-    """Tell whether a variable's value must not be shown."""
+    """Return whether a variable's value must not be shown."""
     return _bare(field.annotation) is SecretStr
 
 
@@ -105,7 +105,7 @@ def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def addresses_overlap(one: str, other: str) -> bool:
-    """Tell whether two addresses to listen on have a port in common, as far as names tell."""
+    """Return whether two addresses to listen on can have a port in common, by their names."""
     hosts = {"127.0.0.1" if host == "localhost" else host for host in (one, other)}
     if len(hosts) == 1 or EVERY_ADDRESS in hosts:
         return True

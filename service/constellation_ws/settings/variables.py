@@ -21,7 +21,7 @@ from constellation_ws.settings.kinds import is_secret, kind
 NOT_SHOWN = "(set, not shown)"
 _LONGEST_SHOWN_CHARS = 100
 _CREDENTIALS = re.compile(r"://.*@", re.DOTALL)
-# Kubernetes sets these in every pod for each Service of the namespace, unless told not to.
+# Kubernetes sets these in every pod for each Service of the namespace, unless it is switched off.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_\d+_(TCP|UDP|SCTP)(_.+)?)")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
@@ -75,7 +75,7 @@ def show(value: object) -> str:
 def find_unknown(
     environment: Mapping[str, str], prefix: str, known: Iterable[str]
 ) -> Iterator[UnknownVariable]:
-    """Find the variables that carry the prefix and are no setting; values are not told."""
+    """Find the variables that carry the prefix and are no setting; values are not shown."""
     names = tuple(known)
     for name in sorted(name for name in environment if name.startswith(prefix)):
         is_link = _SERVICE_LINK.fullmatch(name) or _SERVICE_ADDRESS.match(environment[name])

@@ -24,8 +24,8 @@ from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings
 from constellation_ws.socketio.server import Server
 from constellation_ws.wiring import bounds
+from constellation_ws.wiring.background_jobs import BackgroundJobs
 from constellation_ws.wiring.chat_access import make_access
-from constellation_ws.wiring.errands import Errands
 from constellation_ws.wiring.events import Events
 from constellation_ws.wiring.fencing import Fencing
 from constellation_ws.wiring.identification import identification
@@ -41,7 +41,7 @@ class Clients:
         self,
         settings: Settings,
         events: Events,
-        errands: Errands,
+        jobs: BackgroundJobs,
         metrics: Metrics,
         spawn: Spawn,
         tracing: Tracing | NoTracing,
@@ -69,7 +69,7 @@ class Clients:
             metrics,
             access=self.access,
             close=self.closing.close_member,
-            fence=Fencing(events.bus, errands).begin,
+            fence=Fencing(events.bus, jobs).begin,
             tracing=tracing,
         )
         self.presence = Presence(events.redis.requests, events.bus.instance, events.names)

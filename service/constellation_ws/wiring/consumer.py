@@ -1,4 +1,4 @@
-"""Delivers what Redis brings, and has others carry out what follows from it."""
+"""Delivers what Redis brings, and has other parts do what follows from it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from constellation_ws.redis_io.bus import Published
 
 
 class Consumer:
-    """The end of every way that events take. All of it is `def`: a batch is one step."""
+    """Where the ways of all events end. All of it is `def`: a batch is one step."""
 
     def __init__(
         self,
@@ -41,17 +41,17 @@ class Consumer:
         self._list_members = list_members
 
     def take(self, batch: list[Published]) -> bool:
-        """Deliver one read from Pub/Sub; tell whether the recorder has let its lease go."""
+        """Deliver one read from Pub/Sub; return whether the recorder has released its lease."""
         effects = self._relay.take(batch)
-        return bool(effects) and self._carry_out(effects)
+        return bool(effects) and self._apply(effects)
 
     def take_logged(self, batch: list[Logged], age_seconds: float) -> None:
         """Deliver one read from the log; its newest entry was so old then."""
         effects = self._relay.take_logged(batch, age_seconds)
         if effects:
-            self._carry_out(effects)
+            self._apply(effects)
 
-    def _carry_out(self, effects: list[Effect]) -> bool:
+    def _apply(self, effects: list[Effect]) -> bool:
         is_lease_free = False
         for effect in effects:
             match effect:

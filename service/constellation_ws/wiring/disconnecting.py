@@ -1,6 +1,6 @@
-"""Carries out `disconnectUser` and `disconnectSockets`: this pod's sockets are disconnected.
+"""Executes `disconnectUser` and `disconnectSockets` for the sockets of this pod.
 
-The answer to the former is sent from here too.
+The reply to the former is sent from here, too.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import structlog
 from constellation_ws.chats.namespace import Chats
 from constellation_ws.messages.commands import Disconnect, DisconnectAll, Selection
 from constellation_ws.redis_io.bus import ASK_SECONDS, RedisBus
-from constellation_ws.wiring.errands import Errands
+from constellation_ws.wiring.background_jobs import BackgroundJobs
 
 logger = structlog.get_logger(__name__)
 
 
 class Disconnecting:
-    """Does it behind whoever has received the command."""
+    """Does it in the background, after the command was received."""
 
     def __init__(
-        self, chats: Chats, bus: RedisBus, errands: Errands, note: Callable[[Selection], None]
+        self, chats: Chats, bus: RedisBus, jobs: BackgroundJobs, note: Callable[[Selection], None]
     ) -> None:
-        """`note` is told whom each command means, for sessions that are about to arrive."""
+        """`note` gets the selection of each command, for sessions that are about to arrive."""
         self._chats = chats
         self._note = note
         self._bus = bus
-        self._errands = errands
+        self._jobs = jobs
 
     def begin(self, command: Disconnect | DisconnectAll) -> None:
-        """Disconnect whom a command means, soon. Never waits."""
+        """Begin to execute a command. Never waits."""
         match command:
             case Disconnect(who, reason):
                 meant = Selection((who,), ())
@@ -40,18 +40,16 @@ class Disconnecting:
         self._note(meant)
         if isinstance(command, Disconnect) and command.reply_to:
             key: Hashable = (command.who, command.reply_to, command.ask)
-            self._errands.put(key, functools.partial(self._answer, command, meant), seconds=None)
+            self._jobs.put(key, functools.partial(self._answer, command, meant), seconds=None)
         elif self._chats.rooms.audience(meant.rooms, meant.except_rooms):
             # Keyed by whom it means: disconnecting twice is disconnecting once.
-            self._errands.put(
-                meant, functools.partial(self._disconnect, meant, reason), seconds=None
-            )
+            self._jobs.put(meant, functools.partial(self._disconnect, meant, reason), seconds=None)
 
     async def _answer(self, command: Disconnect, meant: Selection) -> None:
         count = await self._disconnect(meant, command.reason)
         key = (command.reply_to, command.ask)
         answer = functools.partial(self._bus.answer, command, count)
-        self._errands.put(key, answer, ASK_SECONDS)
+        self._jobs.put(key, answer, ASK_SECONDS)
 
     async def _disconnect(self, meant: Selection, reason: str) -> int:
         count = await self._chats.disconnect(meant)

@@ -11,7 +11,7 @@ from constellation_ws.log.producer import Producer
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.probes import Check
+from constellation_ws.observability.probes import HealthCheck
 from constellation_ws.recording.recorder import Recorder
 from constellation_ws.recovery.none import NoRecovery
 from constellation_ws.recovery.resume import Recovery
@@ -22,7 +22,7 @@ from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.consumer import Consumer
 from constellation_ws.wiring.readiness import check_recording, check_source
 from constellation_ws.wiring.redis_clients import RedisClients
-from constellation_ws.wiring.resuming import NotResuming, Parts, Resuming, Watch
+from constellation_ws.wiring.resuming import Expect, NotResuming, Parts, Resuming
 
 _UNRECORDED_BYTES = 64 * 1024 * 1024
 """What Redis refuses to record is retained up to this: a minute of a thousand events a second."""
@@ -66,19 +66,19 @@ class Durable:
         self,
         consumer: Consumer,
         recovery: Recovery | NoRecovery,
-        tell_clients: Callable[[], None],
-        watch: Watch,
+        reconnect_clients: Callable[[], None],
+        expect: Expect,
     ) -> Parts:
         """Give what has to run."""
-        follower = _Follower(self.log, consumer, self.resuming, tell_clients)
+        follower = _Follower(self.log, consumer, self.resuming, reconnect_clients)
         return {
             "subscription": self._bus.run(_Intake(self._recorder, consumer)),
             "log": self.log.run(follower),
             "recorder": self._recorder.run(),
-            **self.resuming.parts(watch, recovery.fence),
+            **self.resuming.parts(expect, recovery.fence),
         }
 
-    def readiness(self) -> list[Callable[[], Check]]:
+    def readiness(self) -> list[Callable[[], HealthCheck]]:
         """Give what readiness looks at."""
         return [
             self._check_log,
@@ -90,21 +90,21 @@ class Durable:
         """Whether this pod is the one that appends to the log."""
         return self._recorder.holds_lease
 
-    def watch(self, metrics: Metrics) -> None:
+    def register(self, metrics: Metrics) -> None:
         """Register what is read at each scrape."""
         recorder, log = self._recorder, self.log
-        metrics.watch(
+        metrics.register(
             "constellation_recording_blocked",
             "1 while received events cannot be recorded; the log line and /readyz have the reason.",
             lambda: float(recorder.trouble.since is not None),
         )
-        metrics.watch(
+        metrics.register(
             "constellation_unrecorded_events",
             "Events that this pod has received but not yet seen in the log.",
             lambda: float(recorder.unrecorded_events),
         )
         # An alert takes it for the sign that somebody must record.
-        metrics.watch(
+        metrics.register(
             "constellation_log_lag_seconds",
             "Age of the newest entry of the log when this pod read it, by Redis' clock; "
             "0 if it has read everything.",
@@ -115,7 +115,7 @@ class Durable:
         """Record what has come, and let another pod go on."""
         await self._recorder.hand_over()
 
-    def _check_log(self) -> Check:
+    def _check_log(self) -> HealthCheck:
         return check_source(
             "log",
             has_stood=self.log.has_followed,
@@ -125,7 +125,7 @@ class Durable:
 
 
 class _Intake:
-    """Retains what is to be recorded, and carries out at once what pods tell each other."""
+    """Retains what is to be recorded, and executes the commands of pods at once."""
 
     def __init__(self, recorder: Recorder, consumer: Consumer) -> None:
         self._recorder = recorder
@@ -133,8 +133,8 @@ class _Intake:
 
     def take(self, batch: list[Published]) -> None:
         """Receive one read from Pub/Sub."""
-        orders = self._recorder.take(batch)
-        if orders and self._consumer.take(orders):
+        commands = self._recorder.take(batch)
+        if commands and self._consumer.take(commands):
             self._recorder.nudge()
 
     def interrupted(self, *, is_lossy: bool) -> None:
@@ -150,20 +150,20 @@ class _Follower:
         redis_log: RedisLog,
         consumer: Consumer,
         resuming: Resuming | NotResuming,
-        tell_clients: Callable[[], None],
+        reconnect_clients: Callable[[], None],
     ) -> None:
         self._log = redis_log
         self._consumer = consumer
         self._history: History | NoHistory = resuming.history
         self._resuming = resuming
-        self._tell_clients = tell_clients
+        self._reconnect_clients = reconnect_clients
         self.begin_history = self._history.start
 
     def deliver(self, batch: list[Logged]) -> None:
-        """Carry out one read from the log."""
+        """Deliver one read from the log, and retain it."""
         self._history.append(batch)
         self._consumer.take_logged(batch, self._log.lag_seconds)
 
     def report_gap(self, reason: str) -> None:
         """Let every client connect again: its session may have missed something."""
-        self._resuming.report_gap(self._tell_clients)
+        self._resuming.report_gap(self._reconnect_clients)

@@ -6,17 +6,17 @@ import functools
 
 from constellation_ws.messages.commands import Fence
 from constellation_ws.redis_io.bus import RedisBus
-from constellation_ws.wiring.errands import Errands
+from constellation_ws.wiring.background_jobs import BackgroundJobs
 
 
 class Fencing:
     """Does it in the background: a resume does not wait for the command to be sent."""
 
-    def __init__(self, bus: RedisBus, errands: Errands) -> None:
+    def __init__(self, bus: RedisBus, jobs: BackgroundJobs) -> None:
         self._bus = bus
-        self._errands = errands
+        self._jobs = jobs
 
     def begin(self, sid: str, owner: str) -> None:
         """Send the command, soon. Never waits."""
         fence = Fence(sid, owner)
-        self._errands.put(fence, functools.partial(self._bus.tell, fence))
+        self._jobs.put(fence, functools.partial(self._bus.tell, fence))

@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
-from constellation_ws.observability.probes import Check, Health, Phase
+from constellation_ws.observability.probes import Health, HealthCheck, ProcessPhase
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.background_jobs import BackgroundJobs
 from constellation_ws.wiring.clients import Clients
 from constellation_ws.wiring.consumer import Consumer
 from constellation_ws.wiring.disconnecting import Disconnecting
-from constellation_ws.wiring.errands import Errands
 from constellation_ws.wiring.events import Events
 from constellation_ws.wiring.listing import Listing
 from constellation_ws.wiring.peering import Peering
@@ -39,24 +39,24 @@ class Gateway:
         self.drain_deadline = 0.0
         """Unix time by which the drain should have ended; 0 before it has begun."""
         self.events = events = Events(settings, metrics, tracing)
-        self._errands = errands = Errands(metrics)
-        self.clients = clients = Clients(settings, events, errands, metrics, spawn, tracing)
+        self._jobs = jobs = BackgroundJobs(metrics)
+        self.clients = clients = Clients(settings, events, jobs, metrics, spawn, tracing)
         self.peering = Peering(settings, events, clients, metrics, spawn, tracing)
         self._consumer = self._make_consumer()
         self.health = Health(self._readiness())
         self.services = Services(settings, events, clients, self.health, metrics, spawn, tracing)
 
-    def parts(self, report_gap: Callable[[], None]) -> Parts:
-        """Give what has to run; `report_gap` has every client reconnect. Never waits."""
-        events, clients, watch = self.events, self.clients, self.health.watch
+    def parts(self, reconnect_clients: Callable[[], None]) -> Parts:
+        """Give what has to run; `reconnect_clients` is called for a gap in the log. Never waits."""
+        events, clients, expect = self.events, self.clients, self.health.expect
         return {
             "redis topology": events.redis_endpoint.watch(),
             "heartbeat": events.bus.beat(),
             "presence": clients.presence.run(),
-            "errands": self._errands.run(),
-            "engine": clients.engine.run(watch("engine")),
+            "errands": self._jobs.run(),
+            "engine": clients.engine.run(expect("engine")),
             "pressure": clients.pressure.run(),
-            **events.delivery.parts(self._consumer, clients.recovery, report_gap, watch),
+            **events.delivery.parts(self._consumer, clients.recovery, reconnect_clients, expect),
             **self.peering.parts(),
             **clients.identification.parts(),
         }
@@ -64,23 +64,23 @@ class Gateway:
     def begin_drain(self, deadline: float) -> None:
         """Accept nobody new; by this Unix time the drain should have ended."""
         self.drain_deadline = deadline
-        self.health.enter(Phase.DRAINING)
+        self.health.enter(ProcessPhase.DRAINING)
         self.clients.engine.close_to_new()
         self.clients.chats.begin_drain()
 
     def _make_consumer(self) -> Consumer:
-        events, clients, errands = self.events, self.clients, self._errands
+        events, clients, jobs = self.events, self.clients, self._jobs
         note_disconnect = self.peering.arrivals.note_disconnect
         return Consumer(
             events.relay,
             clients.access,
             events.sessions,
             clients.recovery,
-            Disconnecting(clients.chats, events.bus, errands, note_disconnect).begin,
-            Listing(events.rooms, events.bus, errands).begin,
+            Disconnecting(clients.chats, events.bus, jobs, note_disconnect).begin,
+            Listing(events.rooms, events.bus, jobs).begin,
         )
 
-    def _readiness(self) -> list[Callable[[], Check]]:
+    def _readiness(self) -> list[Callable[[], HealthCheck]]:
         grace = self.settings.redis_grace_seconds
         return [
             *self.events.delivery.readiness(),

@@ -14,7 +14,7 @@ from constellation_ws.auth.authentication import FixedKey, TokenVerifier, Trust
 from constellation_ws.auth.identity import Headers, proof_in
 from constellation_ws.auth.key_endpoint import KeyEndpoint
 from constellation_ws.auth.tokens import Rules
-from constellation_ws.observability.probes import Check
+from constellation_ws.observability.probes import HealthCheck
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.resuming import Parts
 
@@ -30,14 +30,14 @@ class Identification:
     """Picks what a connect needs of a handshake's headers; as little as can be, for it is kept."""
     running: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
     """What fetches keys."""
-    checks: tuple[Callable[[], Check], ...] = ()
+    checks: tuple[Callable[[], HealthCheck], ...] = ()
     """Whether there are keys."""
 
     def parts(self) -> Parts:
         """Give what has to run."""
         return {name: run() for name, run in self.running.items()}
 
-    def readiness(self) -> list[Callable[[], Check]]:
+    def readiness(self) -> list[Callable[[], HealthCheck]]:
         """Give what readiness looks at."""
         return list(self.checks)
 
@@ -72,9 +72,9 @@ def _rules(settings: Settings) -> Rules:
     )
 
 
-def _check_keys(endpoint: KeyEndpoint) -> Check:
+def _check_keys(endpoint: KeyEndpoint) -> HealthCheck:
     has_keys = endpoint.has_fetched
-    return Check("keys", has_keys, "fetched" if has_keys else "not fetched yet")
+    return HealthCheck("keys", has_keys, "fetched" if has_keys else "not fetched yet")
 
 
 def _keep(

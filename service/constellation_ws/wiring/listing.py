@@ -1,4 +1,4 @@
-"""Answers other pods who is in a room here."""
+"""Replies to other pods with the users who are in a room on this one."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from constellation_ws.chats.members import list_users
 from constellation_ws.delivery.rooms import Rooms
 from constellation_ws.messages.commands import ListMembers
 from constellation_ws.redis_io.bus import ASK_SECONDS, RedisBus
-from constellation_ws.wiring.errands import Errands
+from constellation_ws.wiring.background_jobs import BackgroundJobs
 
 
 class Listing:
-    """Does it behind whoever has received the command."""
+    """Does it in the background, after the command was received."""
 
-    def __init__(self, rooms: Rooms, bus: RedisBus, errands: Errands) -> None:
+    def __init__(self, rooms: Rooms, bus: RedisBus, jobs: BackgroundJobs) -> None:
         self._rooms = rooms
         self._bus = bus
-        self._errands = errands
+        self._jobs = jobs
 
     def begin(self, command: ListMembers) -> None:
-        """Answer a command, soon or not at all. Never waits."""
+        """Begin to reply to a command; the reply may be dropped. Never waits."""
         work = functools.partial(self._answer, command)
-        self._errands.put((command.reply_to, command.ask), work, ASK_SECONDS)
+        self._jobs.put((command.reply_to, command.ask), work, ASK_SECONDS)
 
     async def _answer(self, command: ListMembers) -> None:
         members = self._rooms.members(command.room)

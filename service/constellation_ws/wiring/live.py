@@ -1,4 +1,4 @@
-"""Live delivery: what is published goes straight to the sockets; nothing is kept."""
+"""Live delivery: what is published goes straight to the sockets; nothing is retained."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import structlog
 
 from constellation_ws.log.direct import DirectEntries
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.observability.probes import Check
+from constellation_ws.observability.probes import HealthCheck
 from constellation_ws.recovery.none import NoRecovery
 from constellation_ws.recovery.resume import Recovery
 from constellation_ws.redis_io.bus import Published, RedisBus
@@ -18,7 +18,7 @@ from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.consumer import Consumer
 from constellation_ws.wiring.durable import TRIM_MARGIN_SECONDS
 from constellation_ws.wiring.redis_clients import RedisClients
-from constellation_ws.wiring.resuming import NotResuming, Parts, Watch
+from constellation_ws.wiring.resuming import Expect, NotResuming, Parts
 
 logger = structlog.get_logger(__name__)
 
@@ -41,8 +41,8 @@ class Live:
         self,
         consumer: Consumer,
         recovery: Recovery | NoRecovery,
-        tell_clients: Callable[[], None],
-        watch: Watch,
+        reconnect_clients: Callable[[], None],
+        expect: Expect,
     ) -> Parts:
         """Give what has to run."""
         listener = _Listener(consumer, self._metrics)
@@ -51,7 +51,7 @@ class Live:
             "direct entries": self._direct.run(listener.take),
         }
 
-    def readiness(self) -> list[Callable[[], Check]]:
+    def readiness(self) -> list[Callable[[], HealthCheck]]:
         """Nothing but the subscription counts."""
         return []
 
@@ -60,7 +60,7 @@ class Live:
         """No pod records."""
         return False
 
-    def watch(self, metrics: Metrics) -> None:
+    def register(self, metrics: Metrics) -> None:
         """Nothing of it is read at a scrape."""
 
     async def hand_over(self) -> None:
@@ -79,7 +79,7 @@ class _Listener:
         self._consumer.take(batch)
 
     def interrupted(self, *, is_lossy: bool) -> None:
-        """Count what may be lost: without a log nobody can resume, and nobody is told."""
+        """Count what may be lost: without a log nobody can resume, and no client is notified."""
         if is_lossy:
             logger.warning("published events may be lost: the subscription was interrupted")
             self._metrics.lost_events.labels("interrupted").inc()

@@ -22,7 +22,7 @@ from constellation_ws.moving.arrivals import Arrivals
 from constellation_ws.moving.departures import Departures
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
-from constellation_ws.observability.probes import Check
+from constellation_ws.observability.probes import HealthCheck
 from constellation_ws.observability.spans import traceparent_of
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.peers.directory import Directory
@@ -75,7 +75,7 @@ class Peering:
             return {}
         return {"peers": self.directory.run(_not_judged), "peer links": self.peers.run(_not_judged)}
 
-    def readiness(self) -> list[Callable[[], Check]]:
+    def readiness(self) -> list[Callable[[], HealthCheck]]:
         """Give what readiness looks at."""
         return [functools.partial(check_peers, self.directory)] if self._is_on else []
 

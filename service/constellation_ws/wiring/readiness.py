@@ -5,56 +5,58 @@ from __future__ import annotations
 import time
 
 from constellation_ws.engine.server import Engine
-from constellation_ws.observability.probes import Check
+from constellation_ws.observability.probes import HealthCheck
 from constellation_ws.peers.directory import Directory
 from constellation_ws.recording.trouble import RecordingTrouble
 from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.runtime.overload import Overload
 
 
-def check_source(name: str, *, has_stood: bool, lost_at: float | None, grace: float) -> Check:
+def check_source(name: str, *, has_stood: bool, lost_at: float | None, grace: float) -> HealthCheck:
     """Judge a connection to Redis; `lost_at` is monotonic, the grace is in seconds."""
     if not has_stood:
-        return Check(name, False, "not connected yet")
+        return HealthCheck(name, False, "not connected yet")
     if lost_at is None:
-        return Check(name, True, "connected")
+        return HealthCheck(name, True, "connected")
     away = time.monotonic() - lost_at
-    return Check(name, away < grace, f"lost {away:.0f} s ago")
+    return HealthCheck(name, away < grace, f"lost {away:.0f} s ago")
 
 
-def check_redis(bus: RedisBus, grace: float) -> Check:
+def check_redis(bus: RedisBus, grace: float) -> HealthCheck:
     """Judge the subscription."""
     return check_source("redis", has_stood=bus.has_subscribed, lost_at=bus.lost_at, grace=grace)
 
 
-def check_recording(trouble: RecordingTrouble, grace: float) -> Check:
+def check_recording(trouble: RecordingTrouble, grace: float) -> HealthCheck:
     """Judge whether published events can be recorded, by this pod or another one."""
     if trouble.since is None:
-        return Check("recording", True, "possible")
+        return HealthCheck("recording", True, "possible")
     away = time.monotonic() - trouble.since
-    return Check("recording", away < grace, f"not possible for {away:.0f} s: {trouble.reason}")
+    return HealthCheck(
+        "recording", away < grace, f"not possible for {away:.0f} s: {trouble.reason}"
+    )
 
 
-def check_room(engine: Engine) -> Check:
+def check_room(engine: Engine) -> HealthCheck:
     """Judge whether there is room for one more client."""
     limits = engine.limits
     detail = f"{len(engine.sockets)} of {limits.max_connections}"
     if engine.is_crowded():
         most = limits.max_session_sockets
         detail += f"; few open files are left: {engine.open_sockets} of {most} sockets"
-    return Check("connections", not engine.is_full(), detail)
+    return HealthCheck("connections", not engine.is_full(), detail)
 
 
-def check_load(overload: Overload) -> Check:
+def check_load(overload: Overload) -> HealthCheck:
     """Judge the event loop and the memory."""
-    return Check("load", overload.reason is None, overload.reason or "no overload")
+    return HealthCheck("load", overload.reason is None, overload.reason or "no overload")
 
 
-def check_peers(directory: Directory) -> Check:
+def check_peers(directory: Directory) -> HealthCheck:
     """Judge whether other pods know this one: until then they could not send it its requests.
 
     Once they do, this check passes for good: what is lost later is found out per request.
     """
     if directory.is_shown:
-        return Check("peers", True, "registered")
-    return Check("peers", False, "not registered yet")
+        return HealthCheck("peers", True, "registered")
+    return HealthCheck("peers", False, "not registered yet")

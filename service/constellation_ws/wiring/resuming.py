@@ -1,4 +1,4 @@
-"""What makes sessions resumable, or what stands there where nobody can resume."""
+"""What makes sessions resumable, or does nothing where no client can resume."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from constellation_ws.wiring import bounds
 
 Parts = dict[str, Coroutine[Any, Any, None]]
 """What lives as long as the process, by its name."""
-Watch = Callable[[str], Callable[[], None]]
+Expect = Callable[[str], Callable[[], None]]
 """Gives a part what it calls at each step, so that liveness judges it."""
 
 _HISTORY_BYTES = 64 * 1024 * 1024
@@ -87,22 +87,22 @@ class Resuming:
         """Make what lets sessions move between pods."""
         return MovingSessions(self._log, self._store, self.sessions, self._backlog)
 
-    def parts(self, watch: Watch, fence: Callable[[str, str], None]) -> Parts:
+    def parts(self, expect: Expect, fence: Callable[[str, str], None]) -> Parts:
         """Give what has to run."""
         return {
             "store": self._store.run(lambda: self._log.delivered, fence),
-            "sessions": self.sessions.run(watch("sessions")),
-            "backlog": self._backlog.run(watch("backlog")),
+            "sessions": self.sessions.run(expect("sessions")),
+            "backlog": self._backlog.run(expect("backlog")),
             "read-back": self._backlog.read_back(),
         }
 
-    def report_gap(self, tell_clients: Callable[[], None]) -> None:
-        """Let every client learn that it may have missed something."""
-        tell_clients()
+    def report_gap(self, reconnect_clients: Callable[[], None]) -> None:
+        """Have every client reconnect: it may have missed something."""
+        reconnect_clients()
 
 
 class NotResuming:
-    """Nobody resumes, so nothing is kept and nobody is told."""
+    """No client can resume: nothing is retained, and no client is notified."""
 
     def __init__(self) -> None:
         self.sessions = NoSessions()
@@ -120,5 +120,5 @@ class NotResuming:
         """Nothing has to run."""
         return {}
 
-    def report_gap(self, tell_clients: Callable[[], None]) -> None:
+    def report_gap(self, reconnect_clients: Callable[[], None]) -> None:
         """A client that resumes nothing has been promised nothing."""

@@ -100,7 +100,7 @@ async def test_tasks_are_counted_at_each_scrape(metrics: Metrics) -> None:
 
 async def test_a_watched_gauge_is_read_at_each_scrape(metrics: Metrics) -> None:
     rooms: set[str] = set()
-    metrics.watch("constellation_rooms", "Rooms.", lambda: float(len(rooms)))
+    metrics.register("constellation_rooms", "Rooms.", lambda: float(len(rooms)))
     assert samples(metrics.registry)["constellation_rooms", ()] == 0
     rooms.add("chat:1")
     assert samples(metrics.registry)["constellation_rooms", ()] == 1
@@ -116,14 +116,14 @@ async def test_a_watched_gauge_is_read_at_each_scrape(metrics: Metrics) -> None:
     ],
 )
 def test_a_name_is_taken_once(metrics: Metrics, again: str) -> None:
-    metrics.watch("constellation_rooms", "Rooms.", lambda: 0.0)
+    metrics.register("constellation_rooms", "Rooms.", lambda: 0.0)
     with pytest.raises(ValueError, match="Duplicated timeseries"):
-        metrics.watch(again, "Again.", lambda: 0.0)
+        metrics.register(again, "Again.", lambda: 0.0)
 
 
 async def test_a_watched_total_is_a_counter_read_at_each_scrape(metrics: Metrics) -> None:
     written = 3.0
-    metrics.watch_total("constellation_writes", "Writes.", lambda: written)
+    metrics.register_total("constellation_writes", "Writes.", lambda: written)
     assert samples(metrics.registry)["constellation_writes_total", ()] == 3
     written = 4.0
     assert samples(metrics.registry)["constellation_writes_total", ()] == 4

@@ -17,11 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families as families
 from constellation_ws import __version__
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import (
-    STALE_PULSES,
+    STALE_TURNS,
     AsgiApp,
-    Check,
     Health,
-    Phase,
+    HealthCheck,
+    ProcessPhase,
     create_app,
     create_metrics_app,
     dispatch,
@@ -65,7 +65,7 @@ async def ask(app: AsgiApp, path: str, method: str = "GET", **headers: str) -> A
 @pytest.fixture
 def health() -> Health:
     health = Health()
-    health.enter(Phase.SERVING)
+    health.enter(ProcessPhase.SERVING)
     return health
 
 
@@ -84,12 +84,12 @@ async def test_health_answers_todays_monitors(app: AsgiApp) -> None:
     assert timedelta() <= datetime.now(UTC) - stamp < timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("phase", list(ProcessPhase))
 async def test_a_working_process_is_alive_in_every_phase(
-    app: AsgiApp, health: Health, phase: Phase
+    app: AsgiApp, health: Health, phase: ProcessPhase
 ) -> None:
     health.enter(phase)
-    health.watch("heartbeat")
+    health.expect("heartbeat")
     answer = await ask(app, "/livez")
     assert answer.status == 200
     (check,) = answer.json()["checks"]
@@ -99,29 +99,29 @@ async def test_a_working_process_is_alive_in_every_phase(
 async def test_a_part_that_is_stuck_is_named_until_it_shows_a_sign_of_life(
     app: AsgiApp, health: Health
 ) -> None:
-    health.watch("recovery")
-    sign_of_life = health.watch("engine")
-    for _ in range(STALE_PULSES):
+    health.expect("recovery")
+    report_alive = health.expect("engine")
+    for _ in range(STALE_TURNS):
         health.pulse()
     answer = await ask(app, "/livez")
     assert answer.status == 503
     assert answer.json()["status"] == "failing"
     assert answer.json()["failing"] == ["recovery", "engine"]
-    sign_of_life()
+    report_alive()
     answer = await ask(app, "/livez")
     assert answer.json()["failing"] == ["recovery"]
 
 
 def test_a_part_is_stuck_after_half_a_minute_in_which_the_loop_has_turned() -> None:
     health = Health()
-    sign_of_life = health.watch("engine")
+    report_alive = health.expect("engine")
     turns = round(30 / loop_lag.STEP_SECONDS)
     for _ in range(turns - 1):
         health.pulse()
     assert [check.ok for check in health.liveness()] == [True]
     health.pulse()
     assert [check.ok for check in health.liveness()] == [False]
-    sign_of_life()
+    report_alive()
     assert [check.ok for check in health.liveness()] == [True]
 
 
@@ -130,7 +130,7 @@ def test_a_pause_of_the_process_is_no_silence_of_its_parts(
 ) -> None:
     """Nothing has turned meanwhile: the parts could not show a sign of life."""
     health = Health()
-    health.watch("engine")
+    health.expect("engine")
     now = time.monotonic() + 3_600
     monkeypatch.setattr(time, "monotonic", lambda: now)
     health.pulse()
@@ -141,14 +141,14 @@ def test_silence_of_a_part_that_waits_for_others_says_nothing() -> None:
     """A restart would not bring Redis back."""
     health = Health()
     health.begin("recorder")
-    for _ in range(100 * STALE_PULSES):
+    for _ in range(100 * STALE_TURNS):
         health.pulse()
-    assert health.liveness() == [Check("recorder", True, "running")]
+    assert health.liveness() == [HealthCheck("recorder", True, "running")]
 
 
 async def test_a_part_that_has_ended_fails_liveness(app: AsgiApp, health: Health) -> None:
     health.begin("recorder")
-    health.watch("engine")
+    health.expect("engine")
     health.begin("engine")
     health.end("recorder")
     assert (await ask(app, "/livez")).json()["failing"] == ["recorder"]
@@ -157,10 +157,11 @@ async def test_a_part_that_has_ended_fails_liveness(app: AsgiApp, health: Health
 
 
 @pytest.mark.parametrize(
-    ("phase", "status"), [(Phase.STARTING, 503), (Phase.SERVING, 200), (Phase.DRAINING, 503)]
+    ("phase", "status"),
+    [(ProcessPhase.STARTING, 503), (ProcessPhase.SERVING, 200), (ProcessPhase.DRAINING, 503)],
 )
 async def test_only_a_serving_process_is_ready(
-    app: AsgiApp, health: Health, phase: Phase, status: int
+    app: AsgiApp, health: Health, phase: ProcessPhase, status: int
 ) -> None:
     health.enter(phase)
     answer = await ask(app, "/readyz")
@@ -171,16 +172,16 @@ async def test_only_a_serving_process_is_ready(
 
 
 async def test_readiness_lists_every_check_and_names_the_failing_one() -> None:
-    redis = Check("redis", False, "not subscribed yet")
-    health = Health([lambda: redis, lambda: Check("connections", True, "0 of 5")])
-    health.enter(Phase.SERVING)
+    redis = HealthCheck("redis", False, "not subscribed yet")
+    health = Health([lambda: redis, lambda: HealthCheck("connections", True, "0 of 5")])
+    health.enter(ProcessPhase.SERVING)
     app = create_app(health, None)
     answer = await ask(app, "/readyz")
     assert answer.status == 503
     assert answer.json()["failing"] == ["redis"]
     assert [check["name"] for check in answer.json()["checks"]] == ["phase", "redis", "connections"]
     # Asked anew each time.
-    redis = Check("redis", True, "subscribed")
+    redis = HealthCheck("redis", True, "subscribed")
     answer = await ask(app, "/readyz")
     assert (answer.status, answer.json()["status"]) == (200, "ok")
 

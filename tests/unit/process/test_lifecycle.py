@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from constellation_ws.observability.probes import STALE_PULSES
+from constellation_ws.observability.probes import STALE_TURNS
 from constellation_ws.process.lifecycle import Life
 from constellation_ws.runtime.last_resort import LastResort
 from constellation_ws.settings.settings import Settings
@@ -27,7 +27,7 @@ async def test_no_part_that_waits_for_others_is_judged_by_its_silence(
     for name, part in parts.items():
         part.close()
         gateway.health.begin(name)
-    for _ in range(STALE_PULSES):
+    for _ in range(STALE_TURNS):
         gateway.health.pulse()
 
     silent = {check.name for check in gateway.health.liveness() if not check.ok}

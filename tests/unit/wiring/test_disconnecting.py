@@ -12,8 +12,8 @@ from constellation_ws.delivery.rooms import Member, Rooms, Stage
 from constellation_ws.messages.commands import Disconnect, DisconnectAll, Selection
 from constellation_ws.messages.events import Room, Sid
 from constellation_ws.redis_io.bus import RedisBus
+from constellation_ws.wiring.background_jobs import BackgroundJobs, Work
 from constellation_ws.wiring.disconnecting import Disconnecting
-from constellation_ws.wiring.errands import Errands, Work
 
 
 class World:
@@ -33,7 +33,10 @@ class World:
         self.answered: list[tuple[str, int]] = []
         self.waiting: dict[Hashable, Work] = {}
         self.disconnecting = Disconnecting(
-            cast("Chats", self), cast("RedisBus", self), cast("Errands", self), self.noted.append
+            cast("Chats", self),
+            cast("RedisBus", self),
+            cast("BackgroundJobs", self),
+            self.noted.append,
         )
 
     async def disconnect(self, meant: Selection) -> int:

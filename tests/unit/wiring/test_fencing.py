@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from constellation_ws.messages.commands import Fence
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.wiring.errands import Errands
+from constellation_ws.wiring.background_jobs import BackgroundJobs
 from constellation_ws.wiring.fencing import Fencing
 
 
@@ -19,12 +19,12 @@ class Bus:
 
 
 async def test_one_fence_waits_however_often_it_is_asked_for() -> None:
-    bus, errands = Bus(), Errands(Metrics())
-    fencing = Fencing(cast("Any", bus), errands)
+    bus, jobs = Bus(), BackgroundJobs(Metrics())
+    fencing = Fencing(cast("Any", bus), jobs)
     fencing.begin("sid", "pod.1")
     fencing.begin("sid", "pod.1")
     fencing.begin("sid", "pod.2")
-    assert (bus.sent, len(errands)) == ([], 2)
-    _, errand = errands._waiting.popitem(last=False)
-    await errand.work()
+    assert (bus.sent, len(jobs)) == ([], 2)
+    _, job = jobs._waiting.popitem(last=False)
+    await job.work()
     assert bus.sent == [Fence("sid", "pod.1")]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from constellation_ws.engine.elsewhere import Nowhere
-from constellation_ws.observability.probes import Phase
+from constellation_ws.observability.probes import ProcessPhase
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.gateway import Gateway
 
@@ -62,7 +62,7 @@ async def test_without_a_peer_port_no_other_pod_is_asked() -> None:
 async def test_a_drain_closes_the_pod_to_new_clients() -> None:
     gateway = made()
     gateway.begin_drain(1_764_086_400.0)
-    assert gateway.health.phase is Phase.DRAINING
+    assert gateway.health.phase is ProcessPhase.DRAINING
     assert gateway.health.is_draining()
     assert gateway.drain_deadline == 1_764_086_400
     assert gateway.clients.engine.is_closed_to_new

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from constellation_ws.observability.probes import Phase
+from constellation_ws.observability.probes import ProcessPhase
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring import gauges
 from constellation_ws.wiring.durable import Durable
@@ -24,7 +24,7 @@ class Line:
 @pytest.fixture
 async def gateway() -> Gateway:
     gateway = Gateway(Settings.model_construct(), lambda work: work.close())
-    gauges.watch(gateway)
+    gauges.register(gateway)
     return gateway
 
 
@@ -48,10 +48,10 @@ async def test_what_waits_is_summed_over_the_connections_of_both_transports(
 
 async def test_only_a_drain_has_something_left_to_close(gateway: Gateway) -> None:
     gateway.clients.engine.open("", "", [])
-    gateway.health.enter(Phase.SERVING)
+    gateway.health.enter(ProcessPhase.SERVING)
     assert (read(gateway, "draining"), read(gateway, "drain_remaining")) == (0, 0)
     assert read(gateway, "drain_deadline_timestamp_seconds") == 0
-    gateway.health.phase, gateway.drain_deadline = Phase.DRAINING, 1_764_086_400.0
+    gateway.health.phase, gateway.drain_deadline = ProcessPhase.DRAINING, 1_764_086_400.0
     assert (read(gateway, "draining"), read(gateway, "drain_remaining")) == (1, 1)
     assert read(gateway, "drain_deadline_timestamp_seconds") == 1_764_086_400
 
@@ -67,5 +67,5 @@ async def test_the_logs_lag_is_told_only_where_there_is_a_log(gateway: Gateway) 
     gateway.events.delivery.log.lag_seconds = 1.5
     assert read(gateway, "log_lag_seconds") == 1.5
     live = Gateway(Settings.model_construct(delivery="live"), lambda work: work.close())
-    gauges.watch(live)
+    gauges.register(live)
     assert read(live, "log_lag_seconds") is None
