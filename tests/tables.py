@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from constellation_ws.delivery.routes import Table, compile_table
 from constellation_ws.interface import table
 from constellation_ws.interface.table import Interface, InvalidInterface
 
@@ -65,6 +66,11 @@ def written(folder: Path, text: str) -> Path:
     file = folder / "interface.toml"
     file.write_text(text, encoding="utf-8")
     return file
+
+
+def compiled(routes_file: Path | None = None, *, is_traced: bool = False) -> Table:
+    """Compile the routes of the contract's table, and those of a file."""
+    return compile_table(table.load(None, routes_file).routes, is_traced=is_traced)
 
 
 def loaded(folder: Path, text: str, environment: Mapping[str, str] | None = None) -> Interface:

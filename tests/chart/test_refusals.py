@@ -120,6 +120,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"secretConfig": {"CONSTELLATION_JWT_SECRET": "x"}}, "CONSTELLATION_JWT_SECRET.*auth.jwt"),
     ({"extraEnv": [{"name": "REDIS_HOST", "value": "a"}]}, "extraEnv sets REDIS_HOST"),
+    (
+        {"interface.toml": 'extends = "default"', "interface.configMap": "mine"},
+        "interface.toml must be empty",
+    ),
+    ({"config": {"CONSTELLATION_INTERFACE_FILE": "/x"}}, "CONSTELLATION_INTERFACE_FILE"),
     ({"ingress.enabled": True}, "ingress.hosts"),
     ({"httpRoute.enabled": True}, "httpRoute.parentRefs"),
     ({"stickiness": "envoy-gateway"}, "httpRoute.enabled"),

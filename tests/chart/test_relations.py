@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from constellation_ws.interface import table
 from constellation_ws.observability.probes import Health, create_app
 from constellation_ws.process.lifecycle import DEADLINE_MARGIN_SECONDS
 from constellation_ws.redis_io.address import SentinelAddress, read_sentinel
@@ -302,7 +303,7 @@ def test_a_secret_of_the_operator_is_referred_to_and_none_is_made() -> None:
     assert [one for one in objects if one["kind"] == "Secret"] == []
 
 
-def test_a_changed_secret_or_route_table_rolls_the_pods_and_a_new_chart_alone_does_not() -> None:
+def test_a_changed_secret_or_table_rolls_the_pods_and_a_new_chart_alone_does_not() -> None:
     def annotations(values: Object) -> dict[str, str]:
         found: dict[str, str] = gateway(render_values(values))["spec"]["template"]["metadata"][
             "annotations"
@@ -311,16 +312,39 @@ def test_a_changed_secret_or_route_table_rolls_the_pods_and_a_new_chart_alone_do
 
     assert annotations({"redis.password": "x"}) != annotations({"redis.password": "y"})
     assert annotations({"routes": "a"}) != annotations({"routes": "b"})
+    assert annotations({"interface.toml": "a"}) != annotations({"interface.toml": "b"})
     template = gateway(render())["spec"]["template"]
     assert "helm.sh/chart" not in template["metadata"]["labels"]
 
 
-def test_the_route_table_is_mounted_where_the_gateway_is_told_to_look() -> None:
+def mounted(objects: list[Object], variable: str) -> tuple[str, str]:
+    """Give the ConfigMap and the key in it of the file that a variable names."""
+    path = Path(environment(objects)[variable])
+    mounts = {one["mountPath"]: one["name"] for one in container(objects)["volumeMounts"]}
+    volumes = gateway(objects)["spec"]["template"]["spec"]["volumes"]
+    (volume,) = (one for one in volumes if one["name"] == mounts[str(path.parent)])
+    return volume["configMap"]["name"], path.name
+
+
+def test_the_tables_are_mounted_where_the_gateway_looks(tmp_path: Path) -> None:
     objects = render("helm4", EVERYTHING)
-    path = Path(environment(objects)["CONSTELLATION_ROUTES_FILE"])
-    mounts = {one["name"]: one["mountPath"] for one in container(objects)["volumeMounts"]}
-    assert mounts["routes"] == str(path.parent)
-    assert "like:new" in of_kind(objects, "ConfigMap", "-routes")["data"][path.name]
+    files = []
+    for kind in ("interface", "routes"):
+        name, key = mounted(objects, f"CONSTELLATION_{kind.upper()}_FILE")
+        files.append(tmp_path / key)
+        files[-1].write_text(of_kind(objects, "ConfigMap", f"-{kind}")["data"][key])
+        assert name == of_kind(objects, "ConfigMap", f"-{kind}")["metadata"]["name"]
+    found = table.load(*files)
+    assert [row.name for row in found.namespaces] == ["/chats", "/orders"]
+    assert found.routes[-1].channel == "like:new"
+
+
+def test_an_interface_of_the_operator_is_mounted_and_none_is_made() -> None:
+    objects = render_values({"interface.configMap": "mine", "interface.key": "orders.toml"})
+    assert mounted(objects, "CONSTELLATION_INTERFACE_FILE") == ("mine", "orders.toml")
+    made = [one["metadata"]["name"] for one in objects if one["kind"] == "ConfigMap"]
+    assert not [name for name in made if name.endswith("-interface")]
+    assert "CONSTELLATION_INTERFACE_FILE" not in environment(render())
 
 
 @CASE

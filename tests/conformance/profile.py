@@ -27,6 +27,7 @@ from constellation_ws.engine.upgrading import Upgrades
 from constellation_ws.http.lobby import Lobby
 from constellation_ws.http.protocol import HttpProtocol
 from constellation_ws.messages.admission import Rate, Refusal
+from constellation_ws.messages.namespaces import Namespaces
 from constellation_ws.observability.probes import dispatch
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.socketio.membership import Membership
@@ -58,7 +59,9 @@ class SuiteServer(Server):
 
 def socket_io(engine: Engine) -> Server:
     """Echo events and greet with the handshake's payload, on both namespaces."""
-    server = SuiteServer(engine, Membership(), lambda eio_sid, request_bytes: None)
+    server = SuiteServer(
+        engine, Membership(Namespaces(NAMESPACES)), lambda member, request_bytes: None
+    )
     for namespace in NAMESPACES:
 
         async def connect(

@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from constellation_ws.delivery import routes
-from constellation_ws.delivery.routes import RouteEntry
+from constellation_ws.interface.rows import RouteRow
 from constellation_ws.messages import commands, python_emitter, redis_emitter
 from constellation_ws.messages.commands import Emit
 from constellation_ws.messages.events import NAMESPACE, UNSENDABLE_EVENTS, MalformedEvent
@@ -32,11 +32,12 @@ from constellation_ws.services.sending import Sending
 from tests.emitter_cases import emitter_cases
 from tests.processes import REPOSITORY, node_executable
 from tests.spawning import spawn
+from tests.tables import compiled
 
 OFFSET = b"1764460000000-0"
 TABLE = {
-    **routes.load(),
-    "odd": routes.Route(RouteEntry("odd", 'e "\\\u2028 я', ("a", "ключ", ""), ("{a}",))),
+    **compiled(),
+    "odd": routes.Route(RouteRow("odd", 'e "\\\u2028 я', ("a", "ключ", ""), ("{a}",))),
 }
 
 

@@ -209,7 +209,6 @@ def test_socketios_index_of_rooms_is_replaced_whole() -> None:
 
 def test_socketio_reads_no_more_of_the_managers_rooms_than_which_namespaces_there_are() -> None:
     members = Membership()
-    members.rooms_of(NAMESPACE)
     assert set(members.get_namespaces()) == {NAMESPACE}
     uses = re.findall(r"self\.rooms\b.*", inspect.getsource(async_manager))
     assert uses == ["self.rooms:"], "socketio's AsyncManager reads rooms that are ours by now"

@@ -1,27 +1,24 @@
-"""What has to be true of whatever is published on Redis: events, commands, and tables of routes.
+"""What has to be true of whatever is published on Redis: events, commands; and of interface tables.
 
 Not here: where the bytes come from.
 """
 
 import json
-import tomllib
 from functools import cache
-from importlib import resources
 from typing import Any
-
-import msgspec
 
 from constellation_ws.delivery.routes import (
     MAX_REMOVALS,
-    InvalidRoutes,
     Message,
-    Removal,
     Route,
-    RouteEntry,
-    Table,
-    load,
+    compile_table,
 )
+from constellation_ws.interface import table
+from constellation_ws.interface.requests import RequestReader
+from constellation_ws.interface.rows import Removal, RequestRow, RouteRow
+from constellation_ws.interface.table import InvalidInterface
 from constellation_ws.messages import commands, python_emitter, redis_emitter
+from constellation_ws.messages.admission import Refusal
 from constellation_ws.messages.commands import Command, Emit
 from constellation_ws.messages.events import NAMESPACE, MalformedEvent
 from constellation_ws.messages.frames import encode_emit, encode_event
@@ -29,11 +26,13 @@ from constellation_ws.messages.trace_context import KEYS as TRACE_KEYS
 from tests.fuzz.strict_packets import StrictPacket
 
 CUSTOM = [
-    RouteEntry("like:new", "new-like", ("id", "by", "ключ"), ("user:{to}", "post:{post id}")),
-    RouteEntry("all", "to-all", (), ("user:{to}",), except_="user:{by}", empties=("x:{to}",)),
-    RouteEntry("none", "nobody", ("to",), ("{to}",), unless_empty="to"),
-    RouteEntry("gone", "gone", ("a",), ("user:{a}",), removes=Removal("user:{who}", "chat:{a}")),
+    RouteRow("like:new", "new-like", ("id", "by", "ключ"), ("user:{to}", "post:{post id}")),
+    RouteRow("all", "to-all", (), ("user:{to}",), except_="user:{by}", empties=("x:{to}",)),
+    RouteRow("none", "nobody", ("to",), ("{to}",), unless_empty="to"),
+    RouteRow("gone", "gone", ("a",), ("user:{a}",), removes=Removal("user:{who}", "chat:{a}")),
 ]
+
+_FILE = "fuzzed.toml"
 
 MAX_EMIT_BYTES = 1_000
 """Fewer than the inputs have, so that the bound of what an emit becomes is tried too."""
@@ -78,17 +77,45 @@ def _decode_emit(data: bytes) -> Command | None:
 
 
 def check_table(data: bytes) -> None:
-    """Read any bytes as a file of routes, and route with what it says."""
-    try:
-        table: Table = load(_File(data))  # type: ignore[arg-type]  # all that is asked of a path
-    except InvalidRoutes:
-        return
-    for route in table.values():
-        _route(route, b'{"a":1,"userId":"u","to":["x"],"chatId":null}')
+    """Read any bytes as an interface table and as a file of routes, and do what they say."""
+    file: Any = _File(data)
+    for files in ((file, None), (None, file)):
+        try:
+            interface = table.load(*files)
+        except InvalidInterface as error:
+            _check_faults(str(error))
+            continue
+        names = {row.name for row in interface.namespaces}
+        assert {row.namespace for row in interface.requests} <= names
+        assert {row.namespace for row in interface.routes} <= names
+        for request in interface.requests:
+            _check_request(request, data)
+        for route in compile_table(interface.routes).values():
+            _route(route, b'{"a":1,"userId":"u","to":["x"],"chatId":null}')
+
+
+def _check_faults(text: str) -> None:
+    """Each fault is a line of its own that names the file, where it is one of a file's."""
+    for line in text.split("\n"):
+        assert line.isprintable()
+        assert line.startswith((_FILE, "the table has no [[namespace]]"))
+
+
+def _check_request(row: RequestRow, data: bytes) -> None:
+    """No client names a room of another kind, and every request does exactly one thing."""
+    assert sum(map(bool, (row.joins, row.leaves, row.to))) == 1
+    rooms = [template.partition("{")[0] for template in (*row.joins, *row.leaves)]
+    assert all(":" in room and not room.startswith("user:") for room in rooms)
+    reader = RequestReader(row, 16)
+    for argument in (b"7", b'{"a":7,"b":"user:x","userId":"u","chatId":"c"}', data):
+        found = reader.read(argument)
+        if not isinstance(found, Refusal):
+            assert all(room.startswith(tuple(rooms)) for room in found.rooms)
+            assert len(found.rooms) == len(rooms)
 
 
 class _File:
-    """A file of routes that lies nowhere."""
+    """A file that lies nowhere."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -96,17 +123,17 @@ class _File:
     def read_text(self, encoding: str) -> str:
         return self._data.decode(encoding)
 
+    def __str__(self) -> str:
+        return _FILE
+
 
 @cache
-def _routes(is_traced: bool) -> list[tuple[RouteEntry, Route]]:
-    rows = tomllib.loads(
-        resources.files("constellation_ws.delivery").joinpath("routes.toml").read_text()
-    )["route"]
-    entries = [*msgspec.convert(rows, list[RouteEntry]), *CUSTOM]
+def _routes(is_traced: bool) -> list[tuple[RouteRow, Route]]:
+    entries = [*table.load().routes, *CUSTOM]
     return [(entry, Route(entry, is_traced=is_traced)) for entry in entries]
 
 
-def _check_route(entry: RouteEntry, route: Route, payload: bytes) -> None:
+def _check_route(entry: RouteRow, route: Route, payload: bytes) -> None:
     """What goes out is JSON that holds the listed keys as they were published, and no other."""
     message = _route(route, payload)
     if message is None:

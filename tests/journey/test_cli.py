@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 
 from constellation_ws.cli import check as inspection
 from constellation_ws.cli import publish as publisher
-from constellation_ws.delivery import routes
 from constellation_ws.messages import commands
 from constellation_ws.messages.events import UserId, user_room
 from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS
@@ -21,6 +20,7 @@ from tests.command_lines import Done, Terminal
 from tests.journey.conftest import Pods, StartGateway
 from tests.journey.publishing import Publisher
 from tests.processes import HOST, REPOSITORY, Valkey, unused_port
+from tests.tables import compiled
 from tests.tokens import token_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -356,7 +356,7 @@ async def test_check_names_what_an_acl_user_lacks(
                 inspection.inspect(
                     redis,
                     "redis://shown",
-                    routes.load(),
+                    compiled(),
                     DEFAULT,
                     DEFAULT_EMITTERS.patterns,
                     keeps_log=True,

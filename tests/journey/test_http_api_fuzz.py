@@ -28,15 +28,15 @@ from schemathesis.specs.openapi.checks import (
 
 from constellation_ws.api import openapi
 from constellation_ws.api.operations import Operations
-from constellation_ws.delivery import routes
 from tests.http_api import KEY, WITH_API
 from tests.journey.conftest import StartGateway
 from tests.processes import HOST, Gateway, running_valkey
+from tests.tables import compiled
 
 EXAMPLES = 60
 PLENTY = {"CONSTELLATION_API_MAX_REQUESTS_PER_SECOND": 1_000_000}
 ROWS = Operations(cast("Any", None)).rows()
-DOCUMENT = json.loads(openapi.document(ROWS, routes.load()))
+DOCUMENT = json.loads(openapi.document(ROWS, compiled()))
 CONFORMING = [
     not_a_server_error,
     status_code_conformance,

@@ -113,15 +113,22 @@ async def test_a_route_table_that_cannot_be_used_stops_the_start(
     _assert_one_clear_line(ended.lines, says)
 
 
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("CONSTELLATION_ROUTES_FILE", ROUTES),
+        ("CONSTELLATION_INTERFACE_FILE", f'extends = "default"\n{ROUTES}'),
+    ],
+)
 async def test_a_further_channel_is_added_by_configuration(
-    gateway: StartGateway, js: JsClients, tmp_path: Path
+    variable: str, text: str, gateway: StartGateway, js: JsClients, tmp_path: Path
 ) -> None:
     """On a Redis of its own: all pods of a cluster have the same table."""
-    file = tmp_path / "routes.toml"
-    file.write_text(ROUTES)
+    file = tmp_path / "table.toml"
+    file.write_text(text)
     with running_valkey() as valkey:
         async with (
-            gateway(valkey.url, CONSTELLATION_ROUTES_FILE=file) as pod,
+            gateway(valkey.url, **{variable: file}) as pod,
             Redis.from_url(valkey.url) as redis,
         ):
             publish = Publisher(redis)

@@ -4,7 +4,7 @@
 // expectation lives here: the tests decide what should have happened, this file only reports.
 //
 // Commands (`name` is the client's, `n` numbers a command that wants an answer):
-//   {op: "open", name, url, options, authMs?}    a socket of its own connection (forceNew); with
+//   {op: "open", name, url, options, authMs?}    a socket of its own connection (forceNew, unless `options` say otherwise); with
 //                                                `authMs` its auth is a function that takes so long
 //   {op: "emit", name, event, args, n?, within?} with `n`: waits `within` ms for the acknowledgement;
 //                                                an argument {$bytes: n} becomes a buffer of n bytes
@@ -26,14 +26,17 @@ function report(line) {
 }
 
 // An event's text is kept from the Engine.IO packet until socket.io-client hands out the event.
-function isEventText(data) {
-  return typeof data === "string" && (data[0] === "2" || data[0] === "5");
+function isEventText(data, namespace) {
+  const [head] = (typeof data === "string" && /^[25](\d+-)?/.exec(data)) || [];
+  if (head === undefined) return false;
+  const rest = data.slice(head.length);
+  return namespace === "/" ? rest[0] !== "/" : rest.startsWith(`${namespace},`);
 }
 
-function watchEngine(name, manager, texts) {
+function watchEngine(name, { io: manager, nsp }, texts) {
   const engine = manager.engine;
   engine.on("packet", ({ type, data }) => {
-    if (type === "message" && isEventText(data)) texts.push(data);
+    if (type === "message" && isEventText(data, nsp)) texts.push(data);
   });
   engine.on("upgrade", (transport) => report({ name, kind: "upgrade", transport: transport.name }));
 }
@@ -43,7 +46,9 @@ function open({ name, url, options, authMs }) {
   const auth = authMs ? (present) => setTimeout(() => present(options.auth), authMs) : options.auth;
   const socket = io(url, { forceNew: true, ...options, auth });
   sockets.set(name, socket);
-  socket.io.on("open", () => watchEngine(name, socket.io, texts));
+  socket.io.on("open", () => watchEngine(name, socket, texts));
+  // With `forceNew: false` its connection may be that of another socket, and open.
+  if (socket.io.engine?.readyState === "open") watchEngine(name, socket, texts);
   socket.on("connect", () => {
     const transport = socket.io.engine.transport.name;
     const recovered = socket.recovered === true; // undefined where nothing can be recovered

@@ -64,7 +64,7 @@ def test_the_wheel_holds_the_service_with_its_data_and_nothing_else(tmp_path: Pa
     assert {
         "constellation_ws/__main__.py",
         "constellation_ws/py.typed",
-        "constellation_ws/delivery/routes.toml",
+        "constellation_ws/interface/default.toml",
     } <= held
 
 

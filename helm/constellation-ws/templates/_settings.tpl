@@ -55,6 +55,7 @@
 {{- include "constellation-ws.checkAuth" . }}
 {{- include "constellation-ws.checkChatAccess" . }}
 {{- include "constellation-ws.checkApi" . }}
+{{- include "constellation-ws.checkInterface" . }}
 {{- $names := list }}
 {{- range include "constellation-ws.env" . | fromYamlArray }}
 {{- if has .name $names }}
@@ -293,6 +294,10 @@
 {{- with .Values.metrics.port }}
 - name: CONSTELLATION_METRICS_PORT
   value: {{ . | quote }}
+{{- end }}
+{{- if include "constellation-ws.interfaceConfigMap" . }}
+- name: CONSTELLATION_INTERFACE_FILE
+  value: /etc/constellation-ws-interface/{{ include "constellation-ws.interfaceKey" . }}
 {{- end }}
 {{- if .Values.routes }}
 - name: CONSTELLATION_ROUTES_FILE

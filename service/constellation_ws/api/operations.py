@@ -241,12 +241,14 @@ class Operations:
 
     async def join_room(self, call: Call[UserRoomPath, None]) -> Accepted:
         """Put a user's connections into a room."""
-        await self._actions.join(UserId(call.at.user), Room(call.at.room))
+        at = call.at
+        await self._actions.join(UserId(at.user), Room(at.room), at.namespace)
         return Accepted()
 
     async def leave_room(self, call: Call[UserRoomPath, None]) -> Accepted:
         """Take a user's connections out of a room."""
-        await self._actions.leave(UserId(call.at.user), Room(call.at.room))
+        at = call.at
+        await self._actions.leave(UserId(at.user), Room(at.room), at.namespace)
         return Accepted()
 
     async def disconnect_user(self, call: Call[DisconnectQuery, None]) -> Disconnected:
@@ -257,13 +259,14 @@ class Operations:
     async def list_members(self, call: Call[MembersQuery, None]) -> Members:
         """List the users in a room, of all pods that answer in time."""
         at = call.at
-        page = await self._actions.members(Room(at.room), at.cursor or "", at.limit)
+        room, cursor = Room(at.room), at.cursor or ""
+        page = await self._actions.members(room, cursor, at.limit, at.namespace)
         return Members(page.users, page.is_complete, page.cursor)
 
     async def _send(self, room: Room, emission: Emission, retry_key: RetryKey | None) -> Accepted:
-        event, data = emission.event, emission.argument()
+        event, data, namespace = emission.event, emission.argument(), emission.namespace
         if retry_key is None:
-            await self._actions.emit(room, event, data)
+            await self._actions.emit(room, event, data, namespace)
         else:
-            await self._actions.emit_once(room, event, data, retry_key)
+            await self._actions.emit_once(room, event, data, retry_key, namespace)
         return Accepted()

@@ -42,6 +42,16 @@ _NextCursor = Annotated[
 ]
 
 
+_Namespace = Annotated[
+    str,
+    Meta(
+        max_length=256,
+        description="The namespace; empty for the default one, the first of the table.",
+        examples=["/orders"],
+    ),
+]
+
+
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A key that nobody reads is mostly a slip: it is refused."""
 
@@ -70,6 +80,7 @@ class UserRoomPath(_Strict, frozen=True):
 
     user: _User
     room: _Room
+    namespace: _Namespace = ""
 
 
 class UsersQuery(_Strict, frozen=True):
@@ -85,6 +96,7 @@ class MembersQuery(_Strict, frozen=True):
     room: _Room
     cursor: _Cursor = None
     limit: _Limit = 100
+    namespace: _Namespace = ""
 
 
 class DisconnectQuery(_Strict, frozen=True):
@@ -130,6 +142,8 @@ class Emission(_Strict, frozen=True):
     data: Annotated[
         Raw | UnsetType, Meta(description="The argument: any JSON value; absent means null.")
     ] = UNSET
+
+    namespace: _Namespace = ""
 
     def argument(self) -> Raw:
         """Give the argument as it was written."""

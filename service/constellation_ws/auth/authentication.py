@@ -11,6 +11,7 @@ from constellation_ws.auth.identity import Headers, Identity
 from constellation_ws.auth.jwt_keys import VerificationKey, choose
 from constellation_ws.auth.tokens import UNKNOWN_KEY, Header, Rules, Verify
 from constellation_ws.messages.admission import Refusal
+from constellation_ws.messages.events import UserId
 
 
 class Keys(Protocol):
@@ -43,6 +44,20 @@ class Trust:
     async def identify(self, presented: object, headers: Headers) -> Identity | Refusal:
         """Say who a client is."""
         return auth.identify(presented, self._max_id_chars)
+
+    async def verify(self, token: object) -> Refusal:
+        """Refuse every token."""
+        return auth.NO_TOKENS
+
+
+class Anyone:
+    """Admits every client without a user."""
+
+    has_tokens = False
+
+    async def identify(self, claim: object, headers: Headers) -> Identity:
+        """Say that a client is nobody in particular."""
+        return Identity(UserId(""))
 
     async def verify(self, token: object) -> Refusal:
         """Refuse every token."""

@@ -6,8 +6,9 @@ to agree with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from constellation_ws.messages.admission import UNAUTHORIZED, Refusal, read_user_id
 from constellation_ws.messages.events import UserId
@@ -35,6 +36,8 @@ class Identity:
     """The chats that the token names; None where it names none, or where there is no token."""
     expires_at: float | None = None
     """Unix time from which on the token is worth nothing; None where there is no token."""
+    claims: Mapping[str, Any] | None = None
+    """Claims that backends are to have; None where none of them is in the token."""
 
 
 def identify(auth: object, max_id_chars: int) -> Identity | Refusal:

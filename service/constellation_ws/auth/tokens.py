@@ -55,6 +55,8 @@ class Rules:
     user_claim: str
     chats_claim: str
     max_id_chars: int
+    kept_claims: frozenset[str] = frozenset()
+    """Claims that stay with the identity, for backends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ def verify(
     if isinstance(user, Refusal):
         return user
     chats = _read_chats(claims, rules.chats_claim)
-    return Identity(user, chats, expiry + rules.leeway_seconds)
+    kept = {name: claims[name] for name in rules.kept_claims if name in claims}
+    return Identity(user, chats, expiry + rules.leeway_seconds, kept or None)
 
 
 def _decode(token: str, key: VerificationKey, rules: Rules) -> dict[str, Any] | Refusal:

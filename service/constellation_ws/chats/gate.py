@@ -6,7 +6,7 @@ import time
 
 import structlog
 
-from constellation_ws.delivery.rooms import Rooms
+from constellation_ws.delivery.rooms import Member
 from constellation_ws.messages.admission import (
     TOO_MANY_REQUESTS,
     Denied,
@@ -21,15 +21,13 @@ logger = structlog.get_logger(__name__)
 class Gate:
     """Judges each request before it is read, and counts those that are refused."""
 
-    def __init__(self, rooms: Rooms, limits: Limits, metrics: Metrics) -> None:
-        self._rooms = rooms
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self._limits = limits
         self._metrics = metrics
 
-    def check(self, eio_sid: str, request_bytes: int) -> Denied | None:
+    def check(self, member: Member, request_bytes: int) -> Denied | None:
         """Say why a request is not read; None where it is."""
-        member = self._rooms.by_eio_sid(eio_sid)
-        if member is None or member.allowance is None:
+        if member.allowance is None:
             return None
         refusal = check_request_size(request_bytes, self._limits)
         if not member.allowance.take(self._limits.requests, time.monotonic()):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, Protocol
 
 from constellation_ws.auth.identity import Headers, Identity
+from constellation_ws.chats.client_request import ClientRequest
 from constellation_ws.delivery.rooms import Member
 from constellation_ws.delivery.welcome import Welcome
 from constellation_ws.messages.admission import Refusal
@@ -31,6 +32,11 @@ class Server(Protocol):
 
     def on(self, event: str, handler: Callable[..., Any], namespace: str) -> Any:
         """Register a handler."""
+
+    def answer(
+        self, namespace: str, event: str, answer: Callable[[ClientRequest], Awaitable[object]]
+    ) -> None:
+        """Let requests be answered in the order in which a client sends them."""
 
     async def disconnect(self, sid: str, namespace: str) -> None:
         """Disconnect a member for good."""

@@ -17,6 +17,7 @@ from redis.exceptions import AskError, RedisError
 
 from constellation_ws.cli import trials
 from constellation_ws.cli.trials import Call
+from constellation_ws.interface.table import Interface
 from constellation_ws.messages import commands
 from constellation_ws.redis_io.faults import explain
 from constellation_ws.redis_io.names import Names
@@ -105,10 +106,13 @@ def inspect_files(files: Shares, max_connections: int) -> Finding:
     return Finding("open files", FindingVerdict.WARNING, detail)
 
 
-def inspect_routes(channels: Iterable[str]) -> Finding:
-    """Name which channels the route table has; it was read without a fault."""
-    names = sorted(channels)
-    return Finding("routes", FindingVerdict.OK, f"{len(names)} channels: {', '.join(names)}")
+def inspect_interface(interface: Interface) -> Iterator[Finding]:
+    """Tell what the interface table has; it was read without a fault."""
+    names = ", ".join(row.name for row in interface.namespaces)
+    counts = f"{len(interface.requests)} requests, {len(interface.backends)} backends"
+    yield Finding("interface", FindingVerdict.OK, f"{names}: {counts}")
+    channels = sorted(row.channel for row in interface.routes)
+    yield Finding("routes", FindingVerdict.OK, f"{len(channels)} channels: {', '.join(channels)}")
 
 
 def has_failed(findings: Iterable[Finding]) -> bool:

@@ -7,16 +7,17 @@ from datetime import UTC, datetime
 from constellation_ws.cli import check, publish
 from constellation_ws.cli.check_peers import inspect_peers
 from constellation_ws.cli.reporting import FAILED, exit_on
-from constellation_ws.delivery.routes import Table
+from constellation_ws.interface.table import Interface
 from constellation_ws.runtime import open_files
 from constellation_ws.settings import settings
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.interface import compile_routes
 
 
-def run(values: Settings, table: Table) -> int:
+def run(values: Settings, interface: Interface) -> int:
     """Print the settings and what was found, and give the exit code."""
     print(check.to_table(_setting_rows(values)), end="\n\n")
-    findings = _findings(values, table)
+    findings = _findings(values, interface)
     print(check.to_table((one.verdict.value, one.subject, one.detail) for one in findings))
     return FAILED if check.has_failed(findings) else 0
 
@@ -29,7 +30,7 @@ def _setting_rows(values: Settings) -> list[tuple[str, ...]]:
     return [("setting", "value", "from"), *rows]
 
 
-def _findings(values: Settings, table: Table) -> list[check.Finding]:
+def _findings(values: Settings, interface: Interface) -> list[check.Finding]:
     files = open_files.share(
         open_files.raise_limit(), values.tcp_max_connections, values.api_connections()
     )
@@ -39,11 +40,11 @@ def _findings(values: Settings, table: Table) -> list[check.Finding]:
             check.inspect_variables(settings.unknown_variables()),
             check.inspect_certificates(values.invalid_certificates(datetime.now(UTC))),
             check.inspect_files(files, values.max_connections),
-            check.inspect_routes(table),
+            *check.inspect_interface(interface),
             *check.inspect(
                 redis,
                 values.redis_label(),
-                table,
+                compile_routes(interface),
                 names,
                 values.emitter_channels().patterns,
                 keeps_log=values.delivery == "durable",

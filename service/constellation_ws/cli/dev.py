@@ -21,7 +21,8 @@ def develop(values: Settings) -> int:
         "Starting a gateway that restarts when its source changes. Press Ctrl-C to stop.",
         flush=True,
     )
-    extra = [values.routes_file] if values.routes_file is not None else []
+    files = (values.interface_file, values.routes_file)
+    extra = [file for file in files if file is not None]
     with local.place(values, {}) as where:
         return asyncio.run(_develop(where, extra))
 

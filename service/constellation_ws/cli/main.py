@@ -1,6 +1,6 @@
 """The command line `constellation-ws`: words in, one call each, errors in one sentence.
 
-Exit codes: 0 done, 1 failed, 2 asked wrongly (arguments, settings, routes), 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 asked wrongly (arguments, settings, interface), 130 interrupted.
 Modules are imported by the command that needs them, so that `--help` and `listen` start at once.
 """
 
@@ -26,7 +26,7 @@ from constellation_ws.cli.reporting import (
 
 if TYPE_CHECKING:
     from constellation_ws.cli.publish import Published
-    from constellation_ws.delivery.routes import Table
+    from constellation_ws.interface.table import Interface
     from constellation_ws.settings.settings import Settings
 
 _NAME = "constellation-ws"
@@ -50,7 +50,7 @@ def serve() -> None:
     """
     import structlog
 
-    from constellation_ws.delivery.routes import InvalidRoutes
+    from constellation_ws.interface.table import InvalidInterface
     from constellation_ws.observability import telemetry
     from constellation_ws.process import main as process
     from constellation_ws.settings import settings
@@ -62,7 +62,7 @@ def serve() -> None:
         logger.warning("unknown setting", variable=unknown.name, closest=unknown.closest)
     for reason in values.invalid_certificates(datetime.now(UTC)):
         logger.error("invalid certificate", reason=reason)
-    with exit_on(ASKED_WRONGLY, InvalidRoutes):
+    with exit_on(ASKED_WRONGLY, InvalidInterface):
         raise typer.Exit(process.serve(values))
 
 
@@ -113,10 +113,11 @@ def publish(
     """
     from constellation_ws.cli import publish as publisher
     from constellation_ws.observability import telemetry
+    from constellation_ws.wiring.interface import compile_routes
 
     values = _settings_with_warnings()
     telemetry.set_up_logs(values.log_level, values.log_format)
-    table = _table(values)
+    table = compile_routes(_interface(values, requires_keys=False))
     with (
         exit_on(FAILED, publisher.CannotPublish),
         publisher.connected(values.redis_address(), values.redis_names()) as redis,
@@ -193,7 +194,7 @@ def check() -> None:
     from constellation_ws.cli import check_report
 
     values = _settings()
-    raise typer.Exit(check_report.run(values, _table(values)))
+    raise typer.Exit(check_report.run(values, _interface(values)))
 
 
 def _show_version(wanted: bool) -> None:
@@ -251,6 +252,14 @@ def _settings() -> Settings:
         return settings.load()
 
 
+def _interface(values: Settings, *, requires_keys: bool = True) -> Interface:
+    from constellation_ws.interface.table import InvalidInterface
+    from constellation_ws.wiring import interface
+
+    with exit_on(ASKED_WRONGLY, InvalidInterface):
+        return interface.load(values, requires_keys=requires_keys)
+
+
 def _settings_with_warnings() -> Settings:
     from constellation_ws.settings import settings
 
@@ -258,17 +267,6 @@ def _settings_with_warnings() -> Settings:
     for unknown in settings.unknown_variables():
         warn(str(unknown))
     return values
-
-
-def _table(values: Settings) -> Table:
-    from constellation_ws.delivery import routes
-
-    with exit_on(ASKED_WRONGLY, routes.InvalidRoutes):
-        return routes.load(
-            values.routes_file,
-            own_prefix=values.redis_prefix,
-            emitters=values.emitter_channels(),
-        )
 
 
 def _events(text: str) -> Iterable[bytes]:

@@ -33,6 +33,7 @@ from constellation_ws.messages.commands import (
 )
 from constellation_ws.messages.events import EventTooLarge, MalformedEvent
 from constellation_ws.messages.frames import encode_emit, encode_event
+from constellation_ws.messages.namespaces import DEFAULT_NAMESPACES, Namespaces
 from constellation_ws.messages.python_emitter import decode_emitter
 from constellation_ws.messages.redis_emitter import (
     DEFAULT_EMITTERS,
@@ -40,6 +41,7 @@ from constellation_ws.messages.redis_emitter import (
     Unsupported,
     decode_emit,
     decode_request,
+    namespace_in,
 )
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
@@ -70,6 +72,7 @@ class Relay:
         max_event_bytes: int,
         tracing: Tracing | NoTracing = NO_TRACING,
         emitters: EmitterChannels = DEFAULT_EMITTERS,
+        namespaces: Namespaces = DEFAULT_NAMESPACES,
     ) -> None:
         """With a `tracing` that is on, the table must be a traced one."""
         self._routes = {
@@ -80,6 +83,7 @@ class Relay:
         self._metrics = metrics
         self._max_event_bytes = max_event_bytes
         self._emitters = emitters
+        self._namespaces = namespaces
         self._unsupported = UnsupportedMessages(metrics)
         self._emitted = metrics.deliveries.of(_EMITTED)
         self._timing = Timing(metrics)
@@ -111,7 +115,8 @@ class Relay:
         known = self._routes.get(channel)
         try:
             if known is not None:
-                return known.route.route(payload)
+                route = known.route
+                return None if route.is_volatile else route.route(payload)
             command = self._read_command(channel, payload)
         except MalformedEvent:
             return None
@@ -155,7 +160,7 @@ class Relay:
             self._count_invalid_ids(path.channel, message.invalid_ids)
         audience = self._rooms.audience(message.rooms, message.except_rooms)
         if audience:
-            frame = encode_event(message.event, message.body, offset)
+            frame = encode_event(message.event, message.body, offset, message.namespace)
             self._fanout.add(frame, audience)
             path.delivered.value += 1
             path.deliveries.value += len(audience)
@@ -253,12 +258,16 @@ class Relay:
         Raises MalformedEvent.
         """
         if channel.startswith(self._emitters.emits):
-            return decode_emit(payload, self._max_event_bytes)
-        if channel == self._emitters.requests:
-            return decode_request(payload)
+            return decode_emit(payload, self._max_event_bytes, self._namespaces)
+        if channel.startswith(self._emitters.requests):
+            scope = self._namespaces.scopes.get(namespace_in(channel, self._emitters.requests))
+            return None if scope is None else decode_request(payload, scope)
         if channel == _PYTHON_EMITTER:
-            return decode_emitter(payload)
-        return commands.decode(payload)
+            return decode_emitter(payload, self._namespaces)
+        command = commands.decode(payload)
+        if isinstance(command, Emit) and not command.namespace:
+            command = msgspec.structs.replace(command, namespace=self._namespaces.default)
+        return command
 
     def _execute(self, command: commands.Command, payload: bytes, offset: bytes) -> None:
         if isinstance(command, Emit):

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from constellation_ws.auth.identity import Identity
 from constellation_ws.log.positions import Ticket
-from constellation_ws.messages.events import Sid, UserId
+from constellation_ws.messages.events import Sid, UserId, user_room
+from constellation_ws.messages.namespaces import DEFAULT_SCOPE, Scope
 
 
 class Stage(Enum):
@@ -44,6 +45,7 @@ class Member:
         "eio_sid",
         "identity",
         "rooms",
+        "scope",
         "sid",
         "socket",
         "stage",
@@ -52,9 +54,13 @@ class Member:
         "wants_offsets",
     )
 
-    def __init__(self, sid: Sid, eio_sid: str, socket: Outlet) -> None:
+    def __init__(
+        self, sid: Sid, eio_sid: str, socket: Outlet, scope: Scope = DEFAULT_SCOPE
+    ) -> None:
         self.sid = sid
         self.eio_sid = eio_sid
+        self.scope = scope
+        """Of its namespace: what the names of its rooms begin with."""
         self.socket = socket
         self.stage = Stage.CONNECTING
         self.user: UserId | None = None
@@ -66,6 +72,16 @@ class Member:
         self.rooms: set[str] = set()
         self.allowance: Any = None
         """The door's own memory of the member: its request allowance."""
+
+    @property
+    def own_room(self) -> str:
+        """The room that holds this member alone."""
+        return self.scope + self.sid
+
+    @property
+    def key(self) -> str:
+        """Names its namespace and its Engine.IO session."""
+        return self.scope + self.eio_sid
 
     def connect(self) -> None:
         """Note that its CONNECT was answered."""
@@ -92,19 +108,29 @@ class Member:
         self.wants_offsets = wanted
 
 
-class Rooms:
-    """The index of one namespace. A member's sid is also the name of a room that holds it alone."""
+def session_of(key: str) -> str:
+    """Read the Engine.IO session out of `Member.key`."""
+    return key.rpartition(",")[2]
 
-    def __init__(self) -> None:
-        self._by_sid: dict[str, Member] = {}
-        self._by_eio_sid: dict[str, Member] = {}
+
+class Rooms:
+    """The index of all namespaces. A member's sid is also the name of a room that holds it alone.
+
+    Rooms of other namespaces than the default one begin with their scope.
+    """
+
+    def __init__(self, scopes: Collection[Scope] = (DEFAULT_SCOPE,)) -> None:
+        self._scopes = scopes
+        self._by_own_room: dict[str, Member] = {}
+        self._by_session: dict[str, Member] = {}
+        """By scope and Engine.IO session id."""
         self._rooms: dict[str, set[Member]] = {}
 
     def __len__(self) -> int:
-        return len(self._by_sid)
+        return len(self._by_own_room)
 
     def __iter__(self) -> Iterator[Member]:
-        return iter(self._by_sid.values())
+        return iter(self._by_own_room.values())
 
     @property
     def room_count(self) -> int:
@@ -112,36 +138,52 @@ class Rooms:
         return len(self._rooms)
 
     def add(self, member: Member) -> bool:
-        """Take a new member; False when its Engine.IO socket has one here already."""
-        if member.eio_sid in self._by_eio_sid:
+        """Take a new member; False when its Engine.IO session has one in this namespace already."""
+        key = member.key
+        if key in self._by_session:
             return False
-        self._by_sid[member.sid] = self._by_eio_sid[member.eio_sid] = member
+        self._by_own_room[member.own_room] = self._by_session[key] = member
         return True
 
     def remove(self, member: Member) -> None:
         """Forget a member and take it out of all its rooms; harmless when it is gone already."""
         for room in tuple(member.rooms):
             self.leave(member, room)
-        if self._by_sid.get(member.sid) is member:
-            del self._by_sid[member.sid], self._by_eio_sid[member.eio_sid]
+        if self._by_own_room.get(member.own_room) is member:
+            del self._by_own_room[member.own_room]
+            del self._by_session[member.key]
 
     def rename(self, member: Member, sid: str) -> None:
         """Give a member, in no room yet, the sid that it had before; nobody else may have it."""
-        del self._by_sid[member.sid]
+        del self._by_own_room[member.own_room]
         member.sid = Sid(sid)
-        self._by_sid[sid] = member
+        self._by_own_room[member.own_room] = member
 
-    def by_sid(self, sid: str | None) -> Member | None:
-        """Find a member by its Socket.IO session id."""
-        return self._by_sid.get(sid) if sid is not None else None
+    def by_sid(self, sid: str | None, scope: Scope = DEFAULT_SCOPE) -> Member | None:
+        """Find a member of a namespace by its Socket.IO session id."""
+        return self._by_own_room.get(scope + sid) if sid is not None else None
 
-    def by_eio_sid(self, eio_sid: str) -> Member | None:
-        """Find a member by the Engine.IO session id of its socket."""
-        return self._by_eio_sid.get(eio_sid)
+    def by_own_room(self, room: str) -> Member | None:
+        """Find the member whose own room it is."""
+        return self._by_own_room.get(room)
+
+    def by_session(self, eio_sid: str, scope: Scope = DEFAULT_SCOPE) -> Member | None:
+        """Find the member that an Engine.IO session has in a namespace."""
+        return self._by_session.get(scope + eio_sid)
+
+    def of_session(self, eio_sid: str) -> list[Member]:
+        """Give the members of an Engine.IO session, at most one in each namespace."""
+        by_session = self._by_session
+        found = (by_session.get(scope + eio_sid) for scope in self._scopes)
+        return [member for member in found if member is not None]
+
+    def is_online(self, user: UserId) -> bool:
+        """Whether a user has a member in any namespace; a member is in its user's room."""
+        return any(scope + user_room(user) in self._rooms for scope in self._scopes)
 
     def enter(self, member: Member, room: str) -> None:
         """Put a member into a room; harmless when it is there already. A sid's room is closed."""
-        if room in self._by_sid:
+        if room in self._by_own_room:
             return
         self._rooms.setdefault(room, set()).add(member)
         member.rooms.add(room)
@@ -186,7 +228,7 @@ class Rooms:
         found = self._rooms.get(room)
         if found is not None:
             return found
-        member = self._by_sid.get(room)
+        member = self._by_own_room.get(room)
         return () if member is None else (member,)
 
     def audience(
@@ -194,18 +236,23 @@ class Rooms:
     ) -> Collection[Member]:
         """Give the members of any of the rooms, each once, less those of the excepted rooms.
 
-        None stands for everyone. The answer may be a room itself: walk it before rooms change.
+        None stands for everyone in the default namespace. The answer may be a room itself: walk it
+        before rooms change.
         """
         if rooms is None:
-            union = {one for one in self._by_sid.values() if one.stage is Stage.CONNECTED}
+            union = {
+                one
+                for one in self._by_own_room.values()
+                if one.stage is Stage.CONNECTED and not one.scope
+            }
         else:
-            found, by_sid = self._rooms, self._by_sid
+            found, by_own_room = self._rooms, self._by_own_room
             populated: list[set[Member]] = []
             for room in rooms:
                 if room in found:
                     populated.append(found[room])
-                elif room in by_sid:
-                    populated.append({by_sid[room]})
+                elif room in by_own_room:
+                    populated.append({by_own_room[room]})
             if not except_rooms:
                 if len(populated) < 2:
                     return populated[0] if populated else ()

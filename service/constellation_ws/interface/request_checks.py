@@ -32,7 +32,8 @@ _KEYS_OF: Mapping[str, tuple[str, ...]] = {
 """What belongs to each kind of request, beside what every one may have."""
 _KEYS = tuple(dict.fromkeys(key for keys in _KEYS_OF.values() for key in keys))
 _REQUIRED = {"nest": "backend", "http": "backend", "channel": "channel", "log": "stream"}
-_NOT_SET = ("", (), False, "none")
+_WITHOUT = RequestRow("")
+"""Has of each key what it is where the row does not have it."""
 _NO_SINGLE_ID = ("boolean", "list", "object")
 
 
@@ -69,7 +70,7 @@ def _event_faults(event: str) -> Iterator[str]:
 def _kind_faults(row: RequestRow, kind: str) -> Iterator[str]:
     written = f'to = "{kind}"' if row.to else kind
     for key in _KEYS:
-        if key not in _KEYS_OF[kind] and getattr(row, key) not in _NOT_SET:
+        if key not in _KEYS_OF[kind] and getattr(row, key) != getattr(_WITHOUT, key):
             yield f"{key} does not belong to a request with {written}; remove it"
     required = _REQUIRED.get(kind)
     if required and not getattr(row, required):
@@ -90,7 +91,7 @@ def _room_faults(row: RequestRow) -> Iterator[str]:
             yield f"{text!r} must begin with a fixed part and a colon, as 'order:{{orderId}}' does"
         elif template.prefix.startswith(USER_ROOM):
             yield f"{text!r} is a room that users are in by their identity; use another room"
-    if row.access == "chat" and not any(_is_chat(text) for text in row.joins):
+    if row.joins and row.access == "chat" and not any(map(_is_chat, row.joins)):
         yield "access = \"chat\" requires joins with a room such as 'chat:{chatId}'"
 
 

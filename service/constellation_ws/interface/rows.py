@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from constellation_ws.interface import templates
+
 
 class NamespaceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One `[[namespace]]`: a Socket.IO namespace that clients may connect to."""
@@ -98,9 +100,13 @@ class RouteRow(
         removes = (self.removes.who, self.removes.from_) if self.removes else ()
         return (*self.to, *((self.except_,) if self.except_ else ()), *self.empties, *removes)
 
+    def template_keys(self) -> Iterator[str]:
+        """Give the key of every template, in their order; one may occur repeatedly."""
+        yield from (found.key for text in self.templates() if (found := templates.split(text)))
+
     def keys_read(self) -> Iterator[str]:
         """Give every key that is read from an event: its payload's, and those that address it."""
         yield from self.keys
-        yield from (template.partition("{")[2][:-1] for template in self.templates())
+        yield from self.template_keys()
         if self.unless_empty:
             yield self.unless_empty

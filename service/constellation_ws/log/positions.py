@@ -115,6 +115,7 @@ class Ticket:
         self.owner = owner
         self.user = user
         self.sid = sid
+        """The member's own room: its sid behind the scope of its namespace."""
         self.rooms = rooms
         """The member's own rooms, as they are; a copy once it has left."""
         self.epoch = epoch

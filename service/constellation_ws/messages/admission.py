@@ -5,11 +5,11 @@ Codes are words that clients switch on: they are part of the contract, messages 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from constellation_ws.messages.events import ChatId, UserId
+from constellation_ws.messages.events import UserId
 from constellation_ws.messages.ids import id_of
 
 
@@ -67,7 +67,11 @@ ACCESS_UNAVAILABLE = Refusal(
 )
 UNAVAILABLE = Refusal("unavailable", "The request cannot be stored at the moment: try again later.")
 DISCONNECTED = Refusal("disconnected", "You were disconnected before the request was completed.")
-INVALID_NAMESPACE = Refusal("invalid_namespace", "Unknown namespace: connect to /chats.")
+
+
+def invalid_namespace(served: Sequence[str]) -> Refusal:
+    """Say which namespaces there are."""
+    return Refusal("invalid_namespace", f"Unknown namespace: connect to {' or '.join(served)}.")
 
 
 RATE_LIMIT = "rate limit"
@@ -79,7 +83,7 @@ def read_user_id(value: object, max_chars: int) -> UserId | Refusal:
     """Read the user id that a client presents; a number counts as its decimal string."""
     if value is None:
         return UNAUTHORIZED
-    text = _read_id(value, max_chars)
+    text = read_id(value, max_chars)
     if text is None:
         return Refusal(
             "invalid_user",
@@ -88,24 +92,12 @@ def read_user_id(value: object, max_chars: int) -> UserId | Refusal:
     return UserId(text)
 
 
-def read_chat_id(request: object, max_chars: int) -> ChatId | Refusal:
-    """Read `{chatId}` or, from older clients, the bare id."""
-    value = request.get("chatId") if isinstance(request, dict) else request
-    text = _read_id(value, max_chars)
-    if text is None:
-        return Refusal(
-            "invalid_chat",
-            f"Send {{ chatId }}: a string of 1 to {max_chars} characters or a whole number.",
-        )
-    return ChatId(text)
-
-
 def may_join(rooms_joined: int, limits: Limits) -> Refusal | None:
     """Decide whether a socket that has joined so many chats may join one more."""
     if rooms_joined < limits.max_rooms:
         return None
     return Refusal(
-        "too_many_rooms", f"You can be in at most {limits.max_rooms} chats: leave one first."
+        "too_many_rooms", f"You can be in at most {limits.max_rooms} rooms: leave one first."
     )
 
 
@@ -187,7 +179,8 @@ class Allowance:
         return self._overdrawn >= rate.burst
 
 
-def _read_id(value: object, max_chars: int) -> str | None:
+def read_id(value: object, max_chars: int) -> str | None:
+    """Read an id that a client presents; None where it is none, too long, or cannot be printed."""
     text = id_of(value)
     if text is None or len(text) > max_chars:
         return None

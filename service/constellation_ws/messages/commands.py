@@ -24,6 +24,9 @@ from constellation_ws.messages.events import (
     slice_array,
     slice_object,
 )
+from constellation_ws.messages.namespaces import (
+    Scope,
+)
 
 EMITTER_CHANNEL = "socketio"
 """The channel that python-socketio's Redis managers publish on by default."""
@@ -66,6 +69,8 @@ class Emit(msgspec.Struct, frozen=True, tag="emit", omit_defaults=True):
     """Rooms that an emitter named and that are no ids; they were left out."""
     is_volatile: bool = False
     """Whether those who are away when it is delivered do not get it later."""
+    namespace: str = ""
+    """Empty for the default one."""
 
 
 class Join(msgspec.Struct, frozen=True, tag="join"):
@@ -103,14 +108,17 @@ class Disconnect(msgspec.Struct, frozen=True, tag="disconnect", omit_defaults=Tr
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Everyone in any of the rooms but those in an excepted one; None is everyone."""
+    """Everyone in any of the rooms but those in an excepted one.
+
+    None is everyone in the default namespace.
+    """
 
     rooms: tuple[Room, ...] | None
     except_rooms: tuple[Room, ...]
 
-    def reaches(self, member_of: AbstractSet[str]) -> bool:
-        """Return whether it means a member of these rooms, its own sid among them."""
-        is_meant = self.rooms is None or not member_of.isdisjoint(self.rooms)
+    def reaches(self, member_of: AbstractSet[str], scope: Scope) -> bool:
+        """Return whether it means a member of these rooms, its own among them, in a namespace."""
+        is_meant = not scope if self.rooms is None else not member_of.isdisjoint(self.rooms)
         return is_meant and member_of.isdisjoint(self.except_rooms)
 
 
@@ -199,9 +207,10 @@ def _take_out(text: str, key: str) -> tuple[bytes, msgspec.Raw]:
     return _encode(slices | {key: msgspec.Raw(b"[]")}), value
 
 
-def emit(event: str, data: msgspec.Raw, rooms: tuple[Room, ...]) -> Emit:
+def emit(event: str, data: msgspec.Raw, rooms: tuple[Room, ...], namespace: str = "") -> Emit:
     """Make the command that sends one argument under an event name."""
-    return Emit(args=msgspec.Raw(b"[%b,%b]" % (_encode(event), bytes(data))), rooms=rooms)
+    args = msgspec.Raw(b"[%b,%b]" % (_encode(event), bytes(data)))
+    return Emit(args=args, rooms=rooms, namespace=namespace)
 
 
 def sendable(command: Command) -> Command:
@@ -244,12 +253,17 @@ def _read_value(raw: msgspec.Raw) -> Any:
 
 
 def _placeholders(value: Any) -> Iterator[object]:
-    """Yield the number of every placeholder, whatever it is."""
+    """Yield the number of every placeholder, whatever it is.
+
+    JavaScript's client looks for `_placeholder: true`; python-socketio's for anything true there
+    beside a `num`, and its connection ends where that is no number of an attachment.
+    """
     if isinstance(value, list):
         for item in value:
             yield from _placeholders(item)
     elif isinstance(value, dict):
-        if value.get("_placeholder") is True:
+        mark = value.get("_placeholder")
+        if mark is True or (mark and "num" in value):
             yield value.get("num")
             return
         for item in value.values():

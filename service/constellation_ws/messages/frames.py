@@ -13,6 +13,7 @@ import msgspec
 
 from constellation_ws.messages.commands import Emit
 from constellation_ws.messages.events import NAMESPACE, EventName, Fields
+from constellation_ws.messages.namespaces import packet_prefix
 from constellation_ws.websocket import binary_frame, text_frame
 
 _encode = msgspec.json.Encoder().encode
@@ -47,20 +48,23 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
         return self.message
 
 
-def encode_event(event: EventName, body: Fields, offset: bytes = b"") -> Frame:
+def encode_event(
+    event: EventName, body: Fields, offset: bytes = b"", namespace: str = NAMESPACE
+) -> Frame:
     """Put an event's payload, values untouched, behind its name."""
-    return Frame(_prefix(event) + _encode(body) + b"]", (), offset)
+    return Frame(_prefix(event, namespace) + _encode(body) + b"]", (), offset)
 
 
 def encode_emit(command: Emit, offset: bytes = b"") -> Frame:
     """Put arguments that came ready-made into a packet, binary ones behind it."""
     args, count = bytes(command.args), len(command.attachments)
+    namespace = packet_prefix(command.namespace or NAMESPACE)
     if not count:
-        return Frame(b"42%b,%b" % (NAMESPACE.encode(), args), (), offset)
-    message = b"45%d-%b,%b" % (count, NAMESPACE.encode(), args)
+        return Frame(b"42%b%b" % (namespace, args), (), offset)
+    message = b"45%d-%b%b" % (count, namespace, args)
     return Frame(message, command.attachments, offset)
 
 
 @lru_cache(maxsize=256)  # as many as there are events in the route table, which is bounded
-def _prefix(event: EventName) -> bytes:
-    return b"42%b,[%b," % (NAMESPACE.encode(), _encode(event))
+def _prefix(event: EventName, namespace: str) -> bytes:
+    return b"42%b[%b," % (packet_prefix(namespace), _encode(event))

@@ -15,7 +15,15 @@ from constellation_ws.messages.commands import (
     read_array,
     sendable,
 )
-from constellation_ws.messages.events import NAMESPACE, MalformedEvent, Room, slice_object
+from constellation_ws.messages.events import MalformedEvent, Room, slice_object
+from constellation_ws.messages.namespaces import (
+    DEFAULT_NAMESPACES,
+    ROOT,
+    Namespaces,
+    Scope,
+    everyone,
+    scoped,
+)
 
 _NULL = msgspec.Raw(b"null")
 
@@ -38,10 +46,10 @@ _decode_emitter = msgspec.json.Decoder(_EmitterMessage).decode
 _SLICED = ("event", "data", "room", "skip_sid")
 
 
-def decode_emitter(raw: bytes) -> Command | None:
-    """Read what an external python-socketio emitter published; None where it is not for /chats.
+def decode_emitter(raw: bytes, namespaces: Namespaces = DEFAULT_NAMESPACES) -> Command | None:
+    """Read what an external python-socketio emitter published.
 
-    Raises MalformedEvent.
+    None where its namespace is not served here. Raises MalformedEvent.
     """
     try:
         text = raw.decode()  # as in `decode`
@@ -49,9 +57,10 @@ def decode_emitter(raw: bytes) -> Command | None:
             message = _decode_emitter(raw)
         except msgspec.DecodeError:
             message = _decode_emitter_leniently(text)
-        if message.namespace != NAMESPACE:
+        namespace = message.namespace or ROOT
+        if namespace not in namespaces:
             return None
-        return sendable(_translate(message))
+        return sendable(_translate(message, namespace, namespaces.scope(namespace)))
     except MalformedEvent:
         raise
     except (ValueError, RecursionError) as error:
@@ -66,12 +75,14 @@ def _decode_emitter_leniently(text: str) -> _EmitterMessage:
     return msgspec.structs.replace(_decode_emitter(msgspec.json.encode(rest)), **sliced)
 
 
-def _translate(message: _EmitterMessage) -> Command:
-    sid, found = message.sid, ids.read_ids(message.room)
-    rooms = tuple(map(Room, found.ids)) if found is not None else ()
+def _translate(message: _EmitterMessage, namespace: str, scope: Scope) -> Command:
+    found = ids.read_ids(message.room)
+    sid = scope + message.sid if message.sid else ""
+    rooms = scoped(scope, found.ids) if found is not None else ()
     match message.method:
         case "emit" if message.event != _NULL:
-            return _translate_emit(message, rooms, found.invalid if found is not None else 0)
+            invalid = found.invalid if found is not None else 0
+            return _translate_emit(message, rooms, invalid, namespace, scope)
         case "enter_room" if sid and rooms:
             return Join(Room(sid), rooms[0])
         case "leave_room" if sid and rooms:
@@ -83,7 +94,9 @@ def _translate(message: _EmitterMessage) -> Command:
     raise MalformedEvent("a method that is not known")
 
 
-def _translate_emit(message: _EmitterMessage, rooms: tuple[Room, ...], invalid: int) -> Emit:
+def _translate_emit(
+    message: _EmitterMessage, rooms: tuple[Room, ...], invalid: int, namespace: str, scope: Scope
+) -> Emit:
     if invalid and not rooms:
         raise MalformedEvent("an emit to rooms that are no ids")
     data, attachments = message.data, tuple[bytes, ...]()
@@ -94,10 +107,11 @@ def _translate_emit(message: _EmitterMessage, rooms: tuple[Room, ...], invalid: 
     skipped = ids.read_ids(message.skip_sid)
     return Emit(
         args,
-        None if message.room == _NULL else rooms,
-        tuple(map(Room, skipped.ids)) if skipped is not None else (),
+        everyone(scope) if message.room == _NULL else rooms,
+        scoped(scope, skipped.ids) if skipped is not None else (),
         attachments,
         invalid_ids=invalid,
+        namespace=namespace,
     )
 
 

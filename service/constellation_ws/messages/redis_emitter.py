@@ -15,7 +15,16 @@ import msgspec
 
 from constellation_ws.messages import ids
 from constellation_ws.messages.commands import Command, DisconnectAll, Emit, Regroup, sendable
-from constellation_ws.messages.events import NAMESPACE, EventTooLarge, MalformedEvent, Room
+from constellation_ws.messages.events import EventTooLarge, MalformedEvent, Room
+from constellation_ws.messages.namespaces import (
+    DEFAULT_NAMESPACES,
+    DEFAULT_SCOPE,
+    ROOT,
+    Namespaces,
+    Scope,
+    everyone,
+    scoped,
+)
 from constellation_ws.messages.node_values import Arguments, read_extension
 
 DEFAULT_KEY = "socket.io"
@@ -38,9 +47,10 @@ class EmitterChannels:
         The namespace is not in them: what is for others is to be counted."""
         self.label = key
         """What the channels are called in logs and metrics: their names hold rooms."""
-        self.emits = f"{key}#{NAMESPACE}#".encode()
-        """What the channels of emits to our namespace begin with."""
-        self.requests = f"{key}-request#{NAMESPACE}#".encode()
+        self.emits = f"{key}#".encode()
+        """What the channels of emits begin with; the namespace follows, and another `#`."""
+        self.requests = f"{key}-request#".encode()
+        """As `emits`, for requests."""
         self._own = tuple(pattern[:-1] for pattern in self.patterns)
 
     def own(self, channel: str) -> bool:
@@ -116,15 +126,24 @@ class _RequestHead(msgspec.Struct):
     opts: msgspec.Raw = msgspec.Raw()
 
 
-def decode_emit(payload: bytes, max_bytes: int) -> Emit | None:
-    """Read an emit; None where it is not for /chats.
+def namespace_in(channel: bytes, prefix: bytes) -> str:
+    """Read which namespace a channel is for, behind `emits` or `requests`."""
+    return channel[len(prefix) :].partition(b"#")[0].decode(errors="replace")
+
+
+def decode_emit(
+    payload: bytes, max_bytes: int, namespaces: Namespaces = DEFAULT_NAMESPACES
+) -> Emit | None:
+    """Read an emit; None where its namespace is not served here.
 
     What it becomes, attachments included, may have `max_bytes`. Raises MalformedEvent.
     """
     try:
         message = _decode_emit(payload)
-        if message.packet.nsp != NAMESPACE:
+        namespace = message.packet.nsp or ROOT
+        if namespace not in namespaces:
             return None
+        scope = namespaces.scope(namespace)
         if message.packet.type not in _EVENTS:
             raise MalformedEvent("a packet that is no event")
         arguments = Arguments()
@@ -137,22 +156,23 @@ def decode_emit(payload: bytes, max_bytes: int) -> Emit | None:
         raise MalformedEvent("not an emitter's message") from error
     if len(args) + sum(map(len, arguments.attachments)) > max_bytes:
         raise EventTooLarge("an emit whose JSON is too large")
-    rooms, invalid = _rooms(message.opts.rooms)
+    rooms, invalid = _rooms(message.opts.rooms, scope)
     flags = message.opts.flags
     command = Emit(
         msgspec.Raw(args),
         rooms,
-        _except_rooms(message.opts),
+        _except_rooms(message.opts, scope),
         tuple(arguments.attachments),
         invalid_ids=invalid,
         is_volatile=isinstance(flags, dict) and bool(flags.get("volatile")),
+        namespace=namespace,
     )
     sendable(command)
     return command
 
 
-def decode_request(payload: bytes) -> Command:
-    """Read a request that is supported. Raises MalformedEvent."""
+def decode_request(payload: bytes, scope: Scope = DEFAULT_SCOPE) -> Command:
+    """Read a request that is supported, in a namespace. Raises MalformedEvent."""
     try:
         request = _json_request(payload) if _is_json(payload) else _msgpack_request(payload)
         kind = _Type(request.type)
@@ -160,12 +180,12 @@ def decode_request(payload: bytes) -> Command:
         raise MalformedEvent("not an emitter's request") from error
     if request.opts is None:
         raise MalformedEvent("a request that names no sockets")
-    who, but = _rooms(request.opts.rooms)[0], _except_rooms(request.opts)
+    who, but = _rooms(request.opts.rooms, scope)[0], _except_rooms(request.opts, scope)
     match kind:
         case _Type.REMOTE_JOIN:
-            return Regroup(who, but, enters=_moved_rooms(request.rooms))
+            return Regroup(who, but, enters=_moved_rooms(request.rooms, scope))
         case _Type.REMOTE_LEAVE:
-            return Regroup(who, but, leaves=_moved_rooms(request.rooms))
+            return Regroup(who, but, leaves=_moved_rooms(request.rooms, scope))
         case _Type.REMOTE_DISCONNECT:
             return DisconnectAll(who, but)
     raise MalformedEvent("a request that is not supported")
@@ -192,27 +212,27 @@ def _is_json(payload: bytes) -> bool:
     return payload.startswith(b"{")
 
 
-def _rooms(value: Any) -> tuple[tuple[Room, ...] | None, int]:
+def _rooms(value: Any, scope: Scope) -> tuple[tuple[Room, ...] | None, int]:
     """Name the rooms, None for everyone, and count those that are no ids.
 
     Raises MalformedEvent where all are none: it was not for everyone.
     """
     found = ids.ids_of(value)
     if found is None or (found.is_list and not found.ids and not found.invalid):
-        return None, 0
+        return everyone(scope), 0
     if not found.ids:
         raise MalformedEvent("rooms that are no ids")
-    return tuple(map(Room, found.ids)), found.invalid
+    return scoped(scope, found.ids), found.invalid
 
 
-def _except_rooms(options: _Options) -> tuple[Room, ...]:
+def _except_rooms(options: _Options, scope: Scope) -> tuple[Room, ...]:
     found = ids.ids_of(options.except_)
-    return tuple(map(Room, found.ids)) if found is not None else ()
+    return scoped(scope, found.ids) if found is not None else ()
 
 
-def _moved_rooms(value: Any) -> tuple[Room, ...]:
-    rooms, _ = _rooms(value)
-    if rooms is None:
+def _moved_rooms(value: Any, scope: Scope) -> tuple[Room, ...]:
+    rooms, _ = _rooms(value, scope)
+    if rooms is None or rooms == everyone(scope):
         raise MalformedEvent("a request that names no rooms")
     if len(rooms) > MAX_ROOMS:
         raise MalformedEvent("a request that names too many rooms")

@@ -9,13 +9,14 @@ from collections.abc import Callable
 import structlog
 from opentelemetry.trace import SpanKind
 
-from constellation_ws.chats.namespace import Chats, MovedMember
+from constellation_ws.chats.members import Members, MovedMember
+from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.server import Engine
 from constellation_ws.messages import trace_context
 from constellation_ws.messages.commands import Selection
 from constellation_ws.messages.events import Room
 from constellation_ws.messages.frames import Frame
-from constellation_ws.moving.client import MovedClient, decode_client, decode_offer
+from constellation_ws.moving.client import MovedClient, MovedMembership, decode_client, decode_offer
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.tracing import Tracing
@@ -36,14 +37,14 @@ class Arrivals:
     def __init__(
         self,
         engine: Engine,
-        chats: Chats,
+        members: Members,
         moving: MovingSessions | NoMoving,
         metrics: Metrics,
         spawn: Spawn,
         tracing: Tracing | NoTracing,
     ) -> None:
         self._engine = engine
-        self._chats = chats
+        self._members = members
         self._moving = moving
         self._metrics = metrics
         self._spawn = spawn
@@ -85,43 +86,61 @@ class Arrivals:
     ) -> None:
         parent = trace_context.parse(client.traceparent, None)
         with self._tracing.act("take session", SpanKind.CONSUMER, parent=parent) as span:
+            connection = await self._adopt(client, transport)
+            outcome = "moved" if connection is not None else "failed"
+            span.set_attribute("constellation.outcome", outcome)
+        self._metrics.moved_sessions.labels("in", outcome).inc()
+        if connection is not None:
+            self._let_live(connection, transport, early)
+            for membership in client.memberships:
+                if self._is_unwanted(membership.member, expected):
+                    own_room = Room(membership.member.own_room)
+                    await self._members.disconnect(Selection((own_room,), ()))
+
+    async def _adopt(
+        self, client: MovedClient, transport: asyncio.Transport
+    ) -> WebSocketConnection | None:
+        """Go on with a session in each of its namespaces; None, and it ends, where that fails."""
+        connection: WebSocketConnection | None = None
+        for membership in client.memberships:
+            member, ticket = membership.member, membership.ticket
             found: Found | None = None
-            if client.member is not None and client.ticket is not None:
-                rooms = frozenset(client.member.rooms)
-                found = await self._moving.find(client.ticket, client.member.sid, rooms)
-                if found is None:
-                    transport.abort()  # its client comes back and resumes
-            is_moved = client.member is None or found is not None
-            span.set_attribute("constellation.outcome", "moved" if is_moved else "failed")
-        self._metrics.moved_sessions.labels("in", "moved" if is_moved else "failed").inc()
-        if is_moved:
-            self._go_on(client, found, transport, early)
-            if client.member is not None and self._is_unwanted(client.member, expected):
-                await self._chats.disconnect(Selection((Room(client.member.sid),), ()))
+            if self._members.serves(member.scope):
+                found = await self._moving.find(ticket, member.own_room, frozenset(member.rooms))
+            # From here on nothing waits: what is delivered next reaches the member itself.
+            if found is None:
+                transport.abort()  # its client comes back and resumes
+                if connection is not None:
+                    connection.connection_lost(None)
+                return None
+            connection = connection or self._engine.adopt(client.session, transport)
+            self._go_on(client, membership, found)
+        if connection is None:
+            connection = self._engine.adopt(client.session, transport)
+            self._engine.expect_use(self._engine.sockets[client.session.sid])
+        return connection
 
     def _is_unwanted(self, moved: MovedMember, expected: int) -> bool:
         """Tell whether somebody has disconnected it while it was between two pods."""
-        names = {moved.sid, *moved.rooms}
+        names = {moved.own_room, *moved.rooms}
         return any(
-            number > expected and meant.reaches(names) for number, meant in self._disconnected
+            number > expected and meant.reaches(names, moved.scope)
+            for number, meant in self._disconnected
         )
 
-    def _go_on(
-        self,
-        client: MovedClient,
-        found: Found | None,
-        transport: asyncio.Transport,
-        early: bytes,
+    def _go_on(self, client: MovedClient, membership: MovedMembership, found: Found) -> None:
+        """Let a session be live in a namespace, behind what was found."""
+        session = self._engine.sockets.get(client.session.sid)
+        if session is None:
+            return  # it was closed while another namespace of it was looked after
+        member = self._members.adopt(membership.member, session, found.rooms)
+        self._moving.go_on(member, membership.ticket, found)
+        _send(session.write, found.frames, with_offsets=member.wants_offsets)
+
+    def _let_live(
+        self, connection: WebSocketConnection, transport: asyncio.Transport, early: bytes
     ) -> None:
-        """Let a session be live: nothing may come between what was found and this."""
-        connection = self._engine.adopt(client.session, transport)
-        session = self._engine.sockets[client.session.sid]
-        if client.member is not None and client.ticket is not None and found is not None:
-            member = self._chats.adopt(client.member, session, found.rooms)
-            self._moving.go_on(member, client.ticket, found)
-            _send(session.write, found.frames, with_offsets=member.wants_offsets)
-        else:
-            self._engine.expect_use(session)
+        """Let a connection have its transport."""
         transport.set_protocol(connection)
         if transport.get_write_buffer_size() > self._engine.limits.max_write_buffer_bytes:
             connection.pause_writing()  # the transport has said so once, to who had it before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from constellation_ws.chats.namespace import MovedMember
+from constellation_ws.chats.members import MovedMember
 from constellation_ws.engine.session import MovedSession
 from constellation_ws.recovery.moving import MovedTicket, Place
 
@@ -16,12 +16,18 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
     """Where in the log it is; None for a client that has not connected to a namespace yet."""
 
 
+class MovedMembership(msgspec.Struct, frozen=True, array_like=True):
+    """What a session is in one namespace."""
+
+    member: MovedMember
+    ticket: MovedTicket
+
+
 class MovedClient(msgspec.Struct, frozen=True, array_like=True):
     """A session with all that it is."""
 
     session: MovedSession
-    member: MovedMember | None
-    ticket: MovedTicket | None
+    memberships: list[MovedMembership]
     traceparent: str = ""
 
 

@@ -9,17 +9,17 @@ import time
 import structlog
 from opentelemetry.trace import SpanKind
 
-from constellation_ws.chats.namespace import Chats, MovedMember
+from constellation_ws.chats.members import Members
 from constellation_ws.delivery.rooms import Member, Stage
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.session import Session
-from constellation_ws.moving.client import MovedClient, Offer, encode
+from constellation_ws.moving.client import MovedClient, MovedMembership, Offer, encode
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.spans import traceparent_of
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.peers.tunnel import Exit
-from constellation_ws.recovery.moving import MovedTicket, MovingSessions
+from constellation_ws.recovery.moving import MovingSessions, Place
 from constellation_ws.recovery.none import NoMoving
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.socketio.server import Server
@@ -40,7 +40,7 @@ class Departures:
         self,
         engine: Engine,
         server: Server,
-        chats: Chats,
+        members: Members,
         moving: MovingSessions | NoMoving,
         metrics: Metrics,
         spawn: Spawn,
@@ -48,7 +48,7 @@ class Departures:
     ) -> None:
         self._engine = engine
         self._server = server
-        self._chats = chats
+        self._members = members
         self._moving = moving
         self._metrics = metrics
         self._spawn = spawn
@@ -109,26 +109,27 @@ class Departures:
         """Say where a session is; None where it cannot move now."""
         if session.closed:
             return None
-        member = self._chats.rooms.by_eio_sid(session.sid)
-        if member is None:
-            return Offer(None)
-        place = self._moving.place_of(member) if member.stage is Stage.CONNECTED else None
-        return None if place is None else Offer(place)
+        place: Place | None = None
+        for member in self._members.of_session(session):
+            place = self._moving.place_of(member) if member.stage is Stage.CONNECTED else None
+            if place is None:
+                return None
+        return Offer(place)
 
     def _give(self, session: Session, leads_there: Exit, traceparent: str) -> bool:
         """Give a session away; False, and all is as before, where that cannot be done now."""
-        member = self._chats.rooms.by_eio_sid(session.sid)
-        given: tuple[MovedMember | None, MovedTicket | None] | None = None, None
-        if member is not None:
-            given = self._give_member(member)
-        if given is None:
+        members = self._members.of_session(session)
+        if not all(self._can_go(member) for member in members):
             return False
-        moved = MovedClient(self._server.release(session), *given, traceparent)
+        given = [
+            MovedMembership(self._members.release(member), ticket)
+            for member in members
+            if (ticket := self._moving.release(member)) is not None
+        ]
+        assert len(given) == len(members), "each of them can go"
+        moved = MovedClient(self._server.release(session), given, traceparent)
         leads_there.hand_over(encode(moved))
         return True
 
-    def _give_member(self, member: Member) -> tuple[MovedMember, MovedTicket] | None:
-        if member.stage is not Stage.CONNECTED:
-            return None
-        ticket = self._moving.release(member)
-        return None if ticket is None else (self._chats.release(member), ticket)
+    def _can_go(self, member: Member) -> bool:
+        return member.stage is Stage.CONNECTED and self._moving.can_release(member)

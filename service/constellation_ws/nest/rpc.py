@@ -51,6 +51,8 @@ class UserEventRequest(msgspec.Struct, frozen=True):
     userId: Id
     event: Name
     data: msgspec.Raw = msgspec.Raw(b"null")
+    namespace: str = ""
+    """Empty for the default namespace, as in all requests."""
 
 
 class RoomEventRequest(msgspec.Struct, frozen=True):
@@ -59,6 +61,8 @@ class RoomEventRequest(msgspec.Struct, frozen=True):
     room: Name
     event: Name
     data: msgspec.Raw = msgspec.Raw(b"null")
+    namespace: str = ""
+    """Empty for the default namespace, as in all requests."""
 
 
 class RoomRequest(msgspec.Struct, frozen=True):
@@ -66,6 +70,7 @@ class RoomRequest(msgspec.Struct, frozen=True):
 
     userId: Id
     roomName: Name
+    namespace: str = ""
 
 
 class DisconnectRequest(msgspec.Struct, frozen=True):
@@ -136,25 +141,28 @@ class Rpc:
         """Send an event to all of a user's sockets, on every pod."""
         request = _read(data, UserEventRequest)
         room = user_room(_user_id(request.userId))
-        await self._actions.emit(room, request.event, request.data)
+        await self._actions.emit(room, request.event, request.data, request.namespace)
         return _success({"accepted": True})
 
     async def send_to_room(self, data: bytes) -> object:
         """Send an event to a room, on every pod."""
         request = _read(data, RoomEventRequest)
-        await self._actions.emit(Room(request.room), request.event, request.data)
+        room = Room(request.room)
+        await self._actions.emit(room, request.event, request.data, request.namespace)
         return _success({"accepted": True})
 
     async def join_room(self, data: bytes) -> object:
         """Put all of a user's sockets, on every pod, into a room."""
         request = _read(data, RoomRequest)
-        await self._actions.join(_user_id(request.userId), Room(request.roomName))
+        user, room = _user_id(request.userId), Room(request.roomName)
+        await self._actions.join(user, room, request.namespace)
         return _moved(request)
 
     async def leave_room(self, data: bytes) -> object:
         """Take all of a user's sockets, on every pod, out of a room."""
         request = _read(data, RoomRequest)
-        await self._actions.leave(_user_id(request.userId), Room(request.roomName))
+        user, room = _user_id(request.userId), Room(request.roomName)
+        await self._actions.leave(user, room, request.namespace)
         return _moved(request)
 
     async def disconnect_user(self, data: bytes) -> object:

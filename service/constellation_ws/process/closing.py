@@ -13,6 +13,7 @@ from collections.abc import Callable
 from itertools import takewhile
 
 from constellation_ws.auth.tokens import TOKEN_EXPIRED
+from constellation_ws.delivery.rooms import session_of
 from constellation_ws.engine.session import Session
 from constellation_ws.runtime.due import DueTimes
 from constellation_ws.runtime.turns import paced
@@ -98,10 +99,11 @@ async def close_aged(gateway: Gateway, report_alive: Callable[[], None]) -> None
 
 async def close_expired(gateway: Gateway, report_alive: Callable[[], None]) -> None:
     """Close connections whose token has expired, forever: clients reconnect with a new one."""
-    sockets, expiries = gateway.clients.engine.sockets, gateway.clients.chats.expiries
+    sockets, expiries = gateway.clients.engine.sockets, gateway.clients.expiries
     while True:
         report_alive()
-        async for sid in paced(expiries.take_due(time.time())):
-            if sid in sockets:
-                gateway.clients.closing.close(sockets[sid], TOKEN_EXPIRED.code)
+        async for key in paced(expiries.take_due(time.time())):
+            session = sockets.get(session_of(key))
+            if session is not None:
+                gateway.clients.closing.close(session, TOKEN_EXPIRED.code)
         await asyncio.sleep(_EXPIRY_STEP_SECONDS)

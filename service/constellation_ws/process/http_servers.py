@@ -42,7 +42,8 @@ def public_config(gateway: Gateway) -> uvicorn.Config:
     """Configure the public port: polling and upgrades are the engine's, the rest are pages."""
     settings, engine = gateway.settings, gateway.clients.engine
     has_metrics = settings.metrics_port is None
-    pages: AsgiApp = create_app(gateway.health, gateway.metrics.registry if has_metrics else None)
+    registry = gateway.metrics.registry if has_metrics else None
+    pages: AsgiApp = create_app(gateway.health, registry, gateway.events.namespaces.scopes)
     pages = trace_pages(pages, gateway.tracing)
     polling = LongPolling(engine, gateway.clients.polls, gateway.peering.elsewhere)
     upgrades = {SOCKET_IO_PATH: Upgrades(engine, gateway.peering.elsewhere).take}

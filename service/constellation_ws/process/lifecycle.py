@@ -69,7 +69,7 @@ class Life:
         last_resort: LastResort,
         tracing: Tracing | NoTracing = NO_TRACING,
     ) -> None:
-        """Raises InvalidRoutes."""
+        """Raises InvalidInterface."""
         self._settings = settings
         self._group = asyncio.TaskGroup()
         self._gateway = Gateway(settings, self._group.create_task, tracing)
@@ -92,6 +92,7 @@ class Life:
             gateway, tcp = self._gateway, self._gateway.services.tcp
             held.push_async_callback(gateway.events.redis.aclose)
             held.push_async_callback(gateway.clients.access.aclose)
+            held.push_async_callback(gateway.clients.backends.aclose)
             servers = open_http_ports(held, gateway)
             held.push_async_callback(tcp.aclose, TCP_GRACE_SECONDS)
             await tcp.start(self._settings.tcp_host, self._settings.tcp_port)

@@ -27,7 +27,7 @@ def serve(settings: Settings) -> int:
     It is 0, 1 if the gateway failed or did not stop in time, or 128 plus the number of a second
     signal.
 
-    Raises InvalidRoutes when the route table cannot be used.
+    Raises InvalidInterface when the interface table cannot be used.
     """
     _calm_garbage_collection()
     open_files.raise_limit()

@@ -25,6 +25,7 @@ CANCEL_SECONDS = 0.2
 async def stop_parts(gateway: Gateway) -> None:
     """Accept no new work first, then give up what other pods wait for."""
     await _step("chat access", gateway.clients.access.aclose())
+    await _step("backends", gateway.clients.backends.aclose())
     await _step("TCP port", gateway.services.tcp.aclose(TCP_GRACE_SECONDS))
     await asyncio.gather(
         _step("presence", gateway.clients.presence.withdraw()),

@@ -56,8 +56,11 @@ class Recorder:
         *,
         window_seconds: float,
         max_entries: int,
+        volatile: frozenset[bytes] = frozenset(),
     ) -> None:
+        """What comes on `volatile` channels is never recorded. All pods must agree on them."""
         self._bus = bus
+        self._volatile = volatile
         self._log = redis_log
         self._unrecorded = unrecorded
         self._metrics = metrics
@@ -96,18 +99,22 @@ class Recorder:
     # What the subscription brings
 
     def take(self, batch: list[Published]) -> list[Published]:
-        """Receive one read from Pub/Sub: retain events; give what pods tell each other."""
+        """Receive one read from Pub/Sub: retain events; give what is carried out at once.
+
+        That is what pods tell each other, and events that are never recorded.
+        """
         obeyed: list[Published] = []
-        receive, ticks, orders = (
+        receive, ticks, orders, volatile = (
             self._unrecorded.receive,
             self._ticks_channel,
             self._commands_channel,
+            self._volatile,
         )
         has_events = False
         for channel, payload in batch:
             if channel == ticks:
                 self._receive_tick(payload)
-            elif channel == orders:
+            elif channel == orders or channel in volatile:
                 obeyed.append((channel, payload))
             else:
                 receive(channel, payload)

@@ -11,8 +11,9 @@ from enum import StrEnum
 from constellation_ws.log.history import History, parse_id
 from constellation_ws.log.positions import Change, LogId, Start, resume_from
 from constellation_ws.log.stream import RedisLog
-from constellation_ws.messages.events import UserId, user_room
+from constellation_ws.messages.events import UserId
 from constellation_ws.messages.frames import Frame
+from constellation_ws.messages.namespaces import scope_of, standing_rooms
 from constellation_ws.recovery.readback import SLICE, Gone, Readback
 from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.recovery.replay import Entries, Read, Replay, ReplayLimits, Walk
@@ -168,7 +169,8 @@ class Backlog:
 
     def _walk(self, record: SessionRecord, user: UserId, start: LogId, lost: Set[str]) -> Walk:
         """Begin a walk. What was said in a room that is lost is not replayed, whenever it was."""
-        rooms = {user_room(user), *record.rooms}.difference(lost)
+        standing = standing_rooms(scope_of(record.sid), user)
+        rooms = {*standing, *record.rooms}.difference(lost)
         changes = [change for change in record.changes if change.room not in lost]
         return Walk(
             record.sid, rooms, changes, rooms_at=record.rooms_at, seen=start, limits=self._limits

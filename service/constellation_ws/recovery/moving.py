@@ -75,6 +75,15 @@ class MovingSessions:
             return None
         return Place(epoch, self._log.delivered)
 
+    def can_release(self, member: Member) -> bool:
+        """Whether a member's session can be given away now."""
+        ticket = member.ticket
+        return (
+            ticket is not None
+            and self.place_of(member) is not None
+            and not self._store.is_writing(ticket)
+        )
+
     def release(self, member: Member) -> MovedTicket | None:
         """Give a member's session away; None, and it stays, where that cannot be done now."""
         ticket, place = member.ticket, self.place_of(member)
@@ -110,14 +119,14 @@ class MovingSessions:
             return False
         return True
 
-    async def find(self, ticket: MovedTicket, sid: str, rooms: frozenset[str]) -> Found | None:
+    async def find(self, ticket: MovedTicket, own_room: str, rooms: frozenset[str]) -> Found | None:
         """Find what a session has to be sent that has been delivered here since its place.
 
         Nothing waits between the finding and the return. None where it cannot be found.
         """
         place = ticket.place
         record = SessionRecord(
-            sid,
+            own_room,
             place.epoch,
             Proof(place.delivered, True, place.delivered, None),
             floor=place.delivered,
@@ -158,7 +167,7 @@ def _ticket_of(moved: MovedTicket, member: Member) -> Ticket:
         moved.pid,
         moved.owner,
         moved.user,
-        member.sid,
+        member.own_room,
         member.rooms,
         epoch=moved.place.epoch,
         begin=moved.begin,

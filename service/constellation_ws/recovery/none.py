@@ -66,13 +66,16 @@ class NoMoving:
     def place_of(self, member: Member) -> None:
         return None
 
+    def can_release(self, member: Member) -> bool:
+        return False
+
     def release(self, member: Member) -> None:
         return None
 
     async def expects(self, place: Place) -> bool:
         return False
 
-    async def find(self, ticket: MovedTicket, sid: str, rooms: frozenset[str]) -> None:
+    async def find(self, ticket: MovedTicket, own_room: str, rooms: frozenset[str]) -> None:
         return None
 
     def go_on(self, member: Member, moved: MovedTicket, found: Found) -> None:

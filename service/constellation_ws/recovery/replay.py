@@ -13,6 +13,7 @@ from constellation_ws.log.history import Concerned, History, Logged, Segment, pa
 from constellation_ws.log.positions import Change, LogId
 from constellation_ws.messages.commands import Command, Emit, Empty, Join, Leave, Regroup
 from constellation_ws.messages.frames import Frame, encode_emit, encode_event
+from constellation_ws.messages.namespaces import Scope, scope_of
 
 Meaning = Message | Command | None
 Move = Join | Leave | Empty | Regroup
@@ -59,7 +60,7 @@ class Entry:
         self._meaning = meaning = read(logged[1], logged[2])
         self._frame: Frame | None = None
         self.to: Sequence[str] | None = _NOBODY
-        """The rooms that it is sent to, None for everyone."""
+        """The rooms that it is sent to, None for everyone in the default namespace."""
         self.except_rooms: Sequence[str] = _NOBODY
         if isinstance(meaning, Message | Emit):
             self.to, self.except_rooms = meaning.rooms, meaning.except_rooms
@@ -70,9 +71,9 @@ class Entry:
         ):
             self.move = meaning
 
-    def reaches(self, member_of: set[str]) -> bool:
-        """Tell whether a member of these rooms is sent it."""
-        is_addressed = self.to is None or not member_of.isdisjoint(self.to)
+    def reaches(self, member_of: set[str], scope: Scope) -> bool:
+        """Tell whether a member of these rooms, in a namespace, is sent it."""
+        is_addressed = not scope if self.to is None else not member_of.isdisjoint(self.to)
         return is_addressed and member_of.isdisjoint(self.except_rooms)
 
     def frame(self) -> Frame:
@@ -80,7 +81,9 @@ class Entry:
         if self._frame is None:
             meaning, self._meaning = self._meaning, None
             if isinstance(meaning, Message):
-                self._frame = encode_event(meaning.event, meaning.body, self.offset)
+                self._frame = encode_event(
+                    meaning.event, meaning.body, self.offset, meaning.namespace
+                )
             else:
                 assert isinstance(meaning, Emit), "nothing else is addressed to anybody"
                 self._frame = encode_emit(meaning, self.offset)
@@ -173,6 +176,7 @@ class Walk:
         self.size = 0
         """Bytes of what is to be replayed so far."""
         self._sid = sid
+        self._scope = scope_of(sid)
         self._pending = list(reversed(changes))
         self._moves: list[Change] = []
         self._member_of = {sid, *rooms}
@@ -223,21 +227,23 @@ class Walk:
 
     def _find_wanted(self) -> frozenset[str | None]:
         """Name the rooms that it is in or will be, without further moves."""
-        return frozenset([None, *self._member_of, *(change.room for change in self._pending)])
+        everyone = () if self._scope else _EVERYONE
+        pending = (change.room for change in self._pending)
+        return frozenset([*everyone, *self._member_of, *pending])
 
     def _pass(self, entry: Entry) -> bool:
         """Go past an entry; say whether that has moved it."""
         self.cursor = entry.id
         while self._pending and self._pending[-1].at < entry.id:
             self._change(self._pending.pop())
-        if entry.id > self._seen and entry.reaches(self._member_of):
+        if entry.id > self._seen and entry.reaches(self._member_of, self._scope):
             frame = entry.frame()
             self._frames.append(frame)
             self.size += len(frame.message) + sum(map(len, frame.attachments))
         if entry.move is None or entry.id <= self._rooms_at:
             return False
         before = frozenset(self._member_of)
-        _move(entry.move, self._member_of)
+        _move(entry.move, self._member_of, self._scope)
         self._member_of.add(self._sid)  # no room that can be left
         for room in self._member_of.symmetric_difference(before):
             self._moves.append(Change(entry.id, room, room in self._member_of))
@@ -248,7 +254,7 @@ class Walk:
         (self._member_of.add if change.is_in else self._member_of.discard)(change.room)
 
 
-def _move(move: Message | Move, member_of: set[str]) -> None:
+def _move(move: Message | Move, member_of: set[str], scope: Scope) -> None:
     """Let an entry change the rooms of a member."""
     match move:
         case Message(empties=empties, removals=removals):
@@ -262,6 +268,6 @@ def _move(move: Message | Move, member_of: set[str]) -> None:
             member_of.discard(room)
         case Empty(room):
             member_of.discard(room)
-        case Regroup() if move.reaches(member_of):
+        case Regroup() if move.reaches(member_of, scope):
             member_of.update(move.enters)
             member_of.difference_update(move.leaves)

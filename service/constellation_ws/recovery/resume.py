@@ -22,6 +22,7 @@ from constellation_ws.delivery.welcome import Welcome
 from constellation_ws.log.positions import Ticket
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.messages.events import UserId
+from constellation_ws.messages.namespaces import scope_of
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Tracing
@@ -120,7 +121,7 @@ class Recovery:
             secrets.token_urlsafe(15),
             owner,
             user,
-            member.sid,
+            member.own_room,
             member.rooms,
             epoch=self._log.epoch or "",
             begin=self._log.delivered,
@@ -142,6 +143,9 @@ class Recovery:
             if taken.record is None:
                 self._store.discard(pid, owner)
                 return Outcome.UNREADABLE, None
+            if scope_of(taken.record.sid) != member.scope:
+                self._store.discard(pid, owner)
+                return Outcome.UNKNOWN, None
             if taken.epoch != taken.record.epoch:
                 self._store.discard(pid, owner)
                 return Outcome.OTHER_EPOCH, None
@@ -178,14 +182,14 @@ class Recovery:
     ) -> None:
         """Let the member be who it was, in its rooms; an older connection of it is no more."""
         record, found = resumed.record, resumed.found
-        former = self._rooms.by_sid(record.sid)
+        former = self._rooms.by_own_room(record.sid)
         if former is not None and former is not member:
             self._rooms.remove(former)
             former.hold(None)
             self._close(former, "fenced")
         else:  # also where this pod began it: it may have moved to another one since
             self._fence(record.sid, resumed.former_owner)
-        self._rooms.rename(member, record.sid)
+        self._rooms.rename(member, record.sid.removeprefix(member.scope))
         for room in found.rooms:
             self._rooms.enter(member, room)
         member.give_offsets()
@@ -204,7 +208,7 @@ class Recovery:
 
     def fence(self, sid: str, owner: str) -> None:
         """Close a connection whose session belongs to another one by now."""
-        member = self._rooms.by_sid(sid)
+        member = self._rooms.by_own_room(sid)
         if member is not None and member.ticket is not None and member.ticket.owner == owner:
             member.hold(None)
             self._close(member, "fenced")

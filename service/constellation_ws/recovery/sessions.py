@@ -38,9 +38,9 @@ class Sessions:
         self._store = store
         self._rooms = rooms
         self._window_seconds = window_seconds
-        self._closed: OrderedDict[str, tuple[float, Ticket]] = OrderedDict()
+        self._closed: OrderedDict[str, tuple[float, list[Ticket]]] = OrderedDict()
         """Sessions that we closed and whose client may still say that all has arrived, by their
-        Engine.IO session, and since when."""
+        Engine.IO session, and since when the first of them waits."""
 
     # Staying
 
@@ -101,15 +101,15 @@ class Sessions:
 
     def pinged(self, eio_sid: str) -> None:
         """Note what had been written when a PING was."""
-        member = self._rooms.by_eio_sid(eio_sid)
-        if member is not None and member.ticket is not None:
-            member.ticket.pinged(self._log.delivered)
+        for member in self._rooms.of_session(eio_sid):
+            if member.ticket is not None:
+                member.ticket.pinged(self._log.delivered)
 
     def ponged(self, eio_sid: str) -> None:
         """Note that all that was written before the PING has arrived."""
-        member = self._rooms.by_eio_sid(eio_sid)
-        if member is not None and member.ticket is not None:
-            member.ticket.ponged()
+        for member in self._rooms.of_session(eio_sid):
+            if member.ticket is not None:
+                member.ticket.ponged()
 
     async def run(self, tell: Callable[[], None]) -> None:
         """Keep the sessions of connected members alive in Redis, for ever; `tell` at each step."""
@@ -166,16 +166,15 @@ class Sessions:
         now = time.monotonic()
         while self._closed and next(iter(self._closed.values()))[0] < now - _ANSWER_SECONDS:
             self._closed.popitem(last=False)
-        self._closed[eio_sid] = now, ticket
+        self._closed.setdefault(eio_sid, (now, []))[1].append(ticket)
 
     def close_answered(self, eio_sid: str) -> None:
         """Note that a client has answered our Close frame: all before it has arrived."""
-        member = self._rooms.by_eio_sid(eio_sid)
-        if member is not None and member.ticket is not None:
-            member.ticket.close_answered()  # it is about to leave
-            return
-        _, ticket = self._closed.pop(eio_sid, (0.0, None))
-        if ticket is not None:
+        for member in self._rooms.of_session(eio_sid):
+            if member.ticket is not None:
+                member.ticket.close_answered()  # it is about to leave
+        _, tickets = self._closed.pop(eio_sid, (0.0, ()))
+        for ticket in tickets:
             ticket.close_answered()
             self._save(ticket, self._window_seconds)
 

@@ -122,9 +122,13 @@ class SessionStore:
         """Delete a session soon."""
         return self._write(ticket, 0)
 
+    def is_writing(self, ticket: Ticket) -> bool:
+        """Whether a write of a session is on its way."""
+        return any(write.ticket is ticket for write in self._sending)
+
     def withdraw(self, ticket: Ticket) -> bool:
         """Write a session no more: another pod does. False while a write of it is on its way."""
-        if any(write.ticket is ticket for write in self._sending):
+        if self.is_writing(ticket):
             return False
         write = self._writes.get(ticket.pid)
         if write is not None and write.ticket is ticket:  # else a newer connection's

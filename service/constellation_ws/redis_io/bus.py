@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.messages import commands
 from constellation_ws.messages.events import Room, UserId
+from constellation_ws.messages.namespaces import DEFAULT_NAMESPACES, Namespaces
 from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterChannels
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io import asking
@@ -82,6 +83,7 @@ class RedisBus:
         metrics: Metrics,
         names: Names = DEFAULT,
         emitters: EmitterChannels = DEFAULT_EMITTERS,
+        namespaces: Namespaces = DEFAULT_NAMESPACES,
     ) -> None:
         self.instance = secrets.token_urlsafe(6)
         """Tells this process apart from every other, a restarted one of the same name too."""
@@ -102,7 +104,7 @@ class RedisBus:
             self._heartbeat,
             self._reply_channel,
         )
-        self._emitters = EmitterFilter(emitters, metrics)
+        self._emitters = EmitterFilter(emitters, namespaces, metrics)
         self._ticks = itertools.count()
         self._asks = itertools.count(1)
         self._waiting: dict[int, Question] = {}

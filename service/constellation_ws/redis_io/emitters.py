@@ -6,7 +6,13 @@ position in the stream, so this depends on the message alone.
 
 from __future__ import annotations
 
-from constellation_ws.messages.redis_emitter import EmitterChannels, Unsupported, find_unsupported
+from constellation_ws.messages.namespaces import Namespaces
+from constellation_ws.messages.redis_emitter import (
+    EmitterChannels,
+    Unsupported,
+    find_unsupported,
+    namespace_in,
+)
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.unsupported import UnsupportedMessages
 
@@ -14,19 +20,20 @@ from constellation_ws.observability.unsupported import UnsupportedMessages
 class EmitterFilter:
     """Sorts out what is not for the gateway before it is recorded."""
 
-    def __init__(self, channels: EmitterChannels, metrics: Metrics) -> None:
+    def __init__(self, channels: EmitterChannels, namespaces: Namespaces, metrics: Metrics) -> None:
         self.patterns = channels.patterns
+        self._namespaces = namespaces
         self._emits = channels.emits
         self._requests = channels.requests
         self._unsupported = UnsupportedMessages(metrics)
 
     def admits(self, channel: bytes, payload: bytes) -> bool:
         """Tell whether a message that came by a pattern is for the gateway; count it, if not."""
-        if channel.startswith(self._emits):
-            return True
+        is_emit = channel.startswith(self._emits)
+        prefix = self._emits if is_emit else self._requests
         kind: Unsupported | None = Unsupported.NAMESPACE
-        if channel == self._requests:
-            kind = find_unsupported(payload)
+        if namespace_in(channel, prefix) in self._namespaces:
+            kind = None if is_emit else find_unsupported(payload)
         if kind is not None:
             self._unsupported.note(kind)
         return kind is None

@@ -24,6 +24,7 @@ from constellation_ws.messages.events import (
     UserId,
     user_room,
 )
+from constellation_ws.messages.namespaces import DEFAULT_NAMESPACES, Namespaces, scoped
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.redis_io.bus import RedisBus
@@ -59,6 +60,7 @@ class Actions:
         once: Once,
         tracing: Tracing | NoTracing = NO_TRACING,
         names: Names = DEFAULT,
+        namespaces: Namespaces = DEFAULT_NAMESPACES,
         *,
         max_event_bytes: int,
     ) -> None:
@@ -69,6 +71,7 @@ class Actions:
         self._once = once
         self._tracing = tracing
         self._commands = names.commands
+        self._namespaces = namespaces
         self._max_event_bytes = max_event_bytes
         self._listing = asyncio.Semaphore(_MAX_LISTING)
 
@@ -86,8 +89,11 @@ class Actions:
         except PresenceUnavailable as error:
             raise RequestRefused("unavailable", str(error)) from error
 
-    async def members(self, room: Room, cursor: str, limit: int) -> MembersPage:
+    async def members(
+        self, room: Room, cursor: str, limit: int, namespace: str = ""
+    ) -> MembersPage:
         """List the users who are in a room on any pod, a page at a time."""
+        room = self._rooms(namespace, room)[0]
         async with self._listing:
             try:
                 pods = await self._presence.pods()
@@ -121,21 +127,25 @@ class Actions:
                 raise refusal from None
         return await self._send_all([self._traced(*event) for event in events], retry_key)
 
-    async def emit(self, room: Room, event: str, data: Raw) -> None:
-        """Send an event to everyone in a room, on every pod."""
-        await self._send(*self._emission(room, event, data))
+    async def emit(self, room: Room, event: str, data: Raw, namespace: str = "") -> None:
+        """Send an event to everyone in a room, on every pod; no namespace is the default one."""
+        await self._send(*self._emission(room, event, data, namespace))
 
-    async def emit_once(self, room: Room, event: str, data: Raw, retry_key: RetryKey) -> None:
+    async def emit_once(
+        self, room: Room, event: str, data: Raw, retry_key: RetryKey, namespace: str = ""
+    ) -> None:
         """Do what `emit` does, unless the same request has done it already."""
-        await self._send_all([self._emission(room, event, data)], retry_key)
+        await self._send_all([self._emission(room, event, data, namespace)], retry_key)
 
-    async def join(self, user: UserId, room: Room) -> None:
-        """Put all of a user's sockets, on every pod, into a room."""
-        await self._send(self._commands, commands.encode(Join(user_room(user), room)))
+    async def join(self, user: UserId, room: Room, namespace: str = "") -> None:
+        """Put all of a user's sockets in a namespace, on every pod, into a room."""
+        who, where = self._rooms(namespace, user_room(user), room)
+        await self._send(self._commands, commands.encode(Join(who, where)))
 
-    async def leave(self, user: UserId, room: Room) -> None:
-        """Take all of a user's sockets, on every pod, out of a room."""
-        await self._send(self._commands, commands.encode(Leave(user_room(user), room)))
+    async def leave(self, user: UserId, room: Room, namespace: str = "") -> None:
+        """Take all of a user's sockets in a namespace, on every pod, out of a room."""
+        who, where = self._rooms(namespace, user_room(user), room)
+        await self._send(self._commands, commands.encode(Leave(who, where)))
 
     async def disconnect(self, user: UserId, reason: str) -> int:
         """Disconnect all of a user's sockets, on every pod, and say how many there were."""
@@ -158,11 +168,21 @@ class Actions:
         except MalformedEvent as error:
             raise RequestRefused("invalid_request", f"{channel}: {error}") from error
 
-    def _emission(self, room: Room, event: str, data: Raw) -> Message:
+    def _rooms(self, namespace: str, *rooms: Room) -> tuple[Room, ...]:
+        """Name rooms of a namespace as the pods do."""
+        scope = self._namespaces.scopes.get(namespace or self._namespaces.default)
+        if scope is None:
+            served = ", ".join(sorted(self._namespaces.scopes))
+            sentence = f"{namespace!r} is no namespace of the table; its namespaces are {served}"
+            raise RequestRefused("invalid_request", sentence)
+        return scoped(scope, rooms)
+
+    def _emission(self, room: Room, event: str, data: Raw, namespace: str) -> Message:
         if event in UNSENDABLE_EVENTS:
             message = f"{event} is an event name that Socket.IO reserves; use another name"
             raise RequestRefused("invalid_request", message)
-        command = commands.encode(commands.emit(event, data, (room,)))
+        rooms = self._rooms(namespace, room)
+        command = commands.encode(commands.emit(event, data, rooms, namespace))
         self._check_size(command)
         return self._commands, self._fitting(self._tracing.inject(command), command)
 

@@ -14,10 +14,15 @@ from constellation_ws.settings.part import Part
 class DeliverySettings(Part):
     """How events are delivered, and for how long a client can resume."""
 
+    interface_file: ReadableFile = Field(
+        None,
+        description="TOML file with the whole interface: namespaces, what clients may send, and "
+        "what is published (docs/interface.md). Empty means the gateway's own, of `/chats`.",
+    )
     routes_file: ReadableFile = Field(
         None,
-        description="TOML file with additional channels, in the format of the gateway's own "
-        "`routes.toml`.",
+        description="TOML file with additional channels: `[[route]]` entries that are added to "
+        "the interface.",
     )
     delivery: Literal["durable", "live"] = Field(
         "durable",

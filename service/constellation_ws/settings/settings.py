@@ -6,7 +6,7 @@ Parts receive the values they need, never this object. The README's table is gen
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
@@ -132,6 +132,11 @@ def effective(settings: Settings) -> Iterator[Effective]:
         value = show(getattr(settings, name))
         is_default = name not in settings.model_fields_set
         yield Effective(str(field.validation_alias), value, is_default)
+
+
+def environment() -> Mapping[str, str]:
+    """Give the variables among which those are that an interface names."""
+    return os.environ
 
 
 def unknown_variables() -> list[UnknownVariable]:

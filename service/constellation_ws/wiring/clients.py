@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from constellation_ws.auth.authentication import Anyone
+from constellation_ws.backends.forwarding import Forwarding
 from constellation_ws.chats.gate import Gate
-from constellation_ws.chats.namespace import Chats
+from constellation_ws.chats.members import Members
+from constellation_ws.chats.namespace import Namespace
 from constellation_ws.chats.presence import Presence
 from constellation_ws.engine.observer import Observer
 from constellation_ws.engine.polls import Polls
 from constellation_ws.engine.server import Engine
 from constellation_ws.http.addresses import Proxies
+from constellation_ws.interface.rows import NamespaceRow
 from constellation_ws.messages.trace_context import KEYS as TRACE_KEYS
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
@@ -18,12 +22,14 @@ from constellation_ws.recovery.none import NoRecovery, NoSessions
 from constellation_ws.recovery.resume import Recovery
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.runtime import open_files
+from constellation_ws.runtime.due import DueTimes
 from constellation_ws.runtime.overload import Overload
 from constellation_ws.runtime.pressure import Pressure, find_memory_limit
 from constellation_ws.runtime.spawning import Spawn
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.settings import Settings, environment
 from constellation_ws.socketio.server import Server
 from constellation_ws.wiring import bounds
+from constellation_ws.wiring.backends import Backends
 from constellation_ws.wiring.background_jobs import BackgroundJobs
 from constellation_ws.wiring.chat_access import make_access
 from constellation_ws.wiring.events import Events
@@ -35,7 +41,7 @@ _TRACE_HEADERS = frozenset(key.encode() for key in TRACE_KEYS)
 
 
 class Clients:
-    """Their transports, the namespace, who they are, what they may do, and who is online."""
+    """Their transports, the namespaces, who they are, what they may do, and who is online."""
 
     def __init__(
         self,
@@ -56,10 +62,14 @@ class Clients:
         self.tunnels: set[Entrance] = set()
         """WebSockets of this pod whose session is on another one."""
         self.identification = identification(
-            settings, also_kept=_TRACE_HEADERS if tracing.is_on else frozenset()
+            settings,
+            also_kept=_TRACE_HEADERS if tracing.is_on else frozenset(),
+            kept_claims=frozenset(
+                claim for row in events.interface.requests for claim in row.claims
+            ),
         )
         self.engine = self._make_engine(settings, events, metrics, spawn)
-        gate = Gate(events.rooms, bounds.client_limits(settings), metrics)
+        gate = Gate(bounds.client_limits(settings), metrics)
         self.server = Server(self.engine, events.membership, gate.check)
         self.closing = SessionClosing(self.engine, self.server, events.rooms, events.sessions)
         self.access = make_access(settings, metrics, spawn)
@@ -73,7 +83,29 @@ class Clients:
             tracing=tracing,
         )
         self.presence = Presence(events.redis.requests, events.bus.instance, events.names)
-        self.chats = self._make_chats(settings, events, metrics, tracing)
+        self.expiries = DueTimes()
+        """When the tokens of which members end, by `Member.key`."""
+        homes = {
+            events.namespaces.scope(row.name): self._make_namespace(
+                row, settings, events, metrics, tracing
+            )
+            for row in events.interface.namespaces
+        }
+        self.members = Members(events.rooms, homes)
+        self.backends = Backends(
+            events.interface,
+            events.redis,
+            events.redis_endpoint,
+            metrics,
+            tracing,
+            spawn,
+            environment(),
+        )
+        forwarding = Forwarding(metrics, spawn, tracing, max_id_chars=settings.max_id_chars)
+        for request in events.interface.requests:
+            if request.to is not None:
+                begin = forwarding.starter(request, *self.backends.find(request))
+                self.server.forward(request.namespace, request.event, begin)
         self.polls = Polls(self.engine)
 
     def _make_engine(
@@ -92,23 +124,31 @@ class Clients:
             is_overloaded=self.overload.is_on,
         )
 
-    def _make_chats(
+    def _make_namespace(
         self,
+        row: NamespaceRow,
         settings: Settings,
         events: Events,
         metrics: Metrics,
         tracing: Tracing | NoTracing,
-    ) -> Chats:
-        return Chats(
+    ) -> Namespace:
+        is_identified = row.identity == "required"
+        requests = [one for one in events.interface.requests if one.namespace == row.name]
+        return Namespace(
+            row.name,
+            events.namespaces.scope(row.name),
+            [one for one in requests if one.to is None],
+            [one.event for one in requests if one.to is not None],
             self.server,
             events.rooms,
             bounds.client_limits(settings),
             metrics,
-            authentication=self.identification.authentication,
+            authentication=self.identification.authentication if is_identified else Anyone(),
             access=self.access,
             recovery=self.recovery,
             sessions=events.sessions,
             attendance=self.presence,
+            expiries=self.expiries,
             tracing=tracing,
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 
 import structlog
 
-from constellation_ws.chats.namespace import Chats
+from constellation_ws.chats.members import Members
 from constellation_ws.messages.commands import Disconnect, DisconnectAll, Selection
 from constellation_ws.redis_io.bus import ASK_SECONDS, RedisBus
 from constellation_ws.wiring.background_jobs import BackgroundJobs
@@ -22,10 +22,14 @@ class Disconnecting:
     """Does it in the background, after the command was received."""
 
     def __init__(
-        self, chats: Chats, bus: RedisBus, jobs: BackgroundJobs, note: Callable[[Selection], None]
+        self,
+        members: Members,
+        bus: RedisBus,
+        jobs: BackgroundJobs,
+        note: Callable[[Selection], None],
     ) -> None:
         """`note` gets the selection of each command, for sessions that are about to arrive."""
-        self._chats = chats
+        self._members = members
         self._note = note
         self._bus = bus
         self._jobs = jobs
@@ -34,14 +38,14 @@ class Disconnecting:
         """Begin to execute a command. Never waits."""
         match command:
             case Disconnect(who, reason):
-                meant = Selection((who,), ())
+                meant = Selection(self._members.everywhere(who), ())
             case DisconnectAll(rooms, except_rooms):
                 meant, reason = Selection(rooms, except_rooms), ""
         self._note(meant)
         if isinstance(command, Disconnect) and command.reply_to:
             key: Hashable = (command.who, command.reply_to, command.ask)
             self._jobs.put(key, functools.partial(self._answer, command, meant), seconds=None)
-        elif self._chats.rooms.audience(meant.rooms, meant.except_rooms):
+        elif self._members.includes(meant):
             # Keyed by whom it means: disconnecting twice is disconnecting once.
             self._jobs.put(meant, functools.partial(self._disconnect, meant, reason), seconds=None)
 
@@ -52,7 +56,7 @@ class Disconnecting:
         self._jobs.put(key, answer, ASK_SECONDS)
 
     async def _disconnect(self, meant: Selection, reason: str) -> int:
-        count = await self._chats.disconnect(meant)
+        count = await self._members.disconnect(meant)
         if count:
             logger.info("disconnected on request", sockets=count, reason=reason)
         return count

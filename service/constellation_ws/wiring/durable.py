@@ -42,7 +42,9 @@ class Durable:
         relay: Relay,
         rooms: Rooms,
         metrics: Metrics,
+        volatile: frozenset[str],
     ) -> None:
+        """What comes on `volatile` channels is delivered live, and not recorded."""
         self._bus = bus
         self._grace_seconds = settings.redis_grace_seconds
         unrecorded = Unrecorded(bus.instance.encode(), _UNRECORDED_BYTES)
@@ -55,11 +57,12 @@ class Durable:
             metrics,
             window_seconds=settings.recovery_window_seconds + TRIM_MARGIN_SECONDS,
             max_entries=settings.log_max_entries,
+            volatile=frozenset(channel.encode() for channel in volatile),
         )
         self.resuming: Resuming | NotResuming = NotResuming()
         if settings.recovery != "off":
             self.resuming = Resuming(self.log, redis.sessions, names, rooms, relay, settings)
-        self.send_all = Producer(redis.once, names).append_all
+        self.send_all = Producer(redis.once, names, volatile).append_all
         self.once = Once(redis.requests, names, APPENDING, settings.api_idempotency_seconds)
 
     def parts(

@@ -32,7 +32,7 @@ class Gateway:
     def __init__(
         self, settings: Settings, spawn: Spawn, tracing: Tracing | NoTracing = NO_TRACING
     ) -> None:
-        """`spawn` runs what parts begin by themselves. Raises InvalidRoutes."""
+        """`spawn` runs what parts begin by themselves. Raises InvalidInterface."""
         self.settings = settings
         self.tracing = tracing
         self.metrics = metrics = Metrics()
@@ -66,7 +66,7 @@ class Gateway:
         self.drain_deadline = deadline
         self.health.enter(ProcessPhase.DRAINING)
         self.clients.engine.close_to_new()
-        self.clients.chats.begin_drain()
+        self.clients.members.begin_drain()
 
     def _make_consumer(self) -> Consumer:
         events, clients, jobs = self.events, self.clients, self._jobs
@@ -76,7 +76,7 @@ class Gateway:
             clients.access,
             events.sessions,
             clients.recovery,
-            Disconnecting(clients.chats, events.bus, jobs, note_disconnect).begin,
+            Disconnecting(clients.members, events.bus, jobs, note_disconnect).begin,
             Listing(events.rooms, events.bus, jobs).begin,
         )
 

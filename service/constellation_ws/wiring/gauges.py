@@ -45,7 +45,7 @@ def _register_clients(gateway: Gateway) -> None:
     metrics.registry.register(_Connections(gateway.clients.engine))
     metrics.register(
         "constellation_sockets",
-        "Clients connected to /chats.",
+        "Members: clients connected to a namespace, counted in each.",
         lambda: float(len(rooms)),
     )
     metrics.register(

@@ -42,14 +42,18 @@ class Identification:
         return list(self.checks)
 
 
-def identification(settings: Settings, also_kept: frozenset[bytes] = frozenset()) -> Identification:
-    """Make what the settings ask for; the headers of some names are kept for others."""
+def identification(
+    settings: Settings,
+    also_kept: frozenset[bytes] = frozenset(),
+    kept_claims: frozenset[str] = frozenset(),
+) -> Identification:
+    """Make what the settings ask for; headers and claims of some names are kept for others."""
     keep = functools.partial(
         _keep, with_proof=settings.auth_mode == "jwt", cookie=settings.jwt_cookie, names=also_kept
     )
     if settings.auth_mode == "trusted":
         return Identification(Trust(settings.max_id_chars), keep)
-    rules, cookie = _rules(settings), settings.jwt_cookie
+    rules, cookie = _rules(settings, kept_claims), settings.jwt_cookie
     if settings.jwt_jwks_url is not None:
         endpoint = KeyEndpoint(settings.jwt_jwks_url, rules.algorithms)
         verifier = TokenVerifier(rules, endpoint, cookie)
@@ -60,7 +64,7 @@ def identification(settings: Settings, also_kept: frozenset[bytes] = frozenset()
     return Identification(TokenVerifier(rules, FixedKey(key), cookie), keep)
 
 
-def _rules(settings: Settings) -> Rules:
+def _rules(settings: Settings, kept_claims: frozenset[str]) -> Rules:
     return Rules(
         frozenset(settings.allowed_algorithms()),
         settings.jwt_issuer,
@@ -69,6 +73,7 @@ def _rules(settings: Settings) -> Rules:
         settings.jwt_user_claim,
         settings.jwt_chats_claim,
         settings.max_id_chars,
+        kept_claims,
     )
 
 

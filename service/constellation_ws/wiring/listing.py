@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from constellation_ws.chats.members import list_users
+from constellation_ws.chats.room_users import list_users
 from constellation_ws.delivery.rooms import Rooms
 from constellation_ws.messages.commands import ListMembers
 from constellation_ws.redis_io.bus import ASK_SECONDS, RedisBus

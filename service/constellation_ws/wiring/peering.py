@@ -53,7 +53,7 @@ class Peering:
         tracing: Tracing | NoTracing,
     ) -> None:
         self._is_on = settings.peer_port is not None
-        parts = (clients.chats, events.delivery.resuming.moving(), metrics, spawn, tracing)
+        parts = (clients.members, events.delivery.resuming.moving(), metrics, spawn, tracing)
         inside = Inside(
             clients.engine,
             clients.polls,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from constellation_ws.redis_io.endpoint import Endpoint
 
 
@@ -19,6 +21,6 @@ class RedisClients:
         """For events: whoever sends one decides whether to send it again."""
 
     async def aclose(self) -> None:
-        """Close every connection."""
-        for client in (self.vital, self.sessions, self.requests, self.once):
-            await client.aclose()
+        """Close every connection, side by side: one to a Redis that hangs takes its time."""
+        clients = (self.vital, self.sessions, self.requests, self.once)
+        await asyncio.gather(*(client.aclose() for client in clients))

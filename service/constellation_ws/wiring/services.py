@@ -52,6 +52,7 @@ class Services:
                 events.delivery.once,
                 tracing,
                 events.names,
+                events.namespaces,
                 max_event_bytes=settings.max_event_bytes,
             )
             for _ in range(2)

@@ -23,9 +23,9 @@ class SessionClosing:
 
     def close(self, session: Session, reason: str) -> None:
         """Close a session so that its client reconnects; its Close frame proves what arrived."""
-        member = self._rooms.by_eio_sid(session.sid)
-        if member is not None and not session.closed:
-            self._sessions.closing(member)
+        if not session.closed:
+            for member in self._rooms.of_session(session.sid):
+                self._sessions.closing(member)
         self._server.end(session, reason)
 
     def close_for_peer(self, sid: str) -> None:

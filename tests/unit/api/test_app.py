@@ -54,7 +54,7 @@ class Actions:
         await self._note("online", cursor, limit)
         return OnlinePage([UserId("u1")], "u1" if limit == 1 else None)
 
-    async def members(self, room: Room, cursor: str, limit: int) -> MembersPage:
+    async def members(self, room: Room, cursor: str, limit: int, _: str) -> MembersPage:
         await self._note("members", room, cursor, limit)
         return MembersPage([UserId("u1")], None, is_complete=limit > 1)
 
@@ -65,17 +65,19 @@ class Actions:
         self.retry_keys.append(retry_key)
         return [f"{place}-0" for place in range(len(events))]
 
-    async def emit(self, room: Room, event: str, data: bytes) -> None:
+    async def emit(self, room: Room, event: str, data: bytes, _: str) -> None:
         await self._note("emit", room, event, bytes(data))
 
-    async def emit_once(self, room: Room, event: str, data: bytes, retry_key: RetryKey) -> None:
+    async def emit_once(
+        self, room: Room, event: str, data: bytes, retry_key: RetryKey, _: str
+    ) -> None:
         await self._note("emit_once", room, event, bytes(data))
         self.retry_keys.append(retry_key)
 
-    async def join(self, user: UserId, room: Room) -> None:
+    async def join(self, user: UserId, room: Room, _: str) -> None:
         await self._note("join", user, room)
 
-    async def leave(self, user: UserId, room: Room) -> None:
+    async def leave(self, user: UserId, room: Room, _: str) -> None:
         await self._note("leave", user, room)
 
     async def disconnect(self, user: UserId, reason: str) -> int:

@@ -12,9 +12,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from constellation_ws.api import openapi
 from constellation_ws.api.operations import Operations
 from constellation_ws.api.problems import STATUSES
-from constellation_ws.delivery import routes
+from tests.tables import compiled
 
-TABLE = routes.load()
+TABLE = compiled()
 ROWS = Operations(cast("Any", None)).rows()
 METHODS = ("get", "put", "post", "delete")
 
@@ -90,6 +90,7 @@ def test_parameters_are_in_the_path_or_in_the_query(document: Any) -> None:
         ("room", "path", True),
         ("cursor", "query", False),
         ("limit", "query", False),
+        ("namespace", "query", False),
     ]
     assert members[1]["schema"] == {"type": "string"}
     assert members[2]["schema"] == {

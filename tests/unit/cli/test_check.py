@@ -8,18 +8,19 @@ from constellation_ws.cli.check import (
     has_failed,
     inspect_certificates,
     inspect_files,
-    inspect_routes,
+    inspect_interface,
     inspect_variables,
     to_table,
 )
+from constellation_ws.interface import table
 from constellation_ws.runtime.open_files import share
 from constellation_ws.settings.variables import UnknownVariable
 
 
 def test_columns_align_and_nothing_trails() -> None:
-    table = to_table([("a", "bbb", "c"), ("aaaa", "b", ""), ("", "", "cc cc")])
+    shown = to_table([("a", "bbb", "c"), ("aaaa", "b", ""), ("", "", "cc cc")])
 
-    assert table.splitlines() == ["a     bbb  c", "aaaa  b", "           cc cc"]
+    assert shown.splitlines() == ["a     bbb  c", "aaaa  b", "           cc cc"]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,10 @@ def test_a_low_limit_of_open_files_is_a_warning(
 
 
 def test_the_channels_are_counted_and_named_in_order() -> None:
-    finding = inspect_routes(["chat:new", "chat:deleted"])
+    found = list(inspect_interface(table.load()))
 
-    assert finding == Finding("routes", FindingVerdict.OK, "2 channels: chat:deleted, chat:new")
+    channels = "chat:deleted, chat:messageRead, chat:new, chat:newMessage, chat:typing, user:status"
+    assert found == [
+        Finding("interface", FindingVerdict.OK, "/chats: 2 requests, 0 backends"),
+        Finding("routes", FindingVerdict.OK, f"6 channels: {channels}"),
+    ]

@@ -10,10 +10,10 @@ import pytest
 from constellation_ws.cli.client import Heard
 from constellation_ws.cli.demo import ALICE, BOB, CHAT, Scene, describe, story, to_line
 from constellation_ws.cli.publish import doubt_of
-from constellation_ws.delivery.routes import load
 from constellation_ws.messages.events import chat_room, user_room
+from tests.tables import compiled
 
-TABLE = load()
+TABLE = compiled()
 NOW_MS = 1_760_000_000_123
 
 

@@ -11,7 +11,7 @@ def test_the_sources_the_routes_and_files_of_one_s_own_are_watched(tmp_path: Pat
 
     names = {path.name for path in dev.times([own, tmp_path / "gone.toml"])}
 
-    assert {"relay.py", "routes.toml", "further.toml"} <= names
+    assert {"relay.py", "default.toml", "further.toml"} <= names
     assert "gone.toml" not in names
 
 

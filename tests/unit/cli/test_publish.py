@@ -6,10 +6,10 @@ import pytest
 
 from constellation_ws.cli import publish as publisher
 from constellation_ws.cli.publish import NOBODY, doubt_of
-from constellation_ws.delivery.routes import load
 from tests.event_cases import EventCase, event_cases
+from tests.tables import compiled
 
-TABLE = load()
+TABLE = compiled()
 MAX_EVENT_BYTES = 1_000_000
 SENT = [case for case in event_cases() if case.event is not None]
 NOT_SENT = [case for case in event_cases() if case.event is None]

@@ -19,7 +19,6 @@ from opentelemetry.trace import INVALID_SPAN, Span
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from constellation_ws.delivery import routes
 from constellation_ws.delivery.effects import Effect, MembershipEnded, Moved
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.relay import Relay
@@ -45,8 +44,9 @@ from constellation_ws.observability.tracing import Passed, Tracing
 from constellation_ws.redis_io.names import DEFAULT
 from tests.event_cases import EventCase, event_cases
 from tests.seen_spans import Seen
+from tests.tables import compiled
 
-TABLE = routes.load()
+TABLE = compiled()
 CASES = event_cases()
 PEOPLE = ("alice", "bob", "carol", "dave")
 CHATS = ("c-1", "c-2", "c-3")
@@ -533,7 +533,7 @@ def test_an_event_may_remove_a_user_from_a_room_after_it_was_told(tmp_path: Path
         removes = { who = "user:{userId}", from = "chat:{chatId}" }
         """
     )
-    pod = Pod(routes.load(file))
+    pod = Pod(compiled(file))
     tabs, other = [pod.client("bob", "c-1") for _ in range(2)], pod.client("alice", "c-1")
     removal = {"userId": "bob", "chatId": "c-1"}
     pod.publish("chat:memberRemoved", removal, removal)
@@ -643,7 +643,7 @@ class Watcher:
 
 def test_who_watches_is_told_what_becomes_of_each_event_that_carries_a_context() -> None:
     watcher = Watcher()
-    pod = Pod(routes.load(is_traced=True), cast("Tracing", watcher))
+    pod = Pod(compiled(is_traced=True), cast("Tracing", watcher))
     bob = pod.client("bob")
     context = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
     emitted = json.loads(commands.encode(emit("x", 1, "user:bob")))
@@ -708,7 +708,7 @@ def test_whatever_calls_itself_a_context_costs_no_event(
     channel: str, traceparent: object, tracestate: object
 ) -> None:
     seen = Seen()
-    pod = Pod(routes.load(is_traced=True), seen.tracing)
+    pod = Pod(compiled(is_traced=True), seen.tracing)
     bob = pod.client("bob")
     encoded = json.loads(commands.encode(emit("new-chat", {}, "user:bob")))
     event = {"userId": "bob", "recipientId": "bob", "participants": ["bob"], "messageIds": [1]}

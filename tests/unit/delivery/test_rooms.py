@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -15,8 +16,9 @@ from hypothesis.stateful import (
     rule,
 )
 
-from constellation_ws.delivery.rooms import Member, Rooms, Stage
-from constellation_ws.messages.events import Room, Sid
+from constellation_ws.delivery.rooms import Member, Rooms, Stage, session_of
+from constellation_ws.messages.events import Room, Sid, UserId
+from constellation_ws.messages.namespaces import DEFAULT_SCOPE, Scope
 
 NAMES = [Room(name) for name in ("user:1", "user:2", "chat:1", "chat:2", "")]
 names = st.sampled_from(NAMES)
@@ -182,7 +184,7 @@ class RoomsMachine(RuleBasedStateMachine):
             assert list(self.rooms.members(sid)) == ([found] if found else [])
         by_eio_sid = {one.eio_sid: one for one in self.present}
         for number in range(1, self.arrived + 1):
-            assert self.rooms.by_eio_sid(f"eio-{number}") is by_eio_sid.get(f"eio-{number}")
+            assert self.rooms.by_session(f"eio-{number}") is by_eio_sid.get(f"eio-{number}")
 
     def teardown(self) -> None:
         for one in self.present:
@@ -198,10 +200,10 @@ def test_a_member_is_found_by_either_id_and_by_no_other() -> None:
     rooms, one = Rooms(), member(1)
     rooms.add(one)
     assert rooms.by_sid("sid-1") is one
-    assert rooms.by_eio_sid("eio-1") is one
+    assert rooms.by_session("eio-1") is one
     assert rooms.by_sid(None) is None
     assert rooms.by_sid("eio-1") is None
-    assert rooms.by_eio_sid("sid-1") is None
+    assert rooms.by_session("sid-1") is None
 
 
 def test_a_member_begins_without_user_and_rooms_and_not_yet_connected() -> None:
@@ -250,3 +252,42 @@ def test_an_audience_is_not_changed_by_leaving_others_out() -> None:
     rooms.enter(one, Room("user:1"))
     assert not rooms.audience([Room("chat:1")], [Room("user:1")])
     assert list(rooms.members("chat:1")) == [one]
+
+
+ORDERS = Scope("/orders,")
+
+
+def test_a_session_is_a_member_of_each_namespace_and_their_rooms_do_not_meet() -> None:
+    rooms = Rooms((DEFAULT_SCOPE, ORDERS))
+    here = Member(Sid("one"), "eio", Nowhere())
+    there = Member(Sid("two"), "eio", Nowhere(), ORDERS)
+    assert rooms.add(here)
+    assert rooms.add(there)
+    assert not rooms.add(Member(Sid("three"), "eio", Nowhere(), ORDERS))
+    for one in (here, there):
+        one.connect()
+        rooms.enter(one, one.scope + "order:1")
+    assert rooms.of_session("eio") == [here, there]
+    assert rooms.members("order:1") == {here}
+    assert rooms.members("/orders,order:1") == {there}
+    assert rooms.audience(["/orders,two", "two"], ()) == {there}
+    assert rooms.audience(None, ()) == {here}, "everyone in the default namespace"
+    rooms.remove(here)
+    assert rooms.of_session("eio") == [there]
+    assert (rooms.by_session("eio"), rooms.by_session("eio", ORDERS)) == (None, there)
+    assert (rooms.by_sid("two"), rooms.by_sid("two", ORDERS)) == (None, there)
+
+
+def test_a_user_is_online_while_it_has_a_member_in_any_namespace() -> None:
+    rooms = Rooms((DEFAULT_SCOPE, ORDERS))
+    one = Member(Sid("one"), "eio", Nowhere(), ORDERS)
+    rooms.add(one)
+    assert not rooms.is_online(UserId("u"))
+    rooms.enter(one, "/orders,user:u")
+    assert rooms.is_online(UserId("u"))
+    assert not rooms.is_online(UserId("v"))
+
+
+@pytest.mark.parametrize("scope", [DEFAULT_SCOPE, ORDERS])
+def test_a_members_key_names_its_session(scope: Scope) -> None:
+    assert session_of(Member(Sid("one"), "eio", Nowhere(), scope).key) == "eio"

@@ -11,15 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.delivery import routes
-from constellation_ws.delivery.routes import InvalidRoutes, Message, Table
-from constellation_ws.messages import commands
+from constellation_ws.delivery.routes import Message, Route, Table
 from constellation_ws.messages.commands import Leave
-from constellation_ws.messages.events import UNSENDABLE_EVENTS, MalformedEvent, Room
-from constellation_ws.redis_io.names import DEFAULT
+from constellation_ws.messages.events import MalformedEvent, Room
 from tests.event_cases import EventCase, event_cases
+from tests.tables import compiled
 
-CONTRACT = routes.load()
+CONTRACT = compiled()
 CASES = event_cases()
 
 # CONTRACT section 2, said once more by hand: the keys of each payload and those that address it.
@@ -39,14 +37,6 @@ ADDRESSES = {
     "chat:deleted": ["participants", "chatId"],
     "user:status": ["notifyUsers"],
 }
-ROW = """
-[[route]]
-channel = "like:new"
-event = "like"
-keys = ["from"]
-to = ["user:{to}"]
-"""
-
 ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6) | st.integers(
     -(2**63), 2**64
 )
@@ -71,13 +61,7 @@ def payload(message: Message) -> str:
 def loaded(tmp_path: Path, text: str) -> Table:
     file = tmp_path / "routes.toml"
     file.write_text(text, encoding="utf-8")
-    return routes.load(file)
-
-
-def fault(tmp_path: Path, text: str) -> str:
-    with pytest.raises(InvalidRoutes) as caught:
-        loaded(tmp_path, text)
-    return str(caught.value)
+    return compiled(file)
 
 
 def test_the_table_has_the_channels_of_the_contract_and_no_others() -> None:
@@ -132,7 +116,7 @@ def test_only_listed_keys_are_forwarded_and_their_values_are_untouched(
 @pytest.mark.parametrize("channel", CONTRACT)
 def test_a_traced_table_reads_the_context_along_and_forwards_it_no_more(channel: str) -> None:
     event = dict.fromkeys(ADDRESSES[channel], "x") | {"userId": "y", "messageIds": [1]}
-    traced = routes.load(is_traced=True)[channel]
+    traced = compiled(is_traced=True)[channel]
     for value, read in (("a", b'"a"'), (None, b"null"), ([1], b"[1]")):
         raw = json.dumps({**event, "traceparent": value, "tracestate": "b"}).encode()
         message = traced.route(raw)
@@ -349,72 +333,80 @@ def test_no_event_of_the_contract_takes_single_users_out_of_rooms() -> None:
     assert (message.empties, message.removals) == (["chat:1"], ())
 
 
-def test_an_empty_file_adds_nothing(tmp_path: Path) -> None:
-    assert set(loaded(tmp_path, "# later\n")) == set(CONTRACT)
+TYPED = """
+[[route]]
+channel = "order:moved"
+event = "order-moved"
+keys = ["orderId", "lat", "note"]
+to = ["order:{orderId}", "user:{userIds}"]
+volatile = true
+types = { orderId = "number", lat = "number", userIds = "list?", note = "string?" }
+"""
+
+
+def test_a_route_says_its_namespace_and_whether_it_is_volatile(tmp_path: Path) -> None:
+    typed, plain = loaded(tmp_path, TYPED)["order:moved"], CONTRACT["chat:new"]
+    assert (typed.namespace, typed.is_volatile) == ("/chats", True)
+    assert (plain.namespace, plain.is_volatile) == ("/chats", False)
+    assert type(plain) is Route
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    "event",
     [
-        ("[[route]", "is not TOML"),
-        ("[route]\nchannel = 'x'", r"\[\[route\]\] entries and nothing else"),
-        ("version = 1" + ROW, "nothing else"),
-        ("route = [1]", "route 1"),
-        ("[[route]]\nevent = 'x'", "route 1.*channel"),
-        (ROW + "priority = 3", "route 1.*priority"),
-        (ROW.replace('"like"', "7"), "route 1"),
-        (ROW.replace('"like:new"', '""'), "must not be empty"),
-        (ROW.replace('"like"', '""'), "must not be empty"),
-        (ROW.replace('["user:{to}"]', "[]"), "must not be empty"),
-        *((ROW.replace('"like"', f'"{name}"'), "reserves") for name in sorted(UNSENDABLE_EVENTS)),
-        *((ROW.replace("like:new", name), "TCP port.*hide") for name in sorted(commands.REQUESTS)),
-        (ROW.replace("like:new", "like:*"), "route 1 .like:.*wildcards"),
-        (ROW.replace("like:new", "like:[ab]?"), "wildcards"),
-        (ROW.replace("like:new", " like:new"), "trailing spaces"),
-        (ROW.replace("like:new", r"like:\u0007"), "unprintable characters"),
-        (ROW.replace("{to}", "to"), "is not a room template"),
-        (ROW.replace("{to}", "{to"), "is not a room template"),
-        (ROW.replace("{to}", "{}"), "is not a room template"),
-        (ROW.replace("{to}", "{to}:{from}"), "is not a room template"),
-        (ROW + 'except = "nobody"', "is not a room template"),
-        (ROW + 'empties = ["a", "b"]', "is not a room template"),
-        (ROW + 'removes = "user:{to}"', "route 1.*removes"),
-        (ROW + 'removes = { who = "user:{to}" }', "route 1.*from"),
-        (ROW + 'removes = { who = "user:{to}", from = "c" }', "'c' is not a room template"),
-        (ROW + 'removes = { who = "u", from = "chat:{c}" }', "'u' is not a room template"),
-        (ROW + 'removes = { who = "u:{to}", from = "chat:{c}", by = 1 }', "route 1.*by"),
-        (ROW + r'removes = { who = "u:{to}", from = "c:{a\\b}" }', "must not contain a quote"),
-        (ROW.replace('"from"', '"traceparent"'), "never forwarded"),
-        (ROW.replace('"from"', '"tracestate"'), "never forwarded"),
-        (ROW.replace('"from"', r'"a\"b"'), "must not contain a quote"),
-        (ROW.replace("{to}", r"{a\\b}"), "must not contain a quote"),
-        (ROW + r'unless_empty = "\u0000"', "must not contain a quote"),
-        (ROW + ROW, "toml, route 2 .like:new.*has a route already.*toml, route 1"),
-        (ROW.replace("like:new", "chat:new"), "route 1 .chat:new.*already, routes.toml, route 4"),
-        (ROW.replace("like:new", DEFAULT.commands), "pods"),
-        (ROW.replace("like:new", commands.EMITTER_CHANNEL), "pods"),
-        (ROW.replace("like:new", "socket.io#/chats#"), "emitters"),
-        (ROW.replace("like:new", "socket.io-request#/#"), "emitters"),
-        (ROW.replace("like:new", "constellation:heartbeat:x"), "pods"),
+        '{"orderId": 7, "lat": 1.50}',
+        '{"orderId": 7.0, "lat": 1.50}',
+        '{"orderId": 7, "lat": 1.50, "userIds": null, "other": {}}',
     ],
 )
-def test_a_table_that_cannot_be_used_says_why(tmp_path: Path, text: str, reason: str) -> None:
-    said = fault(tmp_path, text)
-    assert "\n" not in said
-    with pytest.raises(InvalidRoutes, match=reason):
-        loaded(tmp_path, text)
+def test_an_event_that_fits_the_types_goes_out_untouched(tmp_path: Path, event: str) -> None:
+    message = loaded(tmp_path, TYPED)["order:moved"].route(event.encode())
+    assert message is not None
+    assert message.rooms == ["order:7"]
+    assert payload(message).endswith(',"lat":1.50}')
 
 
-def test_the_faulty_entry_is_named_by_its_place(tmp_path: Path) -> None:
-    broken = ROW.replace("like:new", "match:new").replace("{to}", "to")
-    said = fault(tmp_path, ROW + broken)
-    assert str(tmp_path) in said
-    assert "route 2 (match:new)" in said
+def test_types_leave_out_what_is_no_id_as_without_them(tmp_path: Path) -> None:
+    event = b'{"orderId": 7.0, "lat": 1, "userIds": ["a", {}, 2]}'
+    message = loaded(tmp_path, TYPED)["order:moved"].route(event)
+    assert message is not None
+    assert (message.rooms, message.invalid_ids) == (["order:7", "user:a", "user:2"], 1)
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRoutes, match=r"absent\.toml cannot be read"):
-        routes.load(tmp_path / "absent.toml")
-    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(InvalidRoutes, match=r"binary\.toml cannot be read"):
-        routes.load(tmp_path / "binary.toml")
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        ('{"orderId": 7}', "lat must be a number, and is absent or null"),
+        ('{"orderId": 7, "lat": null}', "lat must be a number, and is absent or null"),
+        ('{"orderId": 7, "lat": "hunter2"}', "lat must be a number"),
+        ('{"orderId": "hunter2", "lat": 1}', "orderId must be a number"),
+        ('{"orderId": 7, "lat": 1, "note": ["hunter2"]}', "note must be a string or null"),
+        (r'{"orderId": "\ud83d", "lat": 1}', "orderId must be a number"),
+        ("[]", "not a JSON object"),
+    ],
+)
+def test_an_event_that_does_not_fit_is_malformed_and_the_reason_names_the_key_only(
+    tmp_path: Path, event: str, says: str
+) -> None:
+    with pytest.raises(MalformedEvent) as caught:
+        loaded(tmp_path, TYPED)["order:moved"].route(event.encode())
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize("name", ["__proto__", "constructor", "prototype"])
+def test_names_of_javascript_prototypes_are_keys_like_others(tmp_path: Path, name: str) -> None:
+    text = f"""
+    [[route]]
+    channel = "x"
+    event = "{name}"
+    keys = ["{name}"]
+    to = ["{name}:{{{name}}}"]
+    types = {{ {name} = "id" }}
+    """
+    route = loaded(tmp_path, text)["x"]
+    message = route.route(f'{{"{name}": 7, "x": 1}}'.encode())
+    assert message is not None
+    assert (message.event, message.rooms) == (name, [f"{name}:7"])
+    assert payload(message) == f'{{"{name}":7}}'
+    with pytest.raises(MalformedEvent, match=f"{name} must be an id, and is absent"):
+        route.route(b"{}")

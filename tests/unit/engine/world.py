@@ -19,7 +19,7 @@ import pytest
 import uvicorn
 
 from constellation_ws.delivery.fanout import Fanout
-from constellation_ws.delivery.rooms import Rooms
+from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.engine.elsewhere import Nowhere
 from constellation_ws.engine.limits import EngineLimits
 from constellation_ws.engine.observer import Observer
@@ -111,7 +111,7 @@ class World:
         self._connections = connections
         self._keep_alive_seconds = keep_alive_seconds
         self.server = Server(engine, Membership(), self._judge)
-        self.gate: RequestGate = lambda eio_sid, request_bytes: None
+        self.gate: RequestGate = lambda member, request_bytes: None
         """What is asked before a request is read: every one is, unless a test says otherwise."""
         self.seen = observer
         self.lobby = Lobby(1_000, engine.refuse, engine.is_crowded, engine.is_out_of_sockets)
@@ -138,7 +138,7 @@ class World:
     @property
     def rooms(self) -> Rooms:
         """Who is in the namespace."""
-        return self.server.membership.rooms_of(NAMESPACE)
+        return self.server.membership.index
 
     @property
     def http_connections(self) -> int:
@@ -277,8 +277,8 @@ class World:
     def _is_settled(self) -> bool:
         return all(task.done() for task in self.tasks)
 
-    def _judge(self, eio_sid: str, request_bytes: int) -> Denied | None:
-        return self.gate(eio_sid, request_bytes)
+    def _judge(self, member: Member, request_bytes: int) -> Denied | None:
+        return self.gate(member, request_bytes)
 
 
 @asynccontextmanager

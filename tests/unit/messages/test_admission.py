@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from constellation_ws.messages.admission import (
     DRAINING,
-    INVALID_NAMESPACE,
     TOO_MANY_REQUESTS,
     UNAUTHORIZED,
     Allowance,
@@ -19,9 +18,10 @@ from constellation_ws.messages.admission import (
     Rate,
     Refusal,
     check_request_size,
+    invalid_namespace,
     may_connect,
     may_join,
-    read_chat_id,
+    read_id,
     read_user_id,
 )
 from constellation_ws.messages.events import UserId
@@ -80,28 +80,26 @@ pauses = st.lists(st.floats(0, 3), max_size=60)
 @pytest.mark.parametrize(("value", "text"), IDS)
 def test_a_string_or_a_whole_number_is_an_id(value: object, text: str) -> None:
     assert read_user_id(value, MAX_CHARS) == text
-    assert read_chat_id(value, MAX_CHARS) == text
-    assert read_chat_id({"chatId": value, "other": 1}, MAX_CHARS) == text
+    assert read_id(value, MAX_CHARS) == text
 
 
 @pytest.mark.parametrize("value", NO_IDS, ids=repr)
-def test_anything_else_is_refused_with_the_code_of_what_was_asked(value: Any) -> None:
-    for answer, code in (
-        (read_user_id(value, MAX_CHARS), "invalid_user"),
-        (read_chat_id(value, MAX_CHARS), "invalid_chat"),
-        (read_chat_id({"chatId": value}, MAX_CHARS), "invalid_chat"),
-    ):
-        assert isinstance(answer, Refusal)
-        assert answer.code == code
-        assert str(MAX_CHARS) in answer.message
+def test_anything_else_is_no_id(value: Any) -> None:
+    answer = read_user_id(value, MAX_CHARS)
+    assert isinstance(answer, Refusal)
+    assert answer.code == "invalid_user"
+    assert str(MAX_CHARS) in answer.message
+    assert read_id(value, MAX_CHARS) is None
 
 
-def test_nobody_is_unauthorized_and_no_chat_is_an_invalid_one() -> None:
+def test_nobody_is_unauthorized() -> None:
     assert read_user_id(None, MAX_CHARS) is UNAUTHORIZED
-    for nothing in (None, {"chatId": None}, {"chat": "c"}):
-        answer = read_chat_id(nothing, MAX_CHARS)
-        assert isinstance(answer, Refusal)
-        assert answer.code == "invalid_chat"
+
+
+def test_a_refused_namespace_says_which_there_are() -> None:
+    refusal = invalid_namespace(["/", "/orders"])
+    assert refusal.code == "invalid_namespace"
+    assert refusal.message == "Unknown namespace: connect to / or /orders."
 
 
 @given(st.text(max_size=MAX_CHARS + 2) | st.integers() | st.floats(), st.integers(1, MAX_CHARS))
@@ -116,11 +114,11 @@ def test_what_is_taken_as_an_id_can_be_written_as_utf_8_on_one_line(
 
 
 def test_codes_of_refusals_are_the_contracts_words() -> None:
-    words = {UNAUTHORIZED.code, TOO_MANY_REQUESTS.code, DRAINING.code, INVALID_NAMESPACE.code}
-    assert words == {"unauthorized", "rate_limited", "draining", "invalid_namespace"}
+    words = {UNAUTHORIZED.code, TOO_MANY_REQUESTS.code, DRAINING.code}
+    assert words == {"unauthorized", "rate_limited", "draining"}
 
 
-@pytest.mark.parametrize("refusal", [UNAUTHORIZED, TOO_MANY_REQUESTS, DRAINING, INVALID_NAMESPACE])
+@pytest.mark.parametrize("refusal", [UNAUTHORIZED, TOO_MANY_REQUESTS, DRAINING])
 def test_messages_of_refusals_are_sentences(refusal: Refusal) -> None:
     assert refusal.message[0].isupper()
     assert refusal.message.endswith(".")

@@ -24,6 +24,7 @@ from constellation_ws.messages.commands import (
     Selection,
 )
 from constellation_ws.messages.events import UNSENDABLE_EVENTS, MalformedEvent, Room
+from constellation_ws.messages.namespaces import DEFAULT_SCOPE, Scope
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 rooms = texts.map(Room)
@@ -104,7 +105,10 @@ def test_a_command_arrives_as_it_was_sent(command: commands.Command) -> None:
 def test_a_selection_means_the_members_of_its_rooms_less_the_excepted(
     rooms: tuple[Room, ...] | None, except_rooms: tuple[Room, ...], is_meant: bool
 ) -> None:
-    assert Selection(rooms, except_rooms).reaches({"sid-1", "user:1", "chat:1"}) is is_meant
+    selection = Selection(rooms, except_rooms)
+    assert selection.reaches({"sid-1", "user:1", "chat:1"}, DEFAULT_SCOPE) is is_meant
+    elsewhere = {"/orders,sid-1", "/orders,user:1", "/orders,chat:1"}
+    assert not selection.reaches(elsewhere, Scope("/orders,")), "of another namespace"
 
 
 def test_values_of_an_emit_travel_as_their_own_text() -> None:

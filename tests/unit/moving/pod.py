@@ -7,13 +7,14 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from constellation_ws.auth.identity import Identity
-from constellation_ws.chats.namespace import MovedMember
+from constellation_ws.chats.members import MovedMember
 from constellation_ws.delivery.rooms import Member
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.session import Session
 from constellation_ws.messages.commands import Selection
 from constellation_ws.messages.events import NAMESPACE, Room, Sid, UserId, chat_room, user_room
+from constellation_ws.messages.namespaces import DEFAULT_SCOPE, Namespaces, Scope
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recovery.missed import Found
 from constellation_ws.recovery.moving import MovedTicket, Place
@@ -23,18 +24,27 @@ from tests.peer_lines import Line
 from tests.unit.engine.world import LIMITS
 
 USER = UserId("u")
+NAMESPACES = Namespaces(["/chats", "/orders"])
+ORDERS = NAMESPACES.scope("/orders")
 PLACE = Place("epoch", (7, 0))
 
 
-class Chats:
+class Members:
     """The members of a pod, without what they may ask."""
 
     def __init__(self, server: Server) -> None:
-        self.rooms = server.membership.rooms_of(NAMESPACE)
+        self.rooms = server.membership.index
         self.disconnected: list[str] = []
+        self.served = {DEFAULT_SCOPE}
+
+    def of_session(self, session: Session) -> list[Member]:
+        return self.rooms.of_session(session.sid)
+
+    def serves(self, scope: Scope) -> bool:
+        return scope in self.served
 
     def adopt(self, moved: MovedMember, session: Session, rooms: Iterable[str]) -> Member:
-        member = Member(Sid(moved.sid), session.sid, session)
+        member = Member(Sid(moved.sid), session.sid, session, moved.scope)
         self.rooms.add(member)
         member.admit(moved.identity.user, None)
         member.identify(moved.identity)
@@ -47,7 +57,13 @@ class Chats:
     def release(self, member: Member) -> MovedMember:
         assert member.identity is not None
         moved = MovedMember(
-            member.sid, member.identity, member.wants_offsets, sorted(member.rooms), 1.0, 0
+            member.sid,
+            member.identity,
+            member.wants_offsets,
+            sorted(member.rooms),
+            1.0,
+            0,
+            member.scope,
         )
         self.rooms.remove(member)
         return moved
@@ -74,6 +90,9 @@ class Log:
     def place_of(self, member: Member) -> Place | None:
         return self.place
 
+    def can_release(self, member: Member) -> bool:
+        return self.ticket is not None
+
     def release(self, member: Member) -> MovedTicket | None:
         return self.ticket
 
@@ -97,10 +116,12 @@ class Pod:
         self.tasks: list[asyncio.Task[None]] = []
         self.lost: list[tuple[str, str]] = []
         self.engine = Engine(LIMITS, pod_tag="podA", cors_origins=("*",), spawn=self.spawn)
-        self.server = Server(self.engine, Membership(), lambda eio_sid, request_bytes: None)
+        self.server = Server(
+            self.engine, Membership(NAMESPACES), lambda member, request_bytes: None
+        )
         self.server.on("connect", lambda *_: None, namespace=NAMESPACE)
         self.server.on("disconnect", self._disconnect, namespace=NAMESPACE)
-        self.chats: Any = Chats(self.server)
+        self.members: Any = Members(self.server)
         self.log: Any = Log()
         self.metrics = Metrics()
 
@@ -126,11 +147,13 @@ class Pod:
         line.protocol = connection
         return session, line
 
-    def with_member(self, session: Session) -> Member:
-        """Let a session be connected to the namespace."""
-        moved = MovedMember("sio", Identity(USER), False, [], 1.0, 0)
-        rooms = [user_room(USER), chat_room_of("7")]
-        member: Member = self.chats.adopt(moved, session, rooms)
+    def with_member(
+        self, session: Session, sid: str = "sio", scope: Scope = DEFAULT_SCOPE
+    ) -> Member:
+        """Let a session be connected to a namespace."""
+        moved = MovedMember(sid, Identity(USER), False, [], 1.0, 0, scope)
+        rooms = [scope + user_room(USER), scope + chat_room_of("7")]
+        member: Member = self.members.adopt(moved, session, rooms)
         self.engine.settle(session)
         return member
 

@@ -8,32 +8,43 @@ import msgspec
 import pytest
 
 from constellation_ws.auth.identity import Identity
-from constellation_ws.chats.namespace import MovedMember
+from constellation_ws.chats.members import MovedMember
 from constellation_ws.engine.session import MovedSession
 from constellation_ws.messages.commands import Selection
 from constellation_ws.messages.events import Room, user_room
 from constellation_ws.messages.frames import Frame
+from constellation_ws.messages.namespaces import DEFAULT_SCOPE
 from constellation_ws.moving.arrivals import Arrivals
-from constellation_ws.moving.client import MovedClient, Offer, encode
+from constellation_ws.moving.client import MovedClient, MovedMembership, Offer, encode
 from constellation_ws.observability.no_tracing import NO_TRACING
 from constellation_ws.recovery.none import NoMoving
 from constellation_ws.websocket import text_frame
 from tests.peer_lines import Line
 from tests.unit.engine.world import LIMITS
-from tests.unit.moving.pod import PLACE, USER, Pod, a_ticket, found
+from tests.unit.moving.pod import ORDERS, PLACE, USER, Pod, a_ticket, found
 from tests.websocket_frames import PING, TEXT, client_frame
 
 EIO_SID, SID = "podB-eio", "podB-sio"
 
 
 def client(
-    *, is_member: bool = True, wants_offsets: bool = False, awaits_pong: bool = False
+    *,
+    is_member: bool = True,
+    wants_offsets: bool = False,
+    awaits_pong: bool = False,
+    elsewhere: tuple[str, ...] = (),
 ) -> bytes:
-    member = None
+    memberships = []
     if is_member:
-        member = MovedMember(SID, Identity(USER), wants_offsets, [user_room(USER)], 1.0, 0)
+        member = MovedMember(
+            SID, Identity(USER), wants_offsets, [user_room(USER)], 1.0, 0, DEFAULT_SCOPE
+        )
+        memberships.append(MovedMembership(member, a_ticket()))
+    for sid in elsewhere:
+        member = MovedMember(sid, Identity(USER), wants_offsets, [], 1.0, 0, ORDERS)
+        memberships.append(MovedMembership(member, a_ticket()))
     session = MovedSession(EIO_SID, "EIO=4", "10.0.0.9", [(b"a", b"b")], 3, awaits_pong)
-    return encode(MovedClient(session, member, a_ticket() if is_member else None))
+    return encode(MovedClient(session, memberships))
 
 
 class There:
@@ -46,7 +57,7 @@ class There:
         self.line.protocol = Leaving()
         self.arrivals = Arrivals(
             self.pod.engine,
-            self.pod.chats,
+            self.pod.members,
             moving or self.pod.log,
             self.pod.metrics,
             self.pod.spawn,
@@ -116,7 +127,7 @@ async def test_a_session_goes_on_as_it_was() -> None:
     await there.take(client())
     session = there.pod.engine.sockets[EIO_SID]
     assert (session.heard, session.awaits_pong, session.upgraded) == (3, False, True)
-    (member,) = there.pod.chats.rooms
+    (member,) = there.pod.members.rooms
     assert (member.sid, member.eio_sid, member.user) == (SID, EIO_SID, USER)
     assert there.pod.log.went_on == [SID]
     handshake = there.pod.server.environ[EIO_SID]
@@ -142,7 +153,7 @@ async def test_a_session_is_in_the_rooms_that_were_found_and_not_in_those_it_cam
     there = There()
     there.pod.log.found = found(rooms=["chat:new"])
     await there.take(client())
-    (member,) = there.pod.chats.rooms
+    (member,) = there.pod.members.rooms
     assert member.rooms == {"user:u", "chat:new"}
 
 
@@ -188,7 +199,7 @@ async def test_a_session_whose_events_cannot_be_found_is_hung_up_on() -> None:
     await there.take(client(), early=client_frame(PING))
     assert there.line.is_aborted
     assert there.pod.engine.sockets == {}
-    assert len(there.pod.chats.rooms) == 0
+    assert len(there.pod.members.rooms) == 0
     assert there.pod.moved("in", "failed") == 1
 
 
@@ -210,7 +221,7 @@ async def test_a_client_that_left_on_the_way_is_lost_as_any_other(has_reported: 
     assert there.pod.log.went_on == [SID]
     assert there.pod.lost == [(SID, "transport close")]
     assert there.pod.engine.sockets == {}
-    assert len(there.pod.chats.rooms) == 0
+    assert len(there.pod.members.rooms) == 0
 
 
 async def test_a_client_for_which_too_much_waits_is_watched_from_the_start() -> None:
@@ -244,7 +255,7 @@ async def test_who_is_disconnected_between_two_pods_is_disconnected_at_the_secon
     expected = there.arrivals.expect(encode(Offer(PLACE)), _ignore)
     there.arrivals.note_disconnect(Selection((who,), ()))
     await there.take(client(), expected=expected)
-    assert there.pod.chats.disconnected == [SID]
+    assert there.pod.members.disconnected == [SID]
 
 
 async def test_who_was_disconnected_before_the_offer_or_is_somebody_else_stays() -> None:
@@ -253,7 +264,7 @@ async def test_who_was_disconnected_before_the_offer_or_is_somebody_else_stays()
     expected = there.arrivals.expect(encode(Offer(PLACE)), _ignore)
     there.arrivals.note_disconnect(Selection((Room("user:other"),), ()))
     await there.take(client(), expected=expected)
-    assert there.pod.chats.disconnected == []
+    assert there.pod.members.disconnected == []
 
 
 async def test_disconnects_are_retained_as_far_back_as_a_move_takes() -> None:
@@ -263,8 +274,28 @@ async def test_disconnects_are_retained_as_far_back_as_a_move_takes() -> None:
     for number in range(999):
         there.arrivals.note_disconnect(Selection((Room(f"user:{number}"),), ()))
     await there.take(client(), expected=expected)
-    assert there.pod.chats.disconnected == [SID]
+    assert there.pod.members.disconnected == [SID]
 
 
 def _ignore(is_taken: bool) -> None:
     """The answer is no matter here."""
+
+
+async def test_a_session_goes_on_in_each_of_its_namespaces() -> None:
+    there = There()
+    there.pod.members.served.add(ORDERS)
+    await there.take(client(elsewhere=("other",)))
+    session = there.pod.engine.sockets[EIO_SID]
+    members = there.pod.members.of_session(session)
+    assert [(one.scope, one.sid) for one in members] == [(DEFAULT_SCOPE, SID), (ORDERS, "other")]
+    assert there.pod.log.went_on == [SID, "other"]
+    assert there.line.is_read
+
+
+async def test_a_session_with_a_namespace_that_is_not_served_here_begins_again() -> None:
+    there = There()
+    await there.take(client(elsewhere=("other",)))
+    assert there.line.is_closing()
+    assert there.pod.moved("in", "failed") == 1
+    assert there.pod.engine.sockets == {}
+    assert len(there.pod.members.rooms) == 0

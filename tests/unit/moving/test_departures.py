@@ -11,12 +11,13 @@ import pytest
 
 from constellation_ws.delivery.rooms import Stage
 from constellation_ws.messages.events import NAMESPACE
+from constellation_ws.messages.namespaces import DEFAULT_SCOPE
 from constellation_ws.moving import departures as departures_module
 from constellation_ws.moving.client import MovedClient, Offer, decode_client
 from constellation_ws.moving.departures import Departures
 from constellation_ws.observability.no_tracing import NO_TRACING
 from constellation_ws.recovery.none import NoMoving
-from tests.unit.moving.pod import PLACE, USER, Pod, a_ticket
+from tests.unit.moving.pod import ORDERS, PLACE, USER, Pod, a_ticket
 from tests.waiting import PATIENCE_SECONDS, eventually
 from tests.websocket_frames import BINARY, TEXT, client_frame
 
@@ -61,7 +62,7 @@ class Here:
         self.departures = Departures(
             self.pod.engine,
             self.pod.server,
-            self.pod.chats,
+            self.pod.members,
             moving or self.pod.log,
             self.pod.metrics,
             self.pod.spawn,
@@ -119,10 +120,10 @@ async def test_a_session_is_given_away_whole_and_nobody_is_told_of_an_end() -> N
     assert taken.session.sid == here.session.sid
     assert (taken.session.heard, taken.session.awaits_pong) == (5, True)
     assert taken.session.address == "10.0.0.9"
-    assert taken.member is not None
-    assert (taken.member.sid, taken.member.identity.user) == ("sio", USER)
-    assert taken.member.rooms == ["chat:7", "user:u"]
-    assert taken.ticket == a_ticket()
+    (membership,) = taken.memberships
+    assert (membership.member.sid, membership.member.identity.user) == ("sio", USER)
+    assert membership.member.rooms == ["chat:7", "user:u"]
+    assert membership.ticket == a_ticket()
     assert here.outcomes == {"moved": 1}
     await here.pod.settled()
     assert here.pod.lost == []
@@ -134,7 +135,7 @@ async def test_nothing_of_a_session_is_left_where_it_was() -> None:
     engine = here.pod.engine
     assert here.session.closed
     assert engine.sockets == {}
-    assert len(here.pod.chats.rooms) == 0
+    assert len(here.pod.members.rooms) == 0
     assert here.pod.server.environ == {}
     assert engine.open_sockets == 0
     here.session.send_message("late")
@@ -150,7 +151,7 @@ async def test_a_session_without_a_namespace_moves_too() -> None:
     await here.move(there)
     assert there.steps[0] == Offer(None)
     assert there.taken is not None
-    assert (there.taken.member, there.taken.ticket) == (None, None)
+    assert there.taken.memberships == []
     assert here.pod.engine.sockets == {}
 
 
@@ -322,7 +323,7 @@ async def test_what_cannot_be_given_is_still_all_here() -> None:
     await eventually(lambda: there.steps == steps, PATIENCE_SECONDS, "it was tried thrice")
     assert here.outcomes == {}
     assert not here.session.closed
-    assert here.pod.chats.rooms.by_sid("sio") is here.member
+    assert here.pod.members.rooms.by_sid("sio") is here.member
 
 
 @pytest.mark.parametrize("answer", [True, False])
@@ -350,5 +351,38 @@ async def test_a_client_that_leaves_its_namespace_meanwhile_moves_without_it() -
     there.meanwhile = lambda: here.hear(client_frame(TEXT, b"41/chats,"))
     await here.move(there)
     assert there.taken is not None
-    assert there.taken.member is None
+    assert there.taken.memberships == []
     await eventually(lambda: here.pod.lost, PATIENCE_SECONDS, "its end was handled here")
+
+
+async def test_a_session_moves_with_all_its_namespaces() -> None:
+    here, there = Here(), There(True)
+    here.pod.with_member(here.session, "other", ORDERS)
+    await here.move(there)
+    assert there.taken is not None
+    scopes = [one.member.scope for one in there.taken.memberships]
+    assert scopes == [DEFAULT_SCOPE, ORDERS]
+    assert here.pod.engine.sockets == {}
+
+
+async def test_a_session_that_is_leaving_one_of_its_namespaces_is_not_offered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    try_again_soon(monkeypatch)
+    here, there = Here(), There()
+    other = here.pod.with_member(here.session, "other", ORDERS)
+    other.begin_to_leave()
+    here.begin(there)
+    await here.pod.settled()
+    here.line.lose()
+    await here.done()
+    assert there.steps == []
+
+
+async def test_a_session_of_which_one_part_cannot_go_stays_whole() -> None:
+    here, there = Here(), There(True)
+    other = here.pod.with_member(here.session, "other", ORDERS)
+    there.meanwhile = other.begin_to_leave
+    there.on_keep = here.line.lose
+    await here.move(there)
+    assert there.steps == [Offer(PLACE), "keep"]

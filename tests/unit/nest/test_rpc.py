@@ -14,7 +14,6 @@ from redis.asyncio import Redis
 
 from constellation_ws import __version__
 from constellation_ws.chats.presence import Presence
-from constellation_ws.delivery import routes
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Command, Disconnect, Emit, Join, Leave
 from constellation_ws.messages.events import UNSENDABLE_EVENTS, Room, UserId
@@ -33,9 +32,10 @@ from tests.pod_parts import Listener
 from tests.processes import HOST, Valkey, unused_port
 from tests.seen_spans import Seen
 from tests.spawning import spawn
+from tests.tables import compiled
 from tests.waiting import PATIENCE_SECONDS, eventually
 
-TABLE = routes.load()
+TABLE = compiled()
 MAX_EVENT_BYTES = 10_000
 PATTERNS = {
     "ping",

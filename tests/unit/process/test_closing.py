@@ -68,7 +68,7 @@ async def test_thousands_are_closed_in_turns_with_the_loop(
     world: World, close: Callable[..., Coroutine[Any, Any, None]]
 ) -> None:
     for session in world.sessions:
-        world.gateway.clients.chats.expiries.put(session.sid, time.time() - 1)
+        world.gateway.clients.expiries.put(session.sid, time.time() - 1)
     with world.others.having_turns():
         closing = asyncio.create_task(close(world.gateway, lambda: None))
         await eventually(lambda: len(world.closed_at) == MANY, PATIENCE_SECONDS, "all are closed")
@@ -96,7 +96,7 @@ async def test_who_has_something_to_fetch_is_closed_when_it_has_or_the_window_is
 async def test_a_token_that_is_refreshed_while_others_expire_counts(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expiries = world.gateway.clients.chats.expiries
+    expiries = world.gateway.clients.expiries
     for session in world.sessions:
         expiries.put(session.sid, time.time() - 1)
     refreshed = world.sessions[-1]

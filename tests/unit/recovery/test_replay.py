@@ -329,3 +329,18 @@ def test_a_second_replay_from_the_same_place_gives_the_same() -> None:
     assert places(first) == [3]
     assert second.frames == first.frames
     assert second.rooms == first.rooms
+
+
+def test_what_is_sent_to_everyone_stays_in_the_default_namespace() -> None:
+    story: list[Meaning] = [
+        commands.Emit(msgspec.Raw(b'["e",1]'), None),
+        commands.Emit(msgspec.Raw(b'["e",2]'), (Room("/orders,"),), namespace="/orders"),
+    ]
+    story.append(Regroup(None, (), enters=(Room("new"),)))
+    for sid, rooms, numbers, after in (
+        ("sid", set[str](), [1], {"new"}),
+        ("/orders,sid", {"/orders,"}, [2], {"/orders,"}),
+    ):
+        walk = Walk(sid, rooms, (), rooms_at=BEGINNING, seen=BEGINNING, limits=PLENTY)
+        replay = walked(walk, story)
+        assert (places(replay), replay.rooms) == (numbers, after)

@@ -9,7 +9,6 @@ import pytest
 from redis.asyncio import Redis
 
 from constellation_ws.auth.identity import Identity
-from constellation_ws.delivery import routes
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.welcome import Welcome
 from constellation_ws.log.history import History, Logged, format_id
@@ -25,11 +24,12 @@ from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.recovery.store import SessionStore
 from constellation_ws.redis_io.names import DEFAULT
 from tests.pod_parts import make_log, produce, trim
+from tests.tables import compiled
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 USER = UserId("u")
 CHAT, KEPT = Room("chat:c"), Room("chat:kept")
-TABLE = routes.load(None)
+TABLE = compiled()
 
 
 class Outlet:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from constellation_ws.messages.namespaces import DEFAULT_NAMESPACES
 from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io.emitters import EmitterFilter
@@ -28,7 +29,9 @@ def test_only_what_is_for_the_gateway_is_passed_on(
     channel: bytes, payload: bytes, counted_as: str | None
 ) -> None:
     metrics = Metrics()
-    assert EmitterFilter(DEFAULT_EMITTERS, metrics).admits(channel, payload) is not bool(counted_as)
+    assert EmitterFilter(DEFAULT_EMITTERS, DEFAULT_NAMESPACES, metrics).admits(
+        channel, payload
+    ) is not bool(counted_as)
     (family,) = metrics.unsupported.collect()
     counts = {one.labels["kind"]: one.value for one in family.samples if one.value}
     assert counts == ({counted_as: 1} if counted_as else {}), json.dumps(counts)

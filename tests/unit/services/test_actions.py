@@ -8,7 +8,6 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from constellation_ws.delivery import routes
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Emit
 from constellation_ws.messages.events import Room, UserId
@@ -21,8 +20,9 @@ from constellation_ws.services.refusals import PartlyPublished, RequestRefused
 from constellation_ws.services.sending import Message, Sending, Sent
 from tests.seen_spans import Seen
 from tests.spawning import spawn
+from tests.tables import compiled
 
-TABLE = routes.load()
+TABLE = compiled()
 MAX_EVENT_BYTES = 1_000
 KEY = RetryKey("billing", "key-1", "")
 

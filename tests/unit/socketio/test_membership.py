@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from constellation_ws.delivery.rooms import Stage
 from constellation_ws.engine.server import Engine
+from constellation_ws.messages.namespaces import Namespaces
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.server import Server
 from tests.unit.engine.world import LIMITS, NAMESPACE
@@ -15,7 +16,8 @@ from tests.unit.engine.world import LIMITS, NAMESPACE
 @pytest_asyncio.fixture
 async def members() -> Membership:
     engine = Engine(LIMITS, pod_tag="p", cors_origins=("*",), spawn=lambda work: work.close())
-    return Server(engine, Membership(), lambda eio_sid, request_bytes: None).membership
+    membership = Membership(Namespaces([NAMESPACE, "/other"]))
+    return Server(engine, membership, lambda member, request_bytes: None).membership
 
 
 async def enter(members: Membership, namespace: str = NAMESPACE) -> tuple[str, str]:
@@ -30,7 +32,7 @@ async def test_a_member_is_connecting_connected_leaving_and_gone(members: Member
     eio_sid = members.server.eio.open("", "", []).sid
     sid = await members.pre_connect(eio_sid, NAMESPACE)
     assert sid is not None
-    member = members.member(sid)
+    member = members.member(sid, NAMESPACE)
     assert member is not None
     assert members.is_pre_connected(sid, NAMESPACE)
     assert not members.is_connected(sid, NAMESPACE)
@@ -40,7 +42,7 @@ async def test_a_member_is_connecting_connected_leaving_and_gone(members: Member
     assert member.stage is Stage.LEAVING
     assert not members.is_connected(sid, NAMESPACE)
     await members.disconnect(sid, NAMESPACE)
-    assert members.member(sid) is None
+    assert members.member(sid, NAMESPACE) is None
     assert members.eio_sid_from_sid(sid, NAMESPACE) is None
     assert members.sid_from_eio_sid(eio_sid, NAMESPACE) is None
 
@@ -56,7 +58,7 @@ async def test_a_session_is_one_member_of_each_namespace(members: Membership) ->
 
 async def test_a_session_that_is_gone_becomes_no_member(members: Membership) -> None:
     assert await members.pre_connect("gone", NAMESPACE) is None
-    assert not len(members.rooms_of(NAMESPACE))
+    assert not len(members.index)
 
 
 async def test_rooms_are_entered_left_and_emptied(members: Membership) -> None:
@@ -97,8 +99,7 @@ async def test_asking_about_a_namespace_does_not_make_one(members: Membership) -
     assert not members.is_pre_connected("x", name)
     assert not members.is_sid_room(name, "x")
     assert members.get_rooms("x", name) == []
-    assert list(members.get_participants(name, None)) == []
     assert members.pre_disconnect("x", name) is None
     members.basic_disconnect("x", name)
     members.basic_leave_room("x", name, "room")
-    assert set(members.get_namespaces()) == {NAMESPACE}
+    assert set(members.get_namespaces()) == {NAMESPACE, "/other"}

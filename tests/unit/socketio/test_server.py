@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
-from constellation_ws.delivery.rooms import Stage
+from constellation_ws.delivery.rooms import Member, Stage
 from constellation_ws.delivery.welcome import RetryLater
 from constellation_ws.engine.server import LINGER_SECONDS
 from constellation_ws.messages.admission import TOO_MANY_REQUESTS, Denied
@@ -268,7 +268,7 @@ async def test_disconnecting_nobody_does_nothing(world: World) -> None:
 async def test_the_gate_is_asked_about_requests_and_nothing_else(world: World) -> None:
     asked: list[int] = []
 
-    def gate(eio_sid: str, request_bytes: int) -> Denied:
+    def gate(member: Member, request_bytes: int) -> Denied:
         asked.append(request_bytes)
         return DENIED
 
@@ -296,7 +296,7 @@ class Counter:
         self.asked: list[int] = []
         world.gate = self.ask
 
-    def ask(self, eio_sid: str, request_bytes: int) -> Denied | None:
+    def ask(self, member: Member, request_bytes: int) -> Denied | None:
         self.asked.append(request_bytes)
         return None if request_bytes <= self._most_bytes else DENIED
 
@@ -426,7 +426,7 @@ async def test_whatever_an_event_is_called_it_is_acknowledged_as_unknown(
 
 
 async def test_who_keeps_on_past_the_gate_is_closed_and_comes_back(world: World) -> None:
-    world.gate = lambda eio_sid, request_bytes: Denied(DENIED.refusal, closes=True)
+    world.gate = lambda member, request_bytes: Denied(DENIED.refusal, closes=True)
     async with world.member() as client:
         await client.send('42/chats,7["join"]')
         assert await client.messages_to_the_end() == ([], 1012)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from constellation_ws.chats.namespace import Chats
+from constellation_ws.chats.members import Members
 from constellation_ws.delivery.rooms import Member, Rooms, Stage
 from constellation_ws.messages.commands import Disconnect, DisconnectAll, Selection
 from constellation_ws.messages.events import Room, Sid
@@ -17,7 +17,7 @@ from constellation_ws.wiring.disconnecting import Disconnecting
 
 
 class World:
-    """A pod with members in rooms; chats, the bus and the queue note what they are given."""
+    """A pod with members in rooms; its members, the bus and the queue note what they are given."""
 
     def __init__(self, **rooms: str) -> None:
         """`rooms` are the rooms of each member, by its sid."""
@@ -33,11 +33,17 @@ class World:
         self.answered: list[tuple[str, int]] = []
         self.waiting: dict[Hashable, Work] = {}
         self.disconnecting = Disconnecting(
-            cast("Chats", self),
+            cast("Members", self),
             cast("RedisBus", self),
             cast("BackgroundJobs", self),
             self.noted.append,
         )
+
+    def everywhere(self, room: Room) -> tuple[Room, ...]:
+        return (room,)
+
+    def includes(self, meant: Selection) -> bool:
+        return bool(self.rooms.audience(meant.rooms, meant.except_rooms))
 
     async def disconnect(self, meant: Selection) -> int:
         found = self.rooms.audience(meant.rooms, meant.except_rooms)

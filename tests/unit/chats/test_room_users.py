@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from constellation_ws.chats import members as chat_members
-from constellation_ws.chats.members import list_users
+from constellation_ws.chats import room_users
+from constellation_ws.chats.room_users import list_users
 from constellation_ws.delivery.rooms import Member
 from constellation_ws.messages.events import Sid, UserId
 from tests.unit.delivery.test_rooms import Nowhere
@@ -40,7 +40,7 @@ async def test_a_page_begins_behind_the_cursor_and_ends_at_the_limit() -> None:
 async def test_others_have_their_turn_while_a_large_room_is_listed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chat_members, "_CHUNK", 10)
+    monkeypatch.setattr(room_users, "_CHUNK", 10)
     monkeypatch.setattr("constellation_ws.runtime.turns.TURN_SECONDS", 0)
     turns = 0
 
