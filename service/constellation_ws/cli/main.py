@@ -186,6 +186,48 @@ def listen(
 
 
 @app.command()
+def explain(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[request] CHANNEL|EVENT JSON",
+            help="A channel and an event; or `request`, the name of a client's request and its "
+            "argument.",
+        ),
+    ],
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMESPACE", help="Namespace of the request; the first of the interface."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what would become of an event or of a client's request.
+
+    Asks neither Redis nor a backend. The exit code is 1 if it would be dropped or refused.
+    """
+    from constellation_ws.cli import explain as explainer
+    from constellation_ws.cli.check import to_table
+    from constellation_ws.wiring.bounds import client_limits
+
+    is_request = len(words) == 3 and words[0] == "request"
+    if not is_request and len(words) != 2:
+        raise typer.BadParameter("explain requires CHANNEL JSON, or request EVENT JSON")
+    values = _settings_with_warnings()
+    interface = _interface(values, requires_keys=False)
+    name, payload = words[-2], words[-1].encode(errors="surrogateescape")
+    if is_request:
+        found = explainer.explain_request(
+            interface, name, payload, namespace, client_limits(values), values.chat_access
+        )
+    else:
+        found = explainer.explain_event(interface, name, payload, values.max_event_bytes)
+    print(found.to_json() if as_json else to_table(found.to_lines()))
+    raise typer.Exit(0 if found.is_accepted else FAILED)
+
+
+@app.command()
 def check() -> None:
     """Show the settings, and test the permissions in Redis.
 

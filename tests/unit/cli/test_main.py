@@ -4,6 +4,8 @@ What the commands do is shown by tests/journey/test_cli.py, with real processes.
 """
 
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -12,8 +14,9 @@ import pytest
 
 import constellation_ws
 from constellation_ws.cli.main import run
+from tests.processes import REPOSITORY
 
-COMMANDS = ("serve", "dev", "demo", "publish", "listen", "check")
+COMMANDS = ("serve", "dev", "demo", "publish", "listen", "explain", "check")
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +95,61 @@ def test_settings_that_cannot_be_read_are_told_one_a_line_without_secrets(
     shown = capsys.readouterr()
     assert [line.split()[0] for line in shown.err.splitlines()] == ["WS_PORT", "REDIS_URL"]
     assert "hunter2" not in shown.out + shown.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["chat:new", '{"userId": 1}'], 0, "rooms      user:1"),
+        (["chat:new", "{}"], 1, "outcome  dropped"),
+        (["request", "join-chat", "7"], 0, "rooms      chat:7"),
+        (["request", "join-chat", "7", "--namespace", "/x"], 1, "code     unknown_event"),
+        (["request", "join-chat"], 1, "outcome  dropped"),
+        (["--json", "chat:new", "{}"], 1, '{"outcome":"dropped","reason":"malformed: lacks'),
+    ],
+)
+def test_explain_shows_what_would_become_of_it(
+    arguments: list[str], code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["explain", *arguments]) == code
+    assert [shown for shown in capsys.readouterr().out.splitlines() if shown.startswith(line)]
+
+
+def test_the_documented_explanations_are_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (REPOSITORY / "docs" / "interface.md").read_text(encoding="utf-8")
+    (console,) = re.findall(r"```console\n(.*?)```", page, re.DOTALL)
+    commands = re.findall(r"(?m)^\$ constellation-ws (.*)\n((?:[^$].*\n)+)", console)
+    assert len(commands) == 3
+    for command, shown in commands:
+        run(shlex.split(command))
+        assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize("words", [["a"], ["a", "b", "c"], ["request", "a", "b", "c"]])
+def test_explain_says_what_it_requires(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["explain", *words]) == 2
+    assert "explain requires CHANNEL JSON, or request EVENT JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [["check"], ["publish", "a", "b"], ["explain", "a", "b"], ["serve"]]
+)
+def test_every_fault_of_the_interface_is_shown(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "interface.toml"
+    file.write_text('[[namespace]]\nname = "x"\n[[route]]\nchannel = "*"\n')
+    monkeypatch.setenv("CONSTELLATION_INTERFACE_FILE", str(file))
+
+    assert run(command) == 2
+
+    lines = [line for line in capsys.readouterr().err.splitlines() if "interface.toml, " in line]
+    assert len(lines) == 4
 
 
 @pytest.mark.parametrize("command", [["check"], ["publish", "a", "b"]])
