@@ -1,4 +1,4 @@
-"""Where backends are: their addresses, taken apart and judged. Pure; nothing is resolved."""
+"""Where backends are: their addresses, split and checked. Pure; nothing is resolved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NEST = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):
 
 
 def split_nest(address: str) -> tuple[str, int] | None:
-    """Take `host:port` apart, `[::1]:4000` too; None where it is no such address."""
+    """Split `host:port`, also `[::1]:4000`; None where it is no such address."""
     match = _NEST.fullmatch(address)
     if match is None or not 1 <= int(match["port"]) <= 65_535:
         return None
@@ -34,11 +34,11 @@ def url_faults(url: str) -> Iterator[str]:
 
 
 def is_path(path: str) -> bool:
-    """Tell whether a path can be appended to a URL, and stays below it."""
+    """Return whether a path can be appended to a URL, and stays below it."""
     segments = unquote(path).split("/")
     return is_plain(path) and not set("?#").intersection(path) and ".." not in segments
 
 
 def is_plain(text: str) -> bool:
-    """Tell whether a URL, or the path of one, may hold the text as it is."""
+    """Return whether a URL, or the path of one, may hold the text as it is."""
     return text.isascii() and text.isprintable() and not set(text).intersection(' "<>\\^`{|}')

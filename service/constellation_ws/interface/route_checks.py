@@ -58,7 +58,7 @@ def anonymous_faults(found: Iterable[str], namespace: str) -> Iterator[str]:
     for template in found:
         if template.startswith(USER_ROOM):
             yield (
-                f'{template!r} is nobody\'s room: {shown(namespace)} has identity = "none"; '
+                f'room {template!r} is always empty: {shown(namespace)} has identity = "none"; '
                 "use another room, or require an identity"
             )
 

@@ -26,11 +26,11 @@ class Deployment:
     """Holds the keys of backends; None where the table is only read, and not served."""
 
     def owns_channel(self, channel: str) -> bool:
-        """Tell whether pods and emitters talk to each other on it."""
+        """Return whether pods and emitters talk to each other on it."""
         return is_own_channel(channel, self.own_prefix) or self.emitters.own(channel)
 
     def owns_key(self, key: str) -> bool:
-        """Tell whether the gateway keeps something of its own there."""
+        """Return whether the gateway keeps something of its own there."""
         return key.startswith((f"{self.own_prefix}:", f"{{{self.own_prefix}:"))
 
 
@@ -45,6 +45,6 @@ class Surroundings:
     deployment: Deployment
 
     def is_anonymous(self, namespace: str) -> bool:
-        """Tell whether clients of the namespace have no user."""
+        """Return whether clients of the namespace have no user."""
         row = self.namespaces.get(namespace)
         return row is not None and row.identity == "none"

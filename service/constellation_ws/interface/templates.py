@@ -16,13 +16,13 @@ class Template(NamedTuple):
 
 
 def split(text: str) -> Template | None:
-    """Take a template apart; None where it is none."""
+    """Split a template; None where it is none."""
     match = _TEMPLATE.fullmatch(text)
     return None if match is None else Template(match["prefix"], match["key"])
 
 
 def split_checked(text: str) -> Template:
-    """Take a template apart that was checked when the table was read."""
+    """Split a template that was checked when the table was read."""
     template = split(text)
     assert template is not None, "checked when the table was read"
     return template

@@ -38,7 +38,7 @@ _is_null = _begins_with(b"n")
 
 
 def is_known(name: str) -> bool:
-    """Tell whether there is a type of this name."""
+    """Return whether there is a type of this name."""
     return name.removesuffix(NULLABLE) in _CHECKS
 
 

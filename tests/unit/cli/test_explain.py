@@ -92,7 +92,9 @@ def test_an_event_is_shown_with_all_that_follows(orders: Interface) -> None:
 
 
 def test_rooms_of_another_namespace_are_shown_by_their_own_names(tmp_path: Path) -> None:
-    text = EXTENDS + ORDERS.replace('channel = "order:moved"', 'channel = "o"\nnamespace = "/orders"')
+    text = EXTENDS + ORDERS.replace(
+        'channel = "order:moved"', 'channel = "o"\nnamespace = "/orders"'
+    )
     found = facts(event(loaded(tmp_path, text), "o", '{"orderId": 7, "lat": 1}'))
     assert (found["namespace"], found["rooms"]) == ("/orders", ["order:7"])
 

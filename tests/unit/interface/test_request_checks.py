@@ -126,7 +126,7 @@ def test_a_request_that_can_be_served(tmp_path: Path, text: str) -> None:
         ('to = "log"\nstream = "s"\nclaims = ["a", "a"]', "claims has a name twice"),
         (
             'namespace = "/open"\nto = "log"\nstream = "s"\nin_room = "user:{id}"',
-            "is nobody's room: /open has identity",
+            "is always empty: /open has identity",
         ),
         (
             'namespace = "/open"\njoins = ["chat:{id}"]\naccess = "chat"',

@@ -67,12 +67,12 @@ identity = "none"
         (ROW + 'types = { form = "id" }', "types has form, which the route does not read; did you"),
         (ROW + 'types = { other = "id" }', "does not read; add it to keys, or remove its type"),
         (ROW + r'types = { "a\"" = "id" }', "must not contain a quote"),
-        (ANONYMOUS, "'user:{to}' is nobody's room: /open has identity"),
+        (ANONYMOUS, "room 'user:{to}' is always empty: /open has identity"),
         (
             ANONYMOUS.replace("user:{to}", "a:{b}").replace(
                 "names", 'except = "user:{c}"\nnames', 1
             ),
-            "'user:{c}' is nobody's room",
+            "room 'user:{c}' is always empty",
         ),
     ],
 )
