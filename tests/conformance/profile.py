@@ -18,6 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from constellation_ws.engine import server as engine_server
+from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.elsewhere import Nowhere
 from constellation_ws.engine.limits import EngineLimits
 from constellation_ws.engine.polling import LongPolling
@@ -116,7 +117,7 @@ def make_engine(timing: Timing, spawn: Spawn) -> Engine:
         connects=Rate(10_000, 10_000),
     )
     engine_server.LINGER_SECONDS = timing.linger_seconds  # the product has no setting for it
-    return Engine(limits, pod_tag="test", cors_origins=("*",), spawn=spawn)
+    return Engine(limits, pod_tag="test", spawn=spawn)
 
 
 async def serve(port: int, timing: Timing) -> None:
@@ -152,10 +153,13 @@ def _listeners(port: int) -> Iterator[list[socket.socket]]:
 
 def _config(engines: dict[str, Engine]) -> uvicorn.Config:
     app: ASGIApp = _not_found
+    upgrades = {}
     for path, engine in engines.items():
-        app = dispatch(app, LongPolling(engine, Polls(engine), Nowhere()), path)
-    upgrades = {path: Upgrades(engine, Nowhere()).take for path, engine in engines.items()}
-    lobby, idle = (Lobby(10_000, next(iter(engines.values())).refuse) for _ in range(2))
+        admission = Admission(engine, cors_origins=("*",))
+        polls = Polls(engine, admission)
+        app = dispatch(app, LongPolling(engine, admission, polls, Nowhere()), path)
+        upgrades[path] = Upgrades(engine, admission, Nowhere()).take
+    lobby, idle = (Lobby(10_000, admission.refuse) for _ in range(2))
     return uvicorn.Config(
         app,
         http=functools.partial(  # type: ignore[arg-type]  # called like the class

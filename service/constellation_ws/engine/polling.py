@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
+from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.elsewhere import Elsewhere
 from constellation_ws.engine.polls import (
     TEXT,
@@ -37,15 +38,18 @@ _CLOSE = (b"connection", b"close")
 class LongPolling:
     """Answers the HTTP requests of one Engine.IO path."""
 
-    def __init__(self, engine: Engine, polls: Polls, elsewhere: Elsewhere) -> None:
+    def __init__(
+        self, engine: Engine, admission: Admission, polls: Polls, elsewhere: Elsewhere
+    ) -> None:
         self._engine = engine
+        self._admission = admission
         self._polls = polls
         self._elsewhere = elsewhere
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers: Headers = scope["headers"]
-        if (refusal := self._engine.check_origin(headers)) is not None:
+        if (refusal := self._admission.check_origin(headers)) is not None:
             status, more, body = self._polls.refuse(refusal)
         else:
             status, more, body = await self._answer(scope, headers, receive)
@@ -66,7 +70,7 @@ class LongPolling:
             return self._polls.refuse(refusal)
         if "sid" not in query:
             peer = (scope.get("client") or ("",))[0]
-            address = self._engine.proxies.client_of(peer, headers)
+            address = self._admission.proxies.client_of(peer, headers)
             return self._open(method, query_string, address, headers)
         sid = query["sid"]
         if self._engine.owner_of(sid) is not None and method in ("GET", "POST"):
@@ -91,12 +95,12 @@ class LongPolling:
         if reply is None:
             return self._polls.refuse(UNKNOWN_SESSION)
         status, headers, answer = reply
-        if self._engine.is_closed_to_new:
+        if self._admission.is_closed_to_new:
             headers = [*headers, _CLOSE]  # the next request is to reach a pod that stays
         return HTTPStatus(status), headers, answer
 
     def _open(self, method: str, query: str, address: str, headers: Headers) -> Answer:
-        refusal = BAD_METHOD if method != "GET" else self._engine.admit(address)
+        refusal = BAD_METHOD if method != "GET" else self._admission.admit(address)
         if refusal is not None:
             return self._polls.refuse(refusal)
         session = self._engine.open(query, address, headers)

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 from constellation_ws.engine import inbox
+from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.elsewhere import Reply
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.session import CLOSE, NOOP, Probe, Session
@@ -54,8 +55,9 @@ class UnreadableBody(Exception):
 class Polls:
     """Answers the requests of the sessions of one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, admission: Admission) -> None:
         self._engine = engine
+        self._admission = admission
 
     async def serve_forwarded(
         self, method: str, sid: str, body: bytes, gone: asyncio.Future[None]
@@ -215,7 +217,7 @@ class Polls:
 
     def refuse(self, refusal: Refusal) -> Answer:
         """Count a refusal, and give its answer."""
-        status, headers, body = self._engine.refuse(refusal)
+        status, headers, body = self._admission.refuse(refusal)
         return status, [_JSON, *headers], body
 
 

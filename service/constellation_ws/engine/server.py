@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection, Iterator
-from http import HTTPStatus
+from collections.abc import Callable, Iterator
 
 import engineio
 import structlog
@@ -24,9 +23,8 @@ from constellation_ws.engine.session import CLOSE, Handshake, MovedSession, Sess
 from constellation_ws.engine.slow import SlowConsumers
 from constellation_ws.engine.wheel import Wheel
 from constellation_ws.http import entrance
-from constellation_ws.http.addresses import Proxies, site_of
-from constellation_ws.http.origins import Origins
-from constellation_ws.messages.admission import DRAINING, PACKET_FLOOD, Allowance, Refusal
+from constellation_ws.http.addresses import site_of
+from constellation_ws.messages.admission import PACKET_FLOOD, Refusal
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.runtime.turns import paced
 from constellation_ws.websocket import CloseCode, text_frame
@@ -55,34 +53,21 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         limits: EngineLimits,
         *,
         pod_tag: str,
-        cors_origins: tuple[str, ...],
         spawn: Spawn,
         observer: Observer = _NOBODY,
         kept_headers: Callable[[list[tuple[bytes, bytes]]], Headers] = lambda headers: (),
-        proxies: Proxies | None = None,
-        http_connections: Collection[object] = (),
-        tunnels: Collection[object] = (),
-        is_overloaded: Callable[[], bool] = lambda: False,
     ) -> None:
         """`pod_tag` begins every session ID, and has as many characters on every pod.
 
-        `http_connections` are those of the port that are no WebSocket, `tunnels` the WebSockets
-        whose session is elsewhere; `is_overloaded` is asked before a session is opened; `spawn`
-        runs what a session has to do.
+        `spawn` runs what a session has to do.
         """
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
         self.slow: SlowConsumers[Session] = SlowConsumers(limits, self.drop_slow)
         self.sockets: dict[str, Session] = {}
         self._pod_tag = pod_tag
-        self._origins = Origins(cors_origins)
         self._kept_headers = kept_headers
-        self.proxies = proxies or Proxies(())
-        self._http_connections = http_connections
-        self._tunnels = tunnels
-        self._is_overloaded = is_overloaded
-        self._sites = Sites(limits.max_connections_per_address)
-        self._connects = Allowance(limits.connects, time.monotonic())
+        self.sites = Sites(limits.max_connections_per_address)
         step = min(1.0, limits.ping_interval_seconds / 10, limits.ping_timeout_seconds / 10)
         self._step_seconds = step
         longest = max(limits.ping_interval_seconds, limits.ping_timeout_seconds)
@@ -95,20 +80,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Closed polling sessions whose client has not fetched its last packets yet."""
         self.farewells = inbox.Farewells(self)
         """Closed sessions whose end is still to be handled."""
-        self._is_closed_to_new = False
         self.spawn = spawn
         self.observer = observer
 
     # Opening
-
-    @property
-    def is_closed_to_new(self) -> bool:
-        """Whether the pod is about to stop: it takes nobody new."""
-        return self._is_closed_to_new
-
-    def close_to_new(self) -> None:
-        """Refuse new handshakes from now on; sessions that exist go on."""
-        self._is_closed_to_new = True
 
     def open(self, query: str, address: str, headers: list[tuple[bytes, bytes]]) -> Session:
         """Make a session; its transport has been decided on."""
@@ -127,7 +102,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         session = self.sockets[sid] = Session(self, sid)
         if self.limits.max_connections_per_address:
             session.site = site_of(address)
-            self._sites.enter(session.site)
+            self.sites.enter(session.site)
         return session
 
     # Moving between pods
@@ -172,46 +147,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Take note that the session is of use to somebody."""
         self._unused.remove(session)
 
-    def admit(self, address: str) -> Refusal | None:
-        """Decide whether one more session may be opened now, from that address."""
-        if self._is_closed_to_new:
-            return DRAINING
-        if self.is_full() or self._is_overloaded():
-            return entrance.TOO_MANY_CONNECTIONS
-        if self.limits.max_connections_per_address and self._sites.is_full(site_of(address)):
-            return entrance.TOO_MANY_FROM_ADDRESS
-        if not self._connects.take(self.limits.connects, time.monotonic()):
-            return entrance.TOO_MANY_CONNECTS
-        return None
-
-    def admit_tunnel(self) -> Refusal | None:
-        """Decide whether a WebSocket may come in whose session another pod holds.
-
-        Its client has been admitted there. It goes on polling where it is refused.
-        """
-        if self._is_closed_to_new:
-            return DRAINING
-        if self.is_full() or self._is_overloaded():
-            return entrance.TOO_MANY_CONNECTIONS
-        return None
-
-    def is_full(self) -> bool:
-        """Tell whether the pod holds as many connections as it may."""
-        return len(self.sockets) >= self.limits.max_connections or self.is_crowded()
-
     @property
-    def open_sockets(self) -> int:
-        """Sockets of the port, at most. A session counts while it polls too: it may hold two."""
-        upgrading = len(self._ending) + len(self._probes) + len(self._tunnels)
-        return len(self._http_connections) + len(self.sockets) + upgrading
-
-    def is_crowded(self) -> bool:
-        """Tell whether open files are short: no new session, and no idle connection is kept."""
-        return self.open_sockets >= self.limits.max_session_sockets
-
-    def is_out_of_sockets(self) -> bool:
-        """Tell whether a connection has to go for each that comes."""
-        return self.open_sockets > self.limits.max_sockets
+    def detached_websockets(self) -> int:
+        """How many WebSockets carry no session: they probe, or are being closed."""
+        return len(self._ending) + len(self._probes)
 
     def find(self, sid: str) -> Session | Refusal:
         """Find an open session of this pod."""
@@ -221,27 +160,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Name the pod that has opened a session, where that is another one than this."""
         owner = sid[: len(self._pod_tag)]
         return None if owner == self._pod_tag or sid in self.sockets else owner
-
-    def check_origin(self, headers: Headers) -> Refusal | None:
-        """Check the page that a browser says it is on, and log one that is refused."""
-        if (origin := self._origins.refused(headers)) is None:
-            return None
-        logger.warning(
-            "origin not allowed",
-            code=entrance.FORBIDDEN_ORIGIN.code,
-            origin=origin[:_SHOWN_ORIGIN_CHARS],
-            remedy="if it is yours, add it to CONSTELLATION_CORS_ORIGINS",
-        )
-        return entrance.FORBIDDEN_ORIGIN
-
-    def refuse(self, refusal: Refusal) -> tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]:
-        """Count a refusal and give its HTTP status, further headers and body."""
-        self.observer.refused(refusal.code)
-        if refusal.is_temporary:
-            logger.warning(f"client refused for now: {refusal.code}")
-        if (fault := entrance.FAULTS_OF_PROXIES.get(refusal)) is not None:
-            logger.warning(fault, code=refusal.code)
-        return entrance.answer(refusal)
 
     # Hearing
 
@@ -291,7 +209,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         session.closed, session.write = True, None
         self.sockets.pop(session.sid, None)
         if session.site is not None:
-            self._sites.leave(session.site)
+            self.sites.leave(session.site)
         self._wheel.remove(session)
         self.slow.release(session)
         self.settle(session)

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
+from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.connection import TunnelledConnection, WebSocketConnection
 from constellation_ws.engine.elsewhere import Elsewhere
 from constellation_ws.engine.server import Engine
@@ -34,8 +35,9 @@ def _parameters(query: str) -> Mapping[str, str]:
 class Upgrades:
     """The WebSocket side of an engine's handshakes, as `LongPolling` is the other."""
 
-    def __init__(self, engine: Engine, elsewhere: Elsewhere) -> None:
+    def __init__(self, engine: Engine, admission: Admission, elsewhere: Elsewhere) -> None:
         self._engine = engine
+        self._admission = admission
         self._elsewhere = elsewhere
 
     def take(
@@ -50,15 +52,17 @@ class Upgrades:
             engine.observer.refused(entrance.BAD_HANDSHAKE.code)
             return verdict
         query = _parameters(request.query)
-        fault = entrance.check_query(query, "websocket") or engine.check_origin(request.headers)
+        fault = entrance.check_query(query, "websocket") or self._admission.check_origin(
+            request.headers
+        )
         if fault is not None:
             return self._refuse(fault)
         if "sid" in query:
             if engine.owner_of(query["sid"]) is not None:
                 return self._tunnel(transport, request, verdict, query["sid"])
             return self._probe(transport, verdict, query["sid"])
-        address = engine.proxies.client_of(request.address, request.headers)
-        refusal = engine.admit(address)
+        address = self._admission.proxies.client_of(request.address, request.headers)
+        refusal = self._admission.admit(address)
         if refusal is not None:
             return self._refuse(refusal)
         session = engine.open(request.query, address, request.headers)
@@ -87,12 +91,12 @@ class Upgrades:
         sid: str,
     ) -> asyncio.Protocol | Refuse:
         """Lead a WebSocket to the pod that holds its session, where this pod has room for it."""
-        refusal = self._engine.admit_tunnel()
+        refusal = self._admission.admit_tunnel()
         tunnel = refusal or self._elsewhere.tunnel(transport, request, accept, sid)
         return self._refuse(tunnel) if isinstance(tunnel, Refusal) else tunnel
 
     def _refuse(self, refusal: Refusal) -> Refuse:
-        return Refuse(*self._engine.refuse(refusal))
+        return Refuse(*self._admission.refuse(refusal))
 
 
 def accept_tunnelled(

@@ -10,6 +10,7 @@ import structlog
 from opentelemetry.trace import SpanKind
 
 from constellation_ws.chats.members import Members, MovedMember
+from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.server import Engine
 from constellation_ws.messages import trace_context
@@ -37,6 +38,7 @@ class Arrivals:
     def __init__(
         self,
         engine: Engine,
+        admission: Admission,
         members: Members,
         moving: MovingSessions | NoMoving,
         metrics: Metrics,
@@ -44,6 +46,7 @@ class Arrivals:
         tracing: Tracing | NoTracing,
     ) -> None:
         self._engine = engine
+        self._admission = admission
         self._members = members
         self._moving = moving
         self._metrics = metrics
@@ -70,7 +73,7 @@ class Arrivals:
 
     async def _expect(self, place: Place | None, answer: Callable[[bool], None]) -> None:
         is_expected = place is None or await self._moving.expects(place)
-        answer(is_expected and self._engine.admit_tunnel() is None)
+        answer(is_expected and self._admission.admit_tunnel() is None)
 
     def take(
         self, session: bytes, expected: int, transport: asyncio.Transport, early: bytes

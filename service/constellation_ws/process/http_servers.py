@@ -41,15 +41,16 @@ _QUIET_HTTP: dict[str, Any] = {
 def public_config(gateway: Gateway) -> uvicorn.Config:
     """Configure the public port: polling and upgrades are the engine's, the rest are pages."""
     settings, engine = gateway.settings, gateway.clients.engine
+    admission = gateway.clients.admission
     has_metrics = settings.metrics_port is None
     registry = gateway.metrics.registry if has_metrics else None
     pages: AsgiApp = create_app(gateway.health, registry, gateway.events.namespaces.scopes)
     pages = trace_pages(pages, gateway.tracing)
-    polling = LongPolling(engine, gateway.clients.polls, gateway.peering.elsewhere)
-    upgrades = {SOCKET_IO_PATH: Upgrades(engine, gateway.peering.elsewhere).take}
+    polling = LongPolling(engine, admission, gateway.clients.polls, gateway.peering.elsewhere)
+    upgrades = {SOCKET_IO_PATH: Upgrades(engine, admission, gateway.peering.elsewhere).take}
     most = settings.max_half_open_connections
-    lobby = Lobby(most, engine.refuse, engine.is_crowded, engine.is_out_of_sockets)
-    idle = Lobby(most, engine.refuse, turned_away=TOO_MANY_IDLE)
+    lobby = Lobby(most, admission.refuse, admission.is_crowded, admission.is_out_of_sockets)
+    idle = Lobby(most, admission.refuse, turned_away=TOO_MANY_IDLE)
     return uvicorn.Config(
         dispatch(pages, polling, SOCKET_IO_PATH),
         # Called like the class that uvicorn asks for.

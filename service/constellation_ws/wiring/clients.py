@@ -8,6 +8,7 @@ from constellation_ws.chats.gate import Gate
 from constellation_ws.chats.members import Members
 from constellation_ws.chats.namespace import Namespace
 from constellation_ws.chats.presence import Presence
+from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.observer import Observer
 from constellation_ws.engine.polls import Polls
 from constellation_ws.engine.server import Engine
@@ -69,6 +70,14 @@ class Clients:
             ),
         )
         self.engine = self._make_engine(settings, events, metrics, spawn)
+        self.admission = Admission(
+            self.engine,
+            cors_origins=settings.cors_origins,
+            proxies=Proxies(settings.trusted_proxies),
+            http_connections=self.http_connections,
+            tunnels=self.tunnels,
+            is_overloaded=self.overload.is_on,
+        )
         gate = Gate(bounds.client_limits(settings), metrics)
         self.server = Server(self.engine, events.membership, gate.check)
         self.closing = SessionClosing(self.engine, self.server, events.rooms, events.sessions)
@@ -106,7 +115,7 @@ class Clients:
             if request.to is not None:
                 begin = forwarding.starter(request, *self.backends.find(request))
                 self.server.forward(request.namespace, request.event, begin)
-        self.polls = Polls(self.engine)
+        self.polls = Polls(self.engine, self.admission)
 
     def _make_engine(
         self, settings: Settings, events: Events, metrics: Metrics, spawn: Spawn
@@ -114,14 +123,9 @@ class Clients:
         return Engine(
             bounds.engine_limits(settings, self.files),
             pod_tag=events.bus.instance,
-            cors_origins=settings.cors_origins,
             spawn=spawn,
             observer=_EngineReport(metrics, events.sessions),
             kept_headers=self.identification.kept_headers,
-            proxies=Proxies(settings.trusted_proxies),
-            http_connections=self.http_connections,
-            tunnels=self.tunnels,
-            is_overloaded=self.overload.is_on,
         )
 
     def _make_namespace(

@@ -65,7 +65,7 @@ class Gateway:
         """Accept nobody new; by this Unix time the drain should have ended."""
         self.drain_deadline = deadline
         self.health.enter(ProcessPhase.DRAINING)
-        self.clients.engine.close_to_new()
+        self.clients.admission.close_to_new()
         self.clients.members.begin_drain()
 
     def _make_consumer(self) -> Consumer:
@@ -85,7 +85,7 @@ class Gateway:
         return [
             *self.events.delivery.readiness(),
             functools.partial(check_redis, self.events.bus, grace),
-            functools.partial(check_room, self.clients.engine),
+            functools.partial(check_room, self.clients.engine, self.clients.admission),
             functools.partial(check_load, self.clients.overload),
             *self.peering.readiness(),
             *self.clients.identification.readiness(),

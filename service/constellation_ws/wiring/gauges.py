@@ -85,7 +85,7 @@ def _register_load(gateway: Gateway) -> None:
     register(
         "constellation_open_sockets",
         "Sockets of the HTTP port, upper bound: open connections and those being opened or closed.",
-        lambda: float(gateway.clients.engine.open_sockets),
+        lambda: float(gateway.clients.admission.open_sockets),
     )
     register(
         "constellation_open_sockets_limit",

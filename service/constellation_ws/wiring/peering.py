@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from opentelemetry.trace import SpanKind
 
+from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.elsewhere import Elsewhere, Nowhere, Reply
 from constellation_ws.engine.polls import Polls
 from constellation_ws.engine.server import Engine
@@ -64,10 +65,12 @@ class Peering:
         instance = events.bus.instance
         self.directory = Directory(events.redis.requests, events.names, instance)
         self.peers = Peers(instance, self.directory, inside, metrics, spawn, clients.tunnels)
-        self.arrivals = Arrivals(clients.engine, *parts)
+        self.arrivals = Arrivals(clients.engine, clients.admission, *parts)
         self.elsewhere: Elsewhere = Nowhere()
         if self._is_on:
-            self.elsewhere = Outside(clients.engine, self.peers, self.arrivals, metrics, tracing)
+            self.elsewhere = Outside(
+                clients.engine, clients.admission, self.peers, self.arrivals, metrics, tracing
+            )
 
     def parts(self) -> Parts:
         """Give what has to run."""
@@ -86,12 +89,14 @@ class Outside:
     def __init__(
         self,
         engine: Engine,
+        admission: Admission,
         peers: Peers,
         arrivals: Arrivals,
         metrics: Metrics,
         tracing: Tracing | NoTracing,
     ) -> None:
         self._engine = engine
+        self._admission = admission
         self._peers = peers
         self._arrivals = arrivals
         self._metrics = metrics
@@ -132,7 +137,7 @@ class Outside:
 
     def _refuse(self, code: str) -> bytes:
         """Answer a handshake that the pod of the session does not want."""
-        refuse = Refuse(*self._engine.refuse(UNKNOWN_SESSION))
+        refuse = Refuse(*self._admission.refuse(UNKNOWN_SESSION))
         headers = (*refuse.headers, *SECURITY_HEADERS)
         return refusal_response(replace(refuse, headers=headers))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.server import Engine
 from constellation_ws.observability.probes import HealthCheck
 from constellation_ws.peers.directory import Directory
@@ -37,14 +38,14 @@ def check_recording(trouble: RecordingTrouble, grace: float) -> HealthCheck:
     )
 
 
-def check_room(engine: Engine) -> HealthCheck:
+def check_room(engine: Engine, admission: Admission) -> HealthCheck:
     """Judge whether there is room for one more client."""
     limits = engine.limits
     detail = f"{len(engine.sockets)} of {limits.max_connections}"
-    if engine.is_crowded():
+    if admission.is_crowded():
         most = limits.max_session_sockets
-        detail += f"; few open files are left: {engine.open_sockets} of {most} sockets"
-    return HealthCheck("connections", not engine.is_full(), detail)
+        detail += f"; few open files are left: {admission.open_sockets} of {most} sockets"
+    return HealthCheck("connections", not admission.is_full(), detail)
 
 
 def check_load(overload: Overload) -> HealthCheck:

@@ -12,7 +12,6 @@ import pytest_asyncio
 
 from constellation_ws.engine.elsewhere import Reply
 from constellation_ws.engine.polling import LongPolling
-from constellation_ws.engine.polls import Polls
 from constellation_ws.http.protocol import UpgradeRequest
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.websocket import Accept
@@ -51,7 +50,7 @@ class Door:
 
     def __init__(self, world: World) -> None:
         self.elsewhere = Elsewhere()
-        self._app = LongPolling(world.engine, Polls(world.engine), self.elsewhere)
+        self._app = LongPolling(world.engine, world.admission, world.polls, self.elsewhere)
 
     async def ask(
         self,
@@ -124,7 +123,7 @@ async def test_the_answer_of_the_other_pod_gets_the_headers_of_this_one(door: Do
 async def test_a_pod_that_is_about_to_stop_lets_the_client_go_elsewhere(
     world: World, door: Door
 ) -> None:
-    world.engine.close_to_new()
+    world.admission.close_to_new()
     assert (await door.ask("GET"))[1][b"connection"] == b"close"
 
 

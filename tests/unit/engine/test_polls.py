@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from constellation_ws.engine.polls import Polls
 from constellation_ws.engine.session import Session
 from tests.unit.engine.world import World, heard, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -28,7 +27,7 @@ class There:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.polls = Polls(world.engine)
+        self.polls = world.polls
         self.session: Session = world.engine.open("EIO=4", "10.0.0.9", [])
         self.gone: list[asyncio.Future[None]] = []
 

@@ -53,7 +53,6 @@ def engine() -> Engine:
     engine = Engine(
         replace(LIMITS, max_write_buffer_bytes=100, max_event_bytes=0),
         pod_tag="p",
-        cors_origins=("*",),
         spawn=lambda work: work.close(),
     )
     engine.on("connect", lambda sid, handshake: None)

@@ -20,6 +20,7 @@ import uvicorn
 
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.rooms import Member, Rooms
+from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.elsewhere import Nowhere
 from constellation_ws.engine.limits import EngineLimits
 from constellation_ws.engine.observer import Observer
@@ -101,6 +102,7 @@ class World:
     def __init__(
         self,
         engine: Engine,
+        admission: Admission,
         observer: Seen,
         tasks: set[asyncio.Task[None]],
         connections: set[Any],
@@ -108,14 +110,18 @@ class World:
     ) -> None:
         """`connections` is where the engine looks for those that are no WebSocket."""
         self.engine = engine
+        self.admission = admission
+        self.polls = Polls(engine, admission)
         self._connections = connections
         self._keep_alive_seconds = keep_alive_seconds
         self.server = Server(engine, Membership(), self._judge)
         self.gate: RequestGate = lambda member, request_bytes: None
         """What is asked before a request is read: every one is, unless a test says otherwise."""
         self.seen = observer
-        self.lobby = Lobby(1_000, engine.refuse, engine.is_crowded, engine.is_out_of_sockets)
-        self.idle = Lobby(MOST_IDLE, engine.refuse, turned_away=TOO_MANY_IDLE)
+        self.lobby = Lobby(
+            1_000, admission.refuse, admission.is_crowded, admission.is_out_of_sockets
+        )
+        self.idle = Lobby(MOST_IDLE, admission.refuse, turned_away=TOO_MANY_IDLE)
         self.answer = b""
         """What every page but the engine's path has to say."""
         self.port = 0
@@ -209,7 +215,7 @@ class World:
             "environ": len(server.environ),
             "incomplete packets": len(server._incomplete),
             "callbacks": len(server.manager.callbacks),
-            "sites": len(engine._sites),
+            "sites": len(engine.sites),
             "slow": len(engine.slow),
             "lobby": len(self.lobby),
             "idle": len(self.idle),
@@ -236,13 +242,15 @@ class World:
 
     async def serve(self, listener: socket.socket) -> None:
         """Begin to serve."""
-        app = dispatch(self._pages, LongPolling(self.engine, Polls(self.engine), Nowhere()), PATH)
+        polling = LongPolling(self.engine, self.admission, self.polls, Nowhere())
+        upgrades = Upgrades(self.engine, self.admission, Nowhere())
+        app = dispatch(self._pages, polling, PATH)
         self._uvicorn = server = uvicorn.Server(
             uvicorn.Config(
                 app,
                 http=functools.partial(  # type: ignore[arg-type]  # called like the class
                     HttpProtocol,
-                    upgrades={PATH: Upgrades(self.engine, Nowhere()).take},
+                    upgrades={PATH: upgrades.take},
                     lobby=self.lobby,
                     idle=self.idle,
                 ),
@@ -297,20 +305,23 @@ async def serving(
     engine = Engine(
         replace(LIMITS, **limits),
         pod_tag=pod_tag,
-        cors_origins=cors_origins,
         spawn=functools.partial(_spawn, tasks),
         observer=seen,
+    )
+    admission = Admission(
+        engine,
+        cors_origins=cors_origins,
         proxies=Proxies(proxies),
         http_connections=connections,
         is_overloaded=is_overloaded,
     )
-    world = World(engine, seen, tasks, connections, keep_alive_seconds)
+    world = World(engine, admission, seen, tasks, connections, keep_alive_seconds)
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
         socket.create_server((wire.HOST, 0), backlog=1024) as listener,
     ):
-        monkeypatch.setattr("constellation_ws.engine.server.time", world.clock)
-        monkeypatch.setattr("constellation_ws.engine.slow.time", world.clock)
+        for module in ("admission", "server", "slow"):
+            monkeypatch.setattr(f"constellation_ws.engine.{module}.time", world.clock)
         await world.serve(listener)
         try:
             yield world

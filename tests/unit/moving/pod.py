@@ -9,6 +9,7 @@ from typing import Any
 from constellation_ws.auth.identity import Identity
 from constellation_ws.chats.members import MovedMember
 from constellation_ws.delivery.rooms import Member
+from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.session import Session
@@ -115,7 +116,8 @@ class Pod:
     def __init__(self) -> None:
         self.tasks: list[asyncio.Task[None]] = []
         self.lost: list[tuple[str, str]] = []
-        self.engine = Engine(LIMITS, pod_tag="podA", cors_origins=("*",), spawn=self.spawn)
+        self.engine = Engine(LIMITS, pod_tag="podA", spawn=self.spawn)
+        self.admission = Admission(self.engine, cors_origins=("*",))
         self.server = Server(
             self.engine, Membership(NAMESPACES), lambda member, request_bytes: None
         )

@@ -57,6 +57,7 @@ class There:
         self.line.protocol = Leaving()
         self.arrivals = Arrivals(
             self.pod.engine,
+            self.pod.admission,
             self.pod.members,
             moving or self.pod.log,
             self.pod.metrics,
@@ -103,7 +104,7 @@ async def test_without_a_log_only_a_session_without_a_namespace_is_awaited() -> 
 
 async def test_a_pod_that_is_about_to_stop_awaits_nobody() -> None:
     there = There()
-    there.pod.engine.close_to_new()
+    there.pod.admission.close_to_new()
     assert not await there.expects(Offer(None))
     assert not await there.expects(Offer(PLACE))
 

@@ -137,7 +137,7 @@ async def test_nothing_of_a_session_is_left_where_it_was() -> None:
     assert engine.sockets == {}
     assert len(here.pod.members.rooms) == 0
     assert here.pod.server.environ == {}
-    assert engine.open_sockets == 0
+    assert here.pod.admission.open_sockets == 0
     here.session.send_message("late")
     here.hear(client_frame(TEXT, b"42/chats,[1]"))
     here.line.lose()

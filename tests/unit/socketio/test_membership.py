@@ -15,7 +15,7 @@ from tests.unit.engine.world import LIMITS, NAMESPACE
 
 @pytest_asyncio.fixture
 async def members() -> Membership:
-    engine = Engine(LIMITS, pod_tag="p", cors_origins=("*",), spawn=lambda work: work.close())
+    engine = Engine(LIMITS, pod_tag="p", spawn=lambda work: work.close())
     membership = Membership(Namespaces([NAMESPACE, "/other"]))
     return Server(engine, membership, lambda member, request_bytes: None).membership
 

@@ -65,4 +65,4 @@ async def test_a_drain_closes_the_pod_to_new_clients() -> None:
     assert gateway.health.phase is ProcessPhase.DRAINING
     assert gateway.health.is_draining()
     assert gateway.drain_deadline == 1_764_086_400
-    assert gateway.clients.engine.is_closed_to_new
+    assert gateway.clients.admission.is_closed_to_new
