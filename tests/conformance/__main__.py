@@ -15,7 +15,7 @@ import contextlib
 
 import uvloop
 
-from constellation_ws.engine.server import LINGER_SECONDS
+from constellation_ws.engine.pending_closes import CLOSE_SECONDS
 from tests.conformance.profile import Timing, serve
 
 DEFAULT_CONNECT_SECONDS = 45.0
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--ping-interval", type=float, default=25, help="seconds")
     parser.add_argument("--ping-timeout", type=float, default=20, help="seconds")
     parser.add_argument("--connect-timeout", type=float, help="seconds")
-    parser.add_argument("--linger", type=float, default=LINGER_SECONDS, help="seconds")
+    parser.add_argument("--linger", type=float, default=CLOSE_SECONDS, help="seconds")
     chosen = parser.parse_args()
     connect_timeout = chosen.connect_timeout or min(
         DEFAULT_CONNECT_SECONDS, CONNECT_HEARTBEATS * chosen.ping_interval

@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from constellation_ws.engine import server as engine_server
+from constellation_ws.engine import pending_closes
 from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.elsewhere import Nowhere
 from constellation_ws.engine.limits import EngineLimits
@@ -116,7 +116,7 @@ def make_engine(timing: Timing, spawn: Spawn) -> Engine:
         max_connections_per_address=0,
         connects=Rate(10_000, 10_000),
     )
-    engine_server.LINGER_SECONDS = timing.linger_seconds  # the product has no setting for it
+    pending_closes.CLOSE_SECONDS = timing.linger_seconds  # the product has no setting for it
     return Engine(limits, pod_tag="test", spawn=spawn)
 
 

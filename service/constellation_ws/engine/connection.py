@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode
-from collections.abc import Callable
 from typing import Protocol
 
 import engineio
@@ -271,14 +270,14 @@ class WebSocketConnection(BoundedReading):
             session.probe = Probe.ANSWERED
             session.queue(NOOP)  # ends the poll that waits, so that the client can pause polling
         elif message == _UPGRADE:
-            self._take_over(session)
+            self.upgrade(session)
         else:
             session.probe = Probe.NONE
             self._session = None
             self.close(CloseCode.PROTOCOL_ERROR, "no upgrade")
 
-    def _take_over(self, session: Session) -> None:
-        """Move a session here, with what has waited for its next poll, in order."""
+    def upgrade(self, session: Session) -> None:
+        """Carry a session that has polled, with the packets that waited for its next poll."""
         waiting = [_reframe(packet) for packet in session.take_outbox() if packet != NOOP]
         session.probe = Probe.NONE
         self._engine.has_upgraded(self)
@@ -286,25 +285,6 @@ class WebSocketConnection(BoundedReading):
         session.wake_poll()
         if waiting:
             self._transport.write(b"".join(waiting))
-
-
-class TunnelledConnection(WebSocketConnection):
-    """A WebSocket whose client is at another pod, to which its session moves once it is carried."""
-
-    __slots__ = ("_upgraded",)
-
-    def __init__(
-        self,
-        engine: ConnectionHost,
-        transport: asyncio.Transport,
-        upgraded: Callable[[Session], None],
-    ) -> None:
-        super().__init__(engine, transport)
-        self._upgraded = upgraded
-
-    def _take_over(self, session: Session) -> None:
-        super()._take_over(session)
-        self._upgraded(session)
 
 
 def _reframe(packet: str) -> bytes:

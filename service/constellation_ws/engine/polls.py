@@ -87,9 +87,9 @@ class Polls:
 
     async def serve(self, method: str, sid: str, receive: Receive) -> Answer:
         """Answer a request."""
-        goodbye = self._engine.take_goodbye(sid) if method == "GET" else None
-        if goodbye is not None:
-            return _packets(self._last_of(goodbye))
+        closed = self._engine.pending_closes.pop_polling(sid) if method == "GET" else None
+        if closed is not None:
+            return _packets(self._last_of(closed))
         session = self._engine.find(sid)
         if isinstance(session, Refusal):
             return self.refuse(session)
@@ -127,7 +127,7 @@ class Polls:
         packets = session.take_outbox()
         if packets[-1:] == [CLOSE] and len(packets) > 1:
             session.put_back(packets.pop())
-            self._engine.keep_goodbye(session)
+            self._engine.pending_closes.add_polling(session)
         return packets
 
     async def _wait(self, session: Session, receive: Receive) -> None:

@@ -7,41 +7,33 @@ handled by `polling` and `connection`; what messages mean, by whoever registers 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Iterator
 
 import engineio
-import structlog
 
 from constellation_ws.engine import inbox
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.deadlines import Deadlines
 from constellation_ws.engine.limits import EngineLimits, Sites
 from constellation_ws.engine.observer import Observer
+from constellation_ws.engine.pending_closes import PendingCloses
+from constellation_ws.engine.pings import Pings
 from constellation_ws.engine.session import CLOSE, Handshake, MovedSession, Session
 from constellation_ws.engine.slow import SlowConsumers
-from constellation_ws.engine.wheel import Wheel
 from constellation_ws.http import entrance
 from constellation_ws.http.addresses import site_of
 from constellation_ws.messages.admission import PACKET_FLOOD, Refusal
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.runtime.turns import paced
-from constellation_ws.websocket import CloseCode, text_frame
+from constellation_ws.websocket import CloseCode
 from constellation_ws.websocket.handshake import Headers
 
-logger = structlog.get_logger(__name__)
-
-LINGER_SECONDS = 5.0
-"""How long a closed session waits for its client to hear of it."""
 UPGRADE_SECONDS = 10.0
 """How long a WebSocket may probe before it is given up."""
 CONNECT_TIMEOUT = "connect timeout"
 """Why a session was closed that has not become one of use."""
 _LOOK_SECONDS = 0.1
-_PING = text_frame(b"2")
-_SHOWN_ORIGIN_CHARS = 200
-
 _NOBODY = Observer()
 
 
@@ -68,16 +60,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self._pod_tag = pod_tag
         self._kept_headers = kept_headers
         self.sites = Sites(limits.max_connections_per_address)
-        step = min(1.0, limits.ping_interval_seconds / 10, limits.ping_timeout_seconds / 10)
-        self._step_seconds = step
-        longest = max(limits.ping_interval_seconds, limits.ping_timeout_seconds)
-        self._wheel = Wheel(step, longest)
+        self.pings = Pings(limits, observer, self._time_out)
         self._unused: Deadlines[Session] = Deadlines(limits.connect_timeout_seconds)
         self._probes: Deadlines[WebSocketConnection] = Deadlines(UPGRADE_SECONDS)
-        self._ending: Deadlines[WebSocketConnection] = Deadlines(LINGER_SECONDS)
-        self._lingering: Deadlines[str] = Deadlines(LINGER_SECONDS)
-        self._goodbyes: dict[str, Session] = {}
-        """Closed polling sessions whose client has not fetched its last packets yet."""
+        self.pending_closes = PendingCloses()
         self.farewells = inbox.Farewells(self)
         """Closed sessions whose end is still to be handled."""
         self.spawn = spawn
@@ -88,11 +74,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
     def open(self, query: str, address: str, headers: list[tuple[bytes, bytes]]) -> Session:
         """Make a session; its transport has been decided on."""
         session = self._enrol(self._pod_tag + self.generate_id(), address)
-        # Spread from the start: after a roll thousands connect within a second, and their
-        # heartbeats would stay together for ever. Early, so that a client that was never there
-        # is gone when interval and timeout are over, whatever the wheel rounds up.
-        first = self.limits.ping_interval_seconds * random.uniform(0.7, 0.9)
-        self._wheel.put(session, first)
+        self.pings.add(session)
         self.expect_use(session)
         handshake = Handshake(query, address, tuple(self._kept_headers(headers)))
         self.handlers["connect"](session.sid, handshake)
@@ -111,9 +93,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Go on with a session that another pod has held; its client is at this transport."""
         session = self._enrol(moved.sid, moved.address)
         session.heard, session.awaits_pong = moved.heard, moved.awaits_pong
-        limits = self.limits
-        seconds = limits.ping_timeout_seconds if moved.awaits_pong else limits.ping_interval_seconds
-        self._wheel.put(session, seconds)
+        self.pings.add_moved(session)
         handshake = Handshake(moved.query, moved.address, tuple(moved.headers))
         self.handlers["connect"](moved.sid, handshake)
         connection = WebSocketConnection(self, transport)
@@ -150,7 +130,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
     @property
     def detached_websockets(self) -> int:
         """How many WebSockets carry no session: they probe, or are being closed."""
-        return len(self._ending) + len(self._probes)
+        return len(self._probes) + self.pending_closes.websockets
 
     def find(self, sid: str) -> Session | Refusal:
         """Find an open session of this pod."""
@@ -169,9 +149,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         if kind == "4":
             self.receive(session, packet[1:])
         elif kind == "3":
-            session.awaits_pong = False
-            self._wheel.put(session, self.limits.ping_interval_seconds)
-            self.observer.ponged(session.sid)
+            self.pings.receive_pong(session)
         elif kind == "1":
             # Not CLIENT_DISCONNECT, which is for good: socket.io-client says this over polling when
             # a request of its fails, and comes back.
@@ -210,7 +188,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.sockets.pop(session.sid, None)
         if session.site is not None:
             self.sites.leave(session.site)
-        self._wheel.remove(session)
+        self.pings.remove(session)
         self.slow.release(session)
         self.settle(session)
 
@@ -234,7 +212,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         else:
             session.queue(CLOSE)
             if session.poll is None and not session.closed:
-                self.keep_goodbye(session)
+                self.pending_closes.add_polling(session)
         self.lose(session, reason)
 
     def fail(self, session: Session) -> None:
@@ -243,16 +221,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             self.end(session, "parse error")
         else:
             self.lose(session, "parse error")
-
-    def keep_goodbye(self, session: Session) -> None:
-        """Let a closed polling session wait for its client to fetch its last packets."""
-        self._goodbyes[session.sid] = session
-        self._lingering.add(session.sid, time.monotonic())
-
-    def take_goodbye(self, sid: str) -> Session | None:
-        """Give a closed polling session whose last packets wait for its client, once."""
-        self._lingering.remove(sid)
-        return self._goodbyes.pop(sid, None)
 
     def drop_slow(self, session: Session) -> None:
         """Cut off a client for which too much waits: its memory is the others'."""
@@ -267,13 +235,12 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     async def goodbyes_said(self) -> None:
         """Wait until every closed session's client has heard of it, or has had its time."""
-        while self._ending or self._goodbyes or self.farewells:  # noqa: ASYNC110 - they end in time
+        while self.pending_closes or self.farewells:  # noqa: ASYNC110 - they end in time
             await asyncio.sleep(_LOOK_SECONDS)
 
     def await_closing(self, connection: WebSocketConnection) -> None:
         """Give a client some time to answer our closing handshake, and to read what was sent."""
-        if connection not in self._ending:
-            self._ending.add(connection, time.monotonic())
+        self.pending_closes.add_websocket(connection)
 
     def has_upgraded(self, connection: WebSocketConnection) -> None:
         """Take note that a connection is done with probing."""
@@ -281,7 +248,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     def has_closed(self, connection: WebSocketConnection) -> None:
         """Take note that a connection is gone."""
-        self._ending.remove(connection)
+        self.pending_closes.remove_websocket(connection)
         self._probes.remove(connection)
 
     # Time
@@ -292,7 +259,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         while True:
             # A late step is made up for, a pause of the whole process is not: what clients have
             # answered meanwhile is still to be read.
-            due = max(due + self._step_seconds, time.monotonic())
+            due = max(due + self.pings.step_seconds, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
             async for _ in paced(self.turn(time.monotonic())):
                 pass
@@ -303,40 +270,20 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
         Thousands may be due at once. What happens between two steps counts.
         """
-        for session in self._wheel.turn():
-            assert isinstance(session, Session), "nothing else is put there"
-            if session.slot < 0 and not session.closed:  # else it has answered, or left, meanwhile
-                self._beat(session)
-            yield
+        yield from self.pings.advance()
         for session in self._unused.take_due(now):
             self.end(session, CONNECT_TIMEOUT)
             yield
         yield from self.slow.turn(now)
-        for sid in self._lingering.take_due(now):
-            self.take_goodbye(sid)
-            yield
+        yield from self.pending_closes.advance(now)
         for connection in self._probes.take_due(now):
             connection.give_up_probe()
             yield
-        for connection in self._ending.take_due(now):
-            connection.abort()
-            yield
 
-    def _beat(self, session: Session) -> None:
-        if session.awaits_pong:
-            # A polling client that does not poll is not there to be told.
-            close = self.end if session.upgraded else self.lose
-            close(session, self.reason.PING_TIMEOUT)
-            return
-        session.awaits_pong, session.heard = True, 0
-        self.observer.pinged(session.sid)
-        self._wheel.put(session, self.limits.ping_timeout_seconds)
-        if session.write is not None:
-            if session.pending is not None:
-                session.write_pending()  # else the answer would prove more than was sent
-            session.write(_PING)
-        else:
-            session.queue("2")
+    def _time_out(self, session: Session) -> None:
+        # A polling client that does not poll is not there to be told.
+        close = self.end if session.upgraded else self.lose
+        close(session, self.reason.PING_TIMEOUT)
 
     # What python-socketio calls
 

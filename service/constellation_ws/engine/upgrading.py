@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from constellation_ws.engine.admission import Admission
-from constellation_ws.engine.connection import TunnelledConnection, WebSocketConnection
+from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.elsewhere import Elsewhere
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.session import Probe, Session
@@ -97,6 +97,25 @@ class Upgrades:
 
     def _refuse(self, refusal: Refusal) -> Refuse:
         return Refuse(*self._admission.refuse(refusal))
+
+
+class TunnelledConnection(WebSocketConnection):
+    """A WebSocket whose client is at another pod, to which its session moves once it is carried."""
+
+    __slots__ = ("_upgraded",)
+
+    def __init__(
+        self,
+        engine: Engine,
+        transport: asyncio.Transport,
+        upgraded: Callable[[Session], None],
+    ) -> None:
+        super().__init__(engine, transport)
+        self._upgraded = upgraded
+
+    def upgrade(self, session: Session) -> None:
+        super().upgrade(session)
+        self._upgraded(session)
 
 
 def accept_tunnelled(

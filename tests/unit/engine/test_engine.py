@@ -11,10 +11,6 @@ import pytest_asyncio
 
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.server import Engine
-from constellation_ws.runtime.turns import paced
-from tests.conformance.polling import Polling
-from tests.conformance.wire import Wire
-from tests.loop_turns import Others
 from tests.unit.engine.handshakes import BOTH, code, handshake
 from tests.unit.engine.world import (
     LIMITS,
@@ -87,79 +83,7 @@ async def test_of_a_handshake_only_what_was_asked_for_is_remembered() -> None:
     assert (seen[0].query, seen[0].address) == ("EIO=4&a=b", "10.0.0.1")
 
 
-# Hearts
-
-
-async def beat(world: World, client: Wire) -> None:
-    """Let time go by until the client is asked, and have it answer."""
-    world.pass_seconds(26)
-    assert await client.message() == "2"
-    await client.send("3")
-    await client.send('42/chats,["unknown"]')
-    await eventually(
-        lambda: not any(session.awaits_pong for session in world.engine.sockets.values()),
-        PATIENCE_SECONDS,
-        "the answer has come",
-    )
-
-
-async def test_who_answers_is_asked_once_an_interval_and_stays(world: World) -> None:
-    async with world.member() as client:
-        for _ in range(5):
-            await beat(world, client)
-        world.publish(1)
-        assert await client.message() == heard(1)
-
-
-async def test_who_does_not_answer_is_told_and_closed(world: World) -> None:
-    async with world.member() as client:
-        world.pass_seconds(26 + 21)
-        assert await client.messages_to_the_end() == (["2"], 1000)
-    await world.empty()
-
-
-async def test_who_polls_and_answers_stays_and_who_does_not_is_forgotten(world: World) -> None:
-    async with world.http() as http:
-        polling, silent = await http.open(), await http.open()
-        for one in (polling, silent):
-            await one.send("40/chats")
-            await one.packets()
-        for _ in range(3):
-            world.pass_seconds(26)
-            assert await polling.packets() == ["2"]
-            await polling.send("3")
-            world.pass_seconds(15)
-        assert world.sids == [polling.sid]
-        assert (await silent.poll()).status == 400
-        world.publish(1)
-        assert await polling.packets() == [heard(1)]
-
-
-async def test_events_keep_nobody_alive(world: World) -> None:
-    """Only an answer shows that somebody is there."""
-    async with world.member() as client:
-        for number in range(60):
-            world.publish(number)
-            world.pass_seconds(1)
-        messages, code = await client.messages_to_the_end()
-    assert code == 1000
-    assert messages.count("2") == 1
-
-
-async def test_first_pings_are_spread_and_none_is_late(world: World) -> None:
-    """After a roll thousands connect within a second."""
-    engine = world.engine
-    for _ in range(500):
-        engine.open("", "", [])
-    asked: list[int] = []
-    for _ in range(26):
-        for _ in engine.turn(world.clock.monotonic()):
-            pass
-        asked.append(sum(session.awaits_pong for session in engine.sockets.values()) - sum(asked))
-    assert sum(asked) == 500
-    assert sum(asked[:16]) == 0
-    assert sum(asked[23:]) == 0, "23 seconds at most: nine tenths of the interval, rounded up"
-    assert max(asked) < 250
+# Time
 
 
 class Enough(Exception):
@@ -196,7 +120,7 @@ async def turns(monkeypatch: pytest.MonkeyPatch, late_seconds: list[float]) -> l
     monkeypatch.setattr("constellation_ws.engine.server.asyncio", clock)
     with pytest.raises(Enough):
         await engine.run(clock.note_turn)
-    assert engine._step_seconds == 1
+    assert engine.pings.step_seconds == 1
     return [turn - 100.0 for turn in clock.turns]
 
 
@@ -211,29 +135,13 @@ async def test_the_wheel_does_not_make_up_for_a_pause(monkeypatch: pytest.Monkey
     assert found == [1, 2, 63, 63, 64, 65, 66, 67, 68, 69]
 
 
-async def test_thousands_of_pings_at_once_are_written_in_turns_with_the_loop(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("constellation_ws.runtime.turns.TURN_SECONDS", 0.0)  # a step is a turn
-    engine, others = world.engine, Others()
-    pinged_at: list[int] = []
-    world.seen.on_ping = lambda sid: pinged_at.append(others.turns)
-    for _ in range(1_000):
-        engine._wheel.put(engine.open("", "", []), 0)
-    with others.having_turns():
-        async for _ in paced(engine.turn(world.clock.monotonic())):
-            pass
-    assert len(pinged_at) == 1_000
-    assert len(set(pinged_at)) > 900
-
-
 async def test_what_happens_while_others_are_closed_counts(world: World) -> None:
     """Who answers its ping, connects or leaves before its turn has come is left alone."""
     engine = world.engine
     late, answering, leaving = (engine.open("", "", []) for _ in range(3))
     for session in (late, answering, leaving):
         session.awaits_pong = True
-        engine._wheel.put(session, 0)
+        engine.pings._wheel.put(session, 0)
     steps = engine.turn(world.clock.monotonic())
     next(steps)
     (first,) = [session for session in (late, answering, leaving) if session.closed]
@@ -332,41 +240,6 @@ async def test_only_an_answer_to_our_close_frame_proves_that_all_has_arrived(
     world.server.end(session, "drain")
     connection.parse(client_close(code))
     assert answered == ([session.sid] if is_answer else [])
-
-
-async def test_goodbyes_are_waited_for_and_no_longer_than_their_time(world: World) -> None:
-    async with world.http() as http, world.member() as deaf:
-        polling: Polling = await http.open()
-        forgetful: Polling = await http.open()
-        for session in list(world.engine.sockets.values()):
-            world.engine.end(session, "drain")
-        saying = asyncio.create_task(world.engine.goodbyes_said())
-        assert await polling.packets() == ["1"]
-        await world.settled()
-        assert not saying.done()
-        world.pass_seconds(6)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await saying
-        assert (await forgetful.poll()).status == 400
-        await deaf.closed()
-    await world.empty()
-
-
-async def test_a_goodbye_is_fetched_once_with_all_that_came_before_it(world: World) -> None:
-    async with world.http() as http:
-        polling = await http.open()
-        await polling.send("40/chats")
-        await polling.packets()
-        (session,) = world.engine.sockets.values()
-        world.publish(1, 2)
-        world.server.end(session, "drain")
-        world.publish(3)
-        # socket.io-client takes a Close up before the events of the same answer.
-        assert await polling.packets() == [heard(1), heard(2)]
-        assert await polling.packets() == ["1"]
-        assert (await polling.poll()).status == 400
-        assert (await polling.post("3")).status == 400
-    await world.empty()
 
 
 async def test_a_session_may_be_ended_lost_and_dropped_in_any_order(world: World) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from constellation_ws.engine.connection import MAX_UNUSED_LOAD
 from constellation_ws.engine.limits import Sites
-from constellation_ws.engine.server import LINGER_SECONDS
+from constellation_ws.engine.pending_closes import CLOSE_SECONDS
 from tests.conformance.wire import Response, Wire, request, upgrade_headers
 from tests.unit.engine.world import PATH, TARGET, World, flood, join, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -84,7 +84,7 @@ async def shut_out(world: World, client: Wire) -> int:
     opcode, payload = await client.frame()
     while opcode != CLOSE:
         opcode, payload = await client.frame()
-    world.pass_seconds(LINGER_SECONDS + 1)
+    world.pass_seconds(CLOSE_SECONDS + 1)
     await client.ended()
     return int.from_bytes(payload[:2])
 
@@ -147,8 +147,8 @@ async def test_a_flood_that_does_not_stop_is_cut_off_when_the_goodbye_has_had_it
     async with serving(max_packets_per_heartbeat=100) as world, world.member() as client:
         flooding = asyncio.create_task(flood(client))
         await eventually(lambda: not world.sids, PATIENCE_SECONDS, "the session is closed")
-        assert world.left()["ending"] == 1
-        world.pass_seconds(LINGER_SECONDS + 1)
+        assert world.left()["pending closes"] == 1
+        world.pass_seconds(CLOSE_SECONDS + 1)
         with pytest.raises(ConnectionError):
             await flooding
         await world.empty()
@@ -164,7 +164,7 @@ async def test_who_goes_on_after_the_goodbye_of_its_session_is_not_read_for_long
         for _ in range(100):
             await asyncio.sleep(0)
         assert session.heard == heard
-        world.pass_seconds(LINGER_SECONDS + 1)
+        world.pass_seconds(CLOSE_SECONDS + 1)
         with pytest.raises(ConnectionError):
             await flooding
 
@@ -189,7 +189,7 @@ async def test_what_a_client_begins_and_does_not_finish_ends_with_its_heartbeat(
         if begun[0] == TEXT:  # between fragments may come control frames, which answer nothing
             for frame in (client_frame(PONG), client_frame(CONTINUATION, b"x", last=False)):
                 await client.write(frame)
-        world.pass_seconds(21 + LINGER_SECONDS)  # its answer to the goodbye is never understood
+        world.pass_seconds(21 + CLOSE_SECONDS)  # its answer to the goodbye is never understood
         await client.closed()
         assert not world.sids
 

@@ -161,7 +161,7 @@ def test_a_farewell_to_a_session_at_its_bound_closes_it_all_the_same(
     polling.queue("4" + "x" * 99)
     engine.end(polling, "enough")
     assert polling.closed
-    assert engine.take_goodbye(polling.sid) is None
+    assert engine.pending_closes.pop_polling(polling.sid) is None
 
 
 async def test_python_engineios_close_ends_the_session(upgraded: Session, line: Line) -> None:

@@ -304,7 +304,7 @@ async def test_who_does_not_even_read_the_goodbye_is_hung_up_on_in_the_end(goodb
             await client.write(client_close(1000))
         await eventually(lambda: session.closed, PATIENCE_SECONDS, "the session is closed")
         await world.settled()
-        assert world.left() == {"ending": 1}
+        assert world.left() == {"pending closes": 1}
         world.pass_seconds(6)
         await world.empty()
 

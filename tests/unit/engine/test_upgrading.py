@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from constellation_ws.engine.server import LINGER_SECONDS, UPGRADE_SECONDS
+from constellation_ws.engine.pending_closes import CLOSE_SECONDS
+from constellation_ws.engine.server import UPGRADE_SECONDS
 from tests.conformance.polling import Polling
 from tests.conformance.wire import NO_STATUS, Wire
 from tests.unit.engine.world import TARGET, World, flood, heard, serving
@@ -232,8 +233,12 @@ async def test_who_is_closed_after_its_handshake_is_hung_up_on_if_it_stays(world
     async with world.member():
         (sid,) = world.sids
         async with world.websocket(f"{TARGET}&sid={sid}") as other:
-            await eventually(lambda: world.left().get("ending"), PATIENCE_SECONDS, "it is closed")
-            world.pass_seconds(LINGER_SECONDS + 1)
+            await eventually(
+                lambda: world.left().get("pending closes"), PATIENCE_SECONDS, "it is closed"
+            )
+            world.pass_seconds(CLOSE_SECONDS + 1)
             await other.ended()
-        await eventually(lambda: not world.left().get("ending"), PATIENCE_SECONDS, "it is gone")
+        await eventually(
+            lambda: not world.left().get("pending closes"), PATIENCE_SECONDS, "it is gone"
+        )
         assert world.sids == [sid]

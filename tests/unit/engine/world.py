@@ -172,7 +172,7 @@ class World:
         """Let time go by for the engine: step by step, as it would."""
         until = self.clock.monotonic() + seconds
         while self.clock.monotonic() < until:
-            self.clock.ahead_seconds += self.engine._step_seconds
+            self.clock.ahead_seconds += self.engine.pings.step_seconds
             for _ in self.engine.turn(self.clock.monotonic()):
                 pass
 
@@ -205,12 +205,10 @@ class World:
         engine, server = self.engine, self.server
         counts = {
             "sockets": len(engine.sockets),
-            "wheel": len(engine._wheel),
+            "wheel": len(engine.pings),
             "unused": len(engine._unused),
             "probes": len(engine._probes),
-            "ending": len(engine._ending),
-            "lingering": len(engine._lingering),
-            "goodbyes": len(engine._goodbyes),
+            "pending closes": len(engine.pending_closes),
             "farewells": len(engine.farewells),
             "environ": len(server.environ),
             "incomplete packets": len(server._incomplete),
@@ -320,7 +318,7 @@ async def serving(
         pytest.MonkeyPatch.context() as monkeypatch,
         socket.create_server((wire.HOST, 0), backlog=1024) as listener,
     ):
-        for module in ("admission", "server", "slow"):
+        for module in ("admission", "pending_closes", "server", "slow"):
             monkeypatch.setattr(f"constellation_ws.engine.{module}.time", world.clock)
         await world.serve(listener)
         try:

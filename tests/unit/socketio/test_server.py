@@ -13,7 +13,7 @@ from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
 from constellation_ws.delivery.rooms import Member, Stage
 from constellation_ws.delivery.welcome import RetryLater
-from constellation_ws.engine.server import LINGER_SECONDS
+from constellation_ws.engine.pending_closes import CLOSE_SECONDS
 from constellation_ws.messages.admission import TOO_MANY_REQUESTS, Denied
 from constellation_ws.socketio.server import MAX_CONNECTS_PER_HEARTBEAT
 from tests.conformance.wire import Wire
@@ -394,7 +394,7 @@ async def test_connects_are_counted_for_what_they_may_cost() -> None:
         assert int.from_bytes(payload[:2]) == 1008
         # The frames count as well.
         assert MAX_CONNECTS_PER_HEARTBEAT * 9 // 10 < tries < MAX_CONNECTS_PER_HEARTBEAT
-        world.pass_seconds(LINGER_SECONDS + 1)
+        world.pass_seconds(CLOSE_SECONDS + 1)
         await world.empty()
 
 
