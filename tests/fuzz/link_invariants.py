@@ -18,7 +18,8 @@ from constellation_ws.peers.directory import read_entry
 from constellation_ws.peers.forwarding import Forwarded
 from constellation_ws.peers.link import IncomingLink, Link, OutgoingLink
 from constellation_ws.peers.peers import Peers
-from constellation_ws.peers.tunnel import Entrance, Exit
+from constellation_ws.peers.tunnel_entrance import TunnelEntrance
+from constellation_ws.peers.tunnel_exit import TunnelExit
 from constellation_ws.peers.wire import UNREADABLE, Answer, Kind, Opening, Question, frame
 from tests.peer_lines import (
     KEY,
@@ -151,11 +152,13 @@ class Pod:
         await asyncio.wait({gone, finish}, return_when=asyncio.FIRST_COMPLETED)
         return Answer(200, [], question.body)
 
-    def accept(self, opening: Opening, make_exit: Callable[[Callable[[], None]], Exit]) -> None:
+    def accept(
+        self, opening: Opening, make_exit: Callable[[Callable[[], None]], TunnelExit]
+    ) -> None:
         self.began += 1
         made = make_exit(lambda: None)
         if opening.sid.startswith("refused"):
-            made.refuse("unknown_session")
+            made.refuse()
         else:
             made.start(Owner(made))
 
@@ -171,7 +174,7 @@ class Pod:
 class Owner(asyncio.Protocol):
     """Who has a session: says back what it hears, and hears nothing after the end."""
 
-    def __init__(self, transport: Exit) -> None:
+    def __init__(self, transport: TunnelExit) -> None:
         self._transport = transport
         self._is_lost = False
 
@@ -208,12 +211,12 @@ class Arrivals:
         decode_client(session)
 
 
-def make_entrance(client: Line) -> Entrance:
+def make_entrance(client: Line) -> TunnelEntrance:
     """Make the client's end of a tunnel."""
-    made = Entrance(
+    made = TunnelEntrance(
         client,
         welcome=b"welcome",
-        refuse=str.encode,
+        refusal=lambda: b"refused",
         arrivals=Arrivals(),
         closed=lambda entrance: None,
         max_waiting_bytes=1,

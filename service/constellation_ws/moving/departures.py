@@ -18,7 +18,7 @@ from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.spans import traceparent_of
 from constellation_ws.observability.tracing import Tracing
-from constellation_ws.peers.tunnel import Exit
+from constellation_ws.peers.tunnel_exit import TunnelExit
 from constellation_ws.recovery.moving import MovingSessions, Place
 from constellation_ws.recovery.none import NoMoving
 from constellation_ws.runtime.spawning import Spawn
@@ -54,11 +54,11 @@ class Departures:
         self._spawn = spawn
         self._tracing = tracing
 
-    def begin(self, session: Session, leads_there: Exit) -> None:
+    def begin(self, session: Session, leads_there: TunnelExit) -> None:
         """Let a session move, soon, to where its client's WebSocket is."""
         self._spawn(self._depart(session, leads_there))
 
-    async def _depart(self, session: Session, leads_there: Exit) -> None:
+    async def _depart(self, session: Session, leads_there: TunnelExit) -> None:
         with self._tracing.act("move session", SpanKind.PRODUCER) as span:
             outcome = await self._try(session, leads_there, traceparent_of(span))
             span.set_attribute("constellation.outcome", outcome)
@@ -68,7 +68,7 @@ class Departures:
     def _count(self, outcome: str) -> None:
         self._metrics.moved_sessions.labels("out", outcome).inc()
 
-    async def _try(self, session: Session, leads_there: Exit, traceparent: str) -> str:
+    async def _try(self, session: Session, leads_there: TunnelExit, traceparent: str) -> str:
         """Move a session; say what became of it, nothing where its client has left meanwhile."""
         for pause_seconds in itertools.chain(_PAUSES_SECONDS, itertools.repeat(_LATER_SECONDS)):
             await asyncio.sleep(pause_seconds)
@@ -116,7 +116,7 @@ class Departures:
                 return None
         return Offer(place)
 
-    def _give(self, session: Session, leads_there: Exit, traceparent: str) -> bool:
+    def _give(self, session: Session, leads_there: TunnelExit, traceparent: str) -> bool:
         """Give a session away; False, and all is as before, where that cannot be done now."""
         members = self._members.of_session(session)
         if not all(self._can_go(member) for member in members):

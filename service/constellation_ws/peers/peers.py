@@ -24,7 +24,8 @@ from constellation_ws.peers.link import (
     Link,
     OutgoingLink,
 )
-from constellation_ws.peers.tunnel import Entrance, Exit
+from constellation_ws.peers.tunnel_entrance import TunnelEntrance
+from constellation_ws.peers.tunnel_exit import TunnelExit
 from constellation_ws.peers.wire import Answer, Kind, Opening, Question
 from constellation_ws.runtime.spawning import Spawn
 
@@ -56,7 +57,9 @@ class Local(Protocol):
         `gone` is done when the client has hung up, `finish` when a poll should end soon.
         """
 
-    def accept(self, opening: Opening, make_exit: Callable[[Callable[[], None]], Exit]) -> None:
+    def accept(
+        self, opening: Opening, make_exit: Callable[[Callable[[], None]], TunnelExit]
+    ) -> None:
         """Let a WebSocket of another pod ask for a session of this one, or refuse it.
 
         `make_exit` is given what closes the session when the other pod stops.
@@ -73,7 +76,7 @@ class Peers:
         local: Local,
         metrics: Metrics,
         spawn: Spawn,
-        tunnels: set[Entrance],
+        tunnels: set[TunnelEntrance],
     ) -> None:
         """`tunnels` is where the WebSockets are found whose session another pod holds."""
         self._instance = instance
@@ -151,15 +154,15 @@ class Peers:
         finally:
             self._polls.discard(forwarded)
 
-    def enter(self, owner: str, opening: Opening, entrance: Entrance) -> None:
+    def enter(self, owner: str, opening: Opening, entrance: TunnelEntrance) -> None:
         """Lead a WebSocket to the pod that holds its session, soon."""
         self.tunnels.add(entrance)
         self._spawn(self._enter(owner, opening, entrance))
 
-    async def _enter(self, owner: str, opening: Opening, entrance: Entrance) -> None:
+    async def _enter(self, owner: str, opening: Opening, entrance: TunnelEntrance) -> None:
         link = await self.link_to(owner)
         if link is None:
-            entrance.refuse("unknown_session")
+            entrance.refuse()
         else:
             entrance.open(link, _encode(opening))
 
@@ -271,7 +274,7 @@ class Peers:
         if kind == Kind.ASK:
             self._spawn(self._answer(_question(payload), Served(link, stream)))
         elif kind == Kind.OPEN:
-            self._local.accept(_opening(payload), lambda close: Exit(link, stream, close))
+            self._local.accept(_opening(payload), lambda close: TunnelExit(link, stream, close))
 
     async def _answer(self, question: Question, served: Served) -> None:
         try:

@@ -46,7 +46,7 @@ class Kind(IntEnum):
     ACCEPT = 21
     """< It may shake hands."""
     REFUSE = 22
-    """< It may not, for the reason with this code."""
+    """< It may not: the session is unknown."""
     DATA = 23
     """Bytes of the WebSocket, either way."""
     END = 24

@@ -18,7 +18,7 @@ from constellation_ws.messages.trace_context import KEYS as TRACE_KEYS
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.tracing import Tracing
-from constellation_ws.peers.tunnel import Entrance
+from constellation_ws.peers.tunnel_entrance import TunnelEntrance
 from constellation_ws.recovery.none import NoRecovery, NoSessions
 from constellation_ws.recovery.resume import Recovery
 from constellation_ws.recovery.sessions import Sessions
@@ -60,7 +60,7 @@ class Clients:
         )
         self.http_connections: set[object] = set()
         """Open connections of the public port that are no WebSocket; uvicorn keeps them there."""
-        self.tunnels: set[Entrance] = set()
+        self.tunnels: set[TunnelEntrance] = set()
         """WebSockets of this pod whose session is on another one."""
         self.identification = identification(
             settings,

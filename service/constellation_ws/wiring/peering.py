@@ -28,7 +28,8 @@ from constellation_ws.observability.spans import traceparent_of
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.peers.directory import Directory
 from constellation_ws.peers.peers import Peers
-from constellation_ws.peers.tunnel import Entrance, Exit
+from constellation_ws.peers.tunnel_entrance import TunnelEntrance
+from constellation_ws.peers.tunnel_exit import TunnelExit
 from constellation_ws.peers.wire import Answer, Opening, Question
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings
@@ -124,10 +125,10 @@ class Outside:
         """Lead a WebSocket to where its session is."""
         owner = self._engine.owner_of(sid)
         assert owner is not None, "asked before"
-        entrance = Entrance(
+        entrance = TunnelEntrance(
             transport,
             welcome=upgrade_response(accept),
-            refuse=self._refuse,
+            refusal=self._refusal,
             arrivals=self._arrivals,
             closed=self._peers.tunnels.discard,
             max_waiting_bytes=self._engine.limits.max_write_buffer_bytes,
@@ -135,8 +136,8 @@ class Outside:
         self._peers.enter(owner, Opening(sid), entrance)
         return entrance
 
-    def _refuse(self, code: str) -> bytes:
-        """Answer a handshake that the pod of the session does not want."""
+    def _refusal(self) -> bytes:
+        """Write the response to a handshake whose session no pod knows."""
         refuse = Refuse(*self._admission.refuse(UNKNOWN_SESSION))
         headers = (*refuse.headers, *SECURITY_HEADERS)
         return refusal_response(replace(refuse, headers=headers))
@@ -172,7 +173,9 @@ class Inside:
             )
         return Answer(*reply)
 
-    def accept(self, opening: Opening, make_exit: Callable[[Callable[[], None]], Exit]) -> None:
+    def accept(
+        self, opening: Opening, make_exit: Callable[[Callable[[], None]], TunnelExit]
+    ) -> None:
         """Let a WebSocket of another pod ask for a session of this one, or refuse it."""
         transport = make_exit(lambda: self._close_session(opening.sid))
         connection = accept_tunnelled(
@@ -182,7 +185,7 @@ class Inside:
             lambda session: self._departures.begin(session, transport),
         )
         if isinstance(connection, Refusal):
-            transport.refuse(connection.code)
+            transport.refuse()
         else:
             transport.start(connection)
 

@@ -16,7 +16,8 @@ from constellation_ws.observability.metrics import Metrics
 from constellation_ws.peers import peers as peers_module
 from constellation_ws.peers.directory import Directory, Peer
 from constellation_ws.peers.peers import MAX_STRANGERS, Peers
-from constellation_ws.peers.tunnel import Entrance, Exit
+from constellation_ws.peers.tunnel_entrance import TunnelEntrance
+from constellation_ws.peers.tunnel_exit import TunnelExit
 from constellation_ws.peers.wire import Answer, Kind, Opening, Question, frame
 from tests.peer_lines import KEY, OTHER_KEY, Line, challenge_of, proof_for, proof_frame
 from tests.processes import HOST, tcp_stream
@@ -49,7 +50,7 @@ class Sessions:
     def __init__(self) -> None:
         self.questions: list[Question] = []
         self.openings: list[Opening] = []
-        self.exits: list[Exit] = []
+        self.exits: list[TunnelExit] = []
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.gone_count = 0
@@ -69,10 +70,12 @@ class Sessions:
         self.gone_count += gone.done()
         return Answer(200, [], b"finished" if finish.done() else b"answered")
 
-    def accept(self, opening: Opening, make_exit: Callable[[Callable[[], None]], Exit]) -> None:
+    def accept(
+        self, opening: Opening, make_exit: Callable[[Callable[[], None]], TunnelExit]
+    ) -> None:
         self.openings.append(opening)
         self.exits.append(make_exit(lambda: None))
-        self.exits[-1].refuse("unknown_session")
+        self.exits[-1].refuse()
 
 
 class Pod:
@@ -84,7 +87,7 @@ class Pod:
         self.sessions = Sessions()
         self.metrics = Metrics()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.tunnels: set[Entrance] = set()
+        self.tunnels: set[TunnelEntrance] = set()
         self.peers = Peers(
             name,
             cast("Directory", self.directory),
@@ -292,7 +295,7 @@ async def test_a_websocket_is_led_to_the_pod_of_its_session(two: tuple[Pod, Pod]
     a.peers.enter("b", Opening("b-session"), entrance(a, client))
     await eventually(client.is_closing, PATIENCE_SECONDS, "it was answered")
     assert b.sessions.openings == [Opening("b-session")]
-    assert client.taken() == b"unknown_session"
+    assert client.taken() == b"refused"
     assert a.tunnels == set()
 
 
@@ -302,7 +305,7 @@ async def test_a_websocket_for_a_pod_that_is_gone_is_refused(two: tuple[Pod, Pod
     a.peers.enter("nobody", Opening("nobody-session"), entrance(a, client))
     assert len(a.tunnels) == 1
     await eventually(client.is_closing, PATIENCE_SECONDS, "it was answered")
-    assert client.taken() == b"unknown_session"
+    assert client.taken() == b"refused"
     assert a.tunnels == set()
 
 
@@ -392,11 +395,11 @@ async def test_a_pod_that_asks_nonsense_loses_its_link_and_nothing_else(
     assert await a.ask("b") is not None
 
 
-def entrance(pod: Pod, client: Line) -> Entrance:
-    made = Entrance(
+def entrance(pod: Pod, client: Line) -> TunnelEntrance:
+    made = TunnelEntrance(
         client,
         welcome=b"welcome",
-        refuse=str.encode,
+        refusal=lambda: b"refused",
         arrivals=cast("Any", None),
         closed=pod.tunnels.discard,
         max_waiting_bytes=1,
