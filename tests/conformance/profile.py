@@ -89,7 +89,7 @@ def echo(engine: Engine) -> None:
     """Send every Engine.IO message back."""
 
     def connect(sid: str, handshake: object) -> None:
-        engine.settle(engine.sockets[sid])
+        engine.mark_used(engine.sockets[sid])
 
     async def message(sid: str, data: str | bytes) -> None:
         await engine.send(sid, data)

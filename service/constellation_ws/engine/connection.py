@@ -52,10 +52,10 @@ class ConnectionHost(Protocol):
     def receive(self, session: Session, data: bytes) -> None:
         """Have a message handled."""
 
-    def lose(self, session: Session, reason: str) -> None:
+    def remove(self, session: Session, reason: str) -> None:
         """Forget a session whose transport is gone or of no more use."""
 
-    def await_closing(self, connection: WebSocketConnection) -> None:
+    def add_pending_close(self, connection: WebSocketConnection) -> None:
         """Give a client some time to answer our closing handshake."""
 
     def has_upgraded(self, connection: WebSocketConnection) -> None:
@@ -68,14 +68,14 @@ class ConnectionHost(Protocol):
 class WebSocketConnection(BoundedReading):
     """A WebSocket after its HTTP handshake. It carries a session, or probes to carry one."""
 
-    __slots__ = ("_engine", "_parser", "_said_close", "_session", "_unused_load")
+    __slots__ = ("_engine", "_parser", "_sent_close_code", "_session", "_unused_load")
 
     def __init__(self, engine: ConnectionHost, transport: asyncio.Transport) -> None:
         self.begin_reading(transport)
         self._engine = engine
         self._parser = Parser(engine.limits.max_payload_bytes)
         self._session: Session | None = None
-        self._said_close: int | None = None
+        self._sent_close_code: int | None = None
         """The code of our Close frame, once it is written."""
         self._unused_load = 0
         # Above this the transport calls `pause_writing`, and `resume_writing` when it is below
@@ -93,7 +93,7 @@ class WebSocketConnection(BoundedReading):
         self._session = session
         session.probe = Probe.SILENT
 
-    def give_up_probe(self) -> None:
+    def close_probe(self) -> None:
         """End a probe that has not led to an upgrade; the session goes on polling."""
         if self._is_probing():
             self.close(CloseCode.POLICY_VIOLATION, "no upgrade")
@@ -140,7 +140,7 @@ class WebSocketConnection(BoundedReading):
 
     def eof_received(self) -> None:
         """Hang up: half a WebSocket is none."""
-        self._hang_up()
+        self._close_transport()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_parsing()
@@ -149,7 +149,7 @@ class WebSocketConnection(BoundedReading):
         if session is None:
             return
         if session.websocket is self:
-            self._engine.lose(session, _TRANSPORT_CLOSE)
+            self._engine.remove(session, _TRANSPORT_CLOSE)
         else:
             session.probe = Probe.NONE
 
@@ -183,11 +183,11 @@ class WebSocketConnection(BoundedReading):
         Hanging up at once would let the kernel answer the client's last bytes with a reset, which
         may overtake what was sent to it before.
         """
-        if self._said_close is not None:
+        if self._sent_close_code is not None:
             return
-        self._said_close = code
+        self._sent_close_code = code
         self._transport.write(close_frame(code, reason))
-        self._engine.await_closing(self)
+        self._engine.add_pending_close(self)
 
     def abort(self) -> None:
         """Hang up without sending what still waits."""
@@ -214,7 +214,7 @@ class WebSocketConnection(BoundedReading):
 
     def _write_pongs(self, pongs: list[bytes]) -> None:
         """Answer pings in a row in one write: a flood of them costs a system call each."""
-        if self._said_close is None:
+        if self._sent_close_code is None:
             session = self._session
             is_watched = session is not None and session.strain is not None
             write = self._write_watched if is_watched else self._transport.write
@@ -223,39 +223,39 @@ class WebSocketConnection(BoundedReading):
 
     def _take_other(self, message: Received) -> None:
         if isinstance(message, Close):
-            if self._said_close is None:
-                self._said_close = message.code
+            if self._sent_close_code is None:
+                self._sent_close_code = message.code
                 self._transport.write(close_frame(message.code))
-            elif message.code == self._said_close and self._session is not None:
+            elif message.code == self._sent_close_code and self._session is not None:
                 # An answer repeats our code: all that was written before has arrived. Another code
                 # is the client's own close, which has crossed ours, and proves nothing.
                 self._engine.observer.close_answered(self._session.sid)
-            self._hang_up()
+            self._close_transport()
         elif isinstance(message, Failure):
-            self._fail(message)
+            self._close_on_failure(message)
         elif isinstance(message, str | bytes) and self._session is not None:
             if self._is_probing():
                 self._take_probe(message)
             elif isinstance(message, bytes) and not self._session.closed:
                 self._engine.receive(self._session, message)
 
-    def _fail(self, failure: Failure) -> None:
+    def _close_on_failure(self, failure: Failure) -> None:
         self.close(failure.code, failure.reason)
-        self._lose("parse error")
+        self._remove_session("parse error")
         self.stop_parsing()
         if not self._transport.is_closing():
             # The client's goodbye will not be understood: its end of the stream will be.
             self._transport.write_eof()
 
-    def _hang_up(self) -> None:
+    def _close_transport(self) -> None:
         """Close as soon as all is sent, if that is within the time that a goodbye has."""
-        self._lose(_TRANSPORT_CLOSE)
-        self._engine.await_closing(self)
+        self._remove_session(_TRANSPORT_CLOSE)
+        self._engine.add_pending_close(self)
         self._transport.close()
 
-    def _lose(self, reason: str) -> None:
+    def _remove_session(self, reason: str) -> None:
         if self._session is not None and self._session.websocket is self:
-            self._engine.lose(self._session, reason)
+            self._engine.remove(self._session, reason)
 
     def _is_probing(self) -> bool:
         return self._session is not None and self._session.websocket is not self
@@ -263,8 +263,8 @@ class WebSocketConnection(BoundedReading):
     def _take_probe(self, message: str | bytes) -> None:
         session = self._session
         assert session is not None, "asked before"
-        if session.closed or self._said_close is not None:
-            self._hang_up()
+        if session.closed or self._sent_close_code is not None:
+            self._close_transport()
         elif message == _PROBE:
             self._transport.write(_PROBE_ANSWER)
             session.probe = Probe.ANSWERED

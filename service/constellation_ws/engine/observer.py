@@ -9,7 +9,7 @@ class Observer:
     def refused(self, code: str) -> None:
         """A handshake was refused, or a session closed before it was of use."""
 
-    def dropped(self) -> None:
+    def aborted_slow(self) -> None:
         """A slow consumer was closed."""
 
     def pinged(self, sid: str) -> None:

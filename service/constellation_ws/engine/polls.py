@@ -104,7 +104,7 @@ class Polls:
     async def _poll(self, session: Session, receive: Receive) -> Answer:
         """Wait until there is something to send. A second poll beside the first is a fault."""
         if session.poll is not None:
-            self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
+            self._engine.close(session, self._engine.reason.TRANSPORT_ERROR)
             return self.refuse(BAD_REQUEST)
         if not session.outbox:
             if session.probe is Probe.ANSWERED:
@@ -146,12 +146,12 @@ class Polls:
             pass
         if session.poll is not None and not session.poll.done():
             # What would be sent now would be lost unnoticed.
-            self._engine.lose(session, self._engine.reason.TRANSPORT_CLOSE)
+            self._engine.remove(session, self._engine.reason.TRANSPORT_CLOSE)
 
     async def _post(self, session: Session, receive: Receive) -> Answer:
         """Take packets. A second request beside the first is a fault: which one is older?"""
         if session.post is not None:
-            self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
+            self._engine.close(session, self._engine.reason.TRANSPORT_ERROR)
             return self.refuse(BAD_REQUEST)
         session.post = asyncio.get_running_loop().create_future()
         try:
@@ -169,10 +169,10 @@ class Polls:
             packets = decode_payload(body)
         except UnreadableBody as unreadable:
             if not unreadable.is_clients_end:
-                self._engine.end(session, self._engine.reason.TRANSPORT_ERROR)
+                self._engine.close(session, self._engine.reason.TRANSPORT_ERROR)
             return self.refuse(unreadable.refusal)
         except ValueError:
-            self._engine.fail(session)
+            self._engine.close_on_parse_error(session)
             return self.refuse(BAD_REQUEST)
         if session.closed:
             return self.refuse(UNKNOWN_SESSION)
@@ -192,7 +192,7 @@ class Polls:
         elif packet == CLOSE:
             # The reference server answers the poll that waits with a noop, and both with 200.
             session.queue(NOOP)
-            self._engine.lose(session, self._engine.reason.TRANSPORT_CLOSE)
+            self._engine.remove(session, self._engine.reason.TRANSPORT_CLOSE)
         else:
             self._engine.hear(session, packet)
 

@@ -55,7 +55,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
-        self.slow: SlowConsumers[Session] = SlowConsumers(limits, self.drop_slow)
+        self.slow: SlowConsumers[Session] = SlowConsumers(limits, self.abort_slow)
         self.sockets: dict[str, Session] = {}
         self._pod_tag = pod_tag
         self._kept_headers = kept_headers
@@ -64,7 +64,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self._unused: Deadlines[Session] = Deadlines(limits.connect_timeout_seconds)
         self._probes: Deadlines[WebSocketConnection] = Deadlines(UPGRADE_SECONDS)
         self.pending_closes = PendingCloses()
-        self.farewells = inbox.Farewells(self)
+        self.closed_sessions = inbox.ClosedSessions(self)
         """Closed sessions whose end is still to be handled."""
         self.spawn = spawn
         self.observer = observer
@@ -73,14 +73,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     def open(self, query: str, address: str, headers: list[tuple[bytes, bytes]]) -> Session:
         """Make a session; its transport has been decided on."""
-        session = self._enrol(self._pod_tag + self.generate_id(), address)
+        session = self._register(self._pod_tag + self.generate_id(), address)
         self.pings.add(session)
         self.expect_use(session)
         handshake = Handshake(query, address, tuple(self._kept_headers(headers)))
         self.handlers["connect"](session.sid, handshake)
         return session
 
-    def _enrol(self, sid: str, address: str) -> Session:
+    def _register(self, sid: str, address: str) -> Session:
         session = self.sockets[sid] = Session(self, sid)
         if self.limits.max_connections_per_address:
             session.site = site_of(address)
@@ -91,7 +91,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     def adopt(self, moved: MovedSession, transport: asyncio.Transport) -> WebSocketConnection:
         """Go on with a session that another pod has held; its client is at this transport."""
-        session = self._enrol(moved.sid, moved.address)
+        session = self._register(moved.sid, moved.address)
         session.heard, session.awaits_pong = moved.heard, moved.awaits_pong
         self.pings.add_moved(session)
         handshake = Handshake(moved.query, moved.address, tuple(moved.headers))
@@ -103,7 +103,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
     def release(self, session: Session, handshake: Handshake) -> MovedSession:
         """Give a session away that another pod goes on with: nobody is told of an end."""
         session.write_pending()
-        self._forget(session)
+        self._unregister(session)
         assert session.websocket is not None, "only such sessions move"
         session.websocket.detach()
         return MovedSession(
@@ -120,10 +120,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self._probes.add(connection, time.monotonic())
 
     def expect_use(self, session: Session) -> None:
-        """Close the session unless `settle` is called within the connect timeout."""
+        """Close the session unless `mark_used` is called within the connect timeout."""
         self._unused.add(session, time.monotonic())
 
-    def settle(self, session: Session) -> None:
+    def mark_used(self, session: Session) -> None:
         """Take note that the session is of use to somebody."""
         self._unused.remove(session)
 
@@ -153,9 +153,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         elif kind == "1":
             # Not CLIENT_DISCONNECT, which is for good: socket.io-client says this over polling when
             # a request of its fails, and comes back.
-            self._close(session, self.reason.TRANSPORT_CLOSE)
+            self._begin_close(session, self.reason.TRANSPORT_CLOSE)
         elif packet not in ("5", "6"):  # an upgrade or noop out of place means nothing
-            self.fail(session)
+            self.close_on_parse_error(session)
 
     def bear(self, session: Session, packets: int) -> bool:
         """Take note that a client has sent so much; False when that is too much: it is closed.
@@ -166,7 +166,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         session.heard += packets
         if session.heard <= self.limits.max_packets_per_heartbeat:
             return True
-        self.end(session, PACKET_FLOOD, CloseCode.POLICY_VIOLATION)
+        self.close(session, PACKET_FLOOD, CloseCode.POLICY_VIOLATION)
         return False
 
     def receive(self, session: Session, data: str | bytes) -> None:
@@ -175,24 +175,24 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     # Closing
 
-    def lose(self, session: Session, reason: str) -> None:
+    def remove(self, session: Session, reason: str) -> None:
         """Forget a session whose transport is gone or of no more use."""
         if session.closed:
             return
-        self._forget(session)
+        self._unregister(session)
         session.wake_poll()
-        inbox.put(self, session, inbox.Farewell(reason))
+        inbox.put(self, session, inbox.SessionClosed(reason))
 
-    def _forget(self, session: Session) -> None:
+    def _unregister(self, session: Session) -> None:
         session.closed, session.write = True, None
         self.sockets.pop(session.sid, None)
         if session.site is not None:
             self.sites.leave(session.site)
         self.pings.remove(session)
         self.slow.release(session)
-        self.settle(session)
+        self.mark_used(session)
 
-    def end(self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL) -> None:
+    def close(self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL) -> None:
         """Close a session after all that was sent to it, so that its client may come back at once.
 
         A Socket.IO DISCONNECT would tell a JavaScript client to stay away for ever; a closed
@@ -203,9 +203,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         if session.inbox is not None:
             session.inbox.clear()  # we have heard enough, save the answer to our goodbye
             session.resume()
-        self._close(session, reason, code)
+        self._begin_close(session, reason, code)
 
-    def _close(self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL) -> None:
+    def _begin_close(
+        self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL
+    ) -> None:
         if session.websocket is not None:
             session.write_pending()
             session.websocket.close(code, reason)
@@ -213,32 +215,32 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             session.queue(CLOSE)
             if session.poll is None and not session.closed:
                 self.pending_closes.add_polling(session)
-        self.lose(session, reason)
+        self.remove(session, reason)
 
-    def fail(self, session: Session) -> None:
+    def close_on_parse_error(self, session: Session) -> None:
         """Close a session whose client breaks the protocol; only a poll that waits is told."""
         if session.poll is not None or session.upgraded:
-            self.end(session, "parse error")
+            self.close(session, "parse error")
         else:
-            self.lose(session, "parse error")
+            self.remove(session, "parse error")
 
-    def drop_slow(self, session: Session) -> None:
+    def abort_slow(self, session: Session) -> None:
         """Cut off a client for which too much waits: its memory is the others'."""
         if session.closed:
             return
-        self.observer.dropped()
+        self.observer.aborted_slow()
         websocket = session.websocket
         session.outbox, session.outbox_bytes = [], 0
-        self.lose(session, "slow consumer")
+        self.remove(session, "slow consumer")
         if websocket is not None:
             websocket.abort()
 
-    async def goodbyes_said(self) -> None:
+    async def wait_for_pending_closes(self) -> None:
         """Wait until every closed session's client has heard of it, or has had its time."""
-        while self.pending_closes or self.farewells:  # noqa: ASYNC110 - they end in time
+        while self.pending_closes or self.closed_sessions:  # noqa: ASYNC110 - they end in time
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def await_closing(self, connection: WebSocketConnection) -> None:
+    def add_pending_close(self, connection: WebSocketConnection) -> None:
         """Give a client some time to answer our closing handshake, and to read what was sent."""
         self.pending_closes.add_websocket(connection)
 
@@ -272,17 +274,17 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """
         yield from self.pings.advance()
         for session in self._unused.take_due(now):
-            self.end(session, CONNECT_TIMEOUT)
+            self.close(session, CONNECT_TIMEOUT)
             yield
         yield from self.slow.turn(now)
         yield from self.pending_closes.advance(now)
         for connection in self._probes.take_due(now):
-            connection.give_up_probe()
+            connection.close_probe()
             yield
 
     def _time_out(self, session: Session) -> None:
         # A polling client that does not poll is not there to be told.
-        close = self.end if session.upgraded else self.lose
+        close = self.close if session.upgraded else self.remove
         close(session, self.reason.PING_TIMEOUT)
 
     # What python-socketio calls

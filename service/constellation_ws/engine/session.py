@@ -85,7 +85,7 @@ class SessionHost(Protocol):
     limits: EngineLimits
     slow: SlowConsumers[Session]
 
-    def end(self, session: Session, reason: str) -> None:
+    def close(self, session: Session, reason: str) -> None:
         """Close a session after all that was sent to it."""
 
 
@@ -280,4 +280,4 @@ class Session:
         self, wait: bool = True, abort: bool = False, reason: str | None = None
     ) -> None:
         """Close from python-engineio's side; the arguments are its own."""
-        self.engine.end(self, reason or _SERVER_DISCONNECT)
+        self.engine.close(self, reason or _SERVER_DISCONNECT)

@@ -19,7 +19,7 @@ Answer = tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]
 class Waiting(Protocol):
     """A connection in the lobby."""
 
-    def turn_away(self) -> None:
+    def close_waiting(self) -> None:
         """End at once: others wait."""
 
 
@@ -36,9 +36,9 @@ class Lobby:
         count: Callable[[Refusal], Answer],
         is_crowded: Callable[[], bool] = lambda: False,
         is_out_of_sockets: Callable[[], bool] = lambda: False,
-        turned_away: Refusal = HALF_OPEN,
+        reason: Refusal = HALF_OPEN,
     ) -> None:
-        """`count` takes note of a refusal and gives its answer; `turned_away` is its reason.
+        """`count` takes note of a refusal and gives its answer; `reason` is its reason.
 
         `is_crowded` says whether connections should end with their answer, `is_out_of_sockets`
         whether one has to go for each that comes.
@@ -47,21 +47,21 @@ class Lobby:
         self._is_out_of_sockets = is_out_of_sockets
         self._most = most
         self._count = count
-        self._turned_away = turned_away
+        self._reason = reason
         self._waiting: dict[Waiting, None] = {}
 
     def enter(self, connection: Waiting) -> None:
         """Begin to wait for a connection's request."""
         self._waiting[connection] = None
         if len(self._waiting) > self._most or self._is_out_of_sockets():
-            self.turn_away_longest()
+            self.close_longest_waiting()
 
-    def turn_away_longest(self) -> None:
+    def close_longest_waiting(self) -> None:
         """End the connection that has waited longest, if there is one."""
         for longest in self._waiting:
             self.leave(longest)
-            self._count(self._turned_away)
-            longest.turn_away()
+            self._count(self._reason)
+            longest.close_waiting()
             return
 
     def leave(self, connection: Waiting) -> None:

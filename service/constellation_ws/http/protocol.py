@@ -104,7 +104,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         self.client = get_remote_addr(transport)
         self.scheme = "https" if is_ssl(transport) else "http"
         if self._lobby.is_crowded():
-            self._idle.turn_away_longest()  # whoever comes has something to ask
+            self._idle.close_longest_waiting()  # whoever comes has something to ask
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -140,7 +140,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread = self.loop.call_later(UNREAD_SECONDS, self._hang_up_unread)
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self._abort_unread)
 
     def resume_writing(self) -> None:
         self._has_read()
@@ -155,7 +155,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
             self._lobby.refuse(TOO_SLOW)  # counted, not answered: nothing was asked
             self.transport.close()
 
-    def turn_away(self) -> None:
+    def close_waiting(self) -> None:
         """Make room for others: this one has asked nothing yet, or has all its answers."""
         if self._part is _Part.HEAD:
             self.transport.abort()
@@ -286,7 +286,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         self.transport.write(refusal_response(replace(refuse, headers=headers)))
         self.transport.close()
 
-    def _hang_up_unread(self) -> None:
+    def _abort_unread(self) -> None:
         self._lobby.refuse(SLOW_READER)
         self.transport.abort()
 

@@ -50,7 +50,7 @@ def public_config(gateway: Gateway) -> uvicorn.Config:
     upgrades = {SOCKET_IO_PATH: Upgrades(engine, admission, gateway.peering.elsewhere).take}
     most = settings.max_half_open_connections
     lobby = Lobby(most, admission.refuse, admission.is_crowded, admission.is_out_of_sockets)
-    idle = Lobby(most, admission.refuse, turned_away=TOO_MANY_IDLE)
+    idle = Lobby(most, admission.refuse, reason=TOO_MANY_IDLE)
     return uvicorn.Config(
         dispatch(pages, polling, SOCKET_IO_PATH),
         # Called like the class that uvicorn asks for.
@@ -80,7 +80,7 @@ def api_config(gateway: Gateway, connections: set[object]) -> uvicorn.Config:
         is_crowded=lambda: len(connections) >= crowd,
         is_out_of_sockets=lambda: len(connections) >= most,
     )
-    idle = Lobby(most, refuse, turned_away=TOO_MANY_IDLE)
+    idle = Lobby(most, refuse, reason=TOO_MANY_IDLE)
     return uvicorn.Config(
         application,
         http=functools.partial(HttpProtocol, upgrades={}, lobby=lobby, idle=idle),  # type: ignore[arg-type]

@@ -203,7 +203,9 @@ class Life:
         closed, _ = await asyncio.gather(
             close_evenly(self._gateway, "drain"), close_tunnels(self._gateway)
         )
-        await asyncio.gather(engine.goodbyes_said(), self._gateway.peering.peers.drained())
+        await asyncio.gather(
+            engine.wait_for_pending_closes(), self._gateway.peering.peers.drained()
+        )
         logger.info("drained", sockets=closed, seconds=round(time.monotonic() - started, 1))
 
     def _planned_drain_seconds(self) -> float:

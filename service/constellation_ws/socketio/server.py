@@ -122,7 +122,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             await self.membership.disconnect(sid, namespace)
             session = self._engine.sockets.get(eio_sid)
             if session is not None:
-                self.end(session, str(refused))
+                self.close_session(session, str(refused))
         else:
             self._greet(eio_sid, namespace, welcome)
 
@@ -135,7 +135,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         member.connect()  # also one that has left: its farewell says so
         if session is None:
             return  # it left while the handler waited; its farewell cleans up
-        self._engine.settle(session)
+        self._engine.mark_used(session)
         answer: dict[str, str] = {"sid": member.sid}
         if welcome is not None and welcome.pid is not None:
             answer["pid"] = welcome.pid
@@ -241,7 +241,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             return True
         session = self._engine.sockets.get(eio_sid)
         if session is not None and denied.closes:
-            self.end(session, RATE_LIMIT)
+            self.close_session(session, RATE_LIMIT)
         elif session is not None and ack_id is not None:
             answer = [denied.refusal.acknowledgement()]
             packet = self.packet_class(sio.ACK, namespace=head.namespace, id=ack_id, data=answer)
@@ -368,11 +368,11 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         handshake: Handshake = self.environ.pop(session.sid)
         return self._engine.release(session, handshake)
 
-    def end(self, session: Session, reason: str) -> None:
+    def close_session(self, session: Session, reason: str) -> None:
         """Close a session after all that was sent to it, so that its client comes back."""
-        self._engine.end(session, reason, CloseCode.SERVICE_RESTART)
+        self._engine.close(session, reason, CloseCode.SERVICE_RESTART)
 
     def _end(self, eio_sid: str, reason: str) -> None:
         session = self._engine.sockets.get(eio_sid)
         if session is not None:
-            self._engine.end(session, reason)
+            self._engine.close(session, reason)

@@ -167,7 +167,7 @@ class _EngineReport(Observer):
     def refused(self, code: str) -> None:
         self._metrics.connects.add(code)
 
-    def dropped(self) -> None:
+    def aborted_slow(self) -> None:
         self._metrics.slow_consumers.inc()
 
     def pinged(self, sid: str) -> None:

@@ -26,7 +26,7 @@ class SessionClosing:
         if not session.closed:
             for member in self._rooms.of_session(session.sid):
                 self._sessions.closing(member)
-        self._server.end(session, reason)
+        self._server.close_session(session, reason)
 
     def close_for_peer(self, sid: str) -> None:
         """Close a session whose client's WebSocket is on a pod that is about to stop."""
@@ -38,4 +38,4 @@ class SessionClosing:
         """Close a member's session, which another connection has resumed."""
         session = self._engine.sockets.get(member.eio_sid)
         if session is not None:
-            self._server.end(session, reason)
+            self._server.close_session(session, reason)

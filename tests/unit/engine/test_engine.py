@@ -64,7 +64,7 @@ def test_a_tag_of_any_length_does(tag: str) -> None:
     engine = Engine(LIMITS, pod_tag=tag, spawn=lambda work: work.close())
     engine.on("connect", lambda sid, handshake: None)
     sid = engine.open("", "", []).sid
-    engine.lose(engine.sockets[sid], "over")
+    engine.remove(engine.sockets[sid], "over")
     refusal = engine.find(sid)
     assert getattr(refusal, "code", None) == "unknown_session"
 
@@ -147,19 +147,19 @@ async def test_what_happens_while_others_are_closed_counts(world: World) -> None
     (first,) = [session for session in (late, answering, leaving) if session.closed]
     second, third = [session for session in (late, answering, leaving) if session is not first]
     engine.hear(second, "3")
-    engine.lose(third, "transport close")
+    engine.remove(third, "transport close")
     for _ in steps:
         pass
     assert world.sids == [second.sid]
 
     world.clock.ahead_seconds += LIMITS.connect_timeout_seconds - 1
     one, other = (engine.open("", "", []) for _ in range(2))
-    engine.settle(second)
+    engine.mark_used(second)
     world.clock.ahead_seconds += LIMITS.connect_timeout_seconds + 1
     steps = engine.turn(world.clock.monotonic())
     while not one.closed:
         next(steps)
-    engine.settle(other)
+    engine.mark_used(other)
     for _ in steps:
         pass
     assert not other.closed
@@ -201,7 +201,7 @@ async def test_a_drained_client_gets_what_was_sent_before_and_the_code_to_come_b
     async with world.member() as client:
         (session,) = world.engine.sockets.values()
         world.publish(*range(20))
-        world.server.end(session, "drain")
+        world.server.close_session(session, "drain")
         world.publish(99)
         messages, code = await client.messages_to_the_end()
     assert messages == [heard(number) for number in range(20)]
@@ -237,7 +237,7 @@ async def test_only_an_answer_to_our_close_frame_proves_that_all_has_arrived(
     connection = WebSocketConnection(world.engine, Accepting())
     session = world.engine.open("", "127.0.0.1", [])
     connection.carry(session)
-    world.server.end(session, "drain")
+    world.server.close_session(session, "drain")
     connection.parse(client_close(code))
     assert answered == ([session.sid] if is_answer else [])
 
@@ -246,10 +246,10 @@ async def test_a_session_may_be_ended_lost_and_dropped_in_any_order(world: World
     """Only the first one counts."""
     engine = world.engine
     closers = (
-        lambda session: engine.end(session, "end"),
-        lambda session: engine.lose(session, "lose"),
-        engine.drop_slow,
-        engine.fail,
+        lambda session: engine.close(session, "end"),
+        lambda session: engine.remove(session, "lose"),
+        engine.abort_slow,
+        engine.close_on_parse_error,
     )
     reasons: list[str] = []
     world.on("disconnect", lambda sid, reason: reasons.append(reason))

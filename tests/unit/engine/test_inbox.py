@@ -158,7 +158,7 @@ async def test_a_post_of_a_session_that_is_closed_meanwhile_is_answered(
         body = "\x1e".join(f'42/chats,["ask",{number}]' for number in range(200))
         post = asyncio.create_task(polling.post(body))
         await eventually(lambda: waiting(session) > 100, PATIENCE_SECONDS, "the messages are here")
-        world.engine.end(session, "enough")
+        world.engine.close(session, "enough")
         assert (await post).status == 200
         assert await polling.packets() == ["1"]
         desk.open.set()
@@ -191,7 +191,7 @@ async def test_who_is_closed_by_us_is_not_heard_any_more(world: World, desk: Des
         await eventually(
             lambda: waiting(session) >= MAX_INBOX, PATIENCE_SECONDS, "it is no longer read"
         )
-        world.engine.end(session, "enough")
+        world.engine.close(session, "enough")
         desk.open.set()
         assert await client.closed() == 1000
     await world.empty()
@@ -204,7 +204,7 @@ async def test_the_goodbye_of_a_client_that_was_too_fast_is_heard(world: World, 
         while waiting(session) < MAX_INBOX:
             await client.write(asking(1))
             await asyncio.sleep(0)
-        world.engine.end(session, "enough")
+        world.engine.close(session, "enough")
         assert await client.closed() == 1000
         desk.open.set()
         await world.empty()
@@ -244,8 +244,8 @@ async def test_thousands_of_ends_at_once_are_handled_in_turns_with_the_loop(
         engine.open("", "", [])
     with others.having_turns():
         for session in list(engine.sockets.values()):
-            engine.lose(session, "transport close")
-        assert len(engine.farewells) == 1_000
+            engine.remove(session, "transport close")
+        assert len(engine.closed_sessions) == 1_000
         await world.settled()
     assert len(ends) == 1_000
     assert len(set(ends)) > 900
@@ -266,9 +266,9 @@ async def test_an_end_that_cannot_be_handled_costs_itself_only(
     sessions = [engine.open("", "", []) for _ in range(3)]
     with capture_logs() as lines:
         for session in sessions:
-            engine.lose(session, "transport close")
+            engine.remove(session, "transport close")
         await world.settled()
-        engine.lose(engine.open("", "", []), "transport close")
+        engine.remove(engine.open("", "", []), "transport close")
         await world.settled()
     assert len(ends) == 4
     assert len(lines) == 1

@@ -135,7 +135,7 @@ async def never_answers(world: World) -> None:
 async def does_not_answer_the_goodbye(world: World) -> None:
     async with world.member() as client:
         for session in list(world.engine.sockets.values()):
-            world.engine.end(session, "enough")
+            world.engine.close(session, "enough")
         while (await client.frame())[0] != CLOSE:
             pass
         world.pass_seconds(6)
@@ -195,7 +195,7 @@ async def does_not_fetch_the_goodbye(world: World) -> None:
     async with world.http() as http:
         await http.open()
         for session in list(world.engine.sockets.values()):
-            world.engine.end(session, "enough")
+            world.engine.close(session, "enough")
     world.pass_seconds(6)
 
 

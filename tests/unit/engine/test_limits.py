@@ -157,7 +157,7 @@ async def test_a_flood_that_does_not_stop_is_cut_off_when_the_goodbye_has_had_it
 async def test_who_goes_on_after_the_goodbye_of_its_session_is_not_read_for_long() -> None:
     async with serving(max_packets_per_heartbeat=1_000) as world, world.member() as client:
         (session,) = world.engine.sockets.values()
-        world.engine.end(session, "enough")
+        world.engine.close(session, "enough")
         flooding = asyncio.create_task(flood(client))
         await eventually(lambda: session.heard > 1_000, PATIENCE_SECONDS, "it is too much")
         heard = session.heard

@@ -27,8 +27,8 @@ async def test_pending_closes_are_waited_for_and_no_longer_than_their_time(world
         polling: Polling = await http.open()
         forgetful: Polling = await http.open()
         for session in list(world.engine.sockets.values()):
-            world.engine.end(session, "drain")
-        saying = asyncio.create_task(world.engine.goodbyes_said())
+            world.engine.close(session, "drain")
+        saying = asyncio.create_task(world.engine.wait_for_pending_closes())
         assert await polling.packets() == ["1"]
         await world.settled()
         assert not saying.done()
@@ -47,7 +47,7 @@ async def test_a_close_is_fetched_once_with_all_that_came_before_it(world: World
         await polling.packets()
         (session,) = world.engine.sockets.values()
         world.publish(1, 2)
-        world.server.end(session, "drain")
+        world.server.close_session(session, "drain")
         world.publish(3)
         # socket.io-client takes a Close up before the events of the same answer.
         assert await polling.packets() == [heard(1), heard(2)]

@@ -163,7 +163,7 @@ async def test_the_last_packets_of_a_closed_session_are_fetched_once(
     world: World, there: There
 ) -> None:
     world.publish(1)
-    world.server.end(there.session, "drain")
+    world.server.close_session(there.session, "drain")
     assert (await there.ask("GET"))[2] == heard(1).encode()
     assert (await there.ask("GET"))[2] == b"1"
     assert (await there.ask("GET"))[0] == BAD_REQUEST

@@ -133,7 +133,7 @@ def test_what_was_missed_waits_with_its_offsets_on_polling(polling: Session) -> 
 
 
 def test_nothing_waits_for_a_session_that_is_closed(engine: Engine, polling: Session) -> None:
-    engine.lose(polling, "gone")
+    engine.remove(polling, "gone")
     polling.send_message("late")
     polling.queue("4late")
     assert polling.outbox == []
@@ -159,7 +159,7 @@ def test_a_farewell_to_a_session_at_its_bound_closes_it_all_the_same(
     engine: Engine, polling: Session
 ) -> None:
     polling.queue("4" + "x" * 99)
-    engine.end(polling, "enough")
+    engine.close(polling, "enough")
     assert polling.closed
     assert engine.pending_closes.pop_polling(polling.sid) is None
 
@@ -206,6 +206,6 @@ async def test_a_ping_and_a_close_come_behind_what_the_fan_out_has_collected(
             break
     assert line.sent == [b"event", text_frame(b"2")]
     upgraded.pending = b"last"
-    engine.end(upgraded, "drain")
+    engine.close(upgraded, "drain")
     assert line.sent[2:] == [b"last"]
     assert line.closed is not None

@@ -227,7 +227,7 @@ async def test_what_waits_for_a_session_that_ends_comes_with_the_last_answer(
         await polling.packets()
         (session,) = roomy.engine.sockets.values()
         roomy.publish(*range(100), payload=LARGE)
-        roomy.server.end(session, "drain")
+        roomy.server.close_session(session, "drain")
         last = await polling.packets()
         assert last == [heard(number, LARGE.decode()) for number in range(100)]
         assert await polling.packets() == ["1"]
@@ -297,7 +297,7 @@ async def test_who_does_not_even_read_the_goodbye_is_hung_up_on_in_the_end(goodb
             world.publish(0, payload=LARGE)
             await asyncio.sleep(0)
         if goodbye == "drain":
-            world.server.end(session, "drain")
+            world.server.close_session(session, "drain")
         elif goodbye == "half-close":
             client.half_close()
         else:

@@ -86,7 +86,7 @@ class Seen(Observer):
     def refused(self, code: str) -> None:
         self.codes.append(code)
 
-    def dropped(self) -> None:
+    def aborted_slow(self) -> None:
         self.dropped_count += 1
 
     def pinged(self, sid: str) -> None:
@@ -121,7 +121,7 @@ class World:
         self.lobby = Lobby(
             1_000, admission.refuse, admission.is_crowded, admission.is_out_of_sockets
         )
-        self.idle = Lobby(MOST_IDLE, admission.refuse, turned_away=TOO_MANY_IDLE)
+        self.idle = Lobby(MOST_IDLE, admission.refuse, reason=TOO_MANY_IDLE)
         self.answer = b""
         """What every page but the engine's path has to say."""
         self.port = 0
@@ -209,7 +209,7 @@ class World:
             "unused": len(engine._unused),
             "probes": len(engine._probes),
             "pending closes": len(engine.pending_closes),
-            "farewells": len(engine.farewells),
+            "closed sessions": len(engine.closed_sessions),
             "environ": len(server.environ),
             "incomplete packets": len(server._incomplete),
             "callbacks": len(server.manager.callbacks),
@@ -270,7 +270,7 @@ class World:
         """End all connections and find out whether anything has failed."""
         assert self._uvicorn is not None
         for session in list(self.engine.sockets.values()):
-            self.engine.drop_slow(session)
+            self.engine.abort_slow(session)
         await self._uvicorn.shutdown()
         ended = await asyncio.gather(*self.tasks, return_exceptions=True)
         assert not [failure for failure in ended if isinstance(failure, Exception)]

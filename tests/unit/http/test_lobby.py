@@ -14,7 +14,7 @@ class Connection:
     def __init__(self) -> None:
         self.is_gone = False
 
-    def turn_away(self) -> None:
+    def close_waiting(self) -> None:
         self.is_gone = True
 
 

@@ -156,7 +156,7 @@ class Pod:
         moved = MovedMember(sid, Identity(USER), False, [], 1.0, 0, scope)
         rooms = [scope + user_room(USER), scope + chat_room_of("7")]
         member: Member = self.members.adopt(moved, session, rooms)
-        self.engine.settle(session)
+        self.engine.mark_used(session)
         return member
 
     def moved(self, direction: str, outcome: str) -> int:

@@ -47,7 +47,7 @@ class World:
     def _close(self, session: Session, reason: str) -> None:
         self.closed_at.append(self.others.turns)
         self.closed.append(session)
-        self.gateway.clients.server.end(session, reason)
+        self.gateway.clients.server.close_session(session, reason)
 
 
 @pytest.fixture

@@ -23,7 +23,9 @@ class World:
         self.noted: list[Member] = []
         monkeypatch.setattr(gateway.events.sessions, "closing", self.noted.append)
         monkeypatch.setattr(
-            gateway.clients.server, "end", lambda session, reason: self.ended.append(reason)
+            gateway.clients.server,
+            "close_session",
+            lambda session, reason: self.ended.append(reason),
         )
 
 
