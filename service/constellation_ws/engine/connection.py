@@ -43,13 +43,13 @@ class ConnectionHost(Protocol):
     slow: SlowConsumers[Session]
     observer: Observer
 
-    def bear(self, session: Session, packets: int) -> bool:
+    def count_packets(self, session: Session, packets: int) -> bool:
         """Take note that a client has sent so much; False when that is too much: it is closed."""
 
-    def hear(self, session: Session, packet: str) -> None:
+    def receive_packet(self, session: Session, packet: str) -> None:
         """Take one text packet of an open session."""
 
-    def receive(self, session: Session, data: bytes) -> None:
+    def receive_message(self, session: Session, data: bytes) -> None:
         """Have a message handled."""
 
     def remove(self, session: Session, reason: str) -> None:
@@ -104,24 +104,24 @@ class WebSocketConnection(BoundedReading):
         """Take the next bytes of the client."""
         messages = self._parser.feed(piece)
         load = self._parser.load
-        if self._bears(load):
-            self._take(messages)
+        if self._count_load(load):
+            self._receive(messages)
         else:
             self.stop_reading()  # its goodbye is not worth the rest of the flood
         return load
 
-    def _bears(self, load: int) -> bool:
+    def _count_load(self, load: int) -> bool:
         """Count what a client sends; too much ends its session, or the probe alone."""
         session = self._session
         if session is not None and session.websocket is self:
-            return self._engine.bear(session, load)
+            return self._engine.count_packets(session, load)
         self._unused_load += load
         if self._unused_load <= MAX_UNUSED_LOAD:
             return True
         self.abort()
         return False
 
-    def _take(self, messages: list[Received]) -> None:
+    def _receive(self, messages: list[Received]) -> None:
         pongs: list[bytes] = []
         for message in messages:
             if type(message) is Ping:
@@ -132,9 +132,9 @@ class WebSocketConnection(BoundedReading):
             session = self._session
             if type(message) is str and session is not None and session.websocket is self:
                 if not session.closed:
-                    self._engine.hear(session, message)
+                    self._engine.receive_packet(session, message)
             else:
-                self._take_other(message)
+                self._receive_other(message)
         if pongs:
             self._write_pongs(pongs)
 
@@ -221,7 +221,7 @@ class WebSocketConnection(BoundedReading):
             write(b"".join(pongs))
         pongs.clear()
 
-    def _take_other(self, message: Received) -> None:
+    def _receive_other(self, message: Received) -> None:
         if isinstance(message, Close):
             if self._sent_close_code is None:
                 self._sent_close_code = message.code
@@ -235,9 +235,9 @@ class WebSocketConnection(BoundedReading):
             self._close_on_failure(message)
         elif isinstance(message, str | bytes) and self._session is not None:
             if self._is_probing():
-                self._take_probe(message)
+                self._receive_probe(message)
             elif isinstance(message, bytes) and not self._session.closed:
-                self._engine.receive(self._session, message)
+                self._engine.receive_message(self._session, message)
 
     def _close_on_failure(self, failure: Failure) -> None:
         self.close(failure.code, failure.reason)
@@ -260,7 +260,7 @@ class WebSocketConnection(BoundedReading):
     def _is_probing(self) -> bool:
         return self._session is not None and self._session.websocket is not self
 
-    def _take_probe(self, message: str | bytes) -> None:
+    def _receive_probe(self, message: str | bytes) -> None:
         session = self._session
         assert session is not None, "asked before"
         if session.closed or self._sent_close_code is not None:

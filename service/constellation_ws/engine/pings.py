@@ -66,7 +66,7 @@ class Pings:
         if session.awaits_pong:
             self._timed_out(session)
             return
-        session.awaits_pong, session.heard = True, 0
+        session.awaits_pong, session.packets_received = True, 0
         self._observer.pinged(session.sid)
         self._wheel.put(session, self._timeout_seconds)
         if session.write is not None:

@@ -155,16 +155,16 @@ class Polls:
             return self.refuse(BAD_REQUEST)
         session.post = asyncio.get_running_loop().create_future()
         try:
-            return await self._take_body(session, session.post, receive)
+            return await self._receive_body(session, session.post, receive)
         finally:
             session.post = None
 
-    async def _take_body(
+    async def _receive_body(
         self, session: Session, may_go_on: asyncio.Future[None], receive: Receive
     ) -> Answer:
         try:
             body = await self.read_body(receive)
-            if not self._engine.bear(session, body.count(_SEPARATOR_BYTE) + 1):
+            if not self._engine.count_packets(session, body.count(_SEPARATOR_BYTE) + 1):
                 return self.refuse(TOO_MANY_PACKETS)
             packets = decode_payload(body)
         except UnreadableBody as unreadable:
@@ -177,24 +177,24 @@ class Polls:
         if session.closed:
             return self.refuse(UNKNOWN_SESSION)
         for number, packet in enumerate(packets, 1):
-            self._take(session, packet)
+            self._receive(session, packet)
             if number % _IN_A_ROW == 0:
                 await asyncio.sleep(0)  # the loop's other work comes in between
         if inbox.is_full(session):
             await may_go_on  # as a WebSocket is not read meanwhile
         return HTTPStatus.OK, [TEXT], b"ok"
 
-    def _take(self, session: Session, packet: str | bytes) -> None:
+    def _receive(self, session: Session, packet: str | bytes) -> None:
         if session.closed:
             return
         if isinstance(packet, bytes):
-            self._engine.receive(session, packet)
+            self._engine.receive_message(session, packet)
         elif packet == CLOSE:
             # The reference server answers the poll that waits with a noop, and both with 200.
             session.queue(NOOP)
             self._engine.remove(session, self._engine.reason.TRANSPORT_CLOSE)
         else:
-            self._engine.hear(session, packet)
+            self._engine.receive_packet(session, packet)
 
     async def read_body(self, receive: Receive) -> bytes:
         """Read the body. Raises UnreadableBody."""

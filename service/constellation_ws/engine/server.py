@@ -92,7 +92,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
     def adopt(self, moved: MovedSession, transport: asyncio.Transport) -> WebSocketConnection:
         """Go on with a session that another pod has held; its client is at this transport."""
         session = self._register(moved.sid, moved.address)
-        session.heard, session.awaits_pong = moved.heard, moved.awaits_pong
+        session.packets_received, session.awaits_pong = moved.packets_received, moved.awaits_pong
         self.pings.add_moved(session)
         handshake = Handshake(moved.query, moved.address, tuple(moved.headers))
         self.handlers["connect"](moved.sid, handshake)
@@ -111,7 +111,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             handshake.query,
             handshake.address,
             list(handshake.headers),
-            session.heard,
+            session.packets_received,
             session.awaits_pong,
         )
 
@@ -143,11 +143,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     # Hearing
 
-    def hear(self, session: Session, packet: str) -> None:
+    def receive_packet(self, session: Session, packet: str) -> None:
         """Take one text packet of an open session; what is no packet closes it."""
         kind = packet[:1]
         if kind == "4":
-            self.receive(session, packet[1:])
+            self.receive_message(session, packet[1:])
         elif kind == "3":
             self.pings.receive_pong(session)
         elif kind == "1":
@@ -157,19 +157,19 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         elif packet not in ("5", "6"):  # an upgrade or noop out of place means nothing
             self.close_on_parse_error(session)
 
-    def bear(self, session: Session, packets: int) -> bool:
+    def count_packets(self, session: Session, packets: int) -> bool:
         """Take note that a client has sent so much; False when that is too much: it is closed.
 
         Requests have limits of their own. This one is for all that costs without asking for
         anything: pings, pongs, empty packets. It is counted and not timed, which costs less.
         """
-        session.heard += packets
-        if session.heard <= self.limits.max_packets_per_heartbeat:
+        session.packets_received += packets
+        if session.packets_received <= self.limits.max_packets_per_heartbeat:
             return True
         self.close(session, PACKET_FLOOD, CloseCode.POLICY_VIOLATION)
         return False
 
-    def receive(self, session: Session, data: str | bytes) -> None:
+    def receive_message(self, session: Session, data: str | bytes) -> None:
         """Have a message handled: one of a session at a time, in order."""
         inbox.put(self, session, data)
 

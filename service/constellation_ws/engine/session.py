@@ -96,7 +96,7 @@ class MovedSession(msgspec.Struct, frozen=True, array_like=True):
     query: str
     address: str
     headers: list[tuple[bytes, bytes]]
-    heard: int
+    packets_received: int
     awaits_pong: bool
 
 
@@ -107,10 +107,10 @@ class Session:
         "awaits_pong",
         "closed",
         "engine",
-        "heard",
         "inbox",
         "outbox",
         "outbox_bytes",
+        "packets_received",
         "pending",
         "poll",
         "post",
@@ -143,7 +143,7 @@ class Session:
         self.probe = Probe.NONE
         self.inbox: deque[Any] | None = None
         """What the client sent while an earlier message of its is being handled."""
-        self.heard = 0
+        self.packets_received = 0
         """Packets and control frames since the last heartbeat."""
         self.site: str | None = None
         """What it counts as for the limit per address; None where there is no such limit."""

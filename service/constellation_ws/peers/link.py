@@ -73,7 +73,7 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.streams: dict[int, Stream] = {}
         self.is_full = False
-        self.heard_at = self._loop.time()
+        self.last_received_at = self._loop.time()
         self.greeted: asyncio.Future[None] = self._loop.create_future()
         """Done once both sides are known to be pods of the deployment."""
         self.closed: asyncio.Future[None] = self._loop.create_future()
@@ -114,7 +114,7 @@ class Link(asyncio.Protocol):
 
     def check(self) -> None:
         """Ask for a sign of life, and end the link where there was none for too long."""
-        if self._loop.time() - self.heard_at > SILENCE_SECONDS:
+        if self._loop.time() - self.last_received_at > SILENCE_SECONDS:
             logger.warning("a link to another pod is silent and is closed")
             self.abort()
         else:
@@ -125,12 +125,12 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = opened = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         opened.set_write_buffer_limits(high=FULL_BYTES)
-        self.say_first()
+        self.send_first()
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = self._loop.time()
+        self.last_received_at = self._loop.time()
         self._frames.feed(data)
-        self._take()
+        self._process_frames()
 
     def pause_writing(self) -> None:
         self._note_full(True)
@@ -150,7 +150,7 @@ class Link(asyncio.Protocol):
 
     # Inside
 
-    def say_first(self) -> None:
+    def send_first(self) -> None:
         """Say what this side says first, if anything."""
 
     def greet(self, kind: int, payload: bytes) -> None:
@@ -171,7 +171,7 @@ class Link(asyncio.Protocol):
         for stream in list(self.streams.values()):
             stream.link_is_full(is_full)
 
-    def _take(self) -> None:
+    def _process_frames(self) -> None:
         turn = Turn()
         transport = self._transport
         assert transport is not None, "connected"
@@ -189,7 +189,7 @@ class Link(asyncio.Protocol):
         transport = self._transport
         if transport is not None and not transport.is_closing():
             transport.resume_reading()
-            self._take()
+            self._process_frames()
 
     def _receive(self, kind: int, stream: int, payload: bytes) -> None:
         if not self.greeted.done():
@@ -219,7 +219,7 @@ class OutgoingLink(Link):
         super().__init__(instance, keys)
         self._wanted = wanted
         self._key = b""
-        self._said: tuple[Challenge, Proof] | None = None
+        self._sent: tuple[Challenge, Proof] | None = None
         self._last = 0
 
     def open(self, stream: Stream) -> int:
@@ -231,7 +231,7 @@ class OutgoingLink(Link):
         return self._last
 
     def greet(self, kind: int, payload: bytes) -> None:
-        if kind == Kind.CHALLENGE and self._said is None:
+        if kind == Kind.CHALLENGE and self._sent is None:
             challenge = _challenge(payload)
             key = next(iter(self._keys()), None)
             if challenge.version != VERSION or len(challenge.nonce) != NONCE_BYTES or key is None:
@@ -239,9 +239,9 @@ class OutgoingLink(Link):
             nonce = os.urandom(NONCE_BYTES)
             signature = sign_proof(key, challenge, self._instance, self._wanted, nonce)
             proof = Proof(self._instance, self._wanted, nonce, signature)
-            self._key, self._said = key, (challenge, proof)
+            self._key, self._sent = key, (challenge, proof)
             self.send(Kind.PROOF, 0, _encode(proof))
-        elif kind == Kind.WELCOME and self._said and is_welcome(self._key, *self._said, payload):
+        elif kind == Kind.WELCOME and self._sent and is_welcome(self._key, *self._sent, payload):
             self.trust()
         else:
             raise Refused("it has not proven to be a pod of this deployment")
@@ -264,7 +264,7 @@ class IncomingLink(Link):
         self._count_refused = count_refused
         self._timer = self._loop.call_later(GREETING_SECONDS, self._give_up)
 
-    def say_first(self) -> None:
+    def send_first(self) -> None:
         self.send(Kind.CHALLENGE, 0, _encode(self._challenge))
 
     def greet(self, kind: int, payload: bytes) -> None:

@@ -205,7 +205,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
     async def _take_connect(self, eio_sid: str, head: Head, text: str, size: int) -> None:
         limits, session = self._engine.limits, self._engine.sockets.get(eio_sid)
         load = max(1, limits.max_packets_per_heartbeat // MAX_CONNECTS_PER_HEARTBEAT)
-        if session is not None and not self._engine.bear(session, load):
+        if session is not None and not self._engine.count_packets(session, load):
             return
         most = max(limits.max_request_bytes, MAX_CONNECT_BYTES)
         if size <= most:

@@ -146,7 +146,7 @@ async def test_what_happens_while_others_are_closed_counts(world: World) -> None
     next(steps)
     (first,) = [session for session in (late, answering, leaving) if session.closed]
     second, third = [session for session in (late, answering, leaving) if session is not first]
-    engine.hear(second, "3")
+    engine.receive_packet(second, "3")
     engine.remove(third, "transport close")
     for _ in steps:
         pass

@@ -163,7 +163,7 @@ async def test_a_request_of_many_packets_is_taken_in_turns(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(max_packets_per_heartbeat=UNLIMITED) as world, world.http() as http:
-        _count(work, monkeypatch, world.engine, "hear", "packets")
+        _count(work, monkeypatch, world.engine, "receive_packet", "packets")
         polling = await http.open()
         await polling.send("40/chats")
         await polling.packets()

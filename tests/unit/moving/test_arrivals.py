@@ -127,7 +127,7 @@ async def test_a_session_goes_on_as_it_was() -> None:
     there = There()
     await there.take(client())
     session = there.pod.engine.sockets[EIO_SID]
-    assert (session.heard, session.awaits_pong, session.upgraded) == (3, False, True)
+    assert (session.packets_received, session.awaits_pong, session.upgraded) == (3, False, True)
     (member,) = there.pod.members.rooms
     assert (member.sid, member.eio_sid, member.user) == (SID, EIO_SID, USER)
     assert there.pod.log.went_on == [SID]

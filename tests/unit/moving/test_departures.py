@@ -112,13 +112,13 @@ def give_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_session_is_given_away_whole_and_nobody_is_told_of_an_end() -> None:
     here, there = Here(), There(True)
-    here.session.heard, here.session.awaits_pong = 5, True
+    here.session.packets_received, here.session.awaits_pong = 5, True
     await here.move(there)
     offer, taken = there.steps
     assert offer == Offer(PLACE)
     assert isinstance(taken, MovedClient)
     assert taken.session.sid == here.session.sid
-    assert (taken.session.heard, taken.session.awaits_pong) == (5, True)
+    assert (taken.session.packets_received, taken.session.awaits_pong) == (5, True)
     assert taken.session.address == "10.0.0.9"
     (membership,) = taken.memberships
     assert (membership.member.sid, membership.member.identity.user) == ("sio", USER)

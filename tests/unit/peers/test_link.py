@@ -355,10 +355,10 @@ async def test_a_link_that_is_silent_for_too_long_ends(monkeypatch: pytest.Monke
     two = Two().greet()
     now = asyncio.get_running_loop().time()
     monkeypatch.setattr(two.a._loop, "time", lambda: now)
-    two.a.heard_at = now - SILENCE_SECONDS + 0.1
+    two.a.last_received_at = now - SILENCE_SECONDS + 0.1
     two.a.check()
     assert kinds(two.line_of_a.taken()) == [Kind.PING]
-    two.a.heard_at = now - SILENCE_SECONDS - 0.1
+    two.a.last_received_at = now - SILENCE_SECONDS - 0.1
     with capture_logs() as logs:
         two.a.check()
     assert two.line_of_a.is_aborted
