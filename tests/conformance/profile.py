@@ -158,7 +158,7 @@ def _config(engines: dict[str, Engine]) -> uvicorn.Config:
         admission = Admission(engine, cors_origins=("*",))
         polls = Polls(engine, admission)
         app = dispatch(app, LongPolling(engine, admission, polls, Nowhere()), path)
-        upgrades[path] = Upgrades(engine, admission, Nowhere()).take
+        upgrades[path] = Upgrades(engine, admission, Nowhere()).handle
     lobby, idle = (Lobby(10_000, admission.refuse) for _ in range(2))
     return uvicorn.Config(
         app,

@@ -278,7 +278,7 @@ class WebSocketConnection(BoundedReading):
 
     def upgrade(self, session: Session) -> None:
         """Carry a session that has polled, with the packets that waited for its next poll."""
-        waiting = [_reframe(packet) for packet in session.take_outbox() if packet != NOOP]
+        waiting = [_reframe(packet) for packet in session.pop_outbox() if packet != NOOP]
         session.probe = Probe.NONE
         self._engine.has_upgraded(self)
         self.carry(session)

@@ -29,7 +29,7 @@ class Deadlines(Generic[Thing]):
         """Forget a thing; harmless when it is not there."""
         self._deadlines.pop(thing, None)
 
-    def take_due(self, now_seconds: float) -> Iterator[Thing]:
+    def pop_due(self, now_seconds: float) -> Iterator[Thing]:
         """Hand over, and forget, those whose time is over, one at a time.
 
         Others may be added and removed between two of them.

@@ -113,7 +113,7 @@ async def _handle(engine: InboxHost, session: Session, entry: Entry) -> None:
             break
         entry = inbox.popleft()
         if len(inbox) == MAX_INBOX // 2:
-            session.resume()
+            session.resume_reading()
     session.inbox = None
 
 

@@ -60,9 +60,9 @@ class PendingCloses:
 
     def advance(self, now_seconds: float) -> Iterator[None]:
         """End those whose time is over, one at each step."""
-        for sid in self._fetches.take_due(now_seconds):
+        for sid in self._fetches.pop_due(now_seconds):
             self.pop_polling(sid)
             yield
-        for connection in self._websockets.take_due(now_seconds):
+        for connection in self._websockets.pop_due(now_seconds):
             connection.abort()
             yield

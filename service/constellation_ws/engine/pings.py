@@ -55,7 +55,7 @@ class Pings:
 
     def advance(self) -> Iterator[None]:
         """Advance by one step: ping whose time it is, one session at each step of the iterator."""
-        for session in self._wheel.turn():
+        for session in self._wheel.advance():
             assert isinstance(session, Session), "nothing else is put there"
             # Between two steps it may have answered, which puts it back, or have been closed.
             if session.slot < 0 and not session.closed:

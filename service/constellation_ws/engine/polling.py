@@ -104,7 +104,7 @@ class LongPolling:
         if refusal is not None:
             return self._polls.refuse(refusal)
         session = self._engine.open(query, address, headers)
-        return HTTPStatus.OK, [TEXT], b"0" + session.opening()
+        return HTTPStatus.OK, [TEXT], b"0" + session.open_payload()
 
 
 async def _watch_client(receive: Receive, gone: asyncio.Future[None]) -> None:

@@ -113,7 +113,7 @@ class Polls:
             if session.upgraded:
                 return _packets([NOOP])
         # What waits for a session that has ended cannot be fetched later.
-        packets = self._last_of(session) if session.closed else session.take_outbox(_ANSWER_BYTES)
+        packets = self._last_of(session) if session.closed else session.pop_outbox(_ANSWER_BYTES)
         if session.closed and not packets:
             return self.refuse(UNKNOWN_SESSION)
         return _packets(packets)
@@ -124,7 +124,7 @@ class Polls:
         socket.io-client handles a Close before the events of the same answer: it would take these
         up at its next connect, without their offsets, and get them once more by its resume.
         """
-        packets = session.take_outbox()
+        packets = session.pop_outbox()
         if packets[-1:] == [CLOSE] and len(packets) > 1:
             session.put_back(packets.pop())
             self._engine.pending_closes.add_polling(session)

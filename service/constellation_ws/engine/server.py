@@ -202,7 +202,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             return
         if session.inbox is not None:
             session.inbox.clear()  # we have heard enough, save the answer to our goodbye
-            session.resume()
+            session.resume_reading()
         self._begin_close(session, reason, code)
 
     def _begin_close(
@@ -255,30 +255,30 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     # Time
 
-    async def run(self, tell: Callable[[], None]) -> None:
-        """Turn the wheel, for ever; `tell` after every step."""
+    async def run(self, report_alive: Callable[[], None]) -> None:
+        """Turn the wheel, for ever; `report_alive` after every step."""
         due = time.monotonic()
         while True:
             # A late step is made up for, a pause of the whole process is not: what clients have
             # answered meanwhile is still to be read.
             due = max(due + self.pings.step_seconds, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
-            async for _ in paced(self.turn(time.monotonic())):
+            async for _ in paced(self.advance(time.monotonic())):
                 pass
-            tell()
+            report_alive()
 
-    def turn(self, now: float) -> Iterator[None]:
+    def advance(self, now: float) -> Iterator[None]:
         """Do what is due, one thing at each step: pings, and the ends of all kinds of patience.
 
         Thousands may be due at once. What happens between two steps counts.
         """
         yield from self.pings.advance()
-        for session in self._unused.take_due(now):
+        for session in self._unused.pop_due(now):
             self.close(session, CONNECT_TIMEOUT)
             yield
-        yield from self.slow.turn(now)
+        yield from self.slow.advance(now)
         yield from self.pending_closes.advance(now)
-        for connection in self._probes.take_due(now):
+        for connection in self._probes.pop_due(now):
             connection.close_probe()
             yield
 

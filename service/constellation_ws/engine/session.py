@@ -177,7 +177,7 @@ class Session:
         """How much waits here for the client; on long-polling counted in characters."""
         return self.outbox_bytes if self.websocket is None else self.websocket.waiting_bytes()
 
-    def opening(self) -> bytes:
+    def open_payload(self) -> bytes:
         """Write the payload of the open packet."""
         limits = self.engine.limits
         return msgspec.json.encode(
@@ -244,14 +244,14 @@ class Session:
         if self.poll is not None and not self.poll.done():
             self.poll.set_result(None)
 
-    def resume(self) -> None:
+    def resume_reading(self) -> None:
         """Let the client go on: what it has sent is handled, nearly."""
         if self.websocket is not None:
             self.websocket.resume_reading()
         if self.post is not None and not self.post.done():
             self.post.set_result(None)
 
-    def take_outbox(self, max_bytes: int | None = None) -> list[str]:
+    def pop_outbox(self, max_bytes: int | None = None) -> list[str]:
         """Hand over what waits: all of it, or as many packets as make up so much, one at least."""
         packets = self.outbox
         count = len(packets)

@@ -78,9 +78,9 @@ class SlowConsumers(Generic[Watched]):
             session.strain = None
             self._deadlines.remove(session)
 
-    def turn(self, now_seconds: float) -> Iterator[None]:
+    def advance(self, now_seconds: float) -> Iterator[None]:
         """Drop those that have taken too little for the whole grace, one at each step."""
-        for session in self._deadlines.take_due(now_seconds):
+        for session in self._deadlines.pop_due(now_seconds):
             if session.strain is None:
                 continue  # it has taken enough meanwhile, or left
             if session.strain.taken(session.waiting_bytes) < self._least_bytes:

@@ -40,7 +40,7 @@ class Upgrades:
         self._admission = admission
         self._elsewhere = elsewhere
 
-    def take(
+    def handle(
         self, transport: asyncio.Transport, request: UpgradeRequest
     ) -> asyncio.Protocol | Refuse:
         """Open a session on a WebSocket, or begin to move one there; or say why not."""
@@ -68,7 +68,7 @@ class Upgrades:
         session = engine.open(request.query, address, request.headers)
         connection = WebSocketConnection(engine, transport)
         connection.carry(session)
-        hello = text_frame(b"0" + session.opening())
+        hello = text_frame(b"0" + session.open_payload())
         transport.write(upgrade_response(verdict) + hello)
         return connection
 

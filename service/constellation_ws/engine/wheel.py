@@ -37,7 +37,7 @@ class Wheel:
             self._slots[timed.slot].discard(timed)
             timed.slot = -1
 
-    def turn(self) -> list[Timed]:
+    def advance(self) -> list[Timed]:
         """Move on by one step and take off those whose turn it is."""
         self._now = (self._now + 1) % len(self._slots)
         due, self._slots[self._now] = self._slots[self._now], set()

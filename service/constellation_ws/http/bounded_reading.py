@@ -54,10 +54,10 @@ class BoundedReading(asyncio.Protocol):
         if len(data) <= PIECE_BYTES and not self._unparsed:
             self.parse(data)
             return
-        self._unparsed, self._at = self.take_unparsed() + data, 0
+        self._unparsed, self._at = self.pop_unparsed() + data, 0
         if not self._turn_is_due:
             self._turn_is_due = True
-            self._take_turn()
+            self._run_turn()
 
     def pause_reading(self) -> None:
         """Let the client wait."""
@@ -85,12 +85,12 @@ class BoundedReading(asyncio.Protocol):
         """Tell whether nothing that was read waits to be parsed."""
         return not self._unparsed
 
-    def take_unparsed(self) -> bytes:
+    def pop_unparsed(self) -> bytes:
         """Hand over what was read and not parsed."""
         unparsed, self._unparsed, self._at = self._unparsed[self._at :], b"", 0
         return unparsed
 
-    def _take_turn(self) -> None:
+    def _run_turn(self) -> None:
         load, until = 0, min(len(self._unparsed), self._at + TURN_BYTES)
         while self._at < until and load < TURN_LOAD and self._may_parse():
             piece = self._unparsed[self._at : self._at + PIECE_BYTES]
@@ -111,7 +111,7 @@ class BoundedReading(asyncio.Protocol):
         self._pause_transport()
         if not self._turn_is_due:
             self._turn_is_due = True
-            asyncio.get_running_loop().call_soon(self._take_turn)
+            asyncio.get_running_loop().call_soon(self._run_turn)
 
     def _may_parse(self) -> bool:
         return self._reading is Reading.ON and not self._transport.is_closing()

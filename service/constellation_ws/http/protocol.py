@@ -250,7 +250,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         if isinstance(answer, Refuse | Refusal):
             self._refuse(answer)
             return
-        rest += self.take_unparsed()
+        rest += self.pop_unparsed()
         self._has_read()
         self.stop_parsing()
         self._gathering.flush()

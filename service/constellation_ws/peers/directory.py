@@ -99,12 +99,12 @@ class Directory:
             if asked_at - self._looked_at > _LOOK_SECONDS:
                 await self._exchange()
 
-    async def run(self, tell: Callable[[], None]) -> None:
-        """Show that this pod lives and learn of the others, for ever; `tell` at each step."""
+    async def run(self, report_alive: Callable[[], None]) -> None:
+        """Register this pod and read the others, without end; `report_alive` after each time."""
         while True:
             async with self._look:
                 await self._exchange()
-            tell()
+            report_alive()
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def leave(self) -> None:

@@ -119,7 +119,7 @@ class Peers:
             link.abort()
         await self._directory.leave()
 
-    async def run(self, tell: Callable[[], None]) -> None:
+    async def run(self, report_alive: Callable[[], None]) -> None:
         """Look for signs of life on all links, for ever."""
         while True:
             await asyncio.sleep(PING_SECONDS)
@@ -132,7 +132,7 @@ class Peers:
                 for instance, at in self._failed_at.items()
                 if now - at < _PAUSE_SECONDS
             }
-            tell()
+            report_alive()
 
     # From here to others
 

@@ -47,7 +47,7 @@ def public_config(gateway: Gateway) -> uvicorn.Config:
     pages: AsgiApp = create_app(gateway.health, registry, gateway.events.namespaces.scopes)
     pages = trace_pages(pages, gateway.tracing)
     polling = LongPolling(engine, admission, gateway.clients.polls, gateway.peering.elsewhere)
-    upgrades = {SOCKET_IO_PATH: Upgrades(engine, admission, gateway.peering.elsewhere).take}
+    upgrades = {SOCKET_IO_PATH: Upgrades(engine, admission, gateway.peering.elsewhere).handle}
     most = settings.max_half_open_connections
     lobby = Lobby(most, admission.refuse, admission.is_crowded, admission.is_out_of_sockets)
     idle = Lobby(most, admission.refuse, reason=TOO_MANY_IDLE)

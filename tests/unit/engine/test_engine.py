@@ -142,7 +142,7 @@ async def test_what_happens_while_others_are_closed_counts(world: World) -> None
     for session in (late, answering, leaving):
         session.awaits_pong = True
         engine.pings._wheel.put(session, 0)
-    steps = engine.turn(world.clock.monotonic())
+    steps = engine.advance(world.clock.monotonic())
     next(steps)
     (first,) = [session for session in (late, answering, leaving) if session.closed]
     second, third = [session for session in (late, answering, leaving) if session is not first]
@@ -156,7 +156,7 @@ async def test_what_happens_while_others_are_closed_counts(world: World) -> None
     one, other = (engine.open("", "", []) for _ in range(2))
     engine.mark_used(second)
     world.clock.ahead_seconds += LIMITS.connect_timeout_seconds + 1
-    steps = engine.turn(world.clock.monotonic())
+    steps = engine.advance(world.clock.monotonic())
     while not one.closed:
         next(steps)
     engine.mark_used(other)

@@ -87,7 +87,7 @@ async def test_first_pings_are_spread_and_none_is_late(world: World) -> None:
         engine.open("", "", [])
     asked: list[int] = []
     for _ in range(26):
-        for _ in engine.turn(world.clock.monotonic()):
+        for _ in engine.advance(world.clock.monotonic()):
             pass
         asked.append(sum(session.awaits_pong for session in engine.sockets.values()) - sum(asked))
     assert sum(asked) == 500
@@ -106,7 +106,7 @@ async def test_thousands_of_pings_at_once_are_written_in_turns_with_the_loop(
     for _ in range(1_000):
         engine.pings._wheel.put(engine.open("", "", []), 0)
     with others.having_turns():
-        async for _ in paced(engine.turn(world.clock.monotonic())):
+        async for _ in paced(engine.advance(world.clock.monotonic())):
             pass
     assert len(pinged_at) == 1_000
     assert len(set(pinged_at)) > 900

@@ -86,7 +86,7 @@ async def test_on_polling_packets_wait_in_their_order(polling: Session) -> None:
     await polling.send(eio.Packet(eio.MESSAGE, "hello"))
     await polling.send(eio.Packet(eio.NOOP))
     assert not polling.is_flushed
-    assert polling.take_outbox() == ["4ю", "bAQIDBA==", "b", "2", "4hello", "6"]
+    assert polling.pop_outbox() == ["4ю", "bAQIDBA==", "b", "2", "4hello", "6"]
     assert polling.is_flushed
     assert (polling.outbox, polling.outbox_bytes) == ([], 0)
 
@@ -101,7 +101,7 @@ async def test_what_waits_is_counted_on_either_transport(
     upgraded.send_message("hello")
     assert upgraded.waiting_bytes == len(text_frame(b"4hello"))
     line.sent.clear()
-    polling.take_outbox()
+    polling.pop_outbox()
     assert polling.waiting_bytes == upgraded.waiting_bytes == 0
 
 
@@ -129,7 +129,7 @@ def test_what_was_missed_leaves_with_its_offsets_in_one_write(
 
 def test_what_was_missed_waits_with_its_offsets_on_polling(polling: Session) -> None:
     polling.send_after([MISSED], "0/chats,{}")
-    assert polling.take_outbox() == ['42/chats,["x",1,"5-0"]', "40/chats,{}"]
+    assert polling.pop_outbox() == ['42/chats,["x",1,"5-0"]', "40/chats,{}"]
 
 
 def test_nothing_waits_for_a_session_that_is_closed(engine: Engine, polling: Session) -> None:
@@ -200,7 +200,7 @@ async def test_a_ping_and_a_close_come_behind_what_the_fan_out_has_collected(
 ) -> None:
     upgraded.pending = b"event"
     for _ in range(1_000):
-        for _ in engine.turn(0.0):
+        for _ in engine.advance(0.0):
             pass
         if line.sent:
             break

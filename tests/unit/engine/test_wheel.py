@@ -21,7 +21,7 @@ class Thing:
 
 def turns_until(wheel: Wheel, thing: Thing, at_most: int = 1_000) -> int:
     for turn in range(1, at_most):
-        if thing in wheel.turn():
+        if thing in wheel.advance():
             return turn
     raise AssertionError("its turn has not come")
 
@@ -39,7 +39,7 @@ def test_a_turn_comes_once() -> None:
     wheel, thing = Wheel(1, 5), Thing()
     wheel.put(thing, 3)
     turns_until(wheel, thing)
-    assert [wheel.turn() for _ in range(20)] == [[]] * 20
+    assert [wheel.advance() for _ in range(20)] == [[]] * 20
     assert (len(wheel), thing.slot) == (0, -1)
 
 
@@ -56,7 +56,7 @@ def test_what_is_removed_has_no_turn_and_may_be_removed_twice() -> None:
     wheel.put(thing, 2)
     wheel.remove(thing)
     wheel.remove(thing)
-    assert [wheel.turn() for _ in range(10)] == [[]] * 10
+    assert [wheel.advance() for _ in range(10)] == [[]] * 10
 
 
 def test_whoever_has_their_turn_may_be_put_back_at_once() -> None:
@@ -110,7 +110,7 @@ class WheelMachine(RuleBasedStateMachine):
     def turn(self) -> None:
         self.now += 1
         expected = {thing for thing, due in self.due.items() if due == self.now}
-        assert set(self.wheel.turn()) == expected
+        assert set(self.wheel.advance()) == expected
         for thing in expected:
             del self.due[thing]
 

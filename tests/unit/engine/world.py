@@ -173,7 +173,7 @@ class World:
         until = self.clock.monotonic() + seconds
         while self.clock.monotonic() < until:
             self.clock.ahead_seconds += self.engine.pings.step_seconds
-            for _ in self.engine.turn(self.clock.monotonic()):
+            for _ in self.engine.advance(self.clock.monotonic()):
                 pass
 
     def websocket(self, target: str = TARGET) -> AbstractAsyncContextManager[wire.Wire]:
@@ -248,7 +248,7 @@ class World:
                 app,
                 http=functools.partial(  # type: ignore[arg-type]  # called like the class
                     HttpProtocol,
-                    upgrades={PATH: upgrades.take},
+                    upgrades={PATH: upgrades.handle},
                     lobby=self.lobby,
                     idle=self.idle,
                 ),

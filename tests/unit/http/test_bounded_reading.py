@@ -146,7 +146,7 @@ async def test_what_is_closed_meanwhile_is_left_alone() -> None:
 async def test_what_was_not_parsed_can_be_handed_over() -> None:
     protocol, data = Protocol(), numbered(3 * TURN_BYTES)
     protocol.data_received(data)
-    assert protocol.take_unparsed() == data[TURN_BYTES:]
+    assert protocol.pop_unparsed() == data[TURN_BYTES:]
     await turn()
     assert protocol.parsed == data[:TURN_BYTES]
     assert protocol.transport.is_read

@@ -187,7 +187,7 @@ async def test_a_client_that_is_silent_after_its_move_is_closed_in_its_time(
     seconds += 0 if awaits_pong else LIMITS.ping_interval_seconds
     step = there.pod.engine.pings.step_seconds
     for _ in range(int(seconds / step) + 3):
-        for _ in there.pod.engine.turn(0.0):
+        for _ in there.pod.engine.advance(0.0):
             pass
     await there.pod.settled()
     assert there.pod.engine.sockets == {}

@@ -87,7 +87,7 @@ async def test_who_has_something_to_fetch_is_closed_when_it_has_or_the_window_is
     half = MANY // 2
     await eventually(lambda: len(world.closed) > half, PATIENCE_SECONDS, "half are closed")
     assert not {late, never} & set(world.closed)
-    late.take_outbox()
+    late.pop_outbox()
     await eventually(lambda: late in world.closed, PATIENCE_SECONDS, "it has fetched all")
     assert await draining == MANY
     assert world.closed.index(never) > half
