@@ -13,7 +13,7 @@ import engineio
 
 from constellation_ws.engine.limits import EngineLimits
 from constellation_ws.engine.observer import Observer
-from constellation_ws.engine.session import NOOP, Probe, Session
+from constellation_ws.engine.session import NOOP, Session, UpgradeProbe
 from constellation_ws.engine.slow import SlowConsumers
 from constellation_ws.http.bounded_reading import BoundedReading
 from constellation_ws.websocket import (
@@ -91,7 +91,7 @@ class WebSocketConnection(BoundedReading):
     def probe(self, session: Session) -> None:
         """Begin to take a session over from long-polling."""
         self._session = session
-        session.probe = Probe.SILENT
+        session.upgrade_probe = UpgradeProbe.SILENT
 
     def close_probe(self) -> None:
         """End a probe that has not led to an upgrade; the session goes on polling."""
@@ -151,7 +151,7 @@ class WebSocketConnection(BoundedReading):
         if session.websocket is self:
             self._engine.remove(session, _TRANSPORT_CLOSE)
         else:
-            session.probe = Probe.NONE
+            session.upgrade_probe = UpgradeProbe.NONE
 
     def pause_writing(self) -> None:
         """Watch a client for which much waits; one that has said goodbye has its time anyway."""
@@ -267,19 +267,19 @@ class WebSocketConnection(BoundedReading):
             self._close_transport()
         elif message == _PROBE:
             self._transport.write(_PROBE_ANSWER)
-            session.probe = Probe.ANSWERED
+            session.upgrade_probe = UpgradeProbe.ANSWERED
             session.queue(NOOP)  # ends the poll that waits, so that the client can pause polling
         elif message == _UPGRADE:
             self.upgrade(session)
         else:
-            session.probe = Probe.NONE
+            session.upgrade_probe = UpgradeProbe.NONE
             self._session = None
             self.close(CloseCode.PROTOCOL_ERROR, "no upgrade")
 
     def upgrade(self, session: Session) -> None:
         """Carry a session that has polled, with the packets that waited for its next poll."""
         waiting = [_reframe(packet) for packet in session.pop_outbox() if packet != NOOP]
-        session.probe = Probe.NONE
+        session.upgrade_probe = UpgradeProbe.NONE
         self._engine.has_upgraded(self)
         self.carry(session)
         session.wake_poll()

@@ -17,7 +17,7 @@ from constellation_ws.engine import inbox
 from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.elsewhere import Reply
 from constellation_ws.engine.server import Engine
-from constellation_ws.engine.session import CLOSE, NOOP, Probe, Session
+from constellation_ws.engine.session import CLOSE, NOOP, Session, UpgradeProbe
 from constellation_ws.http.entrance import (
     BAD_METHOD,
     BAD_REQUEST,
@@ -107,7 +107,7 @@ class Polls:
             self._engine.close(session, self._engine.reason.TRANSPORT_ERROR)
             return self.refuse(BAD_REQUEST)
         if not session.outbox:
-            if session.probe is Probe.ANSWERED:
+            if session.upgrade_probe is UpgradeProbe.ANSWERED:
                 return _packets([NOOP])
             await self._wait(session, receive)
             if session.upgraded:

@@ -31,7 +31,7 @@ NOOP = "6"
 """The packet that ends a poll and says nothing."""
 
 
-class Probe(Enum):
+class UpgradeProbe(Enum):
     """How far a WebSocket has come that is to take a session over from long-polling."""
 
     NONE = auto()
@@ -114,12 +114,12 @@ class Session:
         "pending",
         "poll",
         "post",
-        "probe",
         "session",
         "sid",
         "site",
         "slot",
         "strain",
+        "upgrade_probe",
         "websocket",
         "write",
     )
@@ -140,7 +140,7 @@ class Session:
         """The poll that waits for packets."""
         self.post: Future[None] | None = None
         """The request that brings packets; done when the next one may come."""
-        self.probe = Probe.NONE
+        self.upgrade_probe = UpgradeProbe.NONE
         self.inbox: deque[Any] | None = None
         """What the client sent while an earlier message of its is being handled."""
         self.packets_received = 0

@@ -13,7 +13,7 @@ from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.elsewhere import Elsewhere
 from constellation_ws.engine.server import Engine
-from constellation_ws.engine.session import Probe, Session
+from constellation_ws.engine.session import Session, UpgradeProbe
 from constellation_ws.http import entrance
 from constellation_ws.http.protocol import UpgradeRequest
 from constellation_ws.messages.admission import Refusal
@@ -135,7 +135,7 @@ def accept_tunnelled(
 
 
 def _begin_probe(engine: Engine, connection: WebSocketConnection, session: Session) -> None:
-    if session.upgraded or session.probe is not Probe.NONE:
+    if session.upgraded or session.upgrade_probe is not UpgradeProbe.NONE:
         # As the reference server does: a refused handshake is an error to many clients, and to a
         # program on `ws` one that nobody catches.
         engine.observer.refused(entrance.BAD_REQUEST.code)
