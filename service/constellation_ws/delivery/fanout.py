@@ -119,7 +119,7 @@ def _write_run(frames: list[Frame], audience: Collection[Member]) -> int:
     forms, unwritten = _forms(frames, audience), 0
     plain = logged = None  # a call per recipient would be felt
     for member in audience:
-        write = member.socket.write
+        write = member.outlet.write
         if write is not None:
             if member.wants_offsets:
                 if logged is None:
@@ -131,8 +131,8 @@ def _write_run(frames: list[Frame], audience: Collection[Member]) -> int:
                 write(plain)
             continue
         unwritten += 1
-        if not member.socket.closed:
-            _queue(member.socket, forms.polling(member.wants_offsets))
+        if not member.outlet.closed:
+            _queue(member.outlet, forms.polling(member.wants_offsets))
     return len(audience) - unwritten
 
 
@@ -140,7 +140,7 @@ def _collect(frames: list[Frame], audience: Collection[Member], begun: list[Outl
     """Leave with each socket what it gets, behind what waits there; name those that had nothing."""
     forms = _forms(frames, audience)
     for member in audience:
-        outlet = member.socket
+        outlet = member.outlet
         pending = outlet.pending
         if outlet.write is None:
             if not outlet.closed:

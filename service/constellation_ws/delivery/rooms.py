@@ -44,10 +44,10 @@ class Member:
         "allowance",
         "eio_sid",
         "identity",
+        "outlet",
         "rooms",
         "scope",
         "sid",
-        "socket",
         "stage",
         "ticket",
         "user",
@@ -55,13 +55,13 @@ class Member:
     )
 
     def __init__(
-        self, sid: Sid, eio_sid: str, socket: Outlet, scope: Scope = DEFAULT_SCOPE
+        self, sid: Sid, eio_sid: str, outlet: Outlet, scope: Scope = DEFAULT_SCOPE
     ) -> None:
         self.sid = sid
         self.eio_sid = eio_sid
         self.scope = scope
         """Of its namespace: what the names of its rooms begin with."""
-        self.socket = socket
+        self.outlet = outlet
         self.stage = Stage.CONNECTING
         self.user: UserId | None = None
         self.identity: Identity | None = None

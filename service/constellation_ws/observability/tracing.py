@@ -57,7 +57,7 @@ class Odds(NamedTuple):
     """Whether nothing is recorded of a trace that whoever began it does not record."""
 
 
-class Socket(Protocol):
+class Outlet(Protocol):
     """Where a recipient's bytes leave, as far as a span shows it."""
 
     closed: bool
@@ -67,7 +67,7 @@ class Recipient(Protocol):
     """Who is sent an event, as far as a span shows it."""
 
     @property
-    def socket(self) -> Socket:
+    def outlet(self) -> Outlet:
         """Closed where the recipient was too slow."""
 
 
@@ -139,7 +139,7 @@ class Tracing:
             time.time_ns(),
             ["*"] if rooms is None else list(rooms[:_SHOWN_ROOMS]),
             len(frame.message) + sum(map(len, frame.attachments)),
-            [member for member in audience if not member.socket.closed],
+            [member for member in audience if not member.outlet.closed],
         )
         self._deliveries.append(delivery)
         self._exemplar = ids_of(process)
@@ -170,7 +170,7 @@ class Tracing:
     def _end(self, deliveries: list[_Delivery], events: int) -> None:
         """End the spans of a batch that has been written; only now nobody waits for it."""
         for one in deliveries:
-            slow = sum(1 for member in one.recipients if member.socket.closed)
+            slow = sum(1 for member in one.recipients if member.outlet.closed)
             self.tracer.start_span(
                 one.name,
                 set_span_in_context(one.process),

@@ -72,7 +72,7 @@ class RoomsMachine(RuleBasedStateMachine):
 
     @rule(one=members)
     def add_a_second_for_the_same_connection(self, one: Member) -> None:
-        assert not self.rooms.add(Member(Sid("other"), one.eio_sid, one.socket))
+        assert not self.rooms.add(Member(Sid("other"), one.eio_sid, one.outlet))
 
     @rule(one=members)
     def connect(self, one: Member) -> None:

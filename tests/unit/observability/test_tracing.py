@@ -62,12 +62,12 @@ def seen() -> Seen:
 
 def test_a_delivery_is_two_spans_below_the_publisher(seen: Seen) -> None:
     first, second, gone = audience = members(3)
-    gone.socket.closed = True
+    gone.outlet.closed = True
     seen.tracing.begin_batch()
     seen.tracing.deliver("new-chat", event(RECORDED), ["user:bob"], FRAME, audience)
     seen.tracing.end_batch(7)
     assert seen.spans == []  # until it has been written
-    second.socket.closed = True
+    second.outlet.closed = True
     seen.written()
 
     process, deliver = seen.named("process chat:new"), seen.named("deliver new-chat")
@@ -93,7 +93,7 @@ def test_a_delivery_is_two_spans_below_the_publisher(seen: Seen) -> None:
         "constellation.coalesced": 7,
         "constellation.slow": 1,
     }
-    assert first.socket.closed is False
+    assert first.outlet.closed is False
 
 
 def test_the_names_of_messaging_are_those_of_the_conventions(seen: Seen) -> None:
