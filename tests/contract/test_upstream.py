@@ -36,9 +36,9 @@ from uvicorn.protocols.http import flow_control
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from constellation_ws.engine.session import Session
-from constellation_ws.http.entrance import answer
 from constellation_ws.http.lobby import Lobby
 from constellation_ws.http.protocol import HttpProtocol, Upgrade, UpgradeRequest
+from constellation_ws.http.refusals import response_to
 from constellation_ws.socketio.membership import Membership
 from tests.processes import HOST, Valkey, running_valkey, unused_port
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -462,7 +462,10 @@ def http_protocol(wire: Wire, upgrades: Mapping[str, Upgrade]) -> HttpProtocol:
     config = uvicorn.Config(
         no_app,
         http=functools.partial(  # type: ignore[arg-type]  # called like the class
-            HttpProtocol, upgrades=upgrades, lobby=Lobby(10, answer), idle=Lobby(10, answer)
+            HttpProtocol,
+            upgrades=upgrades,
+            lobby=Lobby(10, response_to),
+            idle=Lobby(10, response_to),
         ),
         ws=asyncio.Protocol,
         lifespan="off",

@@ -20,7 +20,14 @@ from constellation_ws.peers.link import IncomingLink, Link, OutgoingLink
 from constellation_ws.peers.peers import Peers
 from constellation_ws.peers.tunnel_entrance import TunnelEntrance
 from constellation_ws.peers.tunnel_exit import TunnelExit
-from constellation_ws.peers.wire import UNREADABLE, Answer, Kind, Opening, Question, frame
+from constellation_ws.peers.wire import (
+    UNREADABLE,
+    ForwardedRequest,
+    ForwardedResponse,
+    Kind,
+    Opening,
+    frame,
+)
 from tests.peer_lines import (
     KEY,
     Line,
@@ -34,7 +41,7 @@ from tests.websocket_frames import chopped
 
 _LOOP = asyncio.new_event_loop()
 _METRICS = Metrics()
-_QUESTION = Question("GET", "b-session", b"")
+_QUESTION = ForwardedRequest("GET", "b-session", b"")
 
 
 def check(data: bytes) -> None:
@@ -81,7 +88,7 @@ def _check_strangers(pieces: list[bytes]) -> None:
     line.taken()
     feed(outgoing, line, pieces)
     assert not trusts(outgoing)
-    assert not forwarded._reply.done()
+    assert not forwarded._response.done()
     assert [one.kind for one in frames_of(line.taken())] in ([], [Kind.PROOF])
     line.lose()
 
@@ -145,12 +152,12 @@ class Pod:
         self._tasks: list[asyncio.Task[Any]] = []
         self.peers = Peers("b", cast("Any", None), self, _METRICS, self._spawn, set())
 
-    async def answer(
-        self, question: Question, gone: asyncio.Future[None], finish: asyncio.Future[None]
-    ) -> Answer:
+    async def respond(
+        self, request: ForwardedRequest, gone: asyncio.Future[None], finish: asyncio.Future[None]
+    ) -> ForwardedResponse:
         self.began += 1
         await asyncio.wait({gone, finish}, return_when=asyncio.FIRST_COMPLETED)
-        return Answer(200, [], question.body)
+        return ForwardedResponse(200, [], request.body)
 
     def accept(
         self, opening: Opening, make_exit: Callable[[Callable[[], None]], TunnelExit]

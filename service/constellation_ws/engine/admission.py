@@ -1,21 +1,21 @@
 """Which handshakes are accepted now: limits of the pod and of one IP address, and allowed origins.
 
-Not here: what a handshake must contain (`http.entrance`), and opening sessions (`server`).
+Not here: what a handshake must contain (`http.query`), and opening sessions (`server`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from http import HTTPStatus
 
 import structlog
 
 from constellation_ws.engine.server import Engine
-from constellation_ws.http import entrance
+from constellation_ws.http import refusals
 from constellation_ws.http.addresses import Proxies, site_of
 from constellation_ws.http.origins import Origins
 from constellation_ws.messages.admission import DRAINING, Allowance, Refusal
+from constellation_ws.websocket import Refuse
 from constellation_ws.websocket.handshake import Headers
 
 logger = structlog.get_logger(__name__)
@@ -66,9 +66,9 @@ class Admission:
             return refusal
         most_per_address = self._limits.max_connections_per_address
         if most_per_address and self._engine.sites.is_full(site_of(address)):
-            return entrance.TOO_MANY_FROM_ADDRESS
+            return refusals.TOO_MANY_FROM_ADDRESS
         if not self._connects.take(self._limits.connects, time.monotonic()):
-            return entrance.TOO_MANY_CONNECTS
+            return refusals.TOO_MANY_CONNECTS
         return None
 
     def admit_tunnel(self) -> Refusal | None:
@@ -79,7 +79,7 @@ class Admission:
         if self._is_closed_to_new:
             return DRAINING
         if self.is_full() or self._is_overloaded():
-            return entrance.TOO_MANY_CONNECTIONS
+            return refusals.TOO_MANY_CONNECTIONS
         return None
 
     def is_full(self) -> bool:
@@ -109,17 +109,17 @@ class Admission:
             return None
         logger.warning(
             "origin not allowed",
-            code=entrance.FORBIDDEN_ORIGIN.code,
+            code=refusals.FORBIDDEN_ORIGIN.code,
             origin=origin[:_SHOWN_ORIGIN_CHARS],
             remedy="if it is yours, add it to CONSTELLATION_CORS_ORIGINS",
         )
-        return entrance.FORBIDDEN_ORIGIN
+        return refusals.FORBIDDEN_ORIGIN
 
-    def refuse(self, refusal: Refusal) -> tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]:
-        """Count a refusal, and return its HTTP status, further headers and body."""
+    def refuse(self, refusal: Refusal) -> Refuse:
+        """Count a refusal, and return the response to it."""
         self._engine.observer.refused(refusal.code)
         if refusal.is_temporary:
             logger.warning(f"client refused for now: {refusal.code}")
-        if (fault := entrance.FAULTS_OF_PROXIES.get(refusal)) is not None:
+        if (fault := refusals.FAULTS_OF_PROXIES.get(refusal)) is not None:
             logger.warning(fault, code=refusal.code)
-        return entrance.answer(refusal)
+        return refusals.response_to(refusal)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from constellation_ws.http.entrance import UNKNOWN_SESSION
 from constellation_ws.http.protocol import UpgradeRequest
+from constellation_ws.http.refusals import UNKNOWN_SESSION
+from constellation_ws.http.responses import HttpResponse
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.websocket import Accept
-
-Reply = tuple[int, list[tuple[bytes, bytes]], bytes]
-"""Status, headers and body of an HTTP answer."""
 
 
 class Elsewhere(Protocol):
@@ -19,7 +17,7 @@ class Elsewhere(Protocol):
 
     async def forward(
         self, method: str, sid: str, body: bytes, gone: asyncio.Future[None]
-    ) -> Reply | None:
+    ) -> HttpResponse | None:
         """Have a request answered where its session is; None where no pod has it.
 
         `gone` is done when the client has hung up.
@@ -36,7 +34,7 @@ class Nowhere:
 
     async def forward(
         self, method: str, sid: str, body: bytes, gone: asyncio.Future[None]
-    ) -> Reply | None:
+    ) -> HttpResponse | None:
         return None
 
     def tunnel(

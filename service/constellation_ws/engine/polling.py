@@ -13,7 +13,6 @@ from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.elsewhere import Elsewhere
 from constellation_ws.engine.polls import (
     TEXT,
-    Answer,
     Headers,
     Message,
     Polls,
@@ -21,12 +20,12 @@ from constellation_ws.engine.polls import (
     UnreadableBody,
 )
 from constellation_ws.engine.server import Engine
-from constellation_ws.http.entrance import (
+from constellation_ws.http.query import check_query, read_query
+from constellation_ws.http.refusals import (
     BAD_METHOD,
     UNKNOWN_SESSION,
-    check_query,
-    read_query,
 )
+from constellation_ws.http.responses import HttpResponse
 
 Scope = Message
 Send = Callable[[Message], Awaitable[None]]
@@ -50,9 +49,9 @@ class LongPolling:
         """Answer one request."""
         headers: Headers = scope["headers"]
         if (refusal := self._admission.check_origin(headers)) is not None:
-            status, more, body = self._polls.refuse(refusal)
+            status, more, body, _ = self._polls.refuse(refusal)
         else:
-            status, more, body = await self._answer(scope, headers, receive)
+            status, more, body, _ = await self._respond(scope, headers, receive)
             more += _cors(scope["method"], headers)
         length = (b"content-length", b"%d" % len(body))
         all_headers = [length, *more, _NO_STORE]
@@ -60,10 +59,10 @@ class LongPolling:
         await send(start)
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
+    async def _respond(self, scope: Scope, headers: Headers, receive: Receive) -> HttpResponse:
         method = scope["method"]
         if method == "OPTIONS":
-            return HTTPStatus.NO_CONTENT, [], b""
+            return HttpResponse(HTTPStatus.NO_CONTENT, [], b"")
         query_string = scope["query_string"].decode("latin-1")
         query = read_query(query_string)
         if (refusal := check_query(query, "polling")) is not None:
@@ -77,7 +76,7 @@ class LongPolling:
             return await self._forward(method, sid, receive)
         return await self._polls.serve(method, sid, receive)
 
-    async def _forward(self, method: str, sid: str, receive: Receive) -> Answer:
+    async def _forward(self, method: str, sid: str, receive: Receive) -> HttpResponse:
         """Have the pod answer that holds the session."""
         body = b""
         if method == "POST":
@@ -88,23 +87,23 @@ class LongPolling:
         gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         watch = self._engine.spawn(_watch_client(receive, gone)) if method == "GET" else None
         try:
-            reply = await self._elsewhere.forward(method, sid, body, gone)
+            response = await self._elsewhere.forward(method, sid, body, gone)
         finally:
             if isinstance(watch, asyncio.Task):
                 watch.cancel()
-        if reply is None:
+        if response is None:
             return self._polls.refuse(UNKNOWN_SESSION)
-        status, headers, answer = reply
         if self._admission.is_closed_to_new:
-            headers = [*headers, _CLOSE]  # the next request is to reach a pod that stays
-        return HTTPStatus(status), headers, answer
+            # The next request should reach a pod that stays.
+            return response._replace(headers=[*response.headers, _CLOSE])
+        return response
 
-    def _open(self, method: str, query: str, address: str, headers: Headers) -> Answer:
+    def _open(self, method: str, query: str, address: str, headers: Headers) -> HttpResponse:
         refusal = BAD_METHOD if method != "GET" else self._admission.admit(address)
         if refusal is not None:
             return self._polls.refuse(refusal)
         session = self._engine.open(query, address, headers)
-        return HTTPStatus.OK, [TEXT], b"0" + session.open_payload()
+        return HttpResponse(HTTPStatus.OK, [TEXT], b"0" + session.open_payload())
 
 
 async def _watch_client(receive: Receive, gone: asyncio.Future[None]) -> None:

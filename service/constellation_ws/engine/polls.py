@@ -15,10 +15,9 @@ from typing import Any
 
 from constellation_ws.engine import inbox
 from constellation_ws.engine.admission import Admission
-from constellation_ws.engine.elsewhere import Reply
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.session import CLOSE, NOOP, Session, UpgradeProbe
-from constellation_ws.http.entrance import (
+from constellation_ws.http.refusals import (
     BAD_METHOD,
     BAD_REQUEST,
     PAYLOAD_TOO_LARGE,
@@ -26,15 +25,15 @@ from constellation_ws.http.entrance import (
     TOO_SLOW,
     UNKNOWN_SESSION,
 )
+from constellation_ws.http.responses import HttpResponse
 from constellation_ws.messages.admission import Refusal
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Headers = list[tuple[bytes, bytes]]
-Answer = tuple[HTTPStatus, Headers, bytes]
 
-_ANSWER_BYTES = 1_000_000
-"""What one answer holds, unless one packet is larger: a slow client has 30 s to read an answer."""
+_MAX_RESPONSE_BYTES = 1_000_000
+"""Of one response, unless one packet is larger: a slow client has 30 s to read a response."""
 _IN_A_ROW = 256
 """Packets of one request that are taken in one turn of the event loop."""
 _SEPARATOR = "\x1e"
@@ -61,7 +60,7 @@ class Polls:
 
     async def serve_forwarded(
         self, method: str, sid: str, body: bytes, gone: asyncio.Future[None]
-    ) -> Reply:
+    ) -> HttpResponse:
         """Answer a request that another pod has received and checked.
 
         `gone` is done when its client has hung up.
@@ -76,8 +75,7 @@ class Polls:
             await asyncio.wait({gone})
             return {"type": "http.disconnect"}
 
-        status, headers, answer = await self.serve(method, sid, receive)
-        return int(status), headers, answer
+        return await self.serve(method, sid, receive)
 
     def finish_poll(self, sid: str) -> None:
         """Let a poll that waits end, with nothing to fetch."""
@@ -85,11 +83,11 @@ class Polls:
         if session is not None and session.poll is not None:
             session.queue(NOOP)
 
-    async def serve(self, method: str, sid: str, receive: Receive) -> Answer:
+    async def serve(self, method: str, sid: str, receive: Receive) -> HttpResponse:
         """Answer a request."""
         closed = self._engine.pending_closes.pop_polling(sid) if method == "GET" else None
         if closed is not None:
-            return _packets(self._last_of(closed))
+            return _packets_response(self._last_of(closed))
         session = self._engine.find(sid)
         if isinstance(session, Refusal):
             return self.refuse(session)
@@ -101,22 +99,24 @@ class Polls:
             return await self._post(session, receive)
         return self.refuse(BAD_METHOD)
 
-    async def _poll(self, session: Session, receive: Receive) -> Answer:
+    async def _poll(self, session: Session, receive: Receive) -> HttpResponse:
         """Wait until there is something to send. A second poll beside the first is a fault."""
         if session.poll is not None:
             self._engine.close(session, self._engine.reason.TRANSPORT_ERROR)
             return self.refuse(BAD_REQUEST)
         if not session.outbox:
             if session.upgrade_probe is UpgradeProbe.ANSWERED:
-                return _packets([NOOP])
+                return _packets_response([NOOP])
             await self._wait(session, receive)
             if session.upgraded:
-                return _packets([NOOP])
+                return _packets_response([NOOP])
         # What waits for a session that has ended cannot be fetched later.
-        packets = self._last_of(session) if session.closed else session.pop_outbox(_ANSWER_BYTES)
+        packets = (
+            self._last_of(session) if session.closed else session.pop_outbox(_MAX_RESPONSE_BYTES)
+        )
         if session.closed and not packets:
             return self.refuse(UNKNOWN_SESSION)
-        return _packets(packets)
+        return _packets_response(packets)
 
     def _last_of(self, session: Session) -> list[str]:
         """Take what waits for a session that has ended; our Close in an answer of its own.
@@ -148,7 +148,7 @@ class Polls:
             # What would be sent now would be lost unnoticed.
             self._engine.remove(session, self._engine.reason.TRANSPORT_CLOSE)
 
-    async def _post(self, session: Session, receive: Receive) -> Answer:
+    async def _post(self, session: Session, receive: Receive) -> HttpResponse:
         """Take packets. A second request beside the first is a fault: which one is older?"""
         if session.post is not None:
             self._engine.close(session, self._engine.reason.TRANSPORT_ERROR)
@@ -161,7 +161,7 @@ class Polls:
 
     async def _receive_body(
         self, session: Session, may_go_on: asyncio.Future[None], receive: Receive
-    ) -> Answer:
+    ) -> HttpResponse:
         try:
             body = await self.read_body(receive)
             if not self._engine.count_packets(session, body.count(_SEPARATOR_BYTE) + 1):
@@ -182,7 +182,7 @@ class Polls:
                 await asyncio.sleep(0)  # the loop's other work comes in between
         if inbox.is_full(session):
             await may_go_on  # as a WebSocket is not read meanwhile
-        return HTTPStatus.OK, [TEXT], b"ok"
+        return HttpResponse(HTTPStatus.OK, [TEXT], b"ok")
 
     def _receive(self, session: Session, packet: str | bytes) -> None:
         if session.closed:
@@ -215,14 +215,14 @@ class Polls:
         except TimeoutError:
             raise UnreadableBody(TOO_SLOW) from None
 
-    def refuse(self, refusal: Refusal) -> Answer:
-        """Count a refusal, and give its answer."""
-        status, headers, body = self._admission.refuse(refusal)
-        return status, [_JSON, *headers], body
+    def refuse(self, refusal: Refusal) -> HttpResponse:
+        """Count a refusal, and return the response to it."""
+        refuse = self._admission.refuse(refusal)
+        return HttpResponse(refuse.status, [_JSON, *refuse.headers], refuse.body, refusal.code)
 
 
-def _packets(packets: list[str]) -> Answer:
-    return HTTPStatus.OK, [TEXT], _SEPARATOR.join(packets).encode()
+def _packets_response(packets: list[str]) -> HttpResponse:
+    return HttpResponse(HTTPStatus.OK, [TEXT], _SEPARATOR.join(packets).encode())
 
 
 def decode_payload(body: bytes) -> list[str | bytes]:

@@ -21,7 +21,7 @@ from constellation_ws.engine.pending_closes import PendingCloses
 from constellation_ws.engine.pings import Pings
 from constellation_ws.engine.session import CLOSE, Handshake, MovedSession, Session
 from constellation_ws.engine.slow import SlowConsumers
-from constellation_ws.http import entrance
+from constellation_ws.http import refusals
 from constellation_ws.http.addresses import site_of
 from constellation_ws.messages.admission import PACKET_FLOOD, Refusal
 from constellation_ws.runtime.spawning import Spawn
@@ -134,7 +134,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     def find(self, sid: str) -> Session | Refusal:
         """Find an open session of this pod."""
-        return self.sockets.get(sid) or entrance.UNKNOWN_SESSION
+        return self.sockets.get(sid) or refusals.UNKNOWN_SESSION
 
     def owner_of(self, sid: str) -> str | None:
         """Name the pod that has opened a session, where that is another one than this."""

@@ -14,8 +14,9 @@ from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.elsewhere import Elsewhere
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.session import Session, UpgradeProbe
-from constellation_ws.http import entrance
+from constellation_ws.http import refusals
 from constellation_ws.http.protocol import UpgradeRequest
+from constellation_ws.http.query import check_query, read_query
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.websocket import (
     Accept,
@@ -29,7 +30,7 @@ from constellation_ws.websocket import (
 
 @lru_cache(maxsize=16)  # nearly all clients send the same few; who sends an sid sends it once
 def _parameters(query: str) -> Mapping[str, str]:
-    return entrance.read_query(query)
+    return read_query(query)
 
 
 class Upgrades:
@@ -46,15 +47,13 @@ class Upgrades:
         """Open a session on a WebSocket, or begin to move one there; or say why not."""
         engine = self._engine
         if request.version == b"HTTP/1.0":
-            return self._refuse(entrance.OLD_HTTP)
+            return self._refuse(refusals.OLD_HTTP)
         verdict = check_upgrade(request.method, request.version, request.headers)
         if isinstance(verdict, Refuse):
-            engine.observer.refused(entrance.BAD_HANDSHAKE.code)
+            engine.observer.refused(refusals.BAD_HANDSHAKE.code)
             return verdict
         query = _parameters(request.query)
-        fault = entrance.check_query(query, "websocket") or self._admission.check_origin(
-            request.headers
-        )
+        fault = check_query(query, "websocket") or self._admission.check_origin(request.headers)
         if fault is not None:
             return self._refuse(fault)
         if "sid" in query:
@@ -96,7 +95,7 @@ class Upgrades:
         return self._refuse(tunnel) if isinstance(tunnel, Refusal) else tunnel
 
     def _refuse(self, refusal: Refusal) -> Refuse:
-        return Refuse(*self._admission.refuse(refusal))
+        return self._admission.refuse(refusal)
 
 
 class TunnelledConnection(WebSocketConnection):
@@ -138,7 +137,7 @@ def _begin_probe(engine: Engine, connection: WebSocketConnection, session: Sessi
     if session.upgraded or session.upgrade_probe is not UpgradeProbe.NONE:
         # As the reference server does: a refused handshake is an error to many clients, and to a
         # program on `ws` one that nobody catches.
-        engine.observer.refused(entrance.BAD_REQUEST.code)
+        engine.observer.refused(refusals.BAD_REQUEST.code)
         connection.close(CloseCode.NO_STATUS, "")
         return
     connection.probe(session)

@@ -10,7 +10,7 @@ import re
 
 import httptools
 
-from constellation_ws.http.entrance import BAD_HOST, NOT_HTTP
+from constellation_ws.http.refusals import BAD_HOST, NOT_HTTP
 from constellation_ws.messages.admission import Refusal
 
 Headers = list[tuple[bytes, bytes]]

@@ -6,14 +6,11 @@ It knows no clock: each connection has its own timeout.
 from __future__ import annotations
 
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Protocol
 
-from constellation_ws.http.entrance import HALF_OPEN
+from constellation_ws.http.refusals import HALF_OPEN
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.websocket import Refuse
-
-Answer = tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]
 
 
 class Waiting(Protocol):
@@ -33,12 +30,14 @@ class Lobby:
     def __init__(
         self,
         most: int,
-        count: Callable[[Refusal], Answer],
+        count: Callable[[Refusal], Refuse],
         is_crowded: Callable[[], bool] = lambda: False,
         is_out_of_sockets: Callable[[], bool] = lambda: False,
         reason: Refusal = HALF_OPEN,
     ) -> None:
-        """`count` takes note of a refusal and gives its answer; `reason` is its reason.
+        """`count` counts a refusal and returns the response to it.
+
+        `reason` is why a connection is closed when there are too many.
 
         `is_crowded` says whether connections should end with their answer, `is_out_of_sockets`
         whether one has to go for each that comes.
@@ -69,9 +68,8 @@ class Lobby:
         self._waiting.pop(connection, None)
 
     def refuse(self, refusal: Refusal) -> Refuse:
-        """Count a refusal and give the answer to it."""
-        status, headers, body = self._count(refusal)
-        return Refuse(status, headers, body)
+        """Count a refusal, and return the response to it."""
+        return self._count(refusal)
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -21,7 +21,9 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from constellation_ws.http import head as http_head
 from constellation_ws.http.bounded_reading import BoundedReading
-from constellation_ws.http.entrance import (
+from constellation_ws.http.gathering import GatheringTransport
+from constellation_ws.http.lobby import Lobby
+from constellation_ws.http.refusals import (
     BAD_METHOD,
     HEAD_TOO_LARGE,
     MAX_HEAD_BYTES,
@@ -32,8 +34,6 @@ from constellation_ws.http.entrance import (
     SLOW_READER,
     TOO_SLOW,
 )
-from constellation_ws.http.gathering import GatheringTransport
-from constellation_ws.http.lobby import Lobby
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.websocket import Refuse, refusal_response
 

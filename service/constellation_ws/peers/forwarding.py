@@ -10,29 +10,31 @@ import asyncio
 import msgspec
 
 from constellation_ws.peers.link import Link, OutgoingLink
-from constellation_ws.peers.wire import Answer, Kind, Question
+from constellation_ws.peers.wire import ForwardedRequest, ForwardedResponse, Kind
 
-_answer = msgspec.msgpack.Decoder(Answer).decode
+_response = msgspec.msgpack.Decoder(ForwardedResponse).decode
 _encode = msgspec.msgpack.encode
 
 
 class Forwarded:
     """One request on its way, as the pod sees it that has received it from the client."""
 
-    def __init__(self, link: OutgoingLink, question: Question) -> None:
+    def __init__(self, link: OutgoingLink, request: ForwardedRequest) -> None:
         self._link = link
-        self._reply: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._response: asyncio.Future[ForwardedResponse | None] = (
+            asyncio.get_running_loop().create_future()
+        )
         self._stream = link.open(self)
-        link.send(Kind.ASK, self._stream, _encode(question))
+        link.send(Kind.REQUEST, self._stream, _encode(request))
 
-    async def answered(self, gone: asyncio.Future[None]) -> Answer | None:
+    async def response(self, gone: asyncio.Future[None]) -> ForwardedResponse | None:
         """Wait for the answer; None where the other pod has gone, or the client has.
 
         `gone` is done when the client has hung up.
         """
         gone.add_done_callback(self._cancel)
         try:
-            return await self._reply
+            return await self._response
         except asyncio.CancelledError:
             self._link.send(Kind.CANCEL, self._stream)
             raise
@@ -40,8 +42,8 @@ class Forwarded:
             self._link.release(self._stream)
 
     def _cancel(self, _: asyncio.Future[None]) -> None:
-        if not self._reply.done():
-            self._reply.set_result(None)
+        if not self._response.done():
+            self._response.set_result(None)
             self._link.send(Kind.CANCEL, self._stream)
 
     def finish(self) -> None:
@@ -51,12 +53,12 @@ class Forwarded:
     # What the link calls
 
     def receive(self, kind: int, payload: bytes) -> None:
-        if kind == Kind.ANSWER and not self._reply.done():
-            self._reply.set_result(_answer(payload))
+        if kind == Kind.RESPONSE and not self._response.done():
+            self._response.set_result(_response(payload))
 
     def lost(self) -> None:
-        if not self._reply.done():
-            self._reply.set_result(None)
+        if not self._response.done():
+            self._response.set_result(None)
 
     def link_is_full(self, is_full: bool) -> None:
         """A request is sent whole."""
@@ -74,9 +76,9 @@ class Served:
         """Done when the other pod is about to stop."""
         link.streams[stream] = self
 
-    def answer(self, answer: Answer) -> None:
+    def respond(self, response: ForwardedResponse) -> None:
         """Send the answer."""
-        self._link.send(Kind.ANSWER, self._stream, _encode(answer))
+        self._link.send(Kind.RESPONSE, self._stream, _encode(response))
         self._link.release(self._stream)
 
     # What the link calls

@@ -26,7 +26,7 @@ from constellation_ws.peers.link import (
 )
 from constellation_ws.peers.tunnel_entrance import TunnelEntrance
 from constellation_ws.peers.tunnel_exit import TunnelExit
-from constellation_ws.peers.wire import Answer, Kind, Opening, Question
+from constellation_ws.peers.wire import ForwardedRequest, ForwardedResponse, Kind, Opening
 from constellation_ws.runtime.spawning import Spawn
 
 logger = structlog.get_logger(__name__)
@@ -40,18 +40,18 @@ _PAUSE_SECONDS = 0.5
 """How long a pod that could not be reached is not tried again: thousands may ask for it."""
 
 
-_question = msgspec.msgpack.Decoder(Question).decode
+_request = msgspec.msgpack.Decoder(ForwardedRequest).decode
 _opening = msgspec.msgpack.Decoder(Opening).decode
 _encode = msgspec.msgpack.encode
-_FAILED = Answer(500, [], b"")
+_FAILED = ForwardedResponse(500, [], b"")
 
 
 class Local(Protocol):
     """What this pod does for the clients of others."""
 
-    async def answer(
-        self, question: Question, gone: asyncio.Future[None], finish: asyncio.Future[None]
-    ) -> Answer:
+    async def respond(
+        self, request: ForwardedRequest, gone: asyncio.Future[None], finish: asyncio.Future[None]
+    ) -> ForwardedResponse:
         """Answer a request of a long-polling client.
 
         `gone` is done when the client has hung up, `finish` when a poll should end soon.
@@ -136,21 +136,21 @@ class Peers:
 
     # From here to others
 
-    async def ask(
-        self, owner: str, question: Question, gone: asyncio.Future[None]
-    ) -> Answer | None:
+    async def forward(
+        self, owner: str, request: ForwardedRequest, gone: asyncio.Future[None]
+    ) -> ForwardedResponse | None:
         """Have another pod answer a request; None where it cannot, or the client has hung up."""
         link = await self.link_to(owner)
         if link is None:
             return None
-        forwarded = Forwarded(link, question)
-        is_poll = question.method == "GET"
+        forwarded = Forwarded(link, request)
+        is_poll = request.method == "GET"
         if is_poll:
             self._polls.add(forwarded)
             if self._is_stopping:
                 forwarded.finish()
         try:
-            return await forwarded.answered(gone)
+            return await forwarded.response(gone)
         finally:
             self._polls.discard(forwarded)
 
@@ -271,15 +271,17 @@ class Peers:
         self._metrics.peer_failures.labels("stranger").inc()
 
     def _begin(self, link: Link, kind: int, stream: int, payload: bytes) -> None:
-        if kind == Kind.ASK:
-            self._spawn(self._answer(_question(payload), Served(link, stream)))
+        if kind == Kind.REQUEST:
+            self._spawn(self._respond(_request(payload), Served(link, stream)))
         elif kind == Kind.OPEN:
             self._local.accept(_opening(payload), lambda close: TunnelExit(link, stream, close))
 
-    async def _answer(self, question: Question, served: Served) -> None:
+    async def _respond(self, request: ForwardedRequest, served: Served) -> None:
         try:
-            answer = await self._local.answer(question, served.gone, served.finish)
+            response = await self._local.respond(request, served.gone, served.finish)
         except Exception:  # the boundary around requests: one client fails, not all
-            logger.exception("a forwarded request could not be answered", sid=question.sid)
-            answer = _FAILED  # nobody else would tell the pod that asks, and its client would wait
-        served.answer(answer)
+            logger.exception("a forwarded request could not be answered", sid=request.sid)
+            response = (
+                _FAILED  # nobody else would tell the pod that asks, and its client would wait
+            )
+        served.respond(response)

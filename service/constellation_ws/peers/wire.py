@@ -33,10 +33,10 @@ class Kind(IntEnum):
     """< The other one's signature."""
     PING = 4
     PONG = 5
-    ASK = 10
-    """> An HTTP request of a polling client, see Question."""
-    ANSWER = 11
-    """< Its answer, see Answer."""
+    REQUEST = 10
+    """> An HTTP request of a polling client, see ForwardedRequest."""
+    RESPONSE = 11
+    """< The response to it, see ForwardedResponse."""
     CANCEL = 12
     """> The client is gone."""
     FINISH = 13
@@ -93,7 +93,7 @@ UNREADABLE = (FramingFault, msgspec.MsgspecError, UnicodeDecodeError, RecursionE
 are arrays in arrays without end."""
 
 
-class Question(msgspec.Struct, frozen=True, array_like=True):
+class ForwardedRequest(msgspec.Struct, frozen=True, array_like=True):
     """An HTTP request of a client, reduced to what its session is asked.
 
     Address, origin and headers are not in it: the pod that has received the request has checked
@@ -106,12 +106,14 @@ class Question(msgspec.Struct, frozen=True, array_like=True):
     traceparent: str = ""
 
 
-class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """What an HTTP request is answered."""
+class ForwardedResponse(msgspec.Struct, frozen=True, array_like=True):
+    """The response to a forwarded request."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    code: str = ""
+    """Code of the refusal that it is; empty if it is none."""
 
 
 class Opening(msgspec.Struct, frozen=True, array_like=True):

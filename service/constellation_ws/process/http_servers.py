@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from dataclasses import replace
 from typing import Any
 
 import uvicorn
@@ -11,10 +12,9 @@ import uvicorn
 from constellation_ws.api.problems import JSON, write_problem
 from constellation_ws.engine.polling import LongPolling
 from constellation_ws.engine.upgrading import Upgrades
-from constellation_ws.http import entrance
-from constellation_ws.http.entrance import SECURITY_HEADERS, TOO_MANY_IDLE
-from constellation_ws.http.lobby import Answer, Lobby
+from constellation_ws.http.lobby import Lobby
 from constellation_ws.http.protocol import HttpProtocol
+from constellation_ws.http.refusals import SECURITY_HEADERS, TOO_MANY_IDLE, response_to
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.observability.probes import (
     AsgiApp,
@@ -23,6 +23,7 @@ from constellation_ws.observability.probes import (
     dispatch,
 )
 from constellation_ws.observability.telemetry import trace_api, trace_pages
+from constellation_ws.websocket import Refuse
 from constellation_ws.wiring.gateway import Gateway
 
 SOCKET_IO_PATH = "/socket.io"
@@ -69,10 +70,11 @@ def api_config(gateway: Gateway, connections: set[object]) -> uvicorn.Config:
     most = gateway.clients.files.api
     crowd = most - most // 8  # idle ones go first, so that there is room for those who ask
 
-    def refuse(refusal: Refusal) -> Answer:
+    def refuse(refusal: Refusal) -> Refuse:
         gateway.metrics.api_refused.labels(refusal.code).inc()
-        status, headers, _ = entrance.answer(refusal)
-        return status, (JSON, *headers), write_problem(refusal.code, refusal.message)
+        response = response_to(refusal)
+        body = write_problem(refusal.code, refusal.message)
+        return replace(response, headers=(JSON, *response.headers), body=body)
 
     lobby = Lobby(
         most,

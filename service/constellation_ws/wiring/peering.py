@@ -10,13 +10,13 @@ from dataclasses import replace
 from opentelemetry.trace import SpanKind
 
 from constellation_ws.engine.admission import Admission
-from constellation_ws.engine.elsewhere import Elsewhere, Nowhere, Reply
+from constellation_ws.engine.elsewhere import Elsewhere, Nowhere
 from constellation_ws.engine.polls import Polls
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.upgrading import accept_tunnelled
-from constellation_ws.http import entrance
-from constellation_ws.http.entrance import SECURITY_HEADERS, UNKNOWN_SESSION
 from constellation_ws.http.protocol import UpgradeRequest
+from constellation_ws.http.refusals import SECURITY_HEADERS, UNKNOWN_SESSION
+from constellation_ws.http.responses import HttpResponse
 from constellation_ws.messages import trace_context
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.moving.arrivals import Arrivals
@@ -30,16 +30,14 @@ from constellation_ws.peers.directory import Directory
 from constellation_ws.peers.peers import Peers
 from constellation_ws.peers.tunnel_entrance import TunnelEntrance
 from constellation_ws.peers.tunnel_exit import TunnelExit
-from constellation_ws.peers.wire import Answer, Opening, Question
+from constellation_ws.peers.wire import ForwardedRequest, ForwardedResponse, Opening
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings
-from constellation_ws.websocket import Accept, Refuse, refusal_response, upgrade_response
+from constellation_ws.websocket import Accept, refusal_response, upgrade_response
 from constellation_ws.wiring.clients import Clients
 from constellation_ws.wiring.events import Events
 from constellation_ws.wiring.readiness import check_peers
 from constellation_ws.wiring.resuming import Parts
-
-_UNKNOWN = entrance.answer(UNKNOWN_SESSION)[2]
 
 
 class Peering:
@@ -105,19 +103,22 @@ class Outside:
 
     async def forward(
         self, method: str, sid: str, body: bytes, gone: asyncio.Future[None]
-    ) -> Reply | None:
+    ) -> HttpResponse | None:
         """Have a request answered where its session is; None where no pod has it."""
         owner = self._engine.owner_of(sid)
         assert owner is not None, "asked before"
         with self._tracing.act("forward request", SpanKind.CLIENT) as span:
-            question = Question(method, sid, body, traceparent_of(span))
-            answer = await self._peers.ask(owner, question, gone)
-        if answer is None:
+            request = ForwardedRequest(method, sid, body, traceparent_of(span))
+            response = await self._peers.forward(owner, request, gone)
+        if response is None:
             outcome = "gone" if gone.done() else "unreachable"
         else:
-            outcome = "unknown_session" if answer.body == _UNKNOWN else "answered"
+            is_unknown = response.code == UNKNOWN_SESSION.code
+            outcome = "unknown_session" if is_unknown else "answered"
         self._metrics.forwarded_requests.labels(method, outcome).inc()
-        return None if answer is None else (answer.status, answer.headers, answer.body)
+        if response is None:
+            return None
+        return HttpResponse(response.status, response.headers, response.body, response.code)
 
     def tunnel(
         self, transport: asyncio.Transport, request: UpgradeRequest, accept: Accept, sid: str
@@ -138,7 +139,7 @@ class Outside:
 
     def _refusal(self) -> bytes:
         """Write the response to a handshake whose session no pod knows."""
-        refuse = Refuse(*self._admission.refuse(UNKNOWN_SESSION))
+        refuse = self._admission.refuse(UNKNOWN_SESSION)
         headers = (*refuse.headers, *SECURITY_HEADERS)
         return refusal_response(replace(refuse, headers=headers))
 
@@ -161,17 +162,17 @@ class Inside:
         self._close_session = close_session
         self._tracing = tracing
 
-    async def answer(
-        self, question: Question, gone: asyncio.Future[None], finish: asyncio.Future[None]
-    ) -> Answer:
+    async def respond(
+        self, request: ForwardedRequest, gone: asyncio.Future[None], finish: asyncio.Future[None]
+    ) -> ForwardedResponse:
         """Answer a request of a long-polling client."""
-        finish.add_done_callback(lambda _: self._polls.finish_poll(question.sid))
-        parent = trace_context.parse(question.traceparent, None)
+        finish.add_done_callback(lambda _: self._polls.finish_poll(request.sid))
+        parent = trace_context.parse(request.traceparent, None)
         with self._tracing.act("forwarded request", SpanKind.SERVER, parent=parent):
-            reply = await self._polls.serve_forwarded(
-                question.method, question.sid, question.body, gone
+            response = await self._polls.serve_forwarded(
+                request.method, request.sid, request.body, gone
             )
-        return Answer(*reply)
+        return ForwardedResponse(*response)
 
     def accept(
         self, opening: Opening, make_exit: Callable[[Callable[[], None]], TunnelExit]

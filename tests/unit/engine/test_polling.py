@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from constellation_ws.engine.elsewhere import Reply
 from constellation_ws.engine.polling import LongPolling
 from constellation_ws.http.protocol import UpgradeRequest
+from constellation_ws.http.responses import HttpResponse
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.websocket import Accept
 from tests.unit.engine.world import World, serving
@@ -27,12 +27,14 @@ class Elsewhere:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, bytes]] = []
-        self.reply: Reply | None = (200, [(b"content-type", b"text/plain")], b"4packet")
+        self.reply: HttpResponse | None = HttpResponse(
+            200, [(b"content-type", b"text/plain")], b"4packet"
+        )
         self.waits_for_gone = False
 
     async def forward(
         self, method: str, sid: str, body: bytes, gone: asyncio.Future[None]
-    ) -> Reply | None:
+    ) -> HttpResponse | None:
         self.asked.append((method, sid, body))
         if self.waits_for_gone:
             await gone
@@ -177,7 +179,7 @@ async def test_a_session_id_that_names_this_pod_asks_nobody(door: Door, sid: str
 
 
 async def test_a_session_that_has_moved_here_is_answered_here(world: World, door: Door) -> None:
-    session = world.engine._enrol(SID, "10.0.0.9")
+    session = world.engine._register(SID, "10.0.0.9")
     session.queue("4here")
     assert (await door.ask("GET"))[2] == b"4here"
     assert door.elsewhere.asked == []

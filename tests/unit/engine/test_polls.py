@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from constellation_ws.engine.session import Session
+from constellation_ws.http.responses import HttpResponse
 from tests.unit.engine.world import World, heard, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -31,9 +32,7 @@ class There:
         self.session: Session = world.engine.open("EIO=4", "10.0.0.9", [])
         self.gone: list[asyncio.Future[None]] = []
 
-    async def ask(
-        self, method: str, body: bytes = b"", sid: str | None = None
-    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    async def ask(self, method: str, body: bytes = b"", sid: str | None = None) -> HttpResponse:
         self.gone.append(asyncio.get_running_loop().create_future())
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.polls.serve_forwarded(
@@ -50,8 +49,8 @@ class There:
 @pytest.fixture
 async def there(world: World) -> There:
     there = There(world)
-    assert (await there.ask("POST", b"40/chats"))[::2] == (OK, b"ok")
-    status, headers, body = await there.ask("GET")
+    assert (await there.ask("POST", b"40/chats"))[:3:2] == (OK, b"ok")
+    status, headers, body, _ = await there.ask("GET")
     assert (status, body[:9]) == (OK, b"40/chats,")
     assert headers == [(b"content-type", b"text/plain; charset=UTF-8")]
     return there
@@ -69,7 +68,7 @@ async def test_a_client_that_hangs_up_loses_its_session(world: World, there: The
     polling = there.begin("GET")
     await there.waits()
     there.gone[-1].set_result(None)
-    status, _, body = await polling
+    status, _, body, _ = await polling
     assert (status, b"unknown_session" in body) == (BAD_REQUEST, True)
     assert world.sids == []
 
@@ -99,7 +98,7 @@ async def test_a_second_poll_ends_the_session_wherever_it_came_in(
 ) -> None:
     polling = there.begin("GET")
     await there.waits()
-    status, _, body = await there.ask("GET")
+    status, _, body, _ = await there.ask("GET")
     assert (status, b"bad_request" in body) == (BAD_REQUEST, True)
     assert (await polling)[2].endswith(b"1")
     assert world.sids == []
@@ -134,7 +133,7 @@ async def test_a_second_post_beside_the_first_ends_the_session(world: World, the
 async def test_what_is_no_request_is_refused_as_at_the_door(
     there: There, method: str, body: bytes, status: int, code: str
 ) -> None:
-    found, headers, answer = await there.ask(method, body)
+    found, headers, answer, _ = await there.ask(method, body)
     assert found == status
     assert f'"{code}"'.encode() in answer
     assert (b"content-type", b"application/json") in headers
@@ -144,7 +143,7 @@ async def test_what_is_no_request_is_refused_as_at_the_door(
 async def test_a_session_that_is_not_here_is_unknown_and_not_looked_for_elsewhere(
     there: There, method: str
 ) -> None:
-    status, _, body = await there.ask(method, b"3", sid="podZ" + "x" * 20)
+    status, _, body, _ = await there.ask(method, b"3", sid="podZ" + "x" * 20)
     assert (status, b"unknown_session" in body) == (BAD_REQUEST, True)
 
 

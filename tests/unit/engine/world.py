@@ -29,9 +29,9 @@ from constellation_ws.engine.polls import Polls
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.upgrading import Upgrades
 from constellation_ws.http.addresses import Proxies
-from constellation_ws.http.entrance import TOO_MANY_IDLE
 from constellation_ws.http.lobby import Lobby
 from constellation_ws.http.protocol import HttpProtocol
+from constellation_ws.http.refusals import TOO_MANY_IDLE
 from constellation_ws.messages.admission import Denied, Rate
 from constellation_ws.messages.frames import Frame
 from constellation_ws.observability.probes import dispatch

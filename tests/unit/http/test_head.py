@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.http.entrance import BAD_HOST, NOT_HTTP
 from constellation_ws.http.head import check_host, origin_form, without_offer
+from constellation_ws.http.refusals import BAD_HOST, NOT_HTTP
 
 
 def hosts(*values: str) -> list[tuple[bytes, bytes]]:

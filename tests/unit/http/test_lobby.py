@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from constellation_ws.http.entrance import HALF_OPEN, TOO_SLOW, answer
-from constellation_ws.http.lobby import Answer, Lobby
+from constellation_ws.http.lobby import Lobby
+from constellation_ws.http.refusals import HALF_OPEN, TOO_SLOW, response_to
 from constellation_ws.messages.admission import Refusal
+from constellation_ws.websocket import Refuse
 from tests.conformance.wire import request
 from tests.unit.engine.world import TARGET, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -22,9 +23,9 @@ class Counted:
     def __init__(self) -> None:
         self.refusals: list[Refusal] = []
 
-    def __call__(self, refusal: Refusal) -> Answer:
+    def __call__(self, refusal: Refusal) -> Refuse:
         self.refusals.append(refusal)
-        return answer(refusal)
+        return response_to(refusal)
 
 
 def test_when_the_lobby_is_full_who_has_waited_longest_goes() -> None:

@@ -91,7 +91,7 @@ async def test_a_pod_without_keys_neither_connects_nor_accepts() -> None:
 async def test_nothing_is_done_for_who_has_not_proven_to_be_a_pod(kind: int) -> None:
     two = Two()
     two.line_of_b.taken()
-    two.b.data_received(frame(kind, 7, b"anything") + frame(Kind.ASK, 8))  # type: ignore[arg-type]
+    two.b.data_received(frame(kind, 7, b"anything") + frame(Kind.REQUEST, 8))  # type: ignore[arg-type]
     assert two.line_of_b.is_aborted
     assert two.line_of_b.taken() == b""
     assert (two.begun, two.refused_count, trusts(two.b)) == ([], 1, False)
@@ -100,7 +100,7 @@ async def test_nothing_is_done_for_who_has_not_proven_to_be_a_pod(kind: int) -> 
 async def test_what_follows_a_wrong_proof_is_not_read() -> None:
     two = Two()
     proof = proof_for(challenge_of(two.line_of_b.taken()), key=OTHER_KEY)
-    two.b.data_received(proof_frame(proof) + frame(Kind.ASK, 1, b"question"))
+    two.b.data_received(proof_frame(proof) + frame(Kind.REQUEST, 1, b"request"))
     assert (two.begun, two.line_of_b.taken(), two.line_of_b.is_aborted) == ([], b"", True)
 
 
@@ -217,7 +217,7 @@ async def test_a_stranger_that_hangs_up_leaves_no_timer() -> None:
     "said",
     [
         frame(Kind.WELCOME, 0, b"w" * 32),
-        frame(Kind.ANSWER, 1, b""),
+        frame(Kind.RESPONSE, 1, b""),
         frame(Kind.SESSION, 1, b""),
         frame(Kind.PING, 0),
         challenge_frame(version=VERSION + 1),
@@ -413,7 +413,7 @@ async def test_a_read_of_many_frames_is_taken_in_turns_in_order(
     monkeypatch.setattr(link_module, "Turn", OneEach)
     two = Two().greet()
     await _turns(5)
-    two.b.data_received(b"".join(frame(Kind.ASK, number) for number in range(1, 101)))
+    two.b.data_received(b"".join(frame(Kind.REQUEST, number) for number in range(1, 101)))
     assert len(two.begun) == 1
     assert not two.line_of_b.is_read, "else what follows would overtake"
     await _turns(101)
@@ -429,7 +429,7 @@ async def test_frames_that_wait_for_their_turn_are_dropped_with_the_link(
 
     two = Two().greet()
     monkeypatch.setattr(link_module, "Turn", OneEach)
-    two.b.data_received(frame(Kind.ASK, 1) + frame(Kind.ASK, 2))
+    two.b.data_received(frame(Kind.REQUEST, 1) + frame(Kind.REQUEST, 2))
     two.line_of_b.lose()
     await _turns(3)
     assert [stream for _, stream, _ in two.begun] == [1]

@@ -18,12 +18,12 @@ from constellation_ws.peers.directory import Directory, Peer
 from constellation_ws.peers.peers import MAX_STRANGERS, Peers
 from constellation_ws.peers.tunnel_entrance import TunnelEntrance
 from constellation_ws.peers.tunnel_exit import TunnelExit
-from constellation_ws.peers.wire import Answer, Kind, Opening, Question, frame
+from constellation_ws.peers.wire import ForwardedRequest, ForwardedResponse, Kind, Opening, frame
 from tests.peer_lines import KEY, OTHER_KEY, Line, challenge_of, proof_for, proof_frame
 from tests.processes import HOST, tcp_stream
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
-QUESTION = Question("GET", "b-session", b"")
+REQUEST = ForwardedRequest("GET", "b-session", b"")
 
 
 class Known:
@@ -48,7 +48,7 @@ class Sessions:
     """What a pod does for the clients of others."""
 
     def __init__(self) -> None:
-        self.questions: list[Question] = []
+        self.questions: list[ForwardedRequest] = []
         self.openings: list[Opening] = []
         self.exits: list[TunnelExit] = []
         self.may_answer = asyncio.Event()
@@ -56,10 +56,10 @@ class Sessions:
         self.gone_count = 0
         self.error: Exception | None = None
 
-    async def answer(
-        self, question: Question, gone: asyncio.Future[None], finish: asyncio.Future[None]
-    ) -> Answer:
-        self.questions.append(question)
+    async def respond(
+        self, request: ForwardedRequest, gone: asyncio.Future[None], finish: asyncio.Future[None]
+    ) -> ForwardedResponse:
+        self.questions.append(request)
         if self.error is not None:
             raise self.error
         waits: asyncio.Future[Any] = asyncio.ensure_future(self.may_answer.wait())
@@ -68,7 +68,7 @@ class Sessions:
         finally:
             waits.cancel()
         self.gone_count += gone.done()
-        return Answer(200, [], b"finished" if finish.done() else b"answered")
+        return ForwardedResponse(200, [], b"finished" if finish.done() else b"answered")
 
     def accept(
         self, opening: Opening, make_exit: Callable[[Callable[[], None]], TunnelExit]
@@ -109,10 +109,12 @@ class Pod:
         value = self.metrics.peer_failures.labels(reason)._value.get()
         return int(value)
 
-    async def ask(self, owner: str, question: Question = QUESTION) -> Answer | None:
+    async def ask(
+        self, owner: str, request: ForwardedRequest = REQUEST
+    ) -> ForwardedResponse | None:
         gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return await self.peers.ask(owner, question, gone)
+            return await self.peers.forward(owner, request, gone)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -152,17 +154,17 @@ async def two() -> AsyncIterator[tuple[Pod, Pod]]:
 
 async def test_a_request_is_answered_by_the_pod_that_is_asked(two: tuple[Pod, Pod]) -> None:
     a, b = two
-    question = Question("POST", "b-session", b"\x00" * 100_000, "trace")
-    answer = await a.ask("b", question)
-    assert answer == Answer(200, [], b"answered")
-    assert b.sessions.questions == [question]
+    request = ForwardedRequest("POST", "b-session", b"\x00" * 100_000, "trace")
+    answer = await a.ask("b", request)
+    assert answer == ForwardedResponse(200, [], b"answered")
+    assert b.sessions.questions == [request]
     assert (a.peers.link_count, b.peers.link_count) == (1, 1)
 
 
 async def test_one_link_serves_all_that_ask_at_the_same_time(two: tuple[Pod, Pod]) -> None:
     a, b = two
     answers = await asyncio.gather(*(a.ask("b") for _ in range(500)))
-    assert answers == [Answer(200, [], b"answered")] * 500
+    assert answers == [ForwardedResponse(200, [], b"answered")] * 500
     assert b.peers.link_count == 1
 
 
@@ -263,16 +265,16 @@ async def test_a_drain_lets_polls_end_those_that_wait_and_those_that_come(
     a, b = two
     b.sessions.may_answer.clear()
     waiting = asyncio.create_task(a.ask("b"))
-    posting = asyncio.create_task(a.ask("b", Question("POST", "b-session", b"4")))
+    posting = asyncio.create_task(a.ask("b", ForwardedRequest("POST", "b-session", b"4")))
     await eventually(
         lambda: len(b.sessions.questions) == 2, PATIENCE_SECONDS, "both requests have arrived"
     )
     a.peers.begin_drain()
-    assert await waiting == Answer(200, [], b"finished")
-    assert await a.ask("b") == Answer(200, [], b"finished")
+    assert await waiting == ForwardedResponse(200, [], b"finished")
+    assert await a.ask("b") == ForwardedResponse(200, [], b"finished")
     assert not posting.done(), "what a client brings is taken"
     b.sessions.may_answer.set()
-    assert await posting == Answer(200, [], b"answered")
+    assert await posting == ForwardedResponse(200, [], b"answered")
 
 
 async def test_a_request_that_cannot_be_served_is_answered_all_the_same(
@@ -285,7 +287,7 @@ async def test_a_request_that_cannot_be_served_is_answered_all_the_same(
     assert answer is not None
     assert answer.status == 500
     b.sessions.error = None
-    assert await a.ask("b") == Answer(200, [], b"answered")
+    assert await a.ask("b") == ForwardedResponse(200, [], b"answered")
     assert a.failures("lost") == 0
 
 
@@ -364,7 +366,7 @@ async def test_strangers_do_not_keep_pods_out(two: tuple[Pod, Pod]) -> None:
         b"GET /socket.io/?EIO=4&transport=polling&sid=b-session HTTP/1.1\r\nHost: b\r\n\r\n",
         b"\x00" * 100,
         b"\xff" * 100,
-        frame(Kind.ASK, 1, msgspec.msgpack.encode(QUESTION)),
+        frame(Kind.REQUEST, 1, msgspec.msgpack.encode(REQUEST)),
         frame(Kind.OPEN, 1, msgspec.msgpack.encode(Opening("b-session"))),
         frame(Kind.PING, 0),
     ],
@@ -387,7 +389,7 @@ async def test_a_pod_that_asks_nonsense_loses_its_link_and_nothing_else(
 ) -> None:
     a, b = two
     for payload in (b"", b"\xff", msgspec.msgpack.encode((7, 7, b""))):
-        for kind in (Kind.ASK, Kind.OPEN):
+        for kind in (Kind.REQUEST, Kind.OPEN):
             async with tcp_stream(b.peers.port) as (reader, writer):
                 challenge = challenge_of(await _read_challenge(reader))
                 writer.write(proof_frame(proof_for(challenge)) + frame(kind, 1, payload))

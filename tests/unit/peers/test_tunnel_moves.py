@@ -145,7 +145,7 @@ async def test_an_answer_that_is_late_does_not_answer_the_next_offer(
     second = await offering(tunnel)
     tunnel.two.carry(to_a=False)  # the late answer
     await asyncio.sleep(0)
-    assert not second.done(), "it was given to another question"
+    assert not second.done(), "it was given to another request"
     tunnel.two.carry(to_b=False)  # the withdrawal, and the second offer
     tunnel.say(b"early")
     tunnel.arrivals.answers[1](True)
@@ -238,7 +238,7 @@ async def test_a_session_is_gone_from_its_end_once_it_is_handed_over() -> None:
 async def test_what_is_said_for_no_offer_is_ignored() -> None:
     tunnel = Tunnel().open()
     (stream,) = tunnel.two.b.streams
-    for kind in (Kind.TAKE, Kind.DECLINE, Kind.ACCEPT, Kind.ASK, Kind.OPEN):
+    for kind in (Kind.TAKE, Kind.DECLINE, Kind.ACCEPT, Kind.REQUEST, Kind.OPEN):
         tunnel.two.a.send(kind, stream)
     tunnel.two.settle()
     assert (tunnel.owner.lost_count, tunnel.client.is_read) == (0, True)

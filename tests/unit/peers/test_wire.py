@@ -63,7 +63,11 @@ def test_frames_are_the_same_wherever_the_bytes_are_cut(
 
 
 def test_frames_that_come_byte_by_byte_are_the_same() -> None:
-    sent = [(Kind.ASK, 1, b"\x00\xff" * 40), (Kind.CANCEL, 1, b""), (Kind.DATA, 0xFFFF_FFFF, b"x")]
+    sent = [
+        (Kind.REQUEST, 1, b"\x00\xff" * 40),
+        (Kind.CANCEL, 1, b""),
+        (Kind.DATA, 0xFFFF_FFFF, b"x"),
+    ]
     frames, found = trusting(), []
     for byte in b"".join(frame(*one) for one in sent):
         assert frames.next() is None

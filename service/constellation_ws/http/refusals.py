@@ -1,18 +1,14 @@
-"""Who may come in: decisions on requests of Engine.IO, and how a refusal is told.
-
-Lives here: what the request alone decides. Whether there is room is the engine's to say.
-"""
+"""Every refusal of the public port, and the HTTP response that a client gets for each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
 from constellation_ws.messages.admission import DRAINING, Refusal
+from constellation_ws.websocket import Refuse
 
 UNKNOWN_TRANSPORT = Refusal("unknown_transport", "Transport unknown")
 NO_UPGRADE = Refusal(
@@ -44,7 +40,7 @@ TOO_MANY_CONNECTS = Refusal(
     "connect_rate", "Too many connection attempts: connect again.", is_temporary=True
 )
 
-# Of HTTP itself, before it is known what is asked.
+# Of HTTP itself, before it is known what is requested.
 MAX_HEAD_BYTES = 16_384
 """Node's own limit. Without one a head is collected in memory for as long as it is sent."""
 HEAD_TOO_LARGE = Refusal(
@@ -60,7 +56,7 @@ TOO_MANY_IDLE = Refusal("too_many_idle", "Too many connections are idle.")
 SLOW_READER = Refusal("slow_reader", "The response was not read.")
 
 # The numbers are those of the reference server, github.com/socketio/engine.io, lib/server.ts.
-_ANSWERS: dict[Refusal, tuple[HTTPStatus, int | None]] = {
+_RESPONSES: dict[Refusal, tuple[HTTPStatus, int | None]] = {
     UNKNOWN_TRANSPORT: (HTTPStatus.BAD_REQUEST, 0),
     NO_UPGRADE: (HTTPStatus.BAD_REQUEST, 3),
     OLD_HTTP: (HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, None),
@@ -99,38 +95,19 @@ SECURITY_HEADERS = (
     # Only this directive: a page that is more than data adds its own policy, and both hold.
     (b"content-security-policy", b"frame-ancestors 'none'"),
 )
-"""What every answer over HTTP carries."""
-
+"""Headers of every HTTP response."""
 
 FAULTS_OF_PROXIES = {
     NO_UPGRADE: "a proxy removed the Upgrade header of a WebSocket request",
     OLD_HTTP: "a proxy sent a WebSocket request with HTTP/1.0",
 }
-"""What an operator has to mend, and how it is logged: nobody reads the client's answer."""
+"""Refusals that an operator has to fix, and how they are logged: nobody reads the response."""
 
 
-def read_query(query: str) -> dict[str, str]:
-    """Read the parameters of a request; of several with one name the last one counts."""
-    if "%" in query or "+" in query:
-        return dict(parse_qsl(query))
-    # No client of this protocol has to escape any of its own: a third of the time.
-    pairs = [pair.partition("=") for pair in query.split("&")]
-    return {name: value for name, _, value in pairs if value}
-
-
-def check_query(query: Mapping[str, str], transport: str) -> Refusal | None:
-    """Check the parameters that every request carries."""
-    if (asked := query.get("transport")) != transport:
-        return NO_UPGRADE if asked == "websocket" else UNKNOWN_TRANSPORT
-    if query.get("EIO") != "4":
-        return UNSUPPORTED_VERSION
-    return None
-
-
-def answer(refusal: Refusal) -> tuple[HTTPStatus, tuple[tuple[bytes, bytes], ...], bytes]:
-    """Give the status, further headers and JSON body, in the reference server's form."""
-    status, number = _ANSWERS[refusal]
+def response_to(refusal: Refusal) -> Refuse:
+    """Return the status, further headers and JSON body, in the reference server's form."""
+    status, number = _RESPONSES[refusal]
     body: dict[str, Any] = {"message": refusal.message, "data": {"code": refusal.code}}
     if number is not None:
         body = {"code": number, **body}
-    return status, _EXTRA_HEADERS.get(status, ()), msgspec.json.encode(body)
+    return Refuse(status, _EXTRA_HEADERS.get(status, ()), msgspec.json.encode(body))
