@@ -11,13 +11,15 @@ import random
 import time
 from collections.abc import Callable
 from itertools import takewhile
+from typing import TypeVar
 
 from constellation_ws.auth.tokens import TOKEN_EXPIRED
 from constellation_ws.delivery.rooms import session_of
-from constellation_ws.engine.session import Session
 from constellation_ws.runtime.due import DueTimes
 from constellation_ws.runtime.turns import paced
 from constellation_ws.wiring.gateway import Gateway
+
+Thing = TypeVar("Thing")
 
 _DRAIN_STEP_SECONDS = 0.05
 _AGE_STEP_SECONDS = 1.0
@@ -43,35 +45,50 @@ def age(most_seconds: float, chance: float) -> float:
 
 async def close_evenly(gateway: Gateway, reason: str) -> int:
     """Close all sessions that exist now, spread over the drain window; return how many."""
-    window_seconds = gateway.settings.drain_window_seconds
-    started, closed = time.monotonic(), 0
-    sessions, busy = list(gateway.clients.engine.sockets.values()), list[Session]()
-    while closed < len(sessions) or busy:
-        elapsed = time.monotonic() - started
-        due = closed_by(len(sessions), elapsed, window_seconds)
-        is_over = elapsed >= window_seconds
-        # A client that has data to fetch gets the rest of the window: only then is it known what
-        # has reached a client without offsets.
-        due_now, busy = [*busy, *sessions[closed:due]], []
-        async for session in paced(due_now):
-            if session.closed or session.is_flushed or is_over:
-                gateway.clients.closing.close(session, reason)
-            else:
-                busy.append(session)
-        closed = due
-        await asyncio.sleep(_DRAIN_STEP_SECONDS)
-    return closed
+    sessions = list(gateway.clients.engine.sockets.values())
+    # A client that has data to fetch gets the rest of the window: only then is it known what has
+    # reached a client without offsets.
+    await _over_window(
+        sessions,
+        gateway.settings.drain_window_seconds,
+        lambda session: gateway.clients.closing.close(session, reason),
+        may_close=lambda session: session.closed or session.is_flushed,
+    )
+    return len(sessions)
 
 
 async def close_tunnels(gateway: Gateway) -> None:
     """Have the sessions of other pods closed, evenly, whose WebSocket is on this pod."""
-    window_seconds = gateway.settings.drain_window_seconds
-    started, tunnels, closed = time.monotonic(), list(gateway.peering.peers.tunnels), 0
-    while closed < len(tunnels):
-        due = closed_by(len(tunnels), time.monotonic() - started, window_seconds)
-        async for tunnel in paced(tunnels[closed:due]):
-            tunnel.close_session()
-        closed = due
+    await _over_window(
+        list(gateway.peering.peers.tunnels),
+        gateway.settings.drain_window_seconds,
+        lambda tunnel: tunnel.close_session(),
+    )
+
+
+async def _over_window(
+    things: list[Thing],
+    window_seconds: float,
+    close: Callable[[Thing], None],
+    may_close: Callable[[Thing], bool] = lambda thing: True,
+) -> None:
+    """Close all things, spread over the window.
+
+    One that may not be closed when its time comes is closed as soon as it may, or at the end of the
+    window.
+    """
+    started, due = time.monotonic(), 0
+    waiting: list[Thing] = []
+    while due < len(things) or waiting:
+        elapsed = time.monotonic() - started
+        before, due = due, closed_by(len(things), elapsed, window_seconds)
+        is_over = elapsed >= window_seconds
+        due_now, waiting = [*waiting, *things[before:due]], []
+        async for thing in paced(due_now):
+            if is_over or may_close(thing):
+                close(thing)
+            else:
+                waiting.append(thing)
         await asyncio.sleep(_DRAIN_STEP_SECONDS)
 
 
