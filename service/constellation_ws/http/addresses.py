@@ -1,6 +1,6 @@
-"""Which address a client has, told by the connection or by proxies that are believed.
+"""The IP address of a client, from the connection or from a trusted proxy.
 
-Lives here: reading `X-Forwarded-For`, and what counts as one address. Who is limited is not known.
+Lives here: reading `X-Forwarded-For`, and what counts as one address for a limit. Not here: limits.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _FORWARDED_FOR = b"x-forwarded-for"
 _MAX_HOPS = 32
-"""Read of a header at most: more proxies than that are none."""
+"""Entries of a header that are read at most; no deployment has as many proxies."""
 _IPV6_SITE_BITS = 64
 _MAPPED = "::ffff:"
-"""Begins an IPv4 address on a socket that takes both families (RFC 4291 section 2.5.5.2)."""
+"""Prefix of an IPv4 address on a socket of both families (RFC 4291 section 2.5.5.2)."""
 
 
 class Proxies:
-    """The proxies that are believed; each adds the address it was called from on the right."""
+    """The trusted proxies. Each appends the address that called it to the header."""
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = tuple(map(ipaddress.ip_network, networks))
 
     def client_of(self, peer: str, headers: Headers) -> str:
-        """Give the address of who is behind the trusted hops, nearest first; else the peer's.
+        """Return the address of the client behind the trusted proxies, or else the peer's.
 
-        What a client writes into the header itself stands left of what the first trusted proxy
-        has added, and is never reached. A hop that is no address ends the search: the proxy that
-        wrote it is then the last thing known.
+        The header is read from the right, and up to the first address that is not trusted. What a
+        client has written itself is further left and never reached. An entry that is not an
+        address ends the search: the address right of it is returned.
         """
         peer = peer.removeprefix(_MAPPED)
         if not self._networks or not self._is_trusted(_read(peer)):
@@ -52,7 +52,7 @@ class Proxies:
 
 
 def site_of(address: str) -> str:
-    """Name what counts as one address: an IPv4 address, or the /64 that IPv6 gives to one site."""
+    """Return what counts as one address: an IPv4 address, or the /64 network of an IPv6 one."""
     read = _read(address)
     if isinstance(read, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((read, _IPV6_SITE_BITS), strict=False))
@@ -60,7 +60,7 @@ def site_of(address: str) -> str:
 
 
 def _hops(headers: Headers) -> list[str]:
-    """Give the header's entries from the right; several headers count as one, in their order."""
+    """Return the entries from the right; several headers count as one, in their order."""
     values = [value.decode("latin-1") for name, value in headers if name == _FORWARDED_FOR]
     entries = ",".join(values).rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]
     return [entry.strip() for entry in reversed(entries)]
