@@ -31,7 +31,7 @@ class SessionClosed(NamedTuple):
     reason: str
 
 
-Entry = str | bytes | SessionClosed
+InboxItem = str | bytes | SessionClosed
 
 
 class InboxHost(Protocol):
@@ -48,16 +48,16 @@ class InboxHost(Protocol):
         """Close a session after all that was sent to it."""
 
 
-def put(engine: InboxHost, session: Session, entry: Entry) -> None:
+def put(engine: InboxHost, session: Session, item: InboxItem) -> None:
     """Have a message handled after all that came before it; too fast a client has to wait."""
-    if session.inbox is None and isinstance(entry, SessionClosed):
-        engine.closed_sessions.add(session, entry)  # nothing comes after it
+    if session.inbox is None and isinstance(item, SessionClosed):
+        engine.closed_sessions.add(session, item)  # nothing comes after it
         return
     if session.inbox is None:
         session.inbox = deque()
-        engine.spawn(_handle(engine, session, entry))
+        engine.spawn(_handle(engine, session, item))
         return
-    session.inbox.append(entry)
+    session.inbox.append(item)
     if len(session.inbox) == MAX_INBOX and session.websocket is not None:
         session.websocket.pause_reading()
 
@@ -101,33 +101,33 @@ class ClosedSessions:
             yield self._waiting.popleft()
 
 
-async def _handle(engine: InboxHost, session: Session, entry: Entry) -> None:
+async def _handle(engine: InboxHost, session: Session, item: InboxItem) -> None:
     """Handle what a session has sent until there is no more."""
     inbox = session.inbox
     assert inbox is not None, "made by the caller"
     for handled in itertools.count(1):
-        await _dispatch_safely(engine, session, entry)
+        await _dispatch_safely(engine, session, item)
         if handled % _IN_A_ROW == 0:
             await asyncio.sleep(0)  # handlers that do not wait would keep everyone else out
         if not inbox:
             break
-        entry = inbox.popleft()
+        item = inbox.popleft()
         if len(inbox) == MAX_INBOX // 2:
             session.resume_reading()
     session.inbox = None
 
 
-async def _dispatch_safely(engine: InboxHost, session: Session, entry: Entry) -> None:
+async def _dispatch_safely(engine: InboxHost, session: Session, item: InboxItem) -> None:
     try:
-        await _dispatch(engine, session, entry)
+        await _dispatch(engine, session, item)
     except Exception:  # the boundary around handlers: one client fails, not all
         logger.exception("a client's message could not be handled", sid=session.sid)
         engine.close(session, "server error")
 
 
-async def _dispatch(engine: InboxHost, session: Session, entry: Entry) -> None:
-    if isinstance(entry, SessionClosed):
-        await engine.handlers["disconnect"](session.sid, entry.reason)
+async def _dispatch(engine: InboxHost, session: Session, item: InboxItem) -> None:
+    if isinstance(item, SessionClosed):
+        await engine.handlers["disconnect"](session.sid, item.reason)
     else:
         # Of a client that has hung up too: its last word may have been that it leaves for good.
-        await engine.handlers["message"](session.sid, entry)
+        await engine.handlers["message"](session.sid, item)

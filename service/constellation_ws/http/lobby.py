@@ -17,7 +17,7 @@ class Waiting(Protocol):
     """A connection in the lobby."""
 
     def close_waiting(self) -> None:
-        """End at once: others wait."""
+        """Close the connection, so that another one has room."""
 
 
 class Lobby:

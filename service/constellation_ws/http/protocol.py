@@ -127,7 +127,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
             rest = piece[upgrade.args[0] :]
-            (self._hand_over if self._should_upgrade() else self._ignore_offer)(rest)
+            (self._become_websocket if self._should_upgrade() else self._ignore_offer)(rest)
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             self._refuse(cause.refusal if isinstance(cause, _Refused) else NOT_HTTP)
@@ -243,7 +243,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
             HEAD_SECONDS, self.timeout_keep_alive_handler
         )
 
-    def _hand_over(self, rest: bytes) -> None:
+    def _become_websocket(self, rest: bytes) -> None:
         """Make a WebSocket of the connection, and give it what came behind the request."""
         self.connections.discard(self)
         answer = self._decide()
