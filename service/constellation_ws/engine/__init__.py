@@ -1,11 +1,11 @@
 """The engine: Engine.IO v4 and Socket.IO v5 for sockets by the ten thousand.
 
-python-socketio stays the protocol above: packets, namespaces, acks. What carries it is ours: a
-WebSocket is one asyncio protocol object and one session, without a task, a queue or ASGI; the
-heartbeats of all sessions share one wheel. What goes out to many is `fanout`'s.
+python-socketio implements the protocol above: packets, namespaces, acks. This package replaces what
+is below it: a WebSocket is one asyncio protocol object and one session, without a task, a queue or
+ASGI, and one timer wheel pings all sessions. Writing an event to many sessions is `fanout`'s task.
 
-Private surface of others that is used here, pinned in pyproject.toml and guarded by
-tests/contract/test_upstream.py, which says on failure what moved:
+Private interfaces of other packages that are used here. pyproject.toml pins their versions, and
+tests/contract/test_upstream.py fails if they change and says what has changed:
 
 - python-engineio 4.15: `AsyncServer` as a base class for `sockets`, `handlers`, `generate_id`,
   `reason`; its transports are not used. `Packet`.

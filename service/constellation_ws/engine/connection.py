@@ -1,6 +1,6 @@
-"""One WebSocket: a client's bytes in, frames out, and its two handshakes with Engine.IO.
+"""One WebSocket of a client, and what it carries: an Engine.IO session, or a probe for one.
 
-RFC 6455 is `constellation_ws.websocket`'s; what the packets mean is `server`'s.
+RFC 6455 is in `constellation_ws.websocket`; what packets mean is in `server`.
 """
 
 from __future__ import annotations
@@ -31,42 +31,42 @@ from constellation_ws.websocket import (
 
 _TRANSPORT_CLOSE = engineio.AsyncServer.reason.TRANSPORT_CLOSE
 MAX_UNUSED_LOAD = 100
-"""What a connection may send that carries no open session. A probe needs two packets, some clients
-ping besides, and a closing handshake is one frame."""
+"""Frames that a connection without an open session may send. A probe needs two packets, some
+clients also ping, and a closing handshake is one frame."""
 _PROBE, _PROBE_ANSWER, _UPGRADE = "2probe", text_frame(b"3probe"), "5"
 
 
 class ConnectionHost(Protocol):
-    """What a connection needs of the engine whose sessions it carries."""
+    """What a connection uses of the engine whose sessions it carries."""
 
     limits: EngineLimits
     slow: SlowConsumers[Session]
     observer: Observer
 
     def count_packets(self, session: Session, packets: int) -> bool:
-        """Take note that a client has sent so much; False when that is too much: it is closed."""
+        """Count packets of a client. If they are too many, close it and return False."""
 
     def receive_packet(self, session: Session, packet: str) -> None:
-        """Take one text packet of an open session."""
+        """Handle one text packet of an open session."""
 
     def receive_message(self, session: Session, data: bytes) -> None:
-        """Have a message handled."""
+        """Queue a message for its handler."""
 
     def remove(self, session: Session, reason: str) -> None:
-        """Forget a session whose transport is gone or of no more use."""
+        """Remove a session whose transport is closed or does not work."""
 
     def add_pending_close(self, connection: WebSocketConnection) -> None:
-        """Give a client some time to answer our closing handshake."""
+        """Give a client time to answer our Close frame."""
 
     def has_upgraded(self, connection: WebSocketConnection) -> None:
-        """Take note that a connection is done with probing."""
+        """Note that a connection does not probe any more."""
 
     def has_closed(self, connection: WebSocketConnection) -> None:
-        """Take note that a connection is gone."""
+        """Note that a connection is closed."""
 
 
 class WebSocketConnection(BoundedReading):
-    """A WebSocket after its HTTP handshake. It carries a session, or probes to carry one."""
+    """A WebSocket after its HTTP handshake."""
 
     __slots__ = ("_engine", "_parser", "_sent_close_code", "_session", "_unused_load")
 
@@ -76,42 +76,42 @@ class WebSocketConnection(BoundedReading):
         self._parser = Parser(engine.limits.max_payload_bytes)
         self._session: Session | None = None
         self._sent_close_code: int | None = None
-        """The code of our Close frame, once it is written."""
+        """Code of our Close frame, once it is written."""
         self._unused_load = 0
-        # Above this the transport calls `pause_writing`, and `resume_writing` when it is below
-        # again: in between writes are checked, and never else.
+        # Above this bound the transport calls `pause_writing`, below it `resume_writing`. Only in
+        # between are writes checked.
         bound = engine.limits.max_write_buffer_bytes
         transport.set_write_buffer_limits(high=bound, low=bound)
 
     def carry(self, session: Session) -> None:
-        """Be the transport of a session from now on."""
+        """Become the transport of a session."""
         self._session = session
         session.websocket, session.write = self, self._transport.write
 
     def probe(self, session: Session) -> None:
-        """Begin to take a session over from long-polling."""
+        """Begin the upgrade of a session that polls."""
         self._session = session
         session.upgrade_probe = UpgradeProbe.SILENT
 
     def close_probe(self) -> None:
-        """End a probe that has not led to an upgrade; the session goes on polling."""
+        """Close a connection that still probes; the session continues to poll."""
         if self._is_probing():
             self.close(CloseCode.POLICY_VIOLATION, "no upgrade")
 
     # What asyncio calls
 
     def parse(self, piece: bytes) -> int:
-        """Take the next bytes of the client."""
+        """Handle the next bytes of the client; return how many frames they count as."""
         messages = self._parser.feed(piece)
         load = self._parser.load
         if self._count_load(load):
             self._receive(messages)
         else:
-            self.stop_reading()  # its goodbye is not worth the rest of the flood
+            self.stop_reading()  # its Close frame may be behind a flood that would have to be read
         return load
 
     def _count_load(self, load: int) -> bool:
-        """Count what a client sends; too much ends its session, or the probe alone."""
+        """Count what a client sends. If it is too much, close its session, or only the probe."""
         session = self._session
         if session is not None and session.websocket is self:
             return self._engine.count_packets(session, load)
@@ -139,7 +139,7 @@ class WebSocketConnection(BoundedReading):
             self._write_pongs(pongs)
 
     def eof_received(self) -> None:
-        """Hang up: half a WebSocket is none."""
+        """Close: a WebSocket cannot be half-closed."""
         self._close_transport()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -154,7 +154,7 @@ class WebSocketConnection(BoundedReading):
             session.upgrade_probe = UpgradeProbe.NONE
 
     def pause_writing(self) -> None:
-        """Watch a client for which much waits; one that has said goodbye has its time anyway."""
+        """Watch a client for which much is buffered. A closed session has its own timeout."""
         session = self._session
         if session is None or self._is_probing():
             self.abort()
@@ -163,7 +163,7 @@ class WebSocketConnection(BoundedReading):
             self._engine.slow.note(session, 0)
 
     def resume_writing(self) -> None:
-        """Trust the client again: it has taken what was too much."""
+        """Stop watching: the buffer is below the bound again."""
         session = self._session
         if session is not None and session.strain is not None:
             self._engine.slow.release(session)
@@ -178,10 +178,10 @@ class WebSocketConnection(BoundedReading):
     # What a session calls
 
     def close(self, code: int, reason: str) -> None:
-        """Say goodbye and wait a little for the answer.
+        """Send a Close frame and wait for that of the client, for a limited time.
 
-        Hanging up at once would let the kernel answer the client's last bytes with a reset, which
-        may overtake what was sent to it before.
+        If the connection was closed at once, the kernel would answer the client's last bytes with a
+        reset, and the client might lose what was sent to it before.
         """
         if self._sent_close_code is not None:
             return
@@ -190,30 +190,30 @@ class WebSocketConnection(BoundedReading):
         self._engine.add_pending_close(self)
 
     def abort(self) -> None:
-        """Hang up without sending what still waits."""
+        """Close the connection without sending what is still buffered."""
         self._transport.abort()
 
     def is_flushed(self) -> bool:
-        """Tell whether the kernel has taken all that was sent."""
+        """Return whether the kernel has accepted all that was sent."""
         return not self._transport.get_write_buffer_size()
 
     def waiting_bytes(self) -> int:
-        """Tell how much of what was sent the kernel has not taken yet."""
+        """Return how many bytes the kernel has not accepted yet."""
         return self._transport.get_write_buffer_size()
 
     def is_between_messages(self) -> bool:
-        """Tell whether all that has been read is parsed, and no message has begun."""
+        """Return whether all that was read is parsed, and no message is incomplete."""
         return self.has_parsed_all() and self._parser.is_between_messages
 
     def detach(self) -> None:
-        """Carry the session no more: it goes on elsewhere, with the same client."""
+        """Do not carry the session any more: another pod continues it, with the same client."""
         self._session = None
         self.stop_parsing()
 
-    # What a client says besides text packets
+    # What a client sends besides text packets
 
     def _write_pongs(self, pongs: list[bytes]) -> None:
-        """Answer pings in a row in one write: a flood of them costs a system call each."""
+        """Answer consecutive pings in one write, as each write is a system call."""
         if self._sent_close_code is None:
             session = self._session
             is_watched = session is not None and session.strain is not None
@@ -227,8 +227,8 @@ class WebSocketConnection(BoundedReading):
                 self._sent_close_code = message.code
                 self._transport.write(close_frame(message.code))
             elif message.code == self._sent_close_code and self._session is not None:
-                # An answer repeats our code: all that was written before has arrived. Another code
-                # is the client's own close, which has crossed ours, and proves nothing.
+                # The answer repeats our code, so all that was written before it has arrived.
+                # Another code is the client's own close, which crossed ours and proves nothing.
                 self._engine.observer.close_answered(self._session.sid)
             self._close_transport()
         elif isinstance(message, Failure):
@@ -244,11 +244,11 @@ class WebSocketConnection(BoundedReading):
         self._remove_session("parse error")
         self.stop_parsing()
         if not self._transport.is_closing():
-            # The client's goodbye will not be understood: its end of the stream will be.
+            # The client's Close frame cannot be parsed any more, but its end of the stream is seen.
             self._transport.write_eof()
 
     def _close_transport(self) -> None:
-        """Close as soon as all is sent, if that is within the time that a goodbye has."""
+        """Close as soon as all is sent, or when the time of a pending close is over."""
         self._remove_session(_TRANSPORT_CLOSE)
         self._engine.add_pending_close(self)
         self._transport.close()
@@ -262,7 +262,7 @@ class WebSocketConnection(BoundedReading):
 
     def _receive_probe(self, message: str | bytes) -> None:
         session = self._session
-        assert session is not None, "asked before"
+        assert session is not None, "checked by the caller"
         if session.closed or self._sent_close_code is not None:
             self._close_transport()
         elif message == _PROBE:
@@ -288,7 +288,7 @@ class WebSocketConnection(BoundedReading):
 
 
 def _reframe(packet: str) -> bytes:
-    """Turn a packet in polling's encoding into a WebSocket frame."""
+    """Convert a packet in the encoding of long-polling into a WebSocket frame."""
     if packet.startswith("b"):
         return binary_frame(b64decode(packet[1:]))
     return text_frame(packet.encode())

@@ -1,6 +1,6 @@
-"""Patience with many things of one kind, each for the same time: cheaper than a timer for each.
+"""Deadlines of many things of one kind, with one timeout for all: cheaper than a timer for each.
 
-It knows no clock; what is to happen when patience ends is its owner's to know.
+Pure: time is an argument, and the owner decides what happens at a deadline.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ Thing = TypeVar("Thing", bound=Hashable)
 
 
 class Deadlines(Generic[Thing]):
-    """Things and when their time is over, the first one in front."""
+    """Things and their deadlines, the earliest one first."""
 
-    def __init__(self, patience_seconds: float) -> None:
-        self._patience_seconds = patience_seconds
-        # Ordered: taking the first of a plain dictionary again and again walks what was taken.
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
+        # Removing the first key again and again is quadratic in a plain dictionary.
         self._deadlines: OrderedDict[Thing, float] = OrderedDict()
 
     def add(self, thing: Thing, now_seconds: float) -> None:
-        """Begin to be patient, anew where it had begun. Time must not go backwards."""
+        """Start the timeout of a thing, or restart it. Time must not go backwards."""
         self._deadlines.pop(thing, None)
-        self._deadlines[thing] = now_seconds + self._patience_seconds
+        self._deadlines[thing] = now_seconds + self._timeout_seconds
 
     def remove(self, thing: Thing) -> None:
-        """Forget a thing; harmless when it is not there."""
+        """Remove a thing; harmless if it is not there."""
         self._deadlines.pop(thing, None)
 
     def pop_due(self, now_seconds: float) -> Iterator[Thing]:
-        """Hand over, and forget, those whose time is over, one at a time.
+        """Remove and yield the things whose deadline has passed, one at a time.
 
-        Others may be added and removed between two of them.
+        Others may be added and removed in between.
         """
         deadlines = self._deadlines
         while deadlines and deadlines[first := next(iter(deadlines))] <= now_seconds:

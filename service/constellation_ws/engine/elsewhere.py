@@ -1,4 +1,4 @@
-"""Sessions that other pods hold, as far as the engine's doors need them."""
+"""Interface to the sessions of other pods, for long-polling and WebSocket handshakes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from constellation_ws.websocket import Accept
 
 
 class Elsewhere(Protocol):
-    """Reaches the pods that hold them."""
+    """Reaches the pods that hold the sessions."""
 
     async def forward(
         self, method: str, sid: str, body: bytes, gone: asyncio.Future[None]
     ) -> HttpResponse | None:
-        """Have a request answered where its session is; None where no pod has it.
+        """Forward a request to the pod that holds its session; None if that is not possible.
 
-        `gone` is done when the client has hung up.
+        `gone` is done when the client has disconnected.
         """
 
     def tunnel(
         self, transport: asyncio.Transport, request: UpgradeRequest, accept: Accept, sid: str
     ) -> asyncio.Protocol | Refusal:
-        """Lead a WebSocket to where its session is."""
+        """Connect a WebSocket through a tunnel to the pod that holds its session."""
 
 
 class Nowhere:
-    """There are no other pods that could be asked."""
+    """There are no other pods, or they are not reachable: the peer port is off."""
 
     async def forward(
         self, method: str, sid: str, body: bytes, gone: asyncio.Future[None]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 class Observer:
-    """Ignores every report; override what counts. Called within the engine's step: never wait."""
+    """Ignores every report; subclasses override what they need. Methods must not block."""
 
     def refused(self, code: str) -> None:
-        """A handshake was refused, or a session closed before it was of use."""
+        """A handshake was refused, or a session closed before it was used."""
 
     def aborted_slow(self) -> None:
         """A slow consumer was closed."""

@@ -1,6 +1,7 @@
-"""HTTP long-polling: Engine.IO's transport for clients that cannot have a WebSocket yet.
+"""HTTP long-polling: Engine.IO's transport for clients that have no WebSocket, or not yet.
 
-An ASGI application for one path. Sessions are `server`'s, what their requests do `polls`'.
+An ASGI application for one path. It opens sessions, and passes the other requests to `polls`, or to
+the pod that holds the session.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class LongPolling:
         return await self._polls.serve(method, sid, receive)
 
     async def _forward(self, method: str, sid: str, receive: Receive) -> HttpResponse:
-        """Have the pod answer that holds the session."""
+        """Forward a request to the pod that holds the session."""
         body = b""
         if method == "POST":
             try:
@@ -114,7 +115,7 @@ async def _watch_client(receive: Receive, gone: asyncio.Future[None]) -> None:
 
 
 def _cors(method: str, headers: Headers) -> Headers:
-    """Allow the page that asks, which `check_origin` has let through."""
+    """Allow the page that requests; `check_origin` has accepted its origin."""
     asked = dict(headers)
     origin = asked.get(b"origin")
     if origin is None:

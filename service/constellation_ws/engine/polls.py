@@ -1,7 +1,6 @@
-"""Requests of long-polling clients whose session this pod holds: GET waits for packets, POST
-brings some.
+"""Long-polling requests for sessions of this pod: GET waits for packets, POST sends some.
 
-They come from the door of this pod, or from the one that another pod has received them at.
+This pod has received them itself, or another pod has forwarded them.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ Headers = list[tuple[bytes, bytes]]
 _MAX_RESPONSE_BYTES = 1_000_000
 """Of one response, unless one packet is larger: a slow client has 30 s to read a response."""
 _IN_A_ROW = 256
-"""Packets of one request that are taken in one turn of the event loop."""
+"""Packets of one request that are handled in one turn of the event loop."""
 _SEPARATOR = "\x1e"
 _SEPARATOR_BYTE = _SEPARATOR.encode()
 TEXT = (b"content-type", b"text/plain; charset=UTF-8")
@@ -43,10 +42,10 @@ _JSON = (b"content-type", b"application/json")
 
 
 class UnreadableBody(Exception):
-    """A request whose body is not taken."""
+    """A body that is too large, too slow or incomplete."""
 
     def __init__(self, refusal: Refusal, *, is_clients_end: bool = False) -> None:
-        """`is_clients_end` says that the client hung up before its request was whole."""
+        """`is_clients_end` means that the client disconnected before its request was complete."""
         super().__init__(refusal)
         self.refusal, self.is_clients_end = refusal, is_clients_end
 
@@ -78,7 +77,7 @@ class Polls:
         return await self.serve(method, sid, receive)
 
     def finish_poll(self, sid: str) -> None:
-        """Let a poll that waits end, with nothing to fetch."""
+        """Let a poll that waits respond, with a noop."""
         session = self._engine.sockets.get(sid)
         if session is not None and session.poll is not None:
             session.queue(NOOP)
@@ -100,7 +99,7 @@ class Polls:
         return self.refuse(BAD_METHOD)
 
     async def _poll(self, session: Session, receive: Receive) -> HttpResponse:
-        """Wait until there is something to send. A second poll beside the first is a fault."""
+        """Wait for packets. A second poll while one waits closes the session."""
         if session.poll is not None:
             self._engine.close(session, self._engine.reason.TRANSPORT_ERROR)
             return self.refuse(BAD_REQUEST)
@@ -131,7 +130,7 @@ class Polls:
         return packets
 
     async def _wait(self, session: Session, receive: Receive) -> None:
-        """Wait for packets; a client that hangs up meanwhile has left."""
+        """Wait for packets. If the client disconnects meanwhile, its session is removed."""
         session.poll = asyncio.get_running_loop().create_future()
         watch = self._engine.spawn(self._watch(session, receive))
         try:
@@ -145,11 +144,11 @@ class Polls:
         while (await receive())["type"] != "http.disconnect":
             pass
         if session.poll is not None and not session.poll.done():
-            # What would be sent now would be lost unnoticed.
+            # What is sent from now on would be lost without notice.
             self._engine.remove(session, self._engine.reason.TRANSPORT_CLOSE)
 
     async def _post(self, session: Session, receive: Receive) -> HttpResponse:
-        """Take packets. A second request beside the first is a fault: which one is older?"""
+        """Receive packets. A second POST at a time closes the session: their order is unknown."""
         if session.post is not None:
             self._engine.close(session, self._engine.reason.TRANSPORT_ERROR)
             return self.refuse(BAD_REQUEST)
@@ -179,7 +178,7 @@ class Polls:
         for number, packet in enumerate(packets, 1):
             self._receive(session, packet)
             if number % _IN_A_ROW == 0:
-                await asyncio.sleep(0)  # the loop's other work comes in between
+                await asyncio.sleep(0)  # other tasks run in between
         if inbox.is_full(session):
             await may_go_on  # as a WebSocket is not read meanwhile
         return HttpResponse(HTTPStatus.OK, [TEXT], b"ok")
@@ -197,7 +196,7 @@ class Polls:
             self._engine.receive_packet(session, packet)
 
     async def read_body(self, receive: Receive) -> bytes:
-        """Read the body. Raises UnreadableBody."""
+        """Read a body within the size and time limits. Raises UnreadableBody."""
         body = bytearray()
         limits = self._engine.limits
         seconds = limits.ping_interval_seconds + limits.ping_timeout_seconds
@@ -226,7 +225,7 @@ def _packets_response(packets: list[str]) -> HttpResponse:
 
 
 def decode_payload(body: bytes) -> list[str | bytes]:
-    """Split a payload into packets. Raises ValueError where one is none."""
+    """Split a payload into packets. Raises ValueError if one is invalid."""
     packets: list[str | bytes] = []
     for packet in body.decode().split(_SEPARATOR):
         if packet.startswith("b"):

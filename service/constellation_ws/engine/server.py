@@ -1,7 +1,7 @@
-"""The Engine.IO server: opens sessions, hears them, beats their hearts, closes them.
+"""The Engine.IO server: opens sessions, receives their packets, moves and closes them.
 
 Protocol: Engine.IO v4 (github.com/socketio/engine.io-protocol). Bytes of HTTP and WebSocket are
-handled by `polling` and `connection`; what messages mean, by whoever registers with `on`.
+handled by `polling` and `connection`, messages by the handlers that are registered with `on`.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from constellation_ws.websocket import CloseCode
 from constellation_ws.websocket.handshake import Headers
 
 UPGRADE_SECONDS = 10.0
-"""How long a WebSocket may probe before it is given up."""
+"""How long a WebSocket may probe before it is closed."""
 CONNECT_TIMEOUT = "connect timeout"
-"""Why a session was closed that has not become one of use."""
+"""Why a session was closed that nobody has marked as used."""
 _LOOK_SECONDS = 0.1
 _NOBODY = Observer()
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is untyped
-    """All sessions of one path. Everything but message handlers is `def`: nothing waits."""
+    """All Engine.IO sessions of one path. `run` must run in one task."""
 
     def __init__(
         self,
@@ -51,11 +51,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
     ) -> None:
         """`pod_tag` begins every session ID, and has as many characters on every pod.
 
-        `spawn` runs what a session has to do.
+        `spawn` runs the handlers of messages. `kept_headers` chooses the headers of a handshake
+        that are retained for its session.
         """
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
         self.slow: SlowConsumers[Session] = SlowConsumers(limits, self.abort_slow)
+        # `sockets` is the name of python-engineio, and python-socketio reads it.
         self.sockets: dict[str, Session] = {}
         self._pod_tag = pod_tag
         self._kept_headers = kept_headers
@@ -65,14 +67,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self._probes: Deadlines[WebSocketConnection] = Deadlines(UPGRADE_SECONDS)
         self.pending_closes = PendingCloses()
         self.closed_sessions = inbox.ClosedSessions(self)
-        """Closed sessions whose end is still to be handled."""
+        """Closed sessions whose `disconnect` handler has not run yet."""
         self.spawn = spawn
         self.observer = observer
 
     # Opening
 
     def open(self, query: str, address: str, headers: list[tuple[bytes, bytes]]) -> Session:
-        """Make a session; its transport has been decided on."""
+        """Open a session and call the handler of `connect`. The caller gives it a transport."""
         session = self._register(self._pod_tag + self.generate_id(), address)
         self.pings.add(session)
         self.expect_use(session)
@@ -90,7 +92,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
     # Moving between pods
 
     def adopt(self, moved: MovedSession, transport: asyncio.Transport) -> WebSocketConnection:
-        """Go on with a session that another pod has held; its client is at this transport."""
+        """Continue a session of another pod. Its client is at this transport."""
         session = self._register(moved.sid, moved.address)
         session.packets_received, session.awaits_pong = moved.packets_received, moved.awaits_pong
         self.pings.add_moved(session)
@@ -101,22 +103,17 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         return connection
 
     def release(self, session: Session, handshake: Handshake) -> MovedSession:
-        """Give a session away that another pod goes on with: nobody is told of an end."""
+        """Remove a session that another pod continues; `disconnect` is not called."""
         session.write_pending()
         self._unregister(session)
         assert session.websocket is not None, "only such sessions move"
         session.websocket.detach()
-        return MovedSession(
-            session.sid,
-            handshake.query,
-            handshake.address,
-            list(handshake.headers),
-            session.packets_received,
-            session.awaits_pong,
-        )
+        query, address, headers = handshake.query, handshake.address, list(handshake.headers)
+        received, awaits_pong = session.packets_received, session.awaits_pong
+        return MovedSession(session.sid, query, address, headers, received, awaits_pong)
 
     def expect_upgrade(self, connection: WebSocketConnection) -> None:
-        """Give up the probe of a connection unless `has_upgraded` is called in time."""
+        """Close a connection that probes unless `has_upgraded` is called in time."""
         self._probes.add(connection, time.monotonic())
 
     def expect_use(self, session: Session) -> None:
@@ -124,7 +121,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self._unused.add(session, time.monotonic())
 
     def mark_used(self, session: Session) -> None:
-        """Take note that the session is of use to somebody."""
+        """Note that the client has connected to a namespace: the session may stay."""
         self._unused.remove(session)
 
     @property
@@ -133,35 +130,35 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         return len(self._probes) + self.pending_closes.websockets
 
     def find(self, sid: str) -> Session | Refusal:
-        """Find an open session of this pod."""
+        """Return an open session of this pod, or the refusal UNKNOWN_SESSION."""
         return self.sockets.get(sid) or refusals.UNKNOWN_SESSION
 
     def owner_of(self, sid: str) -> str | None:
-        """Name the pod that has opened a session, where that is another one than this."""
+        """Return the pod tag of the pod that opened a session; None for a session of this pod."""
         owner = sid[: len(self._pod_tag)]
         return None if owner == self._pod_tag or sid in self.sockets else owner
 
-    # Hearing
+    # Receiving
 
     def receive_packet(self, session: Session, packet: str) -> None:
-        """Take one text packet of an open session; what is no packet closes it."""
+        """Handle one text packet of an open session. An invalid one closes the session."""
         kind = packet[:1]
         if kind == "4":
             self.receive_message(session, packet[1:])
         elif kind == "3":
             self.pings.receive_pong(session)
         elif kind == "1":
-            # Not CLIENT_DISCONNECT, which is for good: socket.io-client says this over polling when
-            # a request of its fails, and comes back.
+            # Not CLIENT_DISCONNECT, which ends the recoverable session: socket.io-client sends this
+            # over polling if one of its requests fails, and reconnects.
             self._begin_close(session, self.reason.TRANSPORT_CLOSE)
-        elif packet not in ("5", "6"):  # an upgrade or noop out of place means nothing
+        elif packet not in ("5", "6"):  # an upgrade or noop out of place is ignored
             self.close_on_parse_error(session)
 
     def count_packets(self, session: Session, packets: int) -> bool:
-        """Take note that a client has sent so much; False when that is too much: it is closed.
+        """Count packets that a client has sent. If they are too many, close it and return False.
 
-        Requests have limits of their own. This one is for all that costs without asking for
-        anything: pings, pongs, empty packets. It is counted and not timed, which costs less.
+        Requests have limits of their own. This limit is for packets that request nothing but cost
+        time: pings, pongs, empty packets. It is per ping interval, as a rate would cost more.
         """
         session.packets_received += packets
         if session.packets_received <= self.limits.max_packets_per_heartbeat:
@@ -170,13 +167,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         return False
 
     def receive_message(self, session: Session, data: str | bytes) -> None:
-        """Have a message handled: one of a session at a time, in order."""
+        """Queue a message for its handler: one of a session at a time, in order."""
         inbox.put(self, session, data)
 
     # Closing
 
     def remove(self, session: Session, reason: str) -> None:
-        """Forget a session whose transport is gone or of no more use."""
+        """Remove a session at once, without a close packet, and have `disconnect` called."""
         if session.closed:
             return
         self._unregister(session)
@@ -193,15 +190,15 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.mark_used(session)
 
     def close(self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL) -> None:
-        """Close a session after all that was sent to it, so that its client may come back at once.
+        """Close a session after all that was sent to it. Its client reconnects.
 
-        A Socket.IO DISCONNECT would tell a JavaScript client to stay away for ever; a closed
-        transport does not.
+        A Socket.IO DISCONNECT would keep a JavaScript client from reconnecting; a closed transport
+        does not.
         """
         if session.closed:
             return
         if session.inbox is not None:
-            session.inbox.clear()  # we have heard enough, save the answer to our goodbye
+            session.inbox.clear()  # of what still comes only the answer to our close counts
             session.resume_reading()
         self._begin_close(session, reason, code)
 
@@ -218,14 +215,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.remove(session, reason)
 
     def close_on_parse_error(self, session: Session) -> None:
-        """Close a session whose client breaks the protocol; only a poll that waits is told."""
+        """Close a session whose client violates the protocol; a poll that waits gets the close."""
         if session.poll is not None or session.upgraded:
             self.close(session, "parse error")
         else:
             self.remove(session, "parse error")
 
     def abort_slow(self, session: Session) -> None:
-        """Cut off a client for which too much waits: its memory is the others'."""
+        """Abort a session for whose client too much is buffered."""
         if session.closed:
             return
         self.observer.aborted_slow()
@@ -236,31 +233,31 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             websocket.abort()
 
     async def wait_for_pending_closes(self) -> None:
-        """Wait until every closed session's client has heard of it, or has had its time."""
+        """Wait until no close is pending and every handler of `disconnect` has run."""
         while self.pending_closes or self.closed_sessions:  # noqa: ASYNC110 - they end in time
             await asyncio.sleep(_LOOK_SECONDS)
 
     def add_pending_close(self, connection: WebSocketConnection) -> None:
-        """Give a client some time to answer our closing handshake, and to read what was sent."""
+        """Give a client time to answer our Close frame, and to read what was sent before it."""
         self.pending_closes.add_websocket(connection)
 
     def has_upgraded(self, connection: WebSocketConnection) -> None:
-        """Take note that a connection is done with probing."""
+        """Note that a connection does not probe any more."""
         self._probes.remove(connection)
 
     def has_closed(self, connection: WebSocketConnection) -> None:
-        """Take note that a connection is gone."""
+        """Note that a connection is closed."""
         self.pending_closes.remove_websocket(connection)
         self._probes.remove(connection)
 
     # Time
 
     async def run(self, report_alive: Callable[[], None]) -> None:
-        """Turn the wheel, for ever; `report_alive` after every step."""
+        """Advance all timers, without end; `report_alive` is called after each step."""
         due = time.monotonic()
         while True:
-            # A late step is made up for, a pause of the whole process is not: what clients have
-            # answered meanwhile is still to be read.
+            # The time of a late step is made up for. That of a pause of the whole process is not:
+            # what clients have answered meanwhile has not been read yet.
             due = max(due + self.pings.step_seconds, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
             async for _ in paced(self.advance(time.monotonic())):
@@ -268,9 +265,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             report_alive()
 
     def advance(self, now: float) -> Iterator[None]:
-        """Do what is due, one thing at each step: pings, and the ends of all kinds of patience.
+        """Do what is due at this monotonic time: pings and timeouts, one at each step.
 
-        Thousands may be due at once. What happens between two steps counts.
+        Thousands may be due at once, so the caller lets others run between two steps.
         """
         yield from self.pings.advance()
         for session in self._unused.pop_due(now):
@@ -283,20 +280,20 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             yield
 
     def _time_out(self, session: Session) -> None:
-        # A polling client that does not poll is not there to be told.
+        # A polling client that does not poll would not receive a close either.
         close = self.close if session.upgraded else self.remove
         close(session, self.reason.PING_TIMEOUT)
 
     # What python-socketio calls
 
     async def send(self, sid: str, data: str | bytes) -> None:
-        """Send a message to a session; a session that has just gone needs none."""
+        """Send a message to a session; ignored if the session is closed."""
         session = self.sockets.get(sid)
         if session is not None:
             session.send_message(data)
 
     async def send_packet(self, sid: str, pkt: engineio.packet.Packet) -> None:
-        """Send a ready packet to a session; a session that has just gone needs none."""
+        """Send a packet to a session; ignored if the session is closed."""
         session = self.sockets.get(sid)
         if session is not None:
             await session.send(pkt)

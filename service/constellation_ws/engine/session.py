@@ -1,7 +1,7 @@
-"""One Engine.IO session: what it is, what waits for it, and how bytes leave for it.
+"""One Engine.IO session: its state, what waits for its client, and how bytes are sent to it.
 
-The session outlives its transport: it begins on long-polling or on a WebSocket and may move from
-the one to the other. Deciding when to open, ping and close is `server`'s.
+A session may change its transport: it begins on long-polling or on a WebSocket and may be upgraded
+from the one to the other. `server` decides when it is opened, pinged and closed.
 """
 
 from __future__ import annotations
@@ -28,55 +28,55 @@ _SERVER_DISCONNECT = engineio.AsyncServer.reason.SERVER_DISCONNECT
 CLOSE = "1"
 """The packet that ends a session."""
 NOOP = "6"
-"""The packet that ends a poll and says nothing."""
+"""The packet that ends a poll and means nothing else."""
 
 
 class UpgradeProbe(Enum):
-    """How far a WebSocket has come that is to take a session over from long-polling."""
+    """State of the upgrade of a session that polls to a WebSocket."""
 
     NONE = auto()
     SILENT = auto()
-    """It is open. Polls go on waiting: many a proxy opens one and lets nothing through."""
+    """The WebSocket is open. Polls still wait: some proxies open one and pass nothing on."""
     ANSWERED = auto()
-    """It works. Polls end at once: the client waits for the last one before it moves."""
+    """Its probe was answered. Polls end at once: the client waits for that before it upgrades."""
 
 
 class WebSocket(Protocol):
     """What a session needs of the WebSocket that carries it."""
 
     def close(self, code: int, reason: str) -> None:
-        """Send what waits, then the closing handshake."""
+        """Send what is buffered, then a Close frame."""
 
     def abort(self) -> None:
-        """Hang up without sending what still waits."""
+        """Close the connection without sending what is still buffered."""
 
     def is_flushed(self) -> bool:
-        """Tell whether the kernel has taken all that was sent."""
+        """Return whether the kernel has accepted all that was sent."""
 
     def waiting_bytes(self) -> int:
-        """Tell how much of what was sent the kernel has not taken yet."""
+        """Return how many bytes the kernel has not accepted yet."""
 
     def is_between_messages(self) -> bool:
-        """Tell whether all that has been read is handed over, and no message has begun."""
+        """Return whether all that was read is handled, and no message is incomplete."""
 
     def detach(self) -> None:
-        """Carry the session no more: it goes on elsewhere, with the same client."""
+        """Do not carry the session any more: another pod continues it, with the same client."""
 
     def pause_reading(self) -> None:
-        """Let the client wait: it sends faster than its requests can be answered."""
+        """Stop reading: the client sends faster than its requests can be handled."""
 
     def resume_reading(self) -> None:
-        """Hear the client again."""
+        """Read again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What is remembered of the HTTP request that opened a session."""
+    """What is retained of the HTTP request that opened a session."""
 
     query: str
     address: str
     headers: tuple[tuple[bytes, bytes], ...]
-    """Only those that authentication asks for: there are as many of these as clients."""
+    """Only those that authentication needs, as memory is used for each client."""
 
 
 class SessionHost(Protocol):
@@ -90,7 +90,7 @@ class SessionHost(Protocol):
 
 
 class MovedSession(msgspec.Struct, frozen=True, array_like=True):
-    """A session as one pod gives it to another: on a WebSocket, with nothing half done."""
+    """A session as one pod sends it to another: on a WebSocket, between two messages."""
 
     sid: str
     query: str
@@ -101,7 +101,11 @@ class MovedSession(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Session:
-    """A client's Engine.IO session; also what python-engineio calls an `AsyncSocket`."""
+    """A client's Engine.IO session; it replaces python-engineio's `AsyncSocket`.
+
+    python-engineio and python-socketio require the names `closed`, `connected`, `upgraded`,
+    `session`, `send` and `close`.
+    """
 
     __slots__ = (
         "awaits_pong",
@@ -146,12 +150,12 @@ class Session:
         self.packets_received = 0
         """Packets and control frames since the last heartbeat."""
         self.site: str | None = None
-        """What it counts as for the limit per address; None where there is no such limit."""
+        """What counts as its IP address for a limit; None if there is no limit per address."""
         self.awaits_pong = False
         self.slot = -1
-        """Where the session stands on the wheel."""
+        """Its slot in the timer wheel; -1 if it is in none."""
         self.strain: Strain | None = None
-        """Set while more waits than may for long. For `slow`."""
+        """Set while more is buffered than may be for long. For `slow`."""
         self.session: dict[str, Any] | None = None
         """python-socketio's own per-session data."""
 
@@ -167,18 +171,18 @@ class Session:
 
     @property
     def is_flushed(self) -> bool:
-        """Whether nothing waits here for the client any more: the kernel has it, or it has."""
+        """Whether nothing is buffered here for the client any more."""
         if self.pending is not None:
             return False
         return not self.outbox if self.websocket is None else self.websocket.is_flushed()
 
     @property
     def waiting_bytes(self) -> int:
-        """How much waits here for the client; on long-polling counted in characters."""
+        """Bytes that are buffered here for the client; on long-polling, characters."""
         return self.outbox_bytes if self.websocket is None else self.websocket.waiting_bytes()
 
     def open_payload(self) -> bytes:
-        """Write the payload of the open packet."""
+        """Return the payload of the open packet."""
         limits = self.engine.limits
         return msgspec.json.encode(
             {
@@ -191,13 +195,13 @@ class Session:
         )
 
     def write_pending(self) -> None:
-        """Write what `fanout` has collected: what comes next is to come behind it."""
+        """Write what `fanout` has collected, so that what is sent next comes behind it."""
         pending, self.pending = self.pending, None
         if pending is not None and self.write is not None:
             self.write(pending if isinstance(pending, bytes) else b"".join(pending))
 
     def send_message(self, data: str | bytes) -> None:
-        """Send one Engine.IO message; nothing happens when the session is closed."""
+        """Send one Engine.IO message; ignored if the session is closed."""
         if self.pending is not None:
             self.write_pending()
         if self.write is not None:
@@ -230,7 +234,7 @@ class Session:
             self.queue(packet_type)
 
     def queue(self, packet: str) -> None:
-        """Keep a packet for the next poll; a session for which too much waits is closed."""
+        """Queue a packet for the next poll. A session for which too much is queued is aborted."""
         if self.closed or self.websocket is not None:
             return
         self.outbox.append(packet)
@@ -240,19 +244,19 @@ class Session:
         self.wake_poll()
 
     def wake_poll(self) -> None:
-        """Let the waiting poll answer."""
+        """Let the poll that waits respond."""
         if self.poll is not None and not self.poll.done():
             self.poll.set_result(None)
 
     def resume_reading(self) -> None:
-        """Let the client go on: what it has sent is handled, nearly."""
+        """Accept more from the client: most of what it has sent is handled."""
         if self.websocket is not None:
             self.websocket.resume_reading()
         if self.post is not None and not self.post.done():
             self.post.set_result(None)
 
     def pop_outbox(self, max_bytes: int | None = None) -> list[str]:
-        """Hand over what waits: all of it, or as many packets as make up so much, one at least."""
+        """Remove and return queued packets: all, or up to `max_bytes`, but one at least."""
         packets = self.outbox
         count = len(packets)
         if max_bytes is not None and self.outbox_bytes > max_bytes:
@@ -265,12 +269,12 @@ class Session:
         return taken
 
     def put_back(self, packet: str) -> None:
-        """Keep a packet that was taken for the next answer."""
+        """Queue a packet again, before all others."""
         self.outbox.insert(0, packet)
         self.outbox_bytes += len(packet)
 
     async def send(self, packet: eio.Packet) -> None:
-        """Send a packet of python-engineio's making."""
+        """Send a packet of python-engineio."""
         if packet.packet_type == eio.MESSAGE:
             self.send_message(packet.data)
         else:
@@ -279,5 +283,5 @@ class Session:
     async def close(
         self, wait: bool = True, abort: bool = False, reason: str | None = None
     ) -> None:
-        """Close from python-engineio's side; the arguments are its own."""
+        """Close on behalf of python-engineio, whose interface this is."""
         self.engine.close(self, reason or _SERVER_DISCONNECT)

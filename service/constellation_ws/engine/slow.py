@@ -1,8 +1,8 @@
-"""Clients that take what they are sent too slowly: who is one, and when it is closed.
+"""Slow consumers: clients that receive more slowly than they are sent, and when they are aborted.
 
-More may wait for a client than `max_write_buffer_bytes`, but neither for long nor without end: a
-large event, or several in one batch, must not close a client that takes them at the speed of its
-network. Only those for which so much waits are watched; the others cost nothing.
+More than `max_write_buffer_bytes` may be buffered for a client for a short time, up to a bound: a
+large event, or several in one batch, must not abort a client that reads at the speed of its
+network. Only clients above `max_write_buffer_bytes` are watched; the others cost nothing.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from constellation_ws.engine.deadlines import Deadlines
 from constellation_ws.engine.limits import EngineLimits
 
 GRACE_SECONDS = 10.0
-"""How long a client may take less than it should while too much waits for it."""
+"""Time in which a watched client must have received a minimum."""
 _LEAST_PART = 8
-"""Of `max_write_buffer_bytes` it must take one part within the grace: 100 kbit/s by default."""
+"""The minimum is this part of `max_write_buffer_bytes`: 100 kbit/s by default."""
 
 
 class Strain:
-    """What waits for one client that is watched, and what was added since it was looked at."""
+    """Bytes that are buffered for a watched client, and that were added since the last look."""
 
     __slots__ = ("added", "waiting")
 
@@ -30,7 +30,7 @@ class Strain:
         self.added = 0
 
     def taken(self, waiting_bytes: int) -> int:
-        """Say how much the client has taken, where so much waits now; look again from here."""
+        """Return how much the client has received since the last look; this is the next look."""
         taken = self.waiting + self.added - waiting_bytes
         self.waiting, self.added = waiting_bytes, 0
         return taken
@@ -43,29 +43,29 @@ class Client(Hashable, Protocol):
 
     @property
     def waiting_bytes(self) -> int:
-        """How much waits for it."""
+        """How much is buffered for it."""
 
 
 Watched = TypeVar("Watched", bound=Client)
 
 
 class SlowConsumers(Generic[Watched]):
-    """The sessions for which more than `max_write_buffer_bytes` waits."""
+    """The sessions for which more than `max_write_buffer_bytes` is buffered."""
 
-    def __init__(self, limits: EngineLimits, drop: Callable[[Watched], None]) -> None:
+    def __init__(self, limits: EngineLimits, abort: Callable[[Watched], None]) -> None:
         self._max_bytes = limits.max_burst_bytes
         self._least_bytes = limits.max_write_buffer_bytes // _LEAST_PART
-        self._drop = drop
+        self._abort = abort
         self._deadlines: Deadlines[Watched] = Deadlines(GRACE_SECONDS)
 
     def __len__(self) -> int:
         return len(self._deadlines)
 
     def note(self, session: Watched, added_bytes: int) -> None:
-        """Watch a session for which too much waits after this was added; drop it at the bound."""
+        """Watch a session after so much was buffered for it; abort it above the bound."""
         waiting = session.waiting_bytes
         if waiting > self._max_bytes:
-            self._drop(session)
+            self._abort(session)
         elif session.strain is None:
             session.strain = Strain(waiting)
             self._deadlines.add(session, time.monotonic())
@@ -73,18 +73,18 @@ class SlowConsumers(Generic[Watched]):
             session.strain.added += added_bytes
 
     def release(self, session: Watched) -> None:
-        """Watch a session no more."""
+        """Do not watch a session any more."""
         if session.strain is not None:
             session.strain = None
             self._deadlines.remove(session)
 
     def advance(self, now_seconds: float) -> Iterator[None]:
-        """Drop those that have taken too little for the whole grace, one at each step."""
+        """Abort those that have received less than the minimum, one at each step."""
         for session in self._deadlines.pop_due(now_seconds):
             if session.strain is None:
-                continue  # it has taken enough meanwhile, or left
+                continue  # it has received enough meanwhile, or was closed
             if session.strain.taken(session.waiting_bytes) < self._least_bytes:
-                self._drop(session)
+                self._abort(session)
             else:
                 self._deadlines.add(session, now_seconds)
             yield

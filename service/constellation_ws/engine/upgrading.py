@@ -1,6 +1,6 @@
-"""WebSockets on their way in: sessions that begin on one, and sessions that move there.
+"""WebSocket handshakes: sessions that begin on a WebSocket, and sessions that are upgraded to one.
 
-What is asked of a handshake is decided in `websocket` and `entrance`; `server` opens the sessions.
+What a handshake must contain is decided in `websocket` and `http.query`; `server` opens sessions.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from constellation_ws.websocket import (
 )
 
 
-@lru_cache(maxsize=16)  # nearly all clients send the same few; who sends an sid sends it once
+@lru_cache(maxsize=16)  # nearly all clients send one of a few queries; one with a sid is sent once
 def _parameters(query: str) -> Mapping[str, str]:
     return read_query(query)
 
 
 class Upgrades:
-    """The WebSocket side of an engine's handshakes, as `LongPolling` is the other."""
+    """Handles the WebSocket handshakes of one path; `LongPolling` handles its other requests."""
 
     def __init__(self, engine: Engine, admission: Admission, elsewhere: Elsewhere) -> None:
         self._engine = engine
@@ -44,7 +44,7 @@ class Upgrades:
     def handle(
         self, transport: asyncio.Transport, request: UpgradeRequest
     ) -> asyncio.Protocol | Refuse:
-        """Open a session on a WebSocket, or begin to move one there; or say why not."""
+        """Open a session on a WebSocket, or begin to upgrade one; or return the refusal."""
         engine = self._engine
         if request.version == b"HTTP/1.0":
             return self._refuse(refusals.OLD_HTTP)
@@ -67,8 +67,8 @@ class Upgrades:
         session = engine.open(request.query, address, request.headers)
         connection = WebSocketConnection(engine, transport)
         connection.carry(session)
-        hello = text_frame(b"0" + session.open_payload())
-        transport.write(upgrade_response(verdict) + hello)
+        open_packet = text_frame(b"0" + session.open_payload())
+        transport.write(upgrade_response(verdict) + open_packet)
         return connection
 
     def _probe(
@@ -89,7 +89,7 @@ class Upgrades:
         accept: Accept,
         sid: str,
     ) -> asyncio.Protocol | Refuse:
-        """Lead a WebSocket to the pod that holds its session, where this pod has room for it."""
+        """Connect a WebSocket to the pod that holds its session, if this pod has room for it."""
         refusal = self._admission.admit_tunnel()
         tunnel = refusal or self._elsewhere.tunnel(transport, request, accept, sid)
         return self._refuse(tunnel) if isinstance(tunnel, Refusal) else tunnel
@@ -120,10 +120,10 @@ class TunnelledConnection(WebSocketConnection):
 def accept_tunnelled(
     engine: Engine, transport: asyncio.Transport, sid: str, upgraded: Callable[[Session], None]
 ) -> asyncio.Protocol | Refusal:
-    """Begin to move a session to a WebSocket that has arrived at another pod.
+    """Begin to upgrade a session to a WebSocket that another pod has received.
 
-    `transport` leads there, where the handshake is answered as well; `upgraded` is called once the
-    WebSocket carries the session.
+    `transport` is the tunnel to it. The other pod answers the handshake. `upgraded` is called once
+    the WebSocket carries the session.
     """
     session = engine.find(sid)
     if isinstance(session, Refusal):
@@ -135,8 +135,8 @@ def accept_tunnelled(
 
 def _begin_probe(engine: Engine, connection: WebSocketConnection, session: Session) -> None:
     if session.upgraded or session.upgrade_probe is not UpgradeProbe.NONE:
-        # As the reference server does: a refused handshake is an error to many clients, and to a
-        # program on `ws` one that nobody catches.
+        # As the reference server does. A refused handshake would be an error in many clients, and
+        # in programs that use `ws` one that nobody catches.
         engine.observer.refused(refusals.BAD_REQUEST.code)
         connection.close(CloseCode.NO_STATUS, "")
         return
