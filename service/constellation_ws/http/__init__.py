@@ -1,1 +1,1 @@
-"""HTTP/1.1 on the public port: heads, connections, and who may connect."""
+"""HTTP/1.1 on the public port: request heads, connections, and which clients may connect."""

@@ -1,7 +1,7 @@
-"""How much of what one connection sends is parsed in one turn of the event loop.
+"""Limits how much of one connection's data is parsed in one turn of the event loop.
 
-Lives here: cutting reads into pieces, and when the transport is read again. What the bytes mean is
-known to the protocols that are made of this: HTTP and WebSocket.
+Lives here: splitting reads into pieces, and pausing the transport. The HTTP and WebSocket protocols
+inherit from this and parse the bytes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import asyncio
 from enum import Enum, auto
 
 PIECE_BYTES = 1024
-"""What is parsed before the sums are looked at: 170 frames or 40 requests at most."""
+"""What is parsed before the limits are checked: 170 frames or 40 requests at most."""
 TURN_BYTES = 16 * 1024
 TURN_LOAD = 256
-"""What one turn of the loop parses for one connection, and a piece more: 2 ms at worst. A read of
-uvloop's holds up to 256,000 bytes, forty thousand frames, and it reads up to 32 times in a row."""
+"""Limits of one turn of the loop for one connection, exceeded by up to one piece: 2 ms at worst. A
+read of uvloop has up to 256,000 bytes, or 40,000 frames, and it reads up to 32 times in a row."""
 
 
 class Reading(Enum):
@@ -22,21 +22,21 @@ class Reading(Enum):
 
     ON = auto()
     HELD = auto()
-    """Not now: what was parsed is still to be handled."""
+    """Not now: what was parsed has not been handled yet."""
     OVER = auto()
-    """Never again: what still comes is ignored."""
+    """Not any more: what still arrives is ignored."""
 
 
 class BoundedReading(asyncio.Protocol):
-    """A protocol whose bytes are parsed in order and by the piece, and the rest a turn later.
+    """A protocol that parses its bytes in order and in pieces, only some in each turn of the loop.
 
-    Nothing is read from the transport while bytes wait here, so these are at most one read.
+    The transport is paused while bytes wait here, so that they are one read at most.
     """
 
     __slots__ = ("_at", "_reading", "_transport", "_turn_is_due", "_unparsed")
 
     def begin_reading(self, transport: asyncio.Transport) -> None:
-        """Be ready for bytes. To be called once, before `data_received`."""
+        """Begin. Must be called once, before `data_received`."""
         self._transport = transport
         self._reading = Reading.ON
         self._unparsed = b""
@@ -44,11 +44,11 @@ class BoundedReading(asyncio.Protocol):
         self._turn_is_due = False
 
     def parse(self, piece: bytes) -> int:
-        """Parse the next bytes, and say what they count for; TURN_LOAD is what one turn bears."""
+        """Parse the next bytes, and return their load; one turn parses up to TURN_LOAD."""
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
-        """Parse small reads at once, which is nearly all of them."""
+        """Parse small reads at once: nearly all are small."""
         if self._reading is Reading.OVER:
             return
         if len(data) <= PIECE_BYTES and not self._unparsed:
@@ -60,33 +60,34 @@ class BoundedReading(asyncio.Protocol):
             self._run_turn()
 
     def pause_reading(self) -> None:
-        """Let the client wait."""
+        """Stop parsing and reading for now."""
         if self._reading is Reading.ON:
             self._reading = Reading.HELD
             self._pause_transport()
 
     def resume_reading(self) -> None:
-        """Go on with what was read, and then read on."""
+        """Parse what was read, then read again."""
         if self._reading is Reading.HELD:
             self._reading = Reading.ON
             self._go_on()
 
     def stop_parsing(self) -> None:
-        """Ignore what still comes. It is read all the same, so that its end is seen."""
+        """Ignore what still arrives. It is read, so that the end of the connection is seen."""
         self._reading, self._unparsed, self._at = Reading.OVER, b"", 0
         self._resume_transport()
 
     def stop_reading(self) -> None:
-        """Leave in the kernel what still comes: the client has to stop or to wait."""
+        """Do not read any more: what still arrives stays in the kernel, and the client has to
+        wait."""
         self._reading, self._unparsed, self._at = Reading.OVER, b"", 0
         self._pause_transport()
 
     def has_parsed_all(self) -> bool:
-        """Tell whether nothing that was read waits to be parsed."""
+        """Return whether all that was read is parsed."""
         return not self._unparsed
 
     def pop_unparsed(self) -> bytes:
-        """Hand over what was read and not parsed."""
+        """Remove and return what was read and not parsed."""
         unparsed, self._unparsed, self._at = self._unparsed[self._at :], b"", 0
         return unparsed
 
@@ -100,7 +101,7 @@ class BoundedReading(asyncio.Protocol):
         self._go_on()
 
     def _go_on(self) -> None:
-        """Parse what was read before anything else is read."""
+        """Parse what was read before more is read."""
         if self._at >= len(self._unparsed):
             self._unparsed, self._at = b"", 0
         if not self._may_parse():

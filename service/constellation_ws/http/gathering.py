@@ -1,7 +1,7 @@
-"""What is written to an HTTP connection in one turn of the event loop, in one system call.
+"""Joins what is written to an HTTP connection in one turn of the event loop into one system call.
 
-uvicorn writes the head of an answer and its body apart, and a write costs more than the rest of a
-poll's answer.
+uvicorn writes the head and the body of a response separately, and a write costs more than the rest
+of the response to a poll.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class GatheringTransport:
-    """Stands in front of a transport; all but writing and closing is the transport's own."""
+    """Wraps a transport. Only writing and closing differ from it."""
 
     __slots__ = ("_gathered", "_transport")
 
@@ -26,7 +26,7 @@ class GatheringTransport:
         self._gathered.append(data)
 
     def flush(self) -> None:
-        """Write now what was to be written at the end of this turn."""
+        """Write now what is to be written at the end of this turn."""
         if self._gathered:
             data = b"".join(self._gathered)
             self._gathered.clear()

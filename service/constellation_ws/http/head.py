@@ -1,7 +1,7 @@
-"""The head of an HTTP request, as RFC 9112 wants it read: decisions only.
+"""Checks of an HTTP request's head, as RFC 9112 requires them. Pure.
 
-Lives here: its target, its Host, and offers to switch to another protocol. Not here: which paths
-are served, and WebSocket's own headers.
+Lives here: the target, the Host header, and offers to switch to another protocol. Not here: which
+paths are served, and the headers of a WebSocket handshake.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from constellation_ws.messages.admission import Refusal
 Headers = list[tuple[bytes, bytes]]
 """Names in lower case."""
 
-# A registered name, an address, `[::1]`, each with or without a port; empty is lawful.
+# A registered name, an address, `[::1]`, each with or without a port. Empty is allowed.
 _HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+;=-]*(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
 _OFFER = frozenset((b"upgrade", b"http2-settings"))
 
 
 def check_host(version: str, headers: Headers) -> Refusal | None:
-    """Require one Host, as RFC 9112 section 3.2 does; HTTP/1.0 may go without."""
+    """Require one Host header (RFC 9112 section 3.2); HTTP/1.0 may have none."""
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) == 1:
         return None if _HOST.fullmatch(hosts[0]) else BAD_HOST
@@ -30,10 +30,10 @@ def check_host(version: str, headers: Headers) -> Refusal | None:
 
 
 def origin_form(target: bytes, headers: Headers) -> tuple[bytes, Headers] | Refusal:
-    """Give the path and query of a target that is a URL, and the headers with the URL's host.
+    """Return the path and query of a target that is a URL, and the headers with the URL's host.
 
-    Whoever takes this server for a proxy sends such a one, and its host counts then instead of the
-    header (RFC 9112 section 3.2.2). What is neither a path nor a URL is refused.
+    Clients that use a proxy send such a target, and its host then replaces the Host header (RFC
+    9112 section 3.2.2). A target that is neither a path nor a URL is refused.
     """
     try:
         url = httptools.parse_url(target)
@@ -49,11 +49,11 @@ def origin_form(target: bytes, headers: Headers) -> tuple[bytes, Headers] | Refu
 
 
 def without_offer(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
-    """Write a request's head again without its offer of another protocol, such as h2c.
+    """Return a request's head without its offer of another protocol, such as h2c.
 
-    Java's and Ktor's clients make it with every request, also with one that has a body. It may be
-    ignored (RFC 9110 section 7.8), but our parser takes whatever follows an offer for the other
-    protocol.
+    The HTTP clients of Java and Ktor make such an offer with every request, even if it has a body.
+    It may be ignored (RFC 9110 section 7.8), but the parser assumes that the bytes after an offer
+    belong to the other protocol.
     """
     lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
     lines += [b"%b: %b" % header for header in headers if header[0] not in _OFFER]

@@ -1,6 +1,6 @@
-"""Connections that wait for an HTTP request to come: how many, and who has to go first.
+"""Connections that wait for an HTTP request: how many there may be, and which is closed first.
 
-It knows no clock: each connection has its own timeout.
+Timeouts are not here: each connection has its own.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Waiting(Protocol):
 
 
 class Lobby:
-    """Where connections wait. Full, it turns away who has waited longest, and never who comes.
+    """Connections that wait. If there are too many, it closes the one that has waited longest.
 
-    Who means to ask something asks within a round trip, so a flood of silent connections pushes
-    out silent connections.
+    A new one is never refused. A client that has a request sends it within a round trip, so a flood
+    of silent connections pushes out silent connections.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class Lobby:
 
         `reason` is why a connection is closed when there are too many.
 
-        `is_crowded` says whether connections should end with their answer, `is_out_of_sockets`
-        whether one has to go for each that comes.
+        `is_crowded` returns whether connections should be closed after their response,
+        `is_out_of_sockets` whether one must be closed for each new one.
         """
         self.is_crowded = is_crowded
         self._is_out_of_sockets = is_out_of_sockets
@@ -50,13 +50,13 @@ class Lobby:
         self._waiting: dict[Waiting, None] = {}
 
     def enter(self, connection: Waiting) -> None:
-        """Begin to wait for a connection's request."""
+        """Add a connection that waits for a request."""
         self._waiting[connection] = None
         if len(self._waiting) > self._most or self._is_out_of_sockets():
             self.close_longest_waiting()
 
     def close_longest_waiting(self) -> None:
-        """End the connection that has waited longest, if there is one."""
+        """Close the connection that has waited longest, if there is one."""
         for longest in self._waiting:
             self.leave(longest)
             self._count(self._reason)
@@ -64,7 +64,7 @@ class Lobby:
             return
 
     def leave(self, connection: Waiting) -> None:
-        """Have heard its request, or seen its end; harmless when it does not wait."""
+        """Remove a connection that has its request or is closed; harmless if it is not here."""
         self._waiting.pop(connection, None)
 
     def refuse(self, refusal: Refusal) -> Refuse:

@@ -1,7 +1,7 @@
 """Which pages may connect: the origins that browsers send, and the patterns that allow them.
 
 An origin is what RFC 6454 section 6.2 writes: `scheme://host[:port]` in lower case, without the
-port that its scheme implies; or `null`. What a refused page is told is not known here.
+port that its scheme implies; or `null`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _HOSTLESS = frozenset({"file"})
 
 
 class BadOrigin(ValueError):
-    """An origin to allow that no page has; `str()` says why, without its value."""
+    """An allowed origin that no page can have; `str()` is the reason, without the value."""
 
 
 def normalized(text: str) -> str:
-    """Write an origin, or a pattern of origins, in the form that browsers send.
+    """Return an origin, or a pattern of origins, in the form that browsers send.
 
     Raises BadOrigin. In a pattern `*` stands for one label of the host.
     """
@@ -49,7 +49,7 @@ def normalized(text: str) -> str:
 
 
 def _ascii(host: str) -> str:
-    """Write a host as browsers do. Raises BadOrigin."""
+    """Return a host as browsers write it. Raises BadOrigin."""
     if not host.isascii():
         try:
             host = host.encode("idna").decode()
@@ -82,9 +82,9 @@ class Origins:
         self._wildcards = tuple(map(_compiled, patterns - self._exact - {ANY}))
 
     def refused(self, headers: Headers) -> str | None:
-        """Give the origin of a page that may not connect; None for all who may.
+        """Return the origin of a page that may not connect; None if the client may.
 
-        Programs that are no browser send no origin: they could send any.
+        Programs other than browsers send no origin, and could send any, so they may connect.
         """
         if self._allows_all:
             return None
@@ -110,10 +110,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _is_own(origin: str, headers: dict[bytes, bytes]) -> bool:
-    """Tell whether a page comes from the very host that it asks, as gateways behind one ingress do.
+    """Return whether a page was loaded from the host that it connects to, behind one ingress.
 
-    A proxy that ends TLS says so: then a page that came in plain is not ours, since whoever stands
-    between could have written it.
+    If a proxy reports that it has terminated TLS, a page that was loaded without TLS is not
+    accepted: anybody on the network could have changed it.
     """
     scheme, _, authority = origin.lower().partition("://")
     if scheme not in ("http", "https") or not authority:

@@ -1,8 +1,8 @@
-"""uvicorn's HTTP protocol, with WebSocket upgrades handed to the engine instead of to ASGI.
+"""uvicorn's HTTP protocol, with WebSocket upgrades passed to the engine instead of to ASGI.
 
-The request is parsed once; uvicorn would write it out again for a second parser. What uvicorn
-leaves open with httptools is closed here: how large a request's head may be, how long it takes, and
-how long an answer waits for its reader.
+The request is parsed once; uvicorn would write it out again for a second parser. Limits that
+uvicorn does not have with httptools are here: the size of a request's head, the time that it takes,
+and the time that a response waits to be read.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from constellation_ws.messages.admission import Refusal
 from constellation_ws.websocket import Refuse, refusal_response
 
 HEAD_SECONDS = 10.0
-"""How long a request's head may take, and a new connection may be silent."""
+"""Timeout for a request's head, and for a new connection without one."""
 UNREAD_SECONDS = 30.0
-"""How long a client may leave more of an answer unread than its connection holds."""
+"""Timeout for a client that does not read a response which exceeds the write buffer."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpgradeRequest:
-    """The request that asks for a WebSocket."""
+    """A request to upgrade to a WebSocket."""
 
     method: bytes
     version: bytes
@@ -57,7 +57,7 @@ class UpgradeRequest:
 
 
 Upgrade = Callable[[asyncio.Transport, UpgradeRequest], asyncio.Protocol | Refuse]
-"""Takes the connection over, or says what to answer."""
+"""Returns the protocol that continues the connection, or the refusal."""
 
 
 class _Part(Enum):
@@ -69,7 +69,7 @@ class _Part(Enum):
 
 
 class _Refused(Exception):
-    """Ends the parsing of a request; never leaves this module."""
+    """Ends the parsing of a request; is caught in this module."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal)
@@ -77,12 +77,12 @@ class _Refused(Exception):
 
 
 class HttpProtocol(BoundedReading, HttpToolsProtocol):
-    """One HTTP connection; becomes a WebSocket when the path's engine agrees."""
+    """One HTTP connection. It becomes a WebSocket if the upgrade handler of the path accepts."""
 
     def __init__(
         self, *, upgrades: Mapping[str, Upgrade], lobby: Lobby, idle: Lobby, **uvicorn: Any
     ) -> None:
-        """`lobby` has the connections whose request is on its way, `idle` those between two."""
+        """`lobby` has connections that wait for a request's head, `idle` those between requests."""
         HttpToolsProtocol.__init__(self, **uvicorn)
         self._upgrades = upgrades
         self._lobby = lobby
@@ -98,25 +98,26 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         self.connections.add(self)
         self.transport = self._gathering = GatheringTransport(transport)  # type: ignore[assignment]
         self.begin_reading(transport)
-        # What uvicorn pauses is not parsed either: requests behind one that waits, large bodies. By
-        # a weak reference, as requests keep their flow control, and the protocol keeps requests.
+        # What uvicorn pauses is not parsed either: requests behind one that waits, large bodies.
+        # The reference is weak, as requests hold their flow control, and the protocol holds
+        # requests.
         self.flow = FlowControl(weakref.proxy(self))
         self.client = get_remote_addr(transport)
         self.scheme = "https" if is_ssl(transport) else "http"
         if self._lobby.is_crowded():
-            self._idle.close_longest_waiting()  # whoever comes has something to ask
+            self._idle.close_longest_waiting()  # a new connection probably has a request
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unset_keepalive_if_required()
         self._lobby.leave(self)
         self._idle.leave(self)
-        self._has_read()
+        self._cancel_unread_timer()
         self.stop_parsing()
         super().connection_lost(exc)
 
     def parse(self, piece: bytes) -> int:
-        """Take the next bytes of the client."""
+        """Parse the next bytes of the client. The load is always 0."""
         if self._part is _Part.NOTHING:
             self._unset_keepalive_if_required()
             self._idle.leave(self)
@@ -136,14 +137,14 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         else:
             if self._part is _Part.HEAD and self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(HEAD_TOO_LARGE)
-        return 0  # the bytes alone bound the turn
+        return 0  # the number of bytes alone limits the turn
 
     def pause_writing(self) -> None:
         super().pause_writing()
         self._unread = self.loop.call_later(UNREAD_SECONDS, self._abort_unread)
 
     def resume_writing(self) -> None:
-        self._has_read()
+        self._cancel_unread_timer()
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -152,23 +153,23 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         elif self._head_bytes:
             self._refuse(TOO_SLOW)
         else:
-            self._lobby.refuse(TOO_SLOW)  # counted, not answered: nothing was asked
+            self._lobby.refuse(TOO_SLOW)  # counted, without a response: there was no request
             self.transport.close()
 
     def close_waiting(self) -> None:
-        """Make room for others: this one has asked nothing yet, or has all its answers."""
+        """Close: there is no request, or no response that is incomplete."""
         if self._part is _Part.HEAD:
             self.transport.abort()
         else:
             self.transport.close()
 
-    # What uvicorn calls when it has answered
+    # What uvicorn calls after a response
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.timeout_keep_alive_task is None:
-            return  # it closes, or the next request is there
-        if self._part is _Part.HEAD:  # the next one has begun, and its head has a time of its own
+            return  # it closes, or the next request has arrived
+        if self._part is _Part.HEAD:  # the next one has begun; its head has its own timeout
             self._unset_keepalive_if_required()
             self._time_head()
         else:
@@ -190,11 +191,13 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         if not self._asks_for_websocket:
             if self.parser.should_upgrade():
                 return  # the parser stops here, see `_ignore_offer`
-            # For pages alone: to ask makes a socket object, and a storm is of handshakes.
+            # Only for pages: the call makes a socket object, and in a storm there are handshakes.
             self.scope["server"] = get_local_addr(self.transport)
         super().on_headers_complete()
         if not self._asks_for_websocket and self._lobby.is_crowded():
-            self.cycle.keep_alive = False  # an idle connection would keep a probe from its answer
+            self.cycle.keep_alive = (
+                False  # idle connections would use up the files that health checks need
+            )
 
     def on_message_complete(self) -> None:
         self._part = _Part.NOTHING
@@ -202,10 +205,10 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
             super().on_message_complete()
 
     def _should_upgrade(self) -> bool:
-        return self._asks_for_websocket  # asked of each request thrice
+        return self._asks_for_websocket  # called three times for each request
 
     def _check_head(self) -> None:
-        """Refuse a head, or put it into the form that everybody else expects. Raises _Refused."""
+        """Refuse a head, or normalize its target and Host. Raises _Refused."""
         if self._head_bytes > MAX_HEAD_BYTES:
             fields = sum(len(name) + len(value) for name, value in self.headers)
             if fields + len(self.url) > MAX_HEAD_BYTES:
@@ -220,9 +223,9 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
             self.url, self.headers[:] = form  # in place: the ASGI scope has this list
 
     def _ignore_offer(self, rest: bytes) -> None:
-        """Read a request again as if it had offered no other protocol, and what follows it."""
+        """Parse a request again without its offer of another protocol, and what follows it."""
         method = self.parser.get_method()
-        if method == b"CONNECT":  # which is one by itself
+        if method == b"CONNECT":  # which is an offer by itself
             self._refuse(BAD_METHOD)
             return
         version = self.parser.get_http_version()
@@ -233,7 +236,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         self.parse(head + rest)
 
     def _await_head(self) -> None:
-        # By uvicorn's timer of idle connections: it ends them in the same way.
+        # With uvicorn's timer of idle connections: it closes them in the same way.
         self._part, self._head_bytes = _Part.HEAD, 0
         self._time_head()
         self._lobby.enter(self)
@@ -244,27 +247,27 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         )
 
     def _become_websocket(self, rest: bytes) -> None:
-        """Make a WebSocket of the connection, and give it what came behind the request."""
+        """Replace this protocol by that of the WebSocket, and pass on what followed the request."""
         self.connections.discard(self)
-        answer = self._decide()
-        if isinstance(answer, Refuse | Refusal):
-            self._refuse(answer)
+        decision = self._decide()
+        if isinstance(decision, Refuse | Refusal):
+            self._refuse(decision)
             return
         rest += self.pop_unparsed()
-        self._has_read()
+        self._cancel_unread_timer()
         self.stop_parsing()
         self._gathering.flush()
-        self._transport.set_protocol(answer)
-        # Parser and protocol hold each other, which only the collector would find out, and it comes
-        # rarely: 3 KiB a connection until then. uvicorn lets go of it in the same way.
+        self._transport.set_protocol(decision)
+        # Parser and protocol refer to each other. Only the garbage collector would free the 3 KiB,
+        # and it runs rarely. uvicorn drops the parser in the same way.
         self.parser = None  # type: ignore[assignment]
         if rest:
-            answer.data_received(rest)
+            decision.data_received(rest)
 
     def _decide(self) -> asyncio.Protocol | Refuse | Refusal:
         before = cast("RequestResponseCycle | None", self.cycle)  # uvicorn's type leaves None out
         if before is not None and not before.response_complete:
-            return PIPELINED  # its answer would be written between the frames
+            return PIPELINED  # its response would be written between the frames
         path, _, query = self.url.decode("latin-1").partition("?")
         request = UpgradeRequest(
             method=self.scope["method"].encode(),
@@ -277,9 +280,9 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         upgrade = self._upgrades.get(path.rstrip("/"))
         return upgrade(self._transport, request) if upgrade is not None else NO_SUCH_PATH
 
-    def _refuse(self, answer: Refuse | Refusal) -> None:
-        """Answer no and hang up; a Refusal is ours and not counted yet."""
-        refuse = self._lobby.refuse(answer) if isinstance(answer, Refusal) else answer
+    def _refuse(self, refusal: Refuse | Refusal) -> None:
+        """Respond with a refusal and close. A Refuse has been counted, a Refusal has not."""
+        refuse = self._lobby.refuse(refusal) if isinstance(refusal, Refusal) else refusal
         self._lobby.leave(self)
         self.stop_reading()
         headers = (*refuse.headers, *SECURITY_HEADERS)
@@ -290,7 +293,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         self._lobby.refuse(SLOW_READER)
         self.transport.abort()
 
-    def _has_read(self) -> None:
+    def _cancel_unread_timer(self) -> None:
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
