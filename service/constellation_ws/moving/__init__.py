@@ -1,5 +1,5 @@
-"""Sessions that move between pods while their client stays connected: away from one, on at another.
+"""Moves sessions between pods while their clients stay connected.
 
-The client's WebSocket has arrived at another pod than its session; after the move nothing of the
-session is left where it was. How bytes get from pod to pod is known to `peers`.
+A session moves if another pod than its own has received its client's WebSocket. After the move
+nothing of it is left at the former pod. `peers` carries the bytes from pod to pod.
 """

@@ -1,4 +1,4 @@
-"""The story of a session that arrives: what was delivered meanwhile is sent, and it goes on."""
+"""Receives a session from another pod: sends what was delivered meanwhile, and continues it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from constellation_ws.runtime.spawning import Spawn
 logger = structlog.get_logger(__name__)
 
 _RETAINED_DISCONNECTS = 1_000
-"""A session is between two pods for some milliseconds."""
+"""Disconnects that are retained: a session is between two pods for some milliseconds."""
 
 
 class Arrivals:
-    """Goes on with sessions of other pods, whose client's WebSocket is here."""
+    """Continues sessions of other pods whose client's WebSocket is at this pod."""
 
     def __init__(
         self,
@@ -56,31 +56,29 @@ class Arrivals:
         self._disconnected: deque[tuple[int, Selection]] = deque(maxlen=_RETAINED_DISCONNECTS)
 
     def note_disconnect(self, meant: Selection) -> None:
-        """Take note that members are being disconnected.
-
-        One that is between two pods is found by neither.
-        """
+        """Note that members are disconnected, as one that is between two pods is found by
+        neither."""
         self._disconnects += 1
         self._disconnected.append((self._disconnects, meant))
 
-    def expect(self, offer: bytes, answer: Callable[[bool], None]) -> int:
-        """Say, soon, whether a session can go on here. Returns what `take` is to be given.
+    def expect(self, offer: bytes, reply: Callable[[bool], None]) -> int:
+        """Call `reply`, soon, with whether a session may move here. Returns an argument of `take`.
 
-        Raises what is UNREADABLE on a link, as `take` does.
+        Raises one of the link's UNREADABLE errors, as `take` does.
         """
-        self._spawn(self._expect(decode_offer(offer).place, answer))
+        self._spawn(self._expect(decode_offer(offer).place, reply))
         return self._disconnects
 
-    async def _expect(self, place: Place | None, answer: Callable[[bool], None]) -> None:
+    async def _expect(self, place: Place | None, reply: Callable[[bool], None]) -> None:
         is_expected = place is None or await self._moving.expects(place)
-        answer(is_expected and self._admission.admit_tunnel() is None)
+        reply(is_expected and self._admission.admit_tunnel() is None)
 
     def take(
         self, session: bytes, expected: int, transport: asyncio.Transport, early: bytes
     ) -> None:
-        """Let a session go on here, with this transport, which is not read now. Never waits.
+        """Continue a session here, with this transport, whose reading is paused. Does not block.
 
-        `early` are bytes that were read of it already.
+        `early` are bytes that were already read from it.
         """
         self._spawn(self._take(decode_client(session), expected, transport, early))
 
@@ -94,7 +92,7 @@ class Arrivals:
             span.set_attribute("constellation.outcome", outcome)
         self._metrics.moved_sessions.labels("in", outcome).inc()
         if connection is not None:
-            self._let_live(connection, transport, early)
+            self._begin_reading(connection, transport, early)
             for membership in client.memberships:
                 if self._is_unwanted(membership.member, expected):
                     own_room = Room(membership.member.own_room)
@@ -103,7 +101,7 @@ class Arrivals:
     async def _adopt(
         self, client: MovedClient, transport: asyncio.Transport
     ) -> WebSocketConnection | None:
-        """Go on with a session in each of its namespaces; None, and it ends, where that fails."""
+        """Continue a session in each of its namespaces. If one fails, close it and return None."""
         connection: WebSocketConnection | None = None
         for membership in client.memberships:
             member, ticket = membership.member, membership.ticket
@@ -112,7 +110,7 @@ class Arrivals:
                 found = await self._moving.find(ticket, member.own_room, frozenset(member.rooms))
             # From here on nothing waits: what is delivered next reaches the member itself.
             if found is None:
-                transport.abort()  # its client comes back and resumes
+                transport.abort()  # its client reconnects and resumes
                 if connection is not None:
                     connection.connection_lost(None)
                 return None
@@ -124,7 +122,7 @@ class Arrivals:
         return connection
 
     def _is_unwanted(self, moved: MovedMember, expected: int) -> bool:
-        """Tell whether somebody has disconnected it while it was between two pods."""
+        """Return whether it was disconnected while it was between two pods."""
         names = {moved.own_room, *moved.rooms}
         return any(
             number > expected and meant.reaches(names, moved.scope)
@@ -132,23 +130,23 @@ class Arrivals:
         )
 
     def _go_on(self, client: MovedClient, membership: MovedMembership, found: Found) -> None:
-        """Let a session be live in a namespace, behind what was found."""
+        """Make a session live in a namespace, behind what was found."""
         session = self._engine.sockets.get(client.session.sid)
         if session is None:
-            return  # it was closed while another namespace of it was looked after
+            return  # it was closed while another of its namespaces was handled
         member = self._members.adopt(membership.member, session, found.rooms)
         self._moving.go_on(member, membership.ticket, found)
         _send(session.write, found.frames, with_offsets=member.wants_offsets)
 
-    def _let_live(
+    def _begin_reading(
         self, connection: WebSocketConnection, transport: asyncio.Transport, early: bytes
     ) -> None:
-        """Let a connection have its transport."""
+        """Give a connection its transport."""
         transport.set_protocol(connection)
         if transport.get_write_buffer_size() > self._engine.limits.max_write_buffer_bytes:
-            connection.pause_writing()  # the transport has said so once, to who had it before
+            connection.pause_writing()  # the transport has called it once, on the former protocol
         if transport.is_closing():
-            connection.connection_lost(None)  # its client has left on the way
+            connection.connection_lost(None)  # its client has disconnected during the move
             return
         transport.resume_reading()
         if early:

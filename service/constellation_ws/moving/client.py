@@ -1,4 +1,4 @@
-"""What one pod gives to another with a session. Pure."""
+"""What one pod sends to another when a session moves. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from constellation_ws.recovery.moving import MovedTicket, Place
 
 
 class Offer(msgspec.Struct, frozen=True, array_like=True):
-    """A session that may move."""
+    """The offer to move a session."""
 
     place: Place | None
-    """Where in the log it is; None for a client that has not connected to a namespace yet."""
+    """Its position in the log; None if the client has not connected to a namespace yet."""
 
 
 class MovedMembership(msgspec.Struct, frozen=True, array_like=True):
@@ -24,7 +24,7 @@ class MovedMembership(msgspec.Struct, frozen=True, array_like=True):
 
 
 class MovedClient(msgspec.Struct, frozen=True, array_like=True):
-    """A session with all that it is."""
+    """A session with its member and its recoverable session, if it has them."""
 
     session: MovedSession
     memberships: list[MovedMembership]

@@ -1,4 +1,4 @@
-"""The story of a session that moves away: it is quiet, it is awaited, it is given, in one step."""
+"""Moves a session away: waits until it is quiet, offers it, and sends it to the other pod."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ logger = structlog.get_logger(__name__)
 
 _PAUSES_SECONDS = (0.0, 0.05, 0.5, 3.0, 10.0)
 _LATER_SECONDS = 60.0
-"""Before each attempt, and before each further one. Until then the WebSocket is tunnelled."""
+"""Pauses before the attempts, and before each later one. The WebSocket is tunnelled meanwhile."""
 _QUIET_SECONDS = 2.0
 _LOOK_SECONDS = 0.01
 
 
 class Departures:
-    """Moves sessions to where their client's WebSocket has arrived."""
+    """Moves sessions to the pods that have received their clients' WebSockets."""
 
     def __init__(
         self,
@@ -54,13 +54,13 @@ class Departures:
         self._spawn = spawn
         self._tracing = tracing
 
-    def begin(self, session: Session, leads_there: TunnelExit) -> None:
-        """Let a session move, soon, to where its client's WebSocket is."""
-        self._spawn(self._depart(session, leads_there))
+    def begin(self, session: Session, tunnel: TunnelExit) -> None:
+        """Begin to move a session through the tunnel of its WebSocket."""
+        self._spawn(self._depart(session, tunnel))
 
-    async def _depart(self, session: Session, leads_there: TunnelExit) -> None:
+    async def _depart(self, session: Session, tunnel: TunnelExit) -> None:
         with self._tracing.act("move session", SpanKind.PRODUCER) as span:
-            outcome = await self._try(session, leads_there, traceparent_of(span))
+            outcome = await self._try(session, tunnel, traceparent_of(span))
             span.set_attribute("constellation.outcome", outcome)
         if outcome:
             self._count(outcome)
@@ -68,8 +68,8 @@ class Departures:
     def _count(self, outcome: str) -> None:
         self._metrics.moved_sessions.labels("out", outcome).inc()
 
-    async def _try(self, session: Session, leads_there: TunnelExit, traceparent: str) -> str:
-        """Move a session; say what became of it, nothing where its client has left meanwhile."""
+    async def _try(self, session: Session, tunnel: TunnelExit, traceparent: str) -> str:
+        """Move a session; return the outcome, empty if its client has disconnected meanwhile."""
         for pause_seconds in itertools.chain(_PAUSES_SECONDS, itertools.repeat(_LATER_SECONDS)):
             await asyncio.sleep(pause_seconds)
             started = time.monotonic()
@@ -82,18 +82,18 @@ class Departures:
                 return "declined"
             if offer is None:
                 continue
-            if not await leads_there.offer(encode(offer)):
+            if not await tunnel.offer(encode(offer)):
                 if not session.closed:
                     self._count("declined")
                 continue
-            if await self._is_quiet(session) and self._give(session, leads_there, traceparent):
+            if await self._is_quiet(session) and self._send(session, tunnel, traceparent):
                 self._metrics.session_move.observe(time.monotonic() - started)
                 return "moved"
-            leads_there.keep()
+            tunnel.keep()
         return ""
 
     async def _is_quiet(self, session: Session) -> bool:
-        """Wait, not for long, until nothing that the client has sent is being handled."""
+        """Wait up to 2 seconds until nothing that the client has sent is being handled."""
         until = time.monotonic() + _QUIET_SECONDS
         while not session.closed:
             websocket = session.websocket
@@ -106,7 +106,7 @@ class Departures:
         return False
 
     def _offer(self, session: Session) -> Offer | None:
-        """Say where a session is; None where it cannot move now."""
+        """Return the offer of a session; None if it cannot move now."""
         if session.closed:
             return None
         place: Place | None = None
@@ -116,19 +116,19 @@ class Departures:
                 return None
         return Offer(place)
 
-    def _give(self, session: Session, leads_there: TunnelExit, traceparent: str) -> bool:
-        """Give a session away; False, and all is as before, where that cannot be done now."""
+    def _send(self, session: Session, tunnel: TunnelExit, traceparent: str) -> bool:
+        """Send a session to the other pod. Returns False, without effect, if it cannot move now."""
         members = self._members.of_session(session)
         if not all(self._can_go(member) for member in members):
             return False
-        given = [
+        memberships = [
             MovedMembership(self._members.release(member), ticket)
             for member in members
             if (ticket := self._moving.release(member)) is not None
         ]
-        assert len(given) == len(members), "each of them can go"
-        moved = MovedClient(self._server.release(session), given, traceparent)
-        leads_there.hand_over(encode(moved))
+        assert len(memberships) == len(members), "each of them can go"
+        moved = MovedClient(self._server.release(session), memberships, traceparent)
+        tunnel.send_session(encode(moved))
         return True
 
     def _can_go(self, member: Member) -> bool:

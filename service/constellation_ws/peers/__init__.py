@@ -1,6 +1,7 @@
-"""What pods say to each other directly: who they are, whose sessions they hold, and what is theirs.
+"""Communication between pods: where they are, and what they forward to each other.
 
-A client's requests may reach any pod. Session IDs begin with the name of the pod that holds them,
-so a request goes there over one link per pair of pods, and a WebSocket through a tunnel until its
-session has moved to where it arrived. Why links of our own: docs/decisions/0011-peer-links.md.
+A client's requests may reach any pod. A session ID begins with the instance of the pod that opened
+the session. A request is forwarded to that pod over a link, a WebSocket through a tunnel until its
+session has moved to the pod that received it. Why links of our own:
+docs/decisions/0011-peer-links.md.
 """

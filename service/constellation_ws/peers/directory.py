@@ -1,7 +1,7 @@
-"""Which pods there are, where they listen for each other, and the keys that they share: in Redis.
+"""The pods of the deployment, their addresses, and the keys that they share, registered in Redis.
 
-Pods are compared by Redis' clock alone, as presence does. What is known stays in use while Redis is
-away: whether a pod still lives is found out by connecting to it.
+Only Redis' clock is used, as for presence. While Redis is not reachable, what is known stays in
+use: whether a pod still runs shows when it is connected to.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from constellation_ws.redis_io.names import Names
 logger = structlog.get_logger(__name__)
 
 LIFETIME_SECONDS = 15.0
-"""How long a pod counts after it has last shown that it lives."""
+"""How long a pod stays registered after its last refresh."""
 REFRESH_SECONDS = 1.0
-"""How often a pod shows itself and looks for others. A pod is asked for clients only once it has
-been registered for longer than this."""
+"""How often a pod refreshes its entry and reads the others. It gets clients only once it has been
+registered for longer than this."""
 KEY_SECONDS = 3600
-"""How long one key signs. The next one is shared an hour before, the last one counts an hour on."""
-_LOOK_SECONDS = 0.1
-"""Between two looks for a pod that is not known: whoever makes names up costs no more than that."""
-_ANSWER_SECONDS = 2.0
+"""How long one key is used to sign. It is shared an hour before that, and accepted an hour
+after."""
+_READ_PAUSE_SECONDS = 0.1
+"""Minimum time between two reads for unknown pods, as clients can make up instances."""
+_REPLY_SECONDS = 2.0
 _PORT = re.compile(r"[0-9]{1,5}")
-"""`str.isdigit` is true of `²` too, of which `int` makes nothing."""
+"""`str.isdigit` is also true for `²`, which `int` does not accept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Peer:
 
 
 class Directory:
-    """This pod's entry, and what it knows of the others. `run` must run in one task."""
+    """This pod's entry, and the entries of the others. `run` must run in one task."""
 
     def __init__(self, redis: Redis, names: Names, instance: str) -> None:
         self._redis = redis
@@ -58,11 +59,11 @@ class Directory:
         self._keys: dict[int, bytes] = {}
         self._period = 0
         self._look = asyncio.Lock()
-        self._looked_at = -math.inf
-        """When the last look began, by the loop's clock."""
+        self._read_at = -math.inf
+        """When the last read began, by the loop's clock."""
         self._is_away = False
         self._shown = 0
-        """How often this pod has shown itself."""
+        """How often this pod has refreshed its entry."""
 
     @property
     def peers(self) -> list[Peer]:
@@ -71,20 +72,20 @@ class Directory:
 
     @property
     def is_shown(self) -> bool:
-        """Whether all others have had the time to see this pod."""
+        """Whether all other pods have had the time to read this pod's entry."""
         return self._shown > 1
 
     @property
     def keys(self) -> list[bytes]:
-        """All keys that count now, the one to sign with first."""
+        """All keys that are accepted now. The first one is used to sign."""
         return [self._keys[one] for one in self._in_order() if one in self._keys]
 
     def announce(self, host: str, port: int) -> None:
-        """Say where this pod listens."""
+        """Set the address that is registered for this pod."""
         self._own = f"{self._instance} {VERSION} {host} {port}"
 
     async def find(self, instance: str) -> Peer | None:
-        """Find a pod by its name; None where there is none such."""
+        """Return the pod of an instance; None if there is none, or it is this one."""
         if instance == self._instance:
             return None
         if instance not in self._peers:
@@ -92,11 +93,11 @@ class Directory:
         return self._peers.get(instance)
 
     async def refresh(self) -> None:
-        """Look into Redis now, unless that was done a moment ago or is being done."""
+        """Read the entries now, unless that was done a moment ago or is being done."""
         asked_at = asyncio.get_running_loop().time()
         async with self._look:
-            # Not where somebody else has begun to look meanwhile, either.
-            if asked_at - self._looked_at > _LOOK_SECONDS:
+            # Also skipped if another caller has read them while this one waited.
+            if asked_at - self._read_at > _READ_PAUSE_SECONDS:
                 await self._exchange()
 
     async def run(self, report_alive: Callable[[], None]) -> None:
@@ -108,20 +109,20 @@ class Directory:
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def leave(self) -> None:
-        """Take this pod's entry away."""
+        """Remove this pod's entry."""
         if not self._own:
             return
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(_REPLY_SECONDS):
                 await self._redis.zrem(self._names.peers, self._own)
         except (TimeoutError, *FAULTS) as error:
             logger.debug("the peer entry could not be removed", error=str(error))
 
     async def _exchange(self) -> None:
-        self._looked_at = asyncio.get_running_loop().time()
+        self._read_at = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                await self._show_and_look()
+            async with asyncio.timeout(_REPLY_SECONDS):
+                await self._refresh_and_read()
         except (TimeoutError, *FAULTS) as error:
             if not self._is_away:
                 logger.warning(
@@ -132,7 +133,7 @@ class Directory:
         else:
             self._is_away = False
 
-    async def _show_and_look(self) -> None:
+    async def _refresh_and_read(self) -> None:
         seconds, microseconds = await self._redis.time()
         now = seconds + microseconds / 1e6
         self._period = int(seconds) // KEY_SECONDS
@@ -148,9 +149,9 @@ class Directory:
                 pipe.set(self._names.peer_key(period), fresh, nx=True, ex=lifetime)
             for period in self._in_order():
                 pipe.get(self._names.peer_key(period))
-            answers = await pipe.execute()
-        kept = answers[-len(self._in_order()) :]
-        found = answers[-len(self._in_order()) - len(wanted) - 1]
+            replies = await pipe.execute()
+        kept = replies[-len(self._in_order()) :]
+        found = replies[-len(self._in_order()) - len(wanted) - 1]
         self._peers = {peer.instance: peer for peer in map(read_entry, found) if peer is not None}
         self._peers.pop(self._instance, None)
         self._keys = {
@@ -165,7 +166,7 @@ class Directory:
 
 
 def read_entry(entry: bytes) -> Peer | None:
-    """Read a pod's entry; None where it is of another release, or no entry."""
+    """Parse a pod's entry; None if it is invalid, or of another protocol version."""
     words = entry.decode(errors="replace").split(" ")
     if len(words) != 4 or words[1] != str(VERSION) or not _PORT.fullmatch(words[3]):
         return None

@@ -1,6 +1,6 @@
-"""HTTP requests of long-polling clients for another pod's session: asked here, answered there.
+"""HTTP requests of long-polling clients that one pod has received and another pod responds to.
 
-A poll that waits is a number and a future here, and costs the link nothing.
+A poll that waits is a number and a future here, and costs nothing on the link.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _encode = msgspec.msgpack.encode
 
 
 class Forwarded:
-    """One request on its way, as the pod sees it that has received it from the client."""
+    """A forwarded request, at the pod that has received it from the client."""
 
     def __init__(self, link: OutgoingLink, request: ForwardedRequest) -> None:
         self._link = link
@@ -28,9 +28,9 @@ class Forwarded:
         link.send(Kind.REQUEST, self._stream, _encode(request))
 
     async def response(self, gone: asyncio.Future[None]) -> ForwardedResponse | None:
-        """Wait for the answer; None where the other pod has gone, or the client has.
+        """Wait for the response; None if the link is lost, or the client has disconnected.
 
-        `gone` is done when the client has hung up.
+        `gone` is done when the client has disconnected.
         """
         gone.add_done_callback(self._cancel)
         try:
@@ -47,7 +47,7 @@ class Forwarded:
             self._link.send(Kind.CANCEL, self._stream)
 
     def finish(self) -> None:
-        """Let the poll end soon, whether there is something to fetch or not."""
+        """Have the poll respond soon, even without packets."""
         self._link.send(Kind.FINISH, self._stream)
 
     # What the link calls
@@ -61,23 +61,23 @@ class Forwarded:
             self._response.set_result(None)
 
     def link_is_full(self, is_full: bool) -> None:
-        """A request is sent whole."""
+        """A request is sent in one frame."""
 
 
 class Served:
-    """The same request, as the pod sees it that holds the session."""
+    """A forwarded request, at the pod that holds the session."""
 
     def __init__(self, link: Link, stream: int) -> None:
         self._link = link
         self._stream = stream
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the client has hung up, or the other pod is gone."""
+        """Done when the client has disconnected, or the link is lost."""
         self.finish: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the other pod is about to stop."""
         link.streams[stream] = self
 
     def respond(self, response: ForwardedResponse) -> None:
-        """Send the answer."""
+        """Send the response."""
         self._link.send(Kind.RESPONSE, self._stream, _encode(response))
         self._link.release(self._stream)
 
@@ -95,4 +95,4 @@ class Served:
             self.gone.set_result(None)
 
     def link_is_full(self, is_full: bool) -> None:
-        """An answer is sent whole, and bounded by what one answer holds."""
+        """A response is sent in one frame, and its size is limited."""

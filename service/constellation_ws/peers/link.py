@@ -1,7 +1,7 @@
-"""One connection between two pods: who is there is proven first, then frames of many streams.
+"""One connection between two pods: first both prove their identity, then frames of many streams.
 
-What the frames of a stream mean is known to whoever owns it. A link that is silent, or that takes
-too little of what is sent to it, is of no use and ends; its streams end with it.
+The owner of a stream handles its frames. A link that is silent, or whose buffer is too large, is
+closed, and its streams with it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from constellation_ws.runtime.turns import Turn
 logger = structlog.get_logger(__name__)
 
 GREETING_SECONDS = 3.0
-"""How long two pods may take to prove who they are."""
+"""How long two pods may take to prove their identity."""
 PING_SECONDS = 4.0
 SILENCE_SECONDS = 12.0
-"""A link on which nothing has come for so long is lost, whatever the kernel says of it."""
+"""A link without incoming data for so long is closed."""
 FULL_BYTES = 1024 * 1024
-"""What may wait to be sent before clients are no longer read for it."""
+"""What may be buffered before the clients of the link's streams are not read any more."""
 MOST_BYTES = 64 * 1024 * 1024
-"""What may wait at most; then the other pod is taken for dead."""
+"""What may be buffered at most; above it the link is closed."""
 
 _challenge = msgspec.msgpack.Decoder(Challenge).decode
 _proof = msgspec.msgpack.Decoder(Proof).decode
@@ -44,27 +44,28 @@ _encode = msgspec.msgpack.encode
 
 
 class Stream(Protocol):
-    """Who takes the frames of one stream."""
+    """Handles the frames of one stream."""
 
     def receive(self, kind: int, payload: bytes) -> None:
-        """Take one frame. Never waits."""
+        """Handle one frame. Must not block."""
 
     def lost(self) -> None:
-        """Take note that the link is gone."""
+        """Note that the link is closed."""
 
     def link_is_full(self, is_full: bool) -> None:
-        """Take note that the link takes no more for now, or takes more again."""
+        """Note that the link's buffer is full, or not full any more."""
 
 
 class Refused(ConnectionError):
-    """The other side is not the pod that was meant, or does not take this one for a pod."""
+    """The other side is not the expected pod, or does not accept this one."""
 
 
 class Link(asyncio.Protocol):
-    """One connection. Made by the pod that connects, and by the one that is connected to."""
+    """One end of a connection between two pods."""
 
     def __init__(self, instance: str, keys: Callable[[], Iterable[bytes]]) -> None:
-        """`instance` is this pod; `keys` gives those that count now, the one to sign with first."""
+        """`instance` is this pod; `keys` returns those that are accepted, the one to sign with
+        first."""
         self._instance = instance
         self._keys = keys
         self._frames = Frames()
@@ -75,22 +76,22 @@ class Link(asyncio.Protocol):
         self.is_full = False
         self.last_received_at = self._loop.time()
         self.greeted: asyncio.Future[None] = self._loop.create_future()
-        """Done once both sides are known to be pods of the deployment."""
+        """Done once both sides have proven their identity."""
         self.closed: asyncio.Future[None] = self._loop.create_future()
-        """Done when the connection is gone."""
+        """Done when the connection is closed."""
 
     def send(self, kind: Kind, stream: int = 0, payload: bytes = b"") -> None:
-        """Send a frame; nothing happens once the link is gone.
+        """Send a frame; ignored once the link is closed.
 
-        What one turn of the loop sends leaves in one write: a system call for each frame was a
-        quarter of what a storm of clients costs.
+        All frames of one turn of the loop are sent in one write. A system call for each frame was a
+        quarter of the cost of a storm of clients.
         """
         if not self._frames_to_send:
             self._loop.call_soon(self.flush)
         self._frames_to_send.append(frame(kind, stream, payload))
 
     def flush(self) -> None:
-        """Send now what is to be sent at the end of this turn."""
+        """Send now what would be sent at the end of this turn."""
         if not self._frames_to_send:
             return
         data = b"".join(self._frames_to_send)
@@ -104,16 +105,16 @@ class Link(asyncio.Protocol):
             transport.abort()
 
     def release(self, stream: int) -> None:
-        """Forget a stream; what still comes for it is ignored."""
+        """Remove a stream; frames that still arrive for it are ignored."""
         self.streams.pop(stream, None)
 
     def abort(self) -> None:
-        """End the link."""
+        """Close the link at once."""
         if self._transport is not None:
             self._transport.abort()
 
     def check(self) -> None:
-        """Ask for a sign of life, and end the link where there was none for too long."""
+        """Send a ping, and close the link if nothing has arrived for too long."""
         if self._loop.time() - self.last_received_at > SILENCE_SECONDS:
             logger.warning("a link to another pod is silent and is closed")
             self.abort()
@@ -143,7 +144,7 @@ class Link(asyncio.Protocol):
             self.closed.set_result(None)
         if not self.greeted.done():
             self.greeted.set_exception(Refused("the connection was closed"))
-            self.greeted.exception()  # whoever waits sees it; nobody has to
+            self.greeted.exception()  # retrieved here, as not all callers wait for it
         streams, self.streams = self.streams, {}
         for stream in streams.values():
             stream.lost()
@@ -151,17 +152,17 @@ class Link(asyncio.Protocol):
     # Inside
 
     def send_first(self) -> None:
-        """Say what this side says first, if anything."""
+        """Send the first frame, if this side does."""
 
     def greet(self, kind: int, payload: bytes) -> None:
-        """Take a frame of the greeting. Raises Refused, or what is UNREADABLE."""
+        """Handle a frame of the greeting. Raises Refused, or one of UNREADABLE."""
         raise NotImplementedError
 
     def begin_stream(self, kind: int, stream: int, payload: bytes) -> None:
-        """Take the first frame of a stream that is not known."""
+        """Handle the first frame of a new stream."""
 
     def trust(self) -> None:
-        """Note that the other side has proven to be a pod."""
+        """Note that the other side has proven its identity."""
         self._frames.trust()
         if not self.greeted.done():
             self.greeted.set_result(None)
@@ -212,10 +213,10 @@ class Link(asyncio.Protocol):
 
 
 class OutgoingLink(Link):
-    """The side that connects, and numbers the streams."""
+    """The side that has connected. It numbers the streams."""
 
     def __init__(self, instance: str, wanted: str, keys: Callable[[], Iterable[bytes]]) -> None:
-        """`wanted` is the pod that should be there."""
+        """`wanted` is the instance of the expected pod."""
         super().__init__(instance, keys)
         self._wanted = wanted
         self._key = b""
@@ -223,7 +224,7 @@ class OutgoingLink(Link):
         self._last = 0
 
     def open(self, stream: Stream) -> int:
-        """Begin a stream, and give its number."""
+        """Begin a stream, and return its number."""
         self._last = self._last % 0xFFFF_FFFF + 1
         while self._last in self.streams:
             self._last = self._last % 0xFFFF_FFFF + 1
@@ -248,7 +249,7 @@ class OutgoingLink(Link):
 
 
 class IncomingLink(Link):
-    """The side that is connected to. Nothing is done for who has not proven to be a pod."""
+    """The side that was connected to. It serves nothing before the greeting is complete."""
 
     def __init__(
         self,
@@ -257,12 +258,12 @@ class IncomingLink(Link):
         begin: Callable[[Link, int, int, bytes], None],
         count_refused: Callable[[], None],
     ) -> None:
-        """`begin` takes the first frame of each stream: link, kind, stream, payload."""
+        """`begin` is called with the first frame of each stream: link, kind, stream, payload."""
         super().__init__(instance, keys)
         self._challenge = Challenge(VERSION, os.urandom(NONCE_BYTES))
         self._begin = begin
         self._count_refused = count_refused
-        self._timer = self._loop.call_later(GREETING_SECONDS, self._give_up)
+        self._timer = self._loop.call_later(GREETING_SECONDS, self._time_out)
 
     def send_first(self) -> None:
         self.send(Kind.CHALLENGE, 0, _encode(self._challenge))
@@ -287,10 +288,10 @@ class IncomingLink(Link):
 
     def _refuse(self, error: Exception) -> None:
         if not self.greeted.done():
-            self._count_refused()  # whatever it said: a wrong proof, or another protocol
+            self._count_refused()  # for any reason: a wrong proof, or another protocol
         super()._refuse(error)
 
-    def _give_up(self) -> None:
+    def _time_out(self) -> None:
         if not self.greeted.done():
             self._count_refused()
             self.abort()

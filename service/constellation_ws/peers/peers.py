@@ -1,6 +1,6 @@
-"""All links of this pod: the port that others connect to, and one connection to each of them.
+"""All links of this pod: the port that other pods connect to, and one connection to each of them.
 
-What is asked through a link is answered by whoever holds the sessions of this pod, see `Local`.
+`Local` handles what other pods request.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from constellation_ws.runtime.spawning import Spawn
 logger = structlog.get_logger(__name__)
 
 MAX_STRANGERS = 64
-"""Connections at a time that have not proven to come from a pod; the oldest goes for a new one."""
+"""Connections that have not completed the greeting; above it the oldest is closed."""
 _DRAIN_SECONDS = 5.0
-"""How long other pods may take to end what is led to them from here, once this pod stops."""
+"""How long other pods may take to end what this pod has forwarded to them, once it stops."""
 _LOOK_SECONDS = 0.05
 _PAUSE_SECONDS = 0.5
-"""How long a pod that could not be reached is not tried again: thousands may ask for it."""
+"""Pause after a failed connection to a pod, as thousands of requests may be for it."""
 
 
 _request = msgspec.msgpack.Decoder(ForwardedRequest).decode
@@ -47,27 +47,27 @@ _FAILED = ForwardedResponse(500, [], b"")
 
 
 class Local(Protocol):
-    """What this pod does for the clients of others."""
+    """Handles what other pods have received for sessions of this pod."""
 
     async def respond(
         self, request: ForwardedRequest, gone: asyncio.Future[None], finish: asyncio.Future[None]
     ) -> ForwardedResponse:
-        """Answer a request of a long-polling client.
+        """Respond to a request of a long-polling client.
 
-        `gone` is done when the client has hung up, `finish` when a poll should end soon.
+        `gone` is done when the client has disconnected, `finish` when a poll should end soon.
         """
 
     def accept(
         self, opening: Opening, make_exit: Callable[[Callable[[], None]], TunnelExit]
     ) -> None:
-        """Let a WebSocket of another pod ask for a session of this one, or refuse it.
+        """Accept or refuse a WebSocket of another pod for a session of this one.
 
-        `make_exit` is given what closes the session when the other pod stops.
+        `make_exit` is called with what closes the session when the other pod stops.
         """
 
 
 class Peers:
-    """The links. `run` must run in one task for as long as the process lives."""
+    """The links. `run` must run in one task."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Peers:
         spawn: Spawn,
         tunnels: set[TunnelEntrance],
     ) -> None:
-        """`tunnels` is where the WebSockets are found whose session another pod holds."""
+        """`tunnels` is filled with the WebSockets whose session another pod holds."""
         self._instance = instance
         self._directory = directory
         self._local = local
@@ -88,7 +88,7 @@ class Peers:
         self._connecting: dict[str, asyncio.Task[OutgoingLink | None]] = {}
         self._failed_at: dict[str, float] = {}
         self._incoming: dict[IncomingLink, None] = {}
-        """In the order in which they came."""
+        """In the order of their connections."""
         self._servers: list[asyncio.Server] = []
         self._polls: set[Forwarded] = set()
         self.tunnels = tunnels
@@ -96,12 +96,12 @@ class Peers:
 
     @property
     def link_count(self) -> int:
-        """Open links, both those from here and those from others."""
+        """Number of open links in both directions."""
         return len(self._links) + sum(link.greeted.done() for link in self._incoming)
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port on which this pod listens."""
         return int(self._servers[0].sockets[0].getsockname()[1])
 
     async def start(self, listeners: list[socket.socket]) -> None:
@@ -111,7 +111,7 @@ class Peers:
             self._servers.append(await loop.create_server(self._accept, sock=listener))
 
     async def aclose(self) -> None:
-        """Take no more links, and end those that there are."""
+        """Accept no more links, and close all."""
         for server in self._servers:
             server.close()
         for link in (*self._links.values(), *self._incoming):
@@ -120,7 +120,7 @@ class Peers:
         await self._directory.leave()
 
     async def run(self, report_alive: Callable[[], None]) -> None:
-        """Look for signs of life on all links, for ever."""
+        """Check all links, without end; `report_alive` is called after each time."""
         while True:
             await asyncio.sleep(PING_SECONDS)
             for link in (*self._links.values(), *self._incoming):
@@ -134,12 +134,12 @@ class Peers:
             }
             report_alive()
 
-    # From here to others
+    # From this pod to others
 
     async def forward(
         self, owner: str, request: ForwardedRequest, gone: asyncio.Future[None]
     ) -> ForwardedResponse | None:
-        """Have another pod answer a request; None where it cannot, or the client has hung up."""
+        """Forward a request; None if there is no response, or the client has disconnected."""
         link = await self.link_to(owner)
         if link is None:
             return None
@@ -154,12 +154,12 @@ class Peers:
         finally:
             self._polls.discard(forwarded)
 
-    def enter(self, owner: str, opening: Opening, entrance: TunnelEntrance) -> None:
-        """Lead a WebSocket to the pod that holds its session, soon."""
+    def open_tunnel(self, owner: str, opening: Opening, entrance: TunnelEntrance) -> None:
+        """Open a tunnel for a WebSocket to the pod that holds its session, soon."""
         self.tunnels.add(entrance)
-        self._spawn(self._enter(owner, opening, entrance))
+        self._spawn(self._open_tunnel(owner, opening, entrance))
 
-    async def _enter(self, owner: str, opening: Opening, entrance: TunnelEntrance) -> None:
+    async def _open_tunnel(self, owner: str, opening: Opening, entrance: TunnelEntrance) -> None:
         link = await self.link_to(owner)
         if link is None:
             entrance.refuse()
@@ -167,9 +167,9 @@ class Peers:
             entrance.open(link, _encode(opening))
 
     async def link_to(self, owner: str) -> OutgoingLink | None:
-        """Give the link to a pod, a new one where there is none; None where it cannot be reached.
+        """Return the link to a pod, a new one if there is none; None if it cannot be reached.
 
-        Raises nothing: who cannot be reached is counted and logged.
+        Raises nothing; a failure is counted and logged.
         """
         link = self._links.get(owner)
         if link is not None:
@@ -187,7 +187,7 @@ class Peers:
     def _start(
         self, work: Coroutine[Any, Any, OutgoingLink | None]
     ) -> asyncio.Task[OutgoingLink | None]:
-        task = self._spawn(work)  # type: ignore[arg-type]  # it returns what the others do not
+        task = self._spawn(work)  # type: ignore[arg-type]  # unlike other work it returns a value
         assert isinstance(task, asyncio.Task)
         return task
 
@@ -211,8 +211,7 @@ class Peers:
                 reason = "refused"
                 await asyncio.shield(link.greeted)
         except (TimeoutError, OSError, UnicodeError) as error:
-            # UnicodeError: `a..b` and a label of 64 characters are no host names, and were written
-            # by another pod.
+            # UnicodeError: another pod may have registered an invalid host name, such as `a..b`.
             link.abort()
             self._note_failure(peer, reason, error)
             return None
@@ -241,24 +240,24 @@ class Peers:
     # Stopping
 
     def begin_drain(self) -> None:
-        """Let polls of other pods' clients end: these ask again, and reach another pod."""
+        """End the polls that are forwarded. Their clients poll again, and reach another pod."""
         self._is_stopping = True
         for poll in list(self._polls):
             poll.finish()
 
     async def drained(self) -> None:
-        """Wait until nobody's client is led from here to another pod, for some seconds at most."""
+        """Wait until nothing is forwarded from here any more, for 5 seconds at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 while self._polls or self.tunnels:  # noqa: ASYNC110 - they end in time
                     await asyncio.sleep(_LOOK_SECONDS)
 
-    # From others to here
+    # From other pods to this one
 
     def _accept(self) -> IncomingLink:
         strangers = [link for link in self._incoming if not link.greeted.done()]
         if len(strangers) >= MAX_STRANGERS:
-            strangers[0].abort()  # a pod proves itself within a round trip
+            strangers[0].abort()  # a pod completes the greeting within a round trip
             self._count_stranger()
         link = IncomingLink(
             self._instance, lambda: self._directory.keys, self._begin, self._count_stranger
@@ -281,7 +280,5 @@ class Peers:
             response = await self._local.respond(request, served.gone, served.finish)
         except Exception:  # the boundary around requests: one client fails, not all
             logger.exception("a forwarded request could not be answered", sid=request.sid)
-            response = (
-                _FAILED  # nobody else would tell the pod that asks, and its client would wait
-            )
+            response = _FAILED  # else the client would wait
         served.respond(response)

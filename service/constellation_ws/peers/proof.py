@@ -1,7 +1,8 @@
 """How two pods prove to each other that they belong to one deployment. Pure.
 
-Both know keys that the deployment shares through Redis. Each signs what the other one has chosen at
-random, together with both names: a signature is worth nothing on another link, or at another pod.
+Both know the keys that the deployment shares through Redis. Each signs a random number of the
+other, together with both instances, so that a signature is invalid on another link and for another
+pod.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ KEY_BYTES = 32
 
 
 class Challenge(msgspec.Struct, frozen=True, array_like=True):
-    """What the pod that was connected to says first."""
+    """The first frame, of the pod that was connected to."""
 
     version: int
     nonce: bytes
 
 
 class Proof(msgspec.Struct, frozen=True, array_like=True):
-    """What the pod that has connected answers."""
+    """The reply of the pod that has connected."""
 
     instance: str
     wanted: str
-    """Whom it means: an address may have become another pod's."""
+    """The instance that it expects, as an address may belong to another pod by now."""
     nonce: bytes
     signature: bytes
 
@@ -43,7 +44,7 @@ def sign_welcome(key: bytes, challenge: Challenge, proof: Proof) -> bytes:
 
 
 def find_key(keys: Iterable[bytes], challenge: Challenge, proof: Proof) -> bytes | None:
-    """Find the key that a proof was signed with, None where it is none of these."""
+    """Return the key that a proof was signed with; None if it is none of these."""
     if len(proof.nonce) != NONCE_BYTES:
         return None
     for key in keys:
@@ -54,7 +55,7 @@ def find_key(keys: Iterable[bytes], challenge: Challenge, proof: Proof) -> bytes
 
 
 def is_welcome(key: bytes, challenge: Challenge, proof: Proof, signature: bytes) -> bool:
-    """Tell whether a welcome comes from somebody who knows the key as well."""
+    """Return whether a welcome was signed with the key."""
     return hmac.compare_digest(sign_welcome(key, challenge, proof), signature)
 
 

@@ -21,22 +21,22 @@ _WAITING_BYTES = 64 * 1024
 
 
 class Arrivals(Protocol):
-    """Who takes the sessions that move here."""
+    """Receives the sessions that move here."""
 
-    def expect(self, offer: bytes, answer: Callable[[bool], None]) -> int:
-        """Say, soon, whether a session can go on here. Returns what `take` is to be given."""
+    def expect(self, offer: bytes, reply: Callable[[bool], None]) -> int:
+        """Reply, soon, whether a session may move here. Returns an argument of `take`."""
 
     def take(
         self, session: bytes, expected: int, transport: asyncio.Transport, early: bytes
     ) -> None:
-        """Let a session go on here, with this transport, which is not read now. Never waits.
+        """Continue a session here, with this transport, whose reading is paused. Must not block.
 
-        `early` are bytes that were read of it already.
+        `early` are bytes that were already read from it.
         """
 
 
 class TunnelEntrance(asyncio.Protocol):
-    """The client's end."""
+    """The client's end of a tunnel."""
 
     def __init__(
         self,
@@ -62,19 +62,19 @@ class TunnelEntrance(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._is_open = False
         self._has_left = False
-        """Whether the client has gone, and the other end is about to learn of it."""
+        """Whether the client has disconnected, which the other end is told by END."""
         self._early = b""
         self._offers = 0
-        """How often the session was offered, which both ends count: answers name the number."""
+        """Number of offers of the session. Both ends count it, and replies name it."""
         self._is_offered = False
         self._expected = 0
         self._held = {"opening"}
-        """Why the client is not read now."""
+        """Reasons why the client is not read now."""
         transport.set_write_buffer_limits(high=max_waiting_bytes, low=max_waiting_bytes)
         transport.pause_reading()
 
     def open(self, link: OutgoingLink, opening: bytes) -> None:
-        """Ask the pod that holds the session."""
+        """Send the opening to the pod that holds the session."""
         if self._transport.is_closing():
             self.refuse()
             return
@@ -86,7 +86,7 @@ class TunnelEntrance(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(OPEN_SECONDS, self._give_up)
 
     def refuse(self) -> None:
-        """Answer the handshake: nobody knows the session."""
+        """Refuse the handshake: the session is unknown."""
         self._leave_link()
         self._closed(self)
         if not self._transport.is_closing():
@@ -94,7 +94,7 @@ class TunnelEntrance(asyncio.Protocol):
             self._transport.close()
 
     def close_session(self) -> None:
-        """Have the session closed as a drain does: this pod is about to stop."""
+        """Have the session closed as a drain does: this pod stops."""
         self._send(Kind.CLOSE)
 
     # What asyncio calls
@@ -108,10 +108,10 @@ class TunnelEntrance(asyncio.Protocol):
             self._transport.abort()
 
     def eof_received(self) -> None:
-        """Hang up: half a WebSocket is none."""
+        """Close: a WebSocket cannot be half-closed."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Say so, and keep the stream until that is answered: the session may be on its way."""
+        """Send END, and keep the stream until the reply: the session may be on its way here."""
         self._has_left = True
         self._send(Kind.END)
         self._cancel_timer()
@@ -140,12 +140,12 @@ class TunnelEntrance(asyncio.Protocol):
             case Kind.GO_ON:
                 self._read_on("session")
             case Kind.OFFER:
-                self._take_offer(payload)
+                self._receive_offer(payload)
             case Kind.KEEP:
                 self._is_offered = False
                 self._read_on("offer")
             case Kind.SESSION:
-                self._hand_over(payload)
+                self._receive_session(payload)
             case Kind.END if self._has_left:
                 self._leave_link()
             case Kind.END:
@@ -170,14 +170,14 @@ class TunnelEntrance(asyncio.Protocol):
         if self._link is not None:
             self._link.send(kind, self._stream, payload)
 
-    def _take_offer(self, offer: bytes) -> None:
+    def _receive_offer(self, offer: bytes) -> None:
         self._offers += 1
         self._is_offered = True
         self._hold("offer")
-        answer = functools.partial(self._answer_offer, self._offers)
-        self._expected = self._arrivals.expect(offer, answer)
+        reply = functools.partial(self._reply_to_offer, self._offers)
+        self._expected = self._arrivals.expect(offer, reply)
 
-    def _answer_offer(self, number: int, is_taken: bool) -> None:
+    def _reply_to_offer(self, number: int, is_taken: bool) -> None:
         if number != self._offers or not self._is_offered:
             return  # it was withdrawn meanwhile
         said = b"%d" % number
@@ -192,7 +192,7 @@ class TunnelEntrance(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(data)
 
-    def _hand_over(self, session: bytes) -> None:
+    def _receive_session(self, session: bytes) -> None:
         self._leave_link()
         self._closed(self)
         self._arrivals.take(session, self._expected, self._transport, self._early)

@@ -17,10 +17,10 @@ OFFER_SECONDS = 5.0
 
 
 class TunnelExit(asyncio.Transport):
-    """The session's end: what a WebSocket is written to, and read from."""
+    """The session's end of a tunnel: the transport of its WebSocket."""
 
     def __init__(self, link: Link, stream: int, close_session: Callable[[], None]) -> None:
-        """`close_session` is called where the other pod is about to stop."""
+        """`close_session` is called when the other pod stops."""
         super().__init__()
         self._link = link
         self._stream = stream
@@ -28,26 +28,26 @@ class TunnelExit(asyncio.Transport):
         self._protocol: Any = None
         self._is_started = self._is_closing = self._is_lost = self._is_full = False
         self._waiting = bytearray()
-        """What is written while the client takes no more."""
+        """What is written while the buffer for the client is full."""
         self._offers = 0
         self._offered: asyncio.Future[bool] | None = None
         link.streams[stream] = self
 
     def start(self, protocol: asyncio.Protocol) -> None:
-        """Let the client's handshake succeed, and what was written until now follow it."""
+        """Accept the client's handshake, and send what was written until now."""
         self._protocol = protocol
         self._is_started = True
         self._link.send(Kind.ACCEPT, self._stream)
         self._flush()
 
     def refuse(self) -> None:
-        """Let the client's handshake fail: its session is unknown."""
+        """Refuse the client's handshake: its session is unknown."""
         self._is_closing = self._is_lost = True
         self._link.send(Kind.REFUSE, self._stream)
         self._link.release(self._stream)
 
     async def offer(self, offer: bytes) -> bool:
-        """Ask whether the session may move. Where it may, nothing more comes until `keep`."""
+        """Ask whether the session may move. If so, no bytes of the client arrive until `keep`."""
         self._offers += 1
         self._offered = offered = asyncio.get_running_loop().create_future()
         self._link.send(Kind.OFFER, self._stream, offer)
@@ -61,18 +61,18 @@ class TunnelExit(asyncio.Transport):
             self._offered = None
 
     def keep(self) -> None:
-        """Go on as before."""
+        """Withdraw the offer: the session stays."""
         self._link.send(Kind.KEEP, self._stream)
 
-    def hand_over(self, session: bytes) -> None:
-        """Give the session away; this end is no more."""
+    def send_session(self, session: bytes) -> None:
+        """Send the session to the other pod. This end is closed."""
         self._flush()
         self._is_closing = self._is_lost = True
         self._protocol = None
         self._link.send(Kind.SESSION, self._stream, session)
         self._link.release(self._stream)
 
-    # What asyncio promises of a transport
+    # The interface of an asyncio transport
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol = protocol
@@ -90,7 +90,7 @@ class TunnelExit(asyncio.Transport):
             self._link.send(Kind.DATA, self._stream, bytes(data))
 
     def write_eof(self) -> None:
-        """The client's end of the stream is awaited in any case."""
+        """Not needed: the client's end of the stream is waited for in any case."""
 
     def can_write_eof(self) -> bool:
         return False
@@ -120,7 +120,7 @@ class TunnelExit(asyncio.Transport):
         return len(self._waiting)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """The client's transport has them, at the other end."""
+        """Not needed: the client's transport at the other end has limits."""
 
     # What the link calls
 
@@ -159,7 +159,7 @@ class TunnelExit(asyncio.Transport):
             protocol.connection_lost(None)
 
     def link_is_full(self, is_full: bool) -> None:
-        """What waits for one client is bounded where it is written; the link bounds all of it."""
+        """Not needed: the buffer of each client is limited where it is written."""
 
     def _flush(self) -> None:
         if self._waiting:

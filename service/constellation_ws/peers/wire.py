@@ -13,9 +13,9 @@ from typing import NamedTuple
 import msgspec
 
 VERSION = 1
-"""Pods of another version are not asked: a roll may change all of this."""
+"""Pods of another version get no links, so that a release may change all of this."""
 MAX_GREETING_BYTES = 512
-"""What a frame may have before its sender has proven that it is a pod."""
+"""Maximum size of a frame before the greeting is complete."""
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _HEAD = Struct(">IBI")
 _LENGTH_BYTES = 4
@@ -23,14 +23,14 @@ _REST_BYTES = _HEAD.size - _LENGTH_BYTES
 
 
 class Kind(IntEnum):
-    """What a frame is. One arrow: who sends it, the pod that has connected (>) or the other (<)."""
+    """Kind of a frame. It is sent by the pod that has connected (>), or by the other one (<)."""
 
     CHALLENGE = 1
-    """< A random number to be signed."""
+    """< A random number to sign."""
     PROOF = 2
-    """> Who connects, whom it means, and a signature."""
+    """> Both instances, and a signature."""
     WELCOME = 3
-    """< The other one's signature."""
+    """< The signature of the other pod."""
     PING = 4
     PONG = 5
     REQUEST = 10
@@ -38,42 +38,43 @@ class Kind(IntEnum):
     RESPONSE = 11
     """< The response to it, see ForwardedResponse."""
     CANCEL = 12
-    """> The client is gone."""
+    """> The client has disconnected."""
     FINISH = 13
-    """> Let the poll end: this pod is about to stop."""
+    """> The poll should end: this pod stops."""
     OPEN = 20
-    """> A WebSocket that asks for a session, by its ID."""
+    """> A WebSocket for a session, by its ID."""
     ACCEPT = 21
-    """< It may shake hands."""
+    """< Its handshake is accepted."""
     REFUSE = 22
-    """< It may not: the session is unknown."""
+    """< Its handshake is refused: the session is unknown."""
     DATA = 23
-    """Bytes of the WebSocket, either way."""
+    """Bytes of the WebSocket, in both directions."""
     END = 24
-    """Close the WebSocket once all is written (<), or it is closed (>); answered by END."""
+    """Close the WebSocket once all is written (<), or it is closed (>). The reply is END."""
     ABORT = 25
-    """< Close it without what still waits."""
+    """< Close it without sending what is buffered."""
     HOLD = 26
-    """< Read no more of the client for now."""
+    """< Stop reading from the client for now."""
     GO_ON = 27
-    """< Read on."""
+    """< Read again."""
     FULL = 28
-    """> More waits for the client than should."""
+    """> More is buffered for the client than should be."""
     DRAINED = 29
-    """> It has taken that."""
+    """> Not any more."""
     OFFER = 30
-    """< The session may move. Nothing of the client is to follow until KEEP."""
+    """< The session may move. No bytes of the client may follow until KEEP."""
     TAKE = 31
-    """> It is awaited; all that the client has sent so far is before this. Names the offer by how
-    many there were on this stream: an answer may cross the KEEP of an offer that is withdrawn."""
+    """> It is accepted. All that the client has sent so far is before this frame. The payload is
+    the number of the offer on this stream, as the reply may cross the KEEP of an offer
+    withdrawn."""
     DECLINE = 32
-    """> It has to stay; what the client sends goes on coming. Names the offer as TAKE does."""
+    """> It has to stay; bytes of the client follow again. The payload is as with TAKE."""
     SESSION = 33
-    """< The session. It is the other pod's from here on, and the stream ends."""
+    """< The session. From now on the other pod holds it, and the stream ends."""
     KEEP = 34
-    """< The session stays where it is: what the client sends is to follow again."""
+    """< The session stays. Bytes of the client may follow again."""
     CLOSE = 35
-    """> Close the session as a drain does: this pod is about to stop."""
+    """> Close the session as a drain does: this pod stops."""
 
 
 class Framed(NamedTuple):
@@ -85,19 +86,19 @@ class Framed(NamedTuple):
 
 
 class FramingFault(ValueError):
-    """What arrives is not of this protocol, or too large."""
+    """Received data is not of this protocol, or a frame is too large."""
 
 
 UNREADABLE = (FramingFault, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What reading a frame or its payload may raise. A text that is not UTF-8 is no MsgspecError, nor
-are arrays in arrays without end."""
+"""What reading a frame or its payload may raise. Text that is not UTF-8 and arrays that are nested
+too deeply raise no MsgspecError."""
 
 
 class ForwardedRequest(msgspec.Struct, frozen=True, array_like=True):
-    """An HTTP request of a client, reduced to what its session is asked.
+    """An HTTP request of a long-polling client.
 
-    Address, origin and headers are not in it: the pod that has received the request has checked
-    them, so there is nothing that somebody could smuggle in.
+    It has no address, origin or headers: the pod that has received the request has checked them,
+    and what is not sent cannot be forged.
     """
 
     method: str
@@ -117,13 +118,13 @@ class ForwardedResponse(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Opening(msgspec.Struct, frozen=True, array_like=True):
-    """A WebSocket that has arrived at another pod."""
+    """A WebSocket that another pod has received."""
 
     sid: str
 
 
 def frame(kind: Kind, stream: int, payload: bytes = b"") -> bytes:
-    """Write a frame."""
+    """Return the bytes of a frame."""
     return _HEAD.pack(_REST_BYTES + len(payload), kind, stream) + payload
 
 
@@ -135,15 +136,15 @@ class Frames:
         self._most = MAX_GREETING_BYTES
 
     def trust(self) -> None:
-        """Take frames of any size: the other side is a pod."""
+        """Accept frames of up to MAX_FRAME_BYTES: the greeting is complete."""
         self._most = MAX_FRAME_BYTES
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Add received bytes."""
         self._buffer += data
 
     def next(self) -> Framed | None:
-        """Give the next frame, None where it is not there yet. Raises FramingFault."""
+        """Return the next frame; None if it is not complete. Raises FramingFault."""
         buffer = self._buffer
         if len(buffer) < _HEAD.size:
             return None

@@ -1,6 +1,6 @@
-"""Files of certificates and keys that settings name: what is wrong with them, a line for each.
+"""Checks of the certificate and key files that settings name: one line for each fault.
 
-OpenSSL says of two files only that they are of no use, so the guilty one is looked for here.
+OpenSSL reports only that two files cannot be used together; this finds out which one is wrong.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _NO_CERTIFICATE = "it has no PEM certificate"
 
 @dataclass(frozen=True, slots=True)
 class NamedFile:
-    """A file, and which setting names it."""
+    """A file, and the setting that names it."""
 
     path: Path
     variable: str
     option: str = ""
-    """Of a URL in that variable; empty where the variable holds the path alone."""
+    """Option of the URL in that variable; empty if the variable contains only the path."""
 
     def says(self, fault: str) -> str:
-        """Write a line about this file."""
+        """Return a line about this file."""
         as_option = f" as {self.option}" if self.option else ""
         return f"{self.variable} names {str(self.path)!r}{as_option}: {fault}"
 
@@ -39,13 +39,13 @@ class TlsFiles:
 
     cert: NamedFile | None = None
     key: NamedFile | None = None
-    """None where the certificate's file holds the key too."""
+    """None if the certificate's file also contains the key."""
     authorities: NamedFile | None = None
     password: str | None = None
     """Of the key."""
 
     def faults(self) -> Iterator[str]:
-        """Say in a line each why a file cannot be used, whatever the time is."""
+        """Yield one line for each file that cannot be used, whatever the time is."""
         files = [file for file in (self.cert, self.key, self.authorities) if file is not None]
         unreadable = [line for line in map(_unreadable, files) if line]
         yield from unreadable
@@ -57,9 +57,10 @@ class TlsFiles:
             yield from _authorities_faults(self.authorities)
 
     def invalid_at(self, now: datetime) -> Iterator[str]:
-        """Say in a line each which certificates are not valid at a time.
+        """Yield one line for each file whose certificate is not valid at a time.
 
-        Of a chain the first counts, as the other side looks at it; of authorities it takes one.
+        Of a chain the first certificate counts, as the other side checks it. Of authorities, one
+        valid certificate is enough.
         """
         if self.cert is not None:
             first = _certificates(self.cert)[:1]
@@ -81,13 +82,13 @@ def _unreadable(file: NamedFile) -> str | None:
 def _pair_faults(cert: NamedFile, key: NamedFile, password: str | None) -> Iterator[str]:
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # A callable, since OpenSSL asks at the terminal for a password that is None.
+        # A callable, as OpenSSL prompts at the terminal if the password is None.
         context.load_cert_chain(cert.path, key.path, lambda: password or "")
     except ssl.SSLError as error:
-        yield _guilty(cert, key, password, error)
+        yield _wrong_file(cert, key, password, error)
 
 
-def _guilty(cert: NamedFile, key: NamedFile, password: str | None, error: ssl.SSLError) -> str:
+def _wrong_file(cert: NamedFile, key: NamedFile, password: str | None, error: ssl.SSLError) -> str:
     certificates = _certificates(cert)
     if not certificates:
         return cert.says(_NO_CERTIFICATE)
@@ -111,7 +112,7 @@ def _authorities_faults(file: NamedFile) -> Iterator[str]:
 
 
 def _certificates(file: NamedFile) -> list[x509.Certificate]:
-    """Read a file; empty where it holds none, or none that can be read here."""
+    """Read a file; empty if it contains no certificate, or cannot be read."""
     try:
         return x509.load_pem_x509_certificates(file.path.read_bytes())
     except (OSError, ValueError):

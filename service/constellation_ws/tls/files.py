@@ -1,7 +1,7 @@
-"""TLS contexts that are made again when one of the files behind them has changed.
+"""TLS contexts that are replaced when one of their files has changed.
 
-Certificates are renewed in their files while the process runs. Lives here: noticing that. What a
-context is for, and which files it reads, is said by its owner.
+Certificates are renewed in their files while the process runs. The owner of a context makes it and
+knows its files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ logger = structlog.get_logger(__name__)
 
 
 class RenewedContext:
-    """One context for all connections, and a new one from the first connection after a change."""
+    """One context for all connections. After a change of its files the next one gets a new one."""
 
     def __init__(
         self, name: str, files: Iterable[Path], read: Callable[[], ssl.SSLContext]
@@ -32,11 +32,11 @@ class RenewedContext:
         self._stamps: list[_Stamp] = []
 
     def get(self) -> ssl.SSLContext:
-        """Give the context for the next connection.
+        """Return the context for the next connection.
 
-        Raises OSError when the files are of no use, but the first time only: then what was good
-        stays in force, which is logged once a change. A certificate may have been written already
-        and its key not yet.
+        Raises OSError if the files cannot be used, but only at the first time. Later the former
+        context stays in use, and each change is logged once: a certificate may have been written
+        before its key.
         """
         stamps = [_stamp(file) for file in self._files]
         if self._context is None:
@@ -52,12 +52,12 @@ class RenewedContext:
 
 
 def no_password() -> str:
-    """Refuse an encrypted key, for which OpenSSL would ask at the terminal."""
+    """Return an empty password, so that OpenSSL does not prompt for one at the terminal."""
     return ""
 
 
 def _stamp(file: Path) -> _Stamp:
-    """Tell one content of a file from the next; Kubernetes replaces it by turning a link."""
+    """Return what changes with a file. Kubernetes replaces files by changing a symbolic link."""
     try:
         found = file.stat()
     except OSError:

@@ -1,6 +1,6 @@
 """TLS for a listening port, with certificates that may be replaced while it listens.
 
-Lives here: contexts and the handshake. Which port, and what is said on it, is not known.
+Lives here: contexts and the handshake. Not here: the protocol of the port.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class ServerTls:
-    """A certificate and, for mutual TLS, who signs those of clients; read from files."""
+    """A certificate and, for mutual TLS, the authority of client certificates, read from files."""
 
     def __init__(self, cert_file: Path, key_file: Path, client_ca_file: Path | None) -> None:
         self._cert_file, self._key_file = cert_file, key_file
@@ -30,13 +30,14 @@ class ServerTls:
         self._renewed = RenewedContext("tcp port", files, self._read)
 
     def context(self) -> ssl.SSLContext:
-        """Give the context for the next connection. Raises OSError at the first time only."""
+        """Return the context for the next connection. Raises OSError only at the first time."""
         return self._renewed.get()
 
     def _read(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # A session that is resumed does not show its certificate again, and may outlive its trust.
+        # A resumed TLS session does not check the certificate again, which may not be trusted any
+        # more.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
         context.load_cert_chain(self._cert_file, self._key_file, no_password)
@@ -49,12 +50,12 @@ class ServerTls:
 async def start_server(
     accept: Callable[[socket.socket], Coroutine[Any, Any, None]], listener: socket.socket
 ) -> asyncio.Server:
-    """Listen; each connection is handed over as a socket of which nothing has been read."""
+    """Listen. `accept` gets each connection as a socket of which nothing has been read."""
     return await asyncio.get_running_loop().create_server(lambda: _Detached(accept), sock=listener)
 
 
 async def begin(connection: socket.socket, context: ssl.SSLContext) -> Streams:
-    """Do the server's side of the handshake. Raises OSError; then the connection is closed."""
+    """Do the server's side of the handshake. Closes the connection if it raises, as OSError."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
@@ -71,9 +72,9 @@ async def begin(connection: socket.socket, context: ssl.SSLContext) -> Streams:
 class _Detached(asyncio.StreamReaderProtocol):
     """Takes the socket from its transport before anything is read from it.
 
-    `start_tls` would come too late: uvloop reads on while the task that calls it is still to begin,
-    and a first message of the handshake that was read by then is lost. TLS of the server itself
-    would tell nobody of failed handshakes.
+    `start_tls` would be too late: uvloop reads before the task that calls it begins, and the first
+    message of the handshake would be lost. TLS of the server itself would not report failed
+    handshakes.
     """
 
     def __init__(self, accept: Callable[[socket.socket], Coroutine[Any, Any, None]]) -> None:
@@ -82,7 +83,7 @@ class _Detached(asyncio.StreamReaderProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
         self._socket.setblocking(False)
-        cast("asyncio.WriteTransport", transport).abort()  # uvloop's is none by name
-        # Only now: nobody uses the writer that it makes, and since Python 3.13 a writer that is
-        # dropped while its transport is open warns.
+        cast("asyncio.WriteTransport", transport).abort()  # uvloop's is no subclass
+        # Only now: nobody uses the writer that this makes, and since Python 3.13 a writer warns if
+        # it is dropped while its transport is open.
         super().connection_made(transport)

@@ -2,7 +2,7 @@
 
 Lives here: bytes of a client -> messages (`parser`, `received`), messages -> bytes to write
 (`frames`), and the decision on the opening handshake (`handshake`). Not here: sockets, timers, and
-when to ping or to close. No extension is ever negotiated, and a subprotocol means nothing.
+when to ping or to close. Extensions are never negotiated, and subprotocols have no effect.
 """
 
 from constellation_ws.websocket.frames import (

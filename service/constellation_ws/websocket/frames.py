@@ -1,4 +1,4 @@
-"""The words of RFC 6455's frames, and the frames that a server writes: unmasked, unfragmented.
+"""Constants of RFC 6455, and the frames that a server writes: unmasked, unfragmented.
 
 Not here: reading frames (parser), and what the payloads mean.
 """
@@ -25,14 +25,14 @@ _LARGE_HEADER: Final = struct.Struct("!BBQ")
 
 
 class CloseCode(IntEnum):
-    """The registered codes that a server has a use for; a client may send others."""
+    """The registered codes that a server uses; a client may send others."""
 
     NORMAL = 1000
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
     UNSUPPORTED_DATA = 1003
     NO_STATUS = 1005
-    """What an empty close frame means. Never on the wire."""
+    """Stands for an empty close frame. It is never sent."""
     INVALID_DATA = 1007
     POLICY_VIOLATION = 1008
     MESSAGE_TOO_BIG = 1009
@@ -42,18 +42,18 @@ class CloseCode(IntEnum):
 
 
 def may_be_sent(code: int) -> bool:
-    """Tell whether a close frame may carry this code.
+    """Return whether a close frame may have this code.
 
-    Below 3000 that is what IANA's registry lists, without the codes reserved for reports (1004 to
+    Below 3000 these are the codes of IANA's registry, except those that are never sent (1004 to
     1006, 1015); 3000 to 3999 are for libraries, 4000 to 4999 for applications.
     """
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
 def text_frame(payload: bytes) -> bytes:
-    """Build the frame of one text message. The caller promises that the payload is UTF-8."""
+    """Build the frame of one text message. The payload must be UTF-8."""
     size = len(payload)
-    if _SMALL_BYTES <= size < _MEDIUM_BYTES:  # what events weigh; a call less on the hot path
+    if _SMALL_BYTES <= size < _MEDIUM_BYTES:  # the size of events; one call less on the hot path
         return _MEDIUM_TEXT.pack(_TEXT_START, size) + payload
     return _frame(LAST | TEXT, payload)
 

@@ -1,7 +1,7 @@
-"""The opening handshake, decided: request -> accept or refuse, and the bytes of either answer.
+"""The opening handshake: accepts or refuses a request, and writes the response.
 
-Lives here: what RFC 6455 section 4.2 asks of a request. Not here: parsing HTTP, which paths and
-origins are served, and whether there is room for one more connection.
+Lives here: what RFC 6455 section 4.2 requires. Not here: parsing HTTP, which paths and origins are
+served, and whether there is room for one more connection.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _CONSIDERED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The request is in order; what it holds is for `upgrade_response`."""
+    """The request is valid. The fields are for `upgrade_response`."""
 
     key: bytes
     subprotocol: bytes | None = None
@@ -51,7 +51,7 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """What to answer instead of 101; the connection ends with it."""
+    """The response instead of 101; the connection is closed after it."""
 
     status: HTTPStatus
     headers: tuple[tuple[bytes, bytes], ...]
@@ -61,8 +61,8 @@ class Refuse:
 def check_upgrade(method: bytes, version: bytes, headers: Headers) -> Accept | Refuse:
     """Decide about an opening handshake from its request line (`GET`, `HTTP/1.1`) and headers.
 
-    No extension is ever negotiated. Of subprotocols the first that is offered is agreed to: it
-    means nothing here, but a browser fails the handshake where none is chosen.
+    Extensions are never negotiated. The first offered subprotocol is accepted: it has no effect,
+    but in a browser the handshake fails if none is chosen.
     """
     if method != b"GET":
         return _refuse(
@@ -94,15 +94,15 @@ def accept_key(key: bytes) -> bytes:
 
 
 def upgrade_response(accept: Accept) -> bytes:
-    """Build the 101 answer to an accepted request."""
-    answer = _SWITCHING % accept_key(accept.key)
+    """Build the 101 response to an accepted request."""
+    response = _SWITCHING % accept_key(accept.key)
     if accept.subprotocol is not None:
-        answer += _SUBPROTOCOL % accept.subprotocol
-    return answer + b"\r\n"
+        response += _SUBPROTOCOL % accept.subprotocol
+    return response + b"\r\n"
 
 
 def refusal_response(refuse: Refuse) -> bytes:
-    """Build the whole answer to a refused request, after which the connection is closed."""
+    """Build the response to a refused request, after which the connection is closed."""
     framing = (
         (b"connection", b"close"),
         (b"content-type", b"text/plain; charset=utf-8"),
@@ -129,7 +129,7 @@ def _considered(headers: Headers) -> dict[bytes, list[bytes]]:
 
 
 def _lists(token: bytes, values: list[bytes]) -> bool:
-    """Tell whether a header lists a token; most often it is all that there is."""
+    """Return whether a header lists a token, which most often is its whole value."""
     if len(values) == 1 and values[0].lower() == token:
         return True
     listed = (one for value in values for one in value.split(b","))

@@ -1,4 +1,4 @@
-"""The header of one frame that a client sends, checked as far as no other frame matters.
+"""The header of one frame that a client sends, with the checks that need no other frame.
 
 Not here: the order of frames, and their payload (parser).
 """
@@ -25,7 +25,7 @@ _RESERVED_BITS: Final = 0x70
 
 
 class Violation(Exception):
-    """Why the connection has to fail; never leaves this package."""
+    """Why the connection must fail; is caught in this package."""
 
     def __init__(self, code: CloseCode, reason: str) -> None:
         super().__init__(code, reason)
@@ -47,7 +47,7 @@ class Header(NamedTuple):
 
 
 def read_header(data: bytes, at: int) -> Header | None:
-    """Read the header that begins at `at`, or None where part of it is still to come."""
+    """Read the header that begins at `at`; None if it is not complete."""
     if len(data) < at + 2:
         return None
     first, second = data[at], data[at + 1]
@@ -80,5 +80,5 @@ def _check_start(first: int, second: int) -> None:
 
 
 def protocol_error(reason: str) -> Violation:
-    """Say what of RFC 6455 was broken."""
+    """Return the violation of a rule of RFC 6455."""
     return Violation(CloseCode.PROTOCOL_ERROR, reason)

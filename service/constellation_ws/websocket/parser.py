@@ -1,6 +1,6 @@
-"""What a client sends, as RFC 6455 reads it: bytes -> messages, in order.
+"""Parses what a client sends by RFC 6455: bytes -> messages, in order.
 
-Lives here: one connection's incoming half. Not here: answering it (frames), closing it, timing it.
+Not here: frames that are sent (`frames`), closing, and timeouts.
 """
 
 from __future__ import annotations
@@ -26,42 +26,41 @@ from constellation_ws.websocket.received import Close, Failure, Ping, Pong, Rece
 MAX_FRAGMENTS: Final = 32_768
 """Frames of one message. A proxy that splits 1 MB at each TCP segment needs about 700."""
 LOAD_BYTES: Final = 32_768
-"""Payload that counts as much as one more frame: what it costs to unmask and to copy."""
+"""Payload that counts as one more frame, as unmasking and copying it costs as much."""
 
 
 class Parser:
     """The incoming half of one connection. Not for concurrent use.
 
-    Idle, it is three references. Besides them it holds what the client has begun and not finished:
-    at most `max_message_bytes` of payload and part of one header or control frame. How long that
-    may take is not limited here: while a message is unfinished its client cannot answer a
-    heartbeat of Engine.IO, so the ping timeout ends it.
+    When idle, it is three references. Otherwise it also holds what the client has not finished: at
+    most `max_message_bytes` of payload and part of one header or control frame. The time is not
+    limited here: while a message is incomplete its client cannot answer an Engine.IO ping, so the
+    ping timeout closes the session.
     """
 
     __slots__ = ("_max_message_bytes", "_unfinished", "load")
 
     def __init__(self, max_message_bytes: int) -> None:
-        """Take the limit of one message, all its fragments together. ValueError below 125."""
+        """`max_message_bytes` is for all fragments together. Raises ValueError below 125."""
         if max_message_bytes < MAX_CONTROL_BYTES:
             raise ValueError(f"max_message_bytes must be at least {MAX_CONTROL_BYTES}")
         self._max_message_bytes = max_message_bytes
         self._unfinished: _Unfinished | None = None
         self.load = 0
-        """What the last `feed` counts for: one for each frame that began, empty ones too, and one
-        more for each LOAD_BYTES of payload that these frames announce. How the bytes were cut does
-        not change the sum."""
+        """Load of the last `feed`: one for each frame that began, even if it is empty, and one more
+        for each LOAD_BYTES of their payload. How the bytes were split does not change the sum."""
 
     @property
     def is_between_messages(self) -> bool:
-        """Whether no message and no frame has begun that is not finished."""
+        """Whether no message and no frame is incomplete."""
         return self._unfinished is None
 
     def feed(self, data: bytes) -> list[Received]:
-        """Return, in order, what `data` completes. Raises nothing, whatever a client sends.
+        """Return, in order, the messages that `data` completes. Raises nothing, whatever is sent.
 
-        A `Close` or a `Failure` comes last and once; all that is fed after it is ignored.
+        A `Close` or a `Failure` is the last one; what is fed after it is ignored.
         """
-        # Nearly every call brings one small text frame, whole: 0.6 us this way, 3 us the other.
+        # Nearly every call has one small, complete text frame: 0.6 us this way, 3 us the other.
         size = len(data) - 6
         if (
             self._unfinished is None
@@ -74,7 +73,7 @@ class Parser:
             try:
                 return [(int.from_bytes(data[6:]) ^ int.from_bytes(keys)).to_bytes(size).decode()]
             except UnicodeDecodeError:
-                pass  # the other way meets it again, and says so
+                pass  # the other way finds it again, and reports it
         return self._feed_any(data)
 
     def _feed_any(self, data: bytes) -> list[Received]:
@@ -86,7 +85,7 @@ class Parser:
             unfinished = _Unfinished(self._max_message_bytes)
         received: list[Received] = []
         try:
-            unfinished.take(data, received)
+            unfinished.feed(data, received)
         except Violation as violation:
             received.append(Failure(violation.code, violation.reason))
         self.load, unfinished.load = unfinished.load, 0
@@ -98,10 +97,10 @@ class Parser:
 
 
 class _Unfinished:
-    """What one client has begun and not finished: part of a frame, of a message, or of both.
+    """The incomplete part of what a client has sent: of a frame, of a message, or of both.
 
-    Payload is unmasked as it arrives, into one buffer: many fragments weigh no more than one, and
-    text that can no longer become valid is refused before the rest has come.
+    Payload is unmasked into one buffer as it arrives. So many fragments use no more memory than
+    one, and invalid text is refused before the rest has arrived.
     """
 
     __slots__ = (
@@ -132,8 +131,8 @@ class _Unfinished:
     def is_empty(self) -> bool:
         return not self._unread and self._opcode == CONTINUATION
 
-    def take(self, data: bytes, received: list[Received]) -> None:
-        """Append what `data` completes. Raises Violation; what is appended by then stands."""
+    def feed(self, data: bytes, received: list[Received]) -> None:
+        """Append what `data` completes. Raises Violation; what was appended before remains."""
         data = self._unread + data
         self._unread = b""
         at = 0
@@ -156,7 +155,7 @@ class _Unfinished:
                     break
                 self._begin_frame(header)
                 at = header.payload_at
-            at += self._take_payload(data[at : at + self._frame_bytes_left])
+            at += self._add_payload(data[at : at + self._frame_bytes_left])
             if self._frame_bytes_left:
                 return
             if self._frame_is_last:
@@ -185,19 +184,19 @@ class _Unfinished:
         self._frame_bytes_left = header.payload_bytes
         self._frame_is_last = header.is_last
 
-    def _take_payload(self, masked: bytes) -> int:
+    def _add_payload(self, masked: bytes) -> int:
         """Add bytes of the current frame to the message, and return how many."""
         size = len(masked)
         self._payload += _unmask(masked, self._mask)
         self._frame_bytes_left -= size
-        turn = size % 4
-        self._mask = self._mask[turn:] + self._mask[:turn]
+        shift = size % 4
+        self._mask = self._mask[shift:] + self._mask[:shift]
         if self._opcode == TEXT:
             self._check_text()
         return size
 
     def _check_text(self) -> None:
-        # The first impossible byte fails, but for a surrogate: CPython awaits its third (ED A0 80).
+        # The first invalid byte fails; of a surrogate (ED A0 80) CPython needs the third one.
         try:
             _, size = codecs.utf_8_decode(self._payload[self._checked_bytes :], "strict", False)
         except UnicodeDecodeError as error:
@@ -214,11 +213,11 @@ class _Unfinished:
 
 
 _OVER: Final = _Unfinished(0)
-"""Stands in every parser that has met a close frame or a violation."""
+"""In every parser that has received a close frame or a violation."""
 
 
 def _message(opcode: int, payload: bytes | bytearray) -> Received:
-    """Make what a whole message or control frame means. Raises Violation."""
+    """Return the value of a complete message or control frame. Raises Violation."""
     if opcode == TEXT:
         return _text(payload)
     if opcode == BINARY:
@@ -234,7 +233,7 @@ def _close(payload: bytes | bytearray) -> Close:
     if not payload:
         return Close(CloseCode.NO_STATUS, "")
     code, reason = int.from_bytes(payload[:2]), _text(payload[2:])
-    if not may_be_sent(code):  # nor can a lone byte make a code that may
+    if not may_be_sent(code):  # a single byte is never a code that may
         raise protocol_error("a close code is not valid")
     return Close(code, reason)
 

@@ -1,4 +1,4 @@
-"""What a client can say: the values that the parser hands out, one for each message.
+"""What a client can send: the values that the parser returns, one for each message.
 
 Not here: their bytes on the wire.
 """
@@ -12,7 +12,7 @@ from constellation_ws.websocket.frames import CloseCode
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """To be answered by a pong with the same payload."""
+    """Must be answered by a pong with the same payload."""
 
     payload: bytes
 
@@ -26,7 +26,7 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The client ends the connection. Answer with `close_frame(code)`, then hang up."""
+    """The client closes. Answer with `close_frame(code)`, then close the connection."""
 
     code: int
     reason: str
@@ -34,11 +34,11 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The client broke the protocol or our limit. Send `close_frame(code, reason)` and hang up."""
+    """The client violated the protocol or a limit. Send `close_frame(code, reason)`, and close."""
 
     code: CloseCode
     reason: str
 
 
 Received = str | bytes | Ping | Pong | Close | Failure
-"""A text message is a plain `str`, a binary one plain `bytes`: cheap to make and to tell apart."""
+"""A text message is a `str`, a binary one `bytes`: cheap to make and to distinguish."""

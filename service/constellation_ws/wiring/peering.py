@@ -134,7 +134,7 @@ class Outside:
             closed=self._peers.tunnels.discard,
             max_waiting_bytes=self._engine.limits.max_write_buffer_bytes,
         )
-        self._peers.enter(owner, Opening(sid), entrance)
+        self._peers.open_tunnel(owner, Opening(sid), entrance)
         return entrance
 
     def _refusal(self) -> bytes:

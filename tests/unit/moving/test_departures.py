@@ -42,7 +42,7 @@ class There:
         self.steps.append("keep")
         self.on_keep()
 
-    def hand_over(self, session: bytes) -> None:
+    def send_session(self, session: bytes) -> None:
         self.steps.append(decode_client(session))
 
     @property

@@ -61,7 +61,7 @@ def pod(client: Counting, name: str, port: int = 0, names: Names = DEFAULT) -> D
 async def look(*directories: Directory) -> None:
     """Let pods show themselves, then let all see them."""
     for directory in (*directories, *directories):
-        directory._looked_at = float("-inf")
+        directory._read_at = float("-inf")
         await directory.refresh()
 
 
@@ -214,7 +214,7 @@ async def test_a_pod_that_has_just_come_is_found_at_the_first_request(
 ) -> None:
     a, _ = both
     await pod(client, "c", 3).refresh()
-    a._looked_at = float("-inf")
+    a._read_at = float("-inf")
     assert await a.find("c") == Peer("c", "10.0.0.1", 3)
 
 
@@ -300,7 +300,7 @@ async def _is_back(a: Directory, b: Directory) -> bool:
 
 
 async def test_a_redis_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory_module, "_ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(directory_module, "_REPLY_SECONDS", 0.05)
     with running_valkey() as valkey:
         async with make_client(valkey.url, retries=0) as client:
             a = Directory(client, DEFAULT, "a")

@@ -294,7 +294,7 @@ async def test_a_request_that_cannot_be_served_is_answered_all_the_same(
 async def test_a_websocket_is_led_to_the_pod_of_its_session(two: tuple[Pod, Pod]) -> None:
     a, b = two
     client = Line()
-    a.peers.enter("b", Opening("b-session"), entrance(a, client))
+    a.peers.open_tunnel("b", Opening("b-session"), entrance(a, client))
     await eventually(client.is_closing, PATIENCE_SECONDS, "it was answered")
     assert b.sessions.openings == [Opening("b-session")]
     assert client.taken() == b"refused"
@@ -304,7 +304,7 @@ async def test_a_websocket_is_led_to_the_pod_of_its_session(two: tuple[Pod, Pod]
 async def test_a_websocket_for_a_pod_that_is_gone_is_refused(two: tuple[Pod, Pod]) -> None:
     a, _ = two
     client = Line()
-    a.peers.enter("nobody", Opening("nobody-session"), entrance(a, client))
+    a.peers.open_tunnel("nobody", Opening("nobody-session"), entrance(a, client))
     assert len(a.tunnels) == 1
     await eventually(client.is_closing, PATIENCE_SECONDS, "it was answered")
     assert client.taken() == b"refused"

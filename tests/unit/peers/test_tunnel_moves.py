@@ -32,7 +32,7 @@ async def test_a_session_that_is_awaited_goes_over_with_what_came_for_it() -> No
     assert await offer
     assert tunnel.owner.heard == b"before, "
     tunnel.exit.write(b"the owner's last bytes")
-    tunnel.exit.hand_over(b"session")
+    tunnel.exit.send_session(b"session")
     tunnel.two.settle()
     assert tunnel.client.taken() == b"the owner's last bytes"
     assert tunnel.arrivals.taken == [(b"session", 1_001, tunnel.client, b"early")]
@@ -92,7 +92,7 @@ async def test_a_session_can_be_offered_again() -> None:
         tunnel.arrivals.answers[-1](number == 2)
         tunnel.two.settle()
         assert await offer is (number == 2)
-    tunnel.exit.hand_over(b"session")
+    tunnel.exit.send_session(b"session")
     tunnel.two.settle()
     assert tunnel.owner.heard == b"1 "
     assert tunnel.arrivals.taken == [(b"session", 1_002, tunnel.client, b"2 ")]
@@ -108,7 +108,7 @@ async def test_what_waits_for_a_client_that_takes_no_more_goes_before_its_sessio
     tunnel.two.settle()
     assert await offer
     tunnel.exit.write(b"an event")
-    tunnel.exit.hand_over(b"session")
+    tunnel.exit.send_session(b"session")
     tunnel.two.settle()
     assert tunnel.client.taken() == b"an event"
     assert tunnel.arrivals.taken == [(b"session", 1_001, tunnel.client, b"")]
@@ -151,7 +151,7 @@ async def test_an_answer_that_is_late_does_not_answer_the_next_offer(
     tunnel.arrivals.answers[1](True)
     tunnel.two.settle()
     assert await second
-    tunnel.exit.hand_over(b"session")
+    tunnel.exit.send_session(b"session")
     tunnel.two.settle()
     assert tunnel.arrivals.taken == [(b"session", 1_002, tunnel.client, b"early")]
 
@@ -175,7 +175,7 @@ async def test_a_refusal_that_is_late_does_not_read_on_into_the_next_offer(
     tunnel.two.settle()
     assert await second
     assert tunnel.owner.heard == b""
-    tunnel.exit.hand_over(b"session")
+    tunnel.exit.send_session(b"session")
     tunnel.two.settle()
     assert tunnel.arrivals.taken == [(b"session", 1_002, tunnel.client, b"early")]
 
@@ -210,7 +210,7 @@ async def test_a_client_that_goes_while_its_session_is_on_its_way_is_still_hande
     tunnel.arrivals.answers[0](True)
     tunnel.two.settle()
     assert await offer
-    tunnel.exit.hand_over(b"session")
+    tunnel.exit.send_session(b"session")
     tunnel.client.lose()
     tunnel.two.settle()
     assert [taken[0] for taken in tunnel.arrivals.taken] == [b"session"]
@@ -224,7 +224,7 @@ async def test_a_session_is_gone_from_its_end_once_it_is_handed_over() -> None:
     tunnel.arrivals.answers[0](True)
     tunnel.two.settle()
     assert await offer
-    tunnel.exit.hand_over(b"session")
+    tunnel.exit.send_session(b"session")
     assert tunnel.two.line_of_b.taken().endswith(b"session")
     tunnel.exit.write(b"late")
     tunnel.exit.close()
