@@ -342,6 +342,8 @@ async def test_check_approves_of_a_redis_that_permits_everything(
         ("+@all ~{constellation:events}:* &*", "log", "XADD constellation:events"),
         ("+@all -xread ~* &*", "log", "xread"),
         ("+@all -hmget ~* &*", "sessions", "hmget"),
+        ("+@all -hdel ~* &*", "presence events", "hdel"),
+        ("+@all ~* &constellation:commands &chat:*", "publish events", "constellation:presence"),
         ("+@all ~* &chat:* &socket.io#*", "emitters", "PSUBSCRIBE socket.io-request#*"),
         # Permission for a pattern is permission for that very pattern.
         ("+@all ~* &socket.io#/chats#* &socket.io-request#*", "emitters", "PSUBSCRIBE socket.io#*"),
@@ -360,6 +362,7 @@ async def test_check_names_what_an_acl_user_lacks(
                     DEFAULT,
                     DEFAULT_EMITTERS.patterns,
                     keeps_log=True,
+                    announces=True,
                 )
             )
 

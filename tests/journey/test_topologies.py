@@ -35,6 +35,7 @@ from tests.waiting import PATIENCE_SECONDS, eventually
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DELIVERY_DOCUMENT = REPOSITORY / "docs" / "delivery.md"
+PRESENCE_DOCUMENT = REPOSITORY / "docs" / "presence.md"
 
 
 @pytest.fixture
@@ -52,15 +53,28 @@ def documented_user(mode: str) -> list[str]:
     return command.split()
 
 
-@pytest.mark.parametrize("mode", ["durable", "live"])
+def documented_for_presence(mode: str) -> list[str]:
+    """What the documentation adds to that user for announcing who is online."""
+    text = PRESENCE_DOCUMENT.read_text("utf-8")
+    (words,) = re.findall(rf"^\| `{mode}` \| (.*) \|$", text, re.MULTILINE)
+    return re.findall(r"[+][a-z|]+", words)
+
+
+@pytest.mark.parametrize(
+    ("mode", "announces"), [("durable", False), ("durable", True), ("live", False), ("live", True)]
+)
 async def test_the_documented_user_may_do_all_that_a_gateway_does_and_no_more(
-    mode: str, own_valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+    mode: str, announces: bool, own_valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
 ) -> None:
     name, *words = documented_user(mode)
+    settings = {"CONSTELLATION_DELIVERY": mode}
+    if announces:
+        words += documented_for_presence(mode)
+        settings["CONSTELLATION_PRESENCE_EVENTS"] = "redis"
     async with Redis.from_url(own_valkey.url) as redis:
         await redis.execute_command("ACL", "SETUSER", name, *words)
         url = own_valkey.url.replace("redis://", f"redis://{name}:change-me@")
-        async with gateway(url, CONSTELLATION_DELIVERY=mode) as pod:
+        async with gateway(url, **settings) as pod:
             client = await js.connect(pod.chats_url, user=f"bob{mine}", auth=_asks(f"bob{mine}"))
             await client.join(f"c{mine}")
             async with nest_client(pod.tcp_port) as nest:

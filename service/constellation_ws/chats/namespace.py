@@ -55,6 +55,8 @@ _HOLD_SECONDS = (1.0, 5.0)
 """How long a client waits whose refusal passes by itself, least and most, before it is closed."""
 _FOR_GOOD = ("client disconnect", "server disconnect")
 """Reasons of python-socketio after which nobody resumes: somebody meant it."""
+_MOVED = "moved"
+"""Why a user is gone whose session went to another pod."""
 
 
 class Namespace:
@@ -129,7 +131,7 @@ class Namespace:
         )
         self._expiries.remove(member.key)
         self._rooms.remove(member)
-        self._depart(member.user)
+        self._depart(member.user, _MOVED)
         return moved
 
     def adopt(self, moved: MovedMember, session: Session, rooms: Iterable[str]) -> Member:
@@ -213,16 +215,16 @@ class Namespace:
         self._sessions.leave(member, for_good=reason in _FOR_GOOD)
         for room in standing_rooms(self._scope, member.user):
             self._rooms.leave(member, room)
-        self._depart(member.user)
+        self._depart(member.user, reason)
 
     def _arrive(self, user: UserId) -> None:
         if user:
             self._attendance.arrive(user)
 
-    def _depart(self, user: UserId | None) -> None:
+    def _depart(self, user: UserId | None, reason: str) -> None:
         """Note that a user is gone, once it has no member in any namespace."""
         if user and not self._rooms.is_online(user):
-            self._attendance.depart(user)
+            self._attendance.depart(user, reason)
 
     async def _refresh(self, request: ClientRequest) -> Answer | Refusal:
         """Let a newer token of the same user carry the connection on."""

@@ -84,5 +84,15 @@ class Attendance(Protocol):
     def arrive(self, user: UserId) -> None:
         """Note that a socket of a user is there."""
 
-    def depart(self, user: UserId) -> None:
-        """Note that a user's last socket on this pod is gone."""
+    def depart(self, user: UserId, reason: str) -> None:
+        """Note that a user's last socket on this pod is gone, and why."""
+
+
+class Announcer(Protocol):
+    """What presence needs of whoever announces it to a backend."""
+
+    def came(self, user: UserId) -> None:
+        """Note that a user is on this pod."""
+
+    def went(self, user: UserId, reason: str) -> None:
+        """Note that a user is gone from this pod, after the grace, and why."""

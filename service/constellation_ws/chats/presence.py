@@ -20,8 +20,11 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from constellation_ws.chats.neighbours import Announcer
+from constellation_ws.chats.no_announcer import NO_ANNOUNCER
 from constellation_ws.messages.events import UserId
 from constellation_ws.redis_io.names import DEFAULT, Names
+from constellation_ws.runtime.turns import paced
 
 logger = structlog.get_logger(__name__)
 
@@ -52,17 +55,30 @@ class OnlinePage:
     cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    until: float
+    reason: str
+
+
 class Presence:
     """This pod's share of the cluster's presence, and questions about all of it."""
 
-    def __init__(self, redis: Redis, instance: str, names: Names = DEFAULT) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        instance: str,
+        names: Names = DEFAULT,
+        announcer: Announcer = NO_ANNOUNCER,
+    ) -> None:
         self._redis = redis
         self._instance = instance
         self._names = names
         self._pods_key = names.pods
         self._key = names.users(instance)
         self._here: set[UserId] = set()
-        self._leaving: dict[UserId, float] = {}
+        self._announcer = announcer
+        self._leaving: dict[UserId, _Leaving] = {}
         self._unsaved: dict[UserId, bool] = {}
         self._has_withdrawn = False
         self._asking = asyncio.Semaphore(_MAX_QUESTIONS)
@@ -73,10 +89,11 @@ class Presence:
         if user not in self._here:
             self._here.add(user)
             self._unsaved[user] = True
+            self._announcer.came(user)
 
-    def depart(self, user: UserId) -> None:
+    def depart(self, user: UserId, reason: str) -> None:
         """Note that a user's last socket on this pod is gone; counts after the reload grace."""
-        self._leaving[user] = time.monotonic() + RELOAD_SECONDS
+        self._leaving[user] = _Leaving(time.monotonic() + RELOAD_SECONDS, reason)
 
     @property
     def user_count(self) -> int:
@@ -88,7 +105,7 @@ class Presence:
         refresh_at = 0.0
         while True:
             now = time.monotonic()
-            self._let_go(now)
+            await self._let_go(now)
             try:
                 if now >= refresh_at and not self._has_withdrawn:
                     await self._refresh()
@@ -167,14 +184,17 @@ class Presence:
         seconds, microseconds = await self._redis.time()
         return float(seconds + microseconds / 1e6)
 
-    def _let_go(self, now: float) -> None:
+    async def _let_go(self, now: float) -> None:
         """Let those go whose grace is over; in order of leaving, so the first may end the walk."""
-        for user, until in list(self._leaving.items()):
-            if until > now:
+        async for user, leaving in paced(list(self._leaving.items())):
+            if leaving.until > now:
                 break
+            if self._leaving.get(user) is not leaving:
+                continue  # came back while others had their turn
             del self._leaving[user]
             self._here.discard(user)
             self._unsaved[user] = False
+            self._announcer.went(user, leaving.reason)
 
     async def _save(self) -> None:
         """Write who came and went until now; what fails stays to be written.

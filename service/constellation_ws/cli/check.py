@@ -50,10 +50,12 @@ def inspect(
     emitters: Iterable[str],
     *,
     keeps_log: bool,
+    announces: bool,
 ) -> Iterator[Finding]:
     """Find out whether Redis is there and lets a gateway do what it does.
 
-    `address` is shown and must hold no secret; `emitters` are patterns of channels.
+    `address` is shown and must hold no secret; `emitters` are patterns of channels. `announces`
+    says whether a backend learns who comes online and who goes offline.
     """
     started = time.perf_counter()
     try:
@@ -74,8 +76,11 @@ def inspect(
     if by_pattern := trials.pattern_subscriptions(redis, emitters):
         yield _permission("emitters", by_pattern)
     yield _permission("publish", trials.own_publications(redis, names))
-    yield _may_publish(redis, shared)
+    published = (*shared, names.presence_channel) if announces else shared
+    yield _may_publish(redis, published)
     yield _permission("presence", trials.presence(redis, names))
+    if announces:
+        yield _permission("presence events", trials.presence_events(redis, names))
     yield _permission("peers", trials.peers(redis, names))
     yield from _inspect_log(redis, names) if keeps_log else _inspect_direct_entries(redis, names)
 

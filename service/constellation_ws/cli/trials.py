@@ -89,6 +89,24 @@ def presence(redis: Redis, names: Names) -> Mapping[str, Call]:
     }
 
 
+def presence_events(redis: Redis, names: Names) -> Mapping[str, Call]:
+    """What it takes to announce who is online, on keys of our own that are gone at the end."""
+    name = trial_name()
+    stream, state = f"{names.presence_events}:{name}", f"{names.presence_state}:{name}"
+    entry: Any = {"data": "{}"}
+    return {
+        f"XADD {names.presence_events}": lambda: _append_nothing(redis, names.presence_events),
+        "HSET": lambda: redis.hset(state, "looked", "0"),
+        "HGET": lambda: redis.hget(state, "looked"),
+        "HMGET": lambda: redis.hmget(state, ["looked"]),
+        "HDEL": lambda: redis.hdel(state, "looked"),  # its last field: the key is gone
+        "XADD": lambda: redis.xadd(stream, entry),
+        "EXPIRE": lambda: redis.expire(stream, _TRIAL_SECONDS),
+        "XRANGE": lambda: redis.xrange(stream, count=1),
+        **_scripts(redis, "return redis.call('EXPIRE', KEYS[1], 1)", stream),
+    }
+
+
 def peers(redis: Redis, names: Names) -> Mapping[str, Call]:
     """What pods do to share a key; they register as presence does."""
     key = f"{names.peers}:{trial_name()}"
@@ -103,7 +121,7 @@ def log(redis: Redis, names: Names) -> Mapping[str, Call]:
     key, state = (f"{names.slot}:{trial_name()}" for _ in range(2))
     entry: Any = {"channel": "check", "data": "{}"}
     return {
-        f"XADD {names.log}": lambda: _append_nothing(redis, names),
+        f"XADD {names.log}": lambda: _append_nothing(redis, names.log),
         "HSET": lambda: redis.hset(state, "holder", "check"),
         "HGET": lambda: redis.hget(state, "holder"),
         "HMGET": lambda: redis.hmget(state, ["holder"]),
@@ -179,10 +197,10 @@ def is_refused_in_transaction(redis: Any, channel: str) -> bool:
         return False
 
 
-def _append_nothing(redis: Any, names: Names) -> None:
-    """Let Redis judge an append to the log itself that it cannot execute: the ID is none."""
+def _append_nothing(redis: Any, stream: str) -> None:
+    """Let Redis judge an append to a stream itself that it cannot execute: the ID is none."""
     try:
-        redis.execute_command("XADD", names.log, "no-id", "channel", "check")
+        redis.execute_command("XADD", stream, "no-id", "channel", "check")
     except NoPermissionError:
         raise
     except ResponseError:

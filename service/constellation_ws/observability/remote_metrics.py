@@ -13,6 +13,7 @@ class RemoteMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._declare_peers(registry)
         self._declare_calls(registry)
+        self._declare_presence(registry)
 
     def _declare_peers(self, registry: CollectorRegistry) -> None:
         """Requests and sessions that cross to other pods."""
@@ -85,3 +86,33 @@ class RemoteMetrics:
             ["backend"],
             registry=registry,
         )
+
+    def _declare_presence(self, registry: CollectorRegistry) -> None:
+        """Online and offline, as they are announced to a backend."""
+        self.presence_events = Counter(
+            "constellation_presence_events",
+            "Users announced to the backend by this pod, by status (online, offline).",
+            ["status"],
+            registry=registry,
+        )
+        self.presence_failures = Counter(
+            "constellation_presence_failures",
+            "Failures to announce online and offline, which are tried again, by reason: redis (it "
+            "did not accept or answer), timeout, unreachable (no connection to the backend), "
+            "failed (its status is no success), refused (it does not accept these events).",
+            ["reason"],
+            registry=registry,
+        )
+        self.presence_lost_events = Counter(
+            "constellation_presence_lost_events",
+            "Events of presence that the backend did not get, by reason: refused (by the backend), "
+            "removed (from the stream before they were posted).",
+            ["reason"],
+            registry=registry,
+        )
+        for status in ("online", "offline"):
+            self.presence_events.labels(status)
+        for reason in ("redis", "timeout", "unreachable", "failed", "refused"):
+            self.presence_failures.labels(reason)
+        for reason in ("refused", "removed"):
+            self.presence_lost_events.labels(reason)

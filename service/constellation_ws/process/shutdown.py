@@ -29,6 +29,7 @@ async def stop_parts(gateway: Gateway) -> None:
     await _step("TCP port", gateway.services.tcp.aclose(TCP_GRACE_SECONDS))
     await asyncio.gather(
         _step("presence", gateway.clients.presence.withdraw()),
+        _step("presence events", gateway.clients.announcing.withdraw()),
         _step("recorder", gateway.events.delivery.hand_over()),
         _step("sessions", gateway.events.sessions.flush()),
         _step("peers", gateway.peering.peers.aclose()),

@@ -66,6 +66,40 @@ class Names:
         """Give the key of one pod's online users."""
         return f"{self.slot}:presence:users:{instance}"
 
+    @property
+    def announced(self) -> str:
+        """The hash of users who were announced as online, with the pods that have them."""
+        return f"{self.slot}:presence:announced"
+
+    @property
+    def shares(self) -> str:
+        """The sorted set of the pods' shares of it, by when they expire."""
+        return f"{self.slot}:presence:shares"
+
+    @property
+    def presence_state(self) -> str:
+        """The hash that holds the epoch and the counts of the announcements."""
+        return f"{self.slot}:presence:state"
+
+    @property
+    def presence_events(self) -> str:
+        """The stream of who came online and who went offline. Backends read it: an interface."""
+        return f"{self.slot}:presence:events"
+
+    @property
+    def presence_channel(self) -> str:
+        """The channel on which the same is published: an interface too."""
+        return f"{self.prefix}:presence"
+
+    @property
+    def posting(self) -> str:
+        """The hash of which pod posts that stream to the backend, and how far it has come."""
+        return f"{self.slot}:presence:posting"
+
+    def share(self, share: str) -> str:
+        """Give the key of the users of one share."""
+        return f"{self.slot}:presence:share:{share}"
+
     def session(self, pid: str) -> str:
         """Give the key of a session record."""
         return f"{self.slot}:session:{pid}"

@@ -26,6 +26,7 @@ from constellation_ws.settings.kinds import addresses_overlap
 from constellation_ws.settings.limits import LimitSettings
 from constellation_ws.settings.listening import ListeningSettings
 from constellation_ws.settings.part import PREFIX
+from constellation_ws.settings.presence import PresenceSettings
 from constellation_ws.settings.redis import RedisSettings
 from constellation_ws.settings.tls import TlsSettings
 from constellation_ws.settings.variables import UnknownVariable, explain, find_unknown, show
@@ -43,6 +44,7 @@ class Settings(
     IdentitySettings,
     ChatAccessSettings,
     ApiSettings,
+    PresenceSettings,
     TlsSettings,
     DrainingSettings,
     DeliverySettings,
@@ -57,6 +59,7 @@ class Settings(
             *self.identity_faults(self.cors_origins),
             *self.chat_access_faults(self.auth_mode),
             *self.api_faults(),
+            *self.presence_faults(),
             *self._port_faults(),
             *self.delivery_faults(),
             *self.tls_faults(),

@@ -30,6 +30,7 @@ from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings, environment
 from constellation_ws.socketio.server import Server
 from constellation_ws.wiring import bounds
+from constellation_ws.wiring.announcing import make_announcing
 from constellation_ws.wiring.backends import Backends
 from constellation_ws.wiring.background_jobs import BackgroundJobs
 from constellation_ws.wiring.chat_access import make_access
@@ -91,7 +92,9 @@ class Clients:
             fence=Fencing(events.bus, jobs).begin,
             tracing=tracing,
         )
-        self.presence = Presence(events.redis.requests, events.bus.instance, events.names)
+        redis, instance, names = events.redis.requests, events.bus.instance, events.names
+        self.announcing = make_announcing(settings, redis, names, instance, metrics)
+        self.presence = Presence(redis, instance, names, self.announcing.announcer)
         self.expiries = DueTimes()
         """When the tokens of which members end, by `Member.key`."""
         homes = {

@@ -53,6 +53,7 @@ class Gateway:
             "redis topology": events.redis_endpoint.watch(),
             "heartbeat": events.bus.beat(),
             "presence": clients.presence.run(),
+            **clients.announcing.parts(),
             "errands": self._jobs.run(),
             "engine": clients.engine.run(expect("engine")),
             "pressure": clients.pressure.run(),

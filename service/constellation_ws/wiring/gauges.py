@@ -59,6 +59,16 @@ def _register_clients(gateway: Gateway) -> None:
         lambda: float(gateway.clients.presence.user_count),
     )
     metrics.register(
+        "constellation_presence_unwritten_changes",
+        "Users whose coming online or going offline this pod has not written to Redis yet.",
+        lambda: float(gateway.clients.announcing.unwritten),
+    )
+    metrics.register(
+        "constellation_presence_unposted_events",
+        "Events of presence that the backend has not accepted yet; 0 on pods that do not post.",
+        lambda: float(gateway.clients.announcing.unposted),
+    )
+    metrics.register(
         "constellation_chat_access_waiting",
         "Joins and resumes that are queued for a query to the API.",
         lambda: float(gateway.clients.access.waiting),

@@ -27,6 +27,8 @@ from constellation_ws.chats.presence import (
     PresenceUnavailable,
 )
 from constellation_ws.messages.events import UserId
+from constellation_ws.runtime import turns
+from tests.loop_turns import Others
 from tests.processes import running_valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -63,9 +65,9 @@ class Stepping(Presence):
 
     steps: list[float]
 
-    def _let_go(self, now: float) -> None:
+    async def _let_go(self, now: float) -> None:
         self.steps.append(now)
-        super()._let_go(now)
+        await super()._let_go(now)
 
 
 @pytest.fixture
@@ -143,7 +145,7 @@ async def test_who_leaves_is_online_for_a_grace_and_then_nowhere(
     async with running(a, b) as steps:
         a.arrive(user(1))
         await becomes(b, user(1), True)
-        a.depart(user(1))
+        a.depart(user(1), "transport close")
         clock.seconds += RELOAD_SECONDS - 0.1
         await some_steps(steps)
         assert (await a.is_online(user(1)), await b.is_online(user(1))) == (True, True)
@@ -162,7 +164,7 @@ async def test_a_reload_is_no_flicker_on_the_same_pod_or_another(
         for one in (user("stays"), user("moves")):
             a.arrive(one)
             await becomes(b, one, True)
-            a.depart(one)
+            a.depart(one, "transport close")
         clock.seconds += RELOAD_SECONDS - 0.1
         a.arrive(user("stays"))
         b.arrive(user("moves"))
@@ -181,7 +183,7 @@ async def test_who_leaves_twice_has_a_grace_from_the_last_time(
         for one in ("first", "second", "first"):
             a.arrive(user(one))
             await becomes(b, user(one), True)
-            a.depart(user(one))
+            a.depart(user(one), "transport close")
             clock.seconds += 0.9 * RELOAD_SECONDS
             await some_steps(steps)
         assert await everyone(b) == [["first"]]
@@ -196,7 +198,7 @@ async def test_who_comes_and_goes_quickly_ends_as_was_said_last(
         for _ in range(5):
             for one in ("ends here", "ends away"):
                 a.arrive(user(one))
-                a.depart(user(one))
+                a.depart(user(one), "transport close")
             clock.seconds += RELOAD_SECONDS
             await asyncio.sleep(0)
         a.arrive(user("ends here"))
@@ -352,7 +354,7 @@ async def test_a_pod_that_says_goodbye_writes_nothing_more(
         assert await b.is_online(user("gone"))
         assert 0 < await redis.ttl(USERS_OF_A) <= RELOAD_SECONDS
         # The task of a draining pod goes on for a while, and its last sockets come and go.
-        a.depart(user("back"))
+        a.depart(user("back"), "transport close")
         a.arrive(user("late"))
         b.arrive(user("back"))
         clock.seconds += REFRESH_SECONDS + RELOAD_SECONDS
@@ -434,3 +436,55 @@ def test_pages_of_all_pods_merge_completely_and_without_doubles(
         seen += page.users
         cursor = page.cursor
     assert seen == sorted(here.union(*pods), key=str.encode)
+
+
+class Told:
+    """An announcer that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, ...]] = []
+
+    def came(self, user: UserId) -> None:
+        self.lines.append(("came", user))
+
+    def went(self, user: UserId, reason: str) -> None:
+        self.lines.append(("went", user, reason))
+
+
+async def test_the_announcer_is_told_of_settled_states_with_the_last_reason(
+    redis: Redis, clock: Clock
+) -> None:
+    told = Told()
+    pod = Stepping(redis, "pod-a", announcer=told)
+    async with running(pod) as steps:
+        for reason in ("transport close", "ping timeout", "client disconnect"):
+            pod.arrive(user(1))
+            pod.depart(user(1), reason)
+            clock.seconds += RELOAD_SECONDS - 0.1
+            await some_steps(steps)
+        assert told.lines == [("came", "1")]
+        clock.seconds += 0.1
+        await some_steps(steps)
+        assert told.lines == [("came", "1"), ("went", "1", "client disconnect")]
+        pod.arrive(user(1))
+        assert told.lines[2:] == [("came", "1")]
+
+
+async def test_thousands_who_leave_at_once_leave_turns_to_others(
+    redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, others = Told(), Others()
+    pod = Presence(redis, "pod-a", announcer=told)
+    for number in range(1_000):
+        pod.arrive(user(number))
+        pod.depart(user(number), "drain")
+    clock.seconds += RELOAD_SECONDS
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0)
+    with others.having_turns():
+        leaving = asyncio.create_task(pod._let_go(clock.seconds))
+        await asyncio.sleep(0)
+        pod.arrive(user(999))
+        await leaving
+    assert others.turns > 900
+    assert pod.user_count == 1
+    assert len(told.lines) == 1_000 + 999, "who came back meanwhile has not left"

@@ -55,7 +55,9 @@ def _connect(url: str) -> None:
 def _failed(url: str) -> dict[str, str]:
     """What `check` finds to be impossible, and why."""
     with publisher.connected(url, DEFAULT) as plain:
-        found = inspection.inspect(plain, label(url), {}, DEFAULT, (), keeps_log=True)
+        found = inspection.inspect(
+            plain, label(url), {}, DEFAULT, (), keeps_log=True, announces=False
+        )
         return {one.subject: one.detail for one in found if one.verdict is FindingVerdict.FAILED}
 
 

@@ -1,0 +1,130 @@
+"""The record in Redis of who was announced as online: the door to `scripts`."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from constellation_ws.announcing.changes import Change
+from constellation_ws.announcing.scripts import LOOK, REMOVE, WITHDRAW, WRITE
+from constellation_ws.redis_io.faults import FAULTS
+from constellation_ws.redis_io.link import RedisUnavailable
+from constellation_ws.redis_io.names import Names
+
+MAX_ENTRIES = 100_000
+"""Announcements that the stream keeps, about 20 MiB; the oldest are removed first."""
+LIFETIME_SECONDS = 20.0
+"""How long a share lasts after its pod has last looked: as long as the pod counts in presence."""
+PAUSE_SECONDS = 5.0
+"""Pods look every second. After a longer pause, which is Redis' fault, no share is removed until
+its pod has had the time to look."""
+CHUNK = 100
+"""Users that one script handles: one or two milliseconds of Redis."""
+POD_LOST = "pod_lost"
+_ANSWER_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What one script has announced."""
+
+    online: int
+    offline: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the record says of this pod's share, and which other one has expired."""
+
+    is_known: bool
+    epoch: str
+    users: int
+    expired: str
+    """The entry of a share whose users are to be removed; empty where there is none."""
+
+
+class Record:
+    """All that is done to it. Every method raises RedisUnavailable, and may then have been done."""
+
+    def __init__(self, redis: Redis, names: Names) -> None:
+        """`redis` may try again: nothing is announced twice by that."""
+        self._names = names
+        self._write: Any = redis.register_script(WRITE)
+        self._remove: Any = redis.register_script(REMOVE)
+        self._look: Any = redis.register_script(LOOK)
+        self._withdraw: Any = redis.register_script(WITHDRAW)
+
+    async def write(self, share: str, chunk: Sequence[Change]) -> Counts | None:
+        """Write who came and went; None, and nothing is done, where the share is gone."""
+        words = [word for one in chunk for word in (one.kind.value, one.user, one.cause.reason)]
+        async with answering():
+            is_there, online, offline = await self._write(
+                keys=self._keys(share), args=[*self._head(share), *words]
+            )
+        return Counts(online, offline) if is_there else None
+
+    async def remove(self, expired: str) -> tuple[bool, Counts]:
+        """Remove some users of an expired share; say whether all is done."""
+        share = expired.partition(" ")[0]
+        async with answering():
+            is_done, online, offline = await self._remove(
+                keys=self._keys(share), args=[*self._head(expired), CHUNK, POD_LOST]
+            )
+        return bool(is_done), Counts(online, offline)
+
+    async def look(self, share: str, *, registers: bool) -> Look:
+        """Say that this pod lives, register its share where that is asked for, and look."""
+        names = self._names
+        words = [
+            share,
+            _milliseconds(LIFETIME_SECONDS),
+            _milliseconds(PAUSE_SECONDS),
+            secrets.token_hex(8),
+            int(registers),
+        ]
+        async with answering():
+            is_known, epoch, users, expired = await self._look(
+                keys=[names.shares, names.share(share), names.presence_state], args=words
+            )
+        return Look(bool(is_known), bytes(epoch).decode(), users, bytes(expired).decode())
+
+    async def withdraw(self, share: str, seconds: float, reason: str) -> None:
+        """Let a share expire after so long; its users who are nowhere else then leave."""
+        words = [share, _milliseconds(seconds), reason]
+        async with answering():
+            await self._withdraw(keys=[self._names.shares], args=words)
+
+    def _keys(self, share: str) -> list[str]:
+        names = self._names
+        return [
+            names.shares,
+            names.share(share),
+            names.announced,
+            names.presence_state,
+            names.presence_events,
+        ]
+
+    def _head(self, share: str) -> list[object]:
+        return [share, self._names.presence_channel, MAX_ENTRIES]
+
+
+@asynccontextmanager
+async def answering() -> AsyncIterator[None]:
+    """Wait so long for Redis. Raises RedisUnavailable."""
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise RedisUnavailable("Redis does not answer") from error
+    except FAULTS as error:
+        raise RedisUnavailable(str(error) or type(error).__name__) from error
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1_000)
