@@ -109,7 +109,7 @@ class Namespace:
         if authentication.has_tokens:
             handlers["refresh-token"] = self._refresh
         for event, handler in handlers.items():
-            server.answer(name, event, answering.seen(event, handler))
+            server.requests.answer(name, event, answering.seen(event, handler))
         server.on("*", answering.unknown([*handlers, *forwarded]), namespace=name)
 
     def begin_drain(self) -> None:

@@ -27,16 +27,24 @@ class Authentication(Protocol):
         """Say whose a token is."""
 
 
+class Requests(Protocol):
+    """What a namespace needs of the requests' registry."""
+
+    def answer(
+        self, namespace: str, event: str, answer: Callable[[ClientRequest], Awaitable[object]]
+    ) -> None:
+        """Let requests be answered in the order in which a client sends them."""
+
+
 class Server(Protocol):
     """What the namespace needs of the Socket.IO server."""
 
     def on(self, event: str, handler: Callable[..., Any], namespace: str) -> Any:
         """Register a handler."""
 
-    def answer(
-        self, namespace: str, event: str, answer: Callable[[ClientRequest], Awaitable[object]]
-    ) -> None:
-        """Let requests be answered in the order in which a client sends them."""
+    @property
+    def requests(self) -> Requests:
+        """Where the requests of the interface table are registered."""
 
     async def disconnect(self, sid: str, namespace: str) -> None:
         """Disconnect a member for good."""

@@ -12,10 +12,12 @@ import msgspec
 import structlog
 from opentelemetry.trace import INVALID_SPAN, Span, use_span
 
+from constellation_ws.delivery.command_reading import CommandReader
 from constellation_ws.delivery.effects import Effect, MembershipEnded, Moved
 from constellation_ws.delivery.fanout import Fanout
+from constellation_ws.delivery.paths import Path
 from constellation_ws.delivery.rooms import Member, Rooms
-from constellation_ws.delivery.routes import Message, Route, Table
+from constellation_ws.delivery.routes import Message, Table
 from constellation_ws.delivery.timing import Timing
 from constellation_ws.log.history import Logged
 from constellation_ws.messages import commands
@@ -34,14 +36,10 @@ from constellation_ws.messages.commands import (
 from constellation_ws.messages.events import EventTooLarge, MalformedEvent
 from constellation_ws.messages.frames import encode_emit, encode_event
 from constellation_ws.messages.namespaces import DEFAULT_NAMESPACES, Namespaces
-from constellation_ws.messages.python_emitter import decode_emitter
 from constellation_ws.messages.redis_emitter import (
     DEFAULT_EMITTERS,
     EmitterChannels,
     Unsupported,
-    decode_emit,
-    decode_request,
-    namespace_in,
 )
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
@@ -54,7 +52,6 @@ logger = structlog.get_logger(__name__)
 
 _EMITTED = "emitted"
 """The deliveries' label for events that a caller named: callers must not make labels."""
-_PYTHON_EMITTER = commands.EMITTER_CHANNEL.encode()
 _COMMANDS = DEFAULT.commands
 """What commands are called in traces, whatever prefix their channel has."""
 
@@ -76,14 +73,13 @@ class Relay:
     ) -> None:
         """With a `tracing` that is on, the table must be a traced one."""
         self._routes = {
-            channel.encode(): _Path(channel, route, metrics) for channel, route in table.items()
+            channel.encode(): Path(channel, route, metrics) for channel, route in table.items()
         }
         self._rooms = rooms
         self._fanout = fanout
         self._metrics = metrics
         self._max_event_bytes = max_event_bytes
-        self._emitters = emitters
-        self._namespaces = namespaces
+        self._reader = CommandReader(emitters, namespaces, max_event_bytes)
         self._unsupported = UnsupportedMessages(metrics)
         self._emitted = metrics.deliveries.of(_EMITTED)
         self._timing = Timing(metrics)
@@ -117,7 +113,7 @@ class Relay:
             if known is not None:
                 route = known.route
                 return None if route.is_volatile else route.route(payload)
-            command = self._read_command(channel, payload)
+            command = self._reader.read(channel, payload)
         except MalformedEvent:
             return None
         return None if isinstance(command, Emit) and command.is_volatile else command
@@ -144,7 +140,7 @@ class Relay:
         else:
             self._receive_command(channel, payload, offset)
 
-    def _relay(self, path: _Path, payload: bytes, offset: bytes) -> None:
+    def _relay(self, path: Path, payload: bytes, offset: bytes) -> None:
         try:
             message = path.route.route(payload)
         except MalformedEvent as error:
@@ -181,7 +177,7 @@ class Relay:
                 self._remove(removal, offset)
 
     def _drop_too_large(
-        self, path: _Path | None, channel: bytes, payload: bytes, offset: bytes
+        self, path: Path | None, channel: bytes, payload: bytes, offset: bytes
     ) -> None:
         """Drop what would cost healthy recipients their connections."""
         span: Span = INVALID_SPAN
@@ -193,22 +189,16 @@ class Relay:
         with use_span(span):
             logger.warning(
                 "dropped an event that is too large",
-                channel=self._label(channel),
+                channel=self._reader.label(channel),
                 bytes=len(payload),
                 max_event_bytes=self._max_event_bytes,
             )
-
-    def _label(self, channel: bytes) -> str:
-        """Name a channel that has no route in a log line."""
-        if channel.startswith(self._emitters.emits):
-            return self._emitters.label  # what follows may be a user
-        return channel.decode(errors="replace")[:64]
 
     def _count_invalid_ids(self, channel: str, count: int) -> None:
         self._metrics.invalid_ids.of(channel).value += count
         logger.warning("skipped recipients that are not ids", channel=channel, count=count)
 
-    def _drop(self, path: _Path, outcome: str, payload: bytes, offset: bytes) -> Span:
+    def _drop(self, path: Path, outcome: str, payload: bytes, offset: bytes) -> Span:
         """Record that an event goes to nobody here."""
         return self._tracing.drop(Passed(path.channel, payload, offset), outcome)
 
@@ -234,7 +224,7 @@ class Relay:
 
     def _receive_command(self, channel: bytes, payload: bytes, offset: bytes) -> None:
         try:
-            command = self._read_command(channel, payload)
+            command = self._reader.read(channel, payload)
         except EventTooLarge:
             self._drop_too_large(None, channel, payload, offset)
             return
@@ -247,27 +237,8 @@ class Relay:
             return
         self._metrics.commands.labels(type(command).__name__.lower()).inc()
         if isinstance(command, Emit) and command.invalid_ids:
-            by_key = channel.startswith(self._emitters.emits)
-            label = self._emitters.label if by_key else commands.EMITTER_CHANNEL
-            self._count_invalid_ids(label, command.invalid_ids)
+            self._count_invalid_ids(self._reader.label(channel), command.invalid_ids)
         self._execute(command, payload, offset)
-
-    def _read_command(self, channel: bytes, payload: bytes) -> commands.Command | None:
-        """Read what came on a channel without a route; None where it is for another namespace.
-
-        Raises MalformedEvent.
-        """
-        if channel.startswith(self._emitters.emits):
-            return decode_emit(payload, self._max_event_bytes, self._namespaces)
-        if channel.startswith(self._emitters.requests):
-            scope = self._namespaces.scopes.get(namespace_in(channel, self._emitters.requests))
-            return None if scope is None else decode_request(payload, scope)
-        if channel == _PYTHON_EMITTER:
-            return decode_emitter(payload, self._namespaces)
-        command = commands.decode(payload)
-        if isinstance(command, Emit) and not command.namespace:
-            command = msgspec.structs.replace(command, namespace=self._namespaces.default)
-        return command
 
     def _execute(self, command: commands.Command, payload: bytes, offset: bytes) -> None:
         if isinstance(command, Emit):
@@ -311,28 +282,3 @@ class Relay:
                 passed = Passed(_COMMANDS, payload, offset)
                 self._tracing.deliver(_EMITTED, passed, command.rooms, frame, audience)
                 self._show_trace(offset)
-
-
-class _Path:
-    """A channel's route, with the counts of what becomes of its events."""
-
-    __slots__ = (
-        "channel",
-        "delivered",
-        "deliveries",
-        "malformed",
-        "no_recipient",
-        "nothing_to_send",
-        "route",
-        "too_large",
-    )
-
-    def __init__(self, channel: str, route: Route, metrics: Metrics) -> None:
-        self.channel = channel
-        self.route = route
-        self.deliveries = metrics.deliveries.of(route.event)
-        self.delivered = metrics.events.of(channel, "delivered")
-        self.no_recipient = metrics.events.of(channel, "no_recipient")
-        self.nothing_to_send = metrics.events.of(channel, "nothing_to_send")
-        self.malformed = metrics.events.of(channel, "malformed")
-        self.too_large = metrics.events.of(channel, "too_large")

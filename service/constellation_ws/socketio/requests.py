@@ -1,16 +1,98 @@
-"""Requests that are answered behind others: as they come off the wire, and how an ack goes out."""
+"""The requests of the interface table, between the wire and what answers them."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from constellation_ws.chats.client_request import ClientRequest
+from constellation_ws.delivery.rooms import Member, Stage
+from constellation_ws.engine.server import Engine
 from constellation_ws.messages.events import slice_array
 from constellation_ws.messages.namespaces import packet_prefix
+from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.packets import Head, Json
+
+Answer = Callable[[ClientRequest], Awaitable[object]]
+"""Gives the ack of a request; the client's next message waits until then."""
+Forward = Callable[[ClientRequest, Callable[[object], None]], None]
+"""Begins to answer a request; what it is given is called once, with the ack."""
 
 _NULL = Raw(b"null")
 _slice = msgspec.json.Decoder(list[Raw]).decode
+
+
+class Requests:
+    """Who answers which requests, and how many have no answer yet."""
+
+    def __init__(self, membership: Membership, engine: Engine) -> None:
+        self._membership = membership
+        self._engine = engine
+        self._answers: dict[tuple[str, str], Answer] = {}
+        """By namespace and event."""
+        self._forwards: dict[tuple[str, str], Forward] = {}
+        self._unanswered: Counter[str] = Counter()
+        """By Engine.IO session."""
+
+    def answer(self, namespace: str, event: str, answer: Answer) -> None:
+        """Let requests be answered in the order in which a client sends them."""
+        self._answers[namespace, event] = answer
+
+    def forward(self, namespace: str, event: str, begin: Forward) -> None:
+        """Let requests be answered without the client's next message waiting for that."""
+        self._forwards[namespace, event] = begin
+
+    def has(self, head: Head, event: list[Any]) -> bool:
+        """Whether an event is one of these requests."""
+        key = head.namespace, event[0]
+        return key in self._answers or key in self._forwards
+
+    def has_unanswered(self, eio_sid: str) -> bool:
+        """Whether a session waits for an answer while its next messages are handled."""
+        return eio_sid in self._unanswered
+
+    async def handle(
+        self, eio_sid: str, head: Head, event: list[Any], text: str | None, address: str
+    ) -> None:
+        """Answer a request, or begin to.
+
+        `text` is the whole packet, None where attachments belong to it. Nothing happens where the
+        client is not connected to the namespace.
+        """
+        member = self._membership.member_of(eio_sid, head.namespace)
+        if member is None or member.stage is not Stage.CONNECTED:
+            return
+        raw = None if text is None else first_argument(head, text)
+        argument = event[1] if len(event) > 1 else None
+        request = ClientRequest(member, argument, raw, address)
+        answer = self._answers.get((head.namespace, event[0]))
+        if answer is not None:
+            self._acknowledge(member, head, await answer(request))
+        else:
+            self._forward(self._forwards[head.namespace, event[0]], request, head)
+
+    def _forward(self, begin: Forward, request: ClientRequest, head: Head) -> None:
+        eio_sid = request.member.eio_sid
+        self._unanswered[eio_sid] += 1
+
+        def reply(ack: object) -> None:
+            self._unanswered[eio_sid] -= 1
+            if not self._unanswered[eio_sid]:
+                del self._unanswered[eio_sid]
+            self._acknowledge(request.member, head, ack)
+
+        begin(request, reply)
+
+    def _acknowledge(self, member: Member, head: Head, ack: object) -> None:
+        """Answer a request, if its client asks for that and is still there."""
+        session = self._engine.sockets.get(member.eio_sid)
+        is_here = self._membership.member_of(member.eio_sid, head.namespace) is member
+        if head.ack_id is not None and session is not None and is_here:
+            session.send_message(ack_packet(head.namespace, head.ack_id, ack))
 
 
 def first_argument(head: Head, text: str) -> Raw:
@@ -23,6 +105,6 @@ def first_argument(head: Head, text: str) -> Raw:
     return values[1] if len(values) > 1 else _NULL
 
 
-def ack_packet(namespace: str, ack_id: int, answer: object) -> str:
+def ack_packet(namespace: str, ack_id: int, ack: object) -> str:
     """Write an acknowledgement with one argument."""
-    return f"3{packet_prefix(namespace).decode()}{ack_id}[{Json.dumps(answer)}]"
+    return f"3{packet_prefix(namespace).decode()}{ack_id}[{Json.dumps(ack)}]"

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import socketio
 from socketio import packet as sio
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
-from constellation_ws.chats.client_request import ClientRequest
-from constellation_ws.delivery.rooms import Member, Stage
 from constellation_ws.delivery.welcome import RetryLater, Welcome
 from constellation_ws.engine.server import CONNECT_TIMEOUT, Engine
 from constellation_ws.engine.session import Handshake, MovedSession, Session
 from constellation_ws.messages.admission import (
     PACKET_FLOOD,
-    RATE_LIMIT,
-    Denied,
     Refusal,
     invalid_namespace,
 )
+from constellation_ws.socketio.admission import Admission, RequestGate
 from constellation_ws.socketio.incomplete import Incomplete
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.packets import (
@@ -35,16 +31,8 @@ from constellation_ws.socketio.packets import (
     read_head,
     read_payload,
 )
-from constellation_ws.socketio.requests import ack_packet, first_argument
+from constellation_ws.socketio.requests import Requests
 from constellation_ws.websocket import CloseCode
-
-RequestGate = Callable[[Member, int], Denied | None]
-"""(who sends it, request bytes) -> why a request is not read; None where it is."""
-
-Answer = Callable[[ClientRequest], Awaitable[object]]
-"""Gives the ack of a request; the client's next message waits until then."""
-Forward = Callable[[ClientRequest, Callable[[object], None]], None]
-"""Begins to answer a request; what it is given is called once, with the ack."""
 
 MAX_CONNECT_BYTES = 16_384
 """What a CONNECT may have at least, however small requests must be: a token has up to 8 KiB."""
@@ -62,18 +50,14 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
     def __init__(self, engine: Engine, membership: Membership, gate: RequestGate) -> None:
         """`gate` is asked about each request before it is read."""
         self._engine = engine
-        self._gate = gate
+        self._admission = Admission(engine, membership, gate)
         # One message of a socket at a time, in order.
         super().__init__(client_manager=membership, async_handlers=False)
         self.packet_class = Packet
         self._incomplete: dict[str, Incomplete] = {}
         """By Engine.IO session: the packet whose attachments are still to come."""
-        self._answers: dict[tuple[str, str], Answer] = {}
-        """What answers requests one after another, by namespace and event."""
-        self._forwards: dict[tuple[str, str], Forward] = {}
-        """What answers requests behind others."""
-        self._unanswered: Counter[str] = Counter()
-        """Such requests that have no answer yet, by Engine.IO session."""
+        self.requests = Requests(membership, engine)
+        """The requests of the interface table; python-socketio handles all other events."""
 
     @property
     def membership(self) -> Membership:
@@ -81,14 +65,6 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         members = self.manager
         assert isinstance(members, Membership), "given by the constructor"
         return members
-
-    def answer(self, namespace: str, event: str, answer: Answer) -> None:
-        """Let requests be answered in the order in which a client sends them."""
-        self._answers[namespace, event] = answer
-
-    def forward(self, namespace: str, event: str, begin: Forward) -> None:
-        """Let requests be answered without the client's next message waiting for that."""
-        self._forwards[namespace, event] = begin
 
     def _engineio_server_class(self) -> Callable[..., Engine]:
         return lambda **_: self._engine
@@ -176,7 +152,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             await self._take_connect(eio_sid, head, text, size)
             return
         self._check_use(eio_sid)
-        is_admitted = await self._admits(eio_sid, head, size)
+        is_admitted = self._admission.admits(eio_sid, head, size)
         data = read_payload(head, text) if is_admitted else None
         if head.attachments:
             self._incomplete[eio_sid] = Incomplete(head, data, size, is_refused=not is_admitted)
@@ -195,7 +171,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         if not packet.is_refused:
             # It counts as a request does: a thousand of a request's size each would be held.
             size = packet.size + len(attachment)
-            if not await self._admits(eio_sid, packet.head, size):
+            if not self._admission.admits(eio_sid, packet.head, size):
                 packet.refuse()
         if packet.take(attachment):
             del self._incomplete[eio_sid]
@@ -219,35 +195,6 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         else:
             raise BadPacket("too large, and for no namespace")
 
-    async def _admits(self, eio_sid: str, head: Head, size: int) -> bool:
-        """Ask whether a packet may be read; a request that may not is answered."""
-        if head.kind == sio.DISCONNECT:
-            return True
-        if head.kind in EVENTS:
-            return await self._lets_pass(eio_sid, head, size)
-        if size <= self._engine.limits.max_request_bytes:
-            return True
-        # It counts as a refused request, and is not answered.
-        await self._lets_pass(eio_sid, head._replace(ack_id=None), size)
-        return False
-
-    async def _lets_pass(self, eio_sid: str, head: Head, size: int) -> bool:
-        """Ask the gate. What is for a namespace that the client is not in counts in another one."""
-        member = self.membership.member_of(eio_sid, head.namespace)
-        ack_id = head.ack_id if member is not None else None
-        charged = member or next(iter(self.membership.index.of_session(eio_sid)), None)
-        denied = None if charged is None else self._gate(charged, size)
-        if denied is None:
-            return True
-        session = self._engine.sockets.get(eio_sid)
-        if session is not None and denied.closes:
-            self.close_session(session, RATE_LIMIT)
-        elif session is not None and ack_id is not None:
-            answer = [denied.refusal.acknowledgement()]
-            packet = self.packet_class(sio.ACK, namespace=head.namespace, id=ack_id, data=answer)
-            await self._send_packet(eio_sid, packet)
-        return False
-
     async def _dispatch(self, eio_sid: str, head: Head, data: Any, text: str | None = None) -> None:
         """Handle a packet; `text` is all of it, None where attachments belong to it."""
         if head.kind == sio.DISCONNECT:
@@ -255,57 +202,13 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             await self._handle_disconnect(eio_sid, head.namespace, reason)
         elif head.kind in EVENTS:
             event = event_of(data)
-            key = head.namespace, event[0]
-            if key in self._answers:
-                await self._answer(self._answers[key], eio_sid, head, event, text)
-            elif key in self._forwards:
-                self._forward(self._forwards[key], eio_sid, head, event, text)
+            if self.requests.has(head, event):
+                address = self.environ[eio_sid].address
+                await self.requests.handle(eio_sid, head, event, text, address)
             else:
                 await self._handle_event(eio_sid, head.namespace, head.ack_id, event)
         else:
             await self._handle_ack(eio_sid, head.namespace, head.ack_id, data)
-
-    async def _answer(
-        self, answer: Answer, eio_sid: str, head: Head, event: list[Any], text: str | None
-    ) -> None:
-        request = self._request(eio_sid, head, event, text)
-        if request is not None:
-            self._acknowledge(request.member, head, await answer(request))
-
-    def _forward(
-        self, begin: Forward, eio_sid: str, head: Head, event: list[Any], text: str | None
-    ) -> None:
-        """Let a request be answered without waiting for that."""
-        request = self._request(eio_sid, head, event, text)
-        if request is None:
-            return
-        self._unanswered[eio_sid] += 1
-
-        def reply(answer: object) -> None:
-            self._unanswered[eio_sid] -= 1
-            if not self._unanswered[eio_sid]:
-                del self._unanswered[eio_sid]
-            self._acknowledge(request.member, head, answer)
-
-        begin(request, reply)
-
-    def _request(
-        self, eio_sid: str, head: Head, event: list[Any], text: str | None
-    ) -> ClientRequest | None:
-        """Read a request; None where its client is not connected to the namespace."""
-        member = self.membership.member_of(eio_sid, head.namespace)
-        if member is None or member.stage is not Stage.CONNECTED:
-            return None
-        raw = None if text is None else first_argument(head, text)
-        argument = event[1] if len(event) > 1 else None
-        return ClientRequest(member, argument, raw, self.environ[eio_sid].address)
-
-    def _acknowledge(self, member: Member, head: Head, answer: object) -> None:
-        """Answer a request, if its client asks for that and is still there."""
-        session = self._engine.sockets.get(member.eio_sid)
-        is_here = self.membership.member_of(member.eio_sid, head.namespace) is member
-        if head.ack_id is not None and session is not None and is_here:
-            session.send_message(ack_packet(head.namespace, head.ack_id, answer))
 
     def _check_use(self, eio_sid: str) -> None:
         """Object to a client that talks before it connects. Raises BadPacket.
@@ -360,8 +263,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
 
     def is_between_packets(self, session: Session) -> bool:
         """Tell whether nothing that a client has sent waits for more, or for an answer."""
-        is_whole = session.sid not in self._incomplete
-        return session.inbox is None and is_whole and session.sid not in self._unanswered
+        is_whole = session.inbox is None and session.sid not in self._incomplete
+        return is_whole and not self.requests.has_unanswered(session.sid)
 
     def release(self, session: Session) -> MovedSession:
         """Give a session away that another pod goes on with; its member has been given already."""

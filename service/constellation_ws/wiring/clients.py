@@ -117,7 +117,7 @@ class Clients:
         for request in events.interface.requests:
             if request.to is not None:
                 begin = forwarding.starter(request, *self.backends.find(request))
-                self.server.forward(request.namespace, request.event, begin)
+                self.server.requests.forward(request.namespace, request.event, begin)
         self.polls = Polls(self.engine, self.admission)
 
     def _make_engine(

@@ -35,8 +35,9 @@ from constellation_ws.http.refusals import TOO_MANY_IDLE
 from constellation_ws.messages.admission import Denied, Rate
 from constellation_ws.messages.frames import Frame
 from constellation_ws.observability.probes import dispatch
+from constellation_ws.socketio.admission import RequestGate
 from constellation_ws.socketio.membership import Membership
-from constellation_ws.socketio.server import RequestGate, Server
+from constellation_ws.socketio.server import Server
 from tests.conformance import polling, wire
 from tests.waiting import PATIENCE_SECONDS, eventually
 from tests.websocket_frames import PING, client_frame

@@ -1,0 +1,54 @@
+"""Which packets of a client are read at all; what is refused is answered here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from socketio import packet as sio
+
+from constellation_ws.delivery.rooms import Member
+from constellation_ws.engine.server import Engine
+from constellation_ws.messages.admission import RATE_LIMIT, Denied
+from constellation_ws.socketio.membership import Membership
+from constellation_ws.socketio.packets import EVENTS, Head
+from constellation_ws.socketio.requests import ack_packet
+from constellation_ws.websocket import CloseCode
+
+RequestGate = Callable[[Member, int], Denied | None]
+"""(who sends it, request bytes) -> why a request is not read; None where it is."""
+
+
+class Admission:
+    """Asks the gate about each packet whose size or number could cost others anything."""
+
+    def __init__(self, engine: Engine, membership: Membership, gate: RequestGate) -> None:
+        self._engine = engine
+        self._membership = membership
+        self._gate = gate
+
+    def admits(self, eio_sid: str, head: Head, size: int) -> bool:
+        """Whether a packet of so many bytes may be read; a request that may not is answered."""
+        if head.kind == sio.DISCONNECT:
+            return True
+        if head.kind in EVENTS:
+            return self._passes(eio_sid, head, size)
+        if size <= self._engine.limits.max_request_bytes:
+            return True
+        # It counts as a refused request, and is not answered.
+        self._passes(eio_sid, head._replace(ack_id=None), size)
+        return False
+
+    def _passes(self, eio_sid: str, head: Head, size: int) -> bool:
+        """Ask the gate. What is for a namespace that the client is not in counts in another one."""
+        member = self._membership.member_of(eio_sid, head.namespace)
+        charged = member or next(iter(self._membership.index.of_session(eio_sid)), None)
+        denied = None if charged is None else self._gate(charged, size)
+        if denied is None:
+            return True
+        session = self._engine.sockets.get(eio_sid)
+        if session is not None and denied.closes:
+            self._engine.end(session, RATE_LIMIT, CloseCode.SERVICE_RESTART)
+        elif session is not None and member is not None and head.ack_id is not None:
+            ack = denied.refusal.acknowledgement()
+            session.send_message(ack_packet(head.namespace, head.ack_id, ack))
+        return False
