@@ -23,7 +23,8 @@ from constellation_ws.delivery.effects import Effect, MembershipEnded, Moved
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Member, Rooms, Stage
-from constellation_ws.delivery.routes import Message, Table
+from constellation_ws.delivery.routes import Message, Table, compile_table
+from constellation_ws.interface.rows import RouteRow
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import (
     Disconnect,
@@ -720,3 +721,14 @@ def test_whatever_calls_itself_a_context_costs_no_event(
     seen.written()
     is_refused = channel == DEFAULT.commands and not isinstance(traceparent, str)
     assert len(bob.heard) == (1 if is_refused else 2)
+
+
+def test_an_event_of_a_volatile_route_is_sent_now_and_to_nobody_later() -> None:
+    row = RouteRow(
+        "position", "moved", ("lat",), ("user:{userId}",), namespace="/chats", volatile=True
+    )
+    pod = Pod(compile_table([row]))
+    bob = pod.client("bob")
+    pod.publish("position", {"userId": "bob", "lat": 1})
+    assert bob.heard == [["moved", {"lat": 1}]]
+    assert pod.relay.read(*published("position", {"userId": "bob", "lat": 1})) is None

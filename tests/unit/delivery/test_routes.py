@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.delivery.routes import Message, Route, Table
+from constellation_ws.delivery.routes import Message, Route, Table, compile_table
+from constellation_ws.interface.rows import Removal, RouteRow
 from constellation_ws.messages.commands import Leave
 from constellation_ws.messages.events import MalformedEvent, Room
+from constellation_ws.messages.frames import encode_event
+from constellation_ws.messages.namespaces import Namespaces
 from tests.event_cases import EventCase, event_cases
 from tests.tables import compiled
 
@@ -410,3 +413,28 @@ def test_names_of_javascript_prototypes_are_keys_like_others(tmp_path: Path, nam
     assert payload(message) == f'{{"{name}":7}}'
     with pytest.raises(MalformedEvent, match=f"{name} must be an id, and is absent"):
         route.route(b"{}")
+
+
+def test_a_route_of_another_namespace_names_its_rooms_as_the_pods_do() -> None:
+    row = RouteRow(
+        "order:status",
+        "order-status",
+        ("orderId",),
+        ("user:{userId}", "order:{orderId}"),
+        except_="user:{author}",
+        empties=("order:{orderId}",),
+        removes=Removal("user:{userId}", "order:{orderId}"),
+        namespace="/orders",
+    )
+    table = compile_table([row], Namespaces(["/chats", "/orders"]))
+    message = table["order:status"].route(b'{"orderId":1,"userId":[2,3],"author":4}')
+    assert message is not None
+    assert message.namespace == "/orders"
+    assert message.rooms == ["/orders,user:2", "/orders,user:3", "/orders,order:1"]
+    assert message.except_rooms == ["/orders,user:4"]
+    assert message.empties == ["/orders,order:1"]
+    removals = [(one.who, one.room) for one in message.removals]
+    assert removals == [(f"/orders,user:{user}", "/orders,order:1") for user in (2, 3)]
+    assert encode_event(message.event, message.body, b"", message.namespace).message == (
+        b'42/orders,["order-status",{"orderId":1}]'
+    )

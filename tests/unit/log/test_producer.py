@@ -11,6 +11,7 @@ from constellation_ws.log.producer import Producer
 from constellation_ws.redis_io.link import RedisUnavailable, make_client
 from constellation_ws.redis_io.names import DEFAULT
 from tests.valkeys import lasting_valkey
+from tests.waiting import PATIENCE_SECONDS
 
 MESSAGES = [("chat:new", b"{}"), ("chat:new", b"{}")]
 
@@ -28,3 +29,19 @@ async def test_each_message_has_an_answer_if_redis_is_away(tmp_path: Path) -> No
             valkey.stop()
             answers = await Producer(redis, DEFAULT).append_all(MESSAGES)
     assert [type(answer) for answer in answers] == [RedisUnavailable, RedisUnavailable]
+
+
+async def test_what_is_volatile_is_published_and_not_in_the_log(redis: Redis) -> None:
+    producer = Producer(redis, DEFAULT, frozenset(["position"]))
+    async with redis.pubsub() as listener:
+        await listener.subscribe("position")
+        await listener.get_message(timeout=PATIENCE_SECONDS)
+        answers = await producer.append_all([("position", b"1"), ("chat:new", b"2")])
+        message = await listener.get_message(
+            ignore_subscribe_messages=True, timeout=PATIENCE_SECONDS
+        )
+    assert message is not None
+    assert message["data"] == b"1"
+    entries: Any = await redis.xrange(DEFAULT.log)
+    assert answers == [None, entries[0][0].decode()]
+    assert len(entries) == 1

@@ -32,7 +32,12 @@ CHANNEL = "chat:new"
 class Pod:
     """What of a pod records."""
 
-    def __init__(self, url: str, max_bytes: int = PLENTY_OF_BYTES) -> None:
+    def __init__(
+        self,
+        url: str,
+        max_bytes: int = PLENTY_OF_BYTES,
+        volatile: frozenset[bytes] = frozenset(),
+    ) -> None:
         self.redis = make_client(url, retries=5)
         self.metrics = Metrics()
         self.bus = RedisBus(self.redis, [CHANNEL], self.metrics)
@@ -42,7 +47,7 @@ class Pod:
         self.told: list[Published] = []
         self.recorder = Recorder(
             self.bus, self.log, unrecorded, DEFAULT, self.metrics,
-            window_seconds=60, max_entries=1_000,
+            window_seconds=60, max_entries=1_000, volatile=volatile,
         )  # fmt: skip
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -250,3 +255,19 @@ async def test_what_the_recorder_appends_while_it_looks_at_the_log_is_delivered_
         await eventually(lambda: b"after" in pod.follower.payloads, PATIENCE_SECONDS, "it goes on")
         appended = [str(number).encode() for number in range(next(numbers))]
         assert pod.follower.payloads == [*appended, b"after"]
+
+
+async def test_what_is_volatile_is_carried_out_at_once_and_not_recorded(valkey: Valkey) -> None:
+    pod = Pod(valkey.url, volatile=frozenset([CHANNEL.encode()]))
+    pod.start()
+    try:
+        await eventually(pod.listens, PATIENCE_SECONDS, "it is subscribed")
+        await pod.bus.publish(CHANNEL, b"here")
+        expected = [(CHANNEL.encode(), b"here")]
+        await eventually(lambda: pod.told == expected, PATIENCE_SECONDS, "it is carried out")
+        assert pod.recorder.unrecorded_events == 0
+        await eventually(pod.records, PATIENCE_SECONDS, "it records")
+        entries: Any = await pod.redis.xrange(DEFAULT.log)
+        assert all(b"here" not in fields.values() for _, fields in entries)
+    finally:
+        await pod.stop()
