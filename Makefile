@@ -9,6 +9,7 @@ INGRESS_ARGS ?=
 FUZZ_SECONDS ?= 600
 FUZZ_ARGS ?=
 ATTACKS_ARGS ?=
+MUTATE_ARGS ?=
 LOCK_ARGS ?=
 
 # Three workers keep two cores busy, as journeys mostly wait. The tests of a file share what they start.
@@ -43,7 +44,7 @@ DEMO := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.demo)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short ingress lint format chart bench bench-quick observe observe-sheet attacks soak fuzz audit sbom lock clean
+.PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short ingress lint format chart bench bench-quick observe observe-sheet attacks soak fuzz mutate audit sbom lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-23s %s\n", $$1, $$2}'
@@ -113,6 +114,9 @@ soak: setup $(VENV)/.compiler ## Connect and disconnect a hundred thousand clien
 fuzz: $(VENV)/fuzz/.ready ## Fuzz every harness for FUZZ_SECONDS (600), guided by coverage (long)
 	@PYTHONPATH=$(VENV)/fuzz $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
 
+mutate: $(VENV)/mutate/.ready ## Change the pure modules in one place after the other, and list what no test finds (hours)
+	@PYTHONPATH=$(VENV)/mutate $(BIN)/python -m tests.mutation $(MUTATE_ARGS)
+
 audit: $(VENV)/audit/.ready ## Check all locked packages for published vulnerabilities (needs PyPI)
 	@PYTHONPATH=$(VENV)/audit $(BIN)/python -m tools.audit
 
@@ -155,7 +159,7 @@ $(VENV)/kube/.ready: requirements/kube.txt tools/kube-tools | $(VENV)/.ready
 	@touch $@
 
 # Beside the tests' packages and not among them: what few need must not bind the versions of all.
-$(VENV)/audit/.ready $(VENV)/fuzz/.ready: $(VENV)/%/.ready: requirements/%.txt | $(VENV)/.ready
+$(VENV)/audit/.ready $(VENV)/fuzz/.ready $(VENV)/mutate/.ready: $(VENV)/%/.ready: requirements/%.txt | $(VENV)/.ready
 	@rm -rf $(VENV)/$*
 	@$(INSTALL) --require-hashes --target $(VENV)/$* -r requirements/$*.txt
 	@touch $@
