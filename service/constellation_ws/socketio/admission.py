@@ -47,7 +47,7 @@ class Admission:
             return True
         session = self._engine.sockets.get(eio_sid)
         if session is not None and denied.closes:
-            self._engine.end(session, RATE_LIMIT, CloseCode.SERVICE_RESTART)
+            self._engine.close(session, RATE_LIMIT, CloseCode.SERVICE_RESTART)
         elif session is not None and member is not None and head.ack_id is not None:
             ack = denied.refusal.acknowledgement()
             session.send_message(ack_packet(head.namespace, head.ack_id, ack))
