@@ -10,13 +10,12 @@ import itertools
 from typing import NamedTuple, cast
 
 from constellation_ws.nest.framing import (
-    FrameDecoder,
     FramingError,
-    FramingFault,
     Reply,
     encode,
     read_reply,
 )
+from constellation_ws.nest.long_frames import SkippingDecoder, find_id
 
 _MAX_UNSENT_BYTES = 1_048_576
 """A service that leaves more than this unread gets its questions over another connection."""
@@ -39,7 +38,7 @@ class ConnectTimeout(NoReply):
 
 
 class ReplyTooLong(NoReply):
-    """An answer was too long, to this question or to another one on the same connection."""
+    """The answer was too long."""
 
 
 class NestClient:
@@ -151,7 +150,7 @@ class Line(asyncio.Protocol):
     """A connection to a service."""
 
     def __init__(self, max_answer_bytes: int, silence_seconds: float) -> None:
-        self._decoder = FrameDecoder(max_answer_bytes)
+        self._decoder = SkippingDecoder(max_answer_bytes)
         self._silence_seconds = silence_seconds
         self._waiting: dict[str, _Waiting] = {}
         self._numbers = itertools.count(1)
@@ -213,11 +212,12 @@ class Line(asyncio.Protocol):
         self._reads += 1
         try:
             for text in self._decoder.feed(data):
-                self._take(read_reply(text))
+                if self._decoder.is_cut:
+                    self._take_cut(text)
+                else:
+                    self._take(read_reply(text))
         except FramingError as error:
-            is_long = error.fault is FramingFault.TOO_LONG
-            kind = ReplyTooLong if is_long else NoReply
-            self.hang_up(kind(f"its answer cannot be read: {error.fault}"))
+            self.hang_up(NoReply(f"its answer cannot be read: {error.fault}"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose(LineLost("it has closed the connection"))
@@ -226,6 +226,12 @@ class Line(asyncio.Protocol):
         waiting = self._waiting.get(reply.id)
         if waiting is not None and not waiting.answer.done():
             waiting.answer.set_result(reply)
+
+    def _take_cut(self, end: bytes) -> None:
+        """Refuse the question whose answer is too long; where that is not known, it times out."""
+        waiting = self._waiting.get(find_id(end) or "")
+        if waiting is not None:
+            _fail(waiting.answer, ReplyTooLong("its answer is too long"))
 
     def _retire(self, reason: str) -> None:
         """Use it for no more questions. Those that must not be asked twice keep their time."""

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from constellation_ws.access.answers import MAX_ANSWER_BYTES, NoAnswer
+from constellation_ws.access.answers import NoAnswer
 from constellation_ws.access.nest import NestApi
 from constellation_ws.messages.events import ChatId, UserId
+from constellation_ws.nest.long_frames import MAX_SKIPPED_BYTES
 from tests.fake_nest import FakeNest, Packet, fake_nest, full_port
 from tests.nest_client import frame
 from tests.processes import HOST, unused_port
@@ -94,7 +95,7 @@ async def test_answers_to_what_nobody_asked_are_passed_over(server: FakeNest, ap
         b"-1#{}",
         b"99999999999#",
         b"\xff",
-        f"{MAX_ANSWER_BYTES + 1}#".encode(),
+        f"{MAX_SKIPPED_BYTES + 1}#".encode(),
         b"100000#" + b"[" * 100_000,
     ],
     ids=lambda garbage: repr(garbage[:12]),

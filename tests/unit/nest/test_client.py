@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from constellation_ws.nest.client import ConnectTimeout, LineLost, NestClient, NoReply
+from constellation_ws.nest.client import ConnectTimeout, LineLost, NestClient, NoReply, ReplyTooLong
 from constellation_ws.nest.framing import Reply
 from tests.fake_nest import FakeNest, Packet, fake_nest, full_port
 from tests.nest_client import frame
@@ -159,7 +159,7 @@ async def test_connecting_has_a_timeout_of_its_own() -> None:
             await ask(client)
 
 
-@pytest.mark.parametrize("garbage", [b"x", b"99999#", b"3#abc", b"\xff"])
+@pytest.mark.parametrize("garbage", [b"x", b"99999999#", b"3#abc", b"\xff"])
 async def test_what_cannot_be_read_ends_the_connection(
     garbage: bytes, server: FakeNest, client: NestClient
 ) -> None:
@@ -168,6 +168,23 @@ async def test_what_cannot_be_read_ends_the_connection(
         await ask(client)
     server.answer = echo
     assert (await ask(client, 1)).response == b"1"
+
+
+async def test_an_answer_that_is_too_long_costs_the_others_nothing(
+    server: FakeNest, client: NestClient
+) -> None:
+    server.answer = silent
+    before, long, behind = asking(client, "before", "long", "behind")
+    await asked(server, 3)
+    first, second, third = server.asked
+    second["data"] = "👋" * MAX_ANSWER_BYTES
+    server.writers[0].write(echo(second))
+    with pytest.raises(ReplyTooLong):
+        await long
+    server.writers[0].write(echo(third) + echo(first))
+    assert (await before).response == b'"before"'
+    assert (await behind).response == b'"behind"'
+    assert len(server.writers) == 1
 
 
 async def test_a_silent_connection_gets_no_more_questions_but_those_that_wait_keep_their_time(
