@@ -99,8 +99,8 @@ def _only_what_runs(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return None if is_other or path.name.startswith(".") else member
 
 
-def _clients_pod(home: str) -> Object:
-    container = {
+def _clients_container() -> Object:
+    return {
         "name": CLIENTS,
         "image": os.environ.get("CONSTELLATION_NODE_IMAGE", NODE_IMAGE),
         "command": ["node", "--eval", "setInterval(() => {}, 60000)"],
@@ -118,6 +118,9 @@ def _clients_pod(home: str) -> Object:
             "capabilities": {"drop": ["ALL"]},
         },
     }
+
+
+def _clients_pod(home: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -134,7 +137,7 @@ def _clients_pod(home: str) -> Object:
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "affinity": {"nodeAffinity": _only_on(home)},
-            "containers": [container],
+            "containers": [_clients_container()],
             "volumes": [
                 {"name": "clients", "configMap": {"name": CLIENTS}},
                 {"name": "work", "emptyDir": {}},

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from tests.journey.conftest import Pods, StartGateway
 from tests.journey.publishing import Publisher
 from tests.js_clients import POLLING, WEBSOCKET, JsClients
-from tests.nest_client import nest_client
+from tests.nest_client import NestClient, nest_client
 from tests.otlp import running_collector
 from tests.processes import HOST, Gateway, Valkey, running_valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -173,6 +173,15 @@ async def test_metrics_on_a_port_of_their_own_are_there_alone_and_to_the_end(
         assert pod.stray_lines() == []
 
 
+async def _request_hostile_names(nest: NestClient, user: str, hostile: str) -> None:
+    await nest.request(f"pattern{hostile}", {"userId": hostile})
+    await nest.request({"cmd": f"cmd{hostile}"}, None)
+    to = {"userId": user, "event": f"emitted{hostile}", "data": hostile}
+    await nest.request("sendToUser", to)
+    gone = {"userId": f"nobody{hostile}", "reason": f"reason{hostile}"}
+    await nest.request("disconnectUser", gone)
+
+
 async def test_no_client_service_or_publisher_can_add_labels(
     gateway: StartGateway, js: JsClients, mine: str
 ) -> None:
@@ -186,12 +195,7 @@ async def test_no_client_service_or_publisher_can_add_labels(
             client = await js.connect(pod.chats_url, user=f"bob{mine}", transports=POLLING)
             for hostile in (f"{mine}-{n}" for n in range(100)):
                 await client.ask(f"event{hostile}", {"chatId": hostile})
-                await nest.request(f"pattern{hostile}", {"userId": hostile})
-                await nest.request({"cmd": f"cmd{hostile}"}, None)
-                to = {"userId": f"bob{mine}", "event": f"emitted{hostile}", "data": hostile}
-                await nest.request("sendToUser", to)
-                gone = {"userId": f"nobody{hostile}", "reason": f"reason{hostile}"}
-                await nest.request("disconnectUser", gone)
+                await _request_hostile_names(nest, f"bob{mine}", hostile)
                 await redis.publish(f"channel{hostile}", json.dumps({"userId": hostile}))
                 fields: dict[Any, Any] = {"channel": f"channel{hostile}", "data": "{}"}
                 await redis.xadd("constellation:events", fields)

@@ -510,6 +510,16 @@ async def test_a_session_outlives_the_pod_that_it_has_left(
         assert client.close_code is None
 
 
+async def _receives_in_its_room(client: Roamer, tcp_port: int) -> None:
+    async with nest_client(tcp_port) as nest:
+        await nest.ask("sendToRoom", {"room": "chat:c", "event": "notice", "data": 1})
+    await eventually(
+        lambda: any(event[0] == "notice" for event in client.events),
+        PATIENCE_SECONDS,
+        "its rooms are its own again",
+    )
+
+
 @pytest.mark.parametrize("recovery", [True, False], ids=["with offsets", "plain"])
 async def test_a_moved_session_is_resumed_after_its_new_pod_was_killed(
     recovery: bool, own_valkey: Valkey, gateway: StartGateway, client: Roamer
@@ -549,14 +559,7 @@ async def test_a_moved_session_is_resumed_after_its_new_pod_was_killed(
                 if is_recovered:
                     numbers = client.numbers + again.numbers
                     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-                    async with nest_client(pods.a.tcp_port) as nest:
-                        said = {"room": "chat:c", "event": "notice", "data": 1}
-                        await nest.ask("sendToRoom", said)
-                    await eventually(
-                        lambda: any(event[0] == "notice" for event in again.events),
-                        PATIENCE_SECONDS,
-                        "its rooms were its own again",
-                    )
+                    await _receives_in_its_room(again, pods.a.tcp_port)
 
 
 # Where it stays

@@ -32,8 +32,7 @@ async def test_a_nest_client_reaches_users_on_both_pods_through_either(
         }
         assert user in (await _ask(nest, "getOnlineUsers", {"limit": 1000}))["users"]
 
-        accepted = {"accepted": True}
-        text = {"text": "Привет 👋"}
+        accepted, text = {"accepted": True}, {"text": "Привет 👋"}
         to_user = {"userId": user, "event": "to-user", "data": text}
         assert await _ask(nest, {"cmd": "sendToUser"}, to_user) == accepted
         membership = {"userId": user, "roomName": room}
@@ -44,21 +43,17 @@ async def test_a_nest_client_reaches_users_on_both_pods_through_either(
         assert await _ask(nest, "leaveRoom", membership) == joined
         assert await _ask(nest, "sendToRoom", to_room) == accepted
         # An event, as an API would send it: nothing is answered, all of it is delivered.
-        message = {"chatId": f"c{mine}", "recipientId": user, "text": "Привет 👋"}
+        message = {"chatId": f"c{mine}", "recipientId": user, **text}
         assert await nest.emit("chat:newMessage", message) == {}
         for socket in sockets:
-            assert (await socket.event("to-user")).payload == text
-            assert (await socket.event("to-room")).payload == text
-            assert (await socket.event("new-message")).payload == {
-                "chatId": f"c{mine}",
-                "text": "Привет 👋",
-            }
+            for event in ("to-user", "to-room"):
+                assert (await socket.event(event)).payload == text
+            assert (await socket.event("new-message")).payload == {"chatId": f"c{mine}", **text}
 
         assert await _ask(nest, "disconnectUser", {"userId": user}) == {"disconnected": 2}
         for socket in sockets:
             assert await socket.lost() == "io server disconnect"
-        raised = (await nest.send("noSuchPattern", {}))["error"]
-        assert raised["message"] == NO_HANDLER
+        assert (await nest.send("noSuchPattern", {}))["error"]["message"] == NO_HANDLER
         assert (await _ask(nest, "ping", {}))["pong"] is True
 
 

@@ -41,7 +41,6 @@ async def test_redis_stopped_for_ten_seconds_drops_nobody_and_delivery_goes_on(
             for n, transports in enumerate([WEBSOCKET, POLLING, UPGRADING] * 2)
             for pod in (patient, impatient)
         ]
-        online = {"userId": f"u0{mine}"}
         mortal_valkey.stop()
 
         async def all_is_as_it_should_be() -> bool:
@@ -68,13 +67,17 @@ async def test_redis_stopped_for_ten_seconds_drops_nobody_and_delivery_goes_on(
         await _all_are_served(mortal_valkey, clients)
         assert [client.disconnects for client in clients] == [[] for _ in clients]
         await eventually(impatient.is_ready, PATIENCE_SECONDS, "ready again")
-        # What Redis knew of them has expired or is out of date; the pods tell it anew.
-        async with nest_client(impatient.tcp_port) as other:
+        await _until_online(impatient.tcp_port, f"u0{mine}")
 
-            async def is_online() -> bool:
-                return bool((await other.ask("isUserOnline", online))["online"])
 
-            await eventually(is_online, PATIENCE_SECONDS, "presence is known again")
+async def _until_online(tcp_port: int, user: str) -> None:
+    """What Redis knew of them has expired or is out of date; the pods write it again."""
+    async with nest_client(tcp_port) as nest:
+
+        async def is_online() -> bool:
+            return bool((await nest.ask("isUserOnline", {"userId": user}))["online"])
+
+        await eventually(is_online, PATIENCE_SECONDS, "presence is known again")
 
 
 async def test_a_subscription_that_is_silently_dead_is_replaced(

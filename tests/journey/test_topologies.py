@@ -114,6 +114,19 @@ async def test_a_gateway_connects_over_tls_and_checks_the_certificate(
             assert not await pod.is_ready()
 
 
+async def _until_a_replica_is_known(port: int) -> None:
+    async with Redis.from_url(f"redis://{HOST}:{port}") as sentinel:
+
+        async def knows_the_replica() -> bool:
+            try:
+                found = await sentinel.execute_command("SENTINEL", "REPLICAS", "main")
+            except RedisError:
+                return False  # it has just been started
+            return bool(found)
+
+        await eventually(knows_the_replica, PATIENCE_SECONDS, "the Sentinel knows the replica")
+
+
 async def test_a_sentinel_failover_is_followed(
     tmp_path: Path, gateway: StartGateway, js: JsClients, mine: str
 ) -> None:
@@ -128,16 +141,7 @@ async def test_a_sentinel_failover_is_followed(
         ) as replica,
         running_sentinel(tmp_path / "s", primary.port) as port,
     ):
-        async with Redis.from_url(f"redis://{HOST}:{port}") as sentinel:
-
-            async def knows_the_replica() -> bool:
-                try:
-                    found = await sentinel.execute_command("SENTINEL", "REPLICAS", "main")
-                except RedisError:
-                    return False  # it has just been started
-                return bool(found)
-
-            await eventually(knows_the_replica, PATIENCE_SECONDS, "the Sentinel knows the replica")
+        await _until_a_replica_is_known(port)
         async with (
             gateway(f"redis+sentinel://{HOST}:{port},{HOST}:{port}/0/main") as pod,
             Redis.from_url(replica.url) as later,

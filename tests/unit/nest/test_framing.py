@@ -63,6 +63,24 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
     return [stream[a:b] for a, b in itertools.pairwise(edges)]
 
 
+def length_of(text: str, limit: int) -> str | FramingFault | None:
+    """The digits before the first `#`; None where it is still to come."""
+    digits = ""
+    for char in text:
+        if char == "#":
+            break
+        digits += char
+        if char not in "0123456789":
+            return FramingFault.NOT_A_NUMBER
+        if len(digits) > len(str(limit)):
+            return FramingFault.TOO_LONG
+    else:
+        return None
+    if not digits:
+        return FramingFault.NOT_A_NUMBER
+    return digits if int(digits) <= limit else FramingFault.TOO_LONG
+
+
 def reference(stream: bytes, limit: int) -> tuple[list[bytes], FramingFault | None]:
     """The same by the plainest means: all at once, sliced as JavaScript slices."""
     after: FramingFault | None = None
@@ -76,21 +94,9 @@ def reference(stream: bytes, limit: int) -> tuple[list[bytes], FramingFault | No
     wide = units(text)
     while wide:
         rest = wide.decode("utf-16-le", "surrogatepass")
-        digits = ""
-        for char in rest:
-            if char == "#":
-                break
-            digits += char
-            if char not in "0123456789":
-                return texts, FramingFault.NOT_A_NUMBER
-            if len(digits) > len(str(limit)):
-                return texts, FramingFault.TOO_LONG
-        else:
-            return texts, after
-        if not digits:
-            return texts, FramingFault.NOT_A_NUMBER
-        if int(digits) > limit:
-            return texts, FramingFault.TOO_LONG
+        digits = length_of(rest, limit)
+        if digits is None or isinstance(digits, FramingFault):
+            return texts, digits or after
         wide = wide[2 * (len(digits) + 1) :]
         body = wide[: 2 * int(digits)]
         try:
