@@ -135,7 +135,7 @@ class Queries:
         for question in tuple(self._calls):
             if question.task is not None:
                 question.task.cancel()
-            self._settle(question, None)
+            self._complete(question, None)
         self._queue.refuse_all()
         await self._api.aclose()
 
@@ -205,7 +205,7 @@ class Queries:
         finally:
             self._count(outcome, self._clock() - question.started)
             self._note(question, outcome)
-            self._settle(question, answer)
+            self._complete(question, answer)
 
     def _note(self, question: _Question, outcome: str) -> None:
         """Learn from how a call went how many may run, and whether waiting makes sense."""
@@ -219,7 +219,7 @@ class Queries:
         if outcome in ("yes", "no"):
             self._limit.answered(question.started, now, others_wait=bool(self._queue))
 
-    def _settle(self, question: _Question, answer: Answer | None) -> None:
+    def _complete(self, question: _Question, answer: Answer | None) -> None:
         """Pass an answer on to all who wait for it; None is none."""
         if question not in self._calls:
             return

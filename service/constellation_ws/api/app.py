@@ -183,7 +183,7 @@ class Api:
             sentence = f"this key lacks the scope {operation.scope}, which this request requires"
             raise RequestRefused("forbidden", sentence)
         limit = self._limits.requests
-        if not self._allowances[key.name].take(limit, time.monotonic()):
+        if not self._allowances[key.name].consume(limit, time.monotonic()):
             sentence = (
                 f"more than {limit.per_second:,} requests per second with this key; slow down"
             )
@@ -203,7 +203,7 @@ class Api:
         which on Python 3.11 may swallow the cancellation.
         """
         done: asyncio.Future[msgspec.Struct] = asyncio.get_running_loop().create_future()
-        task = self._spawn(_carry_out(work, done))
+        task = self._spawn(_run(work, done))
         await asyncio.wait({done}, timeout=REQUEST_SECONDS)
         if done.done():
             return done.result()
@@ -214,7 +214,7 @@ class Api:
         raise RequestRefused("unavailable", sentence)
 
 
-async def _carry_out(work: Awaitable[msgspec.Struct], done: asyncio.Future[msgspec.Struct]) -> None:
+async def _run(work: Awaitable[msgspec.Struct], done: asyncio.Future[msgspec.Struct]) -> None:
     try:
         result = await work
     except asyncio.CancelledError:

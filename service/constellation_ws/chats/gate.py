@@ -30,7 +30,7 @@ class Gate:
         if member.allowance is None:
             return None
         refusal = check_request_size(request_bytes, self._limits)
-        if not member.allowance.take(self._limits.requests, time.monotonic()):
+        if not member.allowance.consume(self._limits.requests, time.monotonic()):
             refusal = TOO_MANY_REQUESTS
         if refusal is None:
             return None

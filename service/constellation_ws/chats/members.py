@@ -23,7 +23,7 @@ class MovedMember(msgspec.Struct, frozen=True, array_like=True):
     identity: Identity
     wants_offsets: bool
     rooms: list[str]
-    tokens: float
+    allowance_left: float
     overdrawn: int
     scope: Scope
 

@@ -119,13 +119,13 @@ class Namespace:
     def release(self, member: Member) -> MovedMember:
         """Give a member away that goes on at another pod; its session has been given already."""
         assert member.identity is not None, "connected"
-        tokens, overdrawn = member.allowance.spent
+        allowance_left, overdrawn = member.allowance.spent
         moved = MovedMember(
             member.sid,
             member.identity,
             member.wants_offsets,
             sorted(member.rooms),
-            tokens,
+            allowance_left,
             overdrawn,
             self._scope,
         )
@@ -143,7 +143,7 @@ class Namespace:
         self._rooms.add(member)
         user = moved.identity.user
         allowance = Allowance(self._limits.requests, time.monotonic())
-        allowance.go_on(moved.tokens, moved.overdrawn)
+        allowance.go_on(moved.allowance_left, moved.overdrawn)
         member.admit(user, allowance)
         self._note(member, moved.identity)
         member.give_offsets(moved.wants_offsets)

@@ -67,7 +67,7 @@ class Admission:
         most_per_address = self._limits.max_connections_per_address
         if most_per_address and self._engine.sites.is_full(site_of(address)):
             return refusals.TOO_MANY_FROM_ADDRESS
-        if not self._connects.take(self._limits.connects, time.monotonic()):
+        if not self._connects.consume(self._limits.connects, time.monotonic()):
             return refusals.TOO_MANY_CONNECTS
         return None
 

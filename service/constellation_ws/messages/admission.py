@@ -141,41 +141,41 @@ class Arrivals:
 
 
 class Allowance:
-    """A token bucket: how often something may still happen, and how often it was tried regardless.
+    """A token bucket: how often something may still happen, and how often more was tried.
 
     The rate is an argument, as there are as many buckets as sockets.
     """
 
-    __slots__ = ("_overdrawn", "_seconds", "_tokens")
+    __slots__ = ("_left", "_overdrawn", "_seconds")
 
     def __init__(self, rate: Rate, now_seconds: float) -> None:
-        self._tokens = float(rate.burst)
+        self._left = float(rate.burst)
         self._seconds = now_seconds
         self._overdrawn = 0
 
     @property
     def spent(self) -> tuple[float, int]:
-        """What is left, and what was tried regardless: for another pod that goes on from here."""
-        return self._tokens, self._overdrawn
+        """What is left, and what was tried beyond it, for another pod to continue from."""
+        return self._left, self._overdrawn
 
-    def go_on(self, tokens: float, overdrawn: int) -> None:
+    def go_on(self, left: float, overdrawn: int) -> None:
         """Go on from what another pod has counted."""
-        self._tokens, self._overdrawn = tokens, overdrawn
+        self._left, self._overdrawn = left, overdrawn
 
-    def take(self, rate: Rate, now_seconds: float) -> bool:
-        """Take one; False when the bucket is empty."""
+    def consume(self, rate: Rate, now_seconds: float) -> bool:
+        """Consume one unit; False when there is none left."""
         refill = (now_seconds - self._seconds) * rate.per_second
-        self._tokens = min(float(rate.burst), self._tokens + refill)
+        self._left = min(float(rate.burst), self._left + refill)
         self._seconds = now_seconds
-        if self._tokens < 1:
+        if self._left < 1:
             self._overdrawn += 1
             return False
-        self._tokens -= 1
+        self._left -= 1
         self._overdrawn = 0
         return True
 
     def is_abused(self, rate: Rate) -> bool:
-        """Tell whether it was tried on for a whole burst past the limit: time to close."""
+        """Return whether a whole burst was tried beyond the limit: time to close."""
         return self._overdrawn >= rate.burst
 
 

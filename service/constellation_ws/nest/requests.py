@@ -1,7 +1,7 @@
-"""What one TCP connection has in hand: requests side by side, each with its own deadline.
+"""The requests of one TCP connection, side by side, each with its own deadline.
 
-As NestJS does it: a request that waits holds up no other. All begin in the order in which they
-came. Reading and writing the connection is `connection`'s.
+As in NestJS, a request that waits does not delay the others. All begin in the order in which they
+arrive. Reading and writing the connection is `connection`'s.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class _Work:
     read_at: float
     task: asyncio.Task[Any] | None = None
     deadline: asyncio.TimerHandle | None = None
-    is_settled: bool = False
+    is_completed: bool = False
     """Whether it was answered, or given up."""
 
-    def settle(self) -> bool:
-        """Take note that it is answered, or given up; False where it was already."""
-        was_settled, self.is_settled = self.is_settled, True
-        return not was_settled
+    def complete(self) -> bool:
+        """Note that it is answered or given up; False where it was already."""
+        was_completed, self.is_completed = self.is_completed, True
+        return not was_completed
 
 
 class RequestsInHand:
@@ -103,12 +103,12 @@ class RequestsInHand:
         self._bytes += size
         if packet.id is not None:
             work.deadline = self._loop.call_later(self._request_seconds, self._give_up, work)
-        self._spawn(self._carry_out(work))
+        self._spawn(self._run(work))
 
     def cancel(self) -> None:
         """Give up all of them without an answer."""
         for work in self._works:
-            work.settle()
+            work.complete()
             if work.task is not None:
                 work.task.cancel()
 
@@ -116,7 +116,7 @@ class RequestsInHand:
         self._has_ended.clear()
         await self._has_ended.wait()
 
-    async def _carry_out(self, work: _Work) -> None:
+    async def _run(self, work: _Work) -> None:
         work.task = asyncio.current_task()
         try:
             await self._answer(work)
@@ -132,7 +132,7 @@ class RequestsInHand:
             await self._ready()
         waited = self._loop.time() - work.read_at
         reply = await self._desk.reply_to(work.packet, waited)
-        if work.settle() and reply is not None:
+        if work.complete() and reply is not None:
             self._write(reply)
             await self._ready()
 
@@ -142,7 +142,7 @@ class RequestsInHand:
         A timer and not `asyncio.timeout`: redis-py sends inside `wait_for`, which on Python 3.11
         may swallow the cancellation.
         """
-        if not work.settle():
+        if not work.complete():
             return
         self._write(self._desk.overdue(work.packet, self._loop.time() - work.read_at))
         if work.task is not None:

@@ -67,7 +67,7 @@ class Sending:
                 batch = self._take(most)
                 answers = await self._send_all([(one.channel, one.payload) for one in batch])
                 for message, answer in zip(batch, answers, strict=True):
-                    _settle(message.accepted, answer)
+                    _complete(message.accepted, answer)
                 # Whether a batch that had no answer was executed is not known, and nobody sends
                 # it again. So a Redis that hangs gets one message at a time, until it answers.
                 is_answered = not all(isinstance(one, RedisUnavailable) for one in answers)
@@ -86,7 +86,7 @@ class Sending:
         return batch
 
 
-def _settle(accepted: asyncio.Future[Sent], answer: Sent | RedisUnavailable) -> None:
+def _complete(accepted: asyncio.Future[Sent], answer: Sent | RedisUnavailable) -> None:
     if accepted.done():
         return  # whoever sent it did not wait for so long
     if isinstance(answer, RedisUnavailable):

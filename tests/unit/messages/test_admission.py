@@ -144,17 +144,17 @@ def test_a_request_may_have_as_many_bytes_as_the_limit_says() -> None:
 def test_a_burst_is_taken_at_once_and_then_the_rate_counts() -> None:
     rate = Rate(per_second=2, burst=5)
     allowance = Allowance(rate, now_seconds=100.0)
-    assert [allowance.take(rate, 100.0) for _ in range(7)] == [True] * 5 + [False] * 2
-    assert not allowance.take(rate, 100.49)
-    assert allowance.take(rate, 100.5)
-    assert not allowance.take(rate, 100.5)
-    assert [allowance.take(rate, 101.5) for _ in range(3)] == [True, True, False]
+    assert [allowance.consume(rate, 100.0) for _ in range(7)] == [True] * 5 + [False] * 2
+    assert not allowance.consume(rate, 100.49)
+    assert allowance.consume(rate, 100.5)
+    assert not allowance.consume(rate, 100.5)
+    assert [allowance.consume(rate, 101.5) for _ in range(3)] == [True, True, False]
 
 
 def test_a_long_silence_saves_up_one_burst_and_no_more() -> None:
     rate = Rate(per_second=2, burst=5)
     allowance = Allowance(rate, now_seconds=0.0)
-    assert [allowance.take(rate, 86_400.0) for _ in range(6)] == [True] * 5 + [False]
+    assert [allowance.consume(rate, 86_400.0) for _ in range(6)] == [True] * 5 + [False]
 
 
 def test_who_goes_on_for_a_whole_burst_past_the_limit_abuses_it() -> None:
@@ -162,7 +162,7 @@ def test_who_goes_on_for_a_whole_burst_past_the_limit_abuses_it() -> None:
     allowance = Allowance(rate, now_seconds=0.0)
     abused = []
     for _ in range(7):
-        allowance.take(rate, 0.0)
+        allowance.consume(rate, 0.0)
         abused.append(allowance.is_abused(rate))
     assert abused == [False] * 5 + [True] * 2
 
@@ -171,9 +171,9 @@ def test_who_slows_down_is_forgiven() -> None:
     rate = Rate(per_second=1, burst=3)
     allowance = Allowance(rate, now_seconds=0.0)
     for _ in range(5):
-        allowance.take(rate, 0.0)
-    assert allowance.take(rate, 1.0)
-    assert [allowance.take(rate, 1.0) for _ in range(2)] == [False, False]
+        allowance.consume(rate, 0.0)
+    assert allowance.consume(rate, 1.0)
+    assert [allowance.consume(rate, 1.0) for _ in range(2)] == [False, False]
     assert not allowance.is_abused(rate)
 
 
@@ -184,7 +184,7 @@ def test_no_span_of_time_gives_more_than_a_burst_and_its_rate(
     now, allowance, taken = 50.0, Allowance(rate, 50.0), []
     for wait in waits:
         now += wait
-        if allowance.take(rate, now):
+        if allowance.consume(rate, now):
             taken.append(now)
     for first, start in enumerate(taken):
         for last in range(first, len(taken)):
@@ -198,7 +198,7 @@ def test_who_keeps_to_the_rate_is_never_refused(rate: Rate, waits: list[float]) 
     for wait in waits:
         # A bit more than the pause that the rate asks for, as floats are not exact.
         now += 1.0001 / rate.per_second + wait
-        assert allowance.take(rate, now)
+        assert allowance.consume(rate, now)
         assert not allowance.is_abused(rate)
 
 
@@ -233,11 +233,11 @@ def test_a_client_that_moves_to_another_pod_may_ask_as_often_as_if_it_had_stayed
     for number, wait in enumerate(waits):
         now += wait
         if number == moves_at:
-            stays.take(rate, now)
-            moves.take(rate, now + offset)
+            stays.consume(rate, now)
+            moves.consume(rate, now + offset)
             spent = moves.spent
             offset += ahead
             moves = Allowance(rate, now + offset)
             moves.go_on(*spent)
-        assert moves.take(rate, now + offset) is stays.take(rate, now)
+        assert moves.consume(rate, now + offset) is stays.consume(rate, now)
         assert moves.is_abused(rate) is stays.is_abused(rate)
