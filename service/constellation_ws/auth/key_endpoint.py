@@ -17,7 +17,7 @@ import structlog
 from constellation_ws.auth import jwt_keys
 from constellation_ws.auth.identity import AUTH_UNAVAILABLE, Identity
 from constellation_ws.auth.jwt_keys import BadKey, VerificationKey
-from constellation_ws.auth.refetching import Doubts, Pace, Refetching
+from constellation_ws.auth.refetching import USUAL_PACE, Doubts, Pace, Refetching
 from constellation_ws.auth.tokens import FORGED, UNKNOWN_KEY, Header, Verify
 from constellation_ws.messages.admission import Refusal
 
@@ -38,13 +38,13 @@ class KeyEndpoint:
         self,
         url: str,
         algorithms: Container[str],
-        pace: Pace | None = None,
+        pace: Pace = USUAL_PACE,
         fetch_seconds: float = 5.0,
     ) -> None:
         self._url = url
         self._algorithms = algorithms
         self._fetch_seconds = fetch_seconds
-        self._plan = Refetching(pace or Pace(), random.random)
+        self._plan = Refetching(pace, random.random)
         self._doubts = Doubts()
         self._keys: tuple[VerificationKey, ...] | None = None
         self._asked_for_keys_at = 0.0

@@ -25,6 +25,9 @@ class Pace:
     """Between two fetches that a token has asked for: anybody can send one that is not genuine."""
 
 
+USUAL_PACE = Pace()
+
+
 class Refetching:
     """The state of one endpoint: when it was asked, and how that went."""
 
