@@ -43,10 +43,10 @@ class Access(Protocol):
         """Say which of some rooms a newer token of somebody takes away."""
 
     def forget(self, room: str, who: str | None) -> None:
-        """Take note that a membership has ended: of one room's members, or, for None, of all."""
+        """Note that a membership has ended: of one room's members, or, for None, of all."""
 
     async def aclose(self) -> None:
-        """Leave open questions without an answer; whoever asks later gets none either."""
+        """End open questions without an answer; later ones get none either."""
 
 
 class Everybody:
@@ -142,7 +142,7 @@ class Asked:
         return frozenset()
 
     def forget(self, room: str, who: str | None) -> None:
-        """Take note that a membership has ended: of one room's members, or, for None, of all.
+        """Note that a membership has ended: of one room's members, or, for None, of all.
 
         A question that is open is void as well: its answer may be older than this.
         """
@@ -154,7 +154,7 @@ class Asked:
         self._known.end(ChatId(room.removeprefix(_CHAT_PREFIX)), user, self._clock())
 
     async def aclose(self) -> None:
-        """Leave open questions without an answer; whoever asks later gets none either."""
+        """End open questions without an answer; later ones get none either."""
         await self._queries.aclose()
 
     async def _ask(

@@ -1,4 +1,4 @@
-"""Joins and resumes that wait until the API can be asked about them: whose turn it is, how long.
+"""Joins and resumes that wait for the API: which is next, and how long one may wait.
 
 Nothing here waits by itself. Times are monotonic seconds, given by the caller.
 """
@@ -21,7 +21,7 @@ client that has not connected within CONSTELLATION_CONNECT_TIMEOUT_SECONDS (45) 
 
 
 class Kind(StrEnum):
-    """What a query is for. Neither kind waits for the other: they take turns."""
+    """What a query is for. Neither kind waits for the other: they alternate."""
 
     JOIN = "join"
     RESUME = "resume"
@@ -90,7 +90,7 @@ class Queue:
             self._waiting[query.kind].appendleft(query)
 
     def next(self, now: float) -> AccessQuery | None:
-        """Give the query whose turn it is, and refuse those that have waited for too long."""
+        """Return the next query, and refuse those that have waited for too long."""
         for waiting in self._waiting.values():
             while waiting and self._is_over(waiting[0], now):
                 self._refuse(waiting.popleft())
@@ -115,7 +115,7 @@ class Queue:
                 self._refuse(waiting.popleft())
 
     def refuse_all(self) -> None:
-        """Refuse whoever waits."""
+        """Refuse all that wait."""
         self.refuse_until(float("inf"))
 
     def _is_over(self, query: AccessQuery, now: float) -> bool:

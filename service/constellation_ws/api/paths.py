@@ -1,4 +1,4 @@
-"""Which template a path is of, and what stands in its places. Pure.
+"""Which template a path matches, and the values of its parameters. Pure.
 
 Cut at slashes first and decoded then, so that an id may contain a slash, written as `%2F`.
 """
@@ -13,7 +13,7 @@ Thing = TypeVar("Thing")
 
 
 class BadPath(ValueError):
-    """The path is of a template, and what stands in one of its places is not UTF-8."""
+    """The path matches a template, and one of its parameters is not UTF-8."""
 
 
 class Paths(Generic[Thing]):

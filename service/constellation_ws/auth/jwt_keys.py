@@ -47,7 +47,7 @@ def choose(
 ) -> VerificationKey | None:
     """Find the key that a token was signed with, by its header; None where none fits.
 
-    A token without a key's name is taken where only one key can be meant.
+    A token without a key's name is accepted where only one key fits.
     """
     fitting = [key for key in keys if algorithm in key.algorithms]
     for key in fitting:

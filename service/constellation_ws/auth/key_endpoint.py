@@ -86,7 +86,7 @@ class KeyEndpoint:
         return AUTH_UNAVAILABLE
 
     async def run(self) -> None:
-        """Fetch the keys whenever it is time to, for ever."""
+        """Fetch the keys at their times, forever."""
         timeout = aiohttp.ClientTimeout(total=self._fetch_seconds)
         async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as http:
             try:

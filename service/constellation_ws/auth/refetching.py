@@ -46,7 +46,7 @@ class Refetching:
         return self._failures > 0
 
     def fetched(self, *, succeeded: bool, now_seconds: float) -> None:
-        """Take note of how a fetch ended, and plan the next one."""
+        """Note how a fetch ended, and plan the next one."""
         pace = self._pace
         if succeeded:
             self._failures = 0

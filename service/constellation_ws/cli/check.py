@@ -198,7 +198,7 @@ def _refusal(call: Call) -> str:
 
 
 def _may_publish(redis: Redis, channels: Iterable[str]) -> Finding:
-    """Ask about channels that gateways hear: Redis judges what it queues, and then forgets it.
+    """Check channels that gateways subscribe to: Redis checks what it queues, then discards it.
 
     Only the TCP port and commands between pods publish there, so an unanswered question warns.
     """

@@ -66,7 +66,7 @@ class Place:
 def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[Place]:
     """Hold a Redis for a local gateway and say where both are.
 
-    What the environment names is taken; the rest is a Valkey of our own and ports that are free.
+    What the environment names is used; the rest is a Valkey of our own and ports that are free.
     Raises CannotStart.
     """
     given = values.model_fields_set

@@ -254,7 +254,7 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """Take what stands before the command."""
+    """Accept options before the command."""
 
 
 def main() -> None:

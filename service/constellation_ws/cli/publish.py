@@ -35,7 +35,7 @@ class Published:
 
     channel: str
     subscribers: int | None
-    """Gateways that heard it: each pod counts once, however many clients it has.
+    """Gateways that received it: each pod counts once, however many clients it has.
 
     None on a Cluster, where Redis counts the subscribers of one node only.
     """

@@ -64,7 +64,7 @@ class Emit(msgspec.Struct, frozen=True, tag="emit", omit_defaults=True):
     attachments: tuple[bytes, ...] = ()
     """Binary values that placeholders in `args` stand for, as Socket.IO numbers them."""
     traceparent: str = ""
-    """W3C trace context of whoever asked for it; empty where there is none."""
+    """W3C trace context of the request; empty where there is none."""
     invalid_ids: int = 0
     """Rooms that an emitter named and that are no ids; they were left out."""
     is_volatile: bool = False
@@ -94,7 +94,7 @@ class Empty(msgspec.Struct, frozen=True, tag="empty"):
 
 
 class Disconnect(msgspec.Struct, frozen=True, tag="disconnect", omit_defaults=True):
-    """Everyone in room `who` is disconnected for good: no client comes back by itself.
+    """Everyone in room `who` is disconnected for good: no client reconnects by itself.
 
     Each pod answers on `reply_to` with the number of its sockets, where that is given.
     """
@@ -144,14 +144,14 @@ class ListMembers(msgspec.Struct, frozen=True, tag="list_members"):
 
 
 class Fence(msgspec.Struct, frozen=True, tag="fence"):
-    """The session `sid` has moved on: whoever held it as `owner` closes that connection."""
+    """The session `sid` was resumed elsewhere: the pod with its former `owner` closes that one."""
 
     sid: str
     owner: str
 
 
 class Handover(msgspec.Struct, frozen=True, tag="handover"):
-    """The recorder has let its lease go: whoever can takes it now."""
+    """The recorder has released its lease: a candidate may acquire it now."""
 
 
 Command = (

@@ -131,7 +131,7 @@ class TcpConnection:
                     return
                 self._in_hand.begin(read_packet(text), len(text))
                 self._heard_at, self._frame_due = self._loop.time(), None
-            # Only a whole frame buys more time: a byte now and then would hold on for ever.
+            # Only a whole frame buys more time: single bytes must not keep it open.
             if self._decoder.has_begun and self._frame_due is None:
                 seconds = min(self._limits.frame_seconds, self._limits.idle_seconds)
                 self._frame_due = self._loop.time() + seconds

@@ -71,7 +71,7 @@ class FrameDecoder:
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield the texts that this chunk completes; consume it wholly before the next `feed`.
 
-        The texts are UTF-8, not yet parsed. FramingError is raised where the fault stands, after
+        The texts are UTF-8, not yet parsed. FramingError is raised at the place of the fault, after
         what came before it was yielded, wherever chunks were cut; then the decoder is spent.
         """
         chars, is_utf8 = self._decode(chunk)

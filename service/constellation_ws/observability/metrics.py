@@ -24,7 +24,7 @@ class Metrics(RemoteMetrics):
     """One registry per process part set, so that tests can hold two gateways apart."""
 
     def __init__(self) -> None:
-        # Registered collectors are asked for their names, so that none is taken twice.
+        # Registered collectors are asked for their names, so that none is registered twice.
         self.registry = registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=registry)
         self._declare_clients(registry)

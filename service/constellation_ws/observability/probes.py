@@ -45,7 +45,7 @@ class HealthCheck:
 
 
 class Health:
-    """What the probes know: the phase, which parts work, and what readiness asks.
+    """What the probes report: the phase, which parts work, and the checks of readiness.
 
     Liveness fails only for what a restart of this process cures: a part has ended, or one that
     waits for nobody outside the process is stuck. A part that waits for Redis, the API or an issuer
@@ -70,7 +70,7 @@ class Health:
         return self.phase is ProcessPhase.DRAINING
 
     def pulse(self) -> None:
-        """Take note that the event loop has turned; called about ten times a second.
+        """Note that the event loop has turned; called about ten times a second.
 
         Silence is counted in these, not in seconds: a process that was paused, or is starved of
         CPU, has not given its parts the time.
@@ -78,11 +78,11 @@ class Health:
         self._turns += 1
 
     def begin(self, part: str) -> None:
-        """Take note that a part runs, which should outlive all that uses it."""
+        """Note that a part runs, which should outlive all that uses it."""
         self._running[part] = True
 
     def end(self, part: str) -> None:
-        """Take note that a part has ended."""
+        """Note that a part has ended."""
         self._running[part] = False
 
     def expect(self, part: str) -> Callable[[], None]:
@@ -184,7 +184,7 @@ For operators: /health, /livez, /readyz
 
 
 def _metrics_page(registry: CollectorRegistry) -> Route:
-    """Answer with Prometheus text, or with OpenMetrics, exemplars included, where it is taken."""
+    """Answer with Prometheus text, or, where accepted, with OpenMetrics and its exemplars."""
 
     def report_metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))

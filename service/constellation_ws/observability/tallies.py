@@ -29,7 +29,7 @@ class Count:
 
 
 class Tally(Collector):
-    """A counter whose labels are looked up once, by whoever will count under them."""
+    """A counter whose labels are looked up once, by the code that counts."""
 
     def __init__(
         self, name: str, help_text: str, labels: list[str], registry: CollectorRegistry

@@ -1,4 +1,4 @@
-"""How the process speaks: structured logs on stderr, spans to a collector.
+"""What the process reports: structured logs on stderr, spans to a collector.
 
 Metrics have their own module, and what spans are about is `tracing`'s. The `OTEL_*` variables are
 OpenTelemetry's own and read by its SDK; here is decided whether there is anything to export to.
@@ -63,7 +63,7 @@ class RepeatLimit:
 
     A kind is the event's text. The first line after a silence says how many were left out. For the
     records of libraries it is a filter: structlog calls its processors while it formats them,
-    where DropEvent would rise into whoever has logged.
+    where DropEvent would be raised in the code that logs.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -54,7 +54,7 @@ class Odds(NamedTuple):
     root_bound: int = ALWAYS
     """A trace begins where 64 random bits are below it; they become part of its id."""
     heeds_parent: bool = True
-    """Whether nothing is recorded of a trace that whoever began it does not record."""
+    """Whether a trace that its origin does not sample is not sampled here either."""
 
 
 class Outlet(Protocol):
@@ -108,7 +108,7 @@ class Tracing:
     # What the relay calls, per batch and per event
 
     def begin_batch(self) -> None:
-        """Take note that a batch has been read: the processing of its events begins."""
+        """Note that a batch has been read: the processing of its events begins."""
         self._began_ns = time.time_ns()
 
     def wants(self, traceparent: Slice) -> bool:
@@ -157,7 +157,7 @@ class Tracing:
         return process
 
     def end_batch(self, events: int) -> None:
-        """Take note that a batch of so many events has been handed to the sockets."""
+        """Note that a batch of so many events has been handed to the sockets."""
         if self._deliveries:
             deliveries, self._deliveries = self._deliveries, []
             self._after_writes(functools.partial(self._end, deliveries, events))

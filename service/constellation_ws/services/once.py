@@ -1,4 +1,4 @@
-"""Requests that may be repeated: what they send is sent once, whoever repeats them at which pod.
+"""Requests that may be repeated: what they send is sent once, whichever pod they are repeated at.
 
 What is sent and what it was answered are one step inside Redis. So there is no moment at which a
 pod that dies, or an answer that is lost, leaves open whether a request was executed, and a

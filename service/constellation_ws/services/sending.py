@@ -88,7 +88,7 @@ class Sending:
 
 def _complete(accepted: asyncio.Future[Sent], answer: Sent | RedisUnavailable) -> None:
     if accepted.done():
-        return  # whoever sent it did not wait for so long
+        return  # the sender did not wait for so long
     if isinstance(answer, RedisUnavailable):
         accepted.set_exception(answer)
     else:

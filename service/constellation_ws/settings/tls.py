@@ -17,7 +17,7 @@ _CLIENT_CA = "CONSTELLATION_TCP_TLS_CLIENT_CA_FILE"
 
 
 class TlsSettings(Part):
-    """Who the port is, and who may talk to it. Files are read anew when they change."""
+    """The port's certificate, and whose certificates it accepts. Changed files are read again."""
 
     tcp_tls_cert_file: ReadableFile = Field(
         None,

@@ -1,4 +1,4 @@
-"""Makes the part that says who may join a chat, as the settings want it."""
+"""Makes the part that decides who may join a chat, by the settings."""
 
 from __future__ import annotations
 

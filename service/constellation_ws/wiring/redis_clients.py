@@ -18,7 +18,7 @@ class RedisClients:
         self.requests = endpoint.client(retries=5)
         """For what clients and services ask."""
         self.once = endpoint.client(retries=0)
-        """For events: whoever sends one decides whether to send it again."""
+        """For events: the sender decides whether to send one again."""
 
     async def aclose(self) -> None:
         """Close every connection, side by side: one to a Redis that hangs takes its time."""
