@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from constellation_ws.auth.authentication import Anyone
 from constellation_ws.backends.forwarding import Forwarding
 from constellation_ws.chats.gate import Gate
@@ -13,7 +15,7 @@ from constellation_ws.engine.observer import Observer
 from constellation_ws.engine.polls import Polls
 from constellation_ws.engine.server import Engine
 from constellation_ws.http.addresses import Proxies
-from constellation_ws.interface.rows import NamespaceRow
+from constellation_ws.interface.rows import NamespaceRow, RequestRow
 from constellation_ws.messages.trace_context import KEYS as TRACE_KEYS
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
@@ -63,13 +65,10 @@ class Clients:
         """Open connections of the public port that are no WebSocket; uvicorn keeps them there."""
         self.tunnels: set[TunnelEntrance] = set()
         """WebSockets of this pod whose session is on another one."""
-        self.identification = identification(
-            settings,
-            also_kept=_TRACE_HEADERS if tracing.is_on else frozenset(),
-            kept_claims=frozenset(
-                claim for row in events.interface.requests for claim in row.claims
-            ),
-        )
+        requests = events.interface.requests
+        trace_headers = _TRACE_HEADERS if tracing.is_on else frozenset()
+        claims = frozenset(claim for row in requests for claim in row.claims)
+        self.identification = identification(settings, trace_headers, claims)
         self.engine = self._make_engine(settings, events, metrics, spawn)
         self.admission = Admission(
             self.engine,
@@ -83,7 +82,34 @@ class Clients:
         self.server = Server(self.engine, events.membership, gate.check)
         self.closing = SessionClosing(self.engine, self.server, events.rooms, events.sessions)
         self.access = make_access(settings, metrics, spawn)
-        self.recovery: Recovery | NoRecovery = events.delivery.resuming.recovery(
+        self.recovery = self._make_recovery(events, jobs, metrics, tracing)
+        redis, instance, names = events.redis.requests, events.bus.instance, events.names
+        self.announcing = make_announcing(settings, redis, names, instance, metrics)
+        self.presence = Presence(redis, instance, names, self.announcing.announcer)
+        self.expiries = DueTimes()
+        """When the tokens of which members end, by `Member.key`."""
+        self.members = self._make_members(settings, events, metrics, tracing)
+        interface, endpoint, keys = events.interface, events.redis_endpoint, environment()
+        self.backends = Backends(interface, events.redis, endpoint, metrics, tracing, spawn, keys)
+        forwarding = Forwarding(metrics, spawn, tracing, max_id_chars=settings.max_id_chars)
+        self._forward(requests, forwarding)
+        self.polls = Polls(self.engine, self.admission)
+
+    def _forward(self, requests: Iterable[RequestRow], forwarding: Forwarding) -> None:
+        """Have the requests forwarded that name a backend."""
+        for request in requests:
+            if request.to is not None:
+                begin = forwarding.starter(request, *self.backends.find(request))
+                self.server.requests.forward(request.namespace, request.event, begin)
+
+    def _make_recovery(
+        self,
+        events: Events,
+        jobs: BackgroundJobs,
+        metrics: Metrics,
+        tracing: Tracing | NoTracing,
+    ) -> Recovery | NoRecovery:
+        return events.delivery.resuming.recovery(
             events.bus.instance,
             events.rooms,
             metrics,
@@ -92,33 +118,6 @@ class Clients:
             fence=Fencing(events.bus, jobs).begin,
             tracing=tracing,
         )
-        redis, instance, names = events.redis.requests, events.bus.instance, events.names
-        self.announcing = make_announcing(settings, redis, names, instance, metrics)
-        self.presence = Presence(redis, instance, names, self.announcing.announcer)
-        self.expiries = DueTimes()
-        """When the tokens of which members end, by `Member.key`."""
-        homes = {
-            events.namespaces.scope(row.name): self._make_namespace(
-                row, settings, events, metrics, tracing
-            )
-            for row in events.interface.namespaces
-        }
-        self.members = Members(events.rooms, homes)
-        self.backends = Backends(
-            events.interface,
-            events.redis,
-            events.redis_endpoint,
-            metrics,
-            tracing,
-            spawn,
-            environment(),
-        )
-        forwarding = Forwarding(metrics, spawn, tracing, max_id_chars=settings.max_id_chars)
-        for request in events.interface.requests:
-            if request.to is not None:
-                begin = forwarding.starter(request, *self.backends.find(request))
-                self.server.requests.forward(request.namespace, request.event, begin)
-        self.polls = Polls(self.engine, self.admission)
 
     def _make_engine(
         self, settings: Settings, events: Events, metrics: Metrics, spawn: Spawn
@@ -130,6 +129,21 @@ class Clients:
             observer=_EngineReport(metrics, events.sessions),
             kept_headers=self.identification.kept_headers,
         )
+
+    def _make_members(
+        self,
+        settings: Settings,
+        events: Events,
+        metrics: Metrics,
+        tracing: Tracing | NoTracing,
+    ) -> Members:
+        homes = {
+            events.namespaces.scope(row.name): self._make_namespace(
+                row, settings, events, metrics, tracing
+            )
+            for row in events.interface.namespaces
+        }
+        return Members(events.rooms, homes)
 
     def _make_namespace(
         self,
