@@ -347,7 +347,7 @@ class Recorder:
             return
         await self._release(self._token)
         try:
-            await self._bus.tell(commands.Handover())
+            await self._bus.all_pods.send(commands.Handover())
         except (*FAULTS, RedisUnavailable) as error:
             logger.warning(
                 "the other pods were not notified that the lease is released", error=str(error)

@@ -1,7 +1,6 @@
-"""Redis Pub/Sub: the subscription of this process, and the commands that other modules send.
+"""Redis Pub/Sub: the subscription of this process, kept alive for as long as the process lives.
 
-What the messages mean is not known here, save the heartbeat and the answers to what this pod asks
-all pods, which begin and end in this module.
+What the messages mean is not known here, but for the heartbeat, which begins and ends here.
 """
 
 from __future__ import annotations
@@ -11,28 +10,25 @@ import itertools
 import random
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Protocol
 
 import structlog
 from redis.asyncio import Redis
 
 from constellation_ws.messages import commands
-from constellation_ws.messages.events import Room, UserId
 from constellation_ws.messages.namespaces import DEFAULT_NAMESPACES, Namespaces
 from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterChannels
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.redis_io import asking
-from constellation_ws.redis_io.asking import Counted, Listed, MalformedAnswer, Question
+from constellation_ws.redis_io.all_pods import AllPods
 from constellation_ws.redis_io.emitters import EmitterFilter
 from constellation_ws.redis_io.link import (
     FAULTS,
     RedisMoved,
-    RedisUnavailable,
-    answers_of,
     backoff_seconds,
 )
 from constellation_ws.redis_io.names import DEFAULT, Names
+from constellation_ws.redis_io.publisher import Publisher
 from constellation_ws.redis_io.subscription import Published, Subscription
 
 __all__ = ["Listener", "Published", "RedisBus"]
@@ -50,11 +46,6 @@ _READ_SECONDS = 1.0
 _SUBSCRIBE_SECONDS = 5.0
 _CHANGE_SECONDS = 2.0
 """How long the old connection has to bring what came before the new subscription."""
-ASK_SECONDS = 2.0
-"""How long a pod waits for what the others answer."""
-_MAX_PUBLISHING = 32
-"""Publications at a time; others wait. Each takes a connection of those that all parts share, of
-which redis-py has 100."""
 
 
 class Listener(Protocol):
@@ -71,7 +62,7 @@ class Listener(Protocol):
 
 
 class RedisBus:
-    """The gateway's subscription, and what it publishes.
+    """The gateway's subscription. What it publishes: `publisher`, and `all_pods` for commands.
 
     `run` and `beat` must each run in one task for as long as the process lives.
     """
@@ -91,10 +82,11 @@ class RedisBus:
         self._metrics = metrics
         self._names = names
         self._heartbeat = names.heartbeat(self.instance)
-        self._reply_channel = names.reply(self.instance)
+        self.publisher = Publisher(redis)
+        self.all_pods = AllPods(self.publisher, metrics, names, self.instance)
         self._own = {
             self._heartbeat.encode(): self._receive_heartbeat,
-            self._reply_channel.encode(): self._receive_answer,
+            self.all_pods.reply_channel.encode(): self.all_pods.receive_answer,
         }
         self._channels = (
             *channels,
@@ -102,12 +94,10 @@ class RedisBus:
             names.ticks,
             commands.EMITTER_CHANNEL,
             self._heartbeat,
-            self._reply_channel,
+            self.all_pods.reply_channel,
         )
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
         self._ticks = itertools.count()
-        self._asks = itertools.count(1)
-        self._waiting: dict[int, Question] = {}
         self._is_retired = False
         self._current: Subscription | None = None
         self.lost_at: float | None = time.monotonic()
@@ -119,7 +109,6 @@ class RedisBus:
         dead in one direction may still bring what it had buffered."""
         self._attempts = 0
         """Tries since the subscription was last active."""
-        self._publishing = asyncio.Semaphore(_MAX_PUBLISHING)
 
     def next_tick(self) -> bytes:
         """Give a tick that no other pod and no other call gives."""
@@ -245,86 +234,6 @@ class RedisBus:
             except FAULTS as error:
                 logger.debug("the heartbeat could not be sent", error=str(error))
 
-    async def publish(self, channel: str, payload: bytes) -> int:
-        """Publish and say how many subscribers Redis reached. Raises RedisUnavailable."""
-        try:
-            async with self._publishing:
-                return int(await self._redis.publish(channel, payload))
-        except FAULTS as error:
-            raise RedisUnavailable("Redis cannot be reached; try again") from error
-
-    async def publish_all(
-        self, messages: Sequence[tuple[str, bytes]]
-    ) -> list[RedisUnavailable | None]:
-        """Publish (channel, payload) pairs in their order; say of each why it was not accepted."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for channel, payload in messages:
-                pipe.publish(channel, payload)
-            answers = await answers_of(pipe, "Redis cannot be reached; try again")
-        return [one if isinstance(one, RedisUnavailable) else None for one in answers]
-
-    async def tell(self, command: commands.Command) -> None:
-        """Send a command to every pod, this one included. Raises RedisUnavailable."""
-        await self.publish(self._names.commands, commands.encode(command))
-
-    async def disconnect(self, who: Room, reason: str, pods: Collection[str]) -> int:
-        """Disconnect a room's members on every pod and add up how many there were.
-
-        Waits until all of `pods`, instances that live, have answered; two seconds at most. How many
-        subscribers PUBLISH reports is no measure for it: on a Cluster only those of one node.
-        Raises RedisUnavailable.
-        """
-        question = await self._ask(
-            pods,
-            lambda ask: commands.Disconnect(who, reason, self._reply_channel, ask, wants_name=True),
-        )
-        return sum(one.count for one in question.answers if isinstance(one, Counted))
-
-    async def list_members(
-        self, room: Room, cursor: str, limit: int, pods: Collection[str]
-    ) -> tuple[list[UserId], bool]:
-        """List the users who are in a room on any pod, and say whether every pod has answered.
-
-        In the order of their ids, those after `cursor`, `limit` at most of each pod: what lies
-        behind the first `limit` may lack some. Waits like `disconnect`. Raises RedisUnavailable.
-        """
-        question = await self._ask(
-            pods,
-            lambda ask: commands.ListMembers(room, cursor, limit, self._reply_channel, ask),
-        )
-        listed = [one.users for one in question.answers if isinstance(one, Listed)]
-        return sorted(set(itertools.chain(*listed))), question.complete.is_set()
-
-    async def _ask(
-        self, pods: Collection[str], command: Callable[[int], commands.Command]
-    ) -> Question:
-        """Send a question, made of its number, to every pod; wait until all have answered."""
-        ask = next(self._asks)
-        question = self._waiting[ask] = Question(pods)
-        try:
-            payload = commands.encode(command(ask))
-            question.expect(await self.publish(self._names.commands, payload))
-            async with asyncio.timeout(ASK_SECONDS):
-                await question.complete.wait()
-        except TimeoutError:
-            answers, missing = len(question.answers), question.missing()
-            logger.warning("not every pod answered", answers=answers, missing=missing)
-        finally:
-            del self._waiting[ask]
-        return question
-
-    async def answer(self, command: commands.Disconnect, count: int) -> None:
-        """Answer another pod's `disconnect`. Raises RedisUnavailable."""
-        counted = Counted(count, self.instance)
-        await self.publish(
-            command.reply_to, asking.write(command.ask, counted, is_named=command.wants_name)
-        )
-
-    async def answer_members(self, command: commands.ListMembers, users: list[UserId]) -> None:
-        """Answer another pod's `list_members`. Raises RedisUnavailable."""
-        listed = Listed(users, self.instance)
-        await self.publish(command.reply_to, asking.write(command.ask, listed))
-
     def _note_active(self) -> None:
         if self.has_subscribed and self.lost_at is not None:
             logger.info("subscribed to Redis again")
@@ -349,13 +258,3 @@ class RedisBus:
         if self.lost_at is not None and self.has_subscribed:
             self._note_active()  # it was only silent
         self._metrics.redis_round_trip.set(time.monotonic() - sent_at)
-
-    def _receive_answer(self, payload: bytes) -> None:
-        try:
-            ask, answer = asking.read(payload)
-        except MalformedAnswer:
-            self._metrics.commands.labels("malformed").inc()
-            return
-        question = self._waiting.get(ask)
-        if question is not None:
-            question.add(answer)

@@ -27,7 +27,7 @@ from constellation_ws.messages.events import (
 from constellation_ws.messages.namespaces import DEFAULT_NAMESPACES, Namespaces, scoped
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Tracing
-from constellation_ws.redis_io.bus import RedisBus
+from constellation_ws.redis_io.all_pods import AllPods
 from constellation_ws.redis_io.link import RedisUnavailable
 from constellation_ws.redis_io.names import DEFAULT, Names
 from constellation_ws.services.once import Once, RetryKey
@@ -53,7 +53,7 @@ class Actions:
 
     def __init__(
         self,
-        bus: RedisBus,
+        all_pods: AllPods,
         presence: Presence,
         table: Table,
         sending: Sending,
@@ -64,7 +64,7 @@ class Actions:
         *,
         max_event_bytes: int,
     ) -> None:
-        self._bus = bus
+        self._all_pods = all_pods
         self._presence = presence
         self._table = table
         self._sending = sending
@@ -98,7 +98,9 @@ class Actions:
             try:
                 pods = await self._presence.pods()
                 # One more than is given: it says whether there is another page.
-                users, is_complete = await self._bus.list_members(room, cursor, limit + 1, pods)
+                users, is_complete = await self._all_pods.list_members(
+                    room, cursor, limit + 1, pods
+                )
             except (RedisUnavailable, PresenceUnavailable) as error:
                 raise RequestRefused("unavailable", str(error)) from error
         next_cursor = users[limit - 1] if len(users) > limit else None
@@ -152,7 +154,7 @@ class Actions:
         await self._sending.flushed()  # what was sent before reaches the user first
         try:
             pods = await self._presence.pods()
-            return await self._bus.disconnect(user_room(user), reason, pods)
+            return await self._all_pods.disconnect(user_room(user), reason, pods)
         except (RedisUnavailable, PresenceUnavailable) as error:
             raise RequestRefused("unavailable", str(error)) from error
 

@@ -115,7 +115,7 @@ class Clients:
             metrics,
             access=self.access,
             close=self.closing.close_member,
-            fence=Fencing(events.bus, jobs).begin,
+            fence=Fencing(events.bus.all_pods, jobs).begin,
             tracing=tracing,
         )
 

@@ -12,7 +12,7 @@ import structlog
 
 from constellation_ws.chats.members import Members
 from constellation_ws.messages.commands import Disconnect, DisconnectAll, Selection
-from constellation_ws.redis_io.bus import ASK_SECONDS, RedisBus
+from constellation_ws.redis_io.all_pods import ASK_SECONDS, AllPods
 from constellation_ws.wiring.background_jobs import BackgroundJobs
 
 logger = structlog.get_logger(__name__)
@@ -24,14 +24,14 @@ class Disconnecting:
     def __init__(
         self,
         members: Members,
-        bus: RedisBus,
+        all_pods: AllPods,
         jobs: BackgroundJobs,
         note: Callable[[Selection], None],
     ) -> None:
         """`note` gets the selection of each command, for sessions that are about to arrive."""
         self._members = members
         self._note = note
-        self._bus = bus
+        self._all_pods = all_pods
         self._jobs = jobs
 
     def begin(self, command: Disconnect | DisconnectAll) -> None:
@@ -52,7 +52,7 @@ class Disconnecting:
     async def _answer(self, command: Disconnect, meant: Selection) -> None:
         count = await self._disconnect(meant, command.reason)
         key = (command.reply_to, command.ask)
-        answer = functools.partial(self._bus.answer, command, count)
+        answer = functools.partial(self._all_pods.answer_disconnect, command, count)
         self._jobs.put(key, answer, ASK_SECONDS)
 
     async def _disconnect(self, meant: Selection, reason: str) -> int:

@@ -77,8 +77,8 @@ class Gateway:
             clients.access,
             events.sessions,
             clients.recovery,
-            Disconnecting(clients.members, events.bus, jobs, note_disconnect).begin,
-            Listing(events.rooms, events.bus, jobs).begin,
+            Disconnecting(clients.members, events.bus.all_pods, jobs, note_disconnect).begin,
+            Listing(events.rooms, events.bus.all_pods, jobs).begin,
         )
 
     def _readiness(self) -> list[Callable[[], HealthCheck]]:

@@ -7,16 +7,16 @@ import functools
 from constellation_ws.chats.room_users import list_users
 from constellation_ws.delivery.rooms import Rooms
 from constellation_ws.messages.commands import ListMembers
-from constellation_ws.redis_io.bus import ASK_SECONDS, RedisBus
+from constellation_ws.redis_io.all_pods import ASK_SECONDS, AllPods
 from constellation_ws.wiring.background_jobs import BackgroundJobs
 
 
 class Listing:
     """Does it in the background, after the command was received."""
 
-    def __init__(self, rooms: Rooms, bus: RedisBus, jobs: BackgroundJobs) -> None:
+    def __init__(self, rooms: Rooms, all_pods: AllPods, jobs: BackgroundJobs) -> None:
         self._rooms = rooms
-        self._bus = bus
+        self._all_pods = all_pods
         self._jobs = jobs
 
     def begin(self, command: ListMembers) -> None:
@@ -27,4 +27,4 @@ class Listing:
     async def _answer(self, command: ListMembers) -> None:
         members = self._rooms.members(command.room)
         users = await list_users(members, command.cursor, command.limit)
-        await self._bus.answer_members(command, users)
+        await self._all_pods.answer_members(command, users)

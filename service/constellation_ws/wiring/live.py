@@ -34,7 +34,7 @@ class Live:
         window_seconds = settings.recovery_window_seconds + TRIM_MARGIN_SECONDS
         self._direct = DirectEntries(redis.vital, names, window_seconds)
         self.resuming = NotResuming()
-        self.send_all = bus.publish_all
+        self.send_all = bus.publisher.publish_all
         self.once = Once(redis.requests, names, PUBLISHING, settings.api_idempotency_seconds)
 
     def parts(

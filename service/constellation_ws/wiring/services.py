@@ -45,7 +45,7 @@ class Services:
         # Each port sends in a queue of its own: one that is flooded holds up no other.
         over_tcp, over_http = (
             Actions(
-                events.bus,
+                events.bus.all_pods,
                 clients.presence,
                 events.table,
                 Sending(events.delivery.send_all, spawn),

@@ -57,10 +57,10 @@ class Pod:
         self.presence = Presence(redis, self.bus.instance)
         self.listener = Listener()
         actions = Actions(
-            self.bus,
+            self.bus.all_pods,
             self.presence,
             TABLE,
-            Sending(self.bus.publish_all, spawn),
+            Sending(self.bus.publisher.publish_all, spawn),
             Once(redis, DEFAULT, PUBLISHING, 60),
             tracing,
             max_event_bytes=MAX_EVENT_BYTES,
@@ -170,7 +170,7 @@ async def test_a_user_gets_what_was_sent_before_the_disconnect(pod: Pod) -> None
     await eventually(lambda: len(pod.heard) == 301, PATIENCE_SECONDS, "all are told")
     command = commands.decode(pod.heard[-1][1])
     assert isinstance(command, Disconnect)
-    await pod.bus.answer(command, 1)
+    await pod.bus.all_pods.answer_disconnect(command, 1)
     assert await disconnecting == {"disconnected": 1}
     await asyncio.gather(*sent)
 
@@ -268,7 +268,7 @@ async def test_a_user_is_disconnected_everywhere_and_the_sockets_counted(
     command = await pod.command()
     assert isinstance(command, Disconnect)
     assert (command.who, command.reason) == ("user:u1", reason)
-    await pod.bus.answer(command, 3)
+    await pod.bus.all_pods.answer_disconnect(command, 3)
     assert await asking == {"disconnected": 3}
 
 

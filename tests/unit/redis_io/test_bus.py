@@ -7,87 +7,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 
-import hiredis
 import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from constellation_ws.messages import commands
-from constellation_ws.messages.commands import Disconnect, Join, ListMembers
-from constellation_ws.messages.events import Room, UserId
-from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterChannels
+from constellation_ws.messages.commands import Join
+from constellation_ws.messages.events import Room
+from constellation_ws.messages.redis_emitter import EmitterChannels
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io import bus as redis_bus
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.link import RedisUnavailable
 from constellation_ws.redis_io.names import DEFAULT
-from constellation_ws.redis_io.subscription import Subscription
 from tests.forwarder import forwarder
 from tests.pod_parts import Listener
 from tests.processes import Valkey, running_valkey
+from tests.unit.redis_io.bus_pods import CHANNELS, Pod, running, standing
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 _NOT_SENT = "the heartbeat could not be sent"
-CHANNELS = ("chat:new", "chat:newMessage")
-
-
-class Pod:
-    """A bus with what it was handed."""
-
-    def __init__(self, redis: Redis, emitters: EmitterChannels = DEFAULT_EMITTERS) -> None:
-        self.metrics = Metrics()
-        self.bus = RedisBus(redis, CHANNELS, self.metrics, DEFAULT, emitters)
-        self.listener = Listener()
-
-    @property
-    def heard(self) -> list[Published]:
-        return [message for batch in self.listener.batches for message in batch]
-
-    def reconnects(self, reason: str) -> float:
-        value: float = self.metrics.redis_reconnects.labels(reason)._value.get()
-        return value
-
-    def malformed(self) -> float:
-        value: float = self.metrics.commands.labels("malformed")._value.get()
-        return value
-
-    @property
-    def stands(self) -> bool:
-        return self.bus.lost_at is None
-
-
-@asynccontextmanager
-async def running(*pods: Pod, beating: bool = True) -> AsyncIterator[None]:
-    """Let pods subscribe and send heartbeats; what ends by itself is an error."""
-    works = [pod.bus.run(pod.listener) for pod in pods]
-    works += [pod.bus.beat() for pod in pods if beating]
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        yield
-    finally:
-        await ended(tasks)
-        assert [task for task in tasks if not task.cancelled()] == []
-
-
-async def ended(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel until they have ended.
-
-    Python 3.11 lets `wait_for`, in which redis-py sends, swallow a cancellation that comes late.
-    """
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=0.1)
-
-
-async def standing(*pods: Pod) -> None:
-    await eventually(
-        lambda: all(pod.stands for pod in pods), PATIENCE_SECONDS, "the subscriptions stand"
-    )
 
 
 def has_lost(pod: Pod, times: int) -> bool:
@@ -179,16 +120,11 @@ async def test_a_command_is_told_to_every_pod_its_sender_included(redis: Redis) 
     command = Join(Room("user:1"), Room("team"))
     async with running(a, b):
         await standing(a, b)
-        await a.bus.tell(command)
+        await a.bus.all_pods.send(command)
         await eventually(lambda: a.heard and b.heard, PATIENCE_SECONDS, "it has arrived")
         for pod in (a, b):
             ((channel, payload),) = pod.heard
             assert (channel.decode(), commands.decode(payload)) == (DEFAULT.commands, command)
-
-
-async def test_publishing_says_how_many_subscribers_redis_reached(pod: Pod) -> None:
-    assert await pod.bus.publish("chat:new", b"{}") == 1
-    assert await pod.bus.publish("nobody listens", b"{}") == 0
 
 
 async def test_heartbeats_are_timed_and_nobody_elses_business(
@@ -289,11 +225,11 @@ async def test_the_bus_outlives_redis(monkeypatch: pytest.MonkeyPatch) -> None:
                 await eventually(lambda: not pod.stands, PATIENCE_SECONDS, "the loss is noticed")
                 lost_at = pod.bus.lost_at
                 with pytest.raises(RedisUnavailable, match="try again"):
-                    await pod.bus.publish("chat:new", b"{}")
+                    await pod.bus.publisher.publish("chat:new", b"{}")
                 with pytest.raises(RedisUnavailable):
-                    await pod.bus.tell(Join(Room("a"), Room("b")))
+                    await pod.bus.all_pods.send(Join(Room("a"), Room("b")))
                 with pytest.raises(RedisUnavailable):
-                    await pod.bus.disconnect(Room("a"), "", [])
+                    await pod.bus.all_pods.disconnect(Room("a"), "", [])
                 with capture_logs() as logs:
                     await eventually(
                         lambda: sum(line["event"] == _NOT_SENT for line in logs) > 1,
@@ -305,7 +241,7 @@ async def test_the_bus_outlives_redis(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert pod.bus.lost_at == lost_at
                 valkey.start()
                 await standing(pod)
-                await pod.bus.publish("chat:new", b"{}")
+                await pod.bus.publisher.publish("chat:new", b"{}")
                 await eventually(lambda: pod.heard, PATIENCE_SECONDS, "a message arrives")
 
 
@@ -379,185 +315,6 @@ async def test_garbage_on_the_pods_own_channels_is_counted_and_survived(
     await eventually(lambda: pod.heard, PATIENCE_SECONDS, "a message arrives")
     assert pod.stands
     assert pod.malformed() == 2 * len(garbage)
-
-
-async def test_an_answer_that_nobody_waits_for_or_that_is_no_number_counts_nothing(
-    pod: Pod, redis: Redis
-) -> None:
-    counting = asyncio.create_task(pod.bus.disconnect(Room("user:1"), "", [pod.bus.instance]))
-    await eventually(lambda: pod.heard, PATIENCE_SECONDS, "it is asked")
-    command = commands.decode(pod.heard[0][1])
-    assert isinstance(command, Disconnect)
-    for answer in (b"%d many", b"%d ", b"%d", b"99%d 7", b"%d 4"):
-        await redis.publish(command.reply_to, answer % command.ask)
-    assert await counting == 4
-
-
-async def test_a_push_that_is_no_message_is_passed_over(redis: Redis) -> None:
-    # RESP3 servers announce their own news on any connection: maintenance, tracking.
-    listener, parser = Listener(), hiredis.Reader()
-    subscription = Subscription({}, DEFAULT, lambda *_: True)
-    subscription.pass_to(listener.take)
-    parser.feed(b">2\r\n$10\r\ninvalidate\r\n*0\r\n")
-    parser.feed(b">4\r\n$6\r\nMOVING\r\n:1\r\n:15\r\n$9\r\nhost:6379\r\n")
-    parser.feed(b">3\r\n$7\r\nmessage\r\n$8\r\nchat:new\r\n$2\r\n{}\r\n")
-    parser.feed(b">4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$2\r\nab\r\n$1\r\nx\r\n")
-    subscription._receive(parser)
-    assert listener.batches == [[(b"chat:new", b"{}"), (b"ab", b"x")]]
-
-
-async def asked(pod: Pod) -> Disconnect:
-    """The question that a pod has received."""
-    await eventually(lambda: pod.heard, PATIENCE_SECONDS, "it is asked")
-    command = commands.decode(pod.heard[0][1])
-    assert isinstance(command, Disconnect)
-    return command
-
-
-async def test_a_disconnect_adds_up_what_the_pods_answer(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 10 * PATIENCE_SECONDS)
-    a, b = Pod(redis), Pod(redis)
-
-    async def answer_with(pod: Pod, count: int) -> None:
-        command = await asked(pod)
-        assert (command.who, command.reason) == ("user:1", "kicked")
-        await pod.bus.answer(command, count)
-
-    async with running(a, b):
-        await standing(a, b)
-        pods = [a.bus.instance, b.bus.instance]
-        counting = asyncio.create_task(a.bus.disconnect(Room("user:1"), "kicked", pods))
-        await answer_with(a, 2)
-        await answer_with(b, 3)
-        async with asyncio.timeout(
-            PATIENCE_SECONDS
-        ):  # at once, and not after the wait for silent pods
-            assert await counting == 5
-
-
-@pytest.mark.parametrize("counted", [0, 1])
-async def test_a_disconnect_waits_for_all_pods_however_few_publish_counts(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch, counted: int
-) -> None:
-    """As on a Cluster, where PUBLISH counts the subscribers of one node."""
-    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 10 * PATIENCE_SECONDS)
-    a, b = Pod(redis), Pod(redis)
-    publish = a.bus.publish
-
-    async def publish_on_another_node(channel: str, payload: bytes) -> int:
-        await publish(channel, payload)
-        return counted
-
-    monkeypatch.setattr(a.bus, "publish", publish_on_another_node)
-    async with running(a, b):
-        await standing(a, b)
-        pods = [a.bus.instance, b.bus.instance]
-        counting = asyncio.create_task(a.bus.disconnect(Room("user:1"), "", pods))
-        await a.bus.answer(await asked(a), 2)
-        await redis.publish("chat:new", b"{}")
-        await eventually(lambda: len(a.heard) == 2, PATIENCE_SECONDS, "later messages arrive")
-        assert not counting.done()
-        await b.bus.answer(await asked(b), 3)
-        assert await counting == 5
-
-
-async def test_a_pod_that_is_not_registered_yet_is_waited_for_too(redis: Redis) -> None:
-    a, b = Pod(redis), Pod(redis)
-    async with running(a, b):
-        await standing(a, b)
-        counting = asyncio.create_task(a.bus.disconnect(Room("user:1"), "", [a.bus.instance]))
-        for pod, count in ((a, 2), (b, 3)):
-            await pod.bus.answer(await asked(pod), count)
-        assert await counting == 5
-
-
-async def test_pods_of_the_release_before_answer_without_their_name(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 10 * PATIENCE_SECONDS)
-    a, b = Pod(redis), Pod(redis)
-    async with running(a, b):
-        await standing(a, b)
-        pods = [a.bus.instance, "an older pod"]
-        counting = asyncio.create_task(a.bus.disconnect(Room("user:1"), "", pods))
-        command = await asked(b)
-        await a.bus.answer(command, 2)
-        await redis.publish(command.reply_to, b"%d 3" % command.ask)
-        assert await counting == 5
-        # And such a pod asks for no name, for it could not read the answer.
-        await b.bus.answer(Disconnect(command.who, "", "chat:new", 5), 7)
-        await eventually(lambda: len(a.heard) == 2, PATIENCE_SECONDS, "the answer arrives")
-        assert a.heard[1] == (b"chat:new", b"5 7")
-
-
-async def test_two_questions_at_a_time_do_not_mix(redis: Redis) -> None:
-    pod = Pod(redis)
-    async with running(pod):
-        await standing(pod)
-        first = asyncio.create_task(pod.bus.disconnect(Room("user:1"), "", [pod.bus.instance]))
-        second = asyncio.create_task(pod.bus.disconnect(Room("user:2"), "", [pod.bus.instance]))
-        await eventually(lambda: len(pod.heard) == 2, PATIENCE_SECONDS, "both are asked")
-        counts = {"user:1": 10, "user:2": 20}
-        for _, payload in reversed(pod.heard):
-            command = commands.decode(payload)
-            assert isinstance(command, Disconnect)
-            await pod.bus.answer(command, counts[command.who])
-        assert (await first, await second) == (10, 20)
-
-
-async def test_a_pod_that_does_not_answer_is_waited_for_only_so_long(
-    pod: Pod, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 0.1)
-    assert await pod.bus.disconnect(Room("user:1"), "", [pod.bus.instance]) == 0
-    assert pod.bus._waiting == {}
-
-
-async def test_a_disconnect_that_nobody_hears_counts_nobody(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 10 * PATIENCE_SECONDS)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        assert await RedisBus(redis, CHANNELS, Metrics()).disconnect(Room("user:1"), "", []) == 0
-
-
-async def question(pod: Pod) -> ListMembers:
-    """The question about a room that a pod has received."""
-    await eventually(lambda: pod.heard, PATIENCE_SECONDS, "it is asked")
-    command = commands.decode(pod.heard[0][1])
-    assert isinstance(command, ListMembers)
-    return command
-
-
-async def test_the_members_of_a_room_are_merged_from_all_pods(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 10 * PATIENCE_SECONDS)
-    a, b = Pod(redis), Pod(redis)
-    async with running(a, b):
-        await standing(a, b)
-        pods = [a.bus.instance, b.bus.instance]
-        listing = asyncio.create_task(a.bus.list_members(Room("chat:1"), "u0", 3, pods))
-        for pod, users in ((a, ["u1", "u3"]), (b, ["u2", "u3", "u4"])):
-            asked = await question(pod)
-            assert (asked.room, asked.cursor, asked.limit) == ("chat:1", "u0", 3)
-            await pod.bus.answer_members(asked, [UserId(user) for user in users])
-        assert await listing == (["u1", "u2", "u3", "u4"], True)
-
-
-async def test_a_list_without_the_answer_of_every_pod_says_so(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_bus, "ASK_SECONDS", 0.5)
-    pod = Pod(redis)
-    async with running(pod):
-        await standing(pod)
-        pods = [pod.bus.instance, "a pod that hangs"]
-        listing = asyncio.create_task(pod.bus.list_members(Room("chat:1"), "", 3, pods))
-        await pod.bus.answer_members(await question(pod), [UserId("u1")])
-        assert await listing == (["u1"], False)
 
 
 async def test_the_end_of_the_bus_leaves_no_subscription(redis: Redis) -> None:

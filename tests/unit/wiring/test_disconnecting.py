@@ -11,13 +11,13 @@ from constellation_ws.chats.members import Members
 from constellation_ws.delivery.rooms import Member, Rooms, Stage
 from constellation_ws.messages.commands import Disconnect, DisconnectAll, Selection
 from constellation_ws.messages.events import Room, Sid
-from constellation_ws.redis_io.bus import RedisBus
+from constellation_ws.redis_io.all_pods import AllPods
 from constellation_ws.wiring.background_jobs import BackgroundJobs, Work
 from constellation_ws.wiring.disconnecting import Disconnecting
 
 
 class World:
-    """A pod with members in rooms; its members, the bus and the queue note what they are given."""
+    """A pod with members in rooms; its members, all pods and the queue note what they are given."""
 
     def __init__(self, **rooms: str) -> None:
         """`rooms` are the rooms of each member, by its sid."""
@@ -34,7 +34,7 @@ class World:
         self.waiting: dict[Hashable, Work] = {}
         self.disconnecting = Disconnecting(
             cast("Members", self),
-            cast("RedisBus", self),
+            cast("AllPods", self),
             cast("BackgroundJobs", self),
             self.noted.append,
         )
@@ -50,7 +50,7 @@ class World:
         self.gone += sorted(member.sid for member in found)
         return len(found)
 
-    async def answer(self, command: Disconnect, count: int) -> None:
+    async def answer_disconnect(self, command: Disconnect, count: int) -> None:
         self.answered.append((command.reply_to, count))
 
     def put(self, key: Hashable, work: Work, seconds: float | None = 5.0) -> None:

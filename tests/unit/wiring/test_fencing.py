@@ -10,21 +10,21 @@ from constellation_ws.wiring.background_jobs import BackgroundJobs
 from constellation_ws.wiring.fencing import Fencing
 
 
-class Bus:
+class AllPods:
     def __init__(self) -> None:
         self.sent: list[object] = []
 
-    async def tell(self, command: object) -> None:
+    async def send(self, command: object) -> None:
         self.sent.append(command)
 
 
 async def test_one_fence_waits_however_often_it_is_asked_for() -> None:
-    bus, jobs = Bus(), BackgroundJobs(Metrics())
-    fencing = Fencing(cast("Any", bus), jobs)
+    all_pods, jobs = AllPods(), BackgroundJobs(Metrics())
+    fencing = Fencing(cast("Any", all_pods), jobs)
     fencing.begin("sid", "pod.1")
     fencing.begin("sid", "pod.1")
     fencing.begin("sid", "pod.2")
-    assert (bus.sent, len(jobs)) == ([], 2)
+    assert (all_pods.sent, len(jobs)) == ([], 2)
     _, job = jobs._waiting.popitem(last=False)
     await job.work()
-    assert bus.sent == [Fence("sid", "pod.1")]
+    assert all_pods.sent == [Fence("sid", "pod.1")]
