@@ -14,44 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-import msgspec
+from constellation_ws.log.pubsub_positions import Received, Stretch, Stretches, parse_position
 
 _OBJECT_BYTES = 200
 """What one message takes beside its payload: measured, 64-bit CPython."""
-_MAX_TICKS = 1_000
-"""Ticks whose place is retained: some minutes of them, at two a second and pod restarts besides."""
-
-
-class Received(msgspec.Struct, frozen=True, gc=False):
-    """One message of the stream, where this pod received it."""
-
-    tick: bytes
-    """The last tick before it."""
-    index: int
-    """Its place behind that tick, from 0."""
-    channel: bytes
-    payload: bytes
-
-    @property
-    def position(self) -> bytes:
-        """Its name, the same on every pod that has been subscribed since the tick."""
-        return b"%b:%d" % (self.tick, self.index)
-
-
-@dataclass(slots=True)
-class _Stretch:
-    """The messages behind one tick."""
-
-    begin: int
-    """Number of the first of them."""
-    serial: int
-    """How many interruptions there were before it."""
-    end: int | None = None
-    """Number after the last of them that was received; None while they still come."""
-
-    def clamp(self, number: int) -> int:
-        """Bound a number by the stretch: other pods may have received more of it than this one."""
-        return number if self.end is None else min(number, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +31,7 @@ class _Hole:
     is_lossy: bool
     """Whether Redis may have counted this pod as a receiver of what is missing."""
 
-    def is_before(self, stretch: _Stretch) -> bool:
+    def is_before(self, stretch: Stretch) -> bool:
         """Tell whether it lies before a stretch."""
         return (self.number, self.serial) <= (stretch.begin, stretch.serial)
 
@@ -85,7 +51,7 @@ class Unrecorded:
         self._received: deque[Received] = deque()
         self._first = 0
         self._interruptions = 0
-        self._stretches: dict[bytes, _Stretch] = {}
+        self._stretches = Stretches()
         self._tick, self._index = b"", 0
         self._is_provisional = True
         self._holes: list[_Hole] = []
@@ -140,10 +106,10 @@ class Unrecorded:
 
     def tick(self, name: bytes) -> None:
         """Receive a tick: positions count from here."""
-        self._begin_stretch(name)
+        stretch = self._begin_stretch(name)
         self._is_provisional = False
         if self._ahead is not None and self._ahead[0] == name:
-            self._note_recorded(self._stretches[name], self.end + self._ahead[1])
+            self._note_recorded(stretch, self.end + self._ahead[1])
             self._followed_from, self._ahead = self._recorded, None
 
     def interrupt(self, *, is_lossy: bool, received_at: float) -> None:
@@ -183,11 +149,10 @@ class Unrecorded:
         Called once this pod has read the log as far as it went then. Returns how many messages it
         has not found there: they will never be recorded.
         """
-        tick, index = _parse(place)
-        stretch = self._stretches.get(tick)
-        if stretch is None:
+        found = self._stretches.find(place)
+        if found is None:
             return 0
-        number = stretch.clamp(stretch.begin + index)
+        stretch, number = found[0], found[0].clamp(found[1])
         if self._followed_from is None:
             missing = self._count_left_behind(number, [])
             self._followed_from = number
@@ -202,11 +167,14 @@ class Unrecorded:
         Returns how many messages are missing there though later ones are in it: they will never
         be recorded, since the order of the stream cannot be kept any more.
         """
-        last = self._find(positions[-1])
+        last = self._stretches.find(positions[-1])
         if last is None:
-            tick, index = _parse(positions[-1])
+            tick, index = parse_position(positions[-1])
             self._ahead = tick, index + 1  # or of a time before this subscription
-            last = next((at for at in map(self._find, reversed(positions)) if at is not None), None)
+            last = next(
+                (at for at in map(self._stretches.find, reversed(positions)) if at is not None),
+                None,
+            )
             if last is None:
                 return 0
         stretch, number = last
@@ -217,7 +185,7 @@ class Unrecorded:
             missing = self._count_left_behind(end, positions)
             self._followed_from = end  # what came before may have been logged before this pod
         elif end > begin and not self._is_next(positions, begin, end):
-            found = {at[1] for at in map(self._find, positions) if at is not None}
+            found = {at[1] for at in map(self._stretches.find, positions) if at is not None}
             wanted = range(max(begin, self._followed_from), end)
             missing = len(wanted) - len(found.intersection(wanted))
         self._note_recorded(stretch, end)
@@ -225,7 +193,7 @@ class Unrecorded:
 
     def _is_next(self, positions: Sequence[bytes], begin: int, end: int) -> bool:
         """Tell whether these are the messages that were expected next, none of them missing."""
-        first = self._find(positions[0])
+        first = self._stretches.find(positions[0])
         return first is not None and first[1] == begin == end - len(positions)
 
     def doubt(self) -> None:
@@ -262,7 +230,7 @@ class Unrecorded:
         if self._left_at <= self._epoch_began:
             return 0
         left = range(self._first, min(self._left, end))
-        found = {at[1] for at in map(self._find, positions) if at is not None}
+        found = {at[1] for at in map(self._stretches.find, positions) if at is not None}
         return len(left) - len(found.intersection(left))
 
     def forgive(self) -> None:
@@ -276,15 +244,11 @@ class Unrecorded:
         self._is_provisional = True
         self._holes.append(_Hole(self.end, self._interruptions, is_lossy))
 
-    def _begin_stretch(self, tick: bytes) -> None:
-        if (current := self._stretches.get(self._tick)) is not None:
-            current.end = self.end
+    def _begin_stretch(self, tick: bytes) -> Stretch:
         # Others may have received, and recorded, more of the stretch that ends here.
         self._recorded = min(self._recorded, self.end)
         self._tick, self._index = tick, 0
-        self._stretches[tick] = _Stretch(self.end, self._interruptions)
-        if len(self._stretches) > _MAX_TICKS:
-            del self._stretches[next(iter(self._stretches))]
+        return self._stretches.begin(tick, self.end, self._interruptions)
 
     def _discard(self) -> None:
         """Give up the oldest: the newest may still be recorded in time."""
@@ -294,12 +258,7 @@ class Unrecorded:
         later = [hole for hole in self._holes if hole.number > self._first]
         self._holes = [_Hole(self._first, 0, is_lossy=True), *later]
 
-    def _find(self, position: bytes) -> tuple[_Stretch, int] | None:
-        tick, index = _parse(position)
-        stretch = self._stretches.get(tick)
-        return None if stretch is None else (stretch, stretch.begin + index)
-
-    def _note_recorded(self, stretch: _Stretch, number: int) -> None:
+    def _note_recorded(self, stretch: Stretch, number: int) -> None:
         """Note that all before a number is in the log, and something of this stretch is.
 
         So all before the stretch is in the log as well, what this pod missed included.
@@ -318,8 +277,3 @@ class Unrecorded:
     def _pop(self) -> None:
         self._bytes -= len(self._received.popleft().payload) + _OBJECT_BYTES
         self._first += 1
-
-
-def _parse(position: bytes) -> tuple[bytes, int]:
-    tick, _, index = position.rpartition(b":")
-    return tick, int(index) if index.isdigit() else 0

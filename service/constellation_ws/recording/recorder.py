@@ -17,10 +17,10 @@ import structlog
 from constellation_ws.log.appender import Appender, LogDamaged, LostLease, Unanswered
 from constellation_ws.log.state import ONLY_ASKING, Candidacy
 from constellation_ws.log.stream import RedisLog
-from constellation_ws.log.unrecorded import Received, Unrecorded
+from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.messages import commands
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.recording.batching import Batching
+from constellation_ws.recording.append_queue import AppendQueue
 from constellation_ws.recording.phase import Change, Phase, next_phase
 from constellation_ws.recording.trouble import RecordingTrouble
 from constellation_ws.redis_io.bus import Published, RedisBus
@@ -39,8 +39,6 @@ ANSWER_SECONDS = 1.0
 """An append that is unanswered for so long ends the lease, before Redis lets it expire."""
 _STEP_SECONDS = 0.25
 _TRIM_SECONDS = 1.0
-_CHUNK = 1_000
-_MAX_UNANSWERED = 1
 
 
 class Recorder:
@@ -69,20 +67,14 @@ class Recorder:
         self._ticks_channel = names.ticks.encode()
         self._commands_channel = names.commands.encode()
         self._phase = Phase.UNSUBSCRIBED
-        self._batching = Batching()
+        self._queue = AppendQueue(unrecorded, metrics)
         self._recordings = itertools.count()
         self._positioned_at = 0.0
         self._received_at = 0.0
         """Monotonic time at which the last event was received."""
         self._news = asyncio.Event()
-        self._appender: Appender | None = None
-        self._sent = 0
-        """Number of the first message that was not sent to the log yet."""
-        self._gathering: asyncio.TimerHandle | None = None
         self._token = ""
         self._barrier, self._passed = b"", asyncio.Event()
-        self._recorded_all = asyncio.Event()
-        self._recorded_all.set()
         self._discarded = 0
         self.trouble = RecordingTrouble()
 
@@ -121,8 +113,8 @@ class Recorder:
                 has_events = True
         if has_events:
             self._received_at = time.monotonic()
-        if self._appender is not None:
-            self._append_soon(self._appender)
+        if self._phase is Phase.RECORDING:
+            self._queue.append_soon()
         if self._unrecorded.discarded != self._discarded:
             self._count_discarded()
         return obeyed
@@ -157,7 +149,7 @@ class Recorder:
         before, self._phase = self._phase, next_phase(self._phase, change)
         if self._phase is not before:
             if self._phase is not Phase.RECORDING:
-                self._appender = None
+                self._queue.end()
             self._news.set()
 
     # Asking for the lease
@@ -223,14 +215,12 @@ class Recorder:
             if self._unrecorded.is_lossy:
                 self._log.lose("interrupted", 1)
             self._unrecorded.forgive()
-            self._sent = self._unrecorded.begin
             self._change(Change.GRANTED)
             if self._phase is not Phase.RECORDING:
                 return  # interrupted or retired meanwhile
-            self._appender = appender
             self.trouble.end()
             logger.info("this pod is the recorder now", unrecorded=self.unrecorded_events)
-            self._append_news(appender)
+            self._queue.begin(appender)
             await self._keep_on(appender)
 
     async def _level(self, appender: Appender) -> None:
@@ -278,57 +268,6 @@ class Recorder:
             async with asyncio.timeout(_STEP_SECONDS):
                 self._log.note_epoch(await self._log.state.claim(ONLY_ASKING, LEASE_SECONDS))
 
-    def _append_soon(self, appender: Appender) -> None:
-        """Append what is new now, or a moment later together with more."""
-        if appender.unanswered >= _MAX_UNANSWERED:
-            return
-        waiting = self._unrecorded.end - max(self._sent, self._unrecorded.begin)
-        if not waiting:
-            return
-        # Not the loop's time: uvloop's stands still while a batch is written to the sockets. So the
-        # timer gets a time as well: a delay would count from before the batch, and end early.
-        due_at = self._batching.due_at(waiting)
-        if due_at <= time.monotonic():
-            self._append_news(appender)
-        elif self._gathering is None:
-            self._gathering = asyncio.get_running_loop().call_at(
-                due_at, self._append_gathered, appender
-            )
-
-    def _append_gathered(self, appender: Appender) -> None:
-        self._gathering = None
-        if appender is self._appender:
-            self._append_news(appender)
-
-    def _append_news(self, appender: Appender) -> None:
-        """Send what is new to the log, as far as Redis keeps up; the rest stays retained."""
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gathering = None
-        if appender.unanswered >= _MAX_UNANSWERED:
-            return
-        self._sent = max(self._sent, self._unrecorded.begin)
-        fresh = self._unrecorded.since(self._sent, _CHUNK)
-        if not fresh:
-            return
-        self._batching.appended(len(fresh))
-        self._sent += len(fresh)
-        self._append(appender, fresh, self._sent)
-
-    def _append(self, appender: Appender, fresh: list[Received], until: int) -> None:
-        self._recorded_all.clear()
-
-        def note_recorded() -> None:
-            self._metrics.recorded.inc(len(fresh))
-            self._unrecorded.confirm(until)
-            if not self.unrecorded_events:
-                self._recorded_all.set()
-            self._batching.answered(time.monotonic())
-            if appender is self._appender:
-                self._append_soon(appender)
-
-        appender.append(fresh, note_recorded)
-
     # Ending
 
     async def hand_over(self) -> None:
@@ -340,7 +279,7 @@ class Recorder:
         if self.holds_lease:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    await self._recorded_all.wait()
+                    await self._queue.emptied.wait()
         held_lease = self.holds_lease
         self._change(Change.RETIRED)
         if not held_lease:

@@ -137,20 +137,20 @@ class Recovery:
     ) -> tuple[Outcome, Welcome | None]:
         self._resuming[pid] = owner
         try:
-            taken = await self._store.take(pid, user, owner)
-            if taken is None:
+            acquired = await self._store.acquire(pid, user, owner)
+            if acquired is None:
                 return Outcome.UNKNOWN, None
-            if taken.record is None:
+            if acquired.record is None:
                 self._store.discard(pid, owner)
                 return Outcome.UNREADABLE, None
-            if scope_of(taken.record.sid) != member.scope:
+            if scope_of(acquired.record.sid) != member.scope:
                 self._store.discard(pid, owner)
                 return Outcome.UNKNOWN, None
-            if taken.epoch != taken.record.epoch:
+            if acquired.epoch != acquired.record.epoch:
                 self._store.discard(pid, owner)
                 return Outcome.OTHER_EPOCH, None
-            lost = await self._lost(member, taken.record)
-            found = await self._backlog.find(taken.record, user, offset, lost)
+            lost = await self._lost(member, acquired.record)
+            found = await self._backlog.find(acquired.record, user, offset, lost)
             if self._resuming.get(pid) != owner:
                 return Outcome.SUPERSEDED, None
         except RedisUnavailable:
@@ -161,11 +161,11 @@ class Recovery:
         if isinstance(found, Outcome):
             self._store.discard(pid, owner)
             return found, None
-        attempts = taken.record.attempts + 1 if found.is_repeated else 0
+        attempts = acquired.record.attempts + 1 if found.is_repeated else 0
         if attempts >= _MAX_ATTEMPTS:
             self._store.discard(pid, owner)
             return Outcome.STUCK, None
-        resumed = _Resumed(taken.record, taken.former_owner, found, attempts)
+        resumed = _Resumed(acquired.record, acquired.former_owner, found, attempts)
         self._settle(member, pid, owner, user, resumed)
         self._metrics.replayed.inc(len(found.frames))
         return Outcome.RECOVERED, Welcome(pid, found.frames, is_recovered=True)

@@ -2,7 +2,7 @@
 
 Every write names the owner, one connection of one pod: who has lost a session to a newer connection
 can write it no more. Writes and reads are gathered, and go over a connection of their own. What a
-session looks like there: `record`.
+session looks like there: `record`. How a connection gets a session: `acquisition`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from redis.asyncio import Redis
 
 from constellation_ws.log.positions import LogId, Ticket
 from constellation_ws.recovery import record as session_record
-from constellation_ws.recovery.record import SessionRecord
-from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
+from constellation_ws.recovery.acquisition import REDIS_SECONDS, Acquisitions
+from constellation_ws.redis_io.link import FAULTS
 from constellation_ws.redis_io.names import DEFAULT, Names
 
 logger = structlog.get_logger(__name__)
@@ -27,11 +27,6 @@ logger = structlog.get_logger(__name__)
 _CHUNK = 500
 _CHUNK_BYTES = 1 << 20
 _RETRY_SECONDS = 0.5
-_REDIS_SECONDS = 5.0
-"""How long one exchange with Redis may take before it counts as failed."""
-_TAKE_SECONDS = 20.0
-"""How long a session is waited for, its turn in a storm included: a Redis that does not answer is
-known after one exchange."""
 _FENCED, _GONE = 0, 2
 
 _SAVE = """
@@ -50,24 +45,7 @@ for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
 """
-_TAKE = """
-local found = redis.call('HMGET', KEYS[1], 'user', 'owner')
-if found[1] ~= ARGV[1] then return false end
-redis.call('HSET', KEYS[1], 'owner', ARGV[2])
-return {found[2], redis.call('HGETALL', KEYS[1])}
-"""
 _DROP = "if redis.call('HGET', KEYS[1], 'owner') == ARGV[1] then redis.call('DEL', KEYS[1]) end"
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A session that now belongs to a new connection."""
-
-    record: SessionRecord | None
-    """None where it cannot be read: another release has written it, say."""
-    former_owner: str
-    epoch: str
-    """The log's epoch in Redis at that moment: this pod may not know yet that it has ended."""
 
 
 @dataclass(slots=True)
@@ -80,16 +58,6 @@ class _Write:
     done: asyncio.Future[None]
 
 
-@dataclass(slots=True)
-class _Question:
-    """A session that a new connection wants."""
-
-    pid: str
-    user: str
-    owner: str
-    answer: asyncio.Future[Any]
-
-
 class SessionStore:
     """Reads and writes sessions. `run` must run in one task for as long as the process lives.
 
@@ -100,14 +68,13 @@ class SessionStore:
     def __init__(self, redis: Redis, names: Names = DEFAULT) -> None:
         self._redis = redis
         self._key = names.session
-        self._state = names.state
         self._save: Any = redis.register_script(_SAVE)
-        self._take: Any = redis.register_script(_TAKE)
         self._drop: Any = redis.register_script(_DROP)
         self._writes: dict[str, _Write] = {}
         self._sending: list[_Write] = []
-        self._questions: list[_Question] = []
         self._has_work = asyncio.Event()
+        self._acquisitions = Acquisitions(redis, names, self._has_work)
+        self.acquire = self._acquisitions.acquire
         self.is_failing = False
         """Whether Redis refused or failed the last write: who waits for one would wait in vain."""
 
@@ -153,30 +120,6 @@ class SessionStore:
         self._has_work.set()
         return done
 
-    async def take(self, pid: str, user: str, owner: str) -> Taken | None:
-        """Give a session to a new connection of its user; None where there is none such.
-
-        Raises RedisUnavailable.
-        """
-        question = _Question(pid, user, owner, asyncio.get_running_loop().create_future())
-        self._questions.append(question)
-        self._has_work.set()
-        try:
-            async with asyncio.timeout(_TAKE_SECONDS):
-                found = await question.answer
-        except TimeoutError as error:
-            raise RedisUnavailable("sessions cannot be read: Redis does not answer") from error
-        if not found:
-            return None
-        (former_owner, flat), epoch = found
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        try:
-            record = session_record.read(fields)
-        except session_record.Unreadable as error:
-            logger.warning("a session cannot be read; its client gets a new one", error=str(error))
-            return Taken(None, bytes(former_owner or b"").decode(), epoch)
-        return Taken(record, bytes(former_owner).decode(), epoch)
-
     async def run(
         self, delivered: Callable[[], LogId], on_fenced: Callable[[str, str], None]
     ) -> None:
@@ -188,8 +131,8 @@ class SessionStore:
         while True:
             await self._has_work.wait()
             self._has_work.clear()
-            while self._writes or self._questions:
-                await self._ask()
+            while self._writes or self._acquisitions:
+                await self._acquisitions.carry_out()
                 if self._writes and not await self._flush(delivered, on_fenced):
                     await self._pause()
 
@@ -200,44 +143,15 @@ class SessionStore:
             await asyncio.wait(waiting)
 
     async def _pause(self) -> None:
-        """Wait before the next attempt, but not with questions: Redis may only be full."""
+        """Wait before the next attempt, unless a session is waited for: Redis may only be full."""
         try:
             async with asyncio.timeout(_RETRY_SECONDS):
                 self._has_work.clear()
-                while not self._questions:
+                while not self._acquisitions:
                     await self._has_work.wait()
                     self._has_work.clear()
         except TimeoutError:
             self._has_work.set()
-
-    async def _ask(self) -> None:
-        """Read a chunk of the sessions that somebody waits for."""
-        asked, self._questions = self._questions[:_CHUNK], self._questions[_CHUNK:]
-        asked = [one for one in asked if not one.answer.done()]
-        if not asked:
-            return
-        try:
-            async with asyncio.timeout(_REDIS_SECONDS):
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    for one in asked:
-                        words = [one.user, one.owner]
-                        await self._take(keys=[self._key(one.pid)], args=words, client=pipe)
-                    pipe.hget(self._state, "epoch")
-                    *answers, epoch = await pipe.execute(raise_on_error=False)
-        except (TimeoutError, *FAULTS) as error:
-            answers, epoch = [error] * len(asked), b""
-        if isinstance(epoch, Exception):
-            answers = [epoch] * len(asked)
-        for one, answer in zip(asked, answers, strict=True):
-            if one.answer.done():
-                continue
-            if isinstance(answer, Exception):
-                unavailable = RedisUnavailable(f"sessions cannot be read: {answer}")
-                one.answer.set_exception(unavailable)
-            elif answer:
-                one.answer.set_result((answer, bytes(epoch or b"").decode()))
-            else:
-                one.answer.set_result(None)
 
     async def _flush(
         self, delivered: Callable[[], LogId], on_fenced: Callable[[str, str], None]
@@ -246,7 +160,7 @@ class SessionStore:
         chunk = self._next_chunk(delivered())
         self._sending = [write for write, _ in chunk]
         try:
-            async with asyncio.timeout(_REDIS_SECONDS):
+            async with asyncio.timeout(REDIS_SECONDS):
                 async with self._redis.pipeline(transaction=False) as pipe:
                     for write, fields in chunk:
                         await self._send(write, fields, pipe)

@@ -15,8 +15,9 @@ from constellation_ws.log import tail
 from constellation_ws.log.appender import Appender, LogDamaged, LostLease
 from constellation_ws.log.history import parse_id
 from constellation_ws.log.positions import LogId
+from constellation_ws.log.pubsub_positions import Received
 from constellation_ws.log.state import ONLY_ASKING, Candidacy, Look
-from constellation_ws.log.unrecorded import Received, Unrecorded
+from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io.link import RedisUnavailable, make_client
 from constellation_ws.redis_io.names import DEFAULT

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from constellation_ws.log.unrecorded import Received, Unrecorded
+from constellation_ws.log.pubsub_positions import Received
+from constellation_ws.log.unrecorded import Unrecorded
 
 PLENTY = 1 << 30
 
@@ -249,13 +250,6 @@ def test_above_the_bound_the_oldest_are_discarded_which_is_a_loss_unless_others_
     assert one.follow([b"a:%d" % n for n in range(100)]) == 0
     one.follow([b"b:0"])
     assert not one.is_lossy
-
-
-def test_the_places_of_very_old_ticks_are_forgotten() -> None:
-    one = subscribed()
-    for n in range(5_000):
-        one.tick(b"t%d" % n)
-    assert len(one._stretches) <= 1_000
 
 
 @pytest.mark.parametrize("name", [b"pod.1", b"with:colon"])

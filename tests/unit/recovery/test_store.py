@@ -45,10 +45,10 @@ def ticket(pid: str = "p", owner: str = "a.1", sid: str = "s") -> Ticket:
 
 
 async def taken_rooms(store: SessionStore, pid: str = "p") -> set[str]:
-    taken = await store.take(pid, "u", "z.9")
-    assert taken is not None
-    assert taken.record is not None
-    return taken.record.final_rooms
+    acquired = await store.acquire(pid, "u", "z.9")
+    assert acquired is not None
+    assert acquired.record is not None
+    return acquired.record.final_rooms
 
 
 async def test_a_session_is_taken_as_it_was_written_last(redis: Redis) -> None:
@@ -57,12 +57,12 @@ async def test_a_session_is_taken_as_it_was_written_last(redis: Redis) -> None:
         await store.save(one, 60)
         one.moved("chat:a", (2, 0), is_in=True)
         await store.save(one, 60)
-        taken = await store.take("p", "u", "b.1")
-    assert taken is not None
-    assert taken.former_owner == "a.1"
-    assert taken.record is not None
-    assert (taken.record.sid, taken.record.rooms_at) == ("s", DELIVERED)
-    assert taken.record.final_rooms == {"user:u", "chat:a"}
+        acquired = await store.acquire("p", "u", "b.1")
+    assert acquired is not None
+    assert acquired.former_owner == "a.1"
+    assert acquired.record is not None
+    assert (acquired.record.sid, acquired.record.rooms_at) == ("s", DELIVERED)
+    assert acquired.record.final_rooms == {"user:u", "chat:a"}
 
 
 async def test_changes_that_come_together_are_one_write(redis: Redis) -> None:
@@ -78,15 +78,15 @@ async def test_changes_that_come_together_are_one_write(redis: Redis) -> None:
 async def test_another_users_session_cannot_be_taken_and_is_not_touched(redis: Redis) -> None:
     async with running(redis) as store:
         await store.save(ticket(), 60)
-        assert await store.take("p", "thief", "b.1") is None
-        taken = await store.take("p", "u", "c.1")
-    assert taken is not None
-    assert taken.former_owner == "a.1"
+        assert await store.acquire("p", "thief", "b.1") is None
+        acquired = await store.acquire("p", "u", "c.1")
+    assert acquired is not None
+    assert acquired.former_owner == "a.1"
 
 
 async def test_an_unknown_session_is_none(redis: Redis) -> None:
     async with running(redis) as store:
-        assert await store.take("p", "u", "a.1") is None
+        assert await store.acquire("p", "u", "a.1") is None
 
 
 async def test_many_that_come_at_once_are_read_together(redis: Redis) -> None:
@@ -95,7 +95,7 @@ async def test_many_that_come_at_once_are_read_together(redis: Redis) -> None:
         tickets = [ticket(f"p{n}", sid=f"s{n}") for n in range(1_500)]
         await asyncio.gather(*(store.save(one, 60) for one in tickets))
         before = (await redis.info("stats"))["total_connections_received"]
-        found = await asyncio.gather(*(store.take(one.pid, "u", "b.1") for one in tickets))
+        found = await asyncio.gather(*(store.acquire(one.pid, "u", "b.1") for one in tickets))
         after = (await redis.info("stats"))["total_connections_received"]
     assert [one.record.sid for one in found if one and one.record] == [one.sid for one in tickets]
     assert after - before <= 1
@@ -108,7 +108,7 @@ async def test_who_has_lost_a_session_writes_and_deletes_it_no_more_and_is_told(
     async with running(redis, fenced) as store:
         late = ticket()
         await store.save(late, 60)
-        await store.take("p", "u", "b.1")
+        await store.acquire("p", "u", "b.1")
         late.moved("chat:late", (2, 0), is_in=True)
         await store.save(late, 60)
         await store.drop(late)
@@ -140,7 +140,7 @@ async def test_a_session_ends_with_its_lifetime(redis: Redis) -> None:
             return not await redis.exists(DEFAULT.session("p"))
 
         await eventually(is_gone, PATIENCE_SECONDS, "it has expired")
-        assert await store.take("p", "u", "b.1") is None
+        assert await store.acquire("p", "u", "b.1") is None
 
 
 async def test_a_dropped_session_is_gone_at_once(redis: Redis) -> None:
@@ -148,13 +148,13 @@ async def test_a_dropped_session_is_gone_at_once(redis: Redis) -> None:
         one = ticket()
         store.save(one, 60)
         await store.drop(one)
-        assert await store.take("p", "u", "b.1") is None
+        assert await store.acquire("p", "u", "b.1") is None
 
 
 async def test_a_session_that_was_taken_in_vain_can_be_discarded(redis: Redis) -> None:
     async with running(redis) as store:
         await store.save(ticket(), 60)
-        assert await store.take("p", "u", "b.1") is not None
+        assert await store.acquire("p", "u", "b.1") is not None
         store.discard("p", "b.1")
         await store.flush()
         assert not await redis.exists(DEFAULT.session("p"))
@@ -168,9 +168,9 @@ async def test_a_session_that_cannot_be_read_is_there_and_empty(
 ) -> None:
     async with running(redis) as store:
         await redis.hset(DEFAULT.session("p"), mapping=stray)
-        taken = await store.take("p", "u", "b.1")
-        assert taken is not None
-        assert taken.record is None
+        acquired = await store.acquire("p", "u", "b.1")
+        assert acquired is not None
+        assert acquired.record is None
 
 
 async def test_a_thousand_sessions_and_one_with_thousands_of_rooms_are_written(
@@ -194,11 +194,11 @@ async def test_a_new_connection_of_this_pod_takes_the_place_of_what_waits(redis:
     assert older.cancelled()
     task = asyncio.create_task(store.run(lambda: DELIVERED, Fenced().add))
     await newer
-    taken = await store.take("p", "u", "b.1")
+    acquired = await store.acquire("p", "u", "b.1")
     await cancelled([task])
-    assert taken is not None
-    assert taken.record is not None
-    assert taken.record.sid == "new"
+    assert acquired is not None
+    assert acquired.record is not None
+    assert acquired.record.sid == "new"
 
 
 async def test_what_could_not_be_written_is_written_when_redis_is_back(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ async def test_what_could_not_be_written_is_written_when_redis_is_back(tmp_path:
             one.moved("chat:a", (2, 0), is_in=True)
             third = store.save(one, 60)
             with pytest.raises(RedisUnavailable):
-                await store.take("p", "u", "b.1")
+                await store.acquire("p", "u", "b.1")
             valkey.start()
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await asyncio.gather(first, second, third)
@@ -226,7 +226,7 @@ async def test_a_full_redis_does_not_keep_sessions_from_being_looked_for(redis: 
         try:
             store.save(ticket("q"), 60)
             await eventually(lambda: store.is_failing, PATIENCE_SECONDS, "it cannot be written")
-            assert await store.take("nobody's", "u", "b.1") is None
+            assert await store.acquire("nobody's", "u", "b.1") is None
         finally:
             await redis.config_set("maxmemory", "0")
         await store.flush()
@@ -283,7 +283,7 @@ async def test_a_session_that_another_connection_has_taken_is_not_withdrawn_from
 ) -> None:
     async with running(redis) as store:
         await store.save(ticket(), 60)
-        await store.take("p", "u", "a.2")
+        await store.acquire("p", "u", "a.2")
         former, newer = ticket(), ticket(owner="a.2", sid="t")
         newer.moved("chat:a", (2, 0), is_in=True)
         done = store.save(newer, 60)

@@ -1,0 +1,94 @@
+"""What the recorder appends next: received messages, in order, one append at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from constellation_ws.log.appender import Appender
+from constellation_ws.log.pubsub_positions import Received
+from constellation_ws.log.unrecorded import Unrecorded
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.recording.batching import Batching
+
+_MAX_MESSAGES = 1_000
+"""In one append."""
+_MAX_UNANSWERED = 1
+
+
+class AppendQueue:
+    """Appends what was received, as fast as Redis answers; the rest stays retained."""
+
+    def __init__(self, unrecorded: Unrecorded, metrics: Metrics) -> None:
+        self._unrecorded = unrecorded
+        self._metrics = metrics
+        self._batching = Batching()
+        self._appender: Appender | None = None
+        """None while this pod does not record."""
+        self._sent = 0
+        """Number of the first message that was not sent to the log yet."""
+        self._gathering: asyncio.TimerHandle | None = None
+        self.emptied = asyncio.Event()
+        """Set unless something was appended since all that was received was recorded."""
+        self.emptied.set()
+
+    def begin(self, appender: Appender) -> None:
+        """Append all that is not recorded yet, and from now on what is received."""
+        self._sent = self._unrecorded.begin
+        self._appender = appender
+        self._append_now(appender)
+
+    def end(self) -> None:
+        """Append nothing any more."""
+        self._appender = None
+
+    def append_soon(self) -> None:
+        """Append what is new: now, or a moment later together with more."""
+        appender = self._appender
+        if appender is None or appender.unanswered >= _MAX_UNANSWERED:
+            return
+        waiting = self._unrecorded.end - max(self._sent, self._unrecorded.begin)
+        if not waiting:
+            return
+        # Not the loop's time: uvloop's stands still while a batch is written to the sockets. So the
+        # timer gets a time as well: a delay would count from before the batch, and end early.
+        due_at = self._batching.due_at(waiting)
+        if due_at <= time.monotonic():
+            self._append_now(appender)
+        elif self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_at(
+                due_at, self._append_gathered, appender
+            )
+
+    def _append_gathered(self, appender: Appender) -> None:
+        self._gathering = None
+        if appender is self._appender:
+            self._append_now(appender)
+
+    def _append_now(self, appender: Appender) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        if appender.unanswered >= _MAX_UNANSWERED:
+            return
+        self._sent = max(self._sent, self._unrecorded.begin)
+        fresh = self._unrecorded.since(self._sent, _MAX_MESSAGES)
+        if not fresh:
+            return
+        self._batching.appended(len(fresh))
+        self._sent += len(fresh)
+        self._append(appender, fresh, self._sent)
+
+    def _append(self, appender: Appender, fresh: list[Received], until: int) -> None:
+        self.emptied.clear()
+
+        def note_recorded() -> None:
+            self._metrics.recorded.inc(len(fresh))
+            self._unrecorded.confirm(until)
+            if self._unrecorded.end == self._unrecorded.begin:
+                self.emptied.set()
+            self._batching.answered(time.monotonic())
+            if appender is self._appender:
+                self.append_soon()
+
+        appender.append(fresh, note_recorded)
