@@ -88,14 +88,9 @@ class RedisBus:
             self._heartbeat.encode(): self._receive_heartbeat,
             self.all_pods.reply_channel.encode(): self.all_pods.receive_answer,
         }
-        self._channels = (
-            *channels,
-            names.commands,
-            names.ticks,
-            commands.EMITTER_CHANNEL,
-            self._heartbeat,
-            self.all_pods.reply_channel,
-        )
+        own = (self._heartbeat, self.all_pods.reply_channel)
+        shared = (names.commands, names.ticks, commands.EMITTER_CHANNEL)
+        self._channels = (*channels, *shared, *own)
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
         self._ticks = itertools.count()
         self._is_retired = False

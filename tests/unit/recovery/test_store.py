@@ -3,52 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from constellation_ws.log.positions import Ticket
 from constellation_ws.recovery.store import SessionStore
 from constellation_ws.redis_io.link import RedisUnavailable, make_client
 from constellation_ws.redis_io.names import DEFAULT
 from tests.processes import Valkey
+from tests.unit.recovery.session_stores import DELIVERED, Fenced, running, taken_rooms, ticket
 from tests.valkeys import lasting_valkey
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
-
-DELIVERED = (7, 0)
-
-
-class Fenced(list[tuple[str, str]]):
-    """The connections that were told that their session is another's."""
-
-    def add(self, sid: str, owner: str) -> None:
-        self.append((sid, owner))
-
-
-@asynccontextmanager
-async def running(redis: Redis, fenced: Fenced | None = None) -> AsyncIterator[SessionStore]:
-    store = SessionStore(redis)
-    told = fenced if fenced is not None else Fenced()
-    task = asyncio.create_task(store.run(lambda: DELIVERED, told.add))
-    try:
-        yield store
-    finally:
-        await cancelled([task])
-
-
-def ticket(pid: str = "p", owner: str = "a.1", sid: str = "s") -> Ticket:
-    return Ticket(pid, owner, "u", sid, {"user:u"}, epoch="e", begin=(1, 0), counts=True)
-
-
-async def taken_rooms(store: SessionStore, pid: str = "p") -> set[str]:
-    acquired = await store.acquire(pid, "u", "z.9")
-    assert acquired is not None
-    assert acquired.record is not None
-    return acquired.record.final_rooms
 
 
 async def test_a_session_is_taken_as_it_was_written_last(redis: Redis) -> None:
@@ -73,32 +39,6 @@ async def test_changes_that_come_together_are_one_write(redis: Redis) -> None:
         assert store.save(one, 60) is first
         await first
         assert await taken_rooms(store) == {"user:u", "chat:a"}
-
-
-async def test_another_users_session_cannot_be_taken_and_is_not_touched(redis: Redis) -> None:
-    async with running(redis) as store:
-        await store.save(ticket(), 60)
-        assert await store.acquire("p", "thief", "b.1") is None
-        acquired = await store.acquire("p", "u", "c.1")
-    assert acquired is not None
-    assert acquired.former_owner == "a.1"
-
-
-async def test_an_unknown_session_is_none(redis: Redis) -> None:
-    async with running(redis) as store:
-        assert await store.acquire("p", "u", "a.1") is None
-
-
-async def test_many_that_come_at_once_are_read_together(redis: Redis) -> None:
-    """1,500 clients of a pod that died found the pool of connections empty."""
-    async with running(redis) as store:
-        tickets = [ticket(f"p{n}", sid=f"s{n}") for n in range(1_500)]
-        await asyncio.gather(*(store.save(one, 60) for one in tickets))
-        before = (await redis.info("stats"))["total_connections_received"]
-        found = await asyncio.gather(*(store.acquire(one.pid, "u", "b.1") for one in tickets))
-        after = (await redis.info("stats"))["total_connections_received"]
-    assert [one.record.sid for one in found if one and one.record] == [one.sid for one in tickets]
-    assert after - before <= 1
 
 
 async def test_who_has_lost_a_session_writes_and_deletes_it_no_more_and_is_told(
@@ -158,19 +98,6 @@ async def test_a_session_that_was_taken_in_vain_can_be_discarded(redis: Redis) -
         store.discard("p", "b.1")
         await store.flush()
         assert not await redis.exists(DEFAULT.session("p"))
-
-
-@pytest.mark.parametrize(
-    "stray", [{"owner": "a.1", "user": "u", "record": "{}"}, {"owner": "", "user": "u"}]
-)
-async def test_a_session_that_cannot_be_read_is_there_and_empty(
-    redis: Redis, stray: dict[Any, Any]
-) -> None:
-    async with running(redis) as store:
-        await redis.hset(DEFAULT.session("p"), mapping=stray)
-        acquired = await store.acquire("p", "u", "b.1")
-        assert acquired is not None
-        assert acquired.record is None
 
 
 async def test_a_thousand_sessions_and_one_with_thousands_of_rooms_are_written(

@@ -1,0 +1,87 @@
+"""The recorder's lease, on a real Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis.asyncio import Redis
+
+from constellation_ws.redis_io.names import DEFAULT
+from tests.unit.log.log_pods import (
+    Pod,
+    candidacy,
+    following,
+    founded,
+)
+from tests.waiting import PATIENCE_SECONDS, eventually
+
+
+async def test_a_pod_that_was_away_is_patient_from_its_own_return_on(redis: Redis) -> None:
+    """However long ago the lease has ended: the others come back at their own times."""
+    one = Pod(redis)
+    await founded(one)
+    await redis.hset(DEFAULT.state, "until", 0)
+    claim = one.log.state.claim
+    assert not (await claim(candidacy("b.1", patience=0.2, waiting=0), 5)).is_granted
+    assert (await claim(candidacy("b.2", patience=0.2, waiting=0.3), 5)).is_granted
+
+
+async def test_a_lease_is_renewed_by_appending_and_released_by_nobody_else(redis: Redis) -> None:
+    pod = Pod(redis)
+
+    async def is_granted(token: str) -> bool:
+        return (await pod.log.state.claim(candidacy(token), 0.5)).is_granted
+
+    async with following(pod):
+        assert await is_granted("a.1")
+        async with pod.log.open_appender("a.1") as appender:
+            assert await appender.renewed(60, b"tick:7")
+        await asyncio.sleep(0.6)  # the first lease would be over
+        await pod.log.state.release("b.1")
+        claim = await pod.log.state.claim(candidacy("b.1"), 60)
+        assert (claim.is_granted, claim.place, claim.epoch) == (False, b"tick:7", pod.log.epoch)
+        await pod.log.state.release("a.1")
+        assert await is_granted("b.1")
+        await eventually(lambda: is_granted("c.1"), PATIENCE_SECONDS, "a dead one's lease ends")
+
+
+async def test_who_has_missed_something_lets_the_others_go_first(redis: Redis) -> None:
+    pod = Pod(redis)
+
+    async def is_granted(token: str, waiting: float, patience: float = 0.2) -> bool:
+        asked = candidacy(token, patience=patience, waiting=waiting)
+        return (await pod.log.state.claim(asked, 60)).is_granted
+
+    async with following(pod):
+        assert await is_granted("dead.1", 1, patience=0)
+        await pod.log.state.release("dead.1")
+        assert not await is_granted("young.1", 1)
+        assert not await is_granted("old.1", 100)
+        await asyncio.sleep(0.3)
+        assert not await is_granted("young.1", 1), "the one that waits longest comes first"
+        assert await is_granted("old.1", 100)
+        await pod.log.state.release("old.1")
+        assert await is_granted("whole.1", 1, patience=0), "and nobody waits who missed nothing"
+
+
+async def test_a_senior_that_has_gone_is_not_waited_for_long(redis: Redis) -> None:
+    pod = Pod(redis)
+    async with following(pod):
+        assert not (
+            await pod.log.state.claim(candidacy("old.1", patience=60, waiting=100), 5)
+        ).is_granted
+
+        async def young_takes_it() -> bool:
+            asked = candidacy("young.1", patience=0.1, waiting=1)
+            return (await pod.log.state.claim(asked, 5)).is_granted
+
+        await eventually(young_takes_it, PATIENCE_SECONDS, "the young one takes over")
+
+
+async def test_a_clock_that_was_set_back_does_not_prolong_a_dead_lease(redis: Redis) -> None:
+    pod = Pod(redis)
+    async with following(pod):
+        assert (await pod.log.state.claim(candidacy("a.1"), 5)).is_granted
+        in_a_day = (await redis.time())[0] * 1000 + 86_400_000
+        await redis.hset(DEFAULT.state, "until", str(in_a_day))
+        assert (await pod.log.state.claim(candidacy("b.1"), 5)).is_granted

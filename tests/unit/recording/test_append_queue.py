@@ -1,0 +1,84 @@
+"""What is appended next, and when no append may leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from constellation_ws.log.appender import Appender
+from constellation_ws.log.pubsub_positions import Received
+from constellation_ws.log.unrecorded import Unrecorded
+from constellation_ws.observability.metrics import Metrics
+from constellation_ws.recording.append_queue import AppendQueue
+from tests.waiting import PATIENCE_SECONDS, eventually
+
+
+class Connection:
+    """Notes appends, and answers the oldest when told to."""
+
+    def __init__(self) -> None:
+        self.unanswered = 0
+        self.appends: list[list[bytes]] = []
+        self._confirm: list[Callable[[], None]] = []
+
+    def append(self, received: Sequence[Received], on_recorded: Callable[[], None]) -> None:
+        self.unanswered += 1
+        self.appends.append([one.payload for one in received])
+        self._confirm.append(on_recorded)
+
+    def answer(self) -> None:
+        self.unanswered -= 1
+        self._confirm.pop(0)()
+
+
+class World:
+    """A queue with messages that were received."""
+
+    def __init__(self, *payloads: bytes) -> None:
+        self.unrecorded = Unrecorded(b"pod", 1 << 20)
+        self.queue = AppendQueue(self.unrecorded, Metrics())
+        self.connection = Connection()
+        self.receive(*payloads)
+
+    def receive(self, *payloads: bytes) -> None:
+        for payload in payloads:
+            self.unrecorded.receive(b"c", payload)
+
+    def begin(self) -> None:
+        self.queue.begin(cast("Appender", self.connection))
+
+
+async def test_what_came_before_is_appended_at_once_and_the_rest_after_the_answer() -> None:
+    world = World(b"1", b"2")
+    world.begin()
+    world.receive(b"3", b"4")
+    world.queue.append_soon()
+    assert world.connection.appends == [[b"1", b"2"]]
+    assert not world.queue.emptied.is_set()
+
+    world.connection.answer()
+
+    assert world.connection.appends == [[b"1", b"2"], [b"3", b"4"]]
+    world.connection.answer()
+    assert world.queue.emptied.is_set()
+
+
+async def test_nothing_is_appended_while_this_pod_does_not_record() -> None:
+    world = World(b"1")
+    world.queue.append_soon()
+    world.begin()
+    world.queue.end()
+    world.receive(b"2")
+    world.queue.append_soon()
+    world.connection.answer()
+    assert world.connection.appends == [[b"1"]]
+    assert not world.queue.emptied.is_set()
+
+
+async def test_an_append_has_a_bound() -> None:
+    world = World(*[b"%d" % number for number in range(1_500)])
+    world.begin()
+    assert [len(one) for one in world.connection.appends] == [1_000]
+    world.connection.answer()
+    await eventually(lambda: len(world.connection.appends) == 2, PATIENCE_SECONDS, "the rest")
+    assert [len(one) for one in world.connection.appends] == [1_000, 500]
