@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from constellation_ws.log.history import Logged
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import LogId
+from constellation_ws.log.layout import Logged
 from constellation_ws.log.producer import Producer
 from constellation_ws.log.state import Candidacy
 from constellation_ws.log.stream import RedisLog
@@ -64,7 +64,7 @@ class Follower:
     def deliver(self, batch: list[Logged]) -> None:
         self.batches.append(batch)
 
-    def begin_history(self, after: LogId) -> None:
+    def begin_after(self, after: LogId) -> None:
         self.starts.append(after)
 
     def report_gap(self, reason: str) -> None:

@@ -19,7 +19,7 @@ from constellation_ws.delivery.paths import Path
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.routes import Message, Table
 from constellation_ws.delivery.timing import Timing
-from constellation_ws.log.history import Logged
+from constellation_ws.log.layout import Logged
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import (
     Disconnect,

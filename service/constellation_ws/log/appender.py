@@ -19,9 +19,8 @@ from typing import Any, Protocol
 import hiredis
 from redis.asyncio import Redis
 
-from constellation_ws.log.history import Logged, format_id
-from constellation_ws.log.layout import read_entries
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import LogId, format_id
+from constellation_ws.log.layout import Logged, read_entries
 from constellation_ws.log.pubsub_positions import Received
 from constellation_ws.log.scripts import APPEND, DAMAGED, LOST_LEASE, TRIM
 from constellation_ws.redis_io.link import Link, open_link

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from constellation_ws.log.history import BEGINNING
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import BEGINNING, LogId
 from constellation_ws.log.state import DAMAGES, Claim
 from constellation_ws.log.unrecorded import Unrecorded
 

@@ -13,7 +13,7 @@ import time
 import structlog
 from redis.exceptions import ResponseError
 
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import LogId
 from constellation_ws.log.state import Claim, LogState, Look, find_gap
 
 logger = structlog.get_logger(__name__)

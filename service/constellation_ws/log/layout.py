@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from constellation_ws.log.history import Logged
 from constellation_ws.messages import trace_context
+
+Logged = tuple[bytes, bytes, bytes]
+"""An entry as it came: ID, channel, payload. A bare tuple: one is made per message."""
 
 PAGE = 1_000
 """Entries that are read at once."""

@@ -33,8 +33,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-LogId = tuple[int, int]
-"""A stream entry's ID, milliseconds and sequence: compares as the stream orders."""
+from constellation_ws.log.ids import LogId
 
 MAX_CHANGES = 1_000
 """Changes of rooms that are retained; above it the session is resumed from the later ones only."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from constellation_ws.log.history import Logged, format_id
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import LogId, format_id
+from constellation_ws.log.layout import Logged
 from constellation_ws.log.state import LogState
 from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
 from constellation_ws.redis_io.names import Names

@@ -8,8 +8,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from constellation_ws.log.history import BEGINNING, format_id, parse_id
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import BEGINNING, LogId, format_id, parse_id
 from constellation_ws.log.scripts import CLAIM, CONFIRM_WATCHED, LOOK, RELEASE, REPLACE
 from constellation_ws.redis_io.names import Names
 

@@ -17,9 +17,8 @@ from redis.asyncio import Redis
 from constellation_ws.log.appender import Appender, open_appender
 from constellation_ws.log.comparison import Comparison
 from constellation_ws.log.epochs import Epochs
-from constellation_ws.log.history import BEGINNING, Logged, format_id
-from constellation_ws.log.layout import PAGE, positions, read_entries
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import BEGINNING, LogId, format_id
+from constellation_ws.log.layout import PAGE, Logged, positions, read_entries
 from constellation_ws.log.reading import Reader
 from constellation_ws.log.state import Claim, LogState, Look
 from constellation_ws.log.tail import Tail
@@ -44,7 +43,7 @@ class Follower(Protocol):
     def deliver(self, batch: list[Logged]) -> None:
         """Carry out the entries of one read, in the log's order."""
 
-    def begin_history(self, after: LogId) -> None:
+    def begin_after(self, after: LogId) -> None:
         """Note that entries are delivered without a gap from the one after this ID on."""
 
     def report_gap(self, reason: str) -> None:
@@ -187,14 +186,14 @@ class RedisLog:
         if last is not None:
             self._comparison.compare([last])
         assert self._follower is not None, "runs"
-        self._follower.begin_history(look.last)
+        self._follower.begin_after(look.last)
 
     def _report(self, reason: str) -> None:
         logger.error("gap in the log", reason=reason)
         self._metrics.log_gaps.labels(reason).inc()
         self._comparison.note_gap(reason)
         assert self._follower is not None, "runs"
-        self._follower.begin_history(self.delivered)
+        self._follower.begin_after(self.delivered)
         self._follower.report_gap(reason)
 
     # Following

@@ -8,8 +8,9 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
-from constellation_ws.log.history import History, parse_id
-from constellation_ws.log.positions import Change, LogId, Start, resume_from
+from constellation_ws.log.ids import LogId, parse_id
+from constellation_ws.log.positions import Change, Start, resume_from
+from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.messages.events import UserId
 from constellation_ws.messages.frames import Frame
@@ -80,18 +81,18 @@ class Backlog:
     def __init__(
         self,
         redis_log: RedisLog,
-        history: History,
+        recent: RecentEntries,
         read: Read,
         limits: ReplayLimits,
         window_seconds: float,
     ) -> None:
         """Nobody resumes from before the window."""
         self._log = redis_log
-        self._history = history
+        self._recent = recent
         self._limits = limits
         self._keep_ms = int((window_seconds + _MARGIN_SECONDS) * 1000)
         self._entries = Entries(read, _HOT_BYTES)
-        readback = Readback(redis_log.reader, history, self._entries)
+        readback = Readback(redis_log.reader, recent, self._entries)
         self._lead, self.read_back = readback.lead, readback.run
         self._turn = asyncio.Lock()
         """Held by the one resume that works: of two thousand that come at once each would hold up
@@ -152,7 +153,7 @@ class Backlog:
         What ended its membership may lie before what it says that it has seen. Nothing waits
         between the finding and the return. Raises RedisUnavailable.
         """
-        starts = self._history.starts
+        starts = self._recent.starts
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 walk = self._walk(record, user, start, lost)
@@ -163,7 +164,7 @@ class Backlog:
             return Outcome.TOO_MUCH
         except Gone:
             return Outcome.GONE
-        if self._history.starts != starts:
+        if self._recent.starts != starts:
             return Outcome.GONE  # the log was replaced meanwhile
         return Outcome.TOO_MUCH if walk.is_too_much else walk.end()
 
@@ -178,19 +179,17 @@ class Backlog:
 
     async def _is_through(self, walk: Walk) -> bool:
         """Walk through memory to its end; False where it does not reach back to the walk."""
-        history, find = self._history, self._entries.concerned
+        recent, find = self._recent, self._entries.concerned
         async with self._turn:
             await asyncio.sleep(0)
             budget, before = SLICE, 0
-            while walk.cursor >= history.floor:
-                left = history.unindexed(walk.cursor)
+            while walk.cursor >= recent.lower_bound:
+                left = recent.unindexed(walk.cursor)
                 if left >= before > 0:
                     budget *= 2  # more is delivered than that
                 before = left
-                is_indexed = history.index(find, budget, walk.cursor)
-                if (
-                    walk.advance(history, self._entries, budget) and is_indexed
-                ) or walk.is_too_much:
+                is_indexed = recent.index(find, budget, walk.cursor)
+                if (walk.advance(recent, self._entries, budget) and is_indexed) or walk.is_too_much:
                     return True
                 await asyncio.sleep(0)
         return False
@@ -198,16 +197,16 @@ class Backlog:
     async def run(self, tell: Callable[[], None]) -> None:
         """Keep the memory in order, for ever; `tell` at each step."""
         while True:
-            appended = self._history.appended
+            appended = self._recent.appended
             await asyncio.sleep(_TICK_SECONDS)
             tell()
             self.expire(time.monotonic())
-            if self._history.appended - appended <= _FLOOD_PER_TICK:
+            if self._recent.appended - appended <= _FLOOD_PER_TICK:
                 await self._index_some()
 
     async def _index_some(self) -> None:
         for _ in range(_SLICES_PER_TICK):
-            if self._history.index(self._entries.concerned, SLICE):
+            if self._recent.index(self._entries.concerned, SLICE):
                 return
             await asyncio.sleep(0)
 
@@ -217,11 +216,11 @@ class Backlog:
         The log's own time, the only one that its IDs can be compared with, goes on from the last
         entry by this process's monotonic clock.
         """
-        last = self._history.last
+        last = self._recent.last
         if last != self._seen_last:
             self._seen_last, self._seen_last_at = last, now_seconds
         idle_ms = int((now_seconds - self._seen_last_at) * 1000)
-        self._history.expire(last[0] + idle_ms, self._keep_ms)
+        self._recent.expire(last[0] + idle_ms, self._keep_ms)
         self._entries.expire()
 
 

@@ -13,7 +13,8 @@ import msgspec
 import structlog
 
 from constellation_ws.delivery.rooms import Member
-from constellation_ws.log.positions import Change, LogId, Proof, Ticket
+from constellation_ws.log.ids import LogId
+from constellation_ws.log.positions import Change, Proof, Ticket
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.messages.events import UserId
 from constellation_ws.recovery.missed import Backlog, Found

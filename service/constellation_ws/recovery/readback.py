@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from constellation_ws.log.history import BEGINNING, History
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import BEGINNING, LogId
 from constellation_ws.log.reading import Reader
+from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.recovery.replay import Entries, Walk
 from constellation_ws.redis_io.link import RedisUnavailable
 
@@ -57,9 +57,9 @@ class _Passenger:
 class Readback:
     """Leads walks up to this pod's memory. `run` must run in one task while the process lives."""
 
-    def __init__(self, reader: Reader, history: History, entries: Entries) -> None:
+    def __init__(self, reader: Reader, recent: RecentEntries, entries: Entries) -> None:
         self._reader = reader
-        self._history = history
+        self._recent = recent
         self._entries = entries
         self._waiting: list[_Passenger] = []
         self._wake = asyncio.Event()
@@ -81,22 +81,22 @@ class Readback:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                await _Scan(self._reader, self._history, self._entries, self._waiting).run()
+                await _Scan(self._reader, self._recent, self._entries, self._waiting).run()
 
 
 class _Scan:
     """One reading of a part of the log. Who comes too late for it waits for the next one."""
 
     def __init__(
-        self, reader: Reader, history: History, entries: Entries, waiting: list[_Passenger]
+        self, reader: Reader, recent: RecentEntries, entries: Entries, waiting: list[_Passenger]
     ) -> None:
         self._reader = reader
-        self._history = history
-        self._history_starts = history.starts
+        self._recent = recent
+        self._recent_starts = recent.starts
         self._entries = entries
         self._waiting = waiting
         self._aboard: list[_Passenger] = []
-        self._read = History(_UNBOUNDED, history.segment_bytes)
+        self._read = RecentEntries(_UNBOUNDED, recent.segment_bytes)
         self._at: LogId = BEGINNING
         """All up to this entry has been read."""
         self._page = _FIRST_PAGE
@@ -108,7 +108,7 @@ class _Scan:
             while self._is_needed():
                 await self._read_pages()
                 await self._walk()
-                if self._at >= self._history.floor:
+                if self._at >= self._recent.lower_bound:
                     await self._end()
         except RedisUnavailable as error:
             for passenger in [*self._aboard, *self._waiting]:
@@ -117,9 +117,9 @@ class _Scan:
 
     async def _begin(self) -> None:
         """Find the oldest entry that somebody needs. Raises RedisUnavailable."""
-        trimmed = await self._reader.trimmed(self._history.floor)
+        trimmed = await self._reader.trimmed(self._recent.lower_bound)
         for passenger in self._waiting:
-            if passenger.start >= self._history.floor:
+            if passenger.start >= self._recent.lower_bound:
                 passenger.end(has_arrived=True)  # an earlier read-back has brought it to memory
             elif passenger.start < trimmed:
                 passenger.fail(Gone())
@@ -134,7 +134,7 @@ class _Scan:
 
     def _is_needed(self) -> bool:
         """Tell whether anybody still waits for it; others come along who need no earlier part."""
-        if self._history.starts != self._history_starts:
+        if self._recent.starts != self._recent_starts:
             for passenger in self._aboard:
                 passenger.fail(Gone())  # this is another log by now
         self._aboard = [one for one in self._aboard if not one.done.done()]
@@ -150,7 +150,7 @@ class _Scan:
     async def _read_pages(self) -> None:
         """Read and index some more. Raises RedisUnavailable."""
         for _ in range(_PAGES_PER_WALK):
-            up_to = self._history.floor
+            up_to = self._recent.lower_bound
             if self._at >= up_to:
                 return
             page = await self._reader.page(self._at, up_to, self._page)
@@ -179,7 +179,7 @@ class _Scan:
                 await asyncio.sleep(0)
         self._aboard = [one for one in self._aboard if not one.done.done()]
         self._set_aside()
-        self._read.shrink(max(0, self._history.free_bytes))
+        self._read.shrink(max(0, self._recent.free_bytes))
 
     def _set_aside(self) -> None:
         """Bound what is found meanwhile: the last who came along begin again with the next scan."""
@@ -191,12 +191,12 @@ class _Scan:
 
     async def _end(self) -> None:
         """Answer everybody, where nothing was let go meanwhile. Raises RedisUnavailable."""
-        trimmed = await self._reader.trimmed(self._history.floor)
+        trimmed = await self._reader.trimmed(self._recent.lower_bound)
         for passenger in self._aboard:
             if passenger.start < trimmed:
                 passenger.fail(Gone())
-        if self._at >= self._history.floor and self._history.starts == self._history_starts:
-            self._history.prepend(self._read)
+        if self._at >= self._recent.lower_bound and self._recent.starts == self._recent_starts:
+            self._recent.prepend(self._read)
             for passenger in self._aboard:
                 passenger.end(has_arrived=True)
 

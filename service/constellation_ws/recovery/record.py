@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from constellation_ws.log.positions import Change, LogId, Proof, Ticket
+from constellation_ws.log.ids import LogId
+from constellation_ws.log.positions import Change, Proof, Ticket
 
 _ROOM = b"room "
 

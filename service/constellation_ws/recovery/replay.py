@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from constellation_ws.delivery.routes import Message
-from constellation_ws.log.history import Concerned, History, Logged, Segment, parse_id
-from constellation_ws.log.positions import Change, LogId
+from constellation_ws.log.ids import LogId, parse_id
+from constellation_ws.log.layout import Logged
+from constellation_ws.log.positions import Change
+from constellation_ws.log.recent_entries import RecentEntries
+from constellation_ws.log.segment import Concerned, Segment
 from constellation_ws.messages.commands import Command, Emit, Empty, Join, Leave, Regroup
 from constellation_ws.messages.frames import Frame, encode_emit, encode_event
 from constellation_ws.messages.namespaces import Scope, scope_of
@@ -198,12 +201,12 @@ class Walk:
             self._change(self._pending.pop())
         return Replay(self._frames, self._member_of - {self._sid}, self._moves)
 
-    def advance(self, history: History, entries: Entries, budget: int) -> bool:
+    def advance(self, recent: RecentEntries, entries: Entries, budget: int) -> bool:
         """Go on to the end of what is indexed, or until so many entries have been looked at.
 
-        False where some are left. The history must not begin after the cursor.
+        False where some are left. They must not begin after the cursor.
         """
-        for segment in history.after(self.cursor):
+        for segment in recent.after(self.cursor):
             places = self._places_in(segment)
             while places and not self.is_too_much:
                 if budget == 0:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 import structlog
 
 from constellation_ws.delivery.rooms import Member, Rooms
-from constellation_ws.log.history import parse_id
+from constellation_ws.log.ids import parse_id
 from constellation_ws.log.positions import Ticket
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.recovery.store import SessionStore

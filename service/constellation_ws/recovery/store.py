@@ -16,7 +16,8 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
-from constellation_ws.log.positions import LogId, Ticket
+from constellation_ws.log.ids import LogId
+from constellation_ws.log.positions import Ticket
 from constellation_ws.recovery import record as session_record
 from constellation_ws.recovery.acquisition import REDIS_SECONDS, Acquisitions
 from constellation_ws.redis_io.link import FAULTS

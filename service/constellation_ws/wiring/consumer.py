@@ -7,7 +7,7 @@ from collections.abc import Callable
 from constellation_ws.access.access import Access
 from constellation_ws.delivery.effects import Effect, MembershipEnded, Moved
 from constellation_ws.delivery.relay import Relay
-from constellation_ws.log.history import Logged
+from constellation_ws.log.layout import Logged
 from constellation_ws.messages.commands import (
     Disconnect,
     DisconnectAll,

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Rooms
-from constellation_ws.log.history import History, Logged, NoHistory
+from constellation_ws.log.layout import Logged
 from constellation_ws.log.producer import Producer
+from constellation_ws.log.recent_entries import NoRecentEntries, RecentEntries
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
@@ -157,14 +158,14 @@ class _Follower:
     ) -> None:
         self._log = redis_log
         self._consumer = consumer
-        self._history: History | NoHistory = resuming.history
+        self._recent: RecentEntries | NoRecentEntries = resuming.recent
         self._resuming = resuming
         self._reconnect_clients = reconnect_clients
-        self.begin_history = self._history.start
+        self.begin_after = self._recent.start
 
     def deliver(self, batch: list[Logged]) -> None:
         """Deliver one read from the log, and retain it."""
-        self._history.append(batch)
+        self._recent.append(batch)
         self._consumer.take_logged(batch, self._log.lag_seconds)
 
     def report_gap(self, reason: str) -> None:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from constellation_ws.access.access import Access
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Member, Rooms
-from constellation_ws.log.history import History, NoHistory
+from constellation_ws.log.recent_entries import NoRecentEntries, RecentEntries
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
@@ -30,7 +30,7 @@ Parts = dict[str, Coroutine[Any, Any, None]]
 Expect = Callable[[str], Callable[[], None]]
 """Gives a part what it calls at each step, so that liveness judges it."""
 
-_HISTORY_BYTES = 64 * 1024 * 1024
+_RECENT_BYTES = 64 * 1024 * 1024
 """Objects included: two minutes of a thousand events a second, of 300 bytes each. Older ones are
 read from Redis when somebody asks."""
 
@@ -52,9 +52,9 @@ class Resuming:
         self._offsets = Offsets(settings.recovery)
         self._store = SessionStore(redis, names)
         self.sessions = Sessions(redis_log, self._store, rooms, window_seconds=window_seconds)
-        self.history = History(_HISTORY_BYTES)
+        self.recent = RecentEntries(_RECENT_BYTES)
         limits = bounds.replay_limits(settings)
-        self._backlog = Backlog(redis_log, self.history, relay.read, limits, window_seconds)
+        self._backlog = Backlog(redis_log, self.recent, relay.read, limits, window_seconds)
 
     def recovery(
         self,
@@ -106,7 +106,7 @@ class NotResuming:
 
     def __init__(self) -> None:
         self.sessions = NoSessions()
-        self.history = NoHistory()
+        self.recent = NoRecentEntries()
 
     def recovery(self, *_: object, **__: object) -> NoRecovery:
         """Make what gives nobody a session."""

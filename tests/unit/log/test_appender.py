@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.log import tail
 from constellation_ws.log.appender import LogDamaged, LostLease
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import LogId
 from constellation_ws.log.state import Look
 from constellation_ws.redis_io.names import DEFAULT
 from tests.unit.log.log_pods import (

@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.log.positions import (
-    MAX_CHANGES,
-    Change,
-    LogId,
-    Proof,
-    Start,
-    Ticket,
-    resume_from,
-)
+from constellation_ws.log.ids import LogId
+from constellation_ws.log.positions import MAX_CHANGES, Change, Proof, Start, Ticket, resume_from
 
 IDS = st.tuples(st.integers(0, 20), st.integers(0, 1))
 

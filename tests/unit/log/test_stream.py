@@ -11,8 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from constellation_ws.log.appender import LogDamaged
-from constellation_ws.log.history import parse_id
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import LogId, parse_id
 from constellation_ws.log.state import ONLY_ASKING
 from constellation_ws.redis_io.link import make_client
 from constellation_ws.redis_io.names import DEFAULT

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import LogId
 from constellation_ws.log.state import Look
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics

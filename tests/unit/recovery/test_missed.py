@@ -14,8 +14,10 @@ import pytest
 from redis.asyncio import Redis
 
 from constellation_ws.delivery.routes import Message
-from constellation_ws.log.history import BEGINNING, History, Logged, format_id
-from constellation_ws.log.positions import Change, LogId, Proof
+from constellation_ws.log.ids import BEGINNING, LogId, format_id
+from constellation_ws.log.layout import Logged
+from constellation_ws.log.positions import Change, Proof
+from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.messages.events import EventName, Fields, UserId
 from constellation_ws.recovery import missed, readback
@@ -59,10 +61,10 @@ class Pod:
     def __init__(self, log: RedisLog | None = None, max_bytes: int = 1 << 26) -> None:
         self.decoded = 0
         self.log = cast("Any", Log() if log is None else log)
-        self.history = History(max_bytes)
-        self.history.start(BEGINNING)
+        self.recent = RecentEntries(max_bytes)
+        self.recent.start(BEGINNING)
         self.backlog = Backlog(
-            self.log, self.history, self._read, LIMITS, WINDOW_SECONDS,
+            self.log, self.recent, self._read, LIMITS, WINDOW_SECONDS,
         )  # fmt: skip
         self.delivered = 0
         self.tasks = [asyncio.create_task(self.backlog.read_back())]
@@ -78,7 +80,7 @@ class Pod:
             self.delivered += 1
             log_id = (at_ms or self.delivered, 0)
             batch.append((format_id(log_id), room.encode(), b"{}"))
-        self.history.append(batch)
+        self.recent.append(batch)
         self.log.delivered = (at_ms or self.delivered, 0)
 
     async def find(self, start: int, *rooms: str) -> Found | Outcome:
@@ -123,7 +125,7 @@ async def test_the_index_is_kept_up_to_date_while_nobody_resumes(pod: Pod) -> No
     pod.tasks.append(asyncio.create_task(pod.backlog.run(lambda: None)))
     pod.deliver(2_000)
     await eventually(
-        lambda: not pod.history.unindexed(BEGINNING), PATIENCE_SECONDS, "all is indexed"
+        lambda: not pod.recent.unindexed(BEGINNING), PATIENCE_SECONDS, "all is indexed"
     )
     assert pod.decoded == 2_000
     assert offsets(await pod.find(1, "user:quiet")) == []
@@ -146,7 +148,7 @@ async def test_in_a_flood_the_index_waits_for_somebody_who_asks(
     pod.tasks.append(asyncio.create_task(pod.backlog.run(lambda: None)))
     await flooding
     await eventually(
-        lambda: not pod.history.unindexed(BEGINNING), PATIENCE_SECONDS, "all is indexed"
+        lambda: not pod.recent.unindexed(BEGINNING), PATIENCE_SECONDS, "all is indexed"
     )
 
 
@@ -196,7 +198,7 @@ async def test_a_storm_leaves_the_event_loop_to_others(pod: Pod) -> None:
 
 async def test_finding_has_a_deadline(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(missed, "_DEADLINE_SECONDS", 0.01)
-    pod.history.start((100, 0))
+    pod.recent.start((100, 0))
     pod.log.delivered = (100, 0)
     assert await pod.find(50, "user:me") is Outcome.TOO_MUCH
     assert offsets(await pod.find(100, "user:me")) == []
@@ -206,7 +208,7 @@ async def test_a_log_that_is_replaced_meanwhile_is_gone(pod: Pod) -> None:
     pod.deliver(5_000)
     finding = asyncio.create_task(pod.find(10, "user:me"))
     await asyncio.sleep(0)
-    pod.history.start(BEGINNING)
+    pod.recent.start(BEGINNING)
     assert await finding is Outcome.GONE
 
 
@@ -221,7 +223,7 @@ async def test_memory_ends_at_the_window_also_when_nothing_new_comes() -> None:
         (WINDOW_SECONDS + margin + 1, False),
     ]:
         pod.backlog.expire(now_seconds)
-        assert (pod.history.floor < (1_000_000, 0)) is is_held
+        assert (pod.recent.lower_bound < (1_000_000, 0)) is is_held
     await cancelled(pod.tasks)
 
 
@@ -234,7 +236,7 @@ async def test_the_age_of_an_entry_is_told_by_the_logs_own_time() -> None:
     later = 1_000_000 + int((WINDOW_SECONDS + missed._MARGIN_SECONDS) * 1_000) + 1
     pod.deliver(1, at_ms=later)
     pod.backlog.expire(61.0)
-    assert pod.history.floor == (1_000_000, 0)
+    assert pod.recent.lower_bound == (1_000_000, 0)
     await cancelled(pod.tasks)
 
 
@@ -253,7 +255,7 @@ async def test_twenty_resumes_from_before_memory_take_little_of_it(redis: Redis)
         lambda: log.delivered == (entries, 0), PATIENCE_SECONDS, "all of it is delivered"
     )
     pod = Pod(log, max_bytes=2 << 20)
-    pod.history.start((entries, 0))
+    pod.recent.start((entries, 0))
     tracemalloc.start()
     try:
         sessions = [record(n, "user:me", epoch=log.epoch) for n in range(1, 21)]

@@ -11,7 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from constellation_ws.delivery.rooms import Member
-from constellation_ws.log.positions import Change, LogId, Proof, Ticket
+from constellation_ws.log.ids import LogId
+from constellation_ws.log.positions import Change, Proof, Ticket
 from constellation_ws.messages.events import Sid
 from constellation_ws.recovery import moving as moving_module
 from constellation_ws.recovery.missed import Found, Outcome

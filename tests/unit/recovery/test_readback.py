@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 
 from constellation_ws.delivery.routes import Message
-from constellation_ws.log.history import BEGINNING, History, Logged, Segment, format_id
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import BEGINNING, LogId, format_id
+from constellation_ws.log.layout import Logged
+from constellation_ws.log.recent_entries import RecentEntries
+from constellation_ws.log.segment import Segment
 from constellation_ws.messages.events import EventName, Fields
 from constellation_ws.recovery import readback
 from constellation_ws.recovery.readback import Gone, Readback
@@ -82,14 +84,14 @@ class Pod:
 
     def __init__(self, max_bytes: int = 1 << 26) -> None:
         self.log = Log()
-        self.history = History(max_bytes)
+        self.recent = RecentEntries(max_bytes)
         self.entries = Entries(read, 1 << 22)
-        self.readback = Readback(self.log, self.history, self.entries)  # type: ignore[arg-type]
+        self.readback = Readback(self.log, self.recent, self.entries)  # type: ignore[arg-type]
 
     def remember_from(self, floor: int) -> None:
         """Let memory hold what comes after an entry."""
-        self.history.start((floor, 0))
-        self.history.append(self.log.entries[floor:])
+        self.recent.start((floor, 0))
+        self.recent.append(self.log.entries[floor:])
 
     async def resume(
         self, start: int, *rooms: str, limits: ReplayLimits = LIMITS, seen: int = 0
@@ -99,14 +101,14 @@ class Pod:
             walk = Walk(
                 "sid", rooms, [], rooms_at=(start, 0), seen=(seen or start, 0), limits=limits
             )
-            while walk.cursor < self.history.floor:
+            while walk.cursor < self.recent.lower_bound:
                 if not await self.readback.lead(walk):
                     break
                 if walk.is_too_much:
                     return [-1]
             else:
-                assert self.history.index(self.entries.concerned, 1 << 30)
-                assert walk.advance(self.history, self.entries, 1 << 30)
+                assert self.recent.index(self.entries.concerned, 1 << 30)
+                assert walk.advance(self.recent, self.entries, 1 << 30)
                 return [int(frame.offset.partition(b"-")[0]) for frame in walk.end().frames]
 
 
@@ -153,23 +155,23 @@ async def test_what_was_read_back_is_in_memory_for_the_next(pod: Pod) -> None:
     pod.remember_from(1_500)
     await pod.resume(500, "user:1")
     pages = len(pod.log.pages)
-    assert pod.history.floor == (500, 0)
+    assert pod.recent.lower_bound == (500, 0)
     assert await pod.resume(600, "user:3") == multiples(3, 600, 2_000)
     assert len(pod.log.pages) == pages
 
 
 async def test_of_what_was_read_back_memory_keeps_what_there_is_room_for(pod: Pod) -> None:
     pod.log.add(30_000)
-    pod.history = History(600_000)
+    pod.recent = RecentEntries(600_000)
     pod.remember_from(29_900)
-    pod.readback = Readback(pod.log, pod.history, pod.entries)  # type: ignore[arg-type]
+    pod.readback = Readback(pod.log, pod.recent, pod.entries)  # type: ignore[arg-type]
     task = asyncio.create_task(pod.readback.run())
     assert await pod.resume(10, "user:3") == multiples(3, 10, 30_000)
     await cancelled([task])
-    assert pod.history.free_bytes >= 0
-    assert (10, 0) < pod.history.floor < (29_900, 0)
-    entries = [one for part in pod.history.after(pod.history.floor) for one in _entries(part)]
-    assert entries == pod.log.entries[pod.history.floor[0] :]
+    assert pod.recent.free_bytes >= 0
+    assert (10, 0) < pod.recent.lower_bound < (29_900, 0)
+    entries = [one for part in pod.recent.after(pod.recent.lower_bound) for one in _entries(part)]
+    assert entries == pod.log.entries[pod.recent.lower_bound[0] :]
 
 
 def _entries(segment: Segment) -> list[Logged]:
@@ -209,7 +211,7 @@ async def test_what_memory_lets_go_while_it_is_read_is_read_too(pod: Pod) -> Non
         if len(pod.log.pages) == 4:
             pod.log.add(100)
             pod.remember_from(4_000)
-            pod.history.starts -= 1  # the same log
+            pod.recent.starts -= 1  # the same log
 
     pod.log.on_page = forget
     assert await pod.resume(100, "user:1") == multiples(1, 100, 5_100)
@@ -294,7 +296,7 @@ async def test_what_is_trimmed_while_it_is_read_is_noticed(pod: Pod) -> None:
 async def test_a_log_that_is_replaced_while_it_is_read_gives_nothing(pod: Pod) -> None:
     pod.log.add(5_000)
     pod.remember_from(4_000)
-    pod.log.on_page = lambda: pod.history.start((4_500, 0))
+    pod.log.on_page = lambda: pod.recent.start((4_500, 0))
     with pytest.raises(Gone):
         await pod.resume(100, "user:3")
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.log.positions import LogId, Ticket
+from constellation_ws.log.ids import LogId
+from constellation_ws.log.positions import Ticket
 from constellation_ws.recovery.record import Fields, Unreadable, read, write
 
 DELIVERED = (99, 5)

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constellation_ws.delivery.routes import Message
-from constellation_ws.log.history import BEGINNING, History, Logged, format_id
+from constellation_ws.log.ids import BEGINNING, format_id
+from constellation_ws.log.layout import Logged
 from constellation_ws.log.positions import Change
+from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Disconnect, Emit, Empty, Join, Leave, Regroup
 from constellation_ws.messages.events import EventName, Fields, Room
@@ -108,10 +110,10 @@ def logged(place: int) -> Logged:
 
 def walked(walk: Walk, story: Sequence[Meaning]) -> Replay:
     """Give what a session missed of a story that is in memory."""
-    history, entries = History(1 << 30), teller(story)
-    history.append([logged(n) for n in range(1, len(story) + 1)])
-    assert history.index(entries.concerned, 1 << 30)
-    assert walk.advance(history, entries, 1 << 30)
+    recent, entries = RecentEntries(1 << 30), teller(story)
+    recent.append([logged(n) for n in range(1, len(story) + 1)])
+    assert recent.index(entries.concerned, 1 << 30)
+    assert walk.advance(recent, entries, 1 << 30)
     return walk.end()
 
 
@@ -139,18 +141,18 @@ def test_what_is_found_by_index_is_what_a_member_would_have_seen(
     """However the log is cut and packed, and how often the walk makes way for others."""
     rooms = {USER, *chats}
     rooms_at = max([rooms_at, *(place for place, _, _ in changes)])
-    history, entries = History(1 << 30, segment_bytes), teller(story)
+    recent, entries = RecentEntries(1 << 30, segment_bytes), teller(story)
     walk = way(rooms, changes, rooms_at=rooms_at, seen=seen)
     budgets = st.integers(1, 40)
     for place in range(1, len(story) + 1):
-        history.append([logged(place)])
+        recent.append([logged(place)])
         if data.draw(st.booleans()):
-            history.index(entries.concerned, data.draw(budgets), walk.cursor)
+            recent.index(entries.concerned, data.draw(budgets), walk.cursor)
         if data.draw(st.booleans()):
-            walk.advance(history, entries, data.draw(budgets))
-    while not history.index(entries.concerned, data.draw(budgets), walk.cursor):
+            walk.advance(recent, entries, data.draw(budgets))
+    while not recent.index(entries.concerned, data.draw(budgets), walk.cursor):
         pass
-    while not walk.advance(history, entries, data.draw(budgets)):
+    while not walk.advance(recent, entries, data.draw(budgets)):
         pass
 
     heard, in_the_end, moves = naive(story, rooms, changes, rooms_at, seen)
@@ -166,13 +168,13 @@ def test_a_walk_that_goes_on_in_another_history_misses_nothing(
 ) -> None:
     """As one does that was read back, and then finds the rest in memory."""
     entries, walk = teller(story), way([USER, *CHATS])
-    read, memory = History(1 << 30, segment_bytes), History(1 << 30, segment_bytes)
+    read, memory = RecentEntries(1 << 30, segment_bytes), RecentEntries(1 << 30, segment_bytes)
     memory.start((split, 0))
     read.append([logged(n) for n in range(1, min(split, len(story)) + 1)])
     memory.append([logged(n) for n in range(split + 1, len(story) + 1)])
-    for history in (read, memory):
-        assert history.index(entries.concerned, 1 << 30)
-        assert walk.advance(history, entries, 1 << 30)
+    for recent in (read, memory):
+        assert recent.index(entries.concerned, 1 << 30)
+        assert walk.advance(recent, entries, 1 << 30)
         walk.reach((split, 0))
     assert places(walk.end()) == naive(story, [USER, *CHATS], [], 0, 0)[0]
 
@@ -181,9 +183,9 @@ def test_what_concerns_nobody_here_is_not_even_decoded() -> None:
     """A quiet client's resume costs the same, whatever the log holds for others."""
     story: list[Meaning] = [said_to([Room(f"user:{n % 50}")]) for n in range(5_000)]
     story[2_500] = said_to([USER])
-    history, entries = History(1 << 30), teller(story)
-    history.append([logged(n) for n in range(1, len(story) + 1)])
-    assert history.index(entries.concerned, 1 << 30)
+    recent, entries = RecentEntries(1 << 30), teller(story)
+    recent.append([logged(n) for n in range(1, len(story) + 1)])
+    assert recent.index(entries.concerned, 1 << 30)
     decoded: list[bytes] = []
 
     def read(channel: bytes, payload: bytes) -> Meaning:
@@ -191,7 +193,7 @@ def test_what_concerns_nobody_here_is_not_even_decoded() -> None:
         return story[int(payload) - 1]
 
     walk = way([USER, *CHATS])
-    assert walk.advance(history, Entries(read, 1 << 20), 1)
+    assert walk.advance(recent, Entries(read, 1 << 20), 1)
     assert places(walk.end()) == [2_501]
     assert decoded == [b"2501"]
 
@@ -200,11 +202,11 @@ def test_of_what_was_seen_only_what_may_move_somebody_is_looked_at() -> None:
     """The session of a pod that was killed may have been written half a minute ago."""
     story: list[Meaning] = [said_to([USER])] * 5_000
     story[100] = Leave(USER, CHATS[0])
-    history, entries = History(1 << 30), teller(story)
-    history.append([logged(n) for n in range(1, len(story) + 1)])
-    assert history.index(entries.concerned, 1 << 30)
+    recent, entries = RecentEntries(1 << 30), teller(story)
+    recent.append([logged(n) for n in range(1, len(story) + 1)])
+    assert recent.index(entries.concerned, 1 << 30)
     walk = way([USER, *CHATS], rooms_at=10, seen=4_999)
-    assert walk.advance(history, entries, 2)
+    assert walk.advance(recent, entries, 2)
     assert (places(walk.end()), walk.end().rooms) == ([5_000], {USER, *CHATS[1:]})
 
 
@@ -215,13 +217,13 @@ def test_an_entry_is_decoded_and_encoded_once_for_all_who_missed_it() -> None:
         decoded.append(payload)
         return said_to([USER])
 
-    history, entries = History(1 << 30), Entries(read, 1 << 20)
-    history.append([logged(1)])
-    assert history.index(entries.concerned, 10)
+    recent, entries = RecentEntries(1 << 30), Entries(read, 1 << 20)
+    recent.append([logged(1)])
+    assert recent.index(entries.concerned, 10)
     decoded.clear()
     walks = [way([USER]) for _ in range(3)]
     for walk in walks:
-        assert walk.advance(history, entries, 10)
+        assert walk.advance(recent, entries, 10)
     frames = [walk.end().frames[0] for walk in walks]
     assert frames[0] is frames[1] is frames[2]
     assert decoded == [b"1"]
@@ -234,9 +236,9 @@ def test_decoded_entries_are_not_kept_when_nobody_asks_for_them_or_for_too_many(
         decoded.append(payload)
         return said_to([USER])
 
-    history, entries = History(1 << 30), Entries(read, 5_000)
-    history.append([logged(n) for n in range(1, 101)])
-    segment = next(history.after(BEGINNING))
+    recent, entries = RecentEntries(1 << 30), Entries(read, 5_000)
+    recent.append([logged(n) for n in range(1, 101)])
+    segment = next(recent.after(BEGINNING))
     for _ in range(2):
         entries.at(segment, 0)
         entries.expire()

@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 from constellation_ws.auth.identity import Identity
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.welcome import Welcome
-from constellation_ws.log.history import History, Logged, format_id
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import LogId, format_id
+from constellation_ws.log.layout import Logged
+from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.log.state import ONLY_ASKING
 from constellation_ws.messages import commands
 from constellation_ws.messages.events import Room, Sid, UserId, user_room
@@ -52,7 +53,7 @@ class Pod:
         self.redis = redis
         self.metrics = Metrics()
         self.log = make_log(redis, self.metrics)
-        self.history = History(1 << 20)
+        self.recent = RecentEntries(1 << 20)
         self.store = SessionStore(redis)
         self.rooms = Rooms()
         self.gaps: list[str] = []
@@ -62,7 +63,7 @@ class Pod:
         """What of anybody's rooms is lost, as whoever knows says it."""
         self.asked: list[tuple[Identity, set[str]]] = []
         self.sessions = Sessions(self.log, self.store, self.rooms, window_seconds=60)
-        self.backlog = Backlog(self.log, self.history, _read, ReplayLimits(10, 10_000), 60)
+        self.backlog = Backlog(self.log, self.recent, _read, ReplayLimits(10, 10_000), 60)
         self.recovery = Recovery(
             name, self.log, self.store, self.sessions, self.backlog, self.rooms, self.metrics,
             offsets=Offsets.AUTO,
@@ -82,10 +83,10 @@ class Pod:
         return self.lost
 
     def deliver(self, batch: list[Logged]) -> None:
-        self.history.append(batch)
+        self.recent.append(batch)
 
-    def begin_history(self, after: LogId) -> None:
-        self.history.start(after)
+    def begin_after(self, after: LogId) -> None:
+        self.recent.start(after)
 
     def report_gap(self, reason: str) -> None:
         self.gaps.append(reason)
@@ -235,7 +236,7 @@ async def test_what_the_log_does_not_hold_any_more_is_never_recovered_in_part(
         await a.log_event()
     await trim(a.log, 3_600, 1)
     await a.lose(member)
-    b.history.start(b.log.delivered)  # as of a pod that has just started
+    b.recent.start(b.log.delivered)  # as of a pod that has just started
     assert not (await b.connect(pid=welcome.pid))[1].is_recovered
     assert b.outcomes("gone") == 1
 
@@ -248,7 +249,7 @@ async def test_a_pod_that_has_just_started_reads_back_what_was_missed(
     missed = [await a.log_event() for _ in range(3)]
     await a.lose(member)
     await b.log.reached(a.log.delivered)
-    b.history.start(b.log.delivered)
+    b.recent.start(b.log.delivered)
     _, resumed = await b.connect(pid=welcome.pid)
     assert [frame.offset for frame in resumed.missed] == missed
 
@@ -382,7 +383,7 @@ async def test_two_resumes_that_read_back_at_once_do_not_disturb_each_other(
     for member in (first, second):
         await a.lose(member)
     await b.log.reached(a.log.delivered)
-    b.history.start(b.log.delivered)
+    b.recent.start(b.log.delivered)
     resumed = await asyncio.gather(
         b.connect(pid=second_welcome.pid), b.connect(pid=first_welcome.pid)
     )

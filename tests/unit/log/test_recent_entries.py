@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.log.history import BEGINNING, Concerned, History, Logged, format_id, parse_id
-from constellation_ws.log.positions import LogId
+from constellation_ws.log.ids import BEGINNING, LogId, format_id, parse_id
+from constellation_ws.log.layout import Logged
+from constellation_ws.log.recent_entries import RecentEntries
+from constellation_ws.log.segment import Concerned
 
 IDS = st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 WINDOW_MS = 16_000
@@ -53,10 +55,10 @@ def nobody(entry: Logged) -> Concerned:
     return (), ()
 
 
-def entries_after(history: History, log_id: LogId) -> list[Logged]:
+def entries_after(recent: RecentEntries, log_id: LogId) -> list[Logged]:
     return [
         segment.entry_at(place)
-        for segment in history.after(log_id)
+        for segment in recent.after(log_id)
         for place in range(segment.place_after(log_id), len(segment))
     ]
 
@@ -65,25 +67,25 @@ SIZES = st.lists(st.lists(st.integers(0, 400), max_size=5), max_size=12)
 
 
 @given(SIZES, st.integers(0, 20_000), st.integers(1, 4_000), st.integers(0, 70), st.data())
-def test_history_holds_all_after_its_floor(
+def test_all_entries_after_the_lower_bound_are_there(
     batches: list[list[int]], max_bytes: int, segment_bytes: int, start: int, data: st.DataObject
 ) -> None:
     """Whatever is packed by then, and however the entries came."""
-    history = History(max_bytes, segment_bytes)
-    history.start(BEGINNING)
+    recent = RecentEntries(max_bytes, segment_bytes)
+    recent.start(BEGINNING)
     everything: list[Logged] = []
     for sizes in batches:
         batch = [logged(len(everything) + n, payload=b"x" * s) for n, s in enumerate(sizes, 1)]
         everything += batch
-        history.append(batch)
+        recent.append(batch)
         if data.draw(st.booleans()):
-            history.index(nobody, data.draw(st.integers(1, 9)))
+            recent.index(nobody, data.draw(st.integers(1, 9)))
 
-    start_after = max((start, 0), history.floor)
+    start_after = max((start, 0), recent.lower_bound)
     expected = [one for one in everything if _id(one) > start_after]
-    assert entries_after(history, start_after) == expected
-    assert history.last == (len(everything), 0)
-    assert history.unindexed(start_after) <= len(expected)
+    assert entries_after(recent, start_after) == expected
+    assert recent.last == (len(everything), 0)
+    assert recent.unindexed(start_after) <= len(expected)
 
 
 def _id(entry: Logged) -> LogId:
@@ -107,7 +109,7 @@ def two_rooms(entry: Logged) -> Concerned:
 def test_its_bound_is_true_of_small_entries_too(rooms: object) -> None:
     """An object's own fifty bytes count as well: 87-byte payloads made 64 MiB hold 346 MB."""
     bound = 2 * 1024 * 1024
-    history = History(bound)
+    recent = RecentEntries(bound)
     tracemalloc.start()
     try:
         for first in range(1, 30_000, 20):
@@ -115,104 +117,104 @@ def test_its_bound_is_true_of_small_entries_too(rooms: object) -> None:
                 (b"%d-0" % n, bytes(bytearray(b"chat:typing")), small(n))
                 for n in range(first, first + 20)
             ]
-            history.append(batch)
+            recent.append(batch)
             if rooms is two_rooms:
-                history.index(two_rooms, 100)
+                recent.index(two_rooms, 100)
             del batch
         held, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert held < bound
     assert peak < bound * 1.1
-    assert len(entries_after(history, history.floor)) > bound / 600
+    assert len(entries_after(recent, recent.lower_bound)) > bound / 600
 
 
 def test_packing_makes_room() -> None:
-    packed, plain = History(1 << 20), History(1 << 20)
+    packed, plain = RecentEntries(1 << 20), RecentEntries(1 << 20)
     for n in range(1, 8_001):
-        for history in (packed, plain):
-            history.append([logged(n, payload=small(n))])
+        for recent in (packed, plain):
+            recent.append([logged(n, payload=small(n))])
         packed.index(nobody, 2)
-    assert packed.floor < plain.floor
+    assert packed.lower_bound < plain.lower_bound
 
 
 def test_one_entry_that_concerns_very_many_is_in_the_bound() -> None:
-    history = History(1 << 20)
+    recent = RecentEntries(1 << 20)
     everyone = [f"user:{n}" for n in range(1_000)]
     for n in range(1, 101):
-        history.append([logged(n, payload=b"x" * 100)])
-        history.index(lambda entry: (everyone, ()), 10_000)
-    assert history.floor > (80, 0)
+        recent.append([logged(n, payload=b"x" * 100)])
+        recent.index(lambda entry: (everyone, ()), 10_000)
+    assert recent.lower_bound > (80, 0)
 
 
 def test_what_is_too_large_at_all_is_not_held() -> None:
-    history = History(1_000)
-    history.append([logged(1, payload=b"x" * 2_000)])
-    assert (history.floor, history.last) == ((1, 0), (1, 0))
+    recent = RecentEntries(1_000)
+    recent.append([logged(1, payload=b"x" * 2_000)])
+    assert (recent.lower_bound, recent.last) == ((1, 0), (1, 0))
 
 
 def test_indexing_stops_at_its_budget() -> None:
-    history = History(1 << 20)
+    recent = RecentEntries(1 << 20)
     asked: list[Logged] = []
 
     def two(entry: Logged) -> Concerned:
         asked.append(entry)
         return ["a"], ["b"]
 
-    history.append([logged(n) for n in range(1, 11)])
-    assert not history.index(two, 9)
+    recent.append([logged(n) for n in range(1, 11)])
+    assert not recent.index(two, 9)
     assert len(asked) == 3
-    assert history.unindexed(BEGINNING) == 7
-    assert history.index(two, 100)
+    assert recent.unindexed(BEGINNING) == 7
+    assert recent.index(two, 100)
     assert len(asked) == 10
 
 
 def test_only_what_comes_after_an_entry_needs_to_be_indexed() -> None:
-    history = History(1 << 20, segment_bytes=200)
-    history.append([logged(1)])
-    history.append([logged(2)])
+    recent = RecentEntries(1 << 20, segment_bytes=200)
+    recent.append([logged(1)])
+    recent.append([logged(2)])
     asked: list[Logged] = []
 
     def note(entry: Logged) -> Concerned:
         asked.append(entry)
         return (), ()
 
-    assert history.index(note, 100, after=(1, 0))
+    assert recent.index(note, 100, after=(1, 0))
     assert [_id(entry) for entry in asked] == [(2, 0)]
 
 
-def _times(history: History) -> list[int]:
-    return [_id(entry)[0] for entry in entries_after(history, history.floor)]
+def _times(recent: RecentEntries) -> list[int]:
+    return [_id(entry)[0] for entry in entries_after(recent, recent.lower_bound)]
 
 
 def test_entries_leave_when_they_are_too_old_though_nothing_new_comes() -> None:
-    history = History(1 << 20)
-    history.append([logged(1_000)])
-    history.expire(1_001 + WINDOW_MS // 16, WINDOW_MS)
-    history.append([logged(10_000)])
-    history.expire(1_000 + WINDOW_MS, WINDOW_MS)
-    assert _times(history) == [1_000, 10_000]
-    history.expire(1_001 + WINDOW_MS, WINDOW_MS)
-    assert (_times(history), history.floor) == ([10_000], (1_000, 0))
-    history.expire(10_001 + WINDOW_MS, WINDOW_MS)
-    assert (_times(history), history.floor, history.last) == ([], (10_000, 0), (10_000, 0))
+    recent = RecentEntries(1 << 20)
+    recent.append([logged(1_000)])
+    recent.expire(1_001 + WINDOW_MS // 16, WINDOW_MS)
+    recent.append([logged(10_000)])
+    recent.expire(1_000 + WINDOW_MS, WINDOW_MS)
+    assert _times(recent) == [1_000, 10_000]
+    recent.expire(1_001 + WINDOW_MS, WINDOW_MS)
+    assert (_times(recent), recent.lower_bound) == ([10_000], (1_000, 0))
+    recent.expire(10_001 + WINDOW_MS, WINDOW_MS)
+    assert (_times(recent), recent.lower_bound, recent.last) == ([], (10_000, 0), (10_000, 0))
 
 
 @given(st.lists(st.integers(0, 3_000), min_size=1, max_size=40), st.integers(0, 20_000))
 def test_no_entry_stays_much_longer_than_it_may_and_none_leaves_earlier(
     gaps: Sequence[int], idle_ms: int
 ) -> None:
-    history = History(1 << 20)
+    recent = RecentEntries(1 << 20)
     at, times = 1, []
     for gap in gaps:
         at += gap + 1
         times.append(at)
-        history.append([logged(at)])
-        history.expire(at, WINDOW_MS)
+        recent.append([logged(at)])
+        recent.expire(at, WINDOW_MS)
     now = at + idle_ms
-    history.expire(now, WINDOW_MS)
-    history.expire(now, WINDOW_MS)
-    held = _times(history)
+    recent.expire(now, WINDOW_MS)
+    recent.expire(now, WINDOW_MS)
+    held = _times(recent)
     assert held == times[len(times) - len(held) :]
     assert [at for at in times if at >= now - WINDOW_MS] == [
         at for at in held if at >= now - WINDOW_MS
@@ -220,41 +222,41 @@ def test_no_entry_stays_much_longer_than_it_may_and_none_leaves_earlier(
     assert all(at >= now - WINDOW_MS - WINDOW_MS // 16 - 3_001 for at in held)
 
 
-def read_back(floor: int, *places: int, payload: bytes = b"{}") -> History:
-    read = History(1 << 30, 1_000)
+def read_back(floor: int, *places: int, payload: bytes = b"{}") -> RecentEntries:
+    read = RecentEntries(1 << 30, 1_000)
     read.start((floor, 0))
     read.append([logged(place, payload=payload) for place in places])
     return read
 
 
 def test_what_was_read_back_is_put_before_the_rest() -> None:
-    history = History(100_000)
-    history.start((5, 0))
-    history.append([logged(6)])
-    history.prepend(read_back(3, 4, 5))
-    assert (_times(history), history.floor) == ([4, 5, 6], (3, 0))
-    assert history.holds((4, 0))
-    assert not history.holds((3, 0))
-    assert history.holds((6, 0))
-    assert not history.holds((7, 0))
+    recent = RecentEntries(100_000)
+    recent.start((5, 0))
+    recent.append([logged(6)])
+    recent.prepend(read_back(3, 4, 5))
+    assert (_times(recent), recent.lower_bound) == ([4, 5, 6], (3, 0))
+    assert recent.holds((4, 0))
+    assert not recent.holds((3, 0))
+    assert recent.holds((6, 0))
+    assert not recent.holds((7, 0))
 
 
 def test_of_what_was_read_back_the_end_stays_where_there_is_not_room_for_all() -> None:
-    history = History(20_000)
-    history.start((9, 0))
-    read = History(1 << 30, 1_000)
+    recent = RecentEntries(20_000)
+    recent.start((9, 0))
+    read = RecentEntries(1 << 30, 1_000)
     read.start((3, 0))
     for place in range(4, 10):
         read.append([logged(place, payload=b"x" * 4_000)])
-    history.prepend(read)
-    assert _times(history) == [7, 8, 9]
-    assert history.floor == (6, 0)
+    recent.prepend(read)
+    assert _times(recent) == [7, 8, 9]
+    assert recent.lower_bound == (6, 0)
 
 
 def test_starting_from_scratch_forgets_everything() -> None:
-    history = History(10_000)
-    starts = history.starts
-    history.append([logged(1)])
-    history.start((9, 0))
-    assert (_times(history), history.floor, history.last) == ([], (9, 0), (9, 0))
-    assert history.starts > starts
+    recent = RecentEntries(10_000)
+    starts = recent.starts
+    recent.append([logged(1)])
+    recent.start((9, 0))
+    assert (_times(recent), recent.lower_bound, recent.last) == ([], (9, 0), (9, 0))
+    assert recent.starts > starts
