@@ -43,7 +43,7 @@ class LogDamaged(ConnectionError):
     """Entries of the log are gone that nobody was allowed to remove; `str()` is the reason."""
 
 
-class Reader(Protocol):
+class AnswerReceiver(Protocol):
     """The pod's view of the log, as far as the recorder needs it."""
 
     delivered: LogId
@@ -65,12 +65,12 @@ class Appender:
     such that fail too.
     """
 
-    def __init__(self, link: Link, names: Names, token: str, reader: Reader) -> None:
+    def __init__(self, link: Link, names: Names, token: str, receiver: AnswerReceiver) -> None:
         self._link = link
         self._names = names
         self._append_words = ("EVALSHA", _digest(APPEND), 2, names.log, names.state, token)
         self._trim_words = ("EVALSHA", _digest(TRIM), 2, names.log, names.state, token)
-        self._reader = reader
+        self._receiver = receiver
         self._sent: deque[tuple[float, Answered]] = deque()
         self.unanswered = 0
         """Appends that were sent and not confirmed."""
@@ -90,7 +90,7 @@ class Appender:
 
         def confirm(reply: Any) -> None:
             self.unanswered -= 1
-            self._reader.deliver_answer(_logged(reply, received))
+            self._receiver.deliver_answer(_logged(reply, received))
             on_recorded()
 
         self.unanswered += 1
@@ -105,7 +105,7 @@ class Appender:
 
         def confirm(reply: Any) -> None:
             entries = _logged(reply, ())
-            self._reader.deliver_answer(entries)
+            self._receiver.deliver_answer(entries)
             if not level.done():
                 level.set_result(not entries)
 
@@ -115,7 +115,7 @@ class Appender:
     def renew(self, lease_seconds: float, place: bytes) -> None:
         """Renew the lease without waiting for the answer; `place` is what is recorded so far."""
         self._renew(
-            lease_seconds, place, lambda reply: self._reader.deliver_answer(_logged(reply, ()))
+            lease_seconds, place, lambda reply: self._receiver.deliver_answer(_logged(reply, ()))
         )
 
     def _renew(self, lease_seconds: float, place: bytes, answered: Answered) -> None:
@@ -139,7 +139,7 @@ class Appender:
             if isinstance(reply, hiredis.ReplyError):
                 raise Refused(str(reply))
             asked_at, answered = self._sent.popleft()
-            self._reader.note_alive(asked_at)
+            self._receiver.note_alive(asked_at)
             answered(reply)
 
     async def lost(self) -> None:
@@ -147,7 +147,7 @@ class Appender:
         await self._link.lost()
 
     def _seen(self) -> bytes:
-        return format_id(self._reader.delivered)
+        return format_id(self._receiver.delivered)
 
     def _send(self, words: Sequence[str | bytes | int], answered: Answered) -> None:
         self._sent.append((time.monotonic(), answered))
@@ -156,7 +156,7 @@ class Appender:
 
 @asynccontextmanager
 async def open_appender(
-    redis: Redis, names: Names, token: str, reader: Reader
+    redis: Redis, names: Names, token: str, receiver: AnswerReceiver
 ) -> AsyncIterator[Appender]:
     """Hold a connection that appends while `token` holds the lease. Raises what FAULTS names."""
     receive: Callable[[hiredis.Reader], None]
@@ -167,7 +167,7 @@ async def open_appender(
         names.log,
         names.state,
     ) as link:
-        appender = Appender(link, names, token, reader)
+        appender = Appender(link, names, token, receiver)
         receive = appender.receive
         yield appender
 

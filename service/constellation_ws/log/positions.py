@@ -39,7 +39,7 @@ MAX_CHANGES = 1_000
 """Changes of rooms that are retained; above it the session is resumed from the later ones only."""
 
 
-class Proof(NamedTuple):
+class DeliveryProof(NamedTuple):
     """What is known of a session whose client comes back."""
 
     begin: LogId
@@ -57,7 +57,7 @@ class Start(NamedTuple):
     """An event after the start and up to here may or may not have arrived; None for any."""
 
 
-def resume_from(proof: Proof, offset: LogId | None) -> Start:
+def resume_from(proof: DeliveryProof, offset: LogId | None) -> Start:
     """Decide from where a session is resumed; `offset` is what its client presents, if anything."""
     if proof.counts:
         after = max(proof.begin, offset or proof.begin)
@@ -67,7 +67,7 @@ def resume_from(proof: Proof, offset: LogId | None) -> Start:
     return Start(proof.proven, max(proof.proven, proof.lost_at))
 
 
-class Change(NamedTuple):
+class RoomChange(NamedTuple):
     """A session entered or left a room: what comes after `at` is, or is not, its to read."""
 
     at: LogId
@@ -130,7 +130,7 @@ class Ticket:
         self.pinged_at: LogId | None = None
         self.closed_at: LogId | None = None
         self.lost_at: LogId | None = None
-        self.changes: tuple[Change, ...] = ()
+        self.changes: tuple[RoomChange, ...] = ()
         """How its rooms have changed since the floor."""
         self.unsaved: set[str] | None = None
         """Rooms of which a change is not written yet; None for none."""
@@ -140,11 +140,13 @@ class Ticket:
         """How often it was resumed in a row without its client coming further."""
 
     @property
-    def proof(self) -> Proof:
+    def proof(self) -> DeliveryProof:
         """What a resume may rely on."""
-        return Proof(self.begin, self.counts, self.proven, self.lost_at)
+        return DeliveryProof(self.begin, self.counts, self.proven, self.lost_at)
 
-    def resumed(self, changes: tuple[Change, ...], unsaved: Collection[str], attempts: int) -> None:
+    def resumed(
+        self, changes: tuple[RoomChange, ...], unsaved: Collection[str], attempts: int
+    ) -> None:
         """Go on from what is stored: changes since its begin, and rooms that are not written."""
         self.changes, self.unsaved = changes, set(unsaved)
         self.is_stored, self.attempts = True, attempts
@@ -155,7 +157,7 @@ class Ticket:
         proven: LogId,
         pinged_at: LogId | None,
         floor: LogId,
-        changes: tuple[Change, ...],
+        changes: tuple[RoomChange, ...],
         unsaved: Collection[str],
         is_stored: bool,
         attempts: int,
@@ -201,7 +203,7 @@ class Ticket:
         self.unsaved.add(room)
         if is_in and at <= self.floor and all(one.room != room for one in self.changes):
             return  # as if it had always been there: most clients join while the log stands still
-        self.changes = (*self.changes, Change(at, room, is_in))
+        self.changes = (*self.changes, RoomChange(at, room, is_in))
         if len(self.changes) > MAX_CHANGES:
             self.forget_before(self.changes[len(self.changes) // 2].at)
 

@@ -14,7 +14,7 @@ from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
 from constellation_ws.redis_io.names import Names
 
 
-class Reader:
+class LogReader:
     """Reads what is not in memory any more. Every method raises RedisUnavailable."""
 
     def __init__(self, redis: Redis, names: Names, on_damaged: Callable[[str], None]) -> None:

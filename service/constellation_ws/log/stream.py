@@ -19,7 +19,7 @@ from constellation_ws.log.comparison import Comparison
 from constellation_ws.log.epochs import Epochs
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
 from constellation_ws.log.layout import PAGE, Logged, positions, read_entries
-from constellation_ws.log.reading import Reader
+from constellation_ws.log.reading import LogReader
 from constellation_ws.log.state import Claim, LogState, Look
 from constellation_ws.log.tail import Tail
 from constellation_ws.log.unrecorded import Unrecorded
@@ -74,7 +74,7 @@ class RedisLog:
         self._comparison = Comparison(unrecorded)
         self._metrics = metrics
         self.state = LogState(redis, names)
-        self.reader = Reader(redis_requests, names, self.damaged)
+        self.reader = LogReader(redis_requests, names, self.damaged)
         self._follower: Follower | None = None
         self._tail = Tail(redis, names, lambda: format_id(self.delivered), self._receive)
         self._attempts = 0

@@ -20,7 +20,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 
-class Phase(Enum):
+class RecorderPhase(Enum):
     """What the recorder is doing."""
 
     UNSUBSCRIBED = auto()
@@ -35,7 +35,7 @@ class Phase(Enum):
     """It will never record again."""
 
 
-class Change(Enum):
+class RecorderEvent(Enum):
     """What happens to a recorder."""
 
     POSITIONED = auto()
@@ -46,17 +46,17 @@ class Change(Enum):
 
 
 _NEXT = {
-    (Phase.UNSUBSCRIBED, Change.POSITIONED): Phase.CANDIDATE,
-    (Phase.INTERRUPTED, Change.POSITIONED): Phase.CANDIDATE,
-    (Phase.CANDIDATE, Change.GRANTED): Phase.RECORDING,
-    (Phase.CANDIDATE, Change.INTERRUPTED): Phase.UNSUBSCRIBED,
-    (Phase.RECORDING, Change.INTERRUPTED): Phase.INTERRUPTED,
-    (Phase.RECORDING, Change.FAILED): Phase.CANDIDATE,
+    (RecorderPhase.UNSUBSCRIBED, RecorderEvent.POSITIONED): RecorderPhase.CANDIDATE,
+    (RecorderPhase.INTERRUPTED, RecorderEvent.POSITIONED): RecorderPhase.CANDIDATE,
+    (RecorderPhase.CANDIDATE, RecorderEvent.GRANTED): RecorderPhase.RECORDING,
+    (RecorderPhase.CANDIDATE, RecorderEvent.INTERRUPTED): RecorderPhase.UNSUBSCRIBED,
+    (RecorderPhase.RECORDING, RecorderEvent.INTERRUPTED): RecorderPhase.INTERRUPTED,
+    (RecorderPhase.RECORDING, RecorderEvent.FAILED): RecorderPhase.CANDIDATE,
 }
 
 
-def next_phase(phase: Phase, change: Change) -> Phase:
-    """Give the phase after a change; one that means nothing in a phase leaves it as it is."""
-    if change is Change.RETIRED:
-        return Phase.RETIRED
-    return _NEXT.get((phase, change), phase)
+def next_phase(phase: RecorderPhase, event: RecorderEvent) -> RecorderPhase:
+    """Give the phase after a event; one that means nothing in a phase leaves it as it is."""
+    if event is RecorderEvent.RETIRED:
+        return RecorderPhase.RETIRED
+    return _NEXT.get((phase, event), phase)

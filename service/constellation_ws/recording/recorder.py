@@ -21,7 +21,7 @@ from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.messages import commands
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.append_queue import AppendQueue
-from constellation_ws.recording.phase import Change, Phase, next_phase
+from constellation_ws.recording.phase import RecorderEvent, RecorderPhase, next_phase
 from constellation_ws.recording.trouble import RecordingTrouble
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
@@ -66,7 +66,7 @@ class Recorder:
         self._max_entries = max_entries
         self._ticks_channel = names.ticks.encode()
         self._commands_channel = names.commands.encode()
-        self._phase = Phase.UNSUBSCRIBED
+        self._phase = RecorderPhase.UNSUBSCRIBED
         self._queue = AppendQueue(unrecorded, metrics)
         self._recordings = itertools.count()
         self._positioned_at = 0.0
@@ -81,7 +81,7 @@ class Recorder:
     @property
     def holds_lease(self) -> bool:
         """Whether this pod is the one that appends."""
-        return self._phase is Phase.RECORDING
+        return self._phase is RecorderPhase.RECORDING
 
     @property
     def unrecorded_events(self) -> int:
@@ -113,7 +113,7 @@ class Recorder:
                 has_events = True
         if has_events:
             self._received_at = time.monotonic()
-        if self._phase is Phase.RECORDING:
+        if self._phase is RecorderPhase.RECORDING:
             self._queue.append_soon()
         if self._unrecorded.discarded != self._discarded:
             self._count_discarded()
@@ -125,7 +125,7 @@ class Recorder:
         `is_lossy` says that Redis may have sent what never arrived.
         """
         self._unrecorded.interrupt(is_lossy=is_lossy, received_at=self._received_at)
-        self._change(Change.INTERRUPTED)
+        self._advance(RecorderEvent.INTERRUPTED)
 
     def _receive_tick(self, name: bytes) -> None:
         if not self._unrecorded.is_positioned:
@@ -133,7 +133,7 @@ class Recorder:
         self._unrecorded.tick(name)
         if name == self._barrier:
             self._passed.set()
-        self._change(Change.POSITIONED)
+        self._advance(RecorderEvent.POSITIONED)
 
     def _count_discarded(self) -> None:
         """Count what was discarded above the bound; it is lost unless another pod records it."""
@@ -145,10 +145,10 @@ class Recorder:
         """Ask for the lease now: its holder has let it go."""
         self._news.set()
 
-    def _change(self, change: Change) -> None:
-        before, self._phase = self._phase, next_phase(self._phase, change)
+    def _advance(self, event: RecorderEvent) -> None:
+        before, self._phase = self._phase, next_phase(self._phase, event)
         if self._phase is not before:
-            if self._phase is not Phase.RECORDING:
+            if self._phase is not RecorderPhase.RECORDING:
                 self._queue.end()
             self._news.set()
 
@@ -167,7 +167,7 @@ class Recorder:
                 reason = str(error) or "Redis does not answer"
                 self.trouble.note(reason, self.unrecorded_events)
             finally:
-                self._change(Change.FAILED)
+                self._advance(RecorderEvent.FAILED)
             await self._wait_for_news(POLL_SECONDS)
 
     async def _try(self) -> None:
@@ -189,7 +189,7 @@ class Recorder:
 
     def _candidacy(self) -> Candidacy:
         """Ask in earnest only while positions count and the log is followed."""
-        if self._phase is not Phase.CANDIDATE or self._log.epoch is None:
+        if self._phase is not RecorderPhase.CANDIDATE or self._log.epoch is None:
             return ONLY_ASKING
         pod = self._bus.instance
         patience = PATIENCE_SECONDS if self._unrecorded.has_hole else 0.0
@@ -215,8 +215,8 @@ class Recorder:
             if self._unrecorded.is_lossy:
                 self._log.lose("interrupted", 1)
             self._unrecorded.forgive()
-            self._change(Change.GRANTED)
-            if self._phase is not Phase.RECORDING:
+            self._advance(RecorderEvent.GRANTED)
+            if self._phase is not RecorderPhase.RECORDING:
                 return  # interrupted or retired meanwhile
             self.trouble.end()
             logger.info("this pod is the recorder now", unrecorded=self.unrecorded_events)
@@ -246,7 +246,7 @@ class Recorder:
     async def _keep_on(self, appender: Appender) -> None:
         """Renew, tick and trim until this pod records no more. Raises why appending failed."""
         renewed = trimmed = 0.0
-        while self._phase is Phase.RECORDING:
+        while self._phase is RecorderPhase.RECORDING:
             if appender.waiting_seconds > ANSWER_SECONDS:
                 raise Unanswered("Redis does not answer appends")
             now = time.monotonic()
@@ -281,7 +281,7 @@ class Recorder:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await self._queue.emptied.wait()
         held_lease = self.holds_lease
-        self._change(Change.RETIRED)
+        self._advance(RecorderEvent.RETIRED)
         if not held_lease:
             return
         await self._release(self._token)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from constellation_ws.log.ids import LogId, parse_id
-from constellation_ws.log.positions import Change, Start, resume_from
+from constellation_ws.log.positions import RoomChange, Start, resume_from
 from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.messages.events import UserId
@@ -34,7 +34,7 @@ _MARGIN_SECONDS = 10.0
 """Kept beyond the window in which sessions can be resumed."""
 
 
-class Outcome(StrEnum):
+class ResumeOutcome(StrEnum):
     """What became of an attempt to resume."""
 
     RECOVERED = "recovered"
@@ -66,7 +66,7 @@ class Found:
     """The entry after which it goes on."""
     frames: list[Frame]
     rooms: set[str]
-    changes: tuple[Change, ...]
+    changes: tuple[RoomChange, ...]
     """How its rooms have changed since then. It was never in those that it has lost."""
     unsaved: set[str]
     """Rooms of which something else was written before."""
@@ -102,7 +102,7 @@ class Backlog:
 
     async def find(
         self, record: SessionRecord, user: UserId, offset: object, lost: frozenset[str] | None
-    ) -> Found | Outcome:
+    ) -> Found | ResumeOutcome:
         """Find what a session missed, up to what this pod has delivered by now, and since when.
 
         `lost` are rooms that it may be in no more, None where that cannot be told. Nothing waits
@@ -110,26 +110,26 @@ class Backlog:
         RedisUnavailable.
         """
         if lost is None:
-            return Outcome.ACCESS_UNAVAILABLE
+            return ResumeOutcome.ACCESS_UNAVAILABLE
         claimed = parse_id(offset) if isinstance(offset, str) else None
         start = resume_from(record.proof, claimed)
         try:
             async with asyncio.timeout(_REACH_SECONDS):
                 epoch = await self._log.current()
                 if epoch != record.epoch:
-                    return Outcome.OTHER_EPOCH
+                    return ResumeOutcome.OTHER_EPOCH
                 await self._log.reached(max(start.after, record.rooms_at))
         except TimeoutError:
-            return Outcome.GONE  # of a log that is no more, or made up
+            return ResumeOutcome.GONE  # of a log that is no more, or made up
         if start.after < record.floor:
-            return Outcome.GONE
+            return ResumeOutcome.GONE
         missed = await self._missed(record, user, start.after, lost)
-        if isinstance(missed, Outcome):
+        if isinstance(missed, ResumeOutcome):
             return missed
         if self._log.epoch != epoch:
-            return Outcome.OTHER_EPOCH
+            return ResumeOutcome.OTHER_EPOCH
         if any(_is_uncertain(frame, start) for frame in missed.frames):
-            return Outcome.UNPROVEN
+            return ResumeOutcome.UNPROVEN
         return self._found(record, start.after, missed, lost)
 
     def _found(
@@ -147,7 +147,7 @@ class Backlog:
 
     async def _missed(
         self, record: SessionRecord, user: UserId, start: LogId, lost: Set[str]
-    ) -> Replay | Outcome:
+    ) -> Replay | ResumeOutcome:
         """Find what a session missed after `start`.
 
         What ended its membership may lie before what it says that it has seen. Nothing waits
@@ -161,12 +161,12 @@ class Backlog:
                     if not await self._lead(walk):
                         walk = self._walk(record, user, start, lost)
         except TimeoutError:
-            return Outcome.TOO_MUCH
+            return ResumeOutcome.TOO_MUCH
         except Gone:
-            return Outcome.GONE
+            return ResumeOutcome.GONE
         if self._recent.starts != starts:
-            return Outcome.GONE  # the log was replaced meanwhile
-        return Outcome.TOO_MUCH if walk.is_too_much else walk.end()
+            return ResumeOutcome.GONE  # the log was replaced meanwhile
+        return ResumeOutcome.TOO_MUCH if walk.is_too_much else walk.end()
 
     def _walk(self, record: SessionRecord, user: UserId, start: LogId, lost: Set[str]) -> Walk:
         """Begin a walk. What was said in a room that is lost is not replayed, whenever it was."""

@@ -14,7 +14,7 @@ import structlog
 
 from constellation_ws.delivery.rooms import Member
 from constellation_ws.log.ids import LogId
-from constellation_ws.log.positions import Change, Proof, Ticket
+from constellation_ws.log.positions import DeliveryProof, RoomChange, Ticket
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.messages.events import UserId
 from constellation_ws.recovery.missed import Backlog, Found
@@ -129,7 +129,7 @@ class MovingSessions:
         record = SessionRecord(
             own_room,
             place.epoch,
-            Proof(place.delivered, True, place.delivered, None),
+            DeliveryProof(place.delivered, True, place.delivered, None),
             floor=place.delivered,
             rooms_at=place.delivered,
             attempts=ticket.attempts,
@@ -176,5 +176,5 @@ def _ticket_of(moved: MovedTicket, member: Member) -> Ticket:
     )
 
 
-def _changes_of(moved: MovedTicket) -> tuple[Change, ...]:
-    return tuple(Change(at, room, is_in) for at, room, is_in in moved.changes)
+def _changes_of(moved: MovedTicket) -> tuple[RoomChange, ...]:
+    return tuple(RoomChange(at, room, is_in) for at, room, is_in in moved.changes)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from constellation_ws.log.ids import BEGINNING, LogId
-from constellation_ws.log.reading import Reader
+from constellation_ws.log.reading import LogReader
 from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.recovery.replay import Entries, Walk
 from constellation_ws.redis_io.link import RedisUnavailable
@@ -57,7 +57,7 @@ class _Passenger:
 class Readback:
     """Leads walks up to this pod's memory. `run` must run in one task while the process lives."""
 
-    def __init__(self, reader: Reader, recent: RecentEntries, entries: Entries) -> None:
+    def __init__(self, reader: LogReader, recent: RecentEntries, entries: Entries) -> None:
         self._reader = reader
         self._recent = recent
         self._entries = entries
@@ -88,7 +88,7 @@ class _Scan:
     """One reading of a part of the log. Who comes too late for it waits for the next one."""
 
     def __init__(
-        self, reader: Reader, recent: RecentEntries, entries: Entries, waiting: list[_Passenger]
+        self, reader: LogReader, recent: RecentEntries, entries: Entries, waiting: list[_Passenger]
     ) -> None:
         self._reader = reader
         self._recent = recent

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from constellation_ws.log.ids import LogId
-from constellation_ws.log.positions import Change, Proof, Ticket
+from constellation_ws.log.positions import DeliveryProof, RoomChange, Ticket
 
 _ROOM = b"room "
 
@@ -45,13 +45,13 @@ class SessionRecord:
 
     sid: str
     epoch: str
-    proof: Proof
+    proof: DeliveryProof
     floor: LogId
     rooms_at: LogId
     attempts: int
     rooms: frozenset[str]
     """Where it was at the floor."""
-    changes: tuple[Change, ...]
+    changes: tuple[RoomChange, ...]
     """How that has changed since, in the log's order."""
 
     @property
@@ -115,7 +115,7 @@ def read(fields: Mapping[bytes, bytes]) -> SessionRecord:
     """Read a session. Raises Unreadable."""
     try:
         record = _decode(fields[b"record"])
-        rooms, changes = set[str](), list[Change]()
+        rooms, changes = set[str](), list[RoomChange]()
         for name, value in fields.items():
             if name.startswith(_ROOM):
                 room = name.removeprefix(_ROOM).decode()
@@ -126,7 +126,7 @@ def read(fields: Mapping[bytes, bytes]) -> SessionRecord:
     except (KeyError, ValueError, msgspec.DecodeError) as error:
         raise Unreadable("not a session of this release") from error
     changes.sort(key=lambda change: change.at)  # stable: those of one room keep their order
-    proof = Proof(record.begin, record.counts, record.proven, record.lost_at)
+    proof = DeliveryProof(record.begin, record.counts, record.proven, record.lost_at)
     return SessionRecord(
         record.sid,
         record.epoch,
@@ -139,12 +139,12 @@ def read(fields: Mapping[bytes, bytes]) -> SessionRecord:
     )
 
 
-def _write_change(change: Change) -> bytes:
+def _write_change(change: RoomChange) -> bytes:
     return b"%b%d-%d" % (b"+" if change.is_in else b"-", *change.at)
 
 
-def _read_change(room: str, text: bytes) -> Change:
+def _read_change(room: str, text: bytes) -> RoomChange:
     milliseconds, _, sequence = text[1:].partition(b"-")
     if text[:1] not in (b"+", b"-"):
         raise Unreadable("not a change of a room")
-    return Change((int(milliseconds), int(sequence)), room, text[:1] == b"+")
+    return RoomChange((int(milliseconds), int(sequence)), room, text[:1] == b"+")

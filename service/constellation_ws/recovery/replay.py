@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from constellation_ws.delivery.routes import Message
 from constellation_ws.log.ids import LogId, parse_id
 from constellation_ws.log.layout import Logged
-from constellation_ws.log.positions import Change
+from constellation_ws.log.positions import RoomChange
 from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.log.segment import Concerned, Segment
 from constellation_ws.messages.commands import Command, Emit, Empty, Join, Leave, Regroup
@@ -38,7 +38,7 @@ class Replay:
 
     frames: list[Frame]
     rooms: set[str]
-    moves: list[Change]
+    moves: list[RoomChange]
     """How the log has changed its rooms since they were written."""
 
 
@@ -168,7 +168,7 @@ class Walk:
         self,
         sid: str,
         rooms: Iterable[str],
-        changes: Sequence[Change],
+        changes: Sequence[RoomChange],
         *,
         rooms_at: LogId,
         seen: LogId,
@@ -181,7 +181,7 @@ class Walk:
         self._sid = sid
         self._scope = scope_of(sid)
         self._pending = list(reversed(changes))
-        self._moves: list[Change] = []
+        self._moves: list[RoomChange] = []
         self._member_of = {sid, *rooms}
         self._rooms_at = rooms_at
         self._seen = seen
@@ -249,11 +249,11 @@ class Walk:
         _move(entry.move, self._member_of, self._scope)
         self._member_of.add(self._sid)  # no room that can be left
         for room in self._member_of.symmetric_difference(before):
-            self._moves.append(Change(entry.id, room, room in self._member_of))
+            self._moves.append(RoomChange(entry.id, room, room in self._member_of))
         self._wanted = self._find_wanted()
         return self._member_of != before
 
-    def _change(self, change: Change) -> None:
+    def _change(self, change: RoomChange) -> None:
         (self._member_of.add if change.is_in else self._member_of.discard)(change.room)
 
 

@@ -26,7 +26,7 @@ from constellation_ws.messages.namespaces import scope_of
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Tracing
-from constellation_ws.recovery.missed import Backlog, Found, Outcome
+from constellation_ws.recovery.missed import Backlog, Found, ResumeOutcome
 from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.recovery.store import SessionStore
@@ -134,41 +134,41 @@ class Recovery:
 
     async def _resume(
         self, member: Member, user: UserId, pid: str, owner: str, offset: object
-    ) -> tuple[Outcome, Welcome | None]:
+    ) -> tuple[ResumeOutcome, Welcome | None]:
         self._resuming[pid] = owner
         try:
             acquired = await self._store.acquire(pid, user, owner)
             if acquired is None:
-                return Outcome.UNKNOWN, None
+                return ResumeOutcome.UNKNOWN, None
             if acquired.record is None:
                 self._store.discard(pid, owner)
-                return Outcome.UNREADABLE, None
+                return ResumeOutcome.UNREADABLE, None
             if scope_of(acquired.record.sid) != member.scope:
                 self._store.discard(pid, owner)
-                return Outcome.UNKNOWN, None
+                return ResumeOutcome.UNKNOWN, None
             if acquired.epoch != acquired.record.epoch:
                 self._store.discard(pid, owner)
-                return Outcome.OTHER_EPOCH, None
+                return ResumeOutcome.OTHER_EPOCH, None
             lost = await self._lost(member, acquired.record)
             found = await self._backlog.find(acquired.record, user, offset, lost)
             if self._resuming.get(pid) != owner:
-                return Outcome.SUPERSEDED, None
+                return ResumeOutcome.SUPERSEDED, None
         except RedisUnavailable:
-            return Outcome.UNAVAILABLE, None
+            return ResumeOutcome.UNAVAILABLE, None
         finally:
             if self._resuming.get(pid) == owner:
                 del self._resuming[pid]
-        if isinstance(found, Outcome):
+        if isinstance(found, ResumeOutcome):
             self._store.discard(pid, owner)
             return found, None
         attempts = acquired.record.attempts + 1 if found.is_repeated else 0
         if attempts >= _MAX_ATTEMPTS:
             self._store.discard(pid, owner)
-            return Outcome.STUCK, None
+            return ResumeOutcome.STUCK, None
         resumed = _Resumed(acquired.record, acquired.former_owner, found, attempts)
         self._settle(member, pid, owner, user, resumed)
         self._metrics.replayed.inc(len(found.frames))
-        return Outcome.RECOVERED, Welcome(pid, found.frames, is_recovered=True)
+        return ResumeOutcome.RECOVERED, Welcome(pid, found.frames, is_recovered=True)
 
     async def _lost(self, member: Member, record: SessionRecord) -> frozenset[str] | None:
         """Ask about the rooms of a session before it enters them."""

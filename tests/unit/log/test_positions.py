@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constellation_ws.log.ids import LogId
-from constellation_ws.log.positions import MAX_CHANGES, Change, Proof, Start, Ticket, resume_from
+from constellation_ws.log.positions import (
+    MAX_CHANGES,
+    DeliveryProof,
+    RoomChange,
+    Start,
+    Ticket,
+    resume_from,
+)
 
 IDS = st.tuples(st.integers(0, 20), st.integers(0, 1))
 
@@ -23,14 +30,14 @@ def ticket(begin: int = 10, *, counts: bool = False) -> Ticket:
 @pytest.mark.parametrize(
     ("proof", "offset", "start"),
     [
-        (Proof(at(10), True, at(30), at(40)), at(20), Start(at(20), at(20))),
-        (Proof(at(10), True, at(30), at(40)), at(35), Start(at(35), at(35))),
-        (Proof(at(10), True, at(30), None), at(5), Start(at(10), at(10))),
-        (Proof(at(10), True, at(30), None), None, Start(at(10), at(10))),
-        (Proof(at(10), False, at(30), None), None, Start(at(30), None)),
-        (Proof(at(10), False, at(30), at(40)), None, Start(at(30), at(40))),
-        (Proof(at(10), False, at(30), at(30)), None, Start(at(30), at(30))),
-        (Proof(at(10), False, at(30), at(40)), at(35), Start(at(30), at(40))),
+        (DeliveryProof(at(10), True, at(30), at(40)), at(20), Start(at(20), at(20))),
+        (DeliveryProof(at(10), True, at(30), at(40)), at(35), Start(at(35), at(35))),
+        (DeliveryProof(at(10), True, at(30), None), at(5), Start(at(10), at(10))),
+        (DeliveryProof(at(10), True, at(30), None), None, Start(at(10), at(10))),
+        (DeliveryProof(at(10), False, at(30), None), None, Start(at(30), None)),
+        (DeliveryProof(at(10), False, at(30), at(40)), None, Start(at(30), at(40))),
+        (DeliveryProof(at(10), False, at(30), at(30)), None, Start(at(30), at(30))),
+        (DeliveryProof(at(10), False, at(30), at(40)), at(35), Start(at(30), at(40))),
     ],
     ids=[
         "the client's word wins downwards",
@@ -43,7 +50,9 @@ def ticket(begin: int = 10, *, counts: bool = False) -> Ticket:
         "a string that a client took for an offset",
     ],
 )
-def test_from_where_a_session_is_resumed(proof: Proof, offset: LogId | None, start: Start) -> None:
+def test_from_where_a_session_is_resumed(
+    proof: DeliveryProof, offset: LogId | None, start: Start
+) -> None:
     assert resume_from(proof, offset) == start
 
 
@@ -124,7 +133,7 @@ def test_changes_of_rooms_are_kept_in_order_and_wait_to_be_written() -> None:
     one = ticket()
     one.moved("chat:a", at(20), is_in=True)
     one.moved("chat:a", at(30), is_in=False)
-    assert one.changes == (Change(at(20), "chat:a", True), Change(at(30), "chat:a", False))
+    assert one.changes == (RoomChange(at(20), "chat:a", True), RoomChange(at(30), "chat:a", False))
     assert one.unsaved == {"chat:a"}
 
 
@@ -164,7 +173,7 @@ def test_a_room_that_is_entered_while_the_log_stands_still_needs_no_change() -> 
     assert one.unsaved == {"chat:1"}
     one.moved("chat:1", (5, 0), is_in=False)
     one.moved("chat:1", (5, 0), is_in=True)
-    assert one.changes == (Change((5, 0), "chat:1", False), Change((5, 0), "chat:1", True))
+    assert one.changes == (RoomChange((5, 0), "chat:1", False), RoomChange((5, 0), "chat:1", True))
 
 
 def test_a_session_goes_on_at_another_pod_from_what_was_proven_to_the_first() -> None:
@@ -173,14 +182,14 @@ def test_a_session_goes_on_at_another_pod_from_what_was_proven_to_the_first() ->
         proven=at(20),
         pinged_at=at(25),
         floor=at(12),
-        changes=(Change(at(15), "chat:a", True),),
+        changes=(RoomChange(at(15), "chat:a", True),),
         unsaved=["chat:a"],
         is_stored=True,
         attempts=2,
     )
-    assert moved.proof == Proof(at(10), False, at(20), None)
+    assert moved.proof == DeliveryProof(at(10), False, at(20), None)
     assert (moved.floor, moved.attempts, moved.is_stored) == (at(12), 2, True)
-    assert (moved.changes, moved.unsaved) == ((Change(at(15), "chat:a", True),), {"chat:a"})
+    assert (moved.changes, moved.unsaved) == ((RoomChange(at(15), "chat:a", True),), {"chat:a"})
     moved.ponged()
     assert moved.proof.proven == at(25), "the ping was sent there, and is answered here"
 

@@ -16,12 +16,12 @@ from redis.asyncio import Redis
 from constellation_ws.delivery.routes import Message
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
 from constellation_ws.log.layout import Logged
-from constellation_ws.log.positions import Change, Proof
+from constellation_ws.log.positions import DeliveryProof, RoomChange
 from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.messages.events import EventName, Fields, UserId
 from constellation_ws.recovery import missed, readback
-from constellation_ws.recovery.missed import Backlog, Found, Outcome
+from constellation_ws.recovery.missed import Backlog, Found, ResumeOutcome
 from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.recovery.replay import Meaning, ReplayLimits
 from constellation_ws.redis_io.names import DEFAULT
@@ -83,23 +83,23 @@ class Pod:
         self.recent.append(batch)
         self.log.delivered = (at_ms or self.delivered, 0)
 
-    async def find(self, start: int, *rooms: str) -> Found | Outcome:
+    async def find(self, start: int, *rooms: str) -> Found | ResumeOutcome:
         return await self.resume(record(start, *rooms))
 
     async def resume(
         self, session: SessionRecord, offset: object = None, lost: frozenset[str] | None = NONE
-    ) -> Found | Outcome:
+    ) -> Found | ResumeOutcome:
         return await self.backlog.find(session, UserId("u"), offset, lost)
 
 
 def record(start: int, *rooms: str, counts: bool = True, **others: Any) -> SessionRecord:
     at = (start, 0)
-    proof = Proof(at, counts, at, others.pop("lost_at", None))
+    proof = DeliveryProof(at, counts, at, others.pop("lost_at", None))
     known = {"epoch": EPOCH, "floor": BEGINNING, "rooms_at": at, "changes": (), **others}
     return SessionRecord(sid="sid", proof=proof, attempts=0, rooms=frozenset(rooms), **known)
 
 
-def offsets(found: Found | Outcome) -> list[int]:
+def offsets(found: Found | ResumeOutcome) -> list[int]:
     assert isinstance(found, Found)
     return [int(frame.offset.partition(b"-")[0]) for frame in found.frames]
 
@@ -200,7 +200,7 @@ async def test_finding_has_a_deadline(pod: Pod, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(missed, "_DEADLINE_SECONDS", 0.01)
     pod.recent.start((100, 0))
     pod.log.delivered = (100, 0)
-    assert await pod.find(50, "user:me") is Outcome.TOO_MUCH
+    assert await pod.find(50, "user:me") is ResumeOutcome.TOO_MUCH
     assert offsets(await pod.find(100, "user:me")) == []
 
 
@@ -209,7 +209,7 @@ async def test_a_log_that_is_replaced_meanwhile_is_gone(pod: Pod) -> None:
     finding = asyncio.create_task(pod.find(10, "user:me"))
     await asyncio.sleep(0)
     pod.recent.start(BEGINNING)
-    assert await finding is Outcome.GONE
+    assert await finding is ResumeOutcome.GONE
 
 
 async def test_memory_ends_at_the_window_also_when_nothing_new_comes() -> None:
@@ -270,8 +270,8 @@ async def test_twenty_resumes_from_before_memory_take_little_of_it(redis: Redis)
 
 async def test_a_session_of_another_epoch_is_not_recovered(pod: Pod) -> None:
     pod.deliver(5, "user:me")
-    assert await pod.resume(record(1, "user:me", epoch="older")) is Outcome.OTHER_EPOCH
-    assert await pod.resume(record(1, "user:me", epoch="")) is Outcome.OTHER_EPOCH
+    assert await pod.resume(record(1, "user:me", epoch="older")) is ResumeOutcome.OTHER_EPOCH
+    assert await pod.resume(record(1, "user:me", epoch="")) is ResumeOutcome.OTHER_EPOCH
 
 
 async def test_an_epoch_that_ends_while_it_is_looked_for_is_another_one(pod: Pod) -> None:
@@ -279,7 +279,7 @@ async def test_an_epoch_that_ends_while_it_is_looked_for_is_another_one(pod: Pod
     finding = asyncio.create_task(pod.find(10, "user:me"))
     await asyncio.sleep(0)
     pod.log.epoch = None
-    assert await finding is Outcome.OTHER_EPOCH
+    assert await finding is ResumeOutcome.OTHER_EPOCH
 
 
 @pytest.mark.parametrize("is_late", ["log", "epoch"])
@@ -288,7 +288,7 @@ async def test_a_pod_that_is_behind_catches_up_before_it_answers(pod: Pod, is_la
     pod.deliver(5, "chat:a")
     if is_late == "epoch":
         pod.log.epoch = None
-    changes = (Change((7, 0), "chat:a", False),)
+    changes = (RoomChange((7, 0), "chat:a", False),)
     session = record(5, "chat:a", rooms_at=(7, 0), changes=changes)
     finding = asyncio.create_task(pod.resume(session))
     await asyncio.sleep(0)
@@ -306,7 +306,7 @@ async def test_an_offset_that_is_never_reached_is_gone(
 ) -> None:
     monkeypatch.setattr(missed, "_REACH_SECONDS", 0.05)
     pod.deliver(5, "user:me")
-    assert await pod.resume(record(1, "user:me"), "99-0") is Outcome.GONE
+    assert await pod.resume(record(1, "user:me"), "99-0") is ResumeOutcome.GONE
 
 
 async def test_who_counts_is_replayed_from_its_own_word_and_from_nothing_later(pod: Pod) -> None:
@@ -325,7 +325,7 @@ async def test_what_may_or_may_not_have_arrived_is_never_recovered(pod: Pod) -> 
         lost_at: await pod.resume(record(2, "user:me", counts=False, lost_at=lost_at))
         for lost_at in (None, (9, 0), (3, 0), (2, 0))
     }
-    assert [found[at] for at in (None, (9, 0), (3, 0))] == [Outcome.UNPROVEN] * 3
+    assert [found[at] for at in (None, (9, 0), (3, 0))] == [ResumeOutcome.UNPROVEN] * 3
     assert offsets(found[2, 0]) == [3, 4, 5], "it answered our Close: nothing later was sent"
     assert offsets(await pod.resume(record(5, "user:me", counts=False))) == []
 
@@ -339,7 +339,7 @@ async def test_what_is_said_after_the_transport_was_lost_did_not_arrive(pod: Pod
 
 async def test_what_was_forgotten_of_its_rooms_cannot_be_resumed_from(pod: Pod) -> None:
     pod.deliver(9, "user:me")
-    assert await pod.resume(record(2, "user:me", floor=(4, 0)), "3-0") is Outcome.GONE
+    assert await pod.resume(record(2, "user:me", floor=(4, 0)), "3-0") is ResumeOutcome.GONE
     assert offsets(await pod.resume(record(2, "user:me", floor=(4, 0)), "4-0")) == [5, 6, 7, 8, 9]
 
 
@@ -350,7 +350,7 @@ async def test_rooms_that_were_lost_are_neither_entered_nor_read(pod: Pod) -> No
     assert offsets(found) == [4, 5, 6]
     assert isinstance(found, Found)
     assert found.rooms == {"user:u", "chat:b"}
-    assert await pod.resume(record(1), lost=None) is Outcome.ACCESS_UNAVAILABLE
+    assert await pod.resume(record(1), lost=None) is ResumeOutcome.ACCESS_UNAVAILABLE
 
 
 async def test_a_resume_without_progress_is_told_from_one_that_got_further(pod: Pod) -> None:

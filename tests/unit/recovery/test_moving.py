@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 
 from constellation_ws.delivery.rooms import Member
 from constellation_ws.log.ids import LogId
-from constellation_ws.log.positions import Change, Proof, Ticket
+from constellation_ws.log.positions import DeliveryProof, RoomChange, Ticket
 from constellation_ws.messages.events import Sid
 from constellation_ws.recovery import moving as moving_module
-from constellation_ws.recovery.missed import Found, Outcome
+from constellation_ws.recovery.missed import Found, ResumeOutcome
 from constellation_ws.recovery.moving import MovedTicket, MovingSessions, Place
 from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.redis_io.link import RedisUnavailable
@@ -69,12 +69,12 @@ class Backlog:
     """Answers what a test says, and remembers what was asked."""
 
     def __init__(self) -> None:
-        self.answer: Found | Outcome | Exception = found()
+        self.answer: Found | ResumeOutcome | Exception = found()
         self.asked: list[tuple[SessionRecord, str, object, object]] = []
 
     async def find(
         self, record: SessionRecord, user: str, offset: object, lost: object
-    ) -> Found | Outcome:
+    ) -> Found | ResumeOutcome:
         self.asked.append((record, user, offset, lost))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -92,7 +92,7 @@ class Pod:
 
 
 def found(
-    *changes: Change, rooms: tuple[str, ...] = ("user:u",), unsaved: tuple[str, ...] = ()
+    *changes: RoomChange, rooms: tuple[str, ...] = ("user:u",), unsaved: tuple[str, ...] = ()
 ) -> Found:
     return Found((50, 3), [], set(rooms), changes, set(unsaved), False)
 
@@ -199,16 +199,24 @@ async def test_what_came_since_its_place_is_looked_for_and_nothing_older() -> No
     assert ticket is not None
     assert await pod.moving.find(ticket, "sio", frozenset({"user:u", "chat:a"})) == found()
     ((record, user, offset, lost),) = pod.backlog.asked
-    assert record.proof == Proof((50, 3), True, (50, 3), None)
+    assert record.proof == DeliveryProof((50, 3), True, (50, 3), None)
     assert (record.floor, record.rooms_at, record.changes) == ((50, 3), (50, 3), ())
     assert (record.sid, record.epoch, record.rooms) == ("sio", "epoch", {"user:u", "chat:a"})
     assert (user, offset, lost) == ("u", None, frozenset())
 
 
 @pytest.mark.parametrize(
-    "answer", [Outcome.GONE, Outcome.TOO_MUCH, Outcome.OTHER_EPOCH, RedisUnavailable("away")]
+    "answer",
+    [
+        ResumeOutcome.GONE,
+        ResumeOutcome.TOO_MUCH,
+        ResumeOutcome.OTHER_EPOCH,
+        RedisUnavailable("away"),
+    ],
 )
-async def test_a_session_that_cannot_go_on_is_said_to_be_lost(answer: Outcome | Exception) -> None:
+async def test_a_session_that_cannot_go_on_is_said_to_be_lost(
+    answer: ResumeOutcome | Exception,
+) -> None:
     pod = Pod()
     pod.backlog.answer = answer
     ticket = Pod().moving.release(member(a_ticket()))
@@ -238,7 +246,7 @@ async def test_rooms_that_changed_on_the_way_are_changes_of_the_session() -> Non
     before.unsaved = None
     moved = first.moving.release(member(before))
     assert moved is not None
-    entered = Change((55, 0), "chat:b", True)
+    entered = RoomChange((55, 0), "chat:b", True)
     second.moving.go_on(member(None), over_the_wire(moved), found(entered, unsaved=("chat:b",)))
     ((_, after),) = second.sessions.begun
     assert after.changes == (*before.changes, entered)

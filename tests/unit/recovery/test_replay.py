@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from constellation_ws.delivery.routes import Message
 from constellation_ws.log.ids import BEGINNING, format_id
 from constellation_ws.log.layout import Logged
-from constellation_ws.log.positions import Change
+from constellation_ws.log.positions import RoomChange
 from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Disconnect, Emit, Empty, Join, Leave, Regroup
@@ -62,9 +62,9 @@ CHANGES = st.lists(st.tuples(PLACES, st.sampled_from(CHATS), st.booleans()), max
 def naive(
     story: Sequence[Meaning], rooms: Iterable[str], changes: Sequence[tuple[int, str, bool]],
     rooms_at: int, seen: int,
-) -> tuple[list[int], set[str], list[Change]]:  # fmt: skip
+) -> tuple[list[int], set[str], list[RoomChange]]:  # fmt: skip
     """Live through everything; give which entries were seen, the rooms, and the log's moves."""
-    mine, heard, moves = {ME, *rooms}, [], list[Change]()
+    mine, heard, moves = {ME, *rooms}, [], list[RoomChange]()
     to_come = list(changes)
     for place, meaning in enumerate(story, 1):
         while to_come and to_come[0][0] < place:
@@ -93,7 +93,7 @@ def naive(
                     if is_meant and not any(room in mine for room in but):
                         mine = (mine | {*enters}) - {*leaves}
             mine.add(ME)
-            moves += [Change((place, 0), room, room in mine) for room in mine ^ before]
+            moves += [RoomChange((place, 0), room, room in mine) for room in mine ^ before]
     for _, room, is_in in to_come:
         (mine.add if is_in else mine.discard)(room)
     return heard, mine - {ME}, moves
@@ -125,7 +125,7 @@ def way(
     rooms: Iterable[str], changes: Sequence[tuple[int, str, bool]] = (), *, rooms_at: int = 0,
     seen: int = 0, limits: ReplayLimits = PLENTY,
 ) -> Walk:  # fmt: skip
-    known = [Change((place, 0), room, is_in) for place, room, is_in in changes]
+    known = [RoomChange((place, 0), room, is_in) for place, room, is_in in changes]
     return Walk(ME, rooms, known, rooms_at=(rooms_at, 0), seen=(seen, 0), limits=limits)
 
 
