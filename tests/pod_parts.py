@@ -42,7 +42,7 @@ async def produce(redis: Redis, channel: str, data: bytes) -> None:
 async def trim(log: RedisLog, window_seconds: float, max_entries: int) -> None:
     """Remove entries as the recorder does."""
     asked = Candidacy("trimmer.1", "trimmer", 0, 0)
-    assert (await log.state.claim(asked, 5)).is_granted
+    assert (await log.state.request_lease(asked, 5)).is_granted
     async with log.open_appender("trimmer.1") as appender:
         appender.trim(window_seconds, max_entries)
         await appender.renewed(5, b"")

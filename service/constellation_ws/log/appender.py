@@ -96,7 +96,7 @@ class Appender:
         self.unanswered += 1
         self._send(words, confirm)
 
-    async def renewed(self, lease_seconds: float, place: bytes) -> bool:
+    async def renewed(self, lease_seconds: float, recorded_position: bytes) -> bool:
         """Renew the lease, and say whether this pod has delivered all that the log holds.
 
         What it had not delivered yet is delivered then. Raises what `lost` does.
@@ -109,18 +109,23 @@ class Appender:
             if not level.done():
                 level.set_result(not entries)
 
-        self._renew(lease_seconds, place, confirm)
+        self._renew(lease_seconds, recorded_position, confirm)
         return await self._link.answer(level)
 
-    def renew(self, lease_seconds: float, place: bytes) -> None:
-        """Renew the lease without waiting for the answer; `place` is what is recorded so far."""
+    def renew(self, lease_seconds: float, recorded_position: bytes) -> None:
+        """Renew the lease without waiting for the reply.
+
+        All before `recorded_position` is recorded.
+        """
         self._renew(
-            lease_seconds, place, lambda reply: self._receiver.deliver_answer(_logged(reply, ()))
+            lease_seconds,
+            recorded_position,
+            lambda reply: self._receiver.deliver_answer(_logged(reply, ())),
         )
 
-    def _renew(self, lease_seconds: float, place: bytes, answered: Answered) -> None:
+    def _renew(self, lease_seconds: float, recorded_position: bytes, answered: Answered) -> None:
         milliseconds = int(lease_seconds * 1000)
-        self._send([*self._append_words, self._seen(), milliseconds, place], answered)
+        self._send([*self._append_words, self._seen(), milliseconds, recorded_position], answered)
 
     def tick(self, name: bytes) -> None:
         """Publish a tick, which gives positions to what is published after it."""

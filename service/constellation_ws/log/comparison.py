@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from constellation_ws.log.ids import BEGINNING, LogId
-from constellation_ws.log.state import DAMAGES, Claim
+from constellation_ws.log.state import DAMAGES, LeaseReply
 from constellation_ws.log.unrecorded import Unrecorded
 
 
@@ -32,7 +32,7 @@ class Comparison:
         """
         return self._unrecorded.follow(positions)
 
-    def confirm(self, claim: Claim, delivered: LogId) -> int:
+    def confirm(self, reply: LeaseReply, delivered: LogId) -> int:
         """Compare what the recorder said with what was received, once all that it said is read.
 
         Returns how many messages are missing.
@@ -40,8 +40,8 @@ class Comparison:
         position, up_to = self._recorded
         if delivered < up_to:
             return 0
-        self._recorded = claim.place, claim.placed
-        return self._unrecorded.confirm_place(position)
+        self._recorded = reply.recorded_position, reply.recorded_log_id
+        return self._unrecorded.confirm_position(position)
 
     def note_gap(self, reason: str) -> None:
         """Note that entries were passed over: which messages are missing there is not known."""

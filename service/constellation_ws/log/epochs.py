@@ -14,7 +14,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from constellation_ws.log.ids import LogId
-from constellation_ws.log.state import Claim, LogState, Look, find_gap
+from constellation_ws.log.state import LeaseReply, LogState, Look, find_gap
 
 logger = structlog.get_logger(__name__)
 
@@ -62,13 +62,13 @@ class Epochs:
         """Let the epoch be ended at the next look."""
         self._loss = self._loss or reason
 
-    def must_look(self, claim: Claim) -> bool:
+    def must_look(self, reply: LeaseReply) -> bool:
         """Tell whether Redis names another epoch than this pod knows, or one is to be ended."""
         if self._known is None:
             return False  # it is about to look
-        if self._found is not None and self._found.epoch == claim.epoch:
+        if self._found is not None and self._found.epoch == reply.epoch:
             return False  # it is known, and adopted soon
-        return claim.epoch != self._known or self._loss is not None
+        return reply.epoch != self._known or self._loss is not None
 
     async def look(self, delivered: LogId, *, has_watched: bool) -> Look:
         """Compare the log with what was delivered, and end its epoch where something is missing.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 _MAX_TICKS = 1_000
-"""Ticks whose place is retained: some minutes of them, at two a second and pod restarts besides."""
+"""Ticks that are retained: some minutes of them, at two a second and pod restarts besides."""
 
 
 class Received(msgspec.Struct, frozen=True, gc=False):
@@ -20,7 +20,7 @@ class Received(msgspec.Struct, frozen=True, gc=False):
     tick: bytes
     """The last tick before it."""
     index: int
-    """Its place behind that tick, from 0."""
+    """How many messages lie between that tick and it."""
     channel: bytes
     payload: bytes
 

@@ -132,7 +132,7 @@ class RecentEntries:
         """Tell whether this entry is here."""
         for segment in (*self._segments, self._open):
             if segment.after < log_id <= segment.last:
-                return segment.id_at(segment.place_after(log_id) - 1) == log_id
+                return segment.id_at(segment.index_after(log_id) - 1) == log_id
         return False
 
     def prepend(self, older: RecentEntries) -> None:

@@ -67,7 +67,7 @@ local function damage(state, log, found)
 end
 """
 
-CLAIM = (
+REQUEST_LEASE = (
     _LIBRARY
     + """
 local token, lease, name = ARGV[1], tonumber(ARGV[2]), ARGV[3]
@@ -100,7 +100,7 @@ return {1, epoch, place, placed, token}
 )
 """KEYS: state. ARGV: token (empty only asks), lease ms, pod, patience ms, ms that it has waited.
 
-Returns {1 for granted, epoch, place, placed, holder}."""
+Returns {1 for granted, epoch, recorded position, last ID then, holder}."""
 
 RELEASE = (
     _LIBRARY
@@ -141,7 +141,7 @@ return redis.call('XRANGE', KEYS[1], '(' .. seen, '+', 'COUNT', 1000)
 """
 )
 """KEYS: log, state. ARGV: token, last ID that this pod has delivered, lease ms (empty where the
-lease is not renewed), place, then channel, data and position of each message.
+lease is not renewed), recorded position, then channel, data and position of each message.
 
 Returns the new IDs, the entries since that last ID where there are others, or a number: 0 where the
 lease is another's, -1 where what was delivered is gone from the log. Then nothing is appended.

@@ -20,7 +20,7 @@ _SEGMENT_BYTES = 1_000
 
 
 class Segment:
-    """Neighboring entries of the log. A place is the number of an entry in its segment."""
+    """Neighboring entries of the log. An index is the number of an entry in its segment."""
 
     __slots__ = (
         "_blob",
@@ -71,28 +71,28 @@ class Segment:
     def complete(self, logged_size: int) -> None:
         """Take no further entries; they take so many bytes as they came."""
         self._last, self._logged_size = self.last, logged_size
-        self._settle()
+        self._finish_packing()
 
-    def offset_at(self, place: int) -> bytes:
+    def raw_id_at(self, index: int) -> bytes:
         """Give the ID of an entry as Redis wrote it."""
         if self._blob is None:
-            return self.logged[place][0]
-        return self._blob[self._ends[3 * place] : self._ends[3 * place + 1]]
+            return self.logged[index][0]
+        return self._blob[self._ends[3 * index] : self._ends[3 * index + 1]]
 
-    def id_at(self, place: int) -> LogId:
+    def id_at(self, index: int) -> LogId:
         """Give the ID of an entry."""
-        milliseconds, _, sequence = self.offset_at(place).partition(b"-")
+        milliseconds, _, sequence = self.raw_id_at(index).partition(b"-")
         return int(milliseconds), int(sequence)
 
-    def entry_at(self, place: int) -> Logged:
+    def entry_at(self, index: int) -> Logged:
         """Give an entry as it came."""
         if self._blob is None:
-            return self.logged[place]
-        start, channel, data, end = self._ends[3 * place : 3 * place + 4]
+            return self.logged[index]
+        start, channel, data, end = self._ends[3 * index : 3 * index + 4]
         return self._blob[start:channel], self._blob[channel:data], self._blob[data:end]
 
-    def place_after(self, log_id: LogId) -> int:
-        """Give the place of the first entry after an ID."""
+    def index_after(self, log_id: LogId) -> int:
+        """Give the index of the first entry after an ID."""
         if log_id <= self.after:
             return 0
         if log_id >= self.last:
@@ -101,19 +101,19 @@ class Segment:
 
     def index(self, find: FindConcerned, budget: int) -> int:
         """Index and pack entries until the budget is used up; give the rest of it."""
-        first = place = self.indexed
-        for logged in self.logged[place : place + budget]:
+        first = index = self.indexed
+        for logged in self.logged[index : index + budget]:
             sent, moved = find(logged)
-            self._sent.add(sent, place)
+            self._sent.add(sent, index)
             if moved:
-                self._moved.add(moved, place)
-            place += 1
+                self._moved.add(moved, index)
+            index += 1
             budget -= 1 + len(sent) + len(moved)
             if budget <= 0:
                 break
-        if place > first:
-            self.indexed = place
-            self._pack(self.logged[first:place])
+        if index > first:
+            self.indexed = index
+            self._pack(self.logged[first:index])
         return budget
 
     def _pack(self, entries: list[Logged]) -> None:
@@ -121,16 +121,16 @@ class Segment:
         self._parts.append(b"".join(chain.from_iterable(entries)))
         ends = accumulate(map(len, chain.from_iterable(entries)), initial=self._ends.pop())
         self._ends.extend(ends)
-        self._settle()
+        self._finish_packing()
 
-    def _settle(self) -> None:
+    def _finish_packing(self) -> None:
         """Keep the packed entries only, once there will be no others."""
         if self._last is not None and self._blob is None and self.indexed == len(self.logged):
             self._blob = b"".join(self._parts)
             self._parts, self.logged, self._logged_size = [], [], 0
 
     def find(self, rooms: Set[str | None], first: int, first_sent: int) -> list[int]:
-        """Give the places of what may move members of the rooms, from `first` on, and of what is
+        """Give the indexes of what may move members of the rooms, from `first` on, and of what is
         sent to them, from `first_sent` on; the last one first."""
         found = self._moved.find(rooms, first) | self._sent.find(rooms, first_sent)
         return sorted(found, reverse=True)

@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from constellation_ws.log.ids import BEGINNING, LogId, format_id, parse_id
-from constellation_ws.log.scripts import CLAIM, CONFIRM_WATCHED, LOOK, RELEASE, REPLACE
+from constellation_ws.log.scripts import CONFIRM_WATCHED, LOOK, RELEASE, REPLACE, REQUEST_LEASE
 from constellation_ws.redis_io.names import Names
 
 
@@ -32,15 +32,15 @@ ONLY_ASKING = Candidacy("", "", 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class LeaseReply:
     """Redis' answer to a pod that asked for the lease."""
 
     is_granted: bool
     epoch: str
     """Empty where the log has no state: Redis came back empty."""
-    place: bytes
+    recorded_position: bytes
     """Position before which everything is recorded, as the last recorder said."""
-    placed: LogId
+    recorded_log_id: LogId
     """Last ID of the log when it said so."""
     holder: str
     """Token of whoever has the lease, or had it last."""
@@ -82,13 +82,13 @@ class LogState:
     def __init__(self, redis: Redis, names: Names) -> None:
         """`redis` may try again: each of these may be done twice."""
         self._names = names
-        self._claim: Any = redis.register_script(CLAIM)
+        self._request_lease: Any = redis.register_script(REQUEST_LEASE)
         self._release: Any = redis.register_script(RELEASE)
         self._look: Any = redis.register_script(LOOK)
         self._replace: Any = redis.register_script(REPLACE)
         self._confirm_watched: Any = redis.register_script(CONFIRM_WATCHED)
 
-    async def claim(self, candidacy: Candidacy, lease_seconds: float) -> Claim:
+    async def request_lease(self, candidacy: Candidacy, lease_seconds: float) -> LeaseReply:
         """Ask for the recorder's lease, or only for the epoch."""
         words = [
             candidacy.token,
@@ -97,11 +97,15 @@ class LogState:
             int(candidacy.patience_seconds * 1000),
             int(candidacy.waiting_seconds * 1000),
         ]
-        granted, epoch, place, placed, holder = await self._claim(
+        granted, epoch, recorded_position, recorded_log_id, holder = await self._request_lease(
             keys=[self._names.state], args=words
         )
-        return Claim(
-            bool(granted), bytes(epoch).decode(), bytes(place), _id(placed), bytes(holder).decode()
+        return LeaseReply(
+            bool(granted),
+            bytes(epoch).decode(),
+            bytes(recorded_position),
+            _id(recorded_log_id),
+            bytes(holder).decode(),
         )
 
     async def release(self, token: str) -> None:

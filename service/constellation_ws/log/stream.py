@@ -20,7 +20,7 @@ from constellation_ws.log.epochs import Epochs
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
 from constellation_ws.log.layout import PAGE, Logged, positions, read_entries
 from constellation_ws.log.reading import LogReader
-from constellation_ws.log.state import Claim, LogState, Look
+from constellation_ws.log.state import LeaseReply, LogState, Look
 from constellation_ws.log.tail import Tail
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
@@ -135,16 +135,16 @@ class RedisLog:
         self._epochs.lose(reason)
         self._look_again()
 
-    def note(self, claim: Claim) -> None:
+    def note(self, reply: LeaseReply) -> None:
         """Compare what Redis says of the log with what is known here."""
-        if self.lost_at is not None or self.note_epoch(claim):
+        if self.lost_at is not None or self.note_epoch(reply):
             return  # about to be looked at
-        if missing := self._comparison.confirm(claim, self.delivered):
+        if missing := self._comparison.confirm(reply, self.delivered):
             self.lose("passed_over", missing)
 
-    def note_epoch(self, claim: Claim) -> bool:
+    def note_epoch(self, reply: LeaseReply) -> bool:
         """Compare the epoch that Redis names with the one known here; tell whether they differ."""
-        must_look = self.lost_at is None and self._epochs.must_look(claim)
+        must_look = self.lost_at is None and self._epochs.must_look(reply)
         if must_look:
             self._look_again()
         return must_look

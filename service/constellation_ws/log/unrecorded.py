@@ -1,9 +1,9 @@
 """What this pod received from Pub/Sub and has not seen in the log yet.
 
 Pure. All pods receive one stream. Ticks that are published into that stream give each message a
-position that is the same on every pod, so equal messages in a row are told apart by place, not by
-content. The recorder appends in the order of the stream, so what the log holds of it is a prefix:
-one position says what is recorded and what is not, whatever any clock says.
+position that is the same on every pod, so equal messages in a row are distinguished by position,
+not by content. The recorder appends in the order of the stream, so what the log holds of it is a
+prefix: one position says what is recorded and what is not, whatever any clock says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OBJECT_BYTES = 200
 
 @dataclass(frozen=True, slots=True)
 class _Hole:
-    """A place where messages may be missing here that other pods have received."""
+    """Where messages may be missing here that other pods have received."""
 
     number: int
     serial: int
@@ -98,7 +98,7 @@ class Unrecorded:
         return any(hole.is_lossy for hole in self._holes)
 
     @property
-    def place(self) -> bytes:
+    def recorded_position(self) -> bytes:
         """The position before which everything is recorded."""
         if self._received:
             return self._received[0].position
@@ -143,13 +143,13 @@ class Unrecorded:
         self._has_recorded = True
         self._drop_before(number)
 
-    def confirm_place(self, place: bytes) -> int:
+    def confirm_position(self, position: bytes) -> int:
         """Note that all before this position is recorded, as the recorder said.
 
         Called once this pod has read the log as far as it went then. Returns how many messages it
         has not found there: they will never be recorded.
         """
-        found = self._stretches.find(place)
+        found = self._stretches.find(position)
         if found is None:
             return 0
         stretch, number = found[0], found[0].clamp(found[1])

@@ -56,7 +56,7 @@ _NEXT = {
 
 
 def next_phase(phase: RecorderPhase, event: RecorderEvent) -> RecorderPhase:
-    """Give the phase after a event; one that means nothing in a phase leaves it as it is."""
+    """Give the phase after an event; one that means nothing in a phase leaves it as it is."""
     if event is RecorderEvent.RETIRED:
         return RecorderPhase.RETIRED
     return _NEXT.get((phase, event), phase)

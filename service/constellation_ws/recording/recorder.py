@@ -173,18 +173,18 @@ class Recorder:
     async def _try(self) -> None:
         candidacy = self._candidacy()
         async with asyncio.timeout(ANSWER_SECONDS):
-            claim = await self._log.state.claim(candidacy, LEASE_SECONDS)
-        self._log.note(claim)
-        if claim.is_granted:
+            reply = await self._log.state.request_lease(candidacy, LEASE_SECONDS)
+        self._log.note(reply)
+        if reply.is_granted:
             self._token = candidacy.token
             try:
-                if claim.epoch == self._log.epoch:  # else what is recorded is not known here yet
+                if reply.epoch == self._log.epoch:  # else what is recorded is not known here yet
                     await self._record(candidacy.token)
             finally:
                 await self._release(candidacy.token)
         elif self._log.trouble:
             self.trouble.note(self._log.trouble, self.unrecorded_events)
-        elif claim.holder and not claim.holder.startswith(f"{self._bus.instance}."):
+        elif reply.holder and not reply.holder.startswith(f"{self._bus.instance}."):
             self.trouble.end()  # another pod records
 
     def _candidacy(self) -> Candidacy:
@@ -229,7 +229,7 @@ class Recorder:
         Raises TimeoutError where that cannot be done in time: the lease would expire.
         """
         async with asyncio.timeout(ANSWER_SECONDS):
-            while not await appender.renewed(LEASE_SECONDS, self._unrecorded.place):
+            while not await appender.renewed(LEASE_SECONDS, self._unrecorded.recorded_position):
                 pass
 
     async def _catch_up(self, appender: Appender) -> None:
@@ -252,7 +252,7 @@ class Recorder:
             now = time.monotonic()
             if now - renewed >= POLL_SECONDS:
                 renewed = now
-                appender.renew(LEASE_SECONDS, self._unrecorded.place)
+                appender.renew(LEASE_SECONDS, self._unrecorded.recorded_position)
                 appender.tick(self._bus.next_tick())
                 await self._look_for_epoch()
             if now - trimmed >= _TRIM_SECONDS:
@@ -266,7 +266,9 @@ class Recorder:
         """Learn that another pod has ended the epoch, which the others learn when they ask."""
         with contextlib.suppress(TimeoutError, *FAULTS):
             async with asyncio.timeout(_STEP_SECONDS):
-                self._log.note_epoch(await self._log.state.claim(ONLY_ASKING, LEASE_SECONDS))
+                self._log.note_epoch(
+                    await self._log.state.request_lease(ONLY_ASKING, LEASE_SECONDS)
+                )
 
     # Ending
 

@@ -103,12 +103,12 @@ class Entries:
         self._hot: dict[bytes, Entry] = {}
         self._is_used = False
 
-    def at(self, segment: Segment, place: int) -> Entry:
+    def at(self, segment: Segment, index: int) -> Entry:
         """Give an entry, decoded now where it was not lately."""
         self._is_used = True
-        entry = self._hot.get(segment.offset_at(place))
+        entry = self._hot.get(segment.raw_id_at(index))
         if entry is None:
-            logged = segment.entry_at(place)
+            logged = segment.entry_at(index)
             entry = Entry(logged, self._read)
             if self._bytes > self._max_bytes:
                 self._clear()
@@ -207,13 +207,13 @@ class Walk:
         False where some are left. They must not begin after the cursor.
         """
         for segment in recent.after(self.cursor):
-            places = self._places_in(segment)
-            while places and not self.is_too_much:
+            indexes = self._indexes_in(segment)
+            while indexes and not self.is_too_much:
                 if budget == 0:
                     return False
                 budget -= 1
-                if self._pass(entries.at(segment, places.pop())):
-                    places = self._places_in(segment)
+                if self._pass(entries.at(segment, indexes.pop())):
+                    indexes = self._indexes_in(segment)
             if segment.indexed:
                 self.reach(segment.id_at(segment.indexed - 1))
         return True
@@ -222,10 +222,10 @@ class Walk:
         """Take note that up to this entry there is nothing that was not passed."""
         self.cursor = max(self.cursor, log_id)
 
-    def _places_in(self, segment: Segment) -> list[int]:
-        """Find the places of what may concern it, the next one last."""
-        first = segment.place_after(self.cursor)
-        first_sent = segment.place_after(self._seen) if self._seen > self.cursor else first
+    def _indexes_in(self, segment: Segment) -> list[int]:
+        """Find the indexes of what may concern it, the next one last."""
+        first = segment.index_after(self.cursor)
+        first_sent = segment.index_after(self._seen) if self._seen > self.cursor else first
         return segment.find(self._wanted, first, first_sent)
 
     def _find_wanted(self) -> frozenset[str | None]:

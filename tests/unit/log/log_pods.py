@@ -63,7 +63,7 @@ def candidacy(token: str, *, patience: float = 0, waiting: float = 10) -> Candid
 @asynccontextmanager
 async def appending(pod: Pod) -> AsyncIterator[Appender]:
     """Hold the lease for a pod that follows."""
-    assert (await pod.log.state.claim(candidacy("a.1"), 5)).is_granted
+    assert (await pod.log.state.request_lease(candidacy("a.1"), 5)).is_granted
     async with pod.log.open_appender("a.1") as appender:
         yield appender
 

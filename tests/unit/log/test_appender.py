@@ -53,7 +53,7 @@ async def test_appends_are_answered_also_while_the_log_is_looked_at_again(
 async def test_only_the_holder_of_the_lease_appends(redis: Redis) -> None:
     pod = Pod(redis)
     async with following(pod), appending(pod) as appender:
-        assert not (await pod.log.state.claim(candidacy("b.1"), 5)).is_granted
+        assert not (await pod.log.state.request_lease(candidacy("b.1"), 5)).is_granted
         async with pod.log.open_appender("b.1") as other:
             await append(appender, 0, 1)
             other.append([received(2)], lambda: None)
@@ -95,7 +95,7 @@ async def test_what_an_earlier_recording_still_sends_comes_to_nothing(redis: Red
     pod = Pod(redis)
     async with following(pod), appending(pod) as appender:
         await pod.log.state.release("a.1")
-        assert (await pod.log.state.claim(candidacy("a.2"), 5)).is_granted
+        assert (await pod.log.state.request_lease(candidacy("a.2"), 5)).is_granted
         appender.append([received(0)], lambda: None)
         with pytest.raises(LostLease):
             await ended(appender)

@@ -47,8 +47,8 @@ def test_an_id_beyond_what_redis_can_hold_is_none() -> None:
     assert parse_id(f"0-{2**64}") is None
 
 
-def logged(place: int, channel: str = "emit", payload: bytes = b"{}") -> Logged:
-    return format_id((place, 0)), channel.encode(), payload
+def logged(index: int, channel: str = "emit", payload: bytes = b"{}") -> Logged:
+    return format_id((index, 0)), channel.encode(), payload
 
 
 def nobody(entry: Logged) -> Concerned:
@@ -57,9 +57,9 @@ def nobody(entry: Logged) -> Concerned:
 
 def entries_after(recent: RecentEntries, log_id: LogId) -> list[Logged]:
     return [
-        segment.entry_at(place)
+        segment.entry_at(index)
         for segment in recent.after(log_id)
-        for place in range(segment.place_after(log_id), len(segment))
+        for index in range(segment.index_after(log_id), len(segment))
     ]
 
 
@@ -94,15 +94,15 @@ def _id(entry: Logged) -> LogId:
     return found
 
 
-def small(place: int) -> bytes:
-    return (b'{"userId":"u%d","isTyping":true,"participants":["v%d"],"x":"' % (place, place)).ljust(
+def small(index: int) -> bytes:
+    return (b'{"userId":"u%d","isTyping":true,"participants":["v%d"],"x":"' % (index, index)).ljust(
         85, b"x"
     ) + b'"}'
 
 
 def two_rooms(entry: Logged) -> Concerned:
-    place = int(entry[0].partition(b"-")[0])
-    return [f"user:{place % 5_000}", f"chat:{place % 1_000}"], ()
+    index = int(entry[0].partition(b"-")[0])
+    return [f"user:{index % 5_000}", f"chat:{index % 1_000}"], ()
 
 
 @pytest.mark.parametrize("rooms", [nobody, two_rooms])
@@ -222,10 +222,10 @@ def test_no_entry_stays_much_longer_than_it_may_and_none_leaves_earlier(
     assert all(at >= now - WINDOW_MS - WINDOW_MS // 16 - 3_001 for at in held)
 
 
-def read_back(floor: int, *places: int, payload: bytes = b"{}") -> RecentEntries:
+def read_back(floor: int, *indexes: int, payload: bytes = b"{}") -> RecentEntries:
     read = RecentEntries(1 << 30, 1_000)
     read.start((floor, 0))
-    read.append([logged(place, payload=payload) for place in places])
+    read.append([logged(index, payload=payload) for index in indexes])
     return read
 
 
@@ -246,8 +246,8 @@ def test_of_what_was_read_back_the_end_stays_where_there_is_not_room_for_all() -
     recent.start((9, 0))
     read = RecentEntries(1 << 30, 1_000)
     read.start((3, 0))
-    for place in range(4, 10):
-        read.append([logged(place, payload=b"x" * 4_000)])
+    for index in range(4, 10):
+        read.append([logged(index, payload=b"x" * 4_000)])
     recent.prepend(read)
     assert _times(recent) == [7, 8, 9]
     assert recent.lower_bound == (6, 0)

@@ -17,8 +17,8 @@ def test_what_concerns_any_of_some_rooms_is_found(
     entries: list[list[str | None]], rooms: frozenset[str | None], first: int
 ) -> None:
     index = RoomIndex()
-    for place, concerned in enumerate(entries):
-        index.add(concerned, place)
+    for number, concerned in enumerate(entries):
+        index.add(concerned, number)
     expected = {n for n, concerned in enumerate(entries) if n >= first and rooms & {*concerned}}
     assert index.find(rooms, first) == expected
 
@@ -28,8 +28,8 @@ def test_its_size_is_true() -> None:
         tracemalloc.start()
         try:
             index = RoomIndex()
-            for place in range(20_000):
-                index.add([f"chat:{place % rooms:024}", f"user:{place * 7 % rooms:024}"], place)
+            for number in range(20_000):
+                index.add([f"chat:{number % rooms:024}", f"user:{number * 7 % rooms:024}"], number)
             size = tracemalloc.get_traced_memory()[0]
         finally:
             tracemalloc.stop()

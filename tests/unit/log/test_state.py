@@ -21,16 +21,16 @@ async def test_a_pod_that_was_away_is_patient_from_its_own_return_on(redis: Redi
     one = Pod(redis)
     await founded(one)
     await redis.hset(DEFAULT.state, "until", 0)
-    claim = one.log.state.claim
-    assert not (await claim(candidacy("b.1", patience=0.2, waiting=0), 5)).is_granted
-    assert (await claim(candidacy("b.2", patience=0.2, waiting=0.3), 5)).is_granted
+    request = one.log.state.request_lease
+    assert not (await request(candidacy("b.1", patience=0.2, waiting=0), 5)).is_granted
+    assert (await request(candidacy("b.2", patience=0.2, waiting=0.3), 5)).is_granted
 
 
 async def test_a_lease_is_renewed_by_appending_and_released_by_nobody_else(redis: Redis) -> None:
     pod = Pod(redis)
 
     async def is_granted(token: str) -> bool:
-        return (await pod.log.state.claim(candidacy(token), 0.5)).is_granted
+        return (await pod.log.state.request_lease(candidacy(token), 0.5)).is_granted
 
     async with following(pod):
         assert await is_granted("a.1")
@@ -38,8 +38,12 @@ async def test_a_lease_is_renewed_by_appending_and_released_by_nobody_else(redis
             assert await appender.renewed(60, b"tick:7")
         await asyncio.sleep(0.6)  # the first lease would be over
         await pod.log.state.release("b.1")
-        claim = await pod.log.state.claim(candidacy("b.1"), 60)
-        assert (claim.is_granted, claim.place, claim.epoch) == (False, b"tick:7", pod.log.epoch)
+        reply = await pod.log.state.request_lease(candidacy("b.1"), 60)
+        assert (reply.is_granted, reply.recorded_position, reply.epoch) == (
+            False,
+            b"tick:7",
+            pod.log.epoch,
+        )
         await pod.log.state.release("a.1")
         assert await is_granted("b.1")
         await eventually(lambda: is_granted("c.1"), PATIENCE_SECONDS, "a dead one's lease ends")
@@ -50,7 +54,7 @@ async def test_who_has_missed_something_lets_the_others_go_first(redis: Redis) -
 
     async def is_granted(token: str, waiting: float, patience: float = 0.2) -> bool:
         asked = candidacy(token, patience=patience, waiting=waiting)
-        return (await pod.log.state.claim(asked, 60)).is_granted
+        return (await pod.log.state.request_lease(asked, 60)).is_granted
 
     async with following(pod):
         assert await is_granted("dead.1", 1, patience=0)
@@ -68,12 +72,12 @@ async def test_a_senior_that_has_gone_is_not_waited_for_long(redis: Redis) -> No
     pod = Pod(redis)
     async with following(pod):
         assert not (
-            await pod.log.state.claim(candidacy("old.1", patience=60, waiting=100), 5)
+            await pod.log.state.request_lease(candidacy("old.1", patience=60, waiting=100), 5)
         ).is_granted
 
         async def young_takes_it() -> bool:
             asked = candidacy("young.1", patience=0.1, waiting=1)
-            return (await pod.log.state.claim(asked, 5)).is_granted
+            return (await pod.log.state.request_lease(asked, 5)).is_granted
 
         await eventually(young_takes_it, PATIENCE_SECONDS, "the young one takes over")
 
@@ -81,7 +85,7 @@ async def test_a_senior_that_has_gone_is_not_waited_for_long(redis: Redis) -> No
 async def test_a_clock_that_was_set_back_does_not_prolong_a_dead_lease(redis: Redis) -> None:
     pod = Pod(redis)
     async with following(pod):
-        assert (await pod.log.state.claim(candidacy("a.1"), 5)).is_granted
+        assert (await pod.log.state.request_lease(candidacy("a.1"), 5)).is_granted
         in_a_day = (await redis.time())[0] * 1000 + 86_400_000
         await redis.hset(DEFAULT.state, "until", str(in_a_day))
-        assert (await pod.log.state.claim(candidacy("b.1"), 5)).is_granted
+        assert (await pod.log.state.request_lease(candidacy("b.1"), 5)).is_granted

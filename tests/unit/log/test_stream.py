@@ -171,7 +171,7 @@ async def test_an_emptied_redis_is_noticed_without_a_lost_connection(redis: Redi
         epoch = pods[0].log.epoch
         await redis.flushall()
         for one in pods:
-            one.log.note(await one.log.state.claim(candidacy("a.1"), 5))
+            one.log.note(await one.log.state.request_lease(candidacy("a.1"), 5))
         await eventually(lambda: all(one.gaps for one in pods), PATIENCE_SECONDS, "the gap")
         for one in pods:
             await eventually(one.is_current, PATIENCE_SECONDS, "it is current")
@@ -281,7 +281,7 @@ async def test_an_epoch_that_cannot_be_written_yet_is_ended_later_and_unknown_me
 
         async def noted() -> bool:
             """As a recorder does again and again: one of its claims may come during a look."""
-            one.log.note(await one.log.state.claim(ONLY_ASKING, 5))
+            one.log.note(await one.log.state.request_lease(ONLY_ASKING, 5))
             return one.is_current()
 
         await eventually(noted, PATIENCE_SECONDS, "it is current")

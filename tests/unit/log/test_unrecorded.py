@@ -71,10 +71,10 @@ def test_it_forgets_what_is_in_the_log_and_only_that() -> None:
     one = subscribed(b"0", b"1", b"2", b"3")
     assert one.follow([b"t:0", b"t:1"]) == 0
     assert payloads(one) == [b"2", b"3"]
-    assert (one.begin, one.end, one.place) == (2, 4, b"t:2")
+    assert (one.begin, one.end, one.recorded_position) == (2, 4, b"t:2")
     one.confirm(4)
     assert payloads(one) == []
-    assert one.place == b"t:4"
+    assert one.recorded_position == b"t:4"
 
 
 def test_equal_messages_in_a_row_are_told_apart_by_their_place() -> None:
@@ -155,10 +155,10 @@ def test_the_recorders_word_covers_what_it_names(place: bytes, left: list[bytes]
     one = subscribed(b"0", b"1", tick=b"a")
     one.tick(b"b")
     one.receive(b"c", b"2")
-    assert one.confirm_place(place) == 0
+    assert one.confirm_position(place) == 0
     assert payloads(one) == left
     assert not one.has_hole
-    assert one.confirm_place(b"unknown:3") == 0
+    assert one.confirm_position(b"unknown:3") == 0
     assert payloads(one) == left
 
 
@@ -166,7 +166,7 @@ def test_what_the_recorder_says_is_recorded_and_the_log_lacks_is_passed_over() -
     one = subscribed(b"0", b"1", tick=b"a")
     one.follow([b"a:0"])
     one.tick(b"b")
-    assert one.confirm_place(b"b:0") == 1
+    assert one.confirm_position(b"b:0") == 1
     assert payloads(one) == []
 
 
@@ -186,13 +186,13 @@ def test_a_log_that_is_ahead_of_the_subscription_is_not_recorded_twice() -> None
 
 def test_a_hole_behind_a_stretch_that_was_quiet_is_not_taken_for_one_before_it() -> None:
     one = subscribed(tick=b"a")
-    one.confirm_place(b"a:0")
+    one.confirm_position(b"a:0")
     assert not one.has_hole
     one.interrupt(is_lossy=False, received_at=0)
     one.tick(b"b")
-    one.confirm_place(b"a:0")  # said before the interruption
+    one.confirm_position(b"a:0")  # said before the interruption
     assert one.has_hole
-    one.confirm_place(b"b:0")
+    one.confirm_position(b"b:0")
     assert not one.has_hole
 
 
@@ -239,7 +239,7 @@ def test_above_the_bound_the_oldest_are_discarded_which_is_a_loss_unless_others_
 ):
     one = pod(max_bytes=5_000)
     one.tick(b"a")
-    one.confirm_place(b"a:0")
+    one.confirm_position(b"a:0")
     for n in range(100):
         one.receive(b"c", b"%d" % n)
     assert one.discarded == 100 - len(one.since(0, 100))
@@ -286,7 +286,7 @@ class Recording(RuleBasedStateMachine):
         super().__init__()
         self.stream: list[bytes | None] = []
         self.log: list[tuple[bytes, int]] = []
-        self.place: dict[bytes, int] = {}
+        self.recorded_position: dict[bytes, int] = {}
         self.pods: list[Pod] = []
         self.recorder: Pod | None = None
         self.is_reported = False
@@ -363,14 +363,14 @@ class Recording(RuleBasedStateMachine):
     @rule()
     def renew(self) -> None:
         if self.recorder is not None:
-            self.renewed = self.recorder.unrecorded.place, len(self.log)
+            self.renewed = self.recorder.unrecorded.recorded_position, len(self.log)
 
     @rule(which=st.integers(0, 9))
     def hear_of_the_renewal(self, which: int) -> None:
         one, (place, length) = self.pick(which), self.renewed
         if one is self.recorder or one.read < length:
             return
-        if one.unrecorded.confirm_place(place):
+        if one.unrecorded.confirm_position(place):
             self.is_reported = True
 
     @rule(which=st.integers(0, 9))

@@ -401,7 +401,7 @@ async def test_a_session_that_was_written_before_a_loss_is_not_recovered(
     epoch = b.log.epoch
     assert epoch is not None
     await b.log.state.replace(epoch, "rolled_back")
-    b.log.note(await b.log.state.claim(ONLY_ASKING, 5))
+    b.log.note(await b.log.state.request_lease(ONLY_ASKING, 5))
     await eventually(lambda: b.gaps, PATIENCE_SECONDS, "the pod knows of it")
     assert not (await b.connect(pid=welcome.pid))[1].is_recovered
     assert b.outcomes("other_epoch") == 1
@@ -429,7 +429,7 @@ async def test_a_write_that_waited_for_redis_is_of_the_epoch_in_which_it_began(
     member, welcome = await a.connect(recovery=True)
     await redis.flushall()
     for pod in pods:
-        pod.log.note(await pod.log.state.claim(ONLY_ASKING, 5))
+        pod.log.note(await pod.log.state.request_lease(ONLY_ASKING, 5))
     await eventually(lambda: a.gaps and b.gaps, PATIENCE_SECONDS, "the pods know of it")
     await a.lose(member)
     assert not (await b.connect(pid=welcome.pid))[1].is_recovered
