@@ -34,9 +34,9 @@ from constellation_ws.redis_io.meeting import Meeting
 from constellation_ws.redis_io.tls import ClientTls
 from constellation_ws.redis_io.topology import Topology
 
-FOLLOW_SECONDS = 2.0
+RETRY_SECONDS = 2.0
 """How long a command that Redis has not carried out is tried again, here or on another node."""
-_LAST_WORDS_SECONDS = 1.0
+_PENDING_REPLIES_SECONDS = 1.0
 """How long commands under way to a former primary may still be answered."""
 _ELSEWHERE = (MovedError, ClusterDownError, ReadOnlyError)
 """The node does not serve us, and has not carried out the command."""
@@ -130,10 +130,10 @@ class LocatedConnection(Connection):
             return
         transport = self._writer.transport
         if isinstance(transport.get_protocol(), asyncio.StreamReaderProtocol):  # else a link's own
-            asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, transport.abort)
+            asyncio.get_running_loop().call_later(_PENDING_REPLIES_SECONDS, transport.abort)
 
 
-class FollowingRedis(Redis):
+class LocatedRedis(Redis):
     """A client whose commands are carried out wherever their keys are.
 
     What Redis refused to carry out is tried again for two seconds, then the refusal is raised.
@@ -171,7 +171,7 @@ class FollowingRedis(Redis):
         """Make a pipeline; one with a transaction does not follow its keys."""
         if transaction:
             return super().pipeline(transaction, shard_hint)
-        return _FollowingPipeline(self)
+        return _LocatedPipeline(self)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         execute: Any = super().execute_command  # it carries no types
@@ -179,7 +179,7 @@ class FollowingRedis(Redis):
             return await execute(*args, **options)
         except (*_NOT_DONE, NoScriptError) as error:
             refusal = error
-        (reply,) = await self.follow([(args, options)], [refusal])
+        (reply,) = await self.carry_out_refused([(args, options)], [refusal])
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -201,11 +201,13 @@ class FollowingRedis(Redis):
             return await self._importer(error), True
         return self, False
 
-    async def follow(self, commands: Sequence[_Command], replies: Sequence[Any]) -> list[Any]:
+    async def carry_out_refused(
+        self, commands: Sequence[_Command], replies: Sequence[Any]
+    ) -> list[Any]:
         """Carry out what Redis refused to, where it can be; give all replies, errors too."""
         replies = [*replies]
         await self._load_scripts(self, commands, replies)
-        until = time.monotonic() + FOLLOW_SECONDS
+        until = time.monotonic() + RETRY_SECONDS
         for attempt in itertools.count():
             both = zip(commands, replies, strict=True)
             left = [index for index, (one, reply) in enumerate(both) if self._is_left(one, reply)]
@@ -256,17 +258,17 @@ class FollowingRedis(Redis):
         return self._importers[node]
 
 
-class _FollowingPipeline(Pipeline):
+class _LocatedPipeline(Pipeline):
     """Commands that are sent together, and followed each for itself where they have to be."""
 
-    def __init__(self, client: FollowingRedis) -> None:
+    def __init__(self, client: LocatedRedis) -> None:
         super().__init__(client.connection_pool, client.response_callbacks, False, None)
         self._client = client
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         commands = [*self.command_stack]
         replies = await super().execute(raise_on_error=False)
-        replies = await self._client.follow(commands, replies)
+        replies = await self._client.carry_out_refused(commands, replies)
         if raise_on_error:
             self.raise_first_error(commands, replies)
         return replies

@@ -16,7 +16,7 @@ from redis.crc import key_slot
 from redis.exceptions import NoPermissionError, RedisError
 
 from constellation_ws.redis_io.address import Node
-from constellation_ws.redis_io.topology import Claim, NoClaim
+from constellation_ws.redis_io.topology import NoReport, TopologyReport
 
 _MAX_OTHERS = 4
 """Nodes without our slot that are asked too. A replica of ours is elected, and says so itself."""
@@ -33,14 +33,14 @@ class ClusterWitnesses:
         self._seeds = tuple(seeds)
         self._slot = key_slot(slot_key.encode())
 
-    def whom(self, last: Claim | None) -> Sequence[Node]:
+    def whom(self, last: TopologyReport | None) -> Sequence[Node]:
         """Choose whom to ask: those of our slot, some others, and those of the URL."""
         others = () if last is None else (last.node, *last.others)
         # The ones of the URL may be gone by the next failover, and all others too.
         return tuple(dict.fromkeys((*others, *self._seeds)))
 
-    async def ask(self, redis: Redis, node: Node) -> Claim:
-        """Ask one of them. Raises NoClaim, or what redis-py raises."""
+    async def ask(self, redis: Redis, node: Node) -> TopologyReport:
+        """Ask one of them. Raises NoReport, or what redis-py raises."""
         async with redis.pipeline(transaction=False) as pipe:
             pipe.execute_command("CLUSTER", "SLOTS")
             pipe.execute_command("CLUSTER", "NODES")
@@ -51,7 +51,7 @@ class ClusterWitnesses:
             nodes = b""  # an older ACL of ours: the nodes of the URL are trusted in their order
         if isinstance(nodes, RedisError):
             raise nodes
-        return read_claim(slots, nodes, node, self._slot)
+        return read_report(slots, nodes, node, self._slot)
 
     def describe(self, faults: str) -> str:
         """Say that none of them could tell."""
@@ -60,23 +60,28 @@ class ClusterWitnesses:
         )
 
 
-def read_claim(slots: Sequence[_Row], nodes: bytes | str, asked: Node, slot: int) -> Claim:
-    """Read CLUSTER SLOTS and CLUSTER NODES of one node. Raises NoClaim.
+def read_report(
+    slots: Sequence[_Row], nodes: bytes | str, asked: Node, slot: int
+) -> TopologyReport:
+    """Read CLUSTER SLOTS and CLUSTER NODES of one node. Raises NoReport.
 
     The first gives addresses as the Cluster wants them to be used (names, IPs, TLS ports), the
-    second the epoch of the owner's claim: of two claims to a slot the higher one is newer.
+    second the configuration epoch of a slot's owner: of two owners the one with the higher epoch is
+    the newer.
     """
     ours = [row for row in slots if row[0] <= slot <= row[1]]
     if not ours:
-        raise NoClaim("it reports no owner of the gateway's hash slot")
+        raise NoReport("it reports no owner of the gateway's hash slot")
     (owner, owner_id), *replicas = _nodes_of(ours[0], asked)
     elsewhere = [node for row in slots if row not in ours for node, _ in _nodes_of(row, asked)]
     others = (*(node for node, _ in replicas), *elsewhere[:_MAX_OTHERS])
     lines = [_Line(*words) for words in _lines(nodes)]
     named = {name: node for row in slots for node, name in _nodes_of(row, asked)}
     members = {line.name: named.get(line.name, line.node) for line in lines if line.is_well}
-    epoch = next((line.epoch for line in lines if line.name == owner_id), 0)
-    return Claim(owner, epoch, others, owner_id, members)
+    configuration_epoch = next(
+        (line.configuration_epoch for line in lines if line.name == owner_id), 0
+    )
+    return TopologyReport(owner, configuration_epoch, others, owner_id, members)
 
 
 def _nodes_of(row: _Row, asked: Node) -> Iterator[tuple[Node, str]]:
@@ -110,7 +115,7 @@ class _Line:
         return not {"fail", "noaddr", "handshake"} & set(self.flags.split(","))
 
     @property
-    def epoch(self) -> int:
+    def configuration_epoch(self) -> int:
         """Its configuration epoch."""
         return int(self.epoch_text)
 

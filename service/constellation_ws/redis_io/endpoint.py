@@ -19,7 +19,7 @@ from constellation_ws.redis_io.address import (
     SocketAddress,
     read,
 )
-from constellation_ws.redis_io.client import FollowingRedis, LocatedConnection
+from constellation_ws.redis_io.client import LocatedConnection, LocatedRedis
 from constellation_ws.redis_io.cluster import ClusterWitnesses
 from constellation_ws.redis_io.meeting import AtOneNode, AtThePrimary, Meeting
 from constellation_ws.redis_io.names import DEFAULT, Names
@@ -28,7 +28,7 @@ from constellation_ws.redis_io.tls import ClientTls
 from constellation_ws.redis_io.topology import (
     ASK_SECONDS,
     FixedTopology,
-    FollowedTopology,
+    ReportedTopology,
     Topology,
     Witnesses,
 )
@@ -64,9 +64,9 @@ class Endpoint:
         """Find the Redis to use now. Raises redis.ConnectionError where nobody says."""
         return await self._topology.locate()
 
-    async def watch(self) -> None:
+    async def poll(self) -> None:
         """Find out that another Redis is to be used; must run as long as clients are used."""
-        await asyncio.gather(self._topology.watch(), self._meeting.watch())
+        await asyncio.gather(self._topology.poll(), self._meeting.poll())
 
     def client(self, *, retries: int) -> Redis:
         """Make a client; nothing connects yet.
@@ -77,7 +77,7 @@ class Endpoint:
         """
         if self._topology.is_fixed:
             return Redis.from_pool(self._pool(self._topology, _options(retries)))
-        return self._follow(self._meeting, retries)
+        return self._located(self._meeting, retries)
 
     def _find_topology(self, names: Names) -> Topology:
         match self._address:
@@ -90,33 +90,33 @@ class Endpoint:
             case SocketAddress():
                 return FixedTopology(("localhost", 0))
 
-    def _ask(self, witnesses: Witnesses, credentials: Mapping[str, Any]) -> FollowedTopology:
+    def _ask(self, witnesses: Witnesses, credentials: Mapping[str, Any]) -> ReportedTopology:
         def connect(node: Node) -> Redis:
             options = {**credentials, **_ASKING}
             return Redis.from_pool(self._bare_pool(FixedTopology(node), options))
 
-        return FollowedTopology(witnesses, connect)
+        return ReportedTopology(witnesses, connect)
 
     def _find_meeting(self, names: Names) -> Meeting:
         at_primary = AtThePrimary(self._topology)
         if not isinstance(self._address, ClusterAddress):
             return at_primary
-        assert isinstance(self._topology, FollowedTopology), "of a Cluster"
+        assert isinstance(self._topology, ReportedTopology), "of a Cluster"
 
         def make_client() -> Redis:
-            return self._follow(at_primary, retries=0)
+            return self._located(at_primary, retries=0)
 
         def connect(node: Node) -> Redis:
             return Redis.from_pool(self._pool(FixedTopology(node), _options(retries=0)))
 
         return AtOneNode(self._topology, names.meeting, connect, make_client)
 
-    def _follow(self, meeting: Meeting, retries: int) -> FollowingRedis:
+    def _located(self, meeting: Meeting, retries: int) -> LocatedRedis:
         def connect(node: Node) -> Redis:
             return Redis.from_pool(self._pool(FixedTopology(node), _options(retries)))
 
         pool = self._pool(self._topology, _options(retries))
-        return FollowingRedis(pool, self._topology, meeting, connect)
+        return LocatedRedis(pool, self._topology, meeting, connect)
 
     def _pool(self, topology: Topology, options: Mapping[str, Any]) -> ConnectionPool:
         """Make a pool of connections with the URL's own credentials."""

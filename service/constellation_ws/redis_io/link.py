@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
 from constellation_ws.redis_io.address import Node, label_node
-from constellation_ws.redis_io.client import FollowingRedis, LocatedConnection
+from constellation_ws.redis_io.client import LocatedConnection, LocatedRedis
 from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.redis_io.faults import FAULTS
 from constellation_ws.redis_io.names import DEFAULT, Names
@@ -207,7 +207,7 @@ async def open_link(redis: Redis, on_replies: OnReplies, *keys: str) -> AsyncIte
     moved to another one, Redis objects to the next command; whoever takes the replies raises that,
     and opens the next link.
     """
-    if not isinstance(redis, FollowingRedis):
+    if not isinstance(redis, LocatedRedis):
         async with _hold(redis, on_replies) as link:
             yield link
         return
@@ -220,19 +220,19 @@ async def open_link(redis: Redis, on_replies: OnReplies, *keys: str) -> AsyncIte
 @asynccontextmanager
 async def open_subscription(redis: Redis, on_replies: OnReplies) -> AsyncIterator[Link]:
     """Hold a link where all pods subscribe. Raises what FAULTS names."""
-    if not isinstance(redis, FollowingRedis):
+    if not isinstance(redis, LocatedRedis):
         async with _hold(redis, on_replies) as link:
             yield link
         return
     meeting = redis.meeting
-    place = await meeting.choose(redis)
+    node = await meeting.choose(redis)
     async with AsyncExitStack() as held:
         try:
-            link = await held.enter_async_context(_hold(place.client, on_replies))
+            link = await held.enter_async_context(_hold(node.client, on_replies))
         except FAULTS:
-            meeting.shun(place)
+            meeting.shun(node)
             raise
-        await meeting.settle(redis, place)
+        await meeting.announce(redis, node)
         meeting.listen(link)
         yield link
 

@@ -21,15 +21,20 @@ from redis.exceptions import NoPermissionError
 
 from constellation_ws.redis_io.address import Node
 from constellation_ws.redis_io.faults import FAULTS
-from constellation_ws.redis_io.topology import Claim, FollowedTopology, Listener, Topology
+from constellation_ws.redis_io.topology import (
+    MoveListener,
+    ReportedTopology,
+    Topology,
+    TopologyReport,
+)
 
 logger = structlog.get_logger(__name__)
 
-_WATCH_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MeetingNode:
     """Where to subscribe."""
 
     name: str
@@ -41,20 +46,20 @@ class Place:
 class Meeting(Protocol):
     """Knows where the pods subscribe."""
 
-    async def choose(self, redis: Redis) -> Place:
-        """Give the place for the next subscription of a client. Raises what FAULTS names."""
+    async def choose(self, redis: Redis) -> MeetingNode:
+        """Give the node for the next subscription of a client. Raises what FAULTS names."""
 
-    def shun(self, place: Place) -> None:
-        """Note that nothing connects to a place."""
+    def shun(self, node: MeetingNode) -> None:
+        """Note that nothing connects to a node."""
 
-    async def settle(self, redis: Redis, place: Place) -> None:
+    async def announce(self, redis: Redis, node: MeetingNode) -> None:
         """Note that this pod subscribes there, and let the others know. Raises as `choose`."""
 
-    def listen(self, listener: Listener) -> None:
-        """Tell a subscription when another place is to be used."""
+    def listen(self, listener: MoveListener) -> None:
+        """Tell a subscription when another node is to be used."""
 
-    async def watch(self) -> None:
-        """Find out by itself that another place is to be used, for ever."""
+    async def poll(self) -> None:
+        """Find out by itself that another node is to be used, for ever."""
 
 
 class AtThePrimary:
@@ -63,19 +68,19 @@ class AtThePrimary:
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
 
-    async def choose(self, redis: Redis) -> Place:
-        return Place("", redis)
+    async def choose(self, redis: Redis) -> MeetingNode:
+        return MeetingNode("", redis)
 
-    def shun(self, place: Place) -> None:
+    def shun(self, node: MeetingNode) -> None:
         """The topology finds out by itself."""
 
-    async def settle(self, redis: Redis, place: Place) -> None:
+    async def announce(self, redis: Redis, node: MeetingNode) -> None:
         """All know it already."""
 
-    def listen(self, listener: Listener) -> None:
+    def listen(self, listener: MoveListener) -> None:
         self._topology.listen(listener)
 
-    async def watch(self) -> None:
+    async def poll(self) -> None:
         await asyncio.Event().wait()
 
 
@@ -84,7 +89,7 @@ class AtOneNode:
 
     def __init__(
         self,
-        topology: FollowedTopology,
+        topology: ReportedTopology,
         key: str,
         connect: Callable[[Node], Redis],
         make_client: Callable[[], Redis],
@@ -94,53 +99,53 @@ class AtOneNode:
         self._key = key
         self._connect = connect
         self._make_client = make_client
-        self._place = ""
+        self._node = ""
         self._shunned = ""
-        self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+        self._listeners: weakref.WeakSet[MoveListener] = weakref.WeakSet()
 
-    async def choose(self, redis: Redis) -> Place:
-        claim = await self._topology.claim()
+    async def choose(self, redis: Redis) -> MeetingNode:
+        report = await self._topology.report()
         agreed = await self._agreed(redis)
-        is_usable = agreed in claim.members and agreed != self._shunned
-        name = agreed if is_usable else claim.owner
-        return Place(name, self._connect(claim.members.get(name, claim.node)))
+        is_usable = agreed in report.members and agreed != self._shunned
+        name = agreed if is_usable else report.owner
+        return MeetingNode(name, self._connect(report.members.get(name, report.node)))
 
-    def shun(self, place: Place) -> None:
-        self._shunned = place.name
+    def shun(self, node: MeetingNode) -> None:
+        self._shunned = node.name
 
-    async def settle(self, redis: Redis, place: Place) -> None:
-        self._place, self._shunned = place.name, ""
-        await self._write(redis, place.name)
+    async def announce(self, redis: Redis, node: MeetingNode) -> None:
+        self._node, self._shunned = node.name, ""
+        await self._write(redis, node.name)
 
-    def listen(self, listener: Listener) -> None:
+    def listen(self, listener: MoveListener) -> None:
         self._listeners.add(listener)
 
-    async def watch(self) -> None:
+    async def poll(self) -> None:
         async with self._make_client() as redis:
             while True:
-                await asyncio.sleep(_WATCH_SECONDS)
-                if self._place:  # else nobody has subscribed yet
+                await asyncio.sleep(_POLL_SECONDS)
+                if self._node:  # else nobody has subscribed yet
                     await self._check(redis)
 
     async def _check(self, redis: Redis) -> None:
         try:
-            claim, agreed = await self._topology.claim(), await self._agreed(redis)
+            report, agreed = await self._topology.report(), await self._agreed(redis)
             if not agreed:
-                await self._write(redis, self._place)  # Redis came back empty
+                await self._write(redis, self._node)  # Redis came back empty
         except FAULTS as error:
             logger.debug("the node on which pods subscribe is unknown", error=str(error))
             return
-        name = where_to(claim, agreed, self._place)
-        if name != self._place:
+        name = choose_node(report, agreed, self._node)
+        if name != self._node:
             for listener in [*self._listeners]:
-                listener.moved(claim.members.get(name, claim.node))
+                listener.moved(report.members.get(name, report.node))
 
     async def _agreed(self, redis: Redis) -> str:
         """Read the ID of the node; empty where none is written yet."""
         try:
             written: Any = await redis.get(self._key)
         except NoPermissionError:
-            return self._place  # live delivery: no other pod depends on the order
+            return self._node  # live delivery: no other pod depends on the order
         return "" if written is None else bytes(written).decode()
 
     async def _write(self, redis: Redis, name: str) -> None:
@@ -148,8 +153,8 @@ class AtOneNode:
             await redis.set(self._key, name)
 
 
-def where_to(claim: Claim, agreed: str, place: str) -> str:
-    """Decide on which node a pod should be subscribed that is at a place now."""
-    if agreed in claim.members:
+def choose_node(report: TopologyReport, agreed: str, current: str) -> str:
+    """Decide on which node a pod should be subscribed; `current` is the one that it is on now."""
+    if agreed in report.members:
         return agreed
-    return place if place in claim.members else claim.owner
+    return current if current in report.members else report.owner

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from constellation_ws.redis_io.address import Node
-from constellation_ws.redis_io.topology import Claim, NoClaim
+from constellation_ws.redis_io.topology import NoReport, TopologyReport
 
 
 class SentinelWitnesses:
@@ -19,37 +19,37 @@ class SentinelWitnesses:
         self._nodes = tuple(nodes)
         self._service = service
 
-    def whom(self, last: Claim | None) -> Sequence[Node]:
+    def whom(self, last: TopologyReport | None) -> Sequence[Node]:
         """Choose whom to ask: all of them."""
         return self._nodes
 
-    async def ask(self, redis: Redis, node: Node) -> Claim:
-        """Ask one of them. Raises NoClaim, or what redis-py raises."""
+    async def ask(self, redis: Redis, node: Node) -> TopologyReport:
+        """Ask one of them. Raises NoReport, or what redis-py raises."""
         async with redis.pipeline(transaction=False) as pipe:
             pipe.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service)
             pipe.execute_command("SENTINEL", "MASTER", self._service)
             address, details = await pipe.execute(raise_on_error=False)
         if isinstance(address, ResponseError) and "unknown command" in str(address).lower():
-            raise NoClaim("it is not a Sentinel")
+            raise NoReport("it is not a Sentinel")
         if isinstance(address, RedisError):
             raise address
-        return read_claim(address, details, self._service)
+        return read_report(address, details, self._service)
 
     def describe(self, faults: str) -> str:
         """Say that none of them could tell."""
         return f"no Sentinel reports the address of the primary {self._service} ({faults})"
 
 
-def read_claim(address: Sequence[Any] | None, details: object, service: str) -> Claim:
-    """Read the two answers of one Sentinel. Raises NoClaim.
+def read_report(address: Sequence[Any] | None, details: object, service: str) -> TopologyReport:
+    """Read the two answers of one Sentinel. Raises NoReport.
 
     The address is the new primary's as soon as it is promoted; the details hold the epoch, by which
-    the newer of two claims is known. A Sentinel may keep them to itself.
+    the newer of two reports is known. A Sentinel may keep them to itself.
     """
     if not address:
-        raise NoClaim(f"it monitors no primary named {service}")
+        raise NoReport(f"it monitors no primary named {service}")
     host, port = (_text(part) for part in address)
-    return Claim((host, int(port)), int(_named(details).get("config-epoch", 0)), ())
+    return TopologyReport((host, int(port)), int(_named(details).get("config-epoch", 0)), ())
 
 
 def _named(details: object) -> Mapping[str, str]:

@@ -1,8 +1,9 @@
 """Which Redis is the one to use: fixed, or found by asking Sentinels or the nodes of a Cluster.
 
-Several are asked side by side, and the claim with the highest configuration epoch counts: the one
-that answers first may be cut off from the others and know only what was. Lives here: when they are
-asked, and who is notified of a change. What they are asked is known to `cluster` and `sentinel`.
+Several are asked at the same time, and the report with the highest configuration epoch counts: the
+node that answers first may be partitioned from the others and out of date. Lives here: when they
+are asked, and who is notified of a change. What they are asked is known to `cluster` and
+`sentinel`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from constellation_ws.redis_io.faults import FAULTS, NO_ANSWER, explain
 
 logger = structlog.get_logger(__name__)
 
-_WATCH_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 """Between two rounds of questions while all is well."""
 ASK_SECONDS = 1.0
 """How long an answer is waited for, once there is a connection; a round ends a moment later."""
@@ -34,11 +35,11 @@ _GRACE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class TopologyReport:
     """What one witness says of who holds our data."""
 
     node: Node
-    epoch: int
+    configuration_epoch: int
     """Of the configuration; a failover or a moved slot has a higher one."""
     others: tuple[Node, ...]
     """Whom to ask beside it."""
@@ -48,21 +49,21 @@ class Claim:
     """All nodes of a Cluster that have not failed, by ID."""
 
 
-class NoClaim(ValueError):
+class NoReport(ValueError):
     """A witness answered and cannot tell; `str()` says why."""
 
 
 class Witnesses(Protocol):
     """Those who can be asked where our data are."""
 
-    def whom(self, last: Claim | None) -> Sequence[Node]: ...
+    def whom(self, last: TopologyReport | None) -> Sequence[Node]: ...
 
-    async def ask(self, redis: Redis, node: Node) -> Claim: ...
+    async def ask(self, redis: Redis, node: Node) -> TopologyReport: ...
 
     def describe(self, faults: str) -> str: ...
 
 
-class Listener(Protocol):
+class MoveListener(Protocol):
     """Holds a connection, and wants to know when another node is the one to use."""
 
     def moved(self, node: Node) -> None: ...
@@ -83,10 +84,10 @@ class Topology(Protocol):
     def judge(self, error: ResponseError) -> Exception:
         """Take note that a Redis does not serve us, and give the error that says so."""
 
-    def listen(self, listener: Listener) -> None:
+    def listen(self, listener: MoveListener) -> None:
         """Tell a listener of each move, as long as it lives."""
 
-    async def watch(self) -> None:
+    async def poll(self) -> None:
         """Find out by itself that another Redis is the one to use, for ever."""
 
 
@@ -109,14 +110,14 @@ class FixedTopology:
             return redis.ConnectionError(f"{label_node(self._node)}: {explain(error)}")
         return error
 
-    def listen(self, listener: Listener) -> None:
+    def listen(self, listener: MoveListener) -> None:
         """There is nothing to tell."""
 
-    async def watch(self) -> None:
+    async def poll(self) -> None:
         await asyncio.Event().wait()
 
 
-class FollowedTopology:
+class ReportedTopology:
     """A Redis whose place is found by asking, and asked again and again."""
 
     is_fixed = False
@@ -125,28 +126,28 @@ class FollowedTopology:
         """`connect` makes a client of a witness; nothing connects yet."""
         self._witnesses = witnesses
         self._connect = connect
-        self._claim: Claim | None = None
+        self._report: TopologyReport | None = None
         self._is_doubted = True
         self._fault = ""
         self._rounds = 0
         self._lock = asyncio.Lock()
-        self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
-        self._watching: dict[Node, Redis] | None = None
+        self._listeners: weakref.WeakSet[MoveListener] = weakref.WeakSet()
+        self._poll_clients: dict[Node, Redis] | None = None
         """Connections that the watcher holds; None while nobody watches."""
 
     async def locate(self) -> Node:
-        return (await self.claim()).node
+        return (await self.report()).node
 
-    async def claim(self) -> Claim:
+    async def report(self) -> TopologyReport:
         """Give what is known of the Redis to use. Raises as `locate`."""
         if self._is_doubted:
             rounds = self._rounds
             async with self._lock:
                 if self._rounds == rounds:  # else all who waited share the answer, or the lack
                     await self._find()
-        if self._claim is None:
+        if self._report is None:
             raise redis.ConnectionError(self._fault)
-        return self._claim
+        return self._report
 
     def doubt(self) -> None:
         self._is_doubted = True
@@ -155,58 +156,58 @@ class FollowedTopology:
         self.doubt()
         return error
 
-    def listen(self, listener: Listener) -> None:
+    def listen(self, listener: MoveListener) -> None:
         self._listeners.add(listener)
 
-    async def watch(self) -> None:
+    async def poll(self) -> None:
         async with self._clients() as clients:
-            self._watching = clients
+            self._poll_clients = clients
             try:
                 while True:
-                    await asyncio.sleep(_WATCH_SECONDS)
+                    await asyncio.sleep(_POLL_SECONDS)
                     await self._look(clients)
             finally:
-                self._watching = None
+                self._poll_clients = None
 
     async def _look(self, clients: dict[Node, Redis]) -> None:
-        claims, faults = await self._ask_all(clients, _ROUND_SECONDS)
-        claim = newest(claims)
-        if claim is not None and is_news(claim, self._claim):
-            self._accept(claim)
+        reports, faults = await self._ask_all(clients, _ROUND_SECONDS)
+        report = newest(reports)
+        if report is not None and is_news(report, self._report):
+            self._accept(report)
         for node in clients.keys() - faults.keys():
             await clients.pop(node).aclose()  # it is not asked any more
 
     async def _find(self) -> None:
-        if self._watching is not None:
-            claims, faults = await self._ask_all(self._watching, _GRACE_SECONDS)
+        if self._poll_clients is not None:
+            reports, faults = await self._ask_all(self._poll_clients, _GRACE_SECONDS)
         else:
             async with self._clients() as clients:
-                claims, faults = await self._ask_all(clients, _GRACE_SECONDS)
+                reports, faults = await self._ask_all(clients, _GRACE_SECONDS)
         self._rounds += 1
-        claim = newest(claims)
-        if claim is not None:
-            self._accept(claim)
+        report = newest(reports)
+        if report is not None:
+            self._accept(report)
         else:
             told = "; ".join(f"{label_node(node)}: {fault}" for node, fault in faults.items())
             self._fault = self._witnesses.describe(told)
             logger.debug("the Redis primary is unknown", error=self._fault)
         # Where nobody answered, the last one that was known is worth a try.
-        self._is_doubted = self._claim is None
+        self._is_doubted = self._report is None
 
     async def _ask_all(
         self, clients: dict[Node, Redis], grace_seconds: float
-    ) -> tuple[list[Claim], dict[Node, str]]:
+    ) -> tuple[list[TopologyReport], dict[Node, str]]:
         """Ask all side by side; give up on others `grace_seconds` after the first answer."""
         loop = asyncio.get_running_loop()
-        claims: list[Claim] = []
-        nodes = self._witnesses.whom(self._claim)
+        reports: list[TopologyReport] = []
+        nodes = self._witnesses.whom(self._report)
         faults = dict.fromkeys(nodes, NO_ANSWER)  # until it does
 
         async def ask(node: Node) -> None:
             if node not in clients:
                 clients[node] = self._connect(node)
             try:
-                claims.append(await self._witnesses.ask(clients[node], node))
+                reports.append(await self._witnesses.ask(clients[node], node))
             except (*FAULTS, ValueError, LookupError, TypeError) as error:
                 faults[node] = explain(error)  # or an answer of another kind of server
                 return
@@ -216,7 +217,7 @@ class FollowedTopology:
         with suppress(TimeoutError):
             async with asyncio.timeout(_ROUND_SECONDS) as limit:
                 await asyncio.gather(*map(ask, nodes))
-        return claims, faults
+        return reports, faults
 
     @asynccontextmanager
     async def _clients(self) -> AsyncIterator[dict[Node, Redis]]:
@@ -228,26 +229,35 @@ class FollowedTopology:
             for client in clients.values():
                 await client.aclose()
 
-    def _accept(self, claim: Claim) -> None:
-        before, self._claim = self._claim, claim
-        if before is None or before.node == claim.node:
+    def _accept(self, report: TopologyReport) -> None:
+        before, self._report = self._report, report
+        if before is None or before.node == report.node:
             return
         self._is_doubted = False
-        was, now = label_node(before.node), label_node(claim.node)
-        logger.warning("the Redis primary has changed", was=was, now=now, epoch=claim.epoch)
+        was, now = label_node(before.node), label_node(report.node)
+        epoch = report.configuration_epoch
+        logger.warning("the Redis primary has changed", was=was, now=now, epoch=epoch)
         for listener in [*self._listeners]:
-            listener.moved(claim.node)
+            listener.moved(report.node)
 
 
-def newest(claims: Sequence[Claim]) -> Claim | None:
-    """Choose whom to trust: the highest epoch, and among equals what most say."""
-    nodes = [claim.node for claim in claims]
-    return max(claims, key=lambda claim: (claim.epoch, nodes.count(claim.node)), default=None)
+def newest(reports: Sequence[TopologyReport]) -> TopologyReport | None:
+    """Choose whom to trust: the highest configuration epoch; among equals what most report."""
+    nodes = [report.node for report in reports]
+    return max(
+        reports,
+        key=lambda report: (report.configuration_epoch, nodes.count(report.node)),
+        default=None,
+    )
 
 
-def is_news(claim: Claim, last: Claim | None) -> bool:
-    """Tell whether to go by a claim although nothing is wrong with the node that is in use.
+def is_news(report: TopologyReport, last: TopologyReport | None) -> bool:
+    """Return whether to act on a report although nothing is wrong with the node that is in use.
 
-    A witness that was cut off, or begins again, may name an old primary with an old epoch.
+    A witness that was partitioned, or has restarted, may name an old primary with an old epoch.
     """
-    return last is None or claim.node == last.node or claim.epoch > last.epoch
+    return (
+        last is None
+        or report.node == last.node
+        or report.configuration_epoch > last.configuration_epoch
+    )

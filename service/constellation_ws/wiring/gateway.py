@@ -50,7 +50,7 @@ class Gateway:
         """Give what has to run; `reconnect_clients` is called for a gap in the log. Never waits."""
         events, clients, expect = self.events, self.clients, self.health.expect
         return {
-            "redis topology": events.redis_endpoint.watch(),
+            "redis topology": events.redis_endpoint.poll(),
             "heartbeat": events.bus.beat(),
             "presence": clients.presence.run(),
             **clients.announcing.parts(),

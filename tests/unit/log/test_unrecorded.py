@@ -286,7 +286,6 @@ class Recording(RuleBasedStateMachine):
         super().__init__()
         self.stream: list[bytes | None] = []
         self.log: list[tuple[bytes, int]] = []
-        self.recorded_position: dict[bytes, int] = {}
         self.pods: list[Pod] = []
         self.recorder: Pod | None = None
         self.is_reported = False

@@ -278,7 +278,7 @@ async def test_a_primary_that_is_cut_off_is_left_although_it_answers(tmp_path: P
 
         async with endpoint.client(retries=0) as client:
             await client.set(ONE, "1")
-            watching = asyncio.create_task(endpoint.watch())
+            watching = asyncio.create_task(endpoint.poll())
             pop: Any = client.blpop([TWO], 60)
             hanging: asyncio.Task[Any] = asyncio.create_task(pop)
             try:

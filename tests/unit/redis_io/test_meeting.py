@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 from constellation_ws.redis_io.address import Node
 from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.redis_io.link import RedisMoved, open_subscription
-from constellation_ws.redis_io.meeting import where_to
+from constellation_ws.redis_io.meeting import choose_node
 from constellation_ws.redis_io.names import DEFAULT
-from constellation_ws.redis_io.topology import Claim
+from constellation_ws.redis_io.topology import TopologyReport
 from tests.processes import HOST
 from tests.valkeys import LastingValkey, RedisCluster, redis_cluster
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
@@ -25,12 +25,12 @@ from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 A, B, C = (("a", 1), ("b", 2), ("c", 3))
 
 
-def claim(owner: str, **members: Node) -> Claim:
-    return Claim(("owner", 1), 1, (), owner, members)
+def report(owner: str, **members: Node) -> TopologyReport:
+    return TopologyReport(("owner", 1), 1, (), owner, members)
 
 
 @pytest.mark.parametrize(
-    ("members", "agreed", "place", "name"),
+    ("members", "agreed", "node", "name"),
     [
         ({"a": A, "b": B}, "a", "a", "a"),
         ({"a": A, "b": B}, "a", "b", "a"),  # what is agreed counts
@@ -40,9 +40,9 @@ def claim(owner: str, **members: Node) -> Claim:
     ],
 )
 def test_what_is_agreed_counts_as_long_as_that_node_lives(
-    members: dict[str, Node], agreed: str, place: str, name: str
+    members: dict[str, Node], agreed: str, node: str, name: str
 ) -> None:
-    assert where_to(claim("c", **members), agreed, place) == name
+    assert choose_node(report("c", **members), agreed, node) == name
 
 
 class Pod:
@@ -69,7 +69,7 @@ class Pod:
 
 @asynccontextmanager
 async def running(*pods: Pod) -> AsyncIterator[None]:
-    works = [work for pod in pods for work in (pod.run(), pod.endpoint.watch())]
+    works = [work for pod in pods for work in (pod.run(), pod.endpoint.poll())]
     tasks = [asyncio.create_task(work) for work in works]
     try:
         yield

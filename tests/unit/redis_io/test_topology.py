@@ -14,10 +14,10 @@ from redis.asyncio import Redis
 from constellation_ws.redis_io import topology as redis_topology
 from constellation_ws.redis_io.address import Node
 from constellation_ws.redis_io.topology import (
-    Claim,
     FixedTopology,
-    FollowedTopology,
-    NoClaim,
+    NoReport,
+    ReportedTopology,
+    TopologyReport,
     is_news,
     newest,
 )
@@ -40,19 +40,19 @@ class World:
     """Three witnesses in the places of Sentinels, each with its own idea of the primary."""
 
     def __init__(self) -> None:
-        self.claims: dict[Node, Claim | Exception | None] = {
-            node: Claim(A, 1, ()) for node in (A, B, C)
+        self.reports: dict[Node, TopologyReport | Exception | None] = {
+            node: TopologyReport(A, 1, ()) for node in (A, B, C)
         }
         """None hangs."""
         self.asked = 0
-        self.topology = FollowedTopology(self, lambda node: Redis())
+        self.topology = ReportedTopology(self, lambda node: Redis())
 
-    def whom(self, last: Claim | None) -> Sequence[Node]:
+    def whom(self, last: TopologyReport | None) -> Sequence[Node]:
         return (A, B, C)
 
-    async def ask(self, redis: Redis, node: Node) -> Claim:
+    async def ask(self, redis: Redis, node: Node) -> TopologyReport:
         self.asked += 1
-        answer = self.claims[node]
+        answer = self.reports[node]
         if answer is None:
             await asyncio.Event().wait()
         if isinstance(answer, Exception):
@@ -63,20 +63,20 @@ class World:
     def describe(self, faults: str) -> str:
         return f"nobody says ({faults})"
 
-    def all_say(self, claim: Claim) -> None:
-        self.claims = dict.fromkeys(self.claims, claim)
+    def all_say(self, report: TopologyReport) -> None:
+        self.reports = dict.fromkeys(self.reports, report)
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(redis_topology, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(redis_topology, "_POLL_SECONDS", 0.01)
     monkeypatch.setattr(redis_topology, "_ROUND_SECONDS", 0.1)
     return World()
 
 
 @asynccontextmanager
 async def watching(world: World) -> AsyncIterator[None]:
-    task = asyncio.create_task(world.topology.watch())
+    task = asyncio.create_task(world.topology.poll())
     try:
         yield
     finally:
@@ -90,29 +90,29 @@ async def rounds(world: World, count: int) -> None:
 
 
 def test_the_highest_epoch_counts_whatever_the_number_of_those_who_know_it() -> None:
-    old, new = Claim(A, 1, ()), Claim(B, 2, ())
+    old, new = TopologyReport(A, 1, ()), TopologyReport(B, 2, ())
     assert newest([old, old, new]) == new
     assert newest([]) is None
 
 
 def test_among_equal_epochs_the_most_count() -> None:
-    one, other = Claim(A, 0, ()), Claim(B, 0, ())
+    one, other = TopologyReport(A, 0, ()), TopologyReport(B, 0, ())
     assert newest([one, other, other]) == other
 
 
 @pytest.mark.parametrize(
-    ("claim", "news"),
+    ("report", "news"),
     [
-        (Claim(B, 6, ()), True),
-        (Claim(A, 6, ()), True),
-        (Claim(A, 1, ()), True),  # the same node; its others may have changed
-        (Claim(B, 5, ()), False),
-        (Claim(B, 4, ()), False),
+        (TopologyReport(B, 6, ()), True),
+        (TopologyReport(A, 6, ()), True),
+        (TopologyReport(A, 1, ()), True),  # the same node; its others may have changed
+        (TopologyReport(B, 5, ()), False),
+        (TopologyReport(B, 4, ()), False),
     ],
 )
-def test_without_a_fault_only_a_newer_epoch_moves_us(claim: Claim, news: bool) -> None:
-    assert is_news(claim, Claim(A, 5, ())) is news
-    assert is_news(claim, None)
+def test_without_a_fault_only_a_newer_epoch_moves_us(report: TopologyReport, news: bool) -> None:
+    assert is_news(report, TopologyReport(A, 5, ())) is news
+    assert is_news(report, None)
 
 
 async def test_many_who_connect_at_once_ask_once(world: World) -> None:
@@ -123,7 +123,7 @@ async def test_many_who_connect_at_once_ask_once(world: World) -> None:
 
 
 async def test_many_who_fail_at_once_share_the_failure_and_its_reasons(world: World) -> None:
-    world.claims = {A: redis.TimeoutError("x"), B: None, C: NoClaim("it watches no such primary")}
+    world.reports = {A: redis.TimeoutError("x"), B: None, C: NoReport("it watches no such primary")}
     locating = (world.topology.locate() for _ in range(50))
     found = await asyncio.gather(*locating, return_exceptions=True)
     texts = {str(error) for error in found if isinstance(error, redis.ConnectionError)}
@@ -139,7 +139,7 @@ async def test_a_doubt_is_settled_by_asking_and_listeners_are_told(world: World)
     listener = Told()
     world.topology.listen(listener)
     assert await world.topology.locate() == A
-    world.all_say(Claim(B, 2, ()))
+    world.all_say(TopologyReport(B, 2, ()))
     assert await world.topology.locate() == A
     assert listener.nodes == []
     world.topology.doubt()
@@ -151,20 +151,20 @@ async def test_a_witness_that_was_cut_off_is_not_believed_although_it_answers_fi
     world: World,
 ) -> None:
     class Late(World):
-        async def ask(self, redis: Redis, node: Node) -> Claim:
+        async def ask(self, redis: Redis, node: Node) -> TopologyReport:
             if node != A:
                 await asyncio.sleep(0)
             return await super().ask(redis, node)
 
     world = Late()
-    world.all_say(Claim(B, 2, ()))
-    world.claims[A] = Claim(A, 1, ())
+    world.all_say(TopologyReport(B, 2, ()))
+    world.reports[A] = TopologyReport(A, 1, ())
     assert await world.topology.locate() == B
 
 
 async def test_where_nobody_answers_the_last_one_known_is_tried(world: World) -> None:
     assert await world.topology.locate() == A
-    world.claims = {node: redis.ConnectionError("gone") for node in world.claims}
+    world.reports = {node: redis.ConnectionError("gone") for node in world.reports}
     world.topology.doubt()
     asked = world.asked
     assert await world.topology.locate() == A
@@ -176,9 +176,9 @@ async def test_where_nobody_answers_the_last_one_known_is_tried(world: World) ->
 
 
 async def test_after_a_fault_a_lower_epoch_is_believed_where_all_say_so(world: World) -> None:
-    world.all_say(Claim(A, 9, ()))
+    world.all_say(TopologyReport(A, 9, ()))
     assert await world.topology.locate() == A
-    world.all_say(Claim(B, 1, ()))  # set up from scratch
+    world.all_say(TopologyReport(B, 1, ()))  # set up from scratch
     world.topology.doubt()
     assert await world.topology.locate() == B
 
@@ -188,25 +188,25 @@ async def test_a_watcher_finds_a_newer_primary_by_itself_also_where_one_hangs(wo
     world.topology.listen(listener)
     await world.topology.locate()
     async with watching(world):
-        world.claims = {A: None, B: Claim(B, 2, ()), C: Claim(B, 2, ())}
+        world.reports = {A: None, B: TopologyReport(B, 2, ()), C: TopologyReport(B, 2, ())}
         await eventually(lambda: listener.nodes == [B], PATIENCE_SECONDS, "told")
         assert await world.topology.locate() == B
 
 
 async def test_a_watcher_is_not_moved_by_one_that_knows_only_what_was(world: World) -> None:
-    world.all_say(Claim(B, 2, ()))
+    world.all_say(TopologyReport(B, 2, ()))
     listener = Told()
     world.topology.listen(listener)
     await world.topology.locate()
     async with watching(world):
-        world.claims = {A: Claim(A, 1, ()), B: None, C: redis.ConnectionError("gone")}
+        world.reports = {A: TopologyReport(A, 1, ()), B: None, C: redis.ConnectionError("gone")}
         await rounds(world, 2)
     assert listener.nodes == []
     assert await world.topology.locate() == B
 
 
 async def test_an_answer_that_makes_no_sense_is_a_fault_of_that_witness(world: World) -> None:
-    world.claims[A] = IndexError("no such word")
+    world.reports[A] = IndexError("no such word")
     async with watching(world):
         await rounds(world, 2)
         assert await world.topology.locate() == A
@@ -214,14 +214,14 @@ async def test_an_answer_that_makes_no_sense_is_a_fault_of_that_witness(world: W
 
 async def test_an_answer_at_the_very_end_of_a_round_ends_nothing(world: World) -> None:
     class Late(World):
-        async def ask(self, redis: Redis, node: Node) -> Claim:
+        async def ask(self, redis: Redis, node: Node) -> TopologyReport:
             try:
                 return await super().ask(redis, node)
             except asyncio.CancelledError:
-                return Claim(A, 1, ())  # it had arrived already
+                return TopologyReport(A, 1, ())  # it had arrived already
 
     world = Late()
-    world.claims = dict.fromkeys(world.claims)
+    world.reports = dict.fromkeys(world.reports)
     assert await world.topology.locate() == A
 
 
