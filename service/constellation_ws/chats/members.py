@@ -21,7 +21,7 @@ class MovedMember(msgspec.Struct, frozen=True, array_like=True):
 
     sid: str
     identity: Identity
-    wants_offsets: bool
+    has_offsets: bool
     rooms: list[str]
     allowance_left: float
     overdrawn: int

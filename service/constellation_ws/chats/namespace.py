@@ -123,7 +123,7 @@ class Namespace:
         moved = MovedMember(
             member.sid,
             member.identity,
-            member.wants_offsets,
+            member.has_offsets,
             sorted(member.rooms),
             allowance_left,
             overdrawn,
@@ -146,7 +146,7 @@ class Namespace:
         allowance.go_on(moved.allowance_left, moved.overdrawn)
         member.admit(user, allowance)
         self._note(member, moved.identity)
-        member.give_offsets(moved.wants_offsets)
+        member.give_offsets(moved.has_offsets)
         member.connect()
         for room in rooms:
             self._rooms.enter(member, room)

@@ -121,7 +121,7 @@ def _write_run(frames: list[Frame], audience: Collection[Member]) -> int:
     for member in audience:
         write = member.outlet.write
         if write is not None:
-            if member.wants_offsets:
+            if member.has_offsets:
                 if logged is None:
                     logged = forms.websocket(True)
                 write(logged)
@@ -131,8 +131,8 @@ def _write_run(frames: list[Frame], audience: Collection[Member]) -> int:
                 write(plain)
             continue
         unwritten += 1
-        if not member.outlet.closed:
-            _queue(member.outlet, forms.polling(member.wants_offsets))
+        if not member.socket.closed:
+            _queue(member.socket, forms.polling(member.has_offsets))
     return len(audience) - unwritten
 
 
@@ -144,14 +144,14 @@ def _collect(frames: list[Frame], audience: Collection[Member], begun: list[Outl
         pending = outlet.pending
         if outlet.write is None:
             if not outlet.closed:
-                _queue(outlet, forms.polling(member.wants_offsets))
+                _queue(outlet, forms.polling(member.has_offsets))
         elif pending is None:
-            outlet.pending = forms.websocket(member.wants_offsets)
+            outlet.pending = forms.websocket(member.has_offsets)
             begun.append(outlet)
         elif isinstance(pending, bytes):
-            outlet.pending = [pending, forms.websocket(member.wants_offsets)]
+            outlet.pending = [pending, forms.websocket(member.has_offsets)]
         else:
-            pending.append(forms.websocket(member.wants_offsets))
+            pending.append(forms.websocket(member.has_offsets))
 
 
 def _write_joined(touched: list[Outlet]) -> tuple[int, int]:

@@ -43,6 +43,7 @@ class Member:
     __slots__ = (
         "allowance",
         "eio_sid",
+        "has_offsets",
         "identity",
         "outlet",
         "rooms",
@@ -51,7 +52,6 @@ class Member:
         "stage",
         "ticket",
         "user",
-        "wants_offsets",
     )
 
     def __init__(
@@ -67,7 +67,7 @@ class Member:
         self.identity: Identity | None = None
         """What proved the user. A refreshed token replaces it."""
         self.ticket: Ticket | None = None
-        self.wants_offsets = False
+        self.has_offsets = False
         """Whether each event ends with its log ID, which a client presents when it resumes."""
         self.rooms: set[str] = set()
         self.allowance: Any = None
@@ -105,7 +105,7 @@ class Member:
 
     def give_offsets(self, wanted: bool = True) -> None:
         """Decide whether its events carry their offsets."""
-        self.wants_offsets = wanted
+        self.has_offsets = wanted
 
 
 def session_of(key: str) -> str:

@@ -4,13 +4,13 @@ Pure. Positions of a session live here and nowhere else. Log IDs are compared, n
 
 What raises a position, and what does not:
 
-| what happened | `proven` | `lost_at` |
+| what happened | `proven` | `transport_closed_at` |
 | --- | --- | --- |
 | `pinged`: a PING was written behind all up to `at` | as it was | as it was |
 | `ponged`: its client has answered that PING | that `at` | as it was |
-| `closed`: our Close frame was written behind all up to `at` | as it was | as it was |
+| `close_sent`: our Close frame was written behind all up to `at` | as it was | as it was |
 | `close_answered`: its client has answered that frame | that `at` | that `at` |
-| `lost`: the transport is gone; nothing later than `at` was sent | as it was | `at` |
+| `transport_closed`: the transport is gone; nothing later than `at` was sent | as it was | `at` |
 
 Bytes that a kernel or a proxy has accepted prove nothing, so no close of ours raises anything.
 
@@ -21,8 +21,8 @@ From where a session is resumed (`resume_from`):
 | counts, and presents an offset | the offset, or `begin` if that is later | nowhere |
 | counts, and presents none | `begin` | nowhere |
 | does not count, the pod died | `proven` | all after `proven` |
-| does not count, the transport was lost | `proven` | after `proven`, up to `lost_at` |
-| does not count, it answered our Close | `proven`, which is `lost_at` | nowhere |
+| does not count, the transport was lost | `proven` | after `proven`, up to `transport_closed_at` |
+| does not count, it answered our Close | `proven`, which is `transport_closed_at` | nowhere |
 
 A client counts whose events have ended with their offsets since the session began, or since it was
 last resumed. What it presents wins downwards: the server may believe that it has more.
@@ -43,9 +43,9 @@ class DeliveryProof(NamedTuple):
     """What is known of a session whose client comes back."""
 
     begin: LogId
-    counts: bool
+    has_offsets: bool
     proven: LogId
-    lost_at: LogId | None
+    transport_closed_at: LogId | None
     """Nothing later was sent; None where the pod died, and it is not known."""
 
 
@@ -59,12 +59,12 @@ class Start(NamedTuple):
 
 def resume_from(proof: DeliveryProof, offset: LogId | None) -> Start:
     """Decide from where a session is resumed; `offset` is what its client presents, if anything."""
-    if proof.counts:
+    if proof.has_offsets:
         after = max(proof.begin, offset or proof.begin)
         return Start(after, after)
-    if proof.lost_at is None:
+    if proof.transport_closed_at is None:
         return Start(proof.proven, None)
-    return Start(proof.proven, max(proof.proven, proof.lost_at))
+    return Start(proof.proven, max(proof.proven, proof.transport_closed_at))
 
 
 class RoomChange(NamedTuple):
@@ -82,18 +82,18 @@ class Ticket:
         "attempts",
         "begin",
         "changes",
-        "closed_at",
-        "counts",
+        "close_sent_at",
         "epoch",
-        "floor",
+        "has_offsets",
+        "horizon",
         "is_stored",
-        "lost_at",
         "owner",
         "pid",
         "pinged_at",
         "proven",
         "rooms",
         "sid",
+        "transport_closed_at",
         "unsaved",
         "user",
     )
@@ -108,7 +108,7 @@ class Ticket:
         *,
         epoch: str,
         begin: LogId,
-        counts: bool,
+        has_offsets: bool,
     ) -> None:
         self.pid = pid
         self.owner = owner
@@ -121,17 +121,17 @@ class Ticket:
         """The history of the log that its positions are of; empty where that is not known."""
         self.begin = begin
         """All up to this log ID was before its time, or has been replayed to it."""
-        self.floor = begin
+        self.horizon = begin
         """How its rooms changed before this log ID is forgotten: it is not resumed from there."""
-        self.counts = counts
+        self.has_offsets = has_offsets
         """Whether its client has been given offsets since it began."""
         self.proven = begin
         """All up to this log ID has reached its client."""
         self.pinged_at: LogId | None = None
-        self.closed_at: LogId | None = None
-        self.lost_at: LogId | None = None
+        self.close_sent_at: LogId | None = None
+        self.transport_closed_at: LogId | None = None
         self.changes: tuple[RoomChange, ...] = ()
-        """How its rooms have changed since the floor."""
+        """How its rooms have changed since the horizon."""
         self.unsaved: set[str] | None = None
         """Rooms of which a change is not written yet; None for none."""
         self.is_stored = False
@@ -142,7 +142,7 @@ class Ticket:
     @property
     def proof(self) -> DeliveryProof:
         """What a resume may rely on."""
-        return DeliveryProof(self.begin, self.counts, self.proven, self.lost_at)
+        return DeliveryProof(self.begin, self.has_offsets, self.proven, self.transport_closed_at)
 
     def resumed(
         self, changes: tuple[RoomChange, ...], unsaved: Collection[str], attempts: int
@@ -156,14 +156,14 @@ class Ticket:
         *,
         proven: LogId,
         pinged_at: LogId | None,
-        floor: LogId,
+        horizon: LogId,
         changes: tuple[RoomChange, ...],
         unsaved: Collection[str],
         is_stored: bool,
         attempts: int,
     ) -> None:
         """Go on from what another pod has held; what is unsaved is written by this one."""
-        self.proven, self.pinged_at, self.floor = proven, pinged_at, floor
+        self.proven, self.pinged_at, self.horizon = proven, pinged_at, horizon
         self.resumed(changes, unsaved, attempts)
         self.is_stored = is_stored
 
@@ -180,20 +180,20 @@ class Ticket:
         if self.pinged_at is not None:
             self.proven = max(self.proven, self.pinged_at)
 
-    def closed(self, at: LogId) -> None:
+    def close_sent(self, at: LogId) -> None:
         """Note that our Close frame was written behind all up to `at`."""
-        if self.lost_at is None:
-            self.closed_at = at
+        if self.transport_closed_at is None:
+            self.close_sent_at = at
 
     def close_answered(self) -> None:
         """Note that the Close frame was answered: all before it has arrived, and nothing else."""
-        if self.closed_at is not None:
-            self.proven = max(self.proven, self.closed_at)
-            self.lost_at = self.proven
+        if self.close_sent_at is not None:
+            self.proven = max(self.proven, self.close_sent_at)
+            self.transport_closed_at = self.proven
 
-    def lost(self, at: LogId) -> None:
+    def transport_closed(self, at: LogId) -> None:
         """Note that the transport is gone. The session keeps the rooms that it has now."""
-        self.lost_at = at if self.closed_at is None else self.closed_at
+        self.transport_closed_at = at if self.close_sent_at is None else self.close_sent_at
         self.rooms = frozenset(self.rooms)
 
     def moved(self, room: str, at: LogId, *, is_in: bool) -> None:
@@ -201,7 +201,7 @@ class Ticket:
         if self.unsaved is None:
             self.unsaved = set()
         self.unsaved.add(room)
-        if is_in and at <= self.floor and all(one.room != room for one in self.changes):
+        if is_in and at <= self.horizon and all(one.room != room for one in self.changes):
             return  # as if it had always been there: most clients join while the log stands still
         self.changes = (*self.changes, RoomChange(at, room, is_in))
         if len(self.changes) > MAX_CHANGES:
@@ -213,4 +213,4 @@ class Ticket:
             old = {change.room for change in self.changes if change.at < horizon}
             self.changes = tuple(change for change in self.changes if change.at >= horizon)
             self.unsaved = (self.unsaved or set()) | old
-            self.floor = max(self.floor, horizon)
+            self.horizon = max(self.horizon, horizon)

@@ -136,7 +136,7 @@ class Arrivals:
             return  # it was closed while another of its namespaces was handled
         member = self._members.adopt(membership.member, session, found.rooms)
         self._moving.go_on(member, membership.ticket, found)
-        _send(session.write, found.frames, with_offsets=member.wants_offsets)
+        _send(session.write, found.frames, with_offsets=member.has_offsets)
 
     def _begin_reading(
         self, connection: WebSocketConnection, transport: asyncio.Transport, early: bytes

@@ -67,7 +67,7 @@ class Found:
     frames: list[Frame]
     rooms: set[str]
     changes: tuple[RoomChange, ...]
-    """How its rooms have changed since then. It was never in those that it has lost."""
+    """How its rooms have changed since then. It was never in those that were revoked."""
     unsaved: set[str]
     """Rooms of which something else was written before."""
     is_repeated: bool
@@ -101,15 +101,15 @@ class Backlog:
         self._seen_last_at = 0.0
 
     async def find(
-        self, record: SessionRecord, user: UserId, offset: object, lost: frozenset[str] | None
+        self, record: SessionRecord, user: UserId, offset: object, revoked: frozenset[str] | None
     ) -> Found | ResumeOutcome:
         """Find what a session missed, up to what this pod has delivered by now, and since when.
 
-        `lost` are rooms that it may be in no more, None where that cannot be told. Nothing waits
+        `revoked` are rooms that it may be in no more, None where that cannot be told. Nothing waits
         between the finding and the return: what is delivered later is not in it. Raises
         RedisUnavailable.
         """
-        if lost is None:
+        if revoked is None:
             return ResumeOutcome.ACCESS_UNAVAILABLE
         claimed = parse_id(offset) if isinstance(offset, str) else None
         start = resume_from(record.proof, claimed)
@@ -121,32 +121,32 @@ class Backlog:
                 await self._log.reached(max(start.after, record.rooms_at))
         except TimeoutError:
             return ResumeOutcome.GONE  # of a log that is no more, or made up
-        if start.after < record.floor:
+        if start.after < record.horizon:
             return ResumeOutcome.GONE
-        missed = await self._missed(record, user, start.after, lost)
+        missed = await self._missed(record, user, start.after, revoked)
         if isinstance(missed, ResumeOutcome):
             return missed
         if self._log.epoch != epoch:
             return ResumeOutcome.OTHER_EPOCH
         if any(_is_uncertain(frame, start) for frame in missed.frames):
             return ResumeOutcome.UNPROVEN
-        return self._found(record, start.after, missed, lost)
+        return self._found(record, start.after, missed, revoked)
 
     def _found(
-        self, record: SessionRecord, after: LogId, missed: Replay, lost: frozenset[str]
+        self, record: SessionRecord, after: LogId, missed: Replay, revoked: frozenset[str]
     ) -> Found:
         changes = [*record.changes, *missed.moves]
         return Found(
             after,
             missed.frames,
-            missed.rooms - lost,
-            tuple(one for one in changes if one.at > after and one.room not in lost),
-            {*(change.room for change in changes), *lost},
+            missed.rooms - revoked,
+            tuple(one for one in changes if one.at > after and one.room not in revoked),
+            {*(change.room for change in changes), *revoked},
             is_repeated=bool(missed.frames) and after == record.proof.begin,
         )
 
     async def _missed(
-        self, record: SessionRecord, user: UserId, start: LogId, lost: Set[str]
+        self, record: SessionRecord, user: UserId, start: LogId, revoked: Set[str]
     ) -> Replay | ResumeOutcome:
         """Find what a session missed after `start`.
 
@@ -156,10 +156,10 @@ class Backlog:
         starts = self._recent.starts
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
-                walk = self._walk(record, user, start, lost)
+                walk = self._walk(record, user, start, revoked)
                 while not await self._is_through(walk):
                     if not await self._lead(walk):
-                        walk = self._walk(record, user, start, lost)
+                        walk = self._walk(record, user, start, revoked)
         except TimeoutError:
             return ResumeOutcome.TOO_MUCH
         except Gone:
@@ -168,11 +168,11 @@ class Backlog:
             return ResumeOutcome.GONE  # the log was replaced meanwhile
         return ResumeOutcome.TOO_MUCH if walk.is_too_much else walk.end()
 
-    def _walk(self, record: SessionRecord, user: UserId, start: LogId, lost: Set[str]) -> Walk:
-        """Begin a walk. What was said in a room that is lost is not replayed, whenever it was."""
+    def _walk(self, record: SessionRecord, user: UserId, start: LogId, revoked: Set[str]) -> Walk:
+        """Begin a walk. What was said in a revoked room is not replayed, whenever it was."""
         standing = standing_rooms(scope_of(record.sid), user)
-        rooms = {*standing, *record.rooms}.difference(lost)
-        changes = [change for change in record.changes if change.room not in lost]
+        rooms = {*standing, *record.rooms}.difference(revoked)
+        changes = [change for change in record.changes if change.room not in revoked]
         return Walk(
             record.sid, rooms, changes, rooms_at=record.rooms_at, seen=start, limits=self._limits
         )

@@ -44,8 +44,8 @@ class MovedTicket(msgspec.Struct, frozen=True, array_like=True):
     owner: str
     user: str
     begin: LogId
-    floor: LogId
-    counts: bool
+    horizon: LogId
+    has_offsets: bool
     proven: LogId
     pinged_at: LogId | None
     changes: list[tuple[LogId, str, bool]]
@@ -97,8 +97,8 @@ class MovingSessions:
             ticket.owner,
             ticket.user,
             ticket.begin,
-            ticket.floor,
-            ticket.counts,
+            ticket.horizon,
+            ticket.has_offsets,
             ticket.proven,
             ticket.pinged_at,
             [(change.at, change.room, change.is_in) for change in ticket.changes],
@@ -130,7 +130,7 @@ class MovingSessions:
             own_room,
             place.epoch,
             DeliveryProof(place.delivered, True, place.delivered, None),
-            floor=place.delivered,
+            horizon=place.delivered,
             rooms_at=place.delivered,
             attempts=ticket.attempts,
             rooms=rooms,
@@ -151,7 +151,7 @@ class MovingSessions:
         ticket.go_on(
             proven=moved.proven,
             pinged_at=moved.pinged_at,
-            floor=moved.floor,
+            horizon=moved.horizon,
             changes=(*_changes_of(moved), *found.changes),
             unsaved={*moved.unsaved, *found.unsaved},
             is_stored=moved.is_stored,
@@ -172,7 +172,7 @@ def _ticket_of(moved: MovedTicket, member: Member) -> Ticket:
         member.rooms,
         epoch=moved.place.epoch,
         begin=moved.begin,
-        counts=moved.counts,
+        has_offsets=moved.has_offsets,
     )
 
 

@@ -1,8 +1,8 @@
 """How a session is written: one hash, of which a change writes only what it changes.
 
 Fields: `owner` and `user` for the scripts, `record` (JSON, below), and one field for each room. A
-room's value is empty where the session has been in it since the floor, else its changes since then,
-such as `+1699-0 -1702-5`: entered after the one log ID, left after the other. Pure.
+room's value is empty where the session has been in it since the horizon. Else it is the changes
+since then, such as `+1699-0 -1702-5`: entered after the one log ID, left after the other. Pure.
 """
 
 from __future__ import annotations
@@ -22,16 +22,20 @@ class Unreadable(ValueError):
     """A record of another release, or a stray write."""
 
 
-class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
+# Pods of several releases read and write it, so the names that it has in Redis stay.
+_STORED_NAMES = {"horizon": "floor", "has_offsets": "counts", "transport_closed_at": "lost_at"}
+
+
+class _Record(msgspec.Struct, frozen=True, omit_defaults=True, rename=_STORED_NAMES):
     sid: str
     epoch: str
     begin: LogId
     proven: LogId
-    floor: LogId
+    horizon: LogId
     rooms_at: LogId
     """Log ID up to which the rooms follow what the log says of them."""
-    counts: bool = False
-    lost_at: LogId | None = None
+    has_offsets: bool = False
+    transport_closed_at: LogId | None = None
     attempts: int = 0
 
 
@@ -46,11 +50,11 @@ class SessionRecord:
     sid: str
     epoch: str
     proof: DeliveryProof
-    floor: LogId
+    horizon: LogId
     rooms_at: LogId
     attempts: int
     rooms: frozenset[str]
-    """Where it was at the floor."""
+    """Where it was at the horizon."""
     changes: tuple[RoomChange, ...]
     """How that has changed since, in the log's order."""
 
@@ -88,10 +92,10 @@ def write(ticket: Ticket, delivered: LogId) -> Fields:
         epoch=ticket.epoch,
         begin=ticket.begin,
         proven=ticket.proven,
-        floor=ticket.floor,
+        horizon=ticket.horizon,
         rooms_at=delivered,
-        counts=ticket.counts,
-        lost_at=ticket.lost_at,
+        has_offsets=ticket.has_offsets,
+        transport_closed_at=ticket.transport_closed_at,
         attempts=ticket.attempts,
     )
     unsaved, ticket.unsaved = ticket.unsaved, None
@@ -126,12 +130,14 @@ def read(fields: Mapping[bytes, bytes]) -> SessionRecord:
     except (KeyError, ValueError, msgspec.DecodeError) as error:
         raise Unreadable("not a session of this release") from error
     changes.sort(key=lambda change: change.at)  # stable: those of one room keep their order
-    proof = DeliveryProof(record.begin, record.counts, record.proven, record.lost_at)
+    proof = DeliveryProof(
+        record.begin, record.has_offsets, record.proven, record.transport_closed_at
+    )
     return SessionRecord(
         record.sid,
         record.epoch,
         proof,
-        record.floor,
+        record.horizon,
         record.rooms_at,
         record.attempts,
         frozenset(rooms),

@@ -47,7 +47,7 @@ class Offsets(StrEnum):
     ALWAYS = "always"
 
 
-FindLost = Callable[[Identity, Iterable[str]], Awaitable[frozenset[str] | None]]
+FindRevoked = Callable[[Identity, Iterable[str]], Awaitable[frozenset[str] | None]]
 """Says which of some rooms somebody may be in no more; None where that cannot be told."""
 
 
@@ -67,12 +67,12 @@ class Recovery:
         offsets: Offsets,
         close: Callable[[Member, str], None],
         fence: Callable[[str, str], None],
-        find_lost: FindLost | None = None,
+        find_revoked: FindRevoked | None = None,
         tracing: Tracing | NoTracing = NO_TRACING,
     ) -> None:
         """`fence` lets other pods close the connection of a (sid, owner).
 
-        Without `find_lost` a session keeps its rooms, unless the log says otherwise.
+        Without `find_revoked` a session keeps its rooms, unless the log says otherwise.
         """
         self._instance = instance
         self._log = redis_log
@@ -84,7 +84,7 @@ class Recovery:
         self._offsets = offsets
         self._close = close
         self._fence = fence
-        self._find_lost = find_lost
+        self._find_revoked = find_revoked
         self._tracing = tracing
         self._owners = itertools.count()
         self._resuming: dict[str, str] = {}
@@ -99,10 +99,10 @@ class Recovery:
         """
         claim = auth if isinstance(auth, dict) else {}
         owner = f"{self._instance}.{next(self._owners)}"
-        wants_offsets = self._offsets is Offsets.ALWAYS or claim.get(_RECOVERY_CLAIM) is True
+        has_offsets = self._offsets is Offsets.ALWAYS or claim.get(_RECOVERY_CLAIM) is True
         pid = claim.get("pid")
         if isinstance(pid, str) and 0 < len(pid) <= 64:
-            wants_offsets = True  # only a client that can resume presents one
+            has_offsets = True  # only a client that can resume presents one
             with self._tracing.act("replay") as span:
                 outcome, welcome = await self._resume(member, user, pid, owner, claim.get("offset"))
                 span.set_attribute("constellation.outcome", outcome.value)
@@ -111,12 +111,12 @@ class Recovery:
             if welcome is not None:
                 return welcome
             logger.debug("not recovered", outcome=outcome.value, user=user)
-        return await self._open_new(member, user, owner, wants_offsets=wants_offsets)
+        return await self._open_new(member, user, owner, has_offsets=has_offsets)
 
     async def _open_new(
-        self, member: Member, user: UserId, owner: str, *, wants_offsets: bool
+        self, member: Member, user: UserId, owner: str, *, has_offsets: bool
     ) -> Welcome:
-        member.give_offsets(wants_offsets)
+        member.give_offsets(has_offsets)
         ticket = Ticket(
             secrets.token_urlsafe(15),
             owner,
@@ -125,7 +125,7 @@ class Recovery:
             member.rooms,
             epoch=self._log.epoch or "",
             begin=self._log.delivered,
-            counts=wants_offsets,
+            has_offsets=has_offsets,
         )
         done = self._sessions.begin(member, ticket)
         if not self._store.is_failing:
@@ -149,8 +149,8 @@ class Recovery:
             if acquired.epoch != acquired.record.epoch:
                 self._store.discard(pid, owner)
                 return ResumeOutcome.OTHER_EPOCH, None
-            lost = await self._lost(member, acquired.record)
-            found = await self._backlog.find(acquired.record, user, offset, lost)
+            revoked = await self._revoked_rooms(member, acquired.record)
+            found = await self._backlog.find(acquired.record, user, offset, revoked)
             if self._resuming.get(pid) != owner:
                 return ResumeOutcome.SUPERSEDED, None
         except RedisUnavailable:
@@ -170,12 +170,12 @@ class Recovery:
         self._metrics.replayed.inc(len(found.frames))
         return ResumeOutcome.RECOVERED, Welcome(pid, found.frames, is_recovered=True)
 
-    async def _lost(self, member: Member, record: SessionRecord) -> frozenset[str] | None:
+    async def _revoked_rooms(self, member: Member, record: SessionRecord) -> frozenset[str] | None:
         """Ask about the rooms of a session before it enters them."""
-        if self._find_lost is None:
+        if self._find_revoked is None:
             return frozenset()
         assert member.identity is not None, "authenticated by the caller"
-        return await self._find_lost(member.identity, record.final_rooms)
+        return await self._find_revoked(member.identity, record.final_rooms)
 
     def _settle(
         self, member: Member, pid: str, owner: str, user: UserId, resumed: _Resumed
@@ -201,7 +201,7 @@ class Recovery:
             member.rooms,
             epoch=record.epoch,
             begin=found.after,
-            counts=True,
+            has_offsets=True,
         )
         ticket.resumed(found.changes, found.unsaved, resumed.attempts)
         self._sessions.begin(member, ticket)

@@ -146,7 +146,7 @@ class Sessions:
         Called in the same step as the close. It proves nothing before it is answered.
         """
         if member.ticket is not None:
-            member.ticket.closed(self._log.delivered)
+            member.ticket.close_sent(self._log.delivered)
 
     def leave(self, member: Member, *, for_good: bool) -> None:
         """Keep the session of a member that has left for the window, or drop it."""
@@ -157,9 +157,9 @@ class Sessions:
         if for_good:
             self._store.drop(ticket)
             return
-        ticket.lost(self._log.delivered)
+        ticket.transport_closed(self._log.delivered)
         self._save(ticket, self._window_seconds)
-        if ticket.closed_at is not None:
+        if ticket.close_sent_at is not None:
             self._await_answer(member.eio_sid, ticket)
 
     def _await_answer(self, eio_sid: str, ticket: Ticket) -> None:

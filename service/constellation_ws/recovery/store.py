@@ -106,7 +106,7 @@ class SessionStore:
 
     def discard(self, pid: str, owner: str) -> None:
         """Delete soon a session that was taken and that nobody can resume."""
-        nobody = Ticket(pid, owner, "", "", (), epoch="", begin=(0, 0), counts=False)
+        nobody = Ticket(pid, owner, "", "", (), epoch="", begin=(0, 0), has_offsets=False)
         self.drop(nobody)
 
     def _write(self, ticket: Ticket, lifetime: int) -> asyncio.Future[None]:

@@ -79,7 +79,7 @@ class Resuming:
             offsets=self._offsets,
             close=close,
             fence=fence,
-            find_lost=access.find_lost,
+            find_revoked=access.find_lost,
             tracing=tracing,
         )
 

@@ -26,8 +26,8 @@ class Outlet:
 
     is_flushed = True
 
-    def __init__(self, websocket: bool, wants_offsets: bool) -> None:
-        self.wants_offsets = wants_offsets
+    def __init__(self, websocket: bool, has_offsets: bool) -> None:
+        self.has_offsets = has_offsets
         self.closed = False
         self.pending: bytes | list[bytes] | None = None
         self.writes: list[bytes] = []
@@ -42,18 +42,18 @@ class Outlet:
         forms = [
             (frame.websocket(with_offset=wants), frame.polling(with_offset=wants))
             for frame in frames
-            for wants in [self.wants_offsets]
+            for wants in [self.has_offsets]
         ]
         if self.write is None:
             return self.packets == [packet for _, packets in forms for packet in packets]
         return b"".join(self.writes) == b"".join(data for data, _ in forms)
 
 
-def member(websocket: bool = True, wants_offsets: bool = False) -> tuple[Member, Outlet]:
-    outlet = Outlet(websocket, wants_offsets)
+def member(websocket: bool = True, has_offsets: bool = False) -> tuple[Member, Outlet]:
+    outlet = Outlet(websocket, has_offsets)
     one = Member(Sid("s"), "e", outlet)
     one.stage = Stage.CONNECTED
-    one.wants_offsets = wants_offsets
+    one.has_offsets = has_offsets
     return one, outlet
 
 
@@ -71,7 +71,7 @@ def test_a_frame_reaches_everyone_in_the_form_of_their_transport(frame: Frame) -
 @pytest.mark.parametrize("rooms", [1, 2])
 def test_who_wants_offsets_gets_them_and_nobody_else(websocket: bool, rooms: int) -> None:
     fanout = Fanout()
-    (a, of_a), (b, of_b) = member(websocket, wants_offsets=True), member(websocket)
+    (a, of_a), (b, of_b) = member(websocket, has_offsets=True), member(websocket)
     for frame in FRAMES[:rooms]:
         fanout.add(frame, [a, b])
     fanout.flush()

@@ -563,7 +563,7 @@ def test_a_disconnect_is_passed_on_and_holds_up_nothing(pod: Pod) -> None:
 
 def test_what_comes_by_the_log_carries_its_offset_to_who_wants_it(pod: Pod) -> None:
     wants, plain = pod.client("bob", "c-1"), pod.client("bob", "c-1")
-    wants.member.wants_offsets = True
+    wants.member.has_offsets = True
     encoded = json.loads(commands.encode(emit("x", 1, "user:bob")))
     pod.log(
         ("5-0", "chat:new", {"userId": "bob"}),

@@ -23,8 +23,10 @@ def at(number: int) -> LogId:
     return number, 0
 
 
-def ticket(begin: int = 10, *, counts: bool = False) -> Ticket:
-    return Ticket("p", "a.1", "u", "s", {"user:u"}, epoch="e", begin=at(begin), counts=counts)
+def ticket(begin: int = 10, *, has_offsets: bool = False) -> Ticket:
+    return Ticket(
+        "p", "a.1", "u", "s", {"user:u"}, epoch="e", begin=at(begin), has_offsets=has_offsets
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,19 +70,21 @@ def test_a_pong_proves_what_was_written_before_its_ping_and_no_more() -> None:
 
 def test_a_close_of_ours_proves_nothing_until_it_is_answered() -> None:
     one = ticket()
-    one.closed(at(20))
-    one.lost(at(25))
-    assert (one.proven, one.lost_at) == (at(10), at(20)), "nothing was sent after the close"
+    one.close_sent(at(20))
+    one.transport_closed(at(25))
+    assert (one.proven, one.transport_closed_at) == (at(10), at(20)), (
+        "nothing was sent after the close"
+    )
     one.close_answered()
-    assert (one.proven, one.lost_at) == (at(20), at(20))
+    assert (one.proven, one.transport_closed_at) == (at(20), at(20))
 
 
 def test_an_answer_to_a_close_that_was_never_sent_proves_nothing() -> None:
     one = ticket()
-    one.lost(at(20))
-    one.closed(at(30))
+    one.transport_closed(at(20))
+    one.close_sent(at(30))
     one.close_answered()
-    assert (one.proven, one.lost_at) == (at(10), at(20))
+    assert (one.proven, one.transport_closed_at) == (at(10), at(20))
 
 
 HAPPENINGS = st.lists(
@@ -91,10 +95,16 @@ HAPPENINGS = st.lists(
 
 @given(HAPPENINGS, st.booleans())
 def test_nothing_that_has_not_arrived_is_ever_taken_for_proven(
-    happenings: list[tuple[str, bool]], counts: bool
+    happenings: list[tuple[str, bool]], has_offsets: bool
 ) -> None:
     """A client behind a wire that may stop at any moment, with a kernel that accepts all."""
-    one, sent, arrived, ping_arrived, has_stalled = ticket(0, counts=counts), 0, 0, 0, False
+    one, sent, arrived, ping_arrived, has_stalled = (
+        ticket(0, has_offsets=has_offsets),
+        0,
+        0,
+        0,
+        False,
+    )
     close_sent: int | None = None
     pinged = 0
     is_lost = False
@@ -112,17 +122,17 @@ def test_nothing_that_has_not_arrived_is_ever_taken_for_proven(
                 one.ponged()
             case "close" if close_sent is None and not is_lost:
                 close_sent = sent
-                one.closed(at(sent))
+                one.close_sent(at(sent))
             case "answer" if close_sent is not None and arrived >= close_sent and not has_stalled:
                 one.close_answered()
             case "lose" if not is_lost:
                 is_lost = True
-                one.lost(at(sent))
+                one.transport_closed(at(sent))
     assert one.proven <= at(arrived)
     start = resume_from(one.proof, at(arrived) if arrived else None)
     missing = range(arrived + 1, sent + 1)
     assert all(at(number) > start.after for number in missing), "what is missing is replayed"
-    if one.counts:
+    if one.has_offsets:
         return
     doubled = [at(number) for number in range(1, arrived + 1) if at(number) > start.after]
     until = start.uncertain_until
@@ -144,9 +154,9 @@ def test_what_is_older_than_the_window_is_forgotten_and_nobody_resumes_from_ther
     one.unsaved = None
     one.forget_before(at(35))
     assert [change.at for change in one.changes] == [at(40)]
-    assert (one.floor, one.unsaved) == (at(35), {"chat:20", "chat:30"})
+    assert (one.horizon, one.unsaved) == (at(35), {"chat:20", "chat:30"})
     one.forget_before(at(39))
-    assert one.floor == at(35), "nothing was forgotten"
+    assert one.horizon == at(35), "nothing was forgotten"
 
 
 def test_a_client_that_changes_rooms_all_the_time_takes_little_memory() -> None:
@@ -154,20 +164,20 @@ def test_a_client_that_changes_rooms_all_the_time_takes_little_memory() -> None:
     for number in range(11, 20_000):
         one.moved("chat:a", at(number), is_in=number % 2 == 0)
     assert len(one.changes) <= MAX_CHANGES
-    assert one.floor <= one.changes[0].at
-    assert one.floor > at(15_000)
+    assert one.horizon <= one.changes[0].at
+    assert one.horizon > at(15_000)
 
 
 def test_a_session_keeps_the_rooms_that_it_had_when_it_was_lost() -> None:
     rooms = {"user:u", "chat:a"}
-    one = Ticket("p", "a.1", "u", "s", rooms, epoch="e", begin=at(1), counts=True)
-    one.lost(at(2))
+    one = Ticket("p", "a.1", "u", "s", rooms, epoch="e", begin=at(1), has_offsets=True)
+    one.transport_closed(at(2))
     rooms.clear()
     assert one.rooms == {"user:u", "chat:a"}
 
 
 def test_a_room_that_is_entered_while_the_log_stands_still_needs_no_change() -> None:
-    one = Ticket("pid", "owner", "user", "sid", (), epoch="e", begin=(5, 0), counts=True)
+    one = Ticket("pid", "owner", "user", "sid", (), epoch="e", begin=(5, 0), has_offsets=True)
     one.moved("chat:1", (5, 0), is_in=True)
     assert one.changes == ()
     assert one.unsaved == {"chat:1"}
@@ -181,14 +191,14 @@ def test_a_session_goes_on_at_another_pod_from_what_was_proven_to_the_first() ->
     moved.go_on(
         proven=at(20),
         pinged_at=at(25),
-        floor=at(12),
+        horizon=at(12),
         changes=(RoomChange(at(15), "chat:a", True),),
         unsaved=["chat:a"],
         is_stored=True,
         attempts=2,
     )
     assert moved.proof == DeliveryProof(at(10), False, at(20), None)
-    assert (moved.floor, moved.attempts, moved.is_stored) == (at(12), 2, True)
+    assert (moved.horizon, moved.attempts, moved.is_stored) == (at(12), 2, True)
     assert (moved.changes, moved.unsaved) == ((RoomChange(at(15), "chat:a", True),), {"chat:a"})
     moved.ponged()
     assert moved.proof.proven == at(25), "the ping was sent there, and is answered here"
@@ -198,7 +208,7 @@ def test_a_session_that_goes_on_shares_nothing_with_where_it_was() -> None:
     unsaved = {"chat:a"}
     moved = ticket()
     moved.go_on(
-        proven=at(20), pinged_at=None, floor=at(12), changes=(), unsaved=unsaved,
+        proven=at(20), pinged_at=None, horizon=at(12), changes=(), unsaved=unsaved,
         is_stored=False, attempts=0,
     )  # fmt: skip
     moved.moved("chat:b", at(30), is_in=True)

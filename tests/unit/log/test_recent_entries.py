@@ -222,9 +222,9 @@ def test_no_entry_stays_much_longer_than_it_may_and_none_leaves_earlier(
     assert all(at >= now - WINDOW_MS - WINDOW_MS // 16 - 3_001 for at in held)
 
 
-def read_back(floor: int, *indexes: int, payload: bytes = b"{}") -> RecentEntries:
+def read_back(lower_bound: int, *indexes: int, payload: bytes = b"{}") -> RecentEntries:
     read = RecentEntries(1 << 30, 1_000)
-    read.start((floor, 0))
+    read.start((lower_bound, 0))
     read.append([logged(index, payload=payload) for index in indexes])
     return read
 

@@ -49,7 +49,7 @@ class Members:
         self.rooms.add(member)
         member.admit(moved.identity.user, None)
         member.identify(moved.identity)
-        member.give_offsets(moved.wants_offsets)
+        member.give_offsets(moved.has_offsets)
         member.connect()
         for room in rooms:
             self.rooms.enter(member, room)
@@ -60,7 +60,7 @@ class Members:
         moved = MovedMember(
             member.sid,
             member.identity,
-            member.wants_offsets,
+            member.has_offsets,
             sorted(member.rooms),
             1.0,
             0,

@@ -30,18 +30,18 @@ EIO_SID, SID = "podB-eio", "podB-sio"
 def client(
     *,
     is_member: bool = True,
-    wants_offsets: bool = False,
+    has_offsets: bool = False,
     awaits_pong: bool = False,
     elsewhere: tuple[str, ...] = (),
 ) -> bytes:
     memberships = []
     if is_member:
         member = MovedMember(
-            SID, Identity(USER), wants_offsets, [user_room(USER)], 1.0, 0, DEFAULT_SCOPE
+            SID, Identity(USER), has_offsets, [user_room(USER)], 1.0, 0, DEFAULT_SCOPE
         )
         memberships.append(MovedMembership(member, a_ticket()))
     for sid in elsewhere:
-        member = MovedMember(sid, Identity(USER), wants_offsets, [], 1.0, 0, ORDERS)
+        member = MovedMember(sid, Identity(USER), has_offsets, [], 1.0, 0, ORDERS)
         memberships.append(MovedMembership(member, a_ticket()))
     session = MovedSession(EIO_SID, "EIO=4", "10.0.0.9", [(b"a", b"b")], 3, awaits_pong)
     return encode(MovedClient(session, memberships))
@@ -144,7 +144,7 @@ async def test_what_came_meanwhile_is_written_before_all_that_comes(with_offsets
     there = There()
     frames = [Frame(b'42/chats,["e",%d]' % number, (), b"8-%d" % number) for number in range(3)]
     there.pod.log.found = found(*frames)
-    await there.take(client(wants_offsets=with_offsets))
+    await there.take(client(has_offsets=with_offsets))
     there.pod.engine.sockets[EIO_SID].send_message("live")
     expected = [frame.websocket(with_offsets) for frame in frames]
     assert there.line.taken() == b"".join(expected) + text_frame(b"4live")

@@ -34,7 +34,7 @@ async def running(redis: Redis, fenced: Fenced | None = None) -> AsyncIterator[S
 
 
 def ticket(pid: str = "p", owner: str = "a.1", sid: str = "s") -> Ticket:
-    return Ticket(pid, owner, "u", sid, {"user:u"}, epoch="e", begin=(1, 0), counts=True)
+    return Ticket(pid, owner, "u", sid, {"user:u"}, epoch="e", begin=(1, 0), has_offsets=True)
 
 
 async def taken_rooms(store: SessionStore, pid: str = "p") -> set[str]:

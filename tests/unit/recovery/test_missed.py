@@ -87,15 +87,15 @@ class Pod:
         return await self.resume(record(start, *rooms))
 
     async def resume(
-        self, session: SessionRecord, offset: object = None, lost: frozenset[str] | None = NONE
+        self, session: SessionRecord, offset: object = None, revoked: frozenset[str] | None = NONE
     ) -> Found | ResumeOutcome:
-        return await self.backlog.find(session, UserId("u"), offset, lost)
+        return await self.backlog.find(session, UserId("u"), offset, revoked)
 
 
-def record(start: int, *rooms: str, counts: bool = True, **others: Any) -> SessionRecord:
+def record(start: int, *rooms: str, has_offsets: bool = True, **others: Any) -> SessionRecord:
     at = (start, 0)
-    proof = DeliveryProof(at, counts, at, others.pop("lost_at", None))
-    known = {"epoch": EPOCH, "floor": BEGINNING, "rooms_at": at, "changes": (), **others}
+    proof = DeliveryProof(at, has_offsets, at, others.pop("transport_closed_at", None))
+    known = {"epoch": EPOCH, "horizon": BEGINNING, "rooms_at": at, "changes": (), **others}
     return SessionRecord(sid="sid", proof=proof, attempts=0, rooms=frozenset(rooms), **known)
 
 
@@ -311,7 +311,7 @@ async def test_an_offset_that_is_never_reached_is_gone(
 
 async def test_who_counts_is_replayed_from_its_own_word_and_from_nothing_later(pod: Pod) -> None:
     pod.deliver(9, "user:me")
-    session = record(2, "user:me", lost_at=(9, 0))
+    session = record(2, "user:me", transport_closed_at=(9, 0))
     assert offsets(await pod.resume(session, "5-0")) == [6, 7, 8, 9]
     assert offsets(await pod.resume(session, "1-0")) == list(range(3, 10)), "not its to read"
     for nothing in (None, "", "x", 5, ["5-0"], "5-0-0"):
@@ -322,35 +322,37 @@ async def test_what_may_or_may_not_have_arrived_is_never_recovered(pod: Pod) -> 
     pod.deliver(5, "user:me")
     pod.deliver(4, "user:other")
     found = {
-        lost_at: await pod.resume(record(2, "user:me", counts=False, lost_at=lost_at))
-        for lost_at in (None, (9, 0), (3, 0), (2, 0))
+        transport_closed_at: await pod.resume(
+            record(2, "user:me", has_offsets=False, transport_closed_at=transport_closed_at)
+        )
+        for transport_closed_at in (None, (9, 0), (3, 0), (2, 0))
     }
     assert [found[at] for at in (None, (9, 0), (3, 0))] == [ResumeOutcome.UNPROVEN] * 3
     assert offsets(found[2, 0]) == [3, 4, 5], "it answered our Close: nothing later was sent"
-    assert offsets(await pod.resume(record(5, "user:me", counts=False))) == []
+    assert offsets(await pod.resume(record(5, "user:me", has_offsets=False))) == []
 
 
 async def test_what_is_said_after_the_transport_was_lost_did_not_arrive(pod: Pod) -> None:
     pod.deliver(3, "user:other")
     pod.deliver(3, "user:me")
-    session = record(1, "user:me", counts=False, lost_at=(3, 0))
+    session = record(1, "user:me", has_offsets=False, transport_closed_at=(3, 0))
     assert offsets(await pod.resume(session)) == [4, 5, 6]
 
 
 async def test_what_was_forgotten_of_its_rooms_cannot_be_resumed_from(pod: Pod) -> None:
     pod.deliver(9, "user:me")
-    assert await pod.resume(record(2, "user:me", floor=(4, 0)), "3-0") is ResumeOutcome.GONE
-    assert offsets(await pod.resume(record(2, "user:me", floor=(4, 0)), "4-0")) == [5, 6, 7, 8, 9]
+    assert await pod.resume(record(2, "user:me", horizon=(4, 0)), "3-0") is ResumeOutcome.GONE
+    assert offsets(await pod.resume(record(2, "user:me", horizon=(4, 0)), "4-0")) == [5, 6, 7, 8, 9]
 
 
 async def test_rooms_that_were_lost_are_neither_entered_nor_read(pod: Pod) -> None:
     pod.deliver(3, "chat:a")
     pod.deliver(3, "chat:b")
-    found = await pod.resume(record(1, "chat:a", "chat:b"), lost=frozenset({"chat:a"}))
+    found = await pod.resume(record(1, "chat:a", "chat:b"), revoked=frozenset({"chat:a"}))
     assert offsets(found) == [4, 5, 6]
     assert isinstance(found, Found)
     assert found.rooms == {"user:u", "chat:b"}
-    assert await pod.resume(record(1), lost=None) is ResumeOutcome.ACCESS_UNAVAILABLE
+    assert await pod.resume(record(1), revoked=None) is ResumeOutcome.ACCESS_UNAVAILABLE
 
 
 async def test_a_resume_without_progress_is_told_from_one_that_got_further(pod: Pod) -> None:

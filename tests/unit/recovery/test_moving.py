@@ -73,9 +73,9 @@ class Backlog:
         self.asked: list[tuple[SessionRecord, str, object, object]] = []
 
     async def find(
-        self, record: SessionRecord, user: str, offset: object, lost: object
+        self, record: SessionRecord, user: str, offset: object, revoked: object
     ) -> Found | ResumeOutcome:
-        self.asked.append((record, user, offset, lost))
+        self.asked.append((record, user, offset, revoked))
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -106,7 +106,14 @@ def member(ticket: Ticket | None) -> Member:
 
 def a_ticket(epoch: str = "epoch") -> Ticket:
     ticket = Ticket(
-        "pid", "podA.1", "u", "sio", {"user:u", "chat:a"}, epoch=epoch, begin=(10, 0), counts=True
+        "pid",
+        "podA.1",
+        "u",
+        "sio",
+        {"user:u", "chat:a"},
+        epoch=epoch,
+        begin=(10, 0),
+        has_offsets=True,
     )
     ticket.moved("chat:a", (20, 0), is_in=True)
     ticket.pinged((30, 0))
@@ -198,11 +205,11 @@ async def test_what_came_since_its_place_is_looked_for_and_nothing_older() -> No
     ticket = Pod().moving.release(member(a_ticket()))
     assert ticket is not None
     assert await pod.moving.find(ticket, "sio", frozenset({"user:u", "chat:a"})) == found()
-    ((record, user, offset, lost),) = pod.backlog.asked
+    ((record, user, offset, revoked),) = pod.backlog.asked
     assert record.proof == DeliveryProof((50, 3), True, (50, 3), None)
-    assert (record.floor, record.rooms_at, record.changes) == ((50, 3), (50, 3), ())
+    assert (record.horizon, record.rooms_at, record.changes) == ((50, 3), (50, 3), ())
     assert (record.sid, record.epoch, record.rooms) == ("sio", "epoch", {"user:u", "chat:a"})
-    assert (user, offset, lost) == ("u", None, frozenset())
+    assert (user, offset, revoked) == ("u", None, frozenset())
 
 
 @pytest.mark.parametrize(

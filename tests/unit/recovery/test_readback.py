@@ -88,10 +88,10 @@ class Pod:
         self.entries = Entries(read, 1 << 22)
         self.readback = Readback(self.log, self.recent, self.entries)  # type: ignore[arg-type]
 
-    def remember_from(self, floor: int) -> None:
+    def remember_from(self, lower_bound: int) -> None:
         """Let memory hold what comes after an entry."""
-        self.recent.start((floor, 0))
-        self.recent.append(self.log.entries[floor:])
+        self.recent.start((lower_bound, 0))
+        self.recent.append(self.log.entries[lower_bound:])
 
     async def resume(
         self, start: int, *rooms: str, limits: ReplayLimits = LIMITS, seen: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +34,9 @@ class World:
 
     def __init__(self) -> None:
         self.rooms = {"user:u"}
-        self.ticket = Ticket("p", "a.1", "u", "s", self.rooms, epoch="e", begin=at(10), counts=True)
+        self.ticket = Ticket(
+            "p", "a.1", "u", "s", self.rooms, epoch="e", begin=at(10), has_offsets=True
+        )
         self.hash: dict[bytes, bytes] = {}
         self.number = 10
 
@@ -73,9 +76,9 @@ def test_whatever_is_written_when_it_reads_as_it_was(
     world.write()
     record = read(world.hash)
     assert record.final_rooms == world.rooms
-    assert record.floor == world.ticket.floor
+    assert record.horizon == world.ticket.horizon
     for number, rooms in lived.items():
-        if at(number) >= record.floor:
+        if at(number) >= record.horizon:
             assert world.rooms_at(at(number)) == rooms
 
 
@@ -84,11 +87,21 @@ def test_what_identifies_a_session_reads_as_it_was_written() -> None:
     world.ticket.attempts = 3
     world.ticket.pinged(at(20))
     world.ticket.ponged()
-    world.ticket.lost(at(30))
+    world.ticket.transport_closed(at(30))
     world.write()
     record = read(world.hash)
     assert (record.sid, record.epoch, record.rooms_at) == ("s", "e", DELIVERED)
     assert (record.proof, record.attempts) == (world.ticket.proof, 3)
+
+
+def test_the_names_in_redis_stay_as_other_releases_know_them() -> None:
+    world = World()
+    world.ticket.transport_closed(at(30))
+    world.ticket.attempts = 1
+    world.write()
+    assert set(msgspec.json.decode(world.hash[b"record"])) == {
+        *("sid", "epoch", "begin", "proven", "floor", "rooms_at", "counts", "lost_at", "attempts")
+    }
 
 
 def test_a_change_writes_only_what_it_changes() -> None:

@@ -59,8 +59,8 @@ class Pod:
         self.gaps: list[str] = []
         self.closed: list[tuple[Member, str]] = []
         self.fenced: list[tuple[str, str]] = []
-        self.lost: frozenset[str] | None = frozenset()
-        """What of anybody's rooms is lost, as whoever knows says it."""
+        self.revoked: frozenset[str] | None = frozenset()
+        """What of anybody's rooms is revoked, as whoever knows says it."""
         self.asked: list[tuple[Identity, set[str]]] = []
         self.sessions = Sessions(self.log, self.store, self.rooms, window_seconds=60)
         self.backlog = Backlog(self.log, self.recent, _read, ReplayLimits(10, 10_000), 60)
@@ -69,7 +69,7 @@ class Pod:
             offsets=Offsets.AUTO,
             close=lambda member, reason: self.closed.append((member, reason)),
             fence=lambda sid, owner: self.fenced.append((sid, owner)),
-            find_lost=self._find_lost,
+            find_revoked=self._find_revoked,
         )  # fmt: skip
         self.tasks = [
             asyncio.create_task(self.log.run(self)),
@@ -78,9 +78,11 @@ class Pod:
         ]
         self._names = iter(range(1_000))
 
-    async def _find_lost(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
+    async def _find_revoked(
+        self, identity: Identity, rooms: Iterable[str]
+    ) -> frozenset[str] | None:
         self.asked.append((identity, set(rooms)))
-        return self.lost
+        return self.revoked
 
     def deliver(self, batch: list[Logged]) -> None:
         self.recent.append(batch)
@@ -150,7 +152,7 @@ async def test_who_counts_for_itself_says_where_it_goes_on(pods: tuple[Pod, Pod]
     again, resumed = await b.connect(pid=welcome.pid, offset=seen.decode())
 
     assert resumed.is_recovered
-    assert (resumed.pid, again.sid, again.wants_offsets) == (welcome.pid, member.sid, True)
+    assert (resumed.pid, again.sid, again.has_offsets) == (welcome.pid, member.sid, True)
     assert [frame.offset for frame in resumed.missed] == missed
 
 
@@ -325,7 +327,7 @@ async def test_a_session_is_asked_about_and_neither_enters_nor_reads_what_it_has
     await a.log_event("chat:newMessage", in_the_room % b"c")
     kept = await a.log_event("chat:newMessage", in_the_room % b"kept")
     await b.log.reached(a.log.delivered)
-    b.lost = frozenset({CHAT})
+    b.revoked = frozenset({CHAT})
 
     again, resumed = await b.connect(pid=welcome.pid)
 
@@ -334,7 +336,7 @@ async def test_a_session_is_asked_about_and_neither_enters_nor_reads_what_it_has
     assert again.rooms == {user_room(USER), KEPT}
     assert [frame.offset for frame in resumed.missed] == [kept]
     await b.lose(again)
-    b.lost = frozenset()
+    b.revoked = frozenset()
     for_good, _ = await b.connect(pid=welcome.pid)
     assert for_good.rooms == {user_room(USER), KEPT}
 
@@ -346,11 +348,11 @@ async def test_where_nobody_can_tell_what_a_session_has_lost_it_is_not_recovered
     member, welcome = await a.connect(recovery=True)
     await a.enter(member, CHAT)
     await a.lose(member)
-    b.lost = None
+    b.revoked = None
     again, told = await b.connect(pid=welcome.pid)
     assert (told.is_recovered, again.rooms) == (False, {user_room(USER)})
     assert b.outcomes("access_unavailable") == 1
-    b.lost = frozenset()
+    b.revoked = frozenset()
     await b.sessions.flush()
     assert not (await b.connect(pid=welcome.pid))[1].is_recovered
 
@@ -367,7 +369,7 @@ async def test_a_room_that_is_lost_while_it_is_asked_about_is_not_entered(
         await b.log_event(DEFAULT.commands, commands.encode(commands.Leave(user_room(USER), CHAT)))
         return frozenset()
 
-    b.recovery._find_lost = end_meanwhile
+    b.recovery._find_revoked = end_meanwhile
     again, resumed = await b.connect(pid=welcome.pid)
     assert (resumed.is_recovered, again.rooms) == (True, {user_room(USER)})
 
@@ -497,7 +499,7 @@ async def test_of_two_resumes_of_one_session_the_later_one_gets_it(pods: tuple[P
             await may_end.wait()
         return frozenset()
 
-    b.recovery._find_lost = wait_at_first
+    b.recovery._find_revoked = wait_at_first
     first = asyncio.create_task(b.connect(pid=welcome.pid))
     await begun.wait()
     winner, resumed = await b.connect(pid=welcome.pid)
