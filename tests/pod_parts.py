@@ -79,7 +79,7 @@ class Listener:
         self.interruptions: list[bool] = []
         """Whether each was lossy."""
 
-    def take(self, batch: list[Published]) -> None:
+    def receive(self, batch: list[Published]) -> None:
         without_ticks = [one for one in batch if one[0] != DEFAULT.ticks.encode()]
         if without_ticks:
             self.batches.append(without_ticks)

@@ -99,7 +99,7 @@ class Appender:
     async def renewed(self, lease_seconds: float, recorded_position: bytes) -> bool:
         """Renew the lease, and say whether this pod has delivered all that the log holds.
 
-        What it had not delivered yet is delivered then. Raises what `lost` does.
+        What it had not delivered yet is delivered then. Raises what `disconnected` does.
         """
         level: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -147,9 +147,9 @@ class Appender:
             self._receiver.note_alive(asked_at)
             answered(reply)
 
-    async def lost(self) -> None:
+    async def disconnected(self) -> None:
         """Wait until appending has failed. Raises what `receive` does, or what FAULTS names."""
-        await self._link.lost()
+        await self._link.disconnected()
 
     def _seen(self) -> bytes:
         return format_id(self._receiver.delivered)

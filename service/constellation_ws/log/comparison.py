@@ -30,7 +30,7 @@ class Comparison:
 
         Returns how many messages are missing.
         """
-        return self._unrecorded.follow(positions)
+        return self._unrecorded.compare(positions)
 
     def confirm(self, reply: LeaseReply, delivered: LogId) -> int:
         """Compare what the recorder said with what was received, once all that it said is read.

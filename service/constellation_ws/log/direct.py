@@ -76,7 +76,7 @@ class DirectEntries:
             while True:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_TRIM_SECONDS):
-                        await link.lost()
+                        await link.disconnected()
                 await self._trim()
 
     async def _trim(self) -> None:

@@ -40,7 +40,7 @@ class Epochs:
         """Why sessions may have missed something; reported once `_found` is adopted."""
         self._loss: str | None = None
         """Why the epoch is to be ended, as long as that is not written."""
-        self.trouble = ""
+        self.fault = ""
         """Why that could not be written, in Redis' own words; empty where it could."""
 
     @property
@@ -80,7 +80,7 @@ class Epochs:
         if not look.is_watched and not has_watched:
             look = await self._await_watcher(look, delivered)
         if self._known is not None and look.epoch not in ("", self._known):
-            self._loss, self.trouble = None, ""  # who ended the epoch has reported ours as well
+            self._loss, self.fault = None, ""  # who ended the epoch has reported ours as well
         is_unwatched = bool(look.epoch) and not (look.is_watched or has_watched)
         reason = find_gap(self._known, delivered, look) or self._loss
         if is_unwatched:
@@ -127,10 +127,10 @@ class Epochs:
             await self._state.replace(look.epoch, reason)
         except ResponseError as error:
             # Full or read-only, say. The log can still be followed; nobody is resumed meanwhile.
-            if str(error) != self.trouble:
+            if str(error) != self.fault:
                 logger.warning("the log's epoch cannot be written", reason=reason, error=str(error))
             self.lose(reason)
-            self.trouble = str(error)
+            self.fault = str(error)
             return False
-        self._loss, self.trouble = None, ""
+        self._loss, self.fault = None, ""
         return True

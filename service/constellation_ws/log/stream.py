@@ -85,7 +85,7 @@ class RedisLog:
         """Age that the newest entry had when it was read, by Redis' clock; 0 when none waits."""
         self.delivered: LogId = BEGINNING
         """The last entry that was handed over here."""
-        self.lost_at: float | None = time.monotonic()
+        self.disconnected_at: float | None = time.monotonic()
         """Monotonic time since which the tail is not followed; None while it is."""
         self.has_followed = False
 
@@ -96,12 +96,12 @@ class RedisLog:
         None while that is not known: before the first look, after the connection to Redis was lost
         until this pod has caught up, and from a loss until it is recorded as such.
         """
-        return None if self.lost_at is not None else self._epochs.current
+        return None if self.disconnected_at is not None else self._epochs.current
 
     @property
-    def trouble(self) -> str:
+    def fault(self) -> str:
         """Why a loss cannot be recorded as such, in Redis' own words; empty where it can."""
-        return self._epochs.trouble
+        return self._epochs.fault
 
     async def reached(self, log_id: LogId) -> None:
         """Wait until this pod has delivered up to this entry, which another one may have before."""
@@ -137,14 +137,14 @@ class RedisLog:
 
     def note(self, reply: LeaseReply) -> None:
         """Compare what Redis says of the log with what is known here."""
-        if self.lost_at is not None or self.note_epoch(reply):
+        if self.disconnected_at is not None or self.note_epoch(reply):
             return  # about to be looked at
         if missing := self._comparison.confirm(reply, self.delivered):
             self.lose("passed_over", missing)
 
     def note_epoch(self, reply: LeaseReply) -> bool:
         """Compare the epoch that Redis names with the one known here; tell whether they differ."""
-        must_look = self.lost_at is None and self._epochs.must_look(reply)
+        must_look = self.disconnected_at is None and self._epochs.must_look(reply)
         if must_look:
             self._look_again()
         return must_look
@@ -175,8 +175,8 @@ class RedisLog:
         """
         if self._epochs.is_first_look:
             return False
-        lost_at = time.monotonic() if self.lost_at is None else self.lost_at
-        return lost_at - self._tail.alive_at < _WATCHED_SECONDS
+        disconnected_at = time.monotonic() if self.disconnected_at is None else self.disconnected_at
+        return disconnected_at - self._tail.alive_at < _WATCHED_SECONDS
 
     async def _begin_at(self, look: Look) -> None:
         """Begin at the end of the log; what of the stream is in it is recorded already."""
@@ -205,24 +205,24 @@ class RedisLog:
             try:
                 await self._catch_up()
                 async with self._tail.opened() as link:
-                    await link.lost()
+                    await link.disconnected()
             except LogChanged:
                 continue
             except TimeoutError:
-                self._lose("silent", "no answer to XREAD")
+                self._note_disconnected("silent", "no answer to XREAD")
             except FAULTS as error:
-                self._lose("connection", str(error))
+                self._note_disconnected("connection", str(error))
             self._attempts += 1
             await asyncio.sleep(backoff_seconds(self._attempts, random.random()))
 
     def _receive(self, pairs: list[Any]) -> None:
         """Deliver the entries of one reply to XREAD."""
         self._note_following()
-        batch = self._take_up(read_entries(pairs))
+        batch = self._advance(read_entries(pairs))
         self._tail.ask_next()  # before the batch is carried out: Redis works meanwhile
         if batch and (appended := positions(pairs)):
             self._compare(appended)
-        self._hand_over(batch, is_level=len(pairs) < PAGE)
+        self._deliver(batch, is_level=len(pairs) < PAGE)
 
     def _compare(self, appended: list[bytes]) -> None:
         if missing := self._comparison.compare(appended):
@@ -230,12 +230,12 @@ class RedisLog:
 
     def deliver_answer(self, entries: list[Logged]) -> None:
         """Deliver what an append's answer brings, where this pod has not read it already."""
-        if self.lost_at is not None:
+        if self.disconnected_at is not None:
             return  # whether this log goes on where ours has ended is found out elsewhere
         self._tail.note_appended()
-        self._hand_over(self._take_up(entries), is_level=False)
+        self._deliver(self._advance(entries), is_level=False)
 
-    def _take_up(self, entries: list[Logged]) -> list[Logged]:
+    def _advance(self, entries: list[Logged]) -> list[Logged]:
         """Give those that were not handed over yet, and count them as delivered."""
         if not entries:
             self.lag_seconds = 0.0
@@ -248,7 +248,7 @@ class RedisLog:
             self.lag_seconds = lag if lag > 0 else 0.0  # Redis' clock may be ahead
         return entries
 
-    def _hand_over(self, batch: list[Logged], *, is_level: bool) -> None:
+    def _deliver(self, batch: list[Logged], *, is_level: bool) -> None:
         """Deliver; `is_level` says that the log held no more when it was read."""
         if batch:
             assert self._follower is not None, "runs"
@@ -271,16 +271,16 @@ class RedisLog:
         self._tail.note_alive(asked_at)
 
     def _note_following(self) -> None:
-        if self.lost_at is not None and self.has_followed:
+        if self.disconnected_at is not None and self.has_followed:
             logger.info("following the log again", after=format_id(self.delivered).decode())
-        self.lost_at, self.has_followed, self._attempts = None, True, 0
+        self.disconnected_at, self.has_followed, self._attempts = None, True, 0
 
-    def _lose(self, reason: str, error: str) -> None:
+    def _note_disconnected(self, reason: str, error: str) -> None:
         self._metrics.redis_reconnects.labels(f"log {reason}").inc()
-        if self.lost_at is None or not self.has_followed:
+        if self.disconnected_at is None or not self.has_followed:
             logger.warning("the log cannot be followed, trying again", reason=reason, error=error)
-        if self.lost_at is None:
-            self.lost_at = time.monotonic()
+        if self.disconnected_at is None:
+            self.disconnected_at = time.monotonic()
 
     # Appending
 

@@ -59,7 +59,7 @@ class Unrecorded:
         """All messages before this number are in the log. It may be ahead of this subscription."""
         self._ahead: tuple[bytes, int] | None = None
         """A tick that is not received yet, and how many messages behind it are in the log."""
-        self._followed_from: int | None = None
+        self._compared_from: int | None = None
         self._has_recorded = False
         """Whether this pod has recorded what was recorded last, and so knows of each message."""
         self._doubted = 0
@@ -110,7 +110,7 @@ class Unrecorded:
         self._is_provisional = False
         if self._ahead is not None and self._ahead[0] == name:
             self._note_recorded(stretch, self.end + self._ahead[1])
-            self._followed_from, self._ahead = self._recorded, None
+            self._compared_from, self._ahead = self._recorded, None
 
     def interrupt(self, *, is_lossy: bool, received_at: float) -> None:
         """Note that the subscription ended. Until the next tick positions are provisional.
@@ -153,15 +153,15 @@ class Unrecorded:
         if found is None:
             return 0
         stretch, number = found[0], found[0].clamp(found[1])
-        if self._followed_from is None:
+        if self._compared_from is None:
             missing = self._count_left_behind(number, [])
-            self._followed_from = number
+            self._compared_from = number
         else:
-            missing = max(0, min(number, self.end) - max(self._first, self._followed_from))
+            missing = max(0, min(number, self.end) - max(self._first, self._compared_from))
         self._note_recorded(stretch, number)
         return missing
 
-    def follow(self, positions: Sequence[bytes]) -> int:
+    def compare(self, positions: Sequence[bytes]) -> int:
         """Note the positions of entries that were read from the log, in its order.
 
         Returns how many messages are missing there though later ones are in it: they will never
@@ -181,12 +181,12 @@ class Unrecorded:
         # The log may be ahead of this subscription, or go on after it has ended.
         begin, end = max(self._first, self._recorded), stretch.clamp(number + 1)
         missing = 0
-        if self._followed_from is None:
+        if self._compared_from is None:
             missing = self._count_left_behind(end, positions)
-            self._followed_from = end  # what came before may have been logged before this pod
+            self._compared_from = end  # what came before may have been logged before this pod
         elif end > begin and not self._is_next(positions, begin, end):
             found = {at[1] for at in map(self._stretches.find, positions) if at is not None}
-            wanted = range(max(begin, self._followed_from), end)
+            wanted = range(max(begin, self._compared_from), end)
             missing = len(wanted) - len(found.intersection(wanted))
         self._note_recorded(stretch, end)
         return missing
@@ -217,7 +217,7 @@ class Unrecorded:
 
         `epoch_began` is the monotonic time in seconds at which the log's epoch began.
         """
-        self._followed_from = None
+        self._compared_from = None
         self._epoch_began = epoch_began
 
     def _count_left_behind(self, end: int, positions: Sequence[bytes]) -> int:

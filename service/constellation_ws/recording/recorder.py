@@ -21,8 +21,8 @@ from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.messages import commands
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.append_queue import AppendQueue
+from constellation_ws.recording.fault import RecordingFault
 from constellation_ws.recording.phase import RecorderEvent, RecorderPhase, next_phase
-from constellation_ws.recording.trouble import RecordingTrouble
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
 from constellation_ws.redis_io.names import Names
@@ -76,7 +76,7 @@ class Recorder:
         self._token = ""
         self._barrier, self._passed = b"", asyncio.Event()
         self._discarded = 0
-        self.trouble = RecordingTrouble()
+        self.fault = RecordingFault()
 
     @property
     def holds_lease(self) -> bool:
@@ -90,7 +90,7 @@ class Recorder:
 
     # What the subscription brings
 
-    def take(self, batch: list[Published]) -> list[Published]:
+    def receive(self, batch: list[Published]) -> list[Published]:
         """Receive one read from Pub/Sub: retain events; give what is carried out at once.
 
         That is what pods tell each other, and events that are never recorded.
@@ -165,7 +165,7 @@ class Recorder:
                 self._log.damaged(str(error))
             except (TimeoutError, *FAULTS) as error:
                 reason = str(error) or "Redis does not answer"
-                self.trouble.note(reason, self.unrecorded_events)
+                self.fault.note(reason, self.unrecorded_events)
             finally:
                 self._advance(RecorderEvent.FAILED)
             await self._wait_for_news(POLL_SECONDS)
@@ -182,10 +182,10 @@ class Recorder:
                     await self._record(candidacy.token)
             finally:
                 await self._release(candidacy.token)
-        elif self._log.trouble:
-            self.trouble.note(self._log.trouble, self.unrecorded_events)
+        elif self._log.fault:
+            self.fault.note(self._log.fault, self.unrecorded_events)
         elif reply.holder and not reply.holder.startswith(f"{self._bus.instance}."):
-            self.trouble.end()  # another pod records
+            self.fault.end()  # another pod records
 
     def _candidacy(self) -> Candidacy:
         """Ask in earnest only while positions count and the log is followed."""
@@ -218,7 +218,7 @@ class Recorder:
             self._advance(RecorderEvent.GRANTED)
             if self._phase is not RecorderPhase.RECORDING:
                 return  # interrupted or retired meanwhile
-            self.trouble.end()
+            self.fault.end()
             logger.info("this pod is the recorder now", unrecorded=self.unrecorded_events)
             self._queue.begin(appender)
             await self._keep_on(appender)
@@ -260,7 +260,7 @@ class Recorder:
                 appender.trim(self._window_seconds, self._max_entries)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STEP_SECONDS):
-                    await appender.lost()
+                    await appender.disconnected()
 
     async def _look_for_epoch(self) -> None:
         """Learn that another pod has ended the epoch, which the others learn when they ask."""
@@ -272,7 +272,7 @@ class Recorder:
 
     # Ending
 
-    async def hand_over(self) -> None:
+    async def retire(self) -> None:
         """Record what has come, let the lease go for good, and tell the others.
 
         The subscription ends first: what Redis delivers to this pod it also records.

@@ -15,9 +15,9 @@ from constellation_ws.log.stream import RedisLog
 from constellation_ws.messages.events import UserId
 from constellation_ws.messages.frames import Frame
 from constellation_ws.messages.namespaces import scope_of, standing_rooms
-from constellation_ws.recovery.readback import SLICE, Gone, Readback
+from constellation_ws.recovery.readback import WORK_UNIT, Gone, Readback
 from constellation_ws.recovery.record import SessionRecord
-from constellation_ws.recovery.replay import Entries, Read, Replay, ReplayLimits, Walk
+from constellation_ws.recovery.replay import DecodedEntries, Read, Replay, ReplayLimits, Walk
 
 _REACH_SECONDS = 2.0
 """How long a client that is ahead of this pod's view of the log is waited for."""
@@ -25,7 +25,7 @@ _DEADLINE_SECONDS = 60.0
 """How long finding what one session missed may take: its turn in a storm, and reading back."""
 _HOT_BYTES = 8 * 1024 * 1024
 _TICK_SECONDS = 0.25
-_SLICES_PER_TICK = 5
+_UNITS_PER_TICK = 5
 """The index keeps up with two thousand events a second, at about a hundredth of a core."""
 _FLOOD_PER_TICK = 1_000
 """Entries in one tick above which the index waits: most of them are forgotten before anybody asks,
@@ -49,7 +49,7 @@ class ResumeOutcome(StrEnum):
     """Whether it may still be in one of its rooms cannot be told."""
     UNAVAILABLE = "unavailable"
     OTHER_EPOCH = "other_epoch"
-    """Events were lost since: nobody can tell whether some were its."""
+    """Events were lost since: nobody can report_alive whether some were its."""
     UNREADABLE = "unreadable"
     """The record is of another release, or a stray write."""
     SUPERSEDED = "superseded"
@@ -74,7 +74,7 @@ class Found:
     """Whether it was resumed from the same place before, and something is to be replayed."""
 
 
-class Backlog:
+class MissedEvents:
     """Finds what sessions missed in one log. `run` and `read_back` must run in one task each while
     the process lives."""
 
@@ -91,10 +91,10 @@ class Backlog:
         self._recent = recent
         self._limits = limits
         self._keep_ms = int((window_seconds + _MARGIN_SECONDS) * 1000)
-        self._entries = Entries(read, _HOT_BYTES)
+        self._entries = DecodedEntries(read, _HOT_BYTES)
         readback = Readback(redis_log.reader, recent, self._entries)
         self._lead, self.read_back = readback.lead, readback.run
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         """Held by the one resume that works: of two thousand that come at once each would hold up
         the event loop for a slice only, but all of them together for seconds."""
         self._seen_last: LogId | None = None
@@ -180,9 +180,9 @@ class Backlog:
     async def _is_through(self, walk: Walk) -> bool:
         """Walk through memory to its end; False where it does not reach back to the walk."""
         recent, find = self._recent, self._entries.concerned
-        async with self._turn:
+        async with self._lock:
             await asyncio.sleep(0)
-            budget, before = SLICE, 0
+            budget, before = WORK_UNIT, 0
             while walk.cursor >= recent.lower_bound:
                 left = recent.unindexed(walk.cursor)
                 if left >= before > 0:
@@ -194,19 +194,19 @@ class Backlog:
                 await asyncio.sleep(0)
         return False
 
-    async def run(self, tell: Callable[[], None]) -> None:
-        """Keep the memory in order, for ever; `tell` at each step."""
+    async def run(self, report_alive: Callable[[], None]) -> None:
+        """Index and discard recent entries, for ever. Calls `report_alive` several times a second."""
         while True:
             appended = self._recent.appended
             await asyncio.sleep(_TICK_SECONDS)
-            tell()
+            report_alive()
             self.expire(time.monotonic())
             if self._recent.appended - appended <= _FLOOD_PER_TICK:
                 await self._index_some()
 
     async def _index_some(self) -> None:
-        for _ in range(_SLICES_PER_TICK):
-            if self._recent.index(self._entries.concerned, SLICE):
+        for _ in range(_UNITS_PER_TICK):
+            if self._recent.index(self._entries.concerned, WORK_UNIT):
                 return
             await asyncio.sleep(0)
 

@@ -17,7 +17,7 @@ from constellation_ws.log.ids import LogId
 from constellation_ws.log.positions import DeliveryProof, RoomChange, Ticket
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.messages.events import UserId
-from constellation_ws.recovery.missed import Backlog, Found
+from constellation_ws.recovery.missed import Found, MissedEvents
 from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.recovery.store import SessionStore
@@ -60,12 +60,16 @@ class MovingSessions:
     can_move = True
 
     def __init__(
-        self, redis_log: RedisLog, store: SessionStore, sessions: Sessions, backlog: Backlog
+        self,
+        redis_log: RedisLog,
+        store: SessionStore,
+        sessions: Sessions,
+        missed_events: MissedEvents,
     ) -> None:
         self._log = redis_log
         self._store = store
         self._sessions = sessions
-        self._backlog = backlog
+        self._missed_events = missed_events
 
     # Away
 
@@ -137,7 +141,7 @@ class MovingSessions:
             changes=(),
         )
         try:
-            found = await self._backlog.find(record, UserId(ticket.user), None, frozenset())
+            found = await self._missed_events.find(record, UserId(ticket.user), None, frozenset())
         except RedisUnavailable:
             return None
         if not isinstance(found, Found):

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from constellation_ws.log.ids import BEGINNING, LogId
 from constellation_ws.log.reading import LogReader
 from constellation_ws.log.recent_entries import RecentEntries
-from constellation_ws.recovery.replay import Entries, Walk
+from constellation_ws.recovery.replay import DecodedEntries, Walk
 from constellation_ws.redis_io.link import RedisUnavailable
 
-SLICE = 300
+WORK_UNIT = 300
 """Entries, and rooms of them, that are indexed or looked at before others have their turn: about a
 millisecond."""
 _PAGE_BYTES = 256 * 1024
@@ -57,7 +57,7 @@ class _Passenger:
 class Readback:
     """Leads walks up to this pod's memory. `run` must run in one task while the process lives."""
 
-    def __init__(self, reader: LogReader, recent: RecentEntries, entries: Entries) -> None:
+    def __init__(self, reader: LogReader, recent: RecentEntries, entries: DecodedEntries) -> None:
         self._reader = reader
         self._recent = recent
         self._entries = entries
@@ -88,7 +88,11 @@ class _Scan:
     """One reading of a part of the log. Who comes too late for it waits for the next one."""
 
     def __init__(
-        self, reader: LogReader, recent: RecentEntries, entries: Entries, waiting: list[_Passenger]
+        self,
+        reader: LogReader,
+        recent: RecentEntries,
+        entries: DecodedEntries,
+        waiting: list[_Passenger],
     ) -> None:
         self._reader = reader
         self._recent = recent
@@ -159,7 +163,7 @@ class _Scan:
             size = sum(len(payload) for _, _, payload in page)
             fitting = len(page) * _PAGE_BYTES // (size + 1)
             self._page = max(1, min(2 * self._page, fitting, _MAX_PAGE))
-            await _by_slices(self._read.index, self._entries.concerned, SLICE)
+            await _in_units(self._read.index, self._entries.concerned, WORK_UNIT)
 
     async def _walk(self) -> None:
         """Let everybody see what was read, and let go what there is no room for."""
@@ -171,7 +175,7 @@ class _Scan:
                 continue
             passenger.is_anchored = True
             walk = passenger.walk
-            await _by_slices(walk.advance, self._read, self._entries, SLICE)
+            await _in_units(walk.advance, self._read, self._entries, WORK_UNIT)
             walk.reach(self._at)
             if walk.is_too_much:
                 passenger.end(has_arrived=True)
@@ -201,7 +205,7 @@ class _Scan:
                 passenger.end(has_arrived=True)
 
 
-async def _by_slices(step: Callable[..., bool], *arguments: object) -> None:
+async def _in_units(step: Callable[..., bool], *arguments: object) -> None:
     """Repeat a step until it says that it is done; others have their turn in between."""
     while True:
         if step(*arguments):

@@ -50,7 +50,7 @@ class ReplayLimits:
     max_bytes: int
 
 
-class Entry:
+class DecodedEntry:
     """An entry of the log that somebody missed, decoded, and encoded once for all of them."""
 
     __slots__ = ("_frame", "_meaning", "except_rooms", "id", "move", "offset", "to")
@@ -93,23 +93,23 @@ class Entry:
         return self._frame
 
 
-class Entries:
+class DecodedEntries:
     """The entries that somebody missed lately: a storm asks for the same ones again and again."""
 
     def __init__(self, read: Read, max_bytes: int) -> None:
         self._read = read
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._hot: dict[bytes, Entry] = {}
+        self._hot: dict[bytes, DecodedEntry] = {}
         self._is_used = False
 
-    def at(self, segment: Segment, index: int) -> Entry:
+    def at(self, segment: Segment, index: int) -> DecodedEntry:
         """Give an entry, decoded now where it was not lately."""
         self._is_used = True
         entry = self._hot.get(segment.raw_id_at(index))
         if entry is None:
             logged = segment.entry_at(index)
-            entry = Entry(logged, self._read)
+            entry = DecodedEntry(logged, self._read)
             if self._bytes > self._max_bytes:
                 self._clear()
             self._bytes += _HOT_ENTRY_BYTES + 3 * len(logged[2])
@@ -201,7 +201,7 @@ class Walk:
             self._change(self._pending.pop())
         return Replay(self._frames, self._member_of - {self._sid}, self._moves)
 
-    def advance(self, recent: RecentEntries, entries: Entries, budget: int) -> bool:
+    def advance(self, recent: RecentEntries, entries: DecodedEntries, budget: int) -> bool:
         """Go on to the end of what is indexed, or until so many entries have been looked at.
 
         False where some are left. They must not begin after the cursor.
@@ -234,7 +234,7 @@ class Walk:
         pending = (change.room for change in self._pending)
         return frozenset([*everyone, *self._member_of, *pending])
 
-    def _pass(self, entry: Entry) -> bool:
+    def _pass(self, entry: DecodedEntry) -> bool:
         """Go past an entry; say whether that has moved it."""
         self.cursor = entry.id
         while self._pending and self._pending[-1].at < entry.id:

@@ -26,7 +26,7 @@ from constellation_ws.messages.namespaces import scope_of
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Tracing
-from constellation_ws.recovery.missed import Backlog, Found, ResumeOutcome
+from constellation_ws.recovery.missed import Found, MissedEvents, ResumeOutcome
 from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.recovery.store import SessionStore
@@ -60,7 +60,7 @@ class Recovery:
         redis_log: RedisLog,
         store: SessionStore,
         sessions: Sessions,
-        backlog: Backlog,
+        missed_events: MissedEvents,
         rooms: Rooms,
         metrics: Metrics,
         *,
@@ -78,7 +78,7 @@ class Recovery:
         self._log = redis_log
         self._store = store
         self._sessions = sessions
-        self._backlog = backlog
+        self._missed_events = missed_events
         self._rooms = rooms
         self._metrics = metrics
         self._offsets = offsets
@@ -150,7 +150,7 @@ class Recovery:
                 self._store.discard(pid, owner)
                 return ResumeOutcome.OTHER_EPOCH, None
             revoked = await self._revoked_rooms(member, acquired.record)
-            found = await self._backlog.find(acquired.record, user, offset, revoked)
+            found = await self._missed_events.find(acquired.record, user, offset, revoked)
             if self._resuming.get(pid) != owner:
                 return ResumeOutcome.SUPERSEDED, None
         except RedisUnavailable:
@@ -166,7 +166,7 @@ class Recovery:
             self._store.discard(pid, owner)
             return ResumeOutcome.STUCK, None
         resumed = _Resumed(acquired.record, acquired.former_owner, found, attempts)
-        self._settle(member, pid, owner, user, resumed)
+        self._restore(member, pid, owner, user, resumed)
         self._metrics.replayed.inc(len(found.frames))
         return ResumeOutcome.RECOVERED, Welcome(pid, found.frames, is_recovered=True)
 
@@ -177,7 +177,7 @@ class Recovery:
         assert member.identity is not None, "authenticated by the caller"
         return await self._find_revoked(member.identity, record.final_rooms)
 
-    def _settle(
+    def _restore(
         self, member: Member, pid: str, owner: str, user: UserId, resumed: _Resumed
     ) -> None:
         """Let the member be who it was, in its rooms; an older connection of it is no more."""

@@ -111,8 +111,8 @@ class Sessions:
             if member.ticket is not None:
                 member.ticket.ponged()
 
-    async def run(self, tell: Callable[[], None]) -> None:
-        """Keep the sessions of connected members alive in Redis, for ever; `tell` at each step."""
+    async def run(self, report_alive: Callable[[], None]) -> None:
+        """Refresh the sessions of connected members in Redis, for ever. Calls `report_alive` each second."""
         refresh_seconds = self._window_seconds / _REFRESHES_PER_WINDOW
         due: list[Member] = []
         while True:
@@ -120,7 +120,7 @@ class Sessions:
             due = list(self._rooms)
             per_second = max(1, len(due) / refresh_seconds)
             while due or time.monotonic() - started < refresh_seconds:
-                tell()
+                report_alive()
                 batch = [due.pop() for _ in range(min(len(due), int(per_second) + 1))]
                 for member in batch:
                     self._refresh(member)

@@ -51,7 +51,7 @@ _CHANGE_SECONDS = 2.0
 class Listener(Protocol):
     """Who consumes what is published."""
 
-    def take(self, batch: list[Published]) -> None:
+    def receive(self, batch: list[Published]) -> None:
         """Receive one read from Redis, in its order."""
 
     def interrupted(self, *, is_lossy: bool) -> None:
@@ -95,11 +95,11 @@ class RedisBus:
         self._ticks = itertools.count()
         self._is_retired = False
         self._current: Subscription | None = None
-        self.lost_at: float | None = time.monotonic()
+        self.disconnected_at: float | None = time.monotonic()
         """Monotonic time since which there is no subscription; None while it is active."""
         self.has_subscribed = False
         """Whether the subscription has been active at least once."""
-        self._heard_at = time.monotonic()
+        self._last_received_at = time.monotonic()
         """Monotonic time of the last heartbeat. What else arrives proves nothing: a path that is
         dead in one direction may still bring what it had buffered."""
         self._attempts = 0
@@ -131,9 +131,9 @@ class RedisBus:
 
     async def _renew(self, current: Subscription | None, listener: Listener) -> Subscription | None:
         """Replace the subscription by another one, and watch that. Returns what there is then."""
-        is_heard = time.monotonic() - self._heard_at < SILENCE_SECONDS
-        if current is not None and is_heard and not current.is_superseded:
-            return await self._watch(current, listener)  # it was silent, and is no more
+        is_recent = time.monotonic() - self._last_received_at < SILENCE_SECONDS
+        if current is not None and is_recent and not current.is_superseded:
+            return await self._await_end(current, listener)  # it was silent, and is no more
         fresh = Subscription(self._own, self._names, self._emitters.admits)
         tick = self.next_tick()
         if current is not None:
@@ -144,8 +144,8 @@ class RedisBus:
         except (TimeoutError, *FAULTS) as error:
             await fresh.close()
             if current is not None:
-                current.go_on()
-            self._lose("connection", str(error) or "Redis does not answer")
+                current.continue_delivery()
+            self._note_disconnected("connection", str(error) or "Redis does not answer")
             return await self._back_off(current, listener)
         except BaseException:
             await fresh.close()
@@ -154,8 +154,8 @@ class RedisBus:
             await self._change_over(current, listener)
         self._current = fresh
         self._note_active()
-        fresh.pass_to(listener.take)
-        return await self._watch(fresh, listener)
+        fresh.deliver_to(listener.receive)
+        return await self._await_end(fresh, listener)
 
     async def _back_off(
         self, current: Subscription | None, listener: Listener
@@ -168,7 +168,7 @@ class RedisBus:
             return None
         try:
             async with asyncio.timeout(seconds):
-                await current.lost()
+                await current.disconnected()
         except TimeoutError:
             return current
         except RedisMoved:
@@ -187,20 +187,20 @@ class RedisBus:
             listener.interrupted(is_lossy=True)
         await old.close()
 
-    async def _watch(self, current: Subscription, listener: Listener) -> Subscription | None:
+    async def _await_end(self, current: Subscription, listener: Listener) -> Subscription | None:
         """Wait until a subscription is lost, silent, retired or on a Redis that is not to be used.
 
         Returns what may still bring something.
         """
         while True:
-            silent_at = self._heard_at + SILENCE_SECONDS
+            silent_at = self._last_received_at + SILENCE_SECONDS
             try:
                 async with asyncio.timeout(max(0.0, silent_at - time.monotonic())):
-                    await current.lost()
+                    await current.disconnected()
             except TimeoutError:
                 await asyncio.sleep(_READ_SECONDS)
-                if time.monotonic() - self._heard_at > SILENCE_SECONDS:
-                    self._lose("silent", "no heartbeat received")
+                if time.monotonic() - self._last_received_at > SILENCE_SECONDS:
+                    self._note_disconnected("silent", "no heartbeat received")
                     return current
             except RedisMoved as error:
                 logger.info("subscribing to another Redis", reason=str(error))
@@ -208,7 +208,7 @@ class RedisBus:
             except FAULTS as error:
                 if self._is_retired:
                     return current
-                self._lose("connection", str(error))
+                self._note_disconnected("connection", str(error))
                 await self._drop(current, listener, error)
                 self._attempts += 1
                 await asyncio.sleep(backoff_seconds(self._attempts, random.random()))
@@ -230,17 +230,17 @@ class RedisBus:
                 logger.debug("the heartbeat could not be sent", error=str(error))
 
     def _note_active(self) -> None:
-        if self.has_subscribed and self.lost_at is not None:
+        if self.has_subscribed and self.disconnected_at is not None:
             logger.info("subscribed to Redis again")
-        self.lost_at, self.has_subscribed = None, True
-        self._heard_at, self._attempts = time.monotonic(), 0
+        self.disconnected_at, self.has_subscribed = None, True
+        self._last_received_at, self._attempts = time.monotonic(), 0
 
-    def _lose(self, reason: str, error: str) -> None:
-        if self.lost_at is None or not self.has_subscribed:
+    def _note_disconnected(self, reason: str, error: str) -> None:
+        if self.disconnected_at is None or not self.has_subscribed:
             self._metrics.redis_reconnects.labels(reason).inc()
             logger.warning("no Redis subscription, reconnecting", reason=reason, error=error)
-        if self.lost_at is None:
-            self.lost_at = time.monotonic()
+        if self.disconnected_at is None:
+            self.disconnected_at = time.monotonic()
 
     def _receive_heartbeat(self, payload: bytes) -> None:
         """Note a heartbeat; anybody may publish on this channel too."""
@@ -249,7 +249,7 @@ class RedisBus:
         except ValueError:
             self._metrics.commands.labels("malformed").inc()
             return
-        self._heard_at = time.monotonic()
-        if self.lost_at is not None and self.has_subscribed:
+        self._last_received_at = time.monotonic()
+        if self.disconnected_at is not None and self.has_subscribed:
             self._note_active()  # it was only silent
         self._metrics.redis_round_trip.set(time.monotonic() - sent_at)

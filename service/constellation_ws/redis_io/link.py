@@ -79,27 +79,27 @@ class Link(asyncio.Protocol):
         self._node = node
         self._parser = self._make_parser()
         self._loop = asyncio.get_running_loop()
-        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._disconnected: asyncio.Future[None] = self._loop.create_future()
         self._useless: asyncio.Future[None] = self._loop.create_future()
         """Done when it is lost, or when another Redis is to be used."""
 
     @property
     def is_superseded(self) -> bool:
         """Whether it works, but another Redis is to be used."""
-        return self._useless.done() and not self._lost.done()
+        return self._useless.done() and not self._disconnected.done()
 
     def send(self, *words: str | bytes | int) -> None:
         """Send a command; its reply comes like any other. Nothing happens once the link is lost."""
-        if self._lost.done() or self._transport.is_closing():
+        if self._disconnected.done() or self._transport.is_closing():
             return
         self._transport.write(self._pack(words))
 
     def send_together(self, *commands: tuple[str | bytes | int, ...]) -> None:
         """Send several commands in one write: Redis carries out nothing of others in between."""
-        if not self._lost.done() and not self._transport.is_closing():
+        if not self._disconnected.done() and not self._transport.is_closing():
             self._transport.write(b"".join(map(self._pack, commands)))
 
-    async def lost(self) -> None:
+    async def disconnected(self) -> None:
         """Wait until the connection is gone. Raises what ended it, ConnectionError if nothing did.
 
         Raises RedisMoved already when another Redis is to be used; until the link is left, replies
@@ -109,15 +109,15 @@ class Link(asyncio.Protocol):
 
     async def answer(self, expected: asyncio.Future[Answer]) -> Answer:
         """Wait for what a reply completes. Raises what ended the connection before."""
-        either: set[asyncio.Future[Any]] = {expected, self._lost}
+        either: set[asyncio.Future[Any]] = {expected, self._disconnected}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not expected.done():
-            await asyncio.shield(self._lost)
+            await asyncio.shield(self._disconnected)
         return expected.result()
 
     def forget(self) -> None:
         """Want to hear no more, not of the end either."""
-        for end in (self._lost, self._useless):
+        for end in (self._disconnected, self._useless):
             if not end.cancel() and not end.cancelled():
                 end.exception()  # or asyncio logs it as never retrieved
 
@@ -128,21 +128,21 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if len(data) <= _PIECE_BYTES:
-            self._take(data)
+            self._receive(data)
         else:
             # libuv reads on, up to 32 times 256 KiB, before the loop turns: 120,000 small messages
             # at once froze a pod for over two seconds.
             self._transport.pause_reading()
-            self._take_in_turns(data, 0)
+            self._receive_in_turns(data, 0)
 
-    def _take_in_turns(self, data: bytes, start: int) -> None:
+    def _receive_in_turns(self, data: bytes, start: int) -> None:
         """Take what was read, from `start` on; what does not fit into this turn, in the next."""
         turn = Turn()
-        while start < len(data) and not self._lost.done():
-            self._take(data[start : start + _PIECE_BYTES])
+        while start < len(data) and not self._disconnected.done():
+            self._receive(data[start : start + _PIECE_BYTES])
             start += _PIECE_BYTES
             if turn.is_over:
-                self._loop.call_soon(self._take_in_turns, data, start)
+                self._loop.call_soon(self._receive_in_turns, data, start)
                 return
         self._loop.call_soon(self._read_on)
 
@@ -150,11 +150,11 @@ class Link(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def _take(self, data: bytes) -> None:
+    def _receive(self, data: bytes) -> None:
         self._parser.feed(data)
         try:
             self._on_replies(self._parser)
-        except Exception as error:  # noqa: BLE001 - carried to `lost`, whose caller it concerns
+        except Exception as error:  # noqa: BLE001 - carried to `disconnected`, whose caller it concerns
             self.fail(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -162,7 +162,7 @@ class Link(asyncio.Protocol):
 
     def fail(self, error: Exception) -> None:
         """Let whoever waits for the end of the link know that it is of no more use."""
-        for end in (self._lost, self._useless):
+        for end in (self._disconnected, self._useless):
             if not end.done():
                 end.set_exception(error)
 

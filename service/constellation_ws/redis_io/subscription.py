@@ -20,7 +20,7 @@ from constellation_ws.redis_io.names import Names
 Published = tuple[bytes, bytes]
 """One message from Redis as it came: channel and payload. A bare tuple: one is made per message."""
 
-Take = Callable[[list[Published]], None]
+Deliver = Callable[[list[Published]], None]
 
 
 class Subscription:
@@ -45,7 +45,7 @@ class Subscription:
         self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ends_at: bytes | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._take: Take | None = None
+        self._deliver: Deliver | None = None
         self._early: list[Published] = []
         """What was received before this subscription was the one that counts."""
 
@@ -67,30 +67,30 @@ class Subscription:
         )
         await self._link.answer(self._begun)
 
-    def pass_to(self, take: Take) -> None:
+    def deliver_to(self, deliver: Deliver) -> None:
         """Hand over what has been received, and from now on every read."""
-        self._take = take
+        self._deliver = deliver
         early, self._early = self._early, []
         if early:
-            take(early)
+            deliver(early)
 
     def end_at(self, tick: bytes) -> None:
         """Hand nothing over from this tick on: it is the first of the next subscription."""
         self._ends_at = tick
 
-    def go_on(self) -> None:
+    def continue_delivery(self) -> None:
         """Hand over as before: there is no next subscription yet."""
         self._ends_at = None
 
     async def ended(self) -> None:
-        """Wait until it has handed over all before the tick of `end_at`. Raises as `lost` does."""
+        """Wait until it has delivered all before the tick of `end_at`. Raises as `disconnected`."""
         assert self._link is not None, "opened"
         await self._link.answer(self._ended)
 
-    async def lost(self) -> None:
+    async def disconnected(self) -> None:
         """Wait until the connection is gone or superseded. Raises why, as a link does."""
         assert self._link is not None, "opened"
-        await self._link.lost()
+        await self._link.disconnected()
 
     def end(self) -> None:
         """Let whoever waits for the end of the connection go on: it is wanted no more."""
@@ -102,7 +102,7 @@ class Subscription:
         await self._held.aclose()
 
     def _receive(self, parser: hiredis.Reader) -> None:
-        """Take out what has arrived whole; keep what is ours, pass the rest on as one batch."""
+        """Deliver out what has arrived whole; keep what is ours, pass the rest on as one batch."""
         batch: list[Published] = []
         while (reply := parser.gets()) is not False:
             if isinstance(reply, hiredis.ReplyError):
@@ -128,8 +128,8 @@ class Subscription:
     def _pass(self, batch: list[Published]) -> None:
         if not batch:
             return
-        if self._take is not None:
-            self._take(batch)
+        if self._deliver is not None:
+            self._deliver(batch)
         else:
             self._early += batch
 
@@ -140,7 +140,7 @@ class Subscription:
         return tick == self._ends_at
 
     def _finish(self) -> None:
-        self._take = _discard
+        self._deliver = _discard
         if not self._ended.done():
             self._ended.set_result(None)
 

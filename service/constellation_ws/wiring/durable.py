@@ -86,7 +86,7 @@ class Durable:
         """Give what readiness looks at."""
         return [
             self._check_log,
-            lambda: check_recording(self._recorder.trouble, self._grace_seconds),
+            lambda: check_recording(self._recorder.fault, self._grace_seconds),
         ]
 
     @property
@@ -100,7 +100,7 @@ class Durable:
         metrics.register(
             "constellation_recording_blocked",
             "1 while received events cannot be recorded; the log line and /readyz have the reason.",
-            lambda: float(recorder.trouble.since is not None),
+            lambda: float(recorder.fault.since is not None),
         )
         metrics.register(
             "constellation_unrecorded_events",
@@ -117,13 +117,13 @@ class Durable:
 
     async def hand_over(self) -> None:
         """Record what has come, and let another pod go on."""
-        await self._recorder.hand_over()
+        await self._recorder.retire()
 
     def _check_log(self) -> HealthCheck:
         return check_source(
             "log",
             has_stood=self.log.has_followed,
-            lost_at=self.log.lost_at,
+            lost_at=self.log.disconnected_at,
             grace=self._grace_seconds,
         )
 
@@ -135,9 +135,9 @@ class _Intake:
         self._recorder = recorder
         self._consumer = consumer
 
-    def take(self, batch: list[Published]) -> None:
+    def receive(self, batch: list[Published]) -> None:
         """Receive one read from Pub/Sub."""
-        commands = self._recorder.take(batch)
+        commands = self._recorder.receive(batch)
         if commands and self._consumer.take(commands):
             self._recorder.nudge()
 

@@ -110,7 +110,7 @@ def _register_redis(gateway: Gateway) -> None:
     register(
         "constellation_redis_up",
         "1 while the Redis subscription is active.",
-        lambda: float(gateway.events.bus.lost_at is None),
+        lambda: float(gateway.events.bus.disconnected_at is None),
     )
     register(
         "constellation_recorder",

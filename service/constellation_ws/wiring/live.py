@@ -48,7 +48,7 @@ class Live:
         listener = _Listener(consumer, self._metrics)
         return {
             "subscription": self._bus.run(listener),
-            "direct entries": self._direct.run(listener.take),
+            "direct entries": self._direct.run(listener.receive),
         }
 
     def readiness(self) -> list[Callable[[], HealthCheck]]:
@@ -74,7 +74,7 @@ class _Listener:
         self._consumer = consumer
         self._metrics = metrics
 
-    def take(self, batch: list[Published]) -> None:
+    def receive(self, batch: list[Published]) -> None:
         """Deliver one read."""
         self._consumer.take(batch)
 

@@ -8,7 +8,7 @@ from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.server import Engine
 from constellation_ws.observability.probes import HealthCheck
 from constellation_ws.peers.directory import Directory
-from constellation_ws.recording.trouble import RecordingTrouble
+from constellation_ws.recording.fault import RecordingFault
 from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.runtime.overload import Overload
 
@@ -25,20 +25,20 @@ def check_source(name: str, *, has_stood: bool, lost_at: float | None, grace: fl
 
 def check_redis(bus: RedisBus, grace: float) -> HealthCheck:
     """Judge the subscription."""
-    return check_source("redis", has_stood=bus.has_subscribed, lost_at=bus.lost_at, grace=grace)
-
-
-def check_recording(trouble: RecordingTrouble, grace: float) -> HealthCheck:
-    """Judge whether published events can be recorded, by this pod or another one."""
-    if trouble.since is None:
-        return HealthCheck("recording", True, "possible")
-    away = time.monotonic() - trouble.since
-    return HealthCheck(
-        "recording", away < grace, f"not possible for {away:.0f} s: {trouble.reason}"
+    return check_source(
+        "redis", has_stood=bus.has_subscribed, lost_at=bus.disconnected_at, grace=grace
     )
 
 
-def check_room(engine: Engine, admission: Admission) -> HealthCheck:
+def check_recording(fault: RecordingFault, grace: float) -> HealthCheck:
+    """Judge whether published events can be recorded, by this pod or another one."""
+    if fault.since is None:
+        return HealthCheck("recording", True, "possible")
+    away = time.monotonic() - fault.since
+    return HealthCheck("recording", away < grace, f"not possible for {away:.0f} s: {fault.reason}")
+
+
+def check_room(engine: Engine) -> HealthCheck:
     """Judge whether there is room for one more client."""
     limits = engine.limits
     detail = f"{len(engine.sockets)} of {limits.max_connections}"

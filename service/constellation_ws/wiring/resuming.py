@@ -15,7 +15,7 @@ from constellation_ws.log.stream import RedisLog
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.tracing import Tracing
-from constellation_ws.recovery.missed import Backlog
+from constellation_ws.recovery.missed import MissedEvents
 from constellation_ws.recovery.moving import MovingSessions
 from constellation_ws.recovery.none import NoMoving, NoRecovery, NoSessions
 from constellation_ws.recovery.resume import Offsets, Recovery
@@ -54,7 +54,9 @@ class Resuming:
         self.sessions = Sessions(redis_log, self._store, rooms, window_seconds=window_seconds)
         self.recent = RecentEntries(_RECENT_BYTES)
         limits = bounds.replay_limits(settings)
-        self._backlog = Backlog(redis_log, self.recent, relay.read, limits, window_seconds)
+        self._missed_events = MissedEvents(
+            redis_log, self.recent, relay.read, limits, window_seconds
+        )
 
     def recovery(
         self,
@@ -73,7 +75,7 @@ class Resuming:
             self._log,
             self._store,
             self.sessions,
-            self._backlog,
+            self._missed_events,
             rooms,
             metrics,
             offsets=self._offsets,
@@ -85,15 +87,15 @@ class Resuming:
 
     def moving(self) -> MovingSessions:
         """Make what lets sessions move between pods."""
-        return MovingSessions(self._log, self._store, self.sessions, self._backlog)
+        return MovingSessions(self._log, self._store, self.sessions, self._missed_events)
 
     def parts(self, expect: Expect, fence: Callable[[str, str], None]) -> Parts:
         """Give what has to run."""
         return {
             "store": self._store.run(lambda: self._log.delivered, fence),
             "sessions": self.sessions.run(expect("sessions")),
-            "backlog": self._backlog.run(expect("backlog")),
-            "read-back": self._backlog.read_back(),
+            "backlog": self._missed_events.run(expect("backlog")),
+            "read-back": self._missed_events.read_back(),
         }
 
     def report_gap(self, reconnect_clients: Callable[[], None]) -> None:

@@ -39,7 +39,7 @@ class Pod:
         return self.follower.gaps
 
     def is_following(self) -> bool:
-        return self.log.lost_at is None
+        return self.log.disconnected_at is None
 
     def is_current(self) -> bool:
         return self.log.epoch is not None
@@ -83,7 +83,7 @@ def received(index: int) -> Received:
 async def ended(appender: Appender) -> None:
     """Wait until appending is over, and raise why; soon, since an append was answered."""
     async with asyncio.timeout(PATIENCE_SECONDS / 5):
-        await appender.lost()
+        await appender.disconnected()
 
 
 async def founded(pod: Pod) -> None:

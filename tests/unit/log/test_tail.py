@@ -33,7 +33,7 @@ class Reading:
 
     async def follow(self) -> None:
         async with self.tail.opened() as link:
-            await link.lost()
+            await link.disconnected()
 
 
 async def test_each_entry_is_read_once_and_in_order(redis: Redis) -> None:

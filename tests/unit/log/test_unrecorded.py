@@ -69,7 +69,7 @@ def test_since_gives_what_is_unrecorded_from_a_number_on(
 
 def test_it_forgets_what_is_in_the_log_and_only_that() -> None:
     one = subscribed(b"0", b"1", b"2", b"3")
-    assert one.follow([b"t:0", b"t:1"]) == 0
+    assert one.compare([b"t:0", b"t:1"]) == 0
     assert payloads(one) == [b"2", b"3"]
     assert (one.begin, one.end, one.recorded_position) == (2, 4, b"t:2")
     one.confirm(4)
@@ -79,36 +79,36 @@ def test_it_forgets_what_is_in_the_log_and_only_that() -> None:
 
 def test_equal_messages_in_a_row_are_told_apart_by_their_place() -> None:
     one = subscribed(b"same", b"same", b"same")
-    one.follow([b"t:1"])
+    one.compare([b"t:1"])
     assert len(one.since(0, 9)) == 1
 
 
 def test_entries_of_a_time_before_the_subscription_say_nothing() -> None:
     one = subscribed(b"0")
-    assert one.follow([b"older:7", b"no position", b""]) == 0
+    assert one.compare([b"older:7", b"no position", b""]) == 0
     assert payloads(one) == [b"0"]
 
 
 def test_what_the_first_entries_lack_may_have_been_logged_before_this_pod_followed() -> None:
     one = subscribed(b"0", b"1", b"2", b"3")
-    assert one.follow([b"t:1"]) == 0
-    assert one.follow([b"t:3"]) == 1, "from then on nothing may be passed over"
+    assert one.compare([b"t:1"]) == 0
+    assert one.compare([b"t:3"]) == 1, "from then on nothing may be passed over"
 
 
 def test_messages_that_the_log_passes_over_are_counted_once() -> None:
     one = subscribed(*(b"%d" % n for n in range(9)))
-    one.follow([b"t:0"])
-    assert one.follow([b"t:1", b"t:2"]) == 0
-    assert one.follow([b"t:5", b"t:7"]) == 3
-    assert one.follow([b"t:8"]) == 0
+    one.compare([b"t:0"])
+    assert one.compare([b"t:1", b"t:2"]) == 0
+    assert one.compare([b"t:5", b"t:7"]) == 3
+    assert one.compare([b"t:8"]) == 0
     assert payloads(one) == []
 
 
 def test_after_a_gap_of_the_log_nothing_counts_as_passed_over() -> None:
     one = subscribed(b"0", b"1", b"2", b"3")
-    one.follow([b"t:0"])
+    one.compare([b"t:0"])
     one.lose_track(0)
-    assert one.follow([b"t:2"]) == 0
+    assert one.compare([b"t:2"]) == 0
 
 
 @pytest.mark.parametrize(("received_at", "lost"), [(9, 0), (11, 1)])
@@ -118,7 +118,7 @@ def test_what_was_received_where_others_had_left_is_lost_unless_it_is_recorded(
 ) -> None:
     """Its sender was told of a receiver, and the sessions of the new epoch wait for it."""
     one = subscribed(b"0", tick=b"a")
-    one.follow([b"a:0"])
+    one.compare([b"a:0"])
     one.receive(b"c", b"left behind")
     if is_noticed_first:
         one.lose_track(10)
@@ -127,25 +127,25 @@ def test_what_was_received_where_others_had_left_is_lost_unless_it_is_recorded(
         one.lose_track(10)
     one.tick(b"b")
     one.receive(b"c", b"1")
-    assert one.follow([b"b:0"]) == lost
+    assert one.compare([b"b:0"]) == lost
     one.receive(b"c", b"2")
-    assert one.follow([b"b:1"]) == 0
+    assert one.compare([b"b:1"]) == 0
 
 
 def test_a_pod_that_missed_something_has_a_hole_until_the_log_is_past_it() -> None:
     one = subscribed(b"0", tick=b"a")
     assert one.has_hole, "others may have what was published before it subscribed"
-    one.follow([b"a:0"])
+    one.compare([b"a:0"])
     assert not one.has_hole
     one.interrupt(is_lossy=True, received_at=0)
     one.tick(b"b")
     one.receive(b"c", b"1")
     assert one.has_hole
     assert one.is_lossy
-    one.follow([b"a:5"])  # of the hole: others received it, and one has recorded it
+    one.compare([b"a:5"])  # of the hole: others received it, and one has recorded it
     assert one.has_hole
     assert payloads(one) == [b"1"], "which comes behind the hole"
-    one.follow([b"b:0"])
+    one.compare([b"b:0"])
     assert not one.has_hole
     assert not one.is_lossy
 
@@ -164,7 +164,7 @@ def test_the_recorders_word_covers_what_it_names(place: bytes, left: list[bytes]
 
 def test_what_the_recorder_says_is_recorded_and_the_log_lacks_is_passed_over() -> None:
     one = subscribed(b"0", b"1", tick=b"a")
-    one.follow([b"a:0"])
+    one.compare([b"a:0"])
     one.tick(b"b")
     assert one.confirm_position(b"b:0") == 1
     assert payloads(one) == []
@@ -172,13 +172,13 @@ def test_what_the_recorder_says_is_recorded_and_the_log_lacks_is_passed_over() -
 
 def test_a_log_that_is_ahead_of_the_subscription_is_not_recorded_twice() -> None:
     one = subscribed(b"0", tick=b"a")
-    one.follow([b"a:0", b"a:1", b"b:0"])
+    one.compare([b"a:0", b"a:1", b"b:0"])
     one.receive(b"c", b"1")
     one.tick(b"b")
     one.receive(b"c", b"2")
     one.receive(b"c", b"3")
     assert payloads(one) == [b"3"]
-    one.follow([b"b:3"])
+    one.compare([b"b:3"])
     for _ in range(3):
         one.receive(b"c", b"more")
     assert payloads(one) == [b"more"]
@@ -199,10 +199,10 @@ def test_a_hole_behind_a_stretch_that_was_quiet_is_not_taken_for_one_before_it()
 def test_a_log_that_goes_on_after_the_subscription_ended_passes_nothing_over() -> None:
     """A pod that is being replaced ended its epoch: nobody was recovered after a roll."""
     one = subscribed(b"0", tick=b"a")
-    one.follow([b"a:0"])
-    assert one.follow([b"a:1"]) == 0
-    assert one.follow([b"a:2"]) == 0
-    assert one.follow([b"a:3", b"a:4"]) == 0
+    one.compare([b"a:0"])
+    assert one.compare([b"a:1"]) == 0
+    assert one.compare([b"a:2"]) == 0
+    assert one.compare([b"a:3", b"a:4"]) == 0
 
 
 def test_a_reported_hole_is_a_hole_no_more() -> None:
@@ -215,7 +215,7 @@ def test_a_reported_hole_is_a_hole_no_more() -> None:
 def test_what_a_damaged_log_may_have_held_is_not_recorded_again() -> None:
     """Another pod may have recorded and delivered it; so that pod goes first."""
     one = subscribed(b"0", b"1", b"2")
-    one.follow([b"t:0"])
+    one.compare([b"t:0"])
     one.doubt()
     one.receive(b"c", b"3")
     assert one.has_hole
@@ -226,7 +226,7 @@ def test_what_a_damaged_log_may_have_held_is_not_recorded_again() -> None:
 
 def test_the_pod_that_has_recorded_knows_what_the_damaged_log_held() -> None:
     one = subscribed(b"0", b"1", b"2")
-    one.follow([b"t:0"])
+    one.compare([b"t:0"])
     one.confirm(2)
     one.doubt()
     assert not one.has_hole
@@ -247,8 +247,8 @@ def test_above_the_bound_the_oldest_are_discarded_which_is_a_loss_unless_others_
     assert one.is_lossy
     one.tick(b"b")
     one.receive(b"c", b"new")
-    assert one.follow([b"a:%d" % n for n in range(100)]) == 0
-    one.follow([b"b:0"])
+    assert one.compare([b"a:%d" % n for n in range(100)]) == 0
+    one.compare([b"b:0"])
     assert not one.is_lossy
 
 
@@ -256,7 +256,7 @@ def test_above_the_bound_the_oldest_are_discarded_which_is_a_loss_unless_others_
 def test_a_position_names_its_tick_and_its_place(name: bytes) -> None:
     assert Received(name, 7, b"c", b"p").position == name + b":7"
     one = subscribed(b"0", b"1", tick=name)
-    one.follow([name + b":0"])
+    one.compare([name + b":0"])
     assert payloads(one) == [b"1"]
 
 
@@ -299,7 +299,7 @@ class Recording(RuleBasedStateMachine):
         name = b"pod%d" % len(self.pods)
         self.pods.append(Pod(Unrecorded(name, PLENTY), len(self.stream), len(self.log)))
         if self.log:
-            self.pods[-1].unrecorded.follow([self.log[-1][0]])
+            self.pods[-1].unrecorded.compare([self.log[-1][0]])
         self.subscribe(self.pods[-1])
 
     def subscribe(self, one: Pod) -> None:
@@ -355,7 +355,7 @@ class Recording(RuleBasedStateMachine):
         one = self.pick(which)
         fresh = [position for position, _ in self.log[one.read :]]
         one.read = len(self.log)
-        if fresh and one.unrecorded.follow(fresh):
+        if fresh and one.unrecorded.compare(fresh):
             self.is_reported = True
             one.unrecorded.lose_track(0)
 

@@ -100,7 +100,9 @@ class Pod:
 async def listening(pod: Pod) -> AsyncIterator[Pod]:
     """Let a pod hear what is told."""
     task = asyncio.create_task(pod.bus.run(pod.listener))
-    await eventually(lambda: pod.bus.lost_at is None, PATIENCE_SECONDS, "the subscription stands")
+    await eventually(
+        lambda: pod.bus.disconnected_at is None, PATIENCE_SECONDS, "the subscription stands"
+    )
     yield pod
     # It waits for messages here, where no cancellation is lost.
     task.cancel()

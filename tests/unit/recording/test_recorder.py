@@ -51,8 +51,8 @@ class Pod:
         )  # fmt: skip
         self.tasks: list[asyncio.Task[None]] = []
 
-    def take(self, batch: list[Published]) -> None:
-        orders = self.recorder.take(batch)
+    def receive(self, batch: list[Published]) -> None:
+        orders = self.recorder.receive(batch)
         if orders:
             self.told += orders
             self.recorder.nudge()
@@ -74,7 +74,7 @@ class Pod:
         await self.redis.aclose()
 
     def listens(self) -> bool:
-        return self.bus.lost_at is None and self.log.epoch is not None
+        return self.bus.disconnected_at is None and self.log.epoch is not None
 
     def records(self) -> bool:
         return self.recorder.holds_lease
@@ -153,7 +153,7 @@ async def test_a_retiring_recorder_hands_over_at_once_and_nothing_is_lost_or_dou
             for number in range(round_ * 50, round_ * 50 + 50):
                 await redis.publish(CHANNEL, str(number))
                 if number == round_ * 50 + 25:
-                    await recorder.recorder.hand_over()
+                    await recorder.recorder.retire()
             others = [pod for pod in three if pod is not recorder]
             await eventually(partial(one_records, others), PATIENCE_SECONDS, "another records")
             await is_recorded(redis, round_ * 50 + 50)

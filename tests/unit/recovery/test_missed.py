@@ -21,7 +21,7 @@ from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.log.stream import RedisLog
 from constellation_ws.messages.events import EventName, Fields, UserId
 from constellation_ws.recovery import missed, readback
-from constellation_ws.recovery.missed import Backlog, Found, ResumeOutcome
+from constellation_ws.recovery.missed import Found, MissedEvents, ResumeOutcome
 from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.recovery.replay import Meaning, ReplayLimits
 from constellation_ws.redis_io.names import DEFAULT
@@ -34,7 +34,7 @@ WINDOW_SECONDS = 100.0
 
 
 class Log:
-    """What `Backlog` needs of the log where all is in memory; reading it never ends."""
+    """What `MissedEvents` needs of the log where all is in memory; reading it never ends."""
 
     def __init__(self) -> None:
         self.reader = self
@@ -56,18 +56,18 @@ class Log:
 
 
 class Pod:
-    """A backlog and its memory."""
+    """A missed_events and its memory."""
 
     def __init__(self, log: RedisLog | None = None, max_bytes: int = 1 << 26) -> None:
         self.decoded = 0
         self.log = cast("Any", Log() if log is None else log)
         self.recent = RecentEntries(max_bytes)
         self.recent.start(BEGINNING)
-        self.backlog = Backlog(
+        self.missed_events = MissedEvents(
             self.log, self.recent, self._read, LIMITS, WINDOW_SECONDS,
         )  # fmt: skip
         self.delivered = 0
-        self.tasks = [asyncio.create_task(self.backlog.read_back())]
+        self.tasks = [asyncio.create_task(self.missed_events.read_back())]
 
     def _read(self, channel: bytes, payload: bytes) -> Meaning:
         self.decoded += 1
@@ -89,7 +89,7 @@ class Pod:
     async def resume(
         self, session: SessionRecord, offset: object = None, revoked: frozenset[str] | None = NONE
     ) -> Found | ResumeOutcome:
-        return await self.backlog.find(session, UserId("u"), offset, revoked)
+        return await self.missed_events.find(session, UserId("u"), offset, revoked)
 
 
 def record(start: int, *rooms: str, has_offsets: bool = True, **others: Any) -> SessionRecord:
@@ -122,7 +122,7 @@ async def test_a_quiet_clients_resume_costs_the_same_whatever_the_log_holds(pod:
 
 
 async def test_the_index_is_kept_up_to_date_while_nobody_resumes(pod: Pod) -> None:
-    pod.tasks.append(asyncio.create_task(pod.backlog.run(lambda: None)))
+    pod.tasks.append(asyncio.create_task(pod.missed_events.run(lambda: None)))
     pod.deliver(2_000)
     await eventually(
         lambda: not pod.recent.unindexed(BEGINNING), PATIENCE_SECONDS, "all is indexed"
@@ -145,7 +145,7 @@ async def test_in_a_flood_the_index_waits_for_somebody_who_asks(
         assert pod.decoded == 0
 
     flooding = asyncio.create_task(flood())
-    pod.tasks.append(asyncio.create_task(pod.backlog.run(lambda: None)))
+    pod.tasks.append(asyncio.create_task(pod.missed_events.run(lambda: None)))
     await flooding
     await eventually(
         lambda: not pod.recent.unindexed(BEGINNING), PATIENCE_SECONDS, "all is indexed"
@@ -192,7 +192,7 @@ async def test_a_storm_leaves_the_event_loop_to_others(pod: Pod) -> None:
 
     await asyncio.gather(*(resume() for _ in range(200)))
     await cancelled([counting])
-    assert turns_at[0] > 30_000 * 2 // readback.SLICE - 10
+    assert turns_at[0] > 30_000 * 2 // readback.WORK_UNIT - 10
     assert len(set(turns_at)) == 200
 
 
@@ -222,7 +222,7 @@ async def test_memory_ends_at_the_window_also_when_nothing_new_comes() -> None:
         (WINDOW_SECONDS + margin - 1, True),
         (WINDOW_SECONDS + margin + 1, False),
     ]:
-        pod.backlog.expire(now_seconds)
+        pod.missed_events.expire(now_seconds)
         assert (pod.recent.lower_bound < (1_000_000, 0)) is is_held
     await cancelled(pod.tasks)
 
@@ -232,10 +232,10 @@ async def test_the_age_of_an_entry_is_told_by_the_logs_own_time() -> None:
     pod = Pod()
     pod.deliver(1, at_ms=1_000_000)
     for now_seconds in (50.0, 60.0):
-        pod.backlog.expire(now_seconds)
+        pod.missed_events.expire(now_seconds)
     later = 1_000_000 + int((WINDOW_SECONDS + missed._MARGIN_SECONDS) * 1_000) + 1
     pod.deliver(1, at_ms=later)
-    pod.backlog.expire(61.0)
+    pod.missed_events.expire(61.0)
     assert pod.recent.lower_bound == (1_000_000, 0)
     await cancelled(pod.tasks)
 

@@ -65,7 +65,7 @@ class Sessions:
         self.begun.append((member, ticket))
 
 
-class Backlog:
+class MissedEvents:
     """Answers what a test says, and remembers what was asked."""
 
     def __init__(self) -> None:
@@ -85,9 +85,14 @@ class Pod:
     """One pod's sessions."""
 
     def __init__(self) -> None:
-        self.log, self.store, self.sessions, self.backlog = Log(), Store(), Sessions(), Backlog()
+        self.log, self.store, self.sessions, self.missed_events = (
+            Log(),
+            Store(),
+            Sessions(),
+            MissedEvents(),
+        )
         self.moving = MovingSessions(
-            *cast("Any", (self.log, self.store, self.sessions, self.backlog))
+            *cast("Any", (self.log, self.store, self.sessions, self.missed_events))
         )
 
 
@@ -205,7 +210,7 @@ async def test_what_came_since_its_place_is_looked_for_and_nothing_older() -> No
     ticket = Pod().moving.release(member(a_ticket()))
     assert ticket is not None
     assert await pod.moving.find(ticket, "sio", frozenset({"user:u", "chat:a"})) == found()
-    ((record, user, offset, revoked),) = pod.backlog.asked
+    ((record, user, offset, revoked),) = pod.missed_events.asked
     assert record.proof == DeliveryProof((50, 3), True, (50, 3), None)
     assert (record.horizon, record.rooms_at, record.changes) == ((50, 3), (50, 3), ())
     assert (record.sid, record.epoch, record.rooms) == ("sio", "epoch", {"user:u", "chat:a"})
@@ -225,7 +230,7 @@ async def test_a_session_that_cannot_go_on_is_said_to_be_lost(
     answer: ResumeOutcome | Exception,
 ) -> None:
     pod = Pod()
-    pod.backlog.answer = answer
+    pod.missed_events.answer = answer
     ticket = Pod().moving.release(member(a_ticket()))
     assert ticket is not None
     with capture_logs():

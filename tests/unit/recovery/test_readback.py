@@ -16,7 +16,7 @@ from constellation_ws.log.segment import Segment
 from constellation_ws.messages.events import EventName, Fields
 from constellation_ws.recovery import readback
 from constellation_ws.recovery.readback import Gone, Readback
-from constellation_ws.recovery.replay import Entries, Meaning, ReplayLimits, Walk
+from constellation_ws.recovery.replay import DecodedEntries, Meaning, ReplayLimits, Walk
 from constellation_ws.redis_io.link import RedisUnavailable
 from tests.waiting import PATIENCE_SECONDS, cancelled
 
@@ -85,7 +85,7 @@ class Pod:
     def __init__(self, max_bytes: int = 1 << 26) -> None:
         self.log = Log()
         self.recent = RecentEntries(max_bytes)
-        self.entries = Entries(read, 1 << 22)
+        self.entries = DecodedEntries(read, 1 << 22)
         self.readback = Readback(self.log, self.recent, self.entries)  # type: ignore[arg-type]
 
     def remember_from(self, lower_bound: int) -> None:

@@ -18,7 +18,7 @@ from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Disconnect, Emit, Empty, Join, Leave, Regroup
 from constellation_ws.messages.events import EventName, Fields, Room
-from constellation_ws.recovery.replay import Entries, Meaning, Replay, ReplayLimits, Walk
+from constellation_ws.recovery.replay import DecodedEntries, Meaning, Replay, ReplayLimits, Walk
 
 PLENTY = ReplayLimits(10_000, 1 << 30)
 ME, USER = Room("sid"), Room("user:u")
@@ -99,9 +99,9 @@ def naive(
     return heard, mine - {ME}, moves
 
 
-def teller(story: Sequence[Meaning]) -> Entries:
-    """Entries whose payload is their place in a story."""
-    return Entries(lambda channel, payload: story[int(payload) - 1], 1 << 20)
+def teller(story: Sequence[Meaning]) -> DecodedEntries:
+    """DecodedEntries whose payload is their place in a story."""
+    return DecodedEntries(lambda channel, payload: story[int(payload) - 1], 1 << 20)
 
 
 def logged(place: int) -> Logged:
@@ -193,7 +193,7 @@ def test_what_concerns_nobody_here_is_not_even_decoded() -> None:
         return story[int(payload) - 1]
 
     walk = way([USER, *CHATS])
-    assert walk.advance(recent, Entries(read, 1 << 20), 1)
+    assert walk.advance(recent, DecodedEntries(read, 1 << 20), 1)
     assert places(walk.end()) == [2_501]
     assert decoded == [b"2501"]
 
@@ -217,7 +217,7 @@ def test_an_entry_is_decoded_and_encoded_once_for_all_who_missed_it() -> None:
         decoded.append(payload)
         return said_to([USER])
 
-    recent, entries = RecentEntries(1 << 30), Entries(read, 1 << 20)
+    recent, entries = RecentEntries(1 << 30), DecodedEntries(read, 1 << 20)
     recent.append([logged(1)])
     assert recent.index(entries.concerned, 10)
     decoded.clear()
@@ -236,7 +236,7 @@ def test_decoded_entries_are_not_kept_when_nobody_asks_for_them_or_for_too_many(
         decoded.append(payload)
         return said_to([USER])
 
-    recent, entries = RecentEntries(1 << 30), Entries(read, 5_000)
+    recent, entries = RecentEntries(1 << 30), DecodedEntries(read, 5_000)
     recent.append([logged(n) for n in range(1, 101)])
     segment = next(recent.after(BEGINNING))
     for _ in range(2):

@@ -18,7 +18,7 @@ from constellation_ws.log.state import ONLY_ASKING
 from constellation_ws.messages import commands
 from constellation_ws.messages.events import Room, Sid, UserId, user_room
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.recovery.missed import Backlog
+from constellation_ws.recovery.missed import MissedEvents
 from constellation_ws.recovery.replay import Meaning, ReplayLimits
 from constellation_ws.recovery.resume import Offsets, Recovery
 from constellation_ws.recovery.sessions import Sessions
@@ -63,9 +63,11 @@ class Pod:
         """What of anybody's rooms is revoked, as whoever knows says it."""
         self.asked: list[tuple[Identity, set[str]]] = []
         self.sessions = Sessions(self.log, self.store, self.rooms, window_seconds=60)
-        self.backlog = Backlog(self.log, self.recent, _read, ReplayLimits(10, 10_000), 60)
+        self.missed_events = MissedEvents(
+            self.log, self.recent, _read, ReplayLimits(10, 10_000), 60
+        )
         self.recovery = Recovery(
-            name, self.log, self.store, self.sessions, self.backlog, self.rooms, self.metrics,
+            name, self.log, self.store, self.sessions, self.missed_events, self.rooms, self.metrics,
             offsets=Offsets.AUTO,
             close=lambda member, reason: self.closed.append((member, reason)),
             fence=lambda sid, owner: self.fenced.append((sid, owner)),
@@ -74,7 +76,7 @@ class Pod:
         self.tasks = [
             asyncio.create_task(self.log.run(self)),
             asyncio.create_task(self.store.run(lambda: self.log.delivered, self.recovery.fence)),
-            asyncio.create_task(self.backlog.read_back()),
+            asyncio.create_task(self.missed_events.read_back()),
         ]
         self._names = iter(range(1_000))
 
@@ -136,7 +138,9 @@ def _read(channel: bytes, payload: bytes) -> Meaning:
 async def pods(redis: Redis) -> AsyncIterator[tuple[Pod, Pod]]:
     two = Pod(redis, "a"), Pod(redis, "b")
     await eventually(
-        lambda: all(pod.log.lost_at is None for pod in two), PATIENCE_SECONDS, "both follow the log"
+        lambda: all(pod.log.disconnected_at is None for pod in two),
+        PATIENCE_SECONDS,
+        "both follow the log",
     )
     yield two
     await cancelled(task for pod in two for task in pod.tasks)

@@ -40,7 +40,7 @@ class Pod:
 
     @property
     def stands(self) -> bool:
-        return self.bus.lost_at is None
+        return self.bus.disconnected_at is None
 
 
 @asynccontextmanager

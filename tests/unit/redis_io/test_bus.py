@@ -149,9 +149,9 @@ async def test_heartbeats_keep_a_quiet_subscription_alive(
     pod = Pod(redis)
     async with running(pod):
         await standing(pod)
-        before = pod.bus._heard_at
+        before = pod.bus._last_received_at
         await eventually(
-            lambda: pod.bus._heard_at > before + 2, PATIENCE_SECONDS, "the end is put off"
+            lambda: pod.bus._last_received_at > before + 2, PATIENCE_SECONDS, "the end is put off"
         )
     assert pod.reconnects("silent") == 0
     assert pod.listener.interruptions == []
@@ -223,7 +223,7 @@ async def test_the_bus_outlives_redis(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert pod.bus.has_subscribed
                 valkey.stop()
                 await eventually(lambda: not pod.stands, PATIENCE_SECONDS, "the loss is noticed")
-                lost_at = pod.bus.lost_at
+                disconnected_at = pod.bus.disconnected_at
                 with pytest.raises(RedisUnavailable, match="try again"):
                     await pod.bus.publisher.publish("chat:new", b"{}")
                 with pytest.raises(RedisUnavailable):
@@ -238,7 +238,7 @@ async def test_the_bus_outlives_redis(monkeypatch: pytest.MonkeyPatch) -> None:
                     )
                 # The first moment counts, however often it was tried since.
                 await eventually(lambda: pod.bus._attempts >= 2, PATIENCE_SECONDS, "it tries again")
-                assert pod.bus.lost_at == lost_at
+                assert pod.bus.disconnected_at == disconnected_at
                 valkey.start()
                 await standing(pod)
                 await pod.bus.publisher.publish("chat:new", b"{}")
@@ -290,12 +290,14 @@ async def test_an_error_of_whoever_takes_the_messages_ends_it(redis: Redis) -> N
     bus = RedisBus(redis, CHANNELS, Metrics())
 
     class Broken(Listener):
-        def take(self, batch: list[Published]) -> None:
+        def receive(self, batch: list[Published]) -> None:
             if (b"chat:new", b"{}") in batch:
                 raise RuntimeError("a broken promise")
 
     task = asyncio.create_task(bus.run(Broken()))
-    await eventually(lambda: bus.lost_at is None, PATIENCE_SECONDS, "the subscription stands")
+    await eventually(
+        lambda: bus.disconnected_at is None, PATIENCE_SECONDS, "the subscription stands"
+    )
     await redis.publish("chat:new", b"{}")
     with pytest.raises(RuntimeError, match="a broken promise"):
         async with asyncio.timeout(PATIENCE_SECONDS):

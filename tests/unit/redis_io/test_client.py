@@ -196,7 +196,7 @@ class Tail:
                 async with open_link(self._client, self._take, LOG) as self._link:
                     self.links += 1
                     self._ask()
-                    await self._link.lost()
+                    await self._link.disconnected()
 
     def _ask(self) -> None:
         assert self._link is not None
@@ -287,7 +287,7 @@ async def test_a_primary_that_is_cut_off_is_left_although_it_answers(tmp_path: P
                     await cluster.cut_off(cluster.owner)
                     assert await on(cluster.owner, "SET", ONE, "lost")  # it does not know yet
                     with pytest.raises(RedisMoved, match=str(cluster.replica.port)):
-                        await link.lost()
+                        await link.disconnected()
                     # It is left by its owner, and not torn down: what it brings still counts.
                     await on(cluster.owner, "PUBLISH", "channel", "last")
                     await eventually(

@@ -49,7 +49,7 @@ async def test_the_end_of_a_connection_is_raised_where_it_is_waited_for(redis: R
     async with open_link(redis, lambda parser: None) as link:
         link.send("QUIT")
         with pytest.raises(ConnectionError):
-            await link.lost()
+            await link.disconnected()
 
 
 async def test_an_error_of_who_takes_replies_is_raised_there_too(redis: Redis) -> None:
@@ -59,7 +59,7 @@ async def test_an_error_of_who_takes_replies_is_raised_there_too(redis: Redis) -
     async with open_link(redis, refuse) as link:
         link.send("PING")
         with pytest.raises(ValueError, match="not what was asked for"):
-            await link.lost()
+            await link.disconnected()
 
 
 class Pipe:
@@ -121,7 +121,7 @@ async def test_an_error_ends_a_large_read() -> None:
     link = Link(cast("asyncio.Transport", Pipe()), refuse)
     link.data_received(b"+OK\r\n" * 100_000)
     with pytest.raises(ValueError, match="not what was asked for"):
-        await link.lost()
+        await link.disconnected()
     assert calls == 1
 
 

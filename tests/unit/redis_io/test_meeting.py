@@ -60,7 +60,7 @@ class Pod:
                     async with open_subscription(client, lambda parser: parser.gets()) as link:
                         link.send("SUBSCRIBE", "channel")
                         self.subscriptions += 1
-                        await link.lost()
+                        await link.disconnected()
                 except RedisMoved:
                     self.moves += 1
                 except (redis.RedisError, OSError):

@@ -14,7 +14,7 @@ async def test_a_push_that_is_no_message_is_passed_over(redis: Redis) -> None:
     # RESP3 servers announce their own news on any connection: maintenance, tracking.
     listener, parser = Listener(), hiredis.Reader()
     subscription = Subscription({}, DEFAULT, lambda *_: True)
-    subscription.pass_to(listener.take)
+    subscription.deliver_to(listener.receive)
     parser.feed(b">2\r\n$10\r\ninvalidate\r\n*0\r\n")
     parser.feed(b">4\r\n$6\r\nMOVING\r\n:1\r\n:15\r\n$9\r\nhost:6379\r\n")
     parser.feed(b">3\r\n$7\r\nmessage\r\n$8\r\nchat:new\r\n$2\r\n{}\r\n")

@@ -11,7 +11,7 @@ logger = structlog.get_logger(__name__)
 _WARN_SECONDS = 30.0
 
 
-class RecordingTrouble:
+class RecordingFault:
     """What keeps this pod, or the one that should record instead, from recording."""
 
     def __init__(self) -> None:
