@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from constellation_ws.log.ids import LogId
 from constellation_ws.log.layout import Logged
 from constellation_ws.log.producer import Producer
+from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.log.state import Candidacy
-from constellation_ws.log.stream import RedisLog
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io.bus import Published

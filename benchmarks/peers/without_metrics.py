@@ -18,7 +18,7 @@ from types import CodeType, ModuleType
 COUNTING = {
     "constellation_ws.delivery.relay": r"\.value \+= |self\._timing\.(begin|end)\(|self\._time\(",
     "constellation_ws.delivery.fanout": r"writes \+= |^(unwritten|mixed|gone) \+= 1",
-    "constellation_ws.log.stream": r"\blag\b",
+    "constellation_ws.log.redis_log": r"\blag\b",
 }
 
 

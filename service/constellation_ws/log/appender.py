@@ -65,11 +65,11 @@ class Appender:
     such that fail too.
     """
 
-    def __init__(self, link: Link, names: Names, token: str, receiver: AnswerReceiver) -> None:
+    def __init__(self, link: Link, names: Names, lease_id: str, receiver: AnswerReceiver) -> None:
         self._link = link
         self._names = names
-        self._append_words = ("EVALSHA", _digest(APPEND), 2, names.log, names.state, token)
-        self._trim_words = ("EVALSHA", _digest(TRIM), 2, names.log, names.state, token)
+        self._append_words = ("EVALSHA", _digest(APPEND), 2, names.log, names.state, lease_id)
+        self._trim_words = ("EVALSHA", _digest(TRIM), 2, names.log, names.state, lease_id)
         self._receiver = receiver
         self._sent: deque[tuple[float, Answered]] = deque()
         self.unanswered = 0
@@ -161,9 +161,9 @@ class Appender:
 
 @asynccontextmanager
 async def open_appender(
-    redis: Redis, names: Names, token: str, receiver: AnswerReceiver
+    redis: Redis, names: Names, lease_id: str, receiver: AnswerReceiver
 ) -> AsyncIterator[Appender]:
-    """Hold a connection that appends while `token` holds the lease. Raises what FAULTS names."""
+    """Hold a connection that appends while this lease is held. Raises what FAULTS names."""
     receive: Callable[[hiredis.Reader], None]
     # Nothing is received before something is sent.
     async with open_link(
@@ -172,7 +172,7 @@ async def open_appender(
         names.log,
         names.state,
     ) as link:
-        appender = Appender(link, names, token, receiver)
+        appender = Appender(link, names, lease_id, receiver)
         receive = appender.receive
         yield appender
 

@@ -10,7 +10,7 @@ State of the log, a hash (`Names.state`):
 | `watched` | run ID of the Redis up to whose start some pod has seen every entry |
 | `trimmed` | all entries up to this ID may have been removed by the recorder |
 | `removed`, `last` | entries removed so far and the last ID, when the recorder last looked |
-| `holder`, `until` | token of the recorder's lease, and its end by Redis' clock in ms |
+| `holder`, `until` | ID of the recorder's lease, and its end by Redis' clock in ms |
 | `place`, `placed` | position of the stream before which all is recorded, and the last ID then |
 | `senior`, `since`, `seen` | the candidate that waits longest, since when, and when it last asked |
 
@@ -70,13 +70,13 @@ end
 REQUEST_LEASE = (
     _LIBRARY
     + """
-local token, lease, name = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local lease_id, lease, instance = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local patience, since = tonumber(ARGV[4]), tonumber(ARGV[5])
 local state = redis.call(
   'HMGET', KEYS[1], 'epoch', 'place', 'holder', 'until', 'senior', 'since', 'seen', 'placed')
 local epoch, place, placed = state[1] or '', state[2] or '', state[8] or '0-0'
 local refused = {0, epoch, place, placed, state[3] or ''}
-if epoch == '' or token == '' then return refused end
+if epoch == '' or lease_id == '' then return refused end
 local now, ends = now_ms(), tonumber(state[4] or '0')
 -- Further away than any lease reaches: Redis' clock was set back.
 if ends > now + lease then ends = now end
@@ -85,20 +85,20 @@ if patience > 0 then
   -- Others may have what this pod missed, so they go first; then the one that waits longest.
   since = now - since
   local age = now - (tonumber(state[7] or '') or 0)
-  local is_other = state[5] and state[5] ~= '' and state[5] ~= name and age >= 0 and age < 1500
+  local is_other = state[5] and state[5] ~= '' and state[5] ~= instance and age >= 0 and age < 1500
   if is_other and tonumber(state[6]) <= since then return refused end
   redis.call(
-    'HSET', KEYS[1], 'senior', name, 'since', string.format('%.0f', since),
+    'HSET', KEYS[1], 'senior', instance, 'since', string.format('%.0f', since),
     'seen', string.format('%.0f', now), 'until', string.format('%.0f', ends))
   -- Also from when this pod was subscribed: the lease may have ended long before anybody was.
   if now - ends < patience or now - since < patience then return refused end
 end
 redis.call(
-  'HSET', KEYS[1], 'holder', token, 'until', string.format('%.0f', now + lease), 'senior', '')
-return {1, epoch, place, placed, token}
+  'HSET', KEYS[1], 'holder', lease_id, 'until', string.format('%.0f', now + lease), 'senior', '')
+return {1, epoch, place, placed, lease_id}
 """
 )
-"""KEYS: state. ARGV: token (empty only asks), lease ms, pod, patience ms, ms that it has waited.
+"""KEYS: state. ARGV: lease ID (empty only asks), lease ms, instance, patience ms, ms waited.
 
 Returns {1 for granted, epoch, recorded position, last ID then, holder}."""
 
@@ -110,7 +110,7 @@ redis.call('HSET', KEYS[1], 'holder', '', 'until', string.format('%.0f', now_ms(
 return 1
 """
 )
-"""KEYS: state. ARGV: token."""
+"""KEYS: state. ARGV: lease ID."""
 
 LOST_LEASE = 0
 DAMAGED = -1
@@ -140,7 +140,7 @@ if last == seen then return ids end
 return redis.call('XRANGE', KEYS[1], '(' .. seen, '+', 'COUNT', 1000)
 """
 )
-"""KEYS: log, state. ARGV: token, last ID that this pod has delivered, lease ms (empty where the
+"""KEYS: log, state. ARGV: lease ID, last ID that this pod has delivered, lease ms (empty where the
 lease is not renewed), recorded position, then channel, data and position of each message.
 
 Returns the new IDs, the entries since that last ID where there are others, or a number: 0 where the
@@ -171,7 +171,7 @@ redis.call('HSET', KEYS[2], 'removed', removed(found), 'last', found['last-gener
 return ''
 """
 )
-"""KEYS: log, state. ARGV: token, window ms, most entries. Returns why not, empty where it did."""
+"""KEYS: log, state. ARGV: lease ID, window ms, most entries. Returns why not; empty if it did."""
 
 LOOK = (
     _LIBRARY

@@ -17,9 +17,9 @@ from constellation_ws.redis_io.names import Names
 class Candidacy:
     """What a pod says of itself when it asks for the lease."""
 
-    token: str
+    lease_id: str
     """New for each attempt: what an earlier recording has under way must come to nothing."""
-    pod: str
+    instance: str
     patience_seconds: float
     """How long others may go first; 0 where this pod has missed nothing."""
     waiting_seconds: float
@@ -43,7 +43,7 @@ class LeaseReply:
     recorded_log_id: LogId
     """Last ID of the log when it said so."""
     holder: str
-    """Token of whoever has the lease, or had it last."""
+    """ID of the lease, or of the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,9 @@ class LogState:
     async def request_lease(self, candidacy: Candidacy, lease_seconds: float) -> LeaseReply:
         """Ask for the recorder's lease, or only for the epoch."""
         words = [
-            candidacy.token,
+            candidacy.lease_id,
             int(lease_seconds * 1000),
-            candidacy.pod,
+            candidacy.instance,
             int(candidacy.patience_seconds * 1000),
             int(candidacy.waiting_seconds * 1000),
         ]
@@ -108,9 +108,9 @@ class LogState:
             bytes(holder).decode(),
         )
 
-    async def release(self, token: str) -> None:
-        """Let the lease go, where it is this token's."""
-        await self._release(keys=[self._names.state], args=[token])
+    async def release(self, lease_id: str) -> None:
+        """Release the lease, if it is the one with this ID."""
+        await self._release(keys=[self._names.state], args=[lease_id])
 
     async def look(self, delivered: LogId) -> Look:
         """Find out whether the log is still what a pod knows that has delivered up to this ID."""

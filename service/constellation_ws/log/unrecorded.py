@@ -43,9 +43,9 @@ class Unrecorded:
     Above the bound the oldest are discarded, which counts as a hole.
     """
 
-    def __init__(self, name: bytes, max_bytes: int) -> None:
-        """`name` tells this pod from all others; `max_bytes` bounds payloads and objects."""
-        self._name = name
+    def __init__(self, instance: bytes, max_bytes: int) -> None:
+        """`instance` is this process's own; `max_bytes` bounds payloads and objects."""
+        self._instance = instance
         self._max_bytes = max_bytes
         self._bytes = 0
         self._received: deque[Received] = deque()
@@ -240,7 +240,7 @@ class Unrecorded:
     def _begin_provisional(self, *, is_lossy: bool) -> None:
         self._interruptions += 1
         # Unlike any tick: no other pod can have positions behind it.
-        self._begin_stretch(b"%b~%d" % (self._name, self._interruptions))
+        self._begin_stretch(b"%b~%d" % (self._instance, self._interruptions))
         self._is_provisional = True
         self._holes.append(_Hole(self.end, self._interruptions, is_lossy))
 

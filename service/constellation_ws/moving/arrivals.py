@@ -22,7 +22,7 @@ from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.recovery.missed import Found
-from constellation_ws.recovery.moving import MovingSessions, Place
+from constellation_ws.recovery.moving import LogPosition, MovingSessions
 from constellation_ws.recovery.none import NoMoving
 from constellation_ws.runtime.spawning import Spawn
 
@@ -69,7 +69,7 @@ class Arrivals:
         self._spawn(self._expect(decode_offer(offer).place, reply))
         return self._disconnects
 
-    async def _expect(self, place: Place | None, reply: Callable[[bool], None]) -> None:
+    async def _expect(self, place: LogPosition | None, answer: Callable[[bool], None]) -> None:
         is_expected = place is None or await self._moving.expects(place)
         reply(is_expected and self._admission.admit_tunnel() is None)
 

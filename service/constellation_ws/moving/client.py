@@ -6,14 +6,14 @@ import msgspec
 
 from constellation_ws.chats.members import MovedMember
 from constellation_ws.engine.session import MovedSession
-from constellation_ws.recovery.moving import MovedTicket, Place
+from constellation_ws.recovery.moving import LogPosition, MovedTicket
 
 
 class Offer(msgspec.Struct, frozen=True, array_like=True):
     """The offer to move a session."""
 
-    place: Place | None
-    """Its position in the log; None if the client has not connected to a namespace yet."""
+    place: LogPosition | None
+    """Where in the log it is; None for a client that has not connected to a namespace yet."""
 
 
 class MovedMembership(msgspec.Struct, frozen=True, array_like=True):

@@ -18,8 +18,8 @@ from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.spans import traceparent_of
 from constellation_ws.observability.tracing import Tracing
-from constellation_ws.peers.tunnel_exit import TunnelExit
-from constellation_ws.recovery.moving import MovingSessions, Place
+from constellation_ws.peers.tunnel import Exit
+from constellation_ws.recovery.moving import LogPosition, MovingSessions
 from constellation_ws.recovery.none import NoMoving
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.socketio.server import Server
@@ -109,9 +109,9 @@ class Departures:
         """Return the offer of a session; None if it cannot move now."""
         if session.closed:
             return None
-        place: Place | None = None
+        place: LogPosition | None = None
         for member in self._members.of_session(session):
-            place = self._moving.place_of(member) if member.stage is Stage.CONNECTED else None
+            place = self._moving.position_of(member) if member.stage is Stage.CONNECTED else None
             if place is None:
                 return None
         return Offer(place)

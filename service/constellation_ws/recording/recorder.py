@@ -2,7 +2,7 @@
 
 Every pod receives and retains; the one that holds the lease appends. A pod that takes over appends
 what the log lacks of what it has received itself. What none can append ends the epoch: see
-`log/stream`.
+`log/redis_log`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import time
 import structlog
 
 from constellation_ws.log.appender import Appender, LogDamaged, LostLease, Unanswered
+from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.log.state import ONLY_ASKING, Candidacy
-from constellation_ws.log.stream import RedisLog
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.messages import commands
 from constellation_ws.observability.metrics import Metrics
@@ -73,7 +73,7 @@ class Recorder:
         self._received_at = 0.0
         """Monotonic time at which the last event was received."""
         self._news = asyncio.Event()
-        self._token = ""
+        self._lease_id = ""
         self._barrier, self._passed = b"", asyncio.Event()
         self._discarded = 0
         self.fault = RecordingFault()
@@ -176,12 +176,12 @@ class Recorder:
             reply = await self._log.state.request_lease(candidacy, LEASE_SECONDS)
         self._log.note(reply)
         if reply.is_granted:
-            self._token = candidacy.token
+            self._lease_id = candidacy.lease_id
             try:
                 if reply.epoch == self._log.epoch:  # else what is recorded is not known here yet
-                    await self._record(candidacy.token)
+                    await self._record(candidacy.lease_id)
             finally:
-                await self._release(candidacy.token)
+                await self._release(candidacy.lease_id)
         elif self._log.fault:
             self.fault.note(self._log.fault, self.unrecorded_events)
         elif reply.holder and not reply.holder.startswith(f"{self._bus.instance}."):
@@ -196,18 +196,18 @@ class Recorder:
         waiting = time.monotonic() - self._positioned_at
         return Candidacy(f"{pod}.{next(self._recordings)}", pod, patience, waiting)
 
-    async def _release(self, token: str) -> None:
+    async def _release(self, lease_id: str) -> None:
         with contextlib.suppress(TimeoutError, *FAULTS):
             async with asyncio.timeout(ANSWER_SECONDS):
-                await self._log.state.release(token)
+                await self._log.state.release(lease_id)
 
     # Recording
 
-    async def _record(self, token: str) -> None:
+    async def _record(self, lease_id: str) -> None:
         """Append what the log lacks, then everything new, while the lease is ours."""
         async with contextlib.AsyncExitStack() as held:
             async with asyncio.timeout(ANSWER_SECONDS):
-                appender = await held.enter_async_context(self._log.open_appender(token))
+                appender = await held.enter_async_context(self._log.open_appender(lease_id))
             await self._level(appender)
             await self._catch_up(appender)
             if doubted := self._unrecorded.give_up():
@@ -286,7 +286,7 @@ class Recorder:
         self._advance(RecorderEvent.RETIRED)
         if not held_lease:
             return
-        await self._release(self._token)
+        await self._release(self._lease_id)
         try:
             await self._bus.all_pods.send(commands.Handover())
         except (*FAULTS, RedisUnavailable) as error:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from constellation_ws.log.ids import LogId, parse_id
 from constellation_ws.log.positions import RoomChange, Start, resume_from
 from constellation_ws.log.recent_entries import RecentEntries
-from constellation_ws.log.stream import RedisLog
+from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.messages.events import UserId
 from constellation_ws.messages.frames import Frame
 from constellation_ws.messages.namespaces import scope_of, standing_rooms
@@ -195,7 +195,7 @@ class MissedEvents:
         return False
 
     async def run(self, report_alive: Callable[[], None]) -> None:
-        """Index and discard recent entries, for ever. Calls `report_alive` several times a second."""
+        """Index and discard recent entries, for ever; `report_alive` is called at each step."""
         while True:
             appended = self._recent.appended
             await asyncio.sleep(_TICK_SECONDS)

@@ -15,7 +15,7 @@ import structlog
 from constellation_ws.delivery.rooms import Member
 from constellation_ws.log.ids import LogId
 from constellation_ws.log.positions import DeliveryProof, RoomChange, Ticket
-from constellation_ws.log.stream import RedisLog
+from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.messages.events import UserId
 from constellation_ws.recovery.missed import Found, MissedEvents
 from constellation_ws.recovery.record import SessionRecord
@@ -29,7 +29,7 @@ _REACH_SECONDS = 1.0
 """How long a pod may take to have delivered as much as the one that gives a session away."""
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
+class LogPosition(msgspec.Struct, frozen=True, array_like=True):
     """Where in the log a session is: all up to here has been written to its client."""
 
     epoch: str
@@ -39,7 +39,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 class MovedTicket(msgspec.Struct, frozen=True, array_like=True):
     """What a session is known by, see `Ticket`."""
 
-    place: Place
+    position: LogPosition
     pid: str
     owner: str
     user: str
@@ -73,30 +73,30 @@ class MovingSessions:
 
     # Away
 
-    def place_of(self, member: Member) -> Place | None:
+    def position_of(self, member: Member) -> LogPosition | None:
         """Say where a member's session is; None where it cannot move now."""
         ticket, epoch = member.ticket, self._log.epoch
         if ticket is None or epoch is None or ticket.epoch != epoch:
             return None
-        return Place(epoch, self._log.delivered)
+        return LogPosition(epoch, self._log.delivered)
 
     def can_release(self, member: Member) -> bool:
         """Whether a member's session can be given away now."""
         ticket = member.ticket
         return (
             ticket is not None
-            and self.place_of(member) is not None
+            and self.position_of(member) is not None
             and not self._store.is_writing(ticket)
         )
 
     def release(self, member: Member) -> MovedTicket | None:
         """Give a member's session away; None, and it stays, where that cannot be done now."""
-        ticket, place = member.ticket, self.place_of(member)
-        if ticket is None or place is None or not self._store.withdraw(ticket):
+        ticket, position = member.ticket, self.position_of(member)
+        if ticket is None or position is None or not self._store.withdraw(ticket):
             return None
         member.hold(None)
         return MovedTicket(
-            place,
+            position,
             ticket.pid,
             ticket.owner,
             ticket.user,
@@ -113,29 +113,29 @@ class MovingSessions:
 
     # Here
 
-    async def expects(self, place: Place) -> bool:
-        """Tell whether a session could go on here from such a place."""
+    async def expects(self, position: LogPosition) -> bool:
+        """Tell whether a session could go on here from such a position."""
         try:
             async with asyncio.timeout(_REACH_SECONDS):
-                if await self._log.current() != place.epoch:
+                if await self._log.current() != position.epoch:
                     return False
-                await self._log.reached(place.delivered)
+                await self._log.reached(position.delivered)
         except TimeoutError:
             return False
         return True
 
     async def find(self, ticket: MovedTicket, own_room: str, rooms: frozenset[str]) -> Found | None:
-        """Find what a session has to be sent that has been delivered here since its place.
+        """Find what a session has to be sent that has been delivered here since its position.
 
         Nothing waits between the finding and the return. None where it cannot be found.
         """
-        place = ticket.place
+        position = ticket.position
         record = SessionRecord(
             own_room,
-            place.epoch,
-            DeliveryProof(place.delivered, True, place.delivered, None),
-            horizon=place.delivered,
-            rooms_at=place.delivered,
+            position.epoch,
+            DeliveryProof(position.delivered, True, position.delivered, None),
+            horizon=position.delivered,
+            rooms_at=position.delivered,
             attempts=ticket.attempts,
             rooms=rooms,
             changes=(),
@@ -174,7 +174,7 @@ def _ticket_of(moved: MovedTicket, member: Member) -> Ticket:
         moved.user,
         member.own_room,
         member.rooms,
-        epoch=moved.place.epoch,
+        epoch=moved.position.epoch,
         begin=moved.begin,
         has_offsets=moved.has_offsets,
     )

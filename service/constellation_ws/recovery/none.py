@@ -8,7 +8,7 @@ from typing import Any
 from constellation_ws.delivery.rooms import Member
 from constellation_ws.messages.events import UserId
 from constellation_ws.recovery.missed import Found
-from constellation_ws.recovery.moving import MovedTicket, Place
+from constellation_ws.recovery.moving import LogPosition, MovedTicket
 
 
 class NoSessions:
@@ -63,7 +63,7 @@ class NoMoving:
 
     can_move = False
 
-    def place_of(self, member: Member) -> None:
+    def position_of(self, member: Member) -> None:
         return None
 
     def can_release(self, member: Member) -> bool:
@@ -72,7 +72,7 @@ class NoMoving:
     def release(self, member: Member) -> None:
         return None
 
-    async def expects(self, place: Place) -> bool:
+    async def expects(self, position: LogPosition) -> bool:
         return False
 
     async def find(self, ticket: MovedTicket, own_room: str, rooms: frozenset[str]) -> None:

@@ -20,7 +20,7 @@ from constellation_ws.auth.identity import Identity
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.welcome import Welcome
 from constellation_ws.log.positions import Ticket
-from constellation_ws.log.stream import RedisLog
+from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.messages.events import UserId
 from constellation_ws.messages.namespaces import scope_of
 from constellation_ws.observability.metrics import Metrics

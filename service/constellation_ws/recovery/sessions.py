@@ -14,7 +14,7 @@ import structlog
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.log.ids import parse_id
 from constellation_ws.log.positions import Ticket
-from constellation_ws.log.stream import RedisLog
+from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.recovery.store import SessionStore
 
 logger = structlog.get_logger(__name__)
@@ -112,7 +112,10 @@ class Sessions:
                 member.ticket.ponged()
 
     async def run(self, report_alive: Callable[[], None]) -> None:
-        """Refresh the sessions of connected members in Redis, for ever. Calls `report_alive` each second."""
+        """Refresh the sessions of connected members in Redis, for ever.
+
+        `report_alive` is called every second.
+        """
         refresh_seconds = self._window_seconds / _REFRESHES_PER_WINDOW
         due: list[Member] = []
         while True:

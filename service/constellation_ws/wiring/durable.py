@@ -9,7 +9,7 @@ from constellation_ws.delivery.rooms import Rooms
 from constellation_ws.log.layout import Logged
 from constellation_ws.log.producer import Producer
 from constellation_ws.log.recent_entries import NoRecentEntries, RecentEntries
-from constellation_ws.log.stream import RedisLog
+from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import HealthCheck

@@ -11,7 +11,7 @@ from constellation_ws.access.access import Access
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.log.recent_entries import NoRecentEntries, RecentEntries
-from constellation_ws.log.stream import RedisLog
+from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.tracing import Tracing

@@ -56,8 +56,8 @@ async def following(*pods: Pod) -> AsyncIterator[None]:
         await cancelled(tasks)
 
 
-def candidacy(token: str, *, patience: float = 0, waiting: float = 10) -> Candidacy:
-    return Candidacy(token, token.partition(".")[0], patience, waiting)
+def candidacy(lease_id: str, *, patience: float = 0, waiting: float = 10) -> Candidacy:
+    return Candidacy(lease_id, lease_id.partition(".")[0], patience, waiting)
 
 
 @asynccontextmanager

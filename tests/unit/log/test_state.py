@@ -29,8 +29,8 @@ async def test_a_pod_that_was_away_is_patient_from_its_own_return_on(redis: Redi
 async def test_a_lease_is_renewed_by_appending_and_released_by_nobody_else(redis: Redis) -> None:
     pod = Pod(redis)
 
-    async def is_granted(token: str) -> bool:
-        return (await pod.log.state.request_lease(candidacy(token), 0.5)).is_granted
+    async def is_granted(lease_id: str) -> bool:
+        return (await pod.log.state.request_lease(candidacy(lease_id), 0.5)).is_granted
 
     async with following(pod):
         assert await is_granted("a.1")
@@ -52,8 +52,8 @@ async def test_a_lease_is_renewed_by_appending_and_released_by_nobody_else(redis
 async def test_who_has_missed_something_lets_the_others_go_first(redis: Redis) -> None:
     pod = Pod(redis)
 
-    async def is_granted(token: str, waiting: float, patience: float = 0.2) -> bool:
-        asked = candidacy(token, patience=patience, waiting=waiting)
+    async def is_granted(lease_id: str, waiting: float, patience: float = 0.2) -> bool:
+        asked = candidacy(lease_id, patience=patience, waiting=waiting)
         return (await pod.log.state.request_lease(asked, 60)).is_granted
 
     async with following(pod):

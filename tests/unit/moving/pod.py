@@ -18,7 +18,7 @@ from constellation_ws.messages.events import NAMESPACE, Room, Sid, UserId, chat_
 from constellation_ws.messages.namespaces import DEFAULT_SCOPE, Namespaces, Scope
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recovery.missed import Found
-from constellation_ws.recovery.moving import MovedTicket, Place
+from constellation_ws.recovery.moving import LogPosition, MovedTicket
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.server import Server
 from tests.peer_lines import Line
@@ -27,7 +27,7 @@ from tests.unit.engine.world import LIMITS
 USER = UserId("u")
 NAMESPACES = Namespaces(["/chats", "/orders"])
 ORDERS = NAMESPACES.scope("/orders")
-PLACE = Place("epoch", (7, 0))
+PLACE = LogPosition("epoch", (7, 0))
 
 
 class Members:
@@ -80,7 +80,7 @@ class Log:
     can_move = True
 
     def __init__(self) -> None:
-        self.place: Place | None = PLACE
+        self.place: LogPosition | None = PLACE
         self.is_expected = True
         self.ticket: MovedTicket | None = a_ticket()
         self.found: Found | None = found()
@@ -88,7 +88,7 @@ class Log:
         self.may_find.set()
         self.went_on: list[str] = []
 
-    def place_of(self, member: Member) -> Place | None:
+    def position_of(self, member: Member) -> LogPosition | None:
         return self.place
 
     def can_release(self, member: Member) -> bool:
@@ -97,7 +97,7 @@ class Log:
     def release(self, member: Member) -> MovedTicket | None:
         return self.ticket
 
-    async def expects(self, place: Place) -> bool:
+    async def expects(self, place: LogPosition) -> bool:
         assert place == PLACE
         await asyncio.sleep(0)
         return self.is_expected

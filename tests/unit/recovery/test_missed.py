@@ -18,7 +18,7 @@ from constellation_ws.log.ids import BEGINNING, LogId, format_id
 from constellation_ws.log.layout import Logged
 from constellation_ws.log.positions import DeliveryProof, RoomChange
 from constellation_ws.log.recent_entries import RecentEntries
-from constellation_ws.log.stream import RedisLog
+from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.messages.events import EventName, Fields, UserId
 from constellation_ws.recovery import missed, readback
 from constellation_ws.recovery.missed import Found, MissedEvents, ResumeOutcome

@@ -16,11 +16,11 @@ from constellation_ws.log.positions import DeliveryProof, RoomChange, Ticket
 from constellation_ws.messages.events import Sid
 from constellation_ws.recovery import moving as moving_module
 from constellation_ws.recovery.missed import Found, ResumeOutcome
-from constellation_ws.recovery.moving import MovedTicket, MovingSessions, Place
+from constellation_ws.recovery.moving import LogPosition, MovedTicket, MovingSessions
 from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.redis_io.link import RedisUnavailable
 
-PLACE = Place("epoch", (50, 3))
+PLACE = LogPosition("epoch", (50, 3))
 
 
 class Log:
@@ -137,9 +137,9 @@ def over_the_wire(ticket: MovedTicket) -> MovedTicket:
 
 async def test_a_session_is_where_its_pod_has_delivered_to() -> None:
     pod = Pod()
-    assert pod.moving.place_of(member(a_ticket())) == PLACE
+    assert pod.moving.position_of(member(a_ticket())) == PLACE
     pod.log.delivered = (60, 0)
-    assert pod.moving.place_of(member(a_ticket())) == Place("epoch", (60, 0))
+    assert pod.moving.position_of(member(a_ticket())) == LogPosition("epoch", (60, 0))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ async def test_a_session_that_has_no_place_in_the_log_stays(
     pod = Pod()
     pod.log.epoch = epoch
     one = member(ticket)
-    assert pod.moving.place_of(one) is None
+    assert pod.moving.position_of(one) is None
     assert pod.moving.release(one) is None
     assert one.ticket is ticket
     assert pod.store.withdrawn == []
@@ -176,7 +176,7 @@ async def test_a_session_that_is_given_away_is_written_no_more_where_it_was() ->
     assert moved is not None
     assert one.ticket is None
     assert pod.store.withdrawn == [ticket]
-    assert moved.place == PLACE
+    assert moved.position == PLACE
 
 
 # Here

@@ -100,7 +100,7 @@ def naive(
 
 
 def teller(story: Sequence[Meaning]) -> DecodedEntries:
-    """DecodedEntries whose payload is their place in a story."""
+    """Entries whose payload is their place in a story."""
     return DecodedEntries(lambda channel, payload: story[int(payload) - 1], 1 << 20)
 
 

@@ -284,12 +284,12 @@ class RedisLog:
 
     # Appending
 
-    def open_appender(self, token: str) -> AbstractAsyncContextManager[Appender]:
-        """Hold a connection that appends while `token` holds the lease. Raises what FAULTS names.
+    def open_appender(self, lease_id: str) -> AbstractAsyncContextManager[Appender]:
+        """Hold a connection that appends while this lease is held. Raises what FAULTS names.
 
         The entries in its replies are delivered like those that are read.
         """
-        return open_appender(self._redis, self._names, token, self)
+        return open_appender(self._redis, self._names, lease_id, self)
 
 
 def _id_of(entry: Logged) -> LogId:

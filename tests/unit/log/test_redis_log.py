@@ -118,7 +118,7 @@ async def test_a_restart_that_no_pod_has_watched_ends_the_epoch(
         async with following(later):
             assert later.log.epoch != epoch
         restart(mortal)
-        monkeypatch.setattr("constellation_ws.log.stream._WATCHED_SECONDS", 0.0)
+        monkeypatch.setattr("constellation_ws.log.redis_log._WATCHED_SECONDS", 0.0)
         async with following(paused):
             await eventually(lambda: paused.gaps, PATIENCE_SECONDS, "the gap")
             await eventually(paused.is_current, PATIENCE_SECONDS, "it is current")
