@@ -1,9 +1,9 @@
-"""The recorder's connection: appends, the renewal of its lease, ticks and trimming, in this order.
+"""The recorder's connection: appends, renewals of its lease, ticks and trimming, in order.
 
-All of it leaves over one connection, so a recorder that cannot append does not keep its lease. An
-append answers with what the log holds since: its own entries, and those of others between them. The
-pod that records delivers from these answers, and need not be woken a second time by its XREAD.
-Nearly always there is nothing of others, and the IDs alone come back.
+All of it uses one connection, so a recorder that cannot append does not keep its lease. The reply
+to an append has the log's entries since: its own, and those of others between them. The recording
+pod delivers from these replies, so its XREAD does not have to wake it a second time. Nearly always
+there are no entries of others, and the reply has only IDs.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from constellation_ws.redis_io.names import Names
 
 
 class LostLease(ConnectionError):
-    """Another pod is the recorder now; what was to be appended was not."""
+    """Another pod is the recorder now; nothing was appended."""
 
 
 class Unanswered(ConnectionError):
-    """Redis has not answered an append in time: whether it was carried out is not known."""
+    """Redis has not answered an append in time: it may or may not have been executed."""
 
 
 class Refused(ConnectionError):
-    """Redis refused to append; `str()` has its own words."""
+    """Redis refused to append; `str()` is its error."""
 
 
 class LogDamaged(ConnectionError):
-    """Entries of the log are gone that nobody was allowed to remove; `str()` is the reason."""
+    """Entries were removed by something other than the recorder; `str()` is the reason."""
 
 
 class AnswerReceiver(Protocol):
@@ -49,7 +49,7 @@ class AnswerReceiver(Protocol):
     delivered: LogId
 
     def deliver_answer(self, entries: list[Logged]) -> None:
-        """Deliver what an append's answer brings, where this pod has not read it already."""
+        """Deliver the entries in the reply to an append that this pod has not read already."""
 
     def note_alive(self, asked_at: float) -> None:
         """Note that Redis has answered what was sent at this monotonic time."""
@@ -59,10 +59,9 @@ Answered = Callable[[Any], None]
 
 
 class Appender:
-    """Sends without waiting for one another; at most one recording at a time uses it.
+    """Sends commands without waiting for replies. Used by one recording.
 
-    Redis carries out a connection's commands in order, so the first that fails is followed only by
-    such that fail too.
+    Redis executes a connection's commands in order, so after one that fails all others fail too.
     """
 
     def __init__(self, link: Link, names: Names, lease_id: str, receiver: AnswerReceiver) -> None:
@@ -74,16 +73,16 @@ class Appender:
         self._sent: deque[tuple[float, Answered]] = deque()
         self.unanswered = 0
         """Appends that were sent and not confirmed."""
-        for script in (APPEND, TRIM):  # on this very node, which may never have seen them
+        for script in (APPEND, TRIM):  # this node may not have them
             self._send(["SCRIPT", "LOAD", script], _ignore)
 
     @property
     def waiting_seconds(self) -> float:
-        """How long the oldest command has been waiting for its answer."""
+        """How long the oldest command has been waiting for its reply."""
         return time.monotonic() - self._sent[0][0] if self._sent else 0.0
 
     def append(self, received: Sequence[Received], on_recorded: Callable[[], None]) -> None:
-        """Append some of the stream; `on_recorded` is called once Redis has confirmed it."""
+        """Append messages; `on_recorded` is called once Redis has confirmed them."""
         words: list[str | bytes | int] = [*self._append_words, self._seen(), "", ""]
         for one in received:
             words += (one.channel, one.payload, one.position)
@@ -97,9 +96,9 @@ class Appender:
         self._send(words, confirm)
 
     async def renewed(self, lease_seconds: float, recorded_position: bytes) -> bool:
-        """Renew the lease, and say whether this pod has delivered all that the log holds.
+        """Renew the lease; return whether this pod had delivered all that the log holds.
 
-        What it had not delivered yet is delivered then. Raises what `disconnected` does.
+        Delivers what it had not. Raises what `disconnected` raises.
         """
         level: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -128,7 +127,7 @@ class Appender:
         self._send([*self._append_words, self._seen(), milliseconds, recorded_position], answered)
 
     def tick(self, name: bytes) -> None:
-        """Publish a tick, which gives positions to what is published after it."""
+        """Publish a tick: messages that are published after it get positions from it."""
         self._send(["PUBLISH", self._names.ticks, name], _ignore)
 
     def trim(self, window_seconds: float, max_entries: int) -> None:
@@ -136,10 +135,7 @@ class Appender:
         self._send([*self._trim_words, int(window_seconds * 1000), max_entries], _check_trim)
 
     def receive(self, parser: hiredis.Reader) -> None:
-        """Handle Redis' answers.
-
-        Raises LostLease, LogDamaged, or Refused where Redis objects.
-        """
+        """Handle Redis' replies. Raises LostLease, LogDamaged or Refused."""
         while (reply := parser.gets()) is not False:
             if isinstance(reply, hiredis.ReplyError):
                 raise Refused(str(reply))
@@ -148,7 +144,7 @@ class Appender:
             answered(reply)
 
     async def disconnected(self) -> None:
-        """Wait until appending has failed. Raises what `receive` does, or what FAULTS names."""
+        """Wait until appending has failed. Raises what `receive` raises, or what FAULTS names."""
         await self._link.disconnected()
 
     def _seen(self) -> bytes:
@@ -178,7 +174,7 @@ async def open_appender(
 
 
 def _logged(reply: Any, sent: Sequence[Received]) -> list[Logged]:
-    """Join the IDs with what was sent, where that is all that the log holds since."""
+    """Return the entries of a reply; if it has only IDs they are those of `sent`."""
     if reply == LOST_LEASE:
         raise LostLease("another pod records")
     if reply == DAMAGED:
@@ -197,9 +193,9 @@ def _check_trim(reply: Any) -> None:
 
 
 def _digest(script: str) -> str:
-    """Name a script as Redis does."""
+    """Return the SHA1 by which Redis knows a script."""
     return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def _ignore(reply: Any) -> None:
-    """Nothing depends on this answer."""
+    """Nothing depends on this reply."""

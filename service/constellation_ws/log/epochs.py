@@ -1,7 +1,7 @@
-"""Which history of the log this pod has delivered, and how it comes to know of another one.
+"""Which epoch of the log this pod has delivered, and how it learns of a new one.
 
-An epoch names a history. Whoever finds that entries are missing which should be there, or that
-received events cannot be recorded any more, ends it; then no session of it can be recovered.
+An epoch names one history of the log. A pod that finds entries missing, or that can no longer
+record received events, ends the epoch; then no session of it can be recovered.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from constellation_ws.log.state import LeaseReply, LogState, Look, find_gap
 logger = structlog.get_logger(__name__)
 
 _FELL_BEHIND = "trimmed"
-"""The one gap that concerns this pod alone: it was too slow, and the log is whole."""
+"""The only gap that concerns this pod alone: it was too slow, and the log is complete."""
 UNWATCHED = "unwatched"
-"""Redis was started again, and no pod can say what it held before."""
+"""Redis was restarted, and no pod knows what the log held before."""
 _WATCHER_SECONDS = 2.0
-"""How long a pod that cannot say it waits for one that can."""
+"""How long a pod that does not know it waits for one that does."""
 _LOOK_SECONDS = 0.1
 
 
 class Epochs:
-    """What this pod knows of the log's epoch. Carrying out what follows is the log's."""
+    """What this pod knows of the log's epoch. `RedisLog` acts on it."""
 
     def __init__(self, state: LogState) -> None:
         self._state = state
@@ -41,11 +41,11 @@ class Epochs:
         self._loss: str | None = None
         """Why the epoch is to be ended, as long as that is not written."""
         self.fault = ""
-        """Why that could not be written, in Redis' own words; empty where it could."""
+        """Redis' error if that could not be written; else empty."""
 
     @property
     def current(self) -> str | None:
-        """The epoch whose history this pod has delivered so far; None while that is not known."""
+        """The epoch that this pod has delivered so far; None while that is not known."""
         return None if self._found is not None or self._loss is not None else self._known
 
     @property
@@ -63,7 +63,7 @@ class Epochs:
         self._loss = self._loss or reason
 
     def must_look(self, reply: LeaseReply) -> bool:
-        """Tell whether Redis names another epoch than this pod knows, or one is to be ended."""
+        """Return whether Redis names another epoch than this pod knows, or one is to be ended."""
         if self._known is None:
             return False  # it is about to look
         if self._found is not None and self._found.epoch == reply.epoch:
@@ -71,7 +71,7 @@ class Epochs:
         return reply.epoch != self._known or self._loss is not None
 
     async def look(self, delivered: LogId, *, has_watched: bool) -> Look:
-        """Compare the log with what was delivered, and end its epoch where something is missing.
+        """Compare the log with what was delivered, and end its epoch if something is missing.
 
         `has_watched` says that this pod has seen what the log held when its connection was lost.
         Raises what FAULTS names.
@@ -80,7 +80,10 @@ class Epochs:
         if not look.is_watched and not has_watched:
             look = await self._await_watcher(look, delivered)
         if self._known is not None and look.epoch not in ("", self._known):
-            self._loss, self.fault = None, ""  # who ended the epoch has reported ours as well
+            self._loss, self.fault = (
+                None,
+                "",
+            )  # whoever ended it has reported our loss
         is_unwatched = bool(look.epoch) and not (look.is_watched or has_watched)
         reason = find_gap(self._known, delivered, look) or self._loss
         if is_unwatched:
@@ -97,7 +100,7 @@ class Epochs:
         return look
 
     async def _await_watcher(self, look: Look, delivered: LogId) -> Look:
-        """Give others the time to say that they have seen all that the log has held."""
+        """Wait for another pod to confirm that it has seen all entries that the log has held."""
         deadline = time.monotonic() + _WATCHER_SECONDS
         while look.epoch and not look.is_watched and time.monotonic() <= deadline:
             await asyncio.sleep(_LOOK_SECONDS)
@@ -105,11 +108,11 @@ class Epochs:
         return look
 
     def has_gap(self) -> bool:
-        """Tell whether the last look has found one."""
+        """Return whether the last look has found one."""
         return self._gap is not None
 
     def adopt(self) -> str | None:
-        """Note that all of the last look is delivered; give the reason of a gap, if any."""
+        """Note that all of the last look is delivered; return the reason of a gap, if any."""
         if self._found is not None and self._found.epoch:
             self._known = self._found.epoch
         self._found = None
@@ -126,7 +129,7 @@ class Epochs:
         try:
             await self._state.replace(look.epoch, reason)
         except ResponseError as error:
-            # Full or read-only, say. The log can still be followed; nobody is resumed meanwhile.
+            # Redis is full or read-only. The log can still be followed; nobody resumes meanwhile.
             if str(error) != self.fault:
                 logger.warning("the log's epoch cannot be written", reason=reason, error=str(error))
             self.lose(reason)

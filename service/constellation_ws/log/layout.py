@@ -33,7 +33,7 @@ def tail_pairs(reply: Any) -> list[Any]:
 
 
 def positions(pairs: list[Any]) -> list[bytes]:
-    """Give the positions of those entries that a recorder has appended."""
+    """Return the positions of those entries that a recorder has appended."""
     return [fields[5] for _, fields in pairs if len(fields) == 6 and fields[4] == b"at"]
 
 

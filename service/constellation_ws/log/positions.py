@@ -1,4 +1,4 @@
-"""What a session is known by: how far its client has provably come, and its rooms over time.
+"""The state of a session: up to where its client provably has everything, and its rooms over time.
 
 Pure. Positions of a session live here and nowhere else. Log IDs are compared, never clocks.
 
@@ -12,20 +12,20 @@ What raises a position, and what does not:
 | `close_answered`: its client has answered that frame | that `at` | that `at` |
 | `transport_closed`: the transport is gone; nothing later than `at` was sent | as it was | `at` |
 
-Bytes that a kernel or a proxy has accepted prove nothing, so no close of ours raises anything.
+Bytes that a kernel or a proxy has accepted prove nothing, so closing a connection raises nothing.
 
 From where a session is resumed (`resume_from`):
 
-| its client | starts after | not recovered where something in here was addressed to it |
+| its client | starts after | not recovered if an event in here was addressed to it |
 | --- | --- | --- |
-| counts, and presents an offset | the offset, or `begin` if that is later | nowhere |
-| counts, and presents none | `begin` | nowhere |
-| does not count, the pod died | `proven` | all after `proven` |
-| does not count, the transport was lost | `proven` | after `proven`, up to `transport_closed_at` |
-| does not count, it answered our Close | `proven`, which is `transport_closed_at` | nowhere |
+| has offsets, and presents one | the offset, or `begin` if that is later | nowhere |
+| has offsets, and presents none | `begin` | nowhere |
+| has no offsets, the pod died | `proven` | all after `proven` |
+| has no offsets, the transport was lost | `proven` | after `proven`, up to `transport_closed_at` |
+| has no offsets, it answered our Close | `proven`, which is `transport_closed_at` | nowhere |
 
-A client counts whose events have ended with their offsets since the session began, or since it was
-last resumed. What it presents wins downwards: the server may believe that it has more.
+A client has offsets if each of its events ended with one since the session began or was last
+resumed. A lower offset that it presents wins: the server may assume that it has received more.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MAX_CHANGES = 1_000
 
 
 class DeliveryProof(NamedTuple):
-    """What is known of a session whose client comes back."""
+    """What is known of a session whose client reconnects."""
 
     begin: LogId
     has_offsets: bool
@@ -202,7 +202,7 @@ class Ticket:
             self.unsaved = set()
         self.unsaved.add(room)
         if is_in and at <= self.horizon and all(one.room != room for one in self.changes):
-            return  # as if it had always been there: most clients join while the log stands still
+            return  # as if it had always been there: most clients join before the next entry
         self.changes = (*self.changes, RoomChange(at, room, is_in))
         if len(self.changes) > MAX_CHANGES:
             self.forget_before(self.changes[len(self.changes) // 2].at)

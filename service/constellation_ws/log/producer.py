@@ -16,7 +16,7 @@ class Producer:
     def __init__(self, redis: Redis, names: Names, volatile: frozenset[str] = frozenset()) -> None:
         """`redis` must not try again: a message would be in the log twice.
 
-        What is for a `volatile` channel is published instead.
+        Messages for a `volatile` channel are published instead.
         """
         self._redis = redis
         self._log_key = names.log
@@ -40,5 +40,5 @@ class Producer:
 
 
 def _refused(answer: object) -> RedisUnavailable | None:
-    """Give why a message was not accepted; None for the number of its subscribers."""
+    """Return why a message was not accepted; None for the number of its subscribers."""
     return answer if isinstance(answer, RedisUnavailable) else None

@@ -15,10 +15,10 @@ from constellation_ws.redis_io.names import Names
 
 
 class LogReader:
-    """Reads what is not in memory any more. Every method raises RedisUnavailable."""
+    """Reads entries that are no longer in memory. Every method raises RedisUnavailable."""
 
     def __init__(self, redis: Redis, names: Names, on_damaged: Callable[[str], None]) -> None:
-        """`on_damaged` is told why entries are missing that nobody was allowed to remove."""
+        """`on_damaged` is called with the reason if entries were removed by something else."""
         self._redis = redis
         self._names = names
         self._state = LogState(redis, names)
@@ -37,10 +37,10 @@ class LogReader:
         ]
 
     async def trimmed(self, up_to: LogId) -> LogId:
-        """Give the highest ID that may have been removed, (0, 0) for none.
+        """Return the highest ID that may have been removed, (0, 0) for none.
 
-        Asked after reading as well, since trimming goes on meanwhile. All of the log counts as
-        removed where entries are missing that should be there, or where it ends before `up_to`.
+        To be called again after reading, since trimming continues meanwhile. All of the log counts
+        as removed if it is damaged or ends before `up_to`.
         """
         try:
             look = await self._state.look(up_to)
@@ -52,7 +52,7 @@ class LogReader:
         return look.trimmed
 
     async def holds(self, log_id: LogId) -> bool:
-        """Tell whether an entry is in the log."""
+        """Return whether an entry is in the log."""
         text = format_id(log_id)
         try:
             return bool(await self._redis.xrange(self._names.log, text, text))

@@ -129,7 +129,7 @@ class RecentEntries:
                 yield segment
 
     def holds(self, log_id: LogId) -> bool:
-        """Tell whether this entry is here."""
+        """Return whether this entry is here."""
         for segment in (*self._segments, self._open):
             if segment.after < log_id <= segment.last:
                 return segment.id_at(segment.index_after(log_id) - 1) == log_id

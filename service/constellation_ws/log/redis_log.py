@@ -41,17 +41,17 @@ class Follower(Protocol):
     """Who consumes the log on this pod."""
 
     def deliver(self, batch: list[Logged]) -> None:
-        """Carry out the entries of one read, in the log's order."""
+        """Deliver the entries of one read, in the log's order."""
 
     def begin_after(self, after: LogId) -> None:
-        """Note that entries are delivered without a gap from the one after this ID on."""
+        """Note that entries after this ID will be delivered without a gap."""
 
     def report_gap(self, reason: str) -> None:
-        """Let every session of this pod know that it may have missed something."""
+        """Handle that every session of this pod may have missed something."""
 
 
 class LogChanged(ConnectionError):
-    """The log is to be looked at again: its epoch has changed, or is to be changed."""
+    """The log has to be examined again: its epoch has changed, or is to be changed."""
 
 
 class RedisLog:
@@ -121,9 +121,9 @@ class RedisLog:
     # Epochs
 
     def lose(self, reason: str, count: int) -> None:
-        """End the epoch: events that this pod has received are lost, and nobody can be told which.
+        """End the epoch: events that this pod has received are lost, and it is not known which.
 
-        Every session of the deployment becomes unrecoverable, and every connected one is told.
+        No session of the deployment can be recovered, and every connected client reconnects.
         """
         logger.error("received events could not be recorded", reason=reason, events=count)
         self._metrics.lost_events.labels(reason).inc(count)
@@ -131,19 +131,19 @@ class RedisLog:
         self._look_again()
 
     def damaged(self, reason: str) -> None:
-        """Note that entries are gone that nobody was allowed to remove."""
+        """End the epoch: entries were removed by something other than the recorder."""
         self._epochs.lose(reason)
         self._look_again()
 
     def note(self, reply: LeaseReply) -> None:
-        """Compare what Redis says of the log with what is known here."""
+        """Compare a reply of Redis with what is known here, and act on the difference."""
         if self.disconnected_at is not None or self.note_epoch(reply):
             return  # about to be looked at
         if missing := self._comparison.confirm(reply, self.delivered):
             self.lose("passed_over", missing)
 
     def note_epoch(self, reply: LeaseReply) -> bool:
-        """Compare the epoch that Redis names with the one known here; tell whether they differ."""
+        """Compare the epoch in a reply of Redis with the known one; return whether they differ."""
         must_look = self.disconnected_at is None and self._epochs.must_look(reply)
         if must_look:
             self._look_again()
@@ -153,7 +153,7 @@ class RedisLog:
         self._tail.fail(LogChanged("the log is checked again"))
 
     async def _catch_up(self) -> None:
-        """Find where to go on, and whether something is missing there. Raises what FAULTS names."""
+        """Find where to continue, and whether entries are missing. Raises what FAULTS names."""
         is_first, asked = self._epochs.is_first_look, self.delivered
         look = await self._epochs.look(asked, has_watched=self._has_watched())
         self._comparison.begin_epoch(time.monotonic() - look.age_seconds)
@@ -166,12 +166,12 @@ class RedisLog:
             self.delivered = look.last
 
     def _has_watched(self) -> bool:
-        """Tell whether this pod has read the log up to when its connection was lost.
+        """Return whether this pod has read the log up to when its connection was lost.
 
-        A process that was paused, or whose Redis was silent, finds out late that the connection is
-        gone: what was appended meanwhile, and lost by a Redis that came back, it has never seen.
-        An answer may have waited for as long as the process was paused, so it proves no more than
-        that Redis was there when it was asked.
+        A process that was paused, or whose Redis was silent, notices a lost connection late. It has
+        not seen entries that were appended meanwhile and that a restarted Redis has lost. A reply
+        may have waited for as long as the process was paused, so it proves only that Redis was
+        available when the command was sent.
         """
         if self._epochs.is_first_look:
             return False
@@ -179,7 +179,7 @@ class RedisLog:
         return disconnected_at - self._tail.alive_at < _WATCHED_SECONDS
 
     async def _begin_at(self, look: Look) -> None:
-        """Begin at the end of the log; what of the stream is in it is recorded already."""
+        """Begin at the end of the log; received messages up to its last position are recorded."""
         self.delivered = look.last
         pairs: Any = await self._redis.xrevrange(self._names.log, format_id(look.last), count=PAGE)
         last = next((fields[b"at"] for _, fields in pairs if b"at" in fields), None)
@@ -199,7 +199,7 @@ class RedisLog:
     # Following
 
     async def run(self, follower: Follower) -> None:
-        """Hand every batch to the follower, for ever; Redis may come and go meanwhile."""
+        """Pass every batch to the follower, for ever; Redis may be unavailable meanwhile."""
         self._follower = follower
         while True:
             try:
@@ -229,14 +229,14 @@ class RedisLog:
             self.lose("passed_over", missing)
 
     def deliver_answer(self, entries: list[Logged]) -> None:
-        """Deliver what an append's answer brings, where this pod has not read it already."""
+        """Deliver the entries in the reply to an append that this pod has not read already."""
         if self.disconnected_at is not None:
-            return  # whether this log goes on where ours has ended is found out elsewhere
+            return  # `_catch_up` finds whether this log continues where ours has ended
         self._tail.note_appended()
         self._deliver(self._advance(entries), is_level=False)
 
     def _advance(self, entries: list[Logged]) -> list[Logged]:
-        """Give those that were not handed over yet, and count them as delivered."""
+        """Return the entries that were not delivered yet, and count them as delivered."""
         if not entries:
             self.lag_seconds = 0.0
             return entries

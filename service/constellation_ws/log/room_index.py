@@ -41,7 +41,7 @@ class RoomIndex:
         self._pairs += len(rooms)
 
     def find(self, rooms: Set[str | None], first: int) -> set[int]:
-        """Give the indexes, from `first` on, of the entries that concern any of these rooms."""
+        """Return the indexes, from `first` on, of the entries that concern any of these rooms."""
         found: set[int] = set()
         for room in self._indexes.keys() & rooms:
             indexes = self._indexes[room]

@@ -74,25 +74,25 @@ class Segment:
         self._finish_packing()
 
     def raw_id_at(self, index: int) -> bytes:
-        """Give the ID of an entry as Redis wrote it."""
+        """Return the ID of an entry as Redis wrote it."""
         if self._blob is None:
             return self.logged[index][0]
         return self._blob[self._ends[3 * index] : self._ends[3 * index + 1]]
 
     def id_at(self, index: int) -> LogId:
-        """Give the ID of an entry."""
+        """Return the ID of an entry."""
         milliseconds, _, sequence = self.raw_id_at(index).partition(b"-")
         return int(milliseconds), int(sequence)
 
     def entry_at(self, index: int) -> Logged:
-        """Give an entry as it came."""
+        """Return an entry as it came."""
         if self._blob is None:
             return self.logged[index]
         start, channel, data, end = self._ends[3 * index : 3 * index + 4]
         return self._blob[start:channel], self._blob[channel:data], self._blob[data:end]
 
     def index_after(self, log_id: LogId) -> int:
-        """Give the index of the first entry after an ID."""
+        """Return the index of the first entry after an ID."""
         if log_id <= self.after:
             return 0
         if log_id >= self.last:
@@ -130,7 +130,7 @@ class Segment:
             self._parts, self.logged, self._logged_size = [], [], 0
 
     def find(self, rooms: Set[str | None], first: int, first_sent: int) -> list[int]:
-        """Give the indexes of what may move members of the rooms, from `first` on, and of what is
+        """Return the indexes of what may move members of the rooms, from `first` on, and of what is
         sent to them, from `first_sent` on; the last one first."""
         found = self._moved.find(rooms, first) | self._sent.find(rooms, first_sent)
         return sorted(found, reverse=True)

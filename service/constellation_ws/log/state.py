@@ -142,7 +142,7 @@ class LogState:
 
 
 def find_gap(known: str | None, delivered: LogId, look: Look) -> str | None:
-    """Say why a pod may have missed something of the log; None where it has not.
+    """Return why a pod may have missed something of the log; None where it has not.
 
     `known` is the epoch under which it has delivered, None where it has just begun.
     """

@@ -32,7 +32,7 @@ class _Hole:
     """Whether Redis may have counted this pod as a receiver of what is missing."""
 
     def is_before(self, stretch: Stretch) -> bool:
-        """Tell whether it lies before a stretch."""
+        """Return whether it lies before a stretch."""
         return (self.number, self.serial) <= (stretch.begin, stretch.serial)
 
 
@@ -63,7 +63,7 @@ class Unrecorded:
         self._has_recorded = False
         """Whether this pod has recorded what was recorded last, and so knows of each message."""
         self._doubted = 0
-        """Messages before this number may have been recorded in a log that is gone."""
+        """Messages before this number may have been recorded in a log that has lost them."""
         self._epoch_began = math.inf
         self._left, self._left_at = 0, -math.inf
         """Messages before this number were received on a subscription that has ended, and when the
@@ -89,7 +89,7 @@ class Unrecorded:
 
     @property
     def has_hole(self) -> bool:
-        """Whether another pod may have what this one has missed, so that it should record first."""
+        """Whether another pod may have messages that this one missed, and should record first."""
         return bool(self._holes)
 
     @property
@@ -134,7 +134,7 @@ class Unrecorded:
             self._discard()
 
     def since(self, number: int, most: int) -> list[Received]:
-        """Give up to `most` messages from this number on."""
+        """Return up to `most` messages from this number on."""
         skip = max(0, number - self._first)
         return list(islice(self._received, skip, skip + most))
 
@@ -178,7 +178,7 @@ class Unrecorded:
             if last is None:
                 return 0
         stretch, number = last
-        # The log may be ahead of this subscription, or go on after it has ended.
+        # The log may be ahead of this subscription, or continue after it has ended.
         begin, end = max(self._first, self._recorded), stretch.clamp(number + 1)
         missing = 0
         if self._compared_from is None:
@@ -192,22 +192,22 @@ class Unrecorded:
         return missing
 
     def _is_next(self, positions: Sequence[bytes], begin: int, end: int) -> bool:
-        """Tell whether these are the messages that were expected next, none of them missing."""
+        """Return whether these are the messages that were expected next, none of them missing."""
         first = self._stretches.find(positions[0])
         return first is not None and first[1] == begin == end - len(positions)
 
     def doubt(self) -> None:
         """Note that the log has lost entries: messages of now may have been among them.
 
-        Only the pod that has recorded them knows; so it goes first, and what others give up
-        otherwise is lost. What was delivered before must not be recorded again.
+        Only the pod that recorded them knows, so it records first; if it cannot, the others give
+        these messages up and they are lost. What was delivered must not be recorded again.
         """
         if not self._has_recorded:
             self._doubted = self.end
             self._holes.append(_Hole(self.end, 0, is_lossy=False))
 
     def give_up(self) -> int:
-        """Discard the messages that are in doubt, and say how many they were."""
+        """Discard the messages that are in doubt; return how many they were."""
         count = min(max(0, self._doubted - self._first), len(self._received))
         self._drop_before(self._doubted)
         return count
@@ -234,7 +234,7 @@ class Unrecorded:
         return len(left) - len(found.intersection(left))
 
     def forgive(self) -> None:
-        """Note that the holes were reported: nobody is waited for because of them any more."""
+        """Note that the holes were reported: this pod does not wait for others any more."""
         self._holes.clear()
 
     def _begin_provisional(self, *, is_lossy: bool) -> None:
@@ -251,7 +251,7 @@ class Unrecorded:
         return self._stretches.begin(tick, self.end, self._interruptions)
 
     def _discard(self) -> None:
-        """Give up the oldest: the newest may still be recorded in time."""
+        """Discard the oldest: the newest may still be recorded in time."""
         while self._bytes > self._max_bytes and self._received:
             self._pop()
             self.discarded += 1

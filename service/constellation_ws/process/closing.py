@@ -108,7 +108,7 @@ async def close_aged(gateway: Gateway, report_alive: Callable[[], None]) -> None
         for sid in takewhile(lambda sid: sid not in ends, reversed(sockets)):
             ends.put(sid, now + age(most_seconds, random.random()))
         ends.retain(sockets, len(sockets))
-        async for sid in paced(ends.take_due(now)):
+        async for sid in paced(ends.pop_due(now)):
             if sid in sockets:
                 gateway.clients.closing.close(sockets[sid], "max age")
         await asyncio.sleep(_AGE_STEP_SECONDS)
@@ -119,7 +119,7 @@ async def close_expired(gateway: Gateway, report_alive: Callable[[], None]) -> N
     sockets, expiries = gateway.clients.engine.sockets, gateway.clients.expiries
     while True:
         report_alive()
-        async for key in paced(expiries.take_due(time.time())):
+        async for key in paced(expiries.pop_due(time.time())):
             session = sockets.get(session_of(key))
             if session is not None:
                 gateway.clients.closing.close(session, TOKEN_EXPIRED.code)

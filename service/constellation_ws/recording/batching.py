@@ -1,8 +1,8 @@
-"""When the recorder appends what has come: at once, or a moment later together with more.
+"""When the recorder appends received messages: at once, or a moment later together with more.
 
-Pure. Each append costs Redis a script and every pod a wake-up, however much it brings. What arrives
-right after a delivery is seldom alone, since clients answer what they were sent. When as many have
-arrived as usual, nothing is waited for.
+Pure. Each append costs Redis a script and every pod a wake-up, whatever its size. Messages that
+arrive right after a delivery are seldom alone, since clients respond to what they were sent. When
+as many have arrived as usual, the append does not wait.
 """
 
 from __future__ import annotations
@@ -31,5 +31,5 @@ class Batching:
         self._usual = max(count, self._usual * _RETAINED)
 
     def due_at(self, waiting: int) -> float:
-        """Say when so many should be appended; a time that has passed means now."""
+        """Return when so many should be appended; a time that has passed means now."""
         return 0.0 if waiting >= self._usual else self._answered_at + GATHER_SECONDS

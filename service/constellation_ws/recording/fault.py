@@ -12,17 +12,17 @@ _WARN_SECONDS = 30.0
 
 
 class RecordingFault:
-    """What keeps this pod, or the one that should record instead, from recording."""
+    """Why neither this pod nor the recorder can record, if so."""
 
     def __init__(self) -> None:
         self.reason = ""
-        """In Redis' own words where it has some; empty where nothing is wrong."""
+        """Redis' error if there is one; empty if events can be recorded."""
         self.since: float | None = None
         """Monotonic time."""
         self._warned_at = 0.0
 
     def note(self, reason: str, unrecorded: int) -> None:
-        """Note that so many events wait, and why; logged at once, then now and then."""
+        """Note why so many events wait. Logged at once, then every 30 seconds."""
         now = time.monotonic()
         if self.since is None:
             self.since = now

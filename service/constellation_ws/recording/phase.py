@@ -1,4 +1,4 @@
-"""What the recorder of one pod may be doing, and what moves it from one phase to another.
+"""The phases of one pod's recorder, and the events that change them.
 
 Pure. The phases and their transitions, as a table:
 
@@ -12,7 +12,7 @@ Pure. The phases and their transitions, as a table:
 | INTERRUPTED | a tick was received | CANDIDATE |
 | any | this pod retires | RETIRED |
 
-What is received while a pod is not recording is retained all the same: see `recording`.
+Messages that are received while a pod does not record are retained too: see `log/unrecorded`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RecorderPhase(Enum):
     RECORDING = auto()
     """It holds the lease and appends."""
     INTERRUPTED = auto()
-    """It missed messages that other pods have: they go on from before the interruption."""
+    """It missed messages that other pods have: those record from before the interruption on."""
     RETIRED = auto()
     """It will never record again."""
 
@@ -56,7 +56,7 @@ _NEXT = {
 
 
 def next_phase(phase: RecorderPhase, event: RecorderEvent) -> RecorderPhase:
-    """Give the phase after an event; one that means nothing in a phase leaves it as it is."""
+    """Return the phase after an event; one that means nothing in a phase leaves it as it is."""
     if event is RecorderEvent.RETIRED:
         return RecorderPhase.RETIRED
     return _NEXT.get((phase, event), phase)

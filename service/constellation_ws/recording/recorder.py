@@ -1,8 +1,8 @@
-"""The story of one recording: what Pub/Sub brings -> the log, by one pod at a time.
+"""Recording: messages from Pub/Sub are appended to the log, by one pod at a time.
 
-Every pod receives and retains; the one that holds the lease appends. A pod that takes over appends
-what the log lacks of what it has received itself. What none can append ends the epoch: see
-`log/redis_log`.
+Every pod receives and retains; the pod that holds the lease appends. A pod that gets the lease
+appends the messages that it has received and the log lacks. If no pod can append a message, the
+epoch ends: see `log/redis_log`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ logger = structlog.get_logger(__name__)
 LEASE_SECONDS = 2.0
 """With the poll below, a dead recorder is replaced within three seconds."""
 POLL_SECONDS = 0.5
-"""How often the holder renews and the others ask; each answer also names the log's epoch."""
+"""How often the recorder renews its lease and the others ask for it; each reply also names the
+log's epoch."""
 PATIENCE_SECONDS = 0.7
-"""How long a pod that missed something lets others go first: each has asked by then."""
+"""How long a pod that missed something lets others ask first: each has asked by then."""
 ANSWER_SECONDS = 1.0
-"""An append that is unanswered for so long ends the lease, before Redis lets it expire."""
+"""An append that is unanswered for so long ends the recording, before the lease expires."""
 _STEP_SECONDS = 0.25
 _TRIM_SECONDS = 1.0
 
@@ -56,7 +57,7 @@ class Recorder:
         max_entries: int,
         volatile: frozenset[bytes] = frozenset(),
     ) -> None:
-        """What comes on `volatile` channels is never recorded. All pods must agree on them."""
+        """Messages on `volatile` channels are never recorded. All pods must agree on these."""
         self._bus = bus
         self._volatile = volatile
         self._log = redis_log
@@ -91,12 +92,12 @@ class Recorder:
     # What the subscription brings
 
     def receive(self, batch: list[Published]) -> list[Published]:
-        """Receive one read from Pub/Sub: retain events; give what is carried out at once.
+        """Receive one read from Pub/Sub: retain its events; return what is not recorded.
 
-        That is what pods tell each other, and events that are never recorded.
+        Those are commands, and events of volatile channels.
         """
-        obeyed: list[Published] = []
-        receive, ticks, orders, volatile = (
+        passed_on: list[Published] = []
+        receive, ticks, commands_channel, volatile = (
             self._unrecorded.receive,
             self._ticks_channel,
             self._commands_channel,
@@ -106,8 +107,8 @@ class Recorder:
         for channel, payload in batch:
             if channel == ticks:
                 self._receive_tick(payload)
-            elif channel == orders or channel in volatile:
-                obeyed.append((channel, payload))
+            elif channel == commands_channel or channel in volatile:
+                passed_on.append((channel, payload))
             else:
                 receive(channel, payload)
                 has_events = True
@@ -117,7 +118,7 @@ class Recorder:
             self._queue.append_soon()
         if self._unrecorded.discarded != self._discarded:
             self._count_discarded()
-        return obeyed
+        return passed_on
 
     def interrupted(self, *, is_lossy: bool) -> None:
         """Note that the subscription ended.
@@ -136,13 +137,13 @@ class Recorder:
         self._advance(RecorderEvent.POSITIONED)
 
     def _count_discarded(self) -> None:
-        """Count what was discarded above the bound; it is lost unless another pod records it."""
+        """Count messages that were discarded above the bound; another pod may still record them."""
         count = self._unrecorded.discarded - self._discarded
         self._discarded = self._unrecorded.discarded
         self._metrics.lost_events.labels("discarded").inc(count)
 
     def nudge(self) -> None:
-        """Ask for the lease now: its holder has let it go."""
+        """Ask for the lease now: the recorder has released it."""
         self._news.set()
 
     def _advance(self, event: RecorderEvent) -> None:
@@ -155,7 +156,7 @@ class Recorder:
     # Asking for the lease
 
     async def run(self) -> None:
-        """Record whenever the lease can be had, for ever."""
+        """Ask for the lease, and record while this pod holds it, for ever."""
         while True:
             try:
                 await self._try()
@@ -188,7 +189,7 @@ class Recorder:
             self.fault.end()  # another pod records
 
     def _candidacy(self) -> Candidacy:
-        """Ask in earnest only while positions count and the log is followed."""
+        """Ask for the lease only while positions are known and the log is followed."""
         if self._phase is not RecorderPhase.CANDIDATE or self._log.epoch is None:
             return ONLY_ASKING
         pod = self._bus.instance
@@ -204,7 +205,7 @@ class Recorder:
     # Recording
 
     async def _record(self, lease_id: str) -> None:
-        """Append what the log lacks, then everything new, while the lease is ours."""
+        """Append what the log lacks, then everything new, while this pod holds the lease."""
         async with contextlib.AsyncExitStack() as held:
             async with asyncio.timeout(ANSWER_SECONDS):
                 appender = await held.enter_async_context(self._log.open_appender(lease_id))
@@ -224,9 +225,9 @@ class Recorder:
             await self._keep_on(appender)
 
     async def _level(self, appender: Appender) -> None:
-        """Deliver what the log holds: then all that is still unrecorded here lacks in it.
+        """Deliver all that the log holds: what is unrecorded here after that is not in the log.
 
-        Raises TimeoutError where that cannot be done in time: the lease would expire.
+        Raises TimeoutError if that takes too long: the lease would expire.
         """
         async with asyncio.timeout(ANSWER_SECONDS):
             while not await appender.renewed(LEASE_SECONDS, self._unrecorded.recorded_position):
@@ -235,8 +236,8 @@ class Recorder:
     async def _catch_up(self, appender: Appender) -> None:
         """Receive all that was published before this pod got the lease.
 
-        The log may be ahead of a subscription that is read late, and nothing tells that what is
-        received next was recorded long ago. A tick of our own cannot arrive before it.
+        The log may be ahead of a subscription that is read late, and messages that are received
+        next may have been recorded long ago. A tick of our own arrives after all of them.
         """
         self._barrier, self._passed = self._bus.next_tick(), asyncio.Event()
         appender.tick(self._barrier)
@@ -244,7 +245,7 @@ class Recorder:
             await self._passed.wait()
 
     async def _keep_on(self, appender: Appender) -> None:
-        """Renew, tick and trim until this pod records no more. Raises why appending failed."""
+        """Renew, tick and trim until this pod stops recording. Raises why appending failed."""
         renewed = trimmed = 0.0
         while self._phase is RecorderPhase.RECORDING:
             if appender.waiting_seconds > ANSWER_SECONDS:
@@ -263,7 +264,7 @@ class Recorder:
                     await appender.disconnected()
 
     async def _look_for_epoch(self) -> None:
-        """Learn that another pod has ended the epoch, which the others learn when they ask."""
+        """Ask whether another pod has ended the epoch; those that ask for the lease learn it so."""
         with contextlib.suppress(TimeoutError, *FAULTS):
             async with asyncio.timeout(_STEP_SECONDS):
                 self._log.note_epoch(
@@ -273,9 +274,9 @@ class Recorder:
     # Ending
 
     async def retire(self) -> None:
-        """Record what has come, let the lease go for good, and tell the others.
+        """Record what was received, release the lease for good, and notify the other pods.
 
-        The subscription ends first: what Redis delivers to this pod it also records.
+        The subscription ends first, so that this pod records all that Redis delivers to it.
         """
         self._bus.retire()
         if self.holds_lease:

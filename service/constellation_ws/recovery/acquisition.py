@@ -68,7 +68,7 @@ class Acquisitions:
         return len(self._requests)
 
     async def acquire(self, pid: str, user: str, owner: str) -> Acquired | None:
-        """Give a session to a new connection of its user; None where there is none such.
+        """Make a connection the owner of its user's session; None if there is no such session.
 
         Raises RedisUnavailable.
         """

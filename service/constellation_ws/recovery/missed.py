@@ -1,4 +1,4 @@
-"""What a session has missed: from this pod's memory, read back from the log, or why not at all."""
+"""What a session has missed, from memory or read back from the log; or why it is not recovered."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.recovery.replay import DecodedEntries, Read, Replay, ReplayLimits, Walk
 
 _REACH_SECONDS = 2.0
-"""How long a client that is ahead of this pod's view of the log is waited for."""
+"""How long to wait until this pod has delivered as far as a client has received."""
 _DEADLINE_SECONDS = 60.0
-"""How long finding what one session missed may take: its turn in a storm, and reading back."""
+"""How long finding what one session missed may take, including waiting and reading back."""
 _HOT_BYTES = 8 * 1024 * 1024
 _TICK_SECONDS = 0.25
 _UNITS_PER_TICK = 5
 """The index keeps up with two thousand events a second, at about a hundredth of a core."""
 _FLOOD_PER_TICK = 1_000
-"""Entries in one tick above which the index waits: most of them are forgotten before anybody asks,
-and whoever does brings it up to date."""
+"""Entries in one tick above which indexing waits: most of them are discarded before a session needs
+them, and a session that does indexes them then."""
 _MARGIN_SECONDS = 10.0
 """Kept beyond the window in which sessions can be resumed."""
 
@@ -41,21 +41,21 @@ class ResumeOutcome(StrEnum):
     UNKNOWN = "unknown"
     """No such session for this user: expired, never written, or another user's."""
     GONE = "gone"
-    """The log no longer reaches back to where the client was."""
+    """The log no longer has all entries after the client's offset."""
     TOO_MUCH = "too_much"
     UNPROVEN = "unproven"
-    """What the client has seen of what it was sent cannot be known."""
+    """It is not known which of the sent events the client has received."""
     ACCESS_UNAVAILABLE = "access_unavailable"
-    """Whether it may still be in one of its rooms cannot be told."""
+    """It is not known whether it may still be in one of its rooms."""
     UNAVAILABLE = "unavailable"
     OTHER_EPOCH = "other_epoch"
     """Events were lost since: nobody can report_alive whether some were its."""
     UNREADABLE = "unreadable"
-    """The record is of another release, or a stray write."""
+    """The record was written by another release or by something else."""
     SUPERSEDED = "superseded"
-    """A later connection wants the same session."""
+    """A later connection resumes the same session."""
     STUCK = "stuck"
-    """It was resumed from the same place again and again: its client does not come further."""
+    """It was resumed from the same offset repeatedly: its client makes no progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +63,15 @@ class Found:
     """What a session missed."""
 
     after: LogId
-    """The entry after which it goes on."""
+    """The entry after which it continues."""
     frames: list[Frame]
     rooms: set[str]
     changes: tuple[RoomChange, ...]
-    """How its rooms have changed since then. It was never in those that were revoked."""
+    """How its rooms have changed since then, without revoked rooms."""
     unsaved: set[str]
     """Rooms of which something else was written before."""
     is_repeated: bool
-    """Whether it was resumed from the same place before, and something is to be replayed."""
+    """Whether it was resumed from the same offset before, and events are to be replayed."""
 
 
 class MissedEvents:
@@ -95,8 +95,8 @@ class MissedEvents:
         readback = Readback(redis_log.reader, recent, self._entries)
         self._lead, self.read_back = readback.lead, readback.run
         self._lock = asyncio.Lock()
-        """Held by the one resume that works: of two thousand that come at once each would hold up
-        the event loop for a slice only, but all of them together for seconds."""
+        """Held by one resume at a time: each of two thousand at once would block the event loop for
+        one work unit only, but all of them together for seconds."""
         self._seen_last: LogId | None = None
         self._seen_last_at = 0.0
 
@@ -105,9 +105,9 @@ class MissedEvents:
     ) -> Found | ResumeOutcome:
         """Find what a session missed, up to what this pod has delivered by now, and since when.
 
-        `revoked` are rooms that it may be in no more, None where that cannot be told. Nothing waits
-        between the finding and the return: what is delivered later is not in it. Raises
-        RedisUnavailable.
+        `revoked` are rooms that it may not be in any more, None if that is not known. There is no
+        `await` between finding and returning: events that are delivered later are not included.
+        Raises RedisUnavailable.
         """
         if revoked is None:
             return ResumeOutcome.ACCESS_UNAVAILABLE
@@ -120,7 +120,7 @@ class MissedEvents:
                     return ResumeOutcome.OTHER_EPOCH
                 await self._log.reached(max(start.after, record.rooms_at))
         except TimeoutError:
-            return ResumeOutcome.GONE  # of a log that is no more, or made up
+            return ResumeOutcome.GONE  # of an earlier log, or invented
         if start.after < record.horizon:
             return ResumeOutcome.GONE
         missed = await self._missed(record, user, start.after, revoked)
@@ -150,8 +150,8 @@ class MissedEvents:
     ) -> Replay | ResumeOutcome:
         """Find what a session missed after `start`.
 
-        What ended its membership may lie before what it says that it has seen. Nothing waits
-        between the finding and the return. Raises RedisUnavailable.
+        Entries that ended its membership may be older than the offset that it presents. There is no
+        `await` between finding and returning. Raises RedisUnavailable.
         """
         starts = self._recent.starts
         try:
@@ -169,7 +169,7 @@ class MissedEvents:
         return ResumeOutcome.TOO_MUCH if walk.is_too_much else walk.end()
 
     def _walk(self, record: SessionRecord, user: UserId, start: LogId, revoked: Set[str]) -> Walk:
-        """Begin a walk. What was said in a revoked room is not replayed, whenever it was."""
+        """Begin a walk. Events of a revoked room are not replayed, however old they are."""
         standing = standing_rooms(scope_of(record.sid), user)
         rooms = {*standing, *record.rooms}.difference(revoked)
         changes = [change for change in record.changes if change.room not in revoked]
@@ -178,7 +178,7 @@ class MissedEvents:
         )
 
     async def _is_through(self, walk: Walk) -> bool:
-        """Walk through memory to its end; False where it does not reach back to the walk."""
+        """Walk through memory to its end; False if memory begins after the walk's cursor."""
         recent, find = self._recent, self._entries.concerned
         async with self._lock:
             await asyncio.sleep(0)
@@ -186,7 +186,7 @@ class MissedEvents:
             while walk.cursor >= recent.lower_bound:
                 left = recent.unindexed(walk.cursor)
                 if left >= before > 0:
-                    budget *= 2  # more is delivered than that
+                    budget *= 2  # more is delivered than was indexed
                 before = left
                 is_indexed = recent.index(find, budget, walk.cursor)
                 if (walk.advance(recent, self._entries, budget) and is_indexed) or walk.is_too_much:
@@ -211,10 +211,10 @@ class MissedEvents:
             await asyncio.sleep(0)
 
     def expire(self, now_seconds: float) -> None:
-        """Forget what nobody can resume from any more, also while nothing new comes.
+        """Discard entries that are older than the recovery window, also while no new ones come.
 
-        The log's own time, the only one that its IDs can be compared with, goes on from the last
-        entry by this process's monotonic clock.
+        Log IDs can only be compared with the log's own time: that of the last entry, plus the time
+        since then by this process's monotonic clock.
         """
         last = self._recent.last
         if last != self._seen_last:
@@ -225,7 +225,7 @@ class MissedEvents:
 
 
 def _is_uncertain(frame: Frame, start: Start) -> bool:
-    """Tell whether an event may or may not have arrived."""
+    """Return whether it is unknown if an event has arrived."""
     if start.uncertain_until is None:
         return True
     return (parse_id(frame.offset) or start.after) <= start.uncertain_until

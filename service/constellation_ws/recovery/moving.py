@@ -1,8 +1,8 @@
-"""Sessions that move from one pod to another while their client stays: what of the log goes along.
+"""Sessions that move to another pod while their client stays connected: their part of the log.
 
-A resume begins with a client that has left and with what Redis knows. Here both pods are there: the
-one that gives a session away says how far it has delivered, and the other one goes on from exactly
-there, by the same walk through the log.
+A resume starts from what Redis has stored of a client that disconnected. For a move both pods are
+available: the former one states the log ID up to which it has delivered, and the new one delivers
+from there on, by the same walk through the log as a resume.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from constellation_ws.redis_io.link import RedisUnavailable
 logger = structlog.get_logger(__name__)
 
 _REACH_SECONDS = 1.0
-"""How long a pod may take to have delivered as much as the one that gives a session away."""
+"""How long this pod may take to deliver as much as the pod that the session comes from."""
 
 
 class LogPosition(msgspec.Struct, frozen=True, array_like=True):
-    """Where in the log a session is: all up to here has been written to its client."""
+    """How far a session has come: all up to this log ID was written to its client."""
 
     epoch: str
     delivered: LogId
 
 
 class MovedTicket(msgspec.Struct, frozen=True, array_like=True):
-    """What a session is known by, see `Ticket`."""
+    """A `Ticket` as one pod sends it to another."""
 
     position: LogPosition
     pid: str
@@ -55,7 +55,7 @@ class MovedTicket(msgspec.Struct, frozen=True, array_like=True):
 
 
 class MovingSessions:
-    """Gives sessions away, and goes on with those of other pods."""
+    """Releases sessions to other pods, and continues those that come from them."""
 
     can_move = True
 
@@ -74,14 +74,14 @@ class MovingSessions:
     # Away
 
     def position_of(self, member: Member) -> LogPosition | None:
-        """Say where a member's session is; None where it cannot move now."""
+        """Return where a member's session is; None where it cannot move now."""
         ticket, epoch = member.ticket, self._log.epoch
         if ticket is None or epoch is None or ticket.epoch != epoch:
             return None
         return LogPosition(epoch, self._log.delivered)
 
     def can_release(self, member: Member) -> bool:
-        """Whether a member's session can be given away now."""
+        """Return whether a member's session can be released now."""
         ticket = member.ticket
         return (
             ticket is not None
@@ -90,7 +90,7 @@ class MovingSessions:
         )
 
     def release(self, member: Member) -> MovedTicket | None:
-        """Give a member's session away; None, and it stays, where that cannot be done now."""
+        """Release a member's session to another pod; None if it has to stay."""
         ticket, position = member.ticket, self.position_of(member)
         if ticket is None or position is None or not self._store.withdraw(ticket):
             return None
@@ -114,7 +114,7 @@ class MovingSessions:
     # Here
 
     async def expects(self, position: LogPosition) -> bool:
-        """Tell whether a session could go on here from such a position."""
+        """Wait until this pod has delivered up to a position; False if that takes too long."""
         try:
             async with asyncio.timeout(_REACH_SECONDS):
                 if await self._log.current() != position.epoch:
@@ -125,9 +125,9 @@ class MovingSessions:
         return True
 
     async def find(self, ticket: MovedTicket, own_room: str, rooms: frozenset[str]) -> Found | None:
-        """Find what a session has to be sent that has been delivered here since its position.
+        """Find the events after a session's position that were delivered here; None if impossible.
 
-        Nothing waits between the finding and the return. None where it cannot be found.
+        There is no `await` between finding them and returning.
         """
         position = ticket.position
         record = SessionRecord(
@@ -150,7 +150,7 @@ class MovingSessions:
         return found
 
     def go_on(self, member: Member, moved: MovedTicket, found: Found) -> None:
-        """Let a member hold its session, which is written from here on."""
+        """Attach a session that has moved here to its member; this pod writes it from now on."""
         ticket = _ticket_of(moved, member)
         ticket.go_on(
             proven=moved.proven,

@@ -1,4 +1,4 @@
-"""Where nobody can resume: with `live` delivery, or recovery switched off."""
+"""Recovery that does nothing: for `live` delivery, or `CONSTELLATION_RECOVERY=off`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from constellation_ws.recovery.moving import LogPosition, MovedTicket
 
 
 class NoSessions:
-    """Keeps none: every join holds, and every client begins again."""
+    """Stores no sessions: every join succeeds, and no client can resume."""
 
     async def joined(self, member: Member, room: str) -> bool:
         return True
@@ -59,7 +59,7 @@ class NoRecovery:
 
 
 class NoMoving:
-    """Without a log nobody can go on where another pod has stopped: sessions stay."""
+    """Without a log no pod can continue where another has stopped: sessions do not move."""
 
     can_move = False
 

@@ -1,8 +1,8 @@
-"""Reading back what this pod does not hold in memory any more: once for all who need it.
+"""Reading back entries that are no longer in memory: once for all sessions that need them.
 
-The log is read page by page, from the oldest entry that anybody needs up to where memory begins.
-Each page is indexed and every session walks through it, so that only what is to be replayed stays.
-What was read is put before the memory afterwards, as far as there is room for it.
+The log is read page by page, from the oldest entry that a session needs to where memory begins.
+Each page is indexed and every session walks through it, so that only events to be replayed are
+retained. Afterwards what was read is put before the entries in memory, as far as there is room.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from constellation_ws.recovery.replay import DecodedEntries, Walk
 from constellation_ws.redis_io.link import RedisUnavailable
 
 WORK_UNIT = 300
-"""Entries, and rooms of them, that are indexed or looked at before others have their turn: about a
+"""Entries, and rooms of them, that are indexed or examined before other tasks run: about a
 millisecond."""
 _PAGE_BYTES = 256 * 1024
 _FIRST_PAGE = 32
 _MAX_PAGE = 250
 _PAGES_PER_WALK = 16
-"""Finding that a part of the log holds nothing for a session costs the same whatever its length."""
+"""To find that a part of the log has nothing for a session costs the same whatever its length."""
 _WALKS_PER_TURN = 8
 _MAX_FOUND_BYTES = 32 * 1024 * 1024
 """What all sessions together may have found while the rest is read."""
@@ -65,10 +65,10 @@ class Readback:
         self._wake = asyncio.Event()
 
     async def lead(self, walk: Walk) -> bool:
-        """Let a walk go on to where this pod's memory begins, or until it is too much.
+        """Advance a walk to where this pod's memory begins, or until it is too much.
 
-        False where it must begin again: what it had found was needed for others. Raises Gone, and
-        RedisUnavailable.
+        False if it must begin again: the memory for what it had found was needed for others. Raises
+        Gone and RedisUnavailable.
         """
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Passenger(walk, walk.cursor, done))
@@ -85,7 +85,7 @@ class Readback:
 
 
 class _Scan:
-    """One reading of a part of the log. Who comes too late for it waits for the next one."""
+    """One pass over a part of the log. A session that comes too late waits for the next pass."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class _Scan:
         self._page = _FIRST_PAGE
 
     async def run(self) -> None:
-        """Read once, up to where memory begins, and answer those who could come along."""
+        """Read once, up to where memory begins, and complete the sessions that could take part."""
         try:
             await self._begin()
             while self._is_needed():
@@ -137,10 +137,10 @@ class _Scan:
                 passenger.is_anchored = is_there and passenger.start == self._at
 
     def _is_needed(self) -> bool:
-        """Tell whether anybody still waits for it; others come along who need no earlier part."""
+        """Return whether a session still waits; others that need no earlier part may join."""
         if self._recent.starts != self._recent_starts:
             for passenger in self._aboard:
-                passenger.fail(Gone())  # this is another log by now
+                passenger.fail(Gone())  # the log was replaced meanwhile
         self._aboard = [one for one in self._aboard if not one.done.done()]
         if not self._aboard:
             return False
@@ -166,7 +166,7 @@ class _Scan:
             await _in_units(self._read.index, self._entries.concerned, WORK_UNIT)
 
     async def _walk(self) -> None:
-        """Let everybody see what was read, and let go what there is no room for."""
+        """Advance every session over what was read, and discard what there is no room for."""
         for number, passenger in enumerate(self._aboard, 1):
             if passenger.start > self._at:
                 continue  # its part comes later
@@ -186,7 +186,7 @@ class _Scan:
         self._read.shrink(max(0, self._recent.free_bytes))
 
     def _set_aside(self) -> None:
-        """Bound what is found meanwhile: the last who came along begin again with the next scan."""
+        """Bound the memory of what was found: the sessions that joined last begin again later."""
         found = sum(passenger.walk.size for passenger in self._aboard)
         while found > _MAX_FOUND_BYTES and len(self._aboard) > 1:
             passenger = self._aboard.pop()
@@ -194,7 +194,7 @@ class _Scan:
             passenger.end(has_arrived=False)
 
     async def _end(self) -> None:
-        """Answer everybody, where nothing was let go meanwhile. Raises RedisUnavailable."""
+        """Complete all sessions, unless entries were trimmed meanwhile. Raises RedisUnavailable."""
         trimmed = await self._reader.trimmed(self._recent.lower_bound)
         for passenger in self._aboard:
             if passenger.start < trimmed:
@@ -206,7 +206,7 @@ class _Scan:
 
 
 async def _in_units(step: Callable[..., bool], *arguments: object) -> None:
-    """Repeat a step until it says that it is done; others have their turn in between."""
+    """Repeat a step until it returns that it is done; other tasks run in between."""
     while True:
         if step(*arguments):
             return

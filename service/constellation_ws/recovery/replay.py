@@ -75,7 +75,7 @@ class DecodedEntry:
             self.move = meaning
 
     def reaches(self, member_of: set[str], scope: Scope) -> bool:
-        """Tell whether a member of these rooms, in a namespace, is sent it."""
+        """Return whether a member of these rooms, in a namespace, is sent it."""
         is_addressed = not scope if self.to is None else not member_of.isdisjoint(self.to)
         return is_addressed and member_of.isdisjoint(self.except_rooms)
 
@@ -104,7 +104,7 @@ class DecodedEntries:
         self._is_used = False
 
     def at(self, segment: Segment, index: int) -> DecodedEntry:
-        """Give an entry, decoded now where it was not lately."""
+        """Return an entry, decoded now where it was not lately."""
         self._is_used = True
         entry = self._hot.get(segment.raw_id_at(index))
         if entry is None:
@@ -219,7 +219,7 @@ class Walk:
         return True
 
     def reach(self, log_id: LogId) -> None:
-        """Take note that up to this entry there is nothing that was not passed."""
+        """Note that up to this entry there is nothing that was not passed."""
         self.cursor = max(self.cursor, log_id)
 
     def _indexes_in(self, segment: Segment) -> list[int]:

@@ -1,4 +1,4 @@
-"""The story of one resume: who reconnects, what it missed, where it goes on.
+"""Resuming a session: who reconnects, what it missed, and from where it continues.
 
 As `socket.io-client` 4.6+ speaks it: CONNECT answers `{sid, pid}`; a client that reconnects
 presents the pid and the offset of the last event that it has seen; the same pid in the answer means
@@ -35,7 +35,8 @@ from constellation_ws.redis_io.link import RedisUnavailable
 logger = structlog.get_logger(__name__)
 
 _MAX_ATTEMPTS = 5
-"""Resumes in a row from the same place: what a client cannot digest must not cut it off."""
+"""Resumes in a row from the same offset: an event that a client cannot handle must not cut it off
+for ever."""
 _RECOVERY_CLAIM = "recovery"
 
 
@@ -48,11 +49,11 @@ class Offsets(StrEnum):
 
 
 FindRevoked = Callable[[Identity, Iterable[str]], Awaitable[frozenset[str] | None]]
-"""Says which of some rooms somebody may be in no more; None where that cannot be told."""
+"""Returns which of some rooms a user may not be in any more; None if that is not known."""
 
 
 class Recovery:
-    """Gives members their sessions: new ones, and those that they had before."""
+    """Gives members their sessions: new ones, or those that they resume."""
 
     def __init__(
         self,
@@ -88,10 +89,10 @@ class Recovery:
         self._tracing = tracing
         self._owners = itertools.count()
         self._resuming: dict[str, str] = {}
-        """Which connection of this pod wants a session last, of those that are being resumed."""
+        """The latest connection of this pod that resumes a session, by the session's pid."""
 
     async def open(self, member: Member, user: UserId, auth: Any) -> Welcome:
-        """Give a member its session: the one that it claims, or a new one.
+        """Give a member its session: the one whose pid it presents, or a new one.
 
         It is written when this returns, unless Redis cannot write now. The caller has authenticated
         the user and puts a new member into its user's room; a recovered one is in its rooms by
@@ -171,7 +172,7 @@ class Recovery:
         return ResumeOutcome.RECOVERED, Welcome(pid, found.frames, is_recovered=True)
 
     async def _revoked_rooms(self, member: Member, record: SessionRecord) -> frozenset[str] | None:
-        """Ask about the rooms of a session before it enters them."""
+        """Return which rooms of a session its user may not be in any more."""
         if self._find_revoked is None:
             return frozenset()
         assert member.identity is not None, "authenticated by the caller"
@@ -180,7 +181,7 @@ class Recovery:
     def _restore(
         self, member: Member, pid: str, owner: str, user: UserId, resumed: _Resumed
     ) -> None:
-        """Let the member be who it was, in its rooms; an older connection of it is no more."""
+        """Restore a member's sid, rooms and session, and close the session's older connection."""
         record, found = resumed.record, resumed.found
         former = self._rooms.by_own_room(record.sid)
         if former is not None and former is not member:
@@ -207,7 +208,7 @@ class Recovery:
         self._sessions.begin(member, ticket)
 
     def fence(self, sid: str, owner: str) -> None:
-        """Close a connection whose session belongs to another one by now."""
+        """Close a connection whose session now belongs to another one."""
         member = self._rooms.by_own_room(sid)
         if member is not None and member.ticket is not None and member.ticket.owner == owner:
             member.hold(None)

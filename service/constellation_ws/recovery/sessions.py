@@ -1,6 +1,4 @@
-"""The sessions of this pod's members: how far each client has come, written so that any pod can
-resume it. How one is resumed is told in `resume`.
-"""
+"""The sessions of this pod's members, stored so that any pod can resume them: see `resume`."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ _SAVE_SECONDS = 1.0
 """How long a join or a leave waits to be written before it is refused."""
 _REFRESHES_PER_WINDOW = 4
 _ANSWER_SECONDS = 10.0
-"""How long the answer to a Close frame may take: the engine hangs up before that."""
+"""How long the answer to a Close frame may take: the engine aborts the connection before that."""
 _MARGIN_SECONDS = 10.0
 """The log reaches back so much further than the window."""
 
@@ -39,13 +37,13 @@ class Sessions:
         self._rooms = rooms
         self._window_seconds = window_seconds
         self._closed: OrderedDict[str, tuple[float, list[Ticket]]] = OrderedDict()
-        """Sessions that we closed and whose client may still say that all has arrived, by their
-        Engine.IO session, and since when the first of them waits."""
+        """Sessions that we closed and whose client may still acknowledge that, by their Engine.IO
+        `sid`, and since when the first of them waits."""
 
     # Staying
 
     def begin(self, member: Member, ticket: Ticket) -> asyncio.Future[None]:
-        """Let a member have a session; the future is done when it is written."""
+        """Give a member a session; the future is done when it is written."""
         member.hold(ticket)
         return self._save(ticket)
 
@@ -55,9 +53,9 @@ class Sessions:
         return done.done() and not done.cancelled()
 
     async def joined(self, member: Member, room: str) -> bool:
-        """Write that a member is in a room; False, and it is not, where that cannot be done."""
+        """Write that a member is in a room. If that fails it leaves the room: False."""
         if member.ticket is None:
-            return True  # nobody resumes it
+            return True  # it cannot be resumed
         if await self._moved(member.ticket, room, is_in=True):
             return True
         self._rooms.leave(member, room)
@@ -65,7 +63,7 @@ class Sessions:
         return False
 
     async def left(self, member: Member, room: str) -> bool:
-        """Write that a member is about to leave a room; False where that cannot be done."""
+        """Write that a member is about to leave a room; False if that is not possible."""
         if member.ticket is None or room not in member.rooms:
             return True
         if await self._moved(member.ticket, room, is_in=False):
@@ -74,7 +72,7 @@ class Sessions:
         return False
 
     async def removed(self, member: Member, rooms: Iterable[str]) -> None:
-        """Write that a member was taken out of rooms, now or as soon as that can be done."""
+        """Write that a member was removed from rooms, now or as soon as possible."""
         if member.ticket is None:
             return
         for room in rooms:
@@ -91,7 +89,7 @@ class Sessions:
         self._save(ticket)
 
     def touch(self, members: Iterable[Member], room: str, offset: bytes, *, is_in: bool) -> None:
-        """Write soon that an entry of the log has moved members into a room or out of it."""
+        """Write soon that a log entry has made members enter or leave a room."""
         at = parse_id(offset) or self._log.delivered
         for member in members:
             ticket = member.ticket
@@ -152,7 +150,7 @@ class Sessions:
             member.ticket.close_sent(self._log.delivered)
 
     def leave(self, member: Member, *, for_good: bool) -> None:
-        """Keep the session of a member that has left for the window, or drop it."""
+        """Retain the session of a member that has left for the recovery window, or delete it."""
         ticket = member.ticket
         member.hold(None)
         if ticket is None:
@@ -186,6 +184,6 @@ class Sessions:
         await self._store.flush()
 
     def forget(self, members: Collection[Member]) -> None:
-        """Drop the sessions of members that may have missed something that nobody can name."""
+        """Delete the sessions of members that may have missed something, it is not known what."""
         for member in members:
             self.leave(member, for_good=True)

@@ -1,8 +1,8 @@
-"""Sessions that may be resumed, in Redis, so that any pod can resume what another one held.
+"""Sessions in Redis, so that any pod can resume a session of another one.
 
-Every write names the owner, one connection of one pod: who has lost a session to a newer connection
-can write it no more. Writes and reads are gathered, and go over a connection of their own. What a
-session looks like there: `record`. How a connection gets a session: `acquisition`.
+Every write names the owner, one connection of one pod: a connection whose session belongs to a
+newer one can no longer write it. Writes and reads are gathered, and use a connection of their own.
+The form of a session in Redis: `record`. How a connection becomes its owner: `acquisition`.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class _Write:
 class SessionStore:
     """Reads and writes sessions. `run` must run in one task for as long as the process lives.
 
-    While Redis is away the latest state of each session stays to be written; there is one write per
-    session at the most.
+    While Redis is unavailable the latest state of each session is retained; there is at most one
+    pending write per session.
     """
 
     def __init__(self, redis: Redis, names: Names = DEFAULT) -> None:
@@ -77,12 +77,12 @@ class SessionStore:
         self._acquisitions = Acquisitions(redis, names, self._has_work)
         self.acquire = self._acquisitions.acquire
         self.is_failing = False
-        """Whether Redis refused or failed the last write: who waits for one would wait in vain."""
+        """Whether the last write failed or was refused: waiting for another one is useless now."""
 
     def save(self, ticket: Ticket, lifetime_seconds: float) -> asyncio.Future[None]:
         """Write soon what of a session is not written yet; the future is done when it is.
 
-        It is cancelled where another connection of this pod takes the session over meanwhile.
+        It is cancelled if another connection of this pod acquires the session meanwhile.
         """
         return self._write(ticket, max(1, int(lifetime_seconds * 1000)))
 
@@ -91,11 +91,11 @@ class SessionStore:
         return self._write(ticket, 0)
 
     def is_writing(self, ticket: Ticket) -> bool:
-        """Whether a write of a session is on its way."""
+        """Return whether a write of a session is under way."""
         return any(write.ticket is ticket for write in self._sending)
 
     def withdraw(self, ticket: Ticket) -> bool:
-        """Write a session no more: another pod does. False while a write of it is on its way."""
+        """Stop writing a session, for another pod does. False while a write of it is under way."""
         if self.is_writing(ticket):
             return False
         write = self._writes.get(ticket.pid)
@@ -105,7 +105,7 @@ class SessionStore:
         return True
 
     def discard(self, pid: str, owner: str) -> None:
-        """Delete soon a session that was taken and that nobody can resume."""
+        """Delete soon a session that was acquired and cannot be resumed."""
         nobody = Ticket(pid, owner, "", "", (), epoch="", begin=(0, 0), has_offsets=False)
         self.drop(nobody)
 
@@ -126,8 +126,8 @@ class SessionStore:
     ) -> None:
         """Read and write what is asked for, for ever.
 
-        `delivered` gives the log ID up to which rooms follow the log, and `on_fenced` is told the
-        (sid, owner) of a connection whose session belongs to another one by now.
+        `delivered` returns the log ID up to which rooms follow the log; `on_fenced` is called with
+        the (sid, owner) of a connection whose session now belongs to another one.
         """
         while True:
             await self._has_work.wait()
@@ -157,7 +157,7 @@ class SessionStore:
     async def _flush(
         self, delivered: Callable[[], LogId], on_fenced: Callable[[str, str], None]
     ) -> bool:
-        """Write a chunk; False where Redis did not take all of it, and the rest stays."""
+        """Write a chunk; False if Redis refused some of it, which is retained."""
         chunk = self._next_chunk(delivered())
         self._sending = [write for write, _ in chunk]
         try:
@@ -186,7 +186,7 @@ class SessionStore:
         return failed is None
 
     def _next_chunk(self, delivered: LogId) -> list[tuple[_Write, session_record.Fields | None]]:
-        """Take out what is to be written next, bounded in number and bytes."""
+        """Remove and return what is to be written next, bounded in number and bytes."""
         chunk: list[tuple[_Write, session_record.Fields | None]] = []
         size = 0
         for pid in list(itertools.islice(self._writes, _CHUNK)):
@@ -201,7 +201,7 @@ class SessionStore:
         return chunk
 
     def _keep(self, write: _Write, fields: session_record.Fields | None) -> None:
-        """Put back what was not written. What it held may not be there: then all is written."""
+        """Put back what was not written. Next time the whole session is written."""
         write.ticket.stored(False)
         newer = self._writes.setdefault(write.ticket.pid, write)
         if newer is write:
@@ -231,7 +231,7 @@ class SessionStore:
 
 
 def _follow(earlier: asyncio.Future[None], newer: asyncio.Future[None]) -> None:
-    """Tell who waits for an earlier write when a newer one of the same session is done."""
+    """Complete an earlier write when a newer one of the same session is done."""
     if earlier.done():
         return
     if newer.cancelled():

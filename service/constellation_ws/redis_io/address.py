@@ -88,7 +88,7 @@ def read(url: str) -> Address:
 
 
 def first_node(url: str) -> Node:
-    """Give a node of a URL, whichever; this machine for a Redis that is reached through a file."""
+    """Return some node of a URL; this machine for a Unix socket."""
     match read(url):
         case PlainAddress(node=node):
             return node
@@ -187,10 +187,10 @@ def _read_node(node: str, default_port: int) -> Node:
 
 
 def check_url(url: str) -> str:
-    """Give back a URL that means what it seems to mean. Raises InvalidAddress.
+    """Return a URL that means what it seems to mean. Raises InvalidAddress.
 
-    Stricter than redis-py, which takes half a password for a host, and database 0 where the path is
-    no number: both come from a password whose `/`, `?`, `#` or `@` is not percent-encoded.
+    Stricter than redis-py, which reads half a password as a host, and database 0 if the path is no
+    number: both come from a password whose `/`, `?`, `#` or `@` is not percent-encoded.
     """
     parts = _split(url)
     if not parts.scheme or "://" not in url:
@@ -215,13 +215,13 @@ def check_url(url: str) -> str:
 
 
 def tls_options(url: str) -> dict[str, str]:
-    """Give those options of a checked URL that begin with `ssl_`, as redis-py names them."""
+    """Return those options of a checked URL that begin with `ssl_`, as redis-py names them."""
     options = parse_qsl(_split(url).query)
     return {name: value for name, value in options if name.startswith("ssl_")}
 
 
 def check_host(host: str) -> str:
-    """Give back a host name or an IP address. Raises InvalidAddress."""
+    """Return a host name or an IP address. Raises InvalidAddress."""
     if not _HOST.fullmatch(host):
         try:
             ipaddress.ip_address(host)
@@ -266,7 +266,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _try(url: str, parts: SplitResult) -> None:
-    """Let redis-py read the port and the options now; it would object at the first connection."""
+    """Let redis-py parse the port and the options now, not only at the first connection."""
     options = dict(parse_qsl(parts.query)).keys()
     if options & TLS_OPTIONS and parts.scheme != "rediss":
         raise InvalidAddress("the options of TLS require the scheme rediss")

@@ -1,6 +1,6 @@
 """Questions that one pod asks all pods: the bytes of the answers, and whether all have answered.
 
-How questions and answers travel, and for how long a pod waits for them, is known to `bus`.
+Sending them and waiting for the answers is in `all_pods`.
 """
 
 from __future__ import annotations
@@ -80,19 +80,19 @@ class Question:
         self.complete = asyncio.Event()
 
     def expect(self, subscribers: int) -> None:
-        """Take note of how many certainly received the question; there may be more."""
+        """Note how many pods certainly received the question; there may be more."""
         self._subscribers = subscribers
         self._check()
 
     def add(self, answer: Answer) -> None:
-        """Take note of one pod's answer."""
+        """Note one pod's answer."""
         self.answers.append(answer)
         self._missing.discard(answer.pod)
         self._unnamed += not answer.pod
         self._check()
 
     def missing(self) -> list[str]:
-        """Name the pods that have not answered."""
+        """Return the instances of the pods that have not answered."""
         return sorted(self._missing)
 
     def _check(self) -> None:

@@ -106,7 +106,7 @@ class RedisBus:
         """Tries since the subscription was last active."""
 
     def next_tick(self) -> bytes:
-        """Give a tick that no other pod and no other call gives."""
+        """Return a tick that no other pod and no other call gives."""
         return b"%b.%d" % (self.instance.encode(), next(self._ticks))
 
     def retire(self) -> None:
@@ -116,7 +116,7 @@ class RedisBus:
             self._current.end()
 
     async def run(self, listener: Listener) -> None:
-        """Hand every batch to the listener, for ever; subscribe again when the connection is lost.
+        """Pass every batch to the listener, for ever; subscribe again when the connection is lost.
 
         A connection is read until the next one is subscribed: a Redis that was only silent loses
         nothing that was published meanwhile.
@@ -127,10 +127,10 @@ class RedisBus:
         finally:
             if self._current is not None:
                 await self._current.close()
-        await asyncio.Event().wait()  # retired: what runs for ever does so
+        await asyncio.Event().wait()  # retired; a part that returns would end the process
 
     async def _renew(self, current: Subscription | None, listener: Listener) -> Subscription | None:
-        """Replace the subscription by another one, and watch that. Returns what there is then."""
+        """Replace the subscription, and wait for the new one's end. Returns as `_await_end`."""
         is_recent = time.monotonic() - self._last_received_at < SILENCE_SECONDS
         if current is not None and is_recent and not current.is_superseded:
             return await self._await_end(current, listener)  # it was silent, and is no more
@@ -160,7 +160,7 @@ class RedisBus:
     async def _back_off(
         self, current: Subscription | None, listener: Listener
     ) -> Subscription | None:
-        """Wait before the next attempt, and drop a connection that is gone meanwhile."""
+        """Wait before the next attempt, and close a connection that ends meanwhile."""
         self._attempts += 1
         seconds = backoff_seconds(self._attempts, random.random())
         if current is None:
@@ -190,7 +190,7 @@ class RedisBus:
     async def _await_end(self, current: Subscription, listener: Listener) -> Subscription | None:
         """Wait until a subscription is lost, silent, retired or on a Redis that is not to be used.
 
-        Returns what may still bring something.
+        Returns the subscription if it may still receive messages.
         """
         while True:
             silent_at = self._last_received_at + SILENCE_SECONDS
@@ -215,7 +215,7 @@ class RedisBus:
                 return None
 
     async def _drop(self, current: Subscription, listener: Listener, error: Exception) -> None:
-        # After an orderly end all has arrived that Redis had sent: it closed the connection itself.
+        # If Redis closed the connection itself, all that it had sent has arrived.
         is_orderly = type(error) is ConnectionError
         listener.interrupted(is_lossy=not is_orderly)
         await current.close()
@@ -243,7 +243,7 @@ class RedisBus:
             self.disconnected_at = time.monotonic()
 
     def _receive_heartbeat(self, payload: bytes) -> None:
-        """Note a heartbeat; anybody may publish on this channel too."""
+        """Note a heartbeat; anybody may publish on this channel."""
         try:
             sent_at = float(payload)
         except ValueError:

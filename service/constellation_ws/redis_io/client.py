@@ -1,4 +1,4 @@
-"""Clients of Redis: connections that go to the Redis to use, and commands that follow it.
+"""Clients of Redis: connections to the node to use, and commands that Redis redirects.
 
 While the slot of our keys is moved to another node of a Cluster, a key that is not on the old one
 (any more, or at all) is asked for on the new one (ASK), and a command on keys of both waits
@@ -35,11 +35,11 @@ from constellation_ws.redis_io.tls import ClientTls
 from constellation_ws.redis_io.topology import Topology
 
 RETRY_SECONDS = 2.0
-"""How long a command that Redis has not carried out is tried again, here or on another node."""
+"""How long a command that Redis has refused is tried again, here or on another node."""
 _PENDING_REPLIES_SECONDS = 1.0
-"""How long commands under way to a former primary may still be answered."""
+"""How long a former primary may still answer commands that are under way."""
 _ELSEWHERE = (MovedError, ClusterDownError, ReadOnlyError)
-"""The node does not serve us, and has not carried out the command."""
+"""The node does not serve our keys, and has not executed the command."""
 _NOT_DONE = (AskError, TryAgainError, *_ELSEWHERE)
 
 _Command = tuple[tuple[Any, ...], Mapping[str, Any]]
@@ -73,21 +73,23 @@ class LocatedConnection(Connection):
         failure_count: int | None = None,
         health_check_failed: bool = False,
     ) -> None:
-        """Disconnect; after an error the next one asks again where to go."""
+        """Disconnect; after an error the next connection asks again for the node."""
         if error is not None:
             self._topology.doubt()
         await super().disconnect(nowait, error, failure_count, health_check_failed)
 
     async def send_packed_command(self, *args: Any, **options: Any) -> None:
-        """Send commands. Raises ConnectionError where the connection is gone: uvloop says so by a
-        RuntimeError, which redis-py passes on."""
+        """Send commands. Raises ConnectionError if the connection is closed.
+
+        uvloop raises RuntimeError then, which redis-py passes on.
+        """
         try:
             await super().send_packed_command(*args, **options)
         except RuntimeError as error:
             raise redis.ConnectionError("the connection is closed") from error
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """Read a reply. Raises what Redis objects, in our words where it does not serve us."""
+        """Read a reply. Raises Redis' error, explained if the node does not serve our keys."""
         try:
             return await super().read_response(*args, **options)
         except _ELSEWHERE as error:
@@ -99,13 +101,13 @@ class LocatedConnection(Connection):
             raise fault from error
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
-        """Greet Redis. Raises ConnectionError where it follows another one."""
+        """Complete the connection. Raises ConnectionError if the node is a replica."""
         await super().on_connect_check_health(check_health)
         if not self._topology.is_fixed and await self._role() in ("slave", "replica"):
             raise redis.ConnectionError(f"{label_node(self.node)} is a replica, not the primary")
 
     async def _role(self) -> str:
-        """Ask by a command that no ACL forbids; one that Redis before version 6 does not know."""
+        """Ask by HELLO, which no ACL forbids; Redis before version 6 does not know it."""
         await self.send_command("HELLO", check_health=False)
         try:
             reply = await super().read_response()
@@ -125,7 +127,7 @@ class LocatedConnection(Connection):
         return {"host": self.host, "port": self.port, **secured}
 
     def moved(self, node: Node) -> None:
-        """End soon: a former primary that hangs would hold a command for its whole timeout."""
+        """Close soon: a former primary that hangs would hold a command for its whole timeout."""
         if self._writer is None or self.node == node:
             return
         transport = self._writer.transport
@@ -134,9 +136,9 @@ class LocatedConnection(Connection):
 
 
 class LocatedRedis(Redis):
-    """A client whose commands are carried out wherever their keys are.
+    """A client whose commands are executed on the node that has their keys.
 
-    What Redis refused to carry out is tried again for two seconds, then the refusal is raised.
+    Commands that Redis refused to execute are tried again for two seconds.
     """
 
     def __init__(
@@ -185,7 +187,7 @@ class LocatedRedis(Redis):
         return reply
 
     async def serving(self, *keys: str) -> tuple[Redis, bool]:
-        """Give the client of the node that has these keys, and whether it has to be sent ASKING.
+        """Return the client of the node that has these keys, and whether it has to be sent ASKING.
 
         Raises what Redis raises; that is TRYAGAIN where the keys are on two nodes.
         """
@@ -204,7 +206,7 @@ class LocatedRedis(Redis):
     async def carry_out_refused(
         self, commands: Sequence[_Command], replies: Sequence[Any]
     ) -> list[Any]:
-        """Carry out what Redis refused to, where it can be; give all replies, errors too."""
+        """Execute refused commands where their errors say; return all replies and errors."""
         replies = [*replies]
         await self._load_scripts(self, commands, replies)
         until = time.monotonic() + RETRY_SECONDS
@@ -243,14 +245,14 @@ class LocatedRedis(Redis):
     async def _load_scripts(
         self, client: Redis, commands: Sequence[_Command], replies: Sequence[Any]
     ) -> None:
-        """Bring a node the scripts that it said it has never seen."""
+        """Load the scripts on a node that does not have them."""
         both = zip(commands, replies, strict=True)
         digests = {words[1] for (words, _), reply in both if isinstance(reply, NoScriptError)}
         for digest in digests & self._sources.keys():
             await client.script_load(self._sources[digest])
 
     async def _importer(self, error: AskError) -> Redis:
-        """Give the client of the node that our slot is being moved to."""
+        """Return the client of the node that our slot is being moved to."""
         host, _ = await self.topology.locate()
         node = (error.host or host, error.port)  # without a host it is the one that was asked
         if node not in self._importers:
@@ -259,7 +261,7 @@ class LocatedRedis(Redis):
 
 
 class _LocatedPipeline(Pipeline):
-    """Commands that are sent together, and followed each for itself where they have to be."""
+    """Commands that are sent together, and redirected one by one if Redis refuses them."""
 
     def __init__(self, client: LocatedRedis) -> None:
         super().__init__(client.connection_pool, client.response_callbacks, False, None)
@@ -275,7 +277,7 @@ class _LocatedPipeline(Pipeline):
 
 
 async def _send(client: Redis, commands: Iterable[_Command], *, asks: bool) -> list[Any]:
-    """Send commands together; give their replies, errors too."""
+    """Send commands together; return their replies and errors."""
     pipe = Pipeline(client.connection_pool, client.response_callbacks, False, None)
     for words, options in commands:
         if asks:

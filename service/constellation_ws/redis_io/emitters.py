@@ -1,7 +1,7 @@
 """Which of the messages on the channels of Socket.IO emitters are for this gateway.
 
-What they mean is not known here. All pods must decide alike: only what is for the gateway has a
-position in the stream, so this depends on the message alone.
+What they mean is not known here. All pods must decide alike, since only messages for the gateway
+have a position in the Pub/Sub stream; so this depends on the message alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from constellation_ws.observability.unsupported import UnsupportedMessages
 
 
 class EmitterFilter:
-    """Sorts out what is not for the gateway before it is recorded."""
+    """Drops messages that are not for the gateway before they are recorded."""
 
     def __init__(self, channels: EmitterChannels, namespaces: Namespaces, metrics: Metrics) -> None:
         self.patterns = channels.patterns
@@ -28,7 +28,7 @@ class EmitterFilter:
         self._unsupported = UnsupportedMessages(metrics)
 
     def admits(self, channel: bytes, payload: bytes) -> bool:
-        """Tell whether a message that came by a pattern is for the gateway; count it, if not."""
+        """Return whether a message that came by a pattern is for the gateway; count it, if not."""
         is_emit = channel.startswith(self._emits)
         prefix = self._emits if is_emit else self._requests
         kind: Unsupported | None = Unsupported.NAMESPACE

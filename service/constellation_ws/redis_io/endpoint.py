@@ -1,4 +1,4 @@
-"""One URL of Redis, of whatever form: what finds it, and clients that connect to it."""
+"""A Redis URL of any form: its topology, and clients that connect to it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _ASKING = {
 
 
 class Endpoint:
-    """The Redis of a URL. All clients that are made here share what one of them finds out."""
+    """The Redis of a URL. All clients that are made here share one topology."""
 
     def __init__(self, url: str, names: Names = DEFAULT) -> None:
         """Nothing connects yet. Raises ValueError."""
@@ -65,15 +65,15 @@ class Endpoint:
         return await self._topology.locate()
 
     async def poll(self) -> None:
-        """Find out that another Redis is to be used; must run as long as clients are used."""
+        """Ask regularly which Redis is to be used; must run as long as clients are used."""
         await asyncio.gather(self._topology.poll(), self._meeting.poll())
 
     def client(self, *, retries: int) -> Redis:
         """Make a client; nothing connects yet.
 
-        With retries, within two seconds, for what may be done twice: after a restart of Redis every
-        connection in the pool fails at its first use. Without, for what may not. What a node of a
-        Cluster has refused to carry out is tried again by both.
+        With `retries` for commands that may be executed twice: after a restart of Redis every
+        connection in the pool fails at its first use. Without for commands that may not. Commands
+        that a node of a Cluster has refused are tried again in both cases, for two seconds.
         """
         if self._topology.is_fixed:
             return Redis.from_pool(self._pool(self._topology, _options(retries)))

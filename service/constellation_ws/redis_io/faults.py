@@ -17,7 +17,7 @@ from redis.exceptions import (
 )
 
 FAULTS = (RedisError, OSError, hiredis.HiredisError, asyncio.IncompleteReadError)
-"""What a Redis that is away, full or moving raises."""
+"""What is raised while Redis is unavailable, full or moving."""
 
 CLUSTER_FORM = "for a Redis Cluster set REDIS_URL to redis+cluster://host:port,host:port"
 PLAIN_FORM = "for a single Redis set REDIS_URL to redis://host:port"
@@ -26,7 +26,7 @@ NO_CONNECTION = "the connection timed out; with rediss in REDIS_URL, the port mu
 
 
 def explain(error: BaseException) -> str:
-    """Say what is wrong with a server that was asked something, without naming the server."""
+    """Return a sentence for an error of a server; it does not name the server."""
     text = str(error)
     if isinstance(error, AuthenticationError):
         return _explain_authentication(text)

@@ -1,4 +1,4 @@
-"""One Redis connection whose replies are read as they come, for whoever reads all the time.
+"""One Redis connection whose replies are handled as they arrive.
 
 redis-py connects (TLS, authentication, Sentinel, Cluster), then the transport is ours. What the
 replies mean is not known here. Why: docs/decisions/0001-pubsub-reader.md.
@@ -27,15 +27,15 @@ __all__ = ["FAULTS"]
 Answer = TypeVar("Answer")
 
 OnReplies = Callable[[hiredis.Reader], None]
-"""Takes out of the reader what has arrived whole; a read is a batch."""
+"""Takes all complete replies out of the reader; a read is a batch."""
 
 
 class RedisUnavailable(ConnectionError):
-    """Redis did not take a command; the sender should try again."""
+    """Redis did not accept a command; the sender should try again."""
 
 
 async def answers_of(pipe: Any, sentence: str) -> list[Any]:
-    """Carry out a pipeline's commands; give the answer to each, or a RedisUnavailable."""
+    """Execute a pipeline's commands; return the reply to each, or a RedisUnavailable."""
     count = len(pipe)
     try:
         answers = await pipe.execute(raise_on_error=False)
@@ -51,7 +51,7 @@ def _unavailable(sentence: str, cause: Exception) -> RedisUnavailable:
 
 
 class RedisMoved(ConnectionError):
-    """Another Redis is the one to use. The link still works until it is left, where Redis does."""
+    """Another Redis is to be used. The link still works until it is closed, if its Redis does."""
 
 
 def make_client(url: str, *, retries: int, names: Names = DEFAULT) -> Redis:
@@ -60,7 +60,7 @@ def make_client(url: str, *, retries: int, names: Names = DEFAULT) -> Redis:
 
 
 _PIECE_BYTES = 16 * 1024
-"""What is handled at once, some hundred small messages."""
+"""What is handled in one piece, some hundred small messages."""
 
 
 class Link(asyncio.Protocol):
@@ -100,15 +100,15 @@ class Link(asyncio.Protocol):
             self._transport.write(b"".join(map(self._pack, commands)))
 
     async def disconnected(self) -> None:
-        """Wait until the connection is gone. Raises what ended it, ConnectionError if nothing did.
+        """Wait until the connection is gone. Raises what ended it.
 
         Raises RedisMoved already when another Redis is to be used; until the link is left, replies
-        are handled as before. An error of whoever takes the replies is raised here too.
+        are handled as before. Errors of `on_replies` are raised here too.
         """
         await asyncio.shield(self._useless)  # who waits for a while only must not end the link
 
     async def answer(self, expected: asyncio.Future[Answer]) -> Answer:
-        """Wait for what a reply completes. Raises what ended the connection before."""
+        """Wait for a future that a reply completes. Raises what ends the connection before."""
         either: set[asyncio.Future[Any]] = {expected, self._disconnected}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not expected.done():
@@ -116,7 +116,7 @@ class Link(asyncio.Protocol):
         return expected.result()
 
     def forget(self) -> None:
-        """Want to hear no more, not of the end either."""
+        """Ignore how the link ends."""
         for end in (self._disconnected, self._useless):
             if not end.cancel() and not end.cancelled():
                 end.exception()  # or asyncio logs it as never retrieved
@@ -136,7 +136,7 @@ class Link(asyncio.Protocol):
             self._receive_in_turns(data, 0)
 
     def _receive_in_turns(self, data: bytes, start: int) -> None:
-        """Take what was read, from `start` on; what does not fit into this turn, in the next."""
+        """Handle what was read, from `start` on; what does not fit into this turn, in the next."""
         turn = Turn()
         while start < len(data) and not self._disconnected.done():
             self._receive(data[start : start + _PIECE_BYTES])
@@ -161,7 +161,7 @@ class Link(asyncio.Protocol):
         self.fail(exc or ConnectionError("Redis closed the connection"))
 
     def fail(self, error: Exception) -> None:
-        """Let whoever waits for the end of the link know that it is of no more use."""
+        """End the link with this error, which `disconnected` and `answer` raise."""
         for end in (self._disconnected, self._useless):
             if not end.done():
                 end.set_exception(error)
@@ -204,8 +204,8 @@ async def open_link(redis: Redis, on_replies: OnReplies, *keys: str) -> AsyncIte
     """Hold a connection of its own, outside the client's pool. Raises what FAULTS names.
 
     It is connected to the node that has these keys now, of those that are used on it. When they are
-    moved to another one, Redis objects to the next command; whoever takes the replies raises that,
-    and opens the next link.
+    moved to another one, Redis refuses the next command; `on_replies` raises that, and the caller
+    opens another link.
     """
     if not isinstance(redis, LocatedRedis):
         async with _hold(redis, on_replies) as link:
@@ -258,9 +258,9 @@ async def _hold(
 
 
 def transport_of(connection: AbstractConnection) -> asyncio.Transport:
-    """Get at the transport of a redis-py connection; private, guarded by tests/contract.
+    """Return the transport of a redis-py connection; private there, guarded by tests/contract.
 
-    Raises ConnectionError where there is none any more.
+    Raises ConnectionError if the connection is closed.
     """
     writer = connection._writer
     if writer is None:

@@ -1,9 +1,9 @@
-"""On which Redis the pods subscribe: all of them on one.
+"""The Redis node on which the pods subscribe: the same one for all.
 
-What is published on several nodes of a Cluster reaches each node in an order of its own. Pods agree
-about what is recorded by its position in one order, so they all subscribe on the same node. They
-stay there when the slot of our keys moves to another one: every node receives what is published on
-any, and no change from one order to the other loses or doubles nothing.
+Messages that are published on several nodes of a Cluster reach each node in an order of its own.
+Pods identify what is recorded by its position in one order, so all subscribe on the same node. They
+stay there when the slot of our keys moves to another node: every node receives what is published on
+any, and a change from one order to another always loses or doubles messages.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ class Meeting(Protocol):
     """Knows where the pods subscribe."""
 
     async def choose(self, redis: Redis) -> MeetingNode:
-        """Give the node for the next subscription of a client. Raises what FAULTS names."""
+        """Return the node for the next subscription of a client. Raises what FAULTS names."""
 
     def shun(self, node: MeetingNode) -> None:
         """Note that nothing connects to a node."""
 
     async def announce(self, redis: Redis, node: MeetingNode) -> None:
-        """Note that this pod subscribes there, and let the others know. Raises as `choose`."""
+        """Note that this pod subscribes there, and write it for the others. Raises as `choose`."""
 
     def listen(self, listener: MoveListener) -> None:
-        """Tell a subscription when another node is to be used."""
+        """Notify a subscription when another node is to be used."""
 
     async def poll(self) -> None:
-        """Find out by itself that another node is to be used, for ever."""
+        """Ask regularly whether another node is to be used, for ever."""
 
 
 class AtThePrimary:

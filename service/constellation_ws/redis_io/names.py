@@ -1,4 +1,4 @@
-"""The names of everything that the gateway keeps in Redis or says through it, under one prefix.
+"""The names of all keys and channels of the gateway in Redis, under one prefix.
 
 Pub/Sub knows no database number, so the prefix is what keeps two deployments on one Redis apart.
 Event channels and the emitters' channels belong to publishers and carry no prefix.
@@ -25,7 +25,7 @@ class Names:
     slot: str = field(init=False)
     """What every key but the log's own begins with."""
     commands: str = field(init=False)
-    """Channel of what pods ask of each other."""
+    """Channel of commands to all pods."""
     ticks: str = field(init=False)
     """Channel of the marks that give each Pub/Sub message a position."""
 
@@ -55,15 +55,15 @@ class Names:
 
     @property
     def peers(self) -> str:
-        """The sorted set of pods that take each other's requests, with their addresses."""
+        """The sorted set of pods that accept each other's requests, with their addresses."""
         return f"{self.slot}:peers"
 
     def peer_key(self, period: int) -> str:
-        """Give the key of what pods sign with in one period of time."""
+        """Return the key of what pods sign with in one period of time."""
         return f"{self.slot}:peer-key:{period}"
 
     def users(self, instance: str) -> str:
-        """Give the key of one pod's online users."""
+        """Return the key of one pod's online users."""
         return f"{self.slot}:presence:users:{instance}"
 
     @property
@@ -101,19 +101,19 @@ class Names:
         return f"{self.slot}:presence:share:{share}"
 
     def session(self, pid: str) -> str:
-        """Give the key of a session record."""
+        """Return the key of a session record."""
         return f"{self.slot}:session:{pid}"
 
     def once(self, request: str) -> str:
-        """Give the key of what a request that may be repeated was answered."""
+        """Return the key of what a request that may be repeated was answered."""
         return f"{self.slot}:once:{request}"
 
     def heartbeat(self, instance: str) -> str:
-        """Give the channel of one pod's heartbeat."""
+        """Return the channel of one pod's heartbeat."""
         return f"{self.prefix}:heartbeat:{instance}"
 
     def reply(self, instance: str) -> str:
-        """Give the channel on which one pod receives answers."""
+        """Return the channel on which one pod receives answers."""
         return f"{self.prefix}:reply:{instance}"
 
 

@@ -1,8 +1,8 @@
-"""One connection that is subscribed, and the change from one to the next without a loss.
+"""One subscribed connection, and the change to the next one without a loss.
 
-A tick leaves in the same write as SUBSCRIBE, so it is the first message of a subscription. The
-connection that is to be replaced receives it as well: it is read up to that tick, the new one from
-it on. So nothing is missed and nothing is received twice, however long Redis was silent.
+A tick is sent in the same write as SUBSCRIBE, so it is the first message of a subscription. The
+connection that is replaced receives it as well: it is read up to that tick, and the new one from
+the tick on. So nothing is missed or received twice, however long Redis was silent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Subscription:
     ) -> None:
         """`own` are the channels of this process, and who handles their messages.
 
-        `admits` tells of a channel and its payload, received by a pattern, whether it is passed on.
+        `admits` returns of a channel and its payload, received by a pattern, whether to deliver it.
         """
         self._own = own
         self._admits = admits
@@ -47,7 +47,7 @@ class Subscription:
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._deliver: Deliver | None = None
         self._early: list[Published] = []
-        """What was received before this subscription was the one that counts."""
+        """Messages that were received before `deliver_to`."""
 
     @property
     def is_superseded(self) -> bool:
@@ -60,7 +60,7 @@ class Subscription:
         """Subscribe, and wait for the tick that is its first message. Raises what FAULTS names."""
         self._begins_at = tick
         self._link = await self._held.enter_async_context(open_subscription(redis, self._receive))
-        # One connection for both: what comes by a pattern has its place in the same stream.
+        # One connection for both: all messages have their positions in the same stream.
         by_pattern = [("PSUBSCRIBE", *patterns)] if patterns else []
         self._link.send_together(
             ("SUBSCRIBE", *channels), *by_pattern, ("PUBLISH", self._ticks, tick)
@@ -68,18 +68,18 @@ class Subscription:
         await self._link.answer(self._begun)
 
     def deliver_to(self, deliver: Deliver) -> None:
-        """Hand over what has been received, and from now on every read."""
+        """Deliver what has been received, and from now on every read."""
         self._deliver = deliver
         early, self._early = self._early, []
         if early:
             deliver(early)
 
     def end_at(self, tick: bytes) -> None:
-        """Hand nothing over from this tick on: it is the first of the next subscription."""
+        """Deliver nothing from this tick on: it is the first message of the next subscription."""
         self._ends_at = tick
 
     def continue_delivery(self) -> None:
-        """Hand over as before: there is no next subscription yet."""
+        """Deliver as before: there is no next subscription yet."""
         self._ends_at = None
 
     async def ended(self) -> None:
@@ -88,17 +88,17 @@ class Subscription:
         await self._link.answer(self._ended)
 
     async def disconnected(self) -> None:
-        """Wait until the connection is gone or superseded. Raises why, as a link does."""
+        """Wait until the connection has ended or is superseded. Raises why, as a link does."""
         assert self._link is not None, "opened"
         await self._link.disconnected()
 
     def end(self) -> None:
-        """Let whoever waits for the end of the connection go on: it is wanted no more."""
+        """End the connection with an error: it is no longer needed."""
         if self._link is not None:
             self._link.fail(ConnectionError("the subscription was ended"))
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         await self._held.aclose()
 
     def _receive(self, parser: hiredis.Reader) -> None:

@@ -25,7 +25,7 @@ TLS_OPTIONS = frozenset({
 
 
 class ClientTls:
-    """How connections to Redis are kept private."""
+    """The TLS context for connections to Redis."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Read nothing yet. Raises what redis-py raises for an option that it cannot use."""
@@ -33,7 +33,7 @@ class ClientTls:
         self._renewed = RenewedContext("redis", _files(options), self._read)
 
     def context(self) -> ssl.SSLContext:
-        """Give the context for the next connection. Raises OSError at the first time only."""
+        """Return the context for the next connection. Raises OSError at the first time only."""
         return self._renewed.get()
 
     def _read(self) -> ssl.SSLContext:

@@ -36,7 +36,7 @@ _GRACE_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class TopologyReport:
-    """What one witness says of who holds our data."""
+    """The node that has our data, as one witness reports it."""
 
     node: Node
     configuration_epoch: int
@@ -50,11 +50,11 @@ class TopologyReport:
 
 
 class NoReport(ValueError):
-    """A witness answered and cannot tell; `str()` says why."""
+    """A witness answered and does not know; `str()` says why."""
 
 
 class Witnesses(Protocol):
-    """Those who can be asked where our data are."""
+    """The nodes or Sentinels that can be asked for the node that has our data."""
 
     def whom(self, last: TopologyReport | None) -> Sequence[Node]: ...
 
@@ -64,7 +64,7 @@ class Witnesses(Protocol):
 
 
 class MoveListener(Protocol):
-    """Holds a connection, and wants to know when another node is the one to use."""
+    """Holds a connection, and is notified when another node is to be used."""
 
     def moved(self, node: Node) -> None: ...
 
@@ -76,19 +76,19 @@ class Topology(Protocol):
     """Whether it is always the same one."""
 
     async def locate(self) -> Node:
-        """Give the Redis to use now. Raises redis.ConnectionError where nobody says."""
+        """Return the Redis to use now. Raises redis.ConnectionError where nobody says."""
 
     def doubt(self) -> None:
-        """Take note that a connection failed or was refused: ask again before the next one."""
+        """Note that a connection failed or was refused: ask again before the next one."""
 
     def judge(self, error: ResponseError) -> Exception:
-        """Take note that a Redis does not serve us, and give the error that says so."""
+        """Note that a Redis does not serve us, and return the error that says so."""
 
     def listen(self, listener: MoveListener) -> None:
-        """Tell a listener of each move, as long as it lives."""
+        """Notify a listener of each move, as long as it exists."""
 
     async def poll(self) -> None:
-        """Find out by itself that another Redis is the one to use, for ever."""
+        """Ask regularly which Redis is to be used, for ever."""
 
 
 class FixedTopology:
@@ -111,14 +111,14 @@ class FixedTopology:
         return error
 
     def listen(self, listener: MoveListener) -> None:
-        """There is nothing to tell."""
+        """It never moves."""
 
     async def poll(self) -> None:
         await asyncio.Event().wait()
 
 
 class ReportedTopology:
-    """A Redis whose place is found by asking, and asked again and again."""
+    """A Redis that witnesses report, asked again and again."""
 
     is_fixed = False
 
@@ -133,7 +133,7 @@ class ReportedTopology:
         self._lock = asyncio.Lock()
         self._listeners: weakref.WeakSet[MoveListener] = weakref.WeakSet()
         self._poll_clients: dict[Node, Redis] | None = None
-        """Connections that the watcher holds; None while nobody watches."""
+        """Connections that `poll` holds; None while it does not run."""
 
     async def locate(self) -> Node:
         return (await self.report()).node
@@ -191,7 +191,7 @@ class ReportedTopology:
             told = "; ".join(f"{label_node(node)}: {fault}" for node, fault in faults.items())
             self._fault = self._witnesses.describe(told)
             logger.debug("the Redis primary is unknown", error=self._fault)
-        # Where nobody answered, the last one that was known is worth a try.
+        # If nobody answered, the last known one is worth a try.
         self._is_doubted = self._report is None
 
     async def _ask_all(
@@ -242,7 +242,7 @@ class ReportedTopology:
 
 
 def newest(reports: Sequence[TopologyReport]) -> TopologyReport | None:
-    """Choose whom to trust: the highest configuration epoch; among equals what most report."""
+    """Choose a report: the highest configuration epoch; among equals what most report."""
     nodes = [report.node for report in reports]
     return max(
         reports,

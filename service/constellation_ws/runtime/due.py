@@ -1,4 +1,4 @@
-"""When what is due: one heap for all connections, not a timer for each. Pure: time is given."""
+"""Times at which connections are due: one heap for all, not a timer for each. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Container, Iterator
 
 _SPARE = 1_000
-"""Entries that no longer count may be as many as those that do, and so many more."""
+"""Stale entries may be as many as valid ones, and so many more."""
 
 
 class DueTimes:
@@ -31,17 +31,17 @@ class DueTimes:
             self._rebuild()
 
     def remove(self, sid: str) -> None:
-        """Forget a connection; harmless when it is not there."""
+        """Remove a connection, if it is there."""
         self._times.pop(sid, None)
 
     def retain(self, there: Container[str], there_count: int) -> None:
-        """Forget connections that are gone, once they are as many as those that are there."""
+        """Remove connections that do not exist any more, once they are as many as those that do."""
         if len(self._times) > 2 * there_count + _SPARE:
             self._times = {sid: time for sid, time in self._times.items() if sid in there}
             self._rebuild()
 
-    def take_due(self, now: float) -> Iterator[str]:
-        """Hand over, and forget, those whose time has come, one at a time.
+    def pop_due(self, now: float) -> Iterator[str]:
+        """Remove and yield those whose time has come, one at a time.
 
         The times of others may be put and removed between two of them.
         """

@@ -1,4 +1,4 @@
-"""The end of the process at a deadline, whatever still waits then.
+"""Exits the process at a deadline, whatever still waits then.
 
 Timeouts of the event loop are not enough for that: a library may swallow a cancellation, a thread
 may hang in a DNS lookup, and the interpreter joins its threads when it exits.
@@ -21,7 +21,7 @@ class LastResort:
         self._timer: threading.Timer | None = None
 
     def end_in(self, seconds: float, code: int, reason: str) -> None:
-        """End the process in so many seconds; replaces what was said before."""
+        """Exit in so many seconds with this code; replaces an earlier call."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = threading.Timer(seconds, _end, (code, reason))

@@ -58,7 +58,7 @@ def listen(host: str, port: int, variables: str) -> Iterator[list[socket.socket]
 
 
 def bound(host: str, port: int, variables: str) -> list[socket.socket]:
-    """Give the sockets themselves, to be closed by the caller. Raises PortUnavailable."""
+    """Return the sockets themselves, to be closed by the caller. Raises PortUnavailable."""
     try:
         if host == EVERY_ADDRESS:
             return [_bound_to_all(port)]

@@ -1,4 +1,4 @@
-"""How late the event loop is: what one callback takes, every other one waits for."""
+"""How late the event loop is: a long callback delays all others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STEP_SECONDS = 0.1
 
 
 async def measure(note: Callable[[float], None]) -> None:
-    """Tell, for ever, by how many seconds a timer came late."""
+    """Report, for ever, by how many seconds a timer came late."""
     while True:
         # Not the loop's own clock: uvloop's stands still while a callback runs.
         due = time.monotonic() + STEP_SECONDS

@@ -1,7 +1,7 @@
-"""Open files: how many the process may have, and who may take how many of them.
+"""Open files: how many the process may have, and how they are shared.
 
-A socket is a file. Where there are none left, libuv accepts what waits and closes it at once: new
-clients are reset and probes get no answer. So sessions are bounded below what there is.
+A socket is a file. If no more can be opened, libuv accepts connections and closes them at once: new
+clients are reset and probes get no response. So the number of sessions is bounded below the limit.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _ANSWERS = 64
 _SERVICES_PART = 8
 """Where files are scarce each port of services gets one part of so many."""
 _PLENTY = 10_000_000
-"""What stands for a limit that is infinite."""
+"""Used for a limit that is infinite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Who may have how many files."""
+    """How many files each port may use."""
 
     limit: int
     """What the process may have."""
@@ -41,12 +41,12 @@ class Shares:
     """Sockets of the HTTP API."""
 
     def suffices_for(self, connections: int) -> bool:
-        """Tell whether the limit leaves room for so many connections."""
+        """Return whether the limit leaves room for so many connections."""
         return self.sessions >= connections
 
 
 def share(limit: int, tcp_wanted: int, api_wanted: int = 0) -> Shares:
-    """Share a limit out."""
+    """Divide a limit among the ports."""
     left = max(limit - min(OWN_FILES, limit // 4), 16)
     tcp = min(tcp_wanted, left // _SERVICES_PART)
     api = min(api_wanted, left // _SERVICES_PART)
@@ -55,7 +55,7 @@ def share(limit: int, tcp_wanted: int, api_wanted: int = 0) -> Shares:
 
 
 def raise_limit() -> int:
-    """Let the process have as many files as it may; say how many that is.
+    """Raise the soft limit of open files to the hard limit; return it.
 
     What containers get by default, 1,024, is a soft limit for programs that use select(2).
     """
@@ -71,7 +71,7 @@ def raise_limit() -> int:
 
 
 def limit() -> int:
-    """Say how many files the process may have."""
+    """Return how many files the process may have."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft if soft != resource.RLIM_INFINITY else _PLENTY
 

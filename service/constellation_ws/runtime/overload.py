@@ -1,6 +1,6 @@
-"""When a pod should get no new clients: before the kernel or the kubelet ends it for all of them.
+"""When a pod should get no new clients: before the kernel or the kubelet kills it.
 
-Pure: what was measured is given, time too. Measuring is `pressure`'s.
+Pure: measurements and times are arguments. `pressure` measures.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LATE_SECONDS = 0.5
 IN_TIME_SECONDS = 0.1
 """...until it is only so late. In between nothing changes, so that readiness does not flap."""
 WINDOW_SECONDS = 5.0
-"""For so long the loop must have been late, mostly. One pause, however long, is no overload."""
+"""For so long the loop must have been late most of the time. One pause is not overload."""
 _LEAST_SAMPLES = 3
 FULL = 0.9
 """The part of the container's memory at which new clients are refused..."""
@@ -22,7 +22,7 @@ ROOMY = 0.8
 
 
 class Overload:
-    """What was measured lately, and what follows."""
+    """The latest measurements, and whether they mean overload."""
 
     def __init__(self) -> None:
         self._lags: deque[tuple[float, float]] = deque()
@@ -31,15 +31,15 @@ class Overload:
 
     @property
     def reason(self) -> str | None:
-        """Why new clients should go elsewhere; None where they need not."""
+        """Why new clients are refused; None if they are not."""
         return self._full or self._late
 
     def is_on(self) -> bool:
-        """Tell whether new clients should go elsewhere."""
+        """Return whether new clients are refused."""
         return self.reason is not None
 
     def note_lag(self, seconds: float, now_seconds: float) -> None:
-        """Take note of how late the event loop was."""
+        """Note how late the event loop was."""
         lags = self._lags
         lags.append((now_seconds, seconds))
         began = lags[0][0]
@@ -54,7 +54,7 @@ class Overload:
             self._late = None
 
     def note_memory(self, used_bytes: int, limit_bytes: int) -> None:
-        """Take note of how much of its memory the container uses."""
+        """Note how much of its memory the container uses."""
         part = used_bytes / limit_bytes
         if part >= FULL:
             self._full = f"{part:.0%} of the container's memory is in use"

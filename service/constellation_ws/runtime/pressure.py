@@ -1,6 +1,6 @@
-"""What presses on this process: the container's memory and open files, looked at once a second.
+"""Measures the container's memory and open files once a second.
 
-What follows from it is decided in `overload`. The event loop's lag comes from `loop_lag`.
+`overload` decides what follows from it. The event loop's lag comes from `loop_lag`.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _version_1(group: Path) -> MemoryFiles:
 
 
 class Pressure:
-    """Looks, and tells `overload`. `run` must run in one task while the process lives."""
+    """Measures, and reports to `overload`. `run` must run in one task while the process lives."""
 
     def __init__(self, overload: Overload, metrics: Metrics, memory: MemoryFiles | None) -> None:
         """Without `memory` the container has no limit of its own."""
@@ -106,21 +106,21 @@ class Pressure:
         self._reason: str | None = None
 
     def note_lag(self, seconds: float) -> None:
-        """Take note of how late the event loop was."""
+        """Note how late the event loop was."""
         self._overload.note_lag(seconds, time.monotonic())
-        self._tell()
+        self._log_change()
 
     async def run(self) -> None:
-        """Look once a second, forever."""
+        """Measure once a second, for ever."""
         while True:
             self.look()
             await asyncio.sleep(_STEP_SECONDS)
 
     def look(self) -> None:
-        """Look at memory and open files now."""
+        """Measure memory and open files now."""
         self._look_at_memory()
         self._look_at_files()
-        self._tell()
+        self._log_change()
 
     def _look_at_memory(self) -> None:
         if self._memory is None:
@@ -134,7 +134,7 @@ class Pressure:
             self._overload.note_memory(used_bytes, limit_bytes)
 
     def _look_at_files(self) -> None:
-        """Find out whether files have run out: libuv reports no accept that fails for it."""
+        """Count if no more files can be opened: libuv does not report that an accept failed."""
         try:
             os.close(os.open(os.devnull, os.O_RDONLY))
         except OSError as error:
@@ -143,8 +143,8 @@ class Pressure:
             self._metrics.files_exhausted.inc()
             logger.error("out of open files: new connections are reset", reason=error.strerror)
 
-    def _tell(self) -> None:
-        """Log when it begins and when it ends."""
+    def _log_change(self) -> None:
+        """Log when overload begins and when it ends."""
         reason = self._overload.reason
         if (reason is None) != (self._reason is None):
             if reason is not None:

@@ -1,4 +1,4 @@
-"""Work that a part begins beside what runs; how it is begun is its owner's to know."""
+"""The type of the function that runs a coroutine in a task of its own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How long one piece of work may hold the event loop: long work is cut into turns.
+"""Turns of the event loop: long work is cut into pieces, and other tasks run between them.
 
-Everything else in the process waits meanwhile: other clients, Redis, the probes.
+While one piece runs everything else waits: other clients, Redis, probes.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Turn:
 
     @property
     def is_over(self) -> bool:
-        """Whether others should have their turn."""
+        """Whether other tasks should run now."""
         return time.monotonic() >= self._until
 
 
 async def paced(things: Iterable[Thing]) -> AsyncIterator[Thing]:
-    """Give one thing after another; between two of them others may have their turn."""
+    """Yield one thing after another; other tasks may run between two of them."""
     turn = Turn()
     for thing in things:
         yield thing
