@@ -205,9 +205,9 @@ class Ticket:
             return  # as if it had always been there: most clients join before the next entry
         self.changes = (*self.changes, RoomChange(at, room, is_in))
         if len(self.changes) > MAX_CHANGES:
-            self.forget_before(self.changes[len(self.changes) // 2].at)
+            self.discard_before(self.changes[len(self.changes) // 2].at)
 
-    def forget_before(self, horizon: LogId) -> None:
+    def discard_before(self, horizon: LogId) -> None:
         """Drop the changes before a log ID from which nobody is resumed any more."""
         if self.changes and self.changes[0].at < horizon:
             old = {change.room for change in self.changes if change.at < horizon}

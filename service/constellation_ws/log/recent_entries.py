@@ -119,7 +119,7 @@ class RecentEntries:
         return budget > 0
 
     def unindexed(self, after: LogId) -> int:
-        """Count the entries after one of which it is not known yet whom they concern."""
+        """Count entries that are not indexed yet, in the segments that hold any after this ID."""
         return sum(len(segment) - segment.indexed for segment in self.after(after))
 
     def after(self, log_id: LogId) -> Iterator[Segment]:

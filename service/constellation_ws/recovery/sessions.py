@@ -131,7 +131,7 @@ class Sessions:
         if member.ticket is None:
             return
         oldest_ms = self._log.delivered[0] - int((self._window_seconds + _MARGIN_SECONDS) * 1000)
-        member.ticket.forget_before((oldest_ms, 0))
+        member.ticket.discard_before((oldest_ms, 0))
         self._save(member.ticket)
 
     def _save(self, ticket: Ticket, lifetime_seconds: float = 0) -> asyncio.Future[None]:

@@ -12,7 +12,7 @@ LATE_SECONDS = 0.5
 """A loop that is so late is overloaded..."""
 IN_TIME_SECONDS = 0.1
 """...until it is only so late. In between nothing changes, so that readiness does not flap."""
-WINDOW_SECONDS = 5.0
+LAG_WINDOW_SECONDS = 5.0
 """For so long the loop must have been late most of the time. One pause is not overload."""
 _LEAST_SAMPLES = 3
 FULL = 0.9
@@ -43,9 +43,9 @@ class Overload:
         lags = self._lags
         lags.append((now_seconds, seconds))
         began = lags[0][0]
-        while lags[0][0] < now_seconds - WINDOW_SECONDS:
+        while lags[0][0] < now_seconds - LAG_WINDOW_SECONDS:
             lags.popleft()
-        if now_seconds - began < WINDOW_SECONDS or len(lags) < _LEAST_SAMPLES:
+        if now_seconds - began < LAG_WINDOW_SECONDS or len(lags) < _LEAST_SAMPLES:
             return
         usual = median(lag for _, lag in lags)
         if usual >= LATE_SECONDS:

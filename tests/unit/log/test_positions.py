@@ -152,10 +152,10 @@ def test_what_is_older_than_the_window_is_forgotten_and_nobody_resumes_from_ther
     for number in (20, 30, 40):
         one.moved(f"chat:{number}", at(number), is_in=True)
     one.unsaved = None
-    one.forget_before(at(35))
+    one.discard_before(at(35))
     assert [change.at for change in one.changes] == [at(40)]
     assert (one.horizon, one.unsaved) == (at(35), {"chat:20", "chat:30"})
-    one.forget_before(at(39))
+    one.discard_before(at(39))
     assert one.horizon == at(35), "nothing was forgotten"
 
 

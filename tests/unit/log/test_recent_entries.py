@@ -85,7 +85,8 @@ def test_all_entries_after_the_lower_bound_are_there(
     expected = [one for one in everything if _id(one) > start_after]
     assert entries_after(recent, start_after) == expected
     assert recent.last == (len(everything), 0)
-    assert recent.unindexed(start_after) <= len(expected)
+    # Whole segments count, so it may be more than what comes after the start.
+    assert recent.unindexed(start_after) <= sum(map(len, recent.after(start_after)))
 
 
 def _id(entry: Logged) -> LogId:

@@ -72,7 +72,7 @@ def test_whatever_is_written_when_it_reads_as_it_was(
         lived[world.number] = set(world.rooms)
         if place in written_at:
             world.write()
-    world.ticket.forget_before(at(forgotten))
+    world.ticket.discard_before(at(forgotten))
     world.write()
     record = read(world.hash)
     assert record.final_rooms == world.rooms
@@ -120,7 +120,7 @@ def test_a_room_that_it_left_long_ago_is_deleted() -> None:
     world.move("chat:a", False)
     world.write()
     assert b"room chat:a" in world.hash
-    world.ticket.forget_before(at(100))
+    world.ticket.discard_before(at(100))
     assert world.write().gone == [b"room chat:a"]
     assert world.rooms_at(at(1_000)) == {"user:u"}
 

@@ -8,8 +8,8 @@ import pytest
 
 from constellation_ws.runtime.overload import (
     IN_TIME_SECONDS,
+    LAG_WINDOW_SECONDS,
     LATE_SECONDS,
-    WINDOW_SECONDS,
     Overload,
 )
 
@@ -34,13 +34,13 @@ class Loop:
 def test_a_loop_that_stays_late_for_seconds_is_overloaded_until_it_is_in_time() -> None:
     loop = Loop()
     loop.lag(60, 0.0)
-    loop.lag(WINDOW_SECONDS / 3, LATE_SECONDS)
+    loop.lag(LAG_WINDOW_SECONDS / 3, LATE_SECONDS)
     assert not loop.overload.is_on(), "not for long enough"
-    loop.lag(WINDOW_SECONDS, LATE_SECONDS)
+    loop.lag(LAG_WINDOW_SECONDS, LATE_SECONDS)
     assert loop.overload.reason == "the event loop is 0.5 s late"
     loop.lag(60, (LATE_SECONDS + IN_TIME_SECONDS) / 2)
     assert loop.overload.is_on(), "it does not flap in between"
-    loop.lag(WINDOW_SECONDS, IN_TIME_SECONDS)
+    loop.lag(LAG_WINDOW_SECONDS, IN_TIME_SECONDS)
     assert loop.overload.reason is None
 
 
