@@ -97,12 +97,8 @@ class Recorder:
         Those are commands, and events of volatile channels.
         """
         passed_on: list[Published] = []
-        receive, ticks, commands_channel, volatile = (
-            self._unrecorded.receive,
-            self._ticks_channel,
-            self._commands_channel,
-            self._volatile,
-        )
+        receive, ticks = self._unrecorded.receive, self._ticks_channel
+        commands_channel, volatile = self._commands_channel, self._volatile
         has_events = False
         for channel, payload in batch:
             if channel == ticks:
