@@ -131,8 +131,8 @@ def _write_run(frames: list[Frame], audience: Collection[Member]) -> int:
                 write(plain)
             continue
         unwritten += 1
-        if not member.socket.closed:
-            _queue(member.socket, forms.polling(member.has_offsets))
+        if not member.outlet.closed:
+            _queue(member.outlet, forms.polling(member.has_offsets))
     return len(audience) - unwritten
 
 

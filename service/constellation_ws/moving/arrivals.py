@@ -69,7 +69,7 @@ class Arrivals:
         self._spawn(self._expect(decode_offer(offer).place, reply))
         return self._disconnects
 
-    async def _expect(self, place: LogPosition | None, answer: Callable[[bool], None]) -> None:
+    async def _expect(self, place: LogPosition | None, reply: Callable[[bool], None]) -> None:
         is_expected = place is None or await self._moving.expects(place)
         reply(is_expected and self._admission.admit_tunnel() is None)
 

@@ -13,7 +13,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
     """The offer to move a session."""
 
     place: LogPosition | None
-    """Where in the log it is; None for a client that has not connected to a namespace yet."""
+    """Its position in the log; None if the client has not connected to a namespace yet."""
 
 
 class MovedMembership(msgspec.Struct, frozen=True, array_like=True):

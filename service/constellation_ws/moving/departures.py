@@ -18,7 +18,7 @@ from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.spans import traceparent_of
 from constellation_ws.observability.tracing import Tracing
-from constellation_ws.peers.tunnel import Exit
+from constellation_ws.peers.tunnel_exit import TunnelExit
 from constellation_ws.recovery.moving import LogPosition, MovingSessions
 from constellation_ws.recovery.none import NoMoving
 from constellation_ws.runtime.spawning import Spawn

@@ -38,7 +38,7 @@ def check_recording(fault: RecordingFault, grace: float) -> HealthCheck:
     return HealthCheck("recording", away < grace, f"not possible for {away:.0f} s: {fault.reason}")
 
 
-def check_room(engine: Engine) -> HealthCheck:
+def check_room(engine: Engine, admission: Admission) -> HealthCheck:
     """Judge whether there is room for one more client."""
     limits = engine.limits
     detail = f"{len(engine.sockets)} of {limits.max_connections}"

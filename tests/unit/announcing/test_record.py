@@ -196,7 +196,7 @@ async def test_a_cluster_whose_slot_is_moved_gets_every_change_once(tmp_path: Pa
     with redis_cluster(tmp_path) as cluster:
         await cluster.is_whole()
         endpoint = Endpoint(f"redis+cluster://{HOST}:{cluster.third.port}")
-        watching = asyncio.create_task(endpoint.watch())
+        watching = asyncio.create_task(endpoint.poll())
         redis = endpoint.client(retries=5)
         a, b, stream = Pod(redis, "pod-a"), Pod(redis, "pod-b"), Stream(redis)
         async with running(a, b):

@@ -262,7 +262,7 @@ async def test_what_is_volatile_is_carried_out_at_once_and_not_recorded(valkey: 
     pod.start()
     try:
         await eventually(pod.listens, PATIENCE_SECONDS, "it is subscribed")
-        await pod.bus.publish(CHANNEL, b"here")
+        await pod.bus.publisher.publish(CHANNEL, b"here")
         expected = [(CHANNEL.encode(), b"here")]
         await eventually(lambda: pod.told == expected, PATIENCE_SECONDS, "it is carried out")
         assert pod.recorder.unrecorded_events == 0
