@@ -5,6 +5,7 @@ The decision of one `[[request]]`: handlers carry it out, and `explain` shows it
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ from constellation_ws.messages.events import (
 
 _BARE = frozenset(b'"-0123456789')
 """How a string or a number begins."""
+_decode_pairs = json.JSONDecoder(object_pairs_hook=list, parse_int=float).decode
+"""Decodes an object to its keys and values, with those that occur twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +64,17 @@ class RequestReader:
         self._types = Types(row.types)
         self._keys = tuple(dict.fromkeys([*self._templates, *row.types]))
         self._decode = Decoder(fields_of(self._keys)).decode
+        self._spellings = {key.casefold(): key for key in self._keys}
 
     def read(self, data: bytes) -> Wanted | Refusal:
         """Read the client's first argument, one JSON value; b"" where it sent none."""
         try:
             values = self._values(data) if self._keys else {}
+            unclear = self._unclear(data) if self._keys and self.row.to else None
         except MalformedEvent:
             return self._no_object()
+        if unclear is not None:
+            return Refusal("invalid_request", f"Send {unclear} once, in this spelling.")
         misfit = self._types.misfit([values[key] for key in self._types.keys])
         if misfit is not None:
             return Refusal("invalid_request", f"{misfit}.")
@@ -93,6 +100,24 @@ class RequestReader:
             return dict.fromkeys(self._keys, UNSET) | {self.row.bare: msgspec.Raw(data)}
         fields = self._decode(data)
         return dict(zip(self._keys, msgspec.structs.astuple(fields), strict=True))
+
+    def _unclear(self, data: bytes) -> str | None:
+        """Find a key whose value a backend may read from another place than it was checked at.
+
+        The last of two is checked. Some JSON parsers take the first, and those of Go and .NET take
+        a key in another case. Raises MalformedEvent.
+        """
+        try:
+            pairs = _decode_pairs(data.decode())
+        except RecursionError as error:
+            raise MalformedEvent("nested too deeply") from error
+        seen = set[str]()
+        for name in (pair[0] for pair in pairs) if isinstance(pairs, list) else ():
+            key = self._spellings.get(name.casefold())
+            if key is not None and (name in seen or name not in self._keys):
+                return key
+            seen.add(name)
+        return None
 
     def _id(self, raw: Slice) -> str | None:
         one = None if raw is UNSET else ids.read_id(raw)

@@ -128,3 +128,30 @@ def test_names_of_javascript_prototypes_are_keys_like_others(name: str) -> None:
     reader = RequestReader(row, 128)
     assert wanted(reader, f'{{"{name}": "7"}}').rooms == ["a:7"]
     assert isinstance(reader.read(b"{}"), Refusal)
+
+
+@pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        ('{"shopId":"a","shopId":"b"}', "shopId"),
+        ('{"shopId":"a","shop\\u0049d":"a"}', "shopId"),
+        ('{"shopId":"a","shopid":"b"}', "shopId"),
+        ('{"\u017fhopId":"b","shopId":"a"}', "shopId"),
+        ('{"shopId":"a","x":"\\ud83d","shopId":"a"}', "shopId"),
+    ],
+)
+def test_what_a_backend_could_read_from_another_place_is_refused(data: str, key: str) -> None:
+    found = refusal(PLACE, data)
+    assert (found.code, found.message) == ("invalid_request", f"Send {key} once, in this spelling.")
+
+
+def test_other_keys_may_occur_as_they_like() -> None:
+    for data in (
+        '{"x":1,"X":2,"x":3,"shopId":"a"}',
+        '{"shopId":"a","x":{"shopId":"b","shopID":1}}',
+        '{"x":%s,"shopId":"a"}' % ("9" * 5_000),
+        '"a"',
+    ):
+        assert wanted(PLACE, data).in_room == "shop:a"
+    assert isinstance(ANY.read(b'{"x":1,"x":2}'), Wanted)
+    assert wanted(JOIN, '{"chatId":"a","chatId":"b"}').rooms == ["chat:b"], "as ever"
