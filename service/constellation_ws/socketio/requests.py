@@ -55,25 +55,26 @@ class Requests:
         """Whether a session waits for an answer while its next messages are handled."""
         return eio_sid in self._unanswered
 
-    async def handle(
+    def read(
         self, eio_sid: str, head: Head, event: list[Any], text: str | None, address: str
-    ) -> None:
-        """Answer a request, or begin to.
+    ) -> ClientRequest | None:
+        """Read a request; None where its client is not connected to the namespace.
 
-        `text` is the whole packet, None where attachments belong to it. Nothing happens where the
-        client is not connected to the namespace.
+        `text` is the whole packet, None where attachments belong to it. Raises RecursionError.
         """
         member = self._membership.member_of(eio_sid, head.namespace)
         if member is None or member.stage is not Stage.CONNECTED:
-            return
+            return None
         raw = None if text is None else first_argument(head, text)
-        argument = event[1] if len(event) > 1 else None
-        request = ClientRequest(member, argument, raw, address)
-        answer = self._answers.get((head.namespace, event[0]))
-        if answer is not None:
-            self._acknowledge(member, head, await answer(request))
+        return ClientRequest(member, event[1] if len(event) > 1 else None, raw, address)
+
+    async def handle(self, head: Head, event: list[Any], request: ClientRequest) -> None:
+        """Answer a request, or begin to."""
+        key = head.namespace, event[0]
+        if key in self._answers:
+            self._acknowledge(request.member, head, await self._answers[key](request))
         else:
-            self._forward(self._forwards[head.namespace, event[0]], request, head)
+            self._forward(self._forwards[key], request, head)
 
     def _forward(self, begin: Forward, request: ClientRequest, head: Head) -> None:
         eio_sid = request.member.eio_sid
@@ -96,7 +97,10 @@ class Requests:
 
 
 def first_argument(head: Head, text: str) -> Raw:
-    """Cut the first argument behind the name out of an event that has been read already."""
+    """Cut the first argument behind the name out of an event that has been read already.
+
+    Raises RecursionError.
+    """
     payload = text[head.payload_at :]
     try:
         values = _slice(payload)

@@ -202,11 +202,19 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             await self._handle_disconnect(eio_sid, head.namespace, reason)
         elif head.kind in EVENTS:
             event = event_of(data)
-            if self.requests.has(head, event):
-                address = self.environ[eio_sid].address
-                await self.requests.handle(eio_sid, head, event, text, address)
-            else:
+            if not self.requests.has(head, event):
                 await self._handle_event(eio_sid, head.namespace, head.ack_id, event)
+                return
+            try:
+                request = self.requests.read(
+                    eio_sid, head, event, text, self.environ[eio_sid].address
+                )
+            except RecursionError:
+                # As in `read_payload`, which has read it on a stack that was a little less deep.
+                await self._handle_event(eio_sid, head.namespace, head.ack_id, event_of([]))
+                return
+            if request is not None:
+                await self.requests.handle(head, event, request)
         else:
             await self._handle_ack(eio_sid, head.namespace, head.ack_id, data)
 
