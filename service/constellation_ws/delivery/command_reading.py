@@ -38,7 +38,7 @@ class CommandReader:
             return decode_emit(payload, self._max_event_bytes, self._namespaces)
         if channel.startswith(self._emitters.requests):
             scope = self._namespaces.scopes.get(namespace_in(channel, self._emitters.requests))
-            return None if scope is None else decode_request(payload, scope)
+            return None if scope is None else decode_request(payload, scope, self._namespaces)
         if channel == _PYTHON_EMITTER:
             return decode_emitter(payload, self._namespaces)
         command = commands.decode(payload)

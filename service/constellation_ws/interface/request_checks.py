@@ -8,6 +8,7 @@ from constellation_ws.interface import addresses, templates
 from constellation_ws.interface.reading import closest, shown
 from constellation_ws.interface.route_checks import (
     anonymous_faults,
+    foreign_fault,
     key_faults,
     template_faults,
     type_faults,
@@ -48,7 +49,7 @@ def faults(row: RequestRow, around: Surroundings) -> Iterator[str]:
         yield f"it must have exactly one of joins, leaves and to, and has {found}"
     yield from template_faults(row.templates())
     yield from key_faults((*row.templates(), row.bare))
-    yield from _room_faults(row)
+    yield from _room_faults(row, around)
     yield from _bare_faults(row)
     yield from type_faults(row.types)
     yield from _typed_id_faults(row)
@@ -77,7 +78,7 @@ def _kind_faults(row: RequestRow, kind: str) -> Iterator[str]:
         yield f"{written} requires {required}"
 
 
-def _room_faults(row: RequestRow) -> Iterator[str]:
+def _room_faults(row: RequestRow, around: Surroundings) -> Iterator[str]:
     """Find rooms that clients must not be able to name.
 
     What comes before the colon is fixed: else an id such as `user:bob` would name a room of another
@@ -91,6 +92,8 @@ def _room_faults(row: RequestRow) -> Iterator[str]:
             yield f"{text!r} must begin with a fixed part and a colon, as 'order:{{orderId}}' does"
         elif template.prefix.startswith(USER_ROOM):
             yield f"{text!r} is a room that users are in by their identity; use another room"
+        elif other := around.foreign(row.namespace, template.prefix):
+            yield foreign_fault(text, other)
     if row.joins and row.access == "chat" and not any(map(_is_chat, row.joins)):
         yield "access = \"chat\" requires joins with a room such as 'chat:{chatId}'"
 

@@ -25,6 +25,7 @@ def faults(row: RouteRow, around: Surroundings) -> Iterator[str]:
     if row.event in UNSENDABLE_EVENTS:
         yield f"{row.event} is an event name that Socket.IO reserves; use another name"
     yield from template_faults(row.templates())
+    yield from _foreign_faults(row, around)
     yield from key_faults((*row.keys, *row.templates(), row.unless_empty))
     for key in row.keys:
         if key in TRACE_KEYS:
@@ -44,6 +45,21 @@ def template_faults(found: Iterable[str]) -> Iterator[str]:
     for template in found:
         if templates.split(template) is None:
             yield f"{template!r} is not a room template such as 'user:{{userId}}'"
+
+
+def foreign_fault(text: str, namespace: str) -> str:
+    """Say that a template may name rooms of another namespace."""
+    return (
+        f"{text!r} could name a room of {shown(namespace)}: begin it with a fixed part that does "
+        "not begin with a slash, as 'order:{orderId}' does"
+    )
+
+
+def _foreign_faults(row: RouteRow, around: Surroundings) -> Iterator[str]:
+    for text in row.templates():
+        template = templates.split(text)
+        if template and (other := around.foreign(row.namespace, template.prefix)):
+            yield foreign_fault(text, other)
 
 
 def key_faults(keys: Iterable[str]) -> Iterator[str]:

@@ -48,3 +48,16 @@ class Surroundings:
         """Return whether clients of the namespace have no user."""
         row = self.namespaces.get(namespace)
         return row is not None and row.identity == "none"
+
+    def foreign(self, namespace: str, prefix: str) -> str | None:
+        """Find another namespace of which a template with this fixed part could name a room.
+
+        Rooms of the default namespace are called by their names alone, those of others `/orders,…`.
+        """
+        first, *others = self.namespace_names or ("",)
+        if namespace != first:
+            return None
+        return next(
+            (one for one in others if prefix.startswith(f"{one},") or f"{one},".startswith(prefix)),
+            None,
+        )

@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NewType
 
-from constellation_ws.messages.events import NAMESPACE, Room, UserId, user_room
+from constellation_ws.messages.events import (
+    NAMESPACE,
+    MalformedEvent,
+    Room,
+    UserId,
+    user_room,
+)
 
 Scope = NewType("Scope", str)
 """What the names of a namespace's rooms begin with; empty for the default namespace."""
@@ -27,6 +33,7 @@ class Namespaces:
         """The first one is the default; each begins with a slash and has no comma."""
         self.default = names[0]
         self.scopes = {name: Scope(f"{name},") for name in names} | {names[0]: DEFAULT_SCOPE}
+        self._others = tuple(filter(None, self.scopes.values()))
 
     def __contains__(self, name: object) -> bool:
         return name in self.scopes
@@ -34,6 +41,16 @@ class Namespaces:
     def scope(self, name: str) -> Scope:
         """Give what the names of its rooms begin with. Raises KeyError for an unknown namespace."""
         return self.scopes[name]
+
+    def rooms(self, scope: Scope, names: Iterable[str]) -> tuple[Room, ...]:
+        """Name rooms that a service or an emitter names in one namespace.
+
+        Raises MalformedEvent where a name for the default namespace is that of another's room.
+        """
+        rooms = scoped(scope, names)
+        if not scope and self._others and any(room.startswith(self._others) for room in rooms):
+            raise MalformedEvent("a room of another namespace")
+        return rooms
 
 
 def scope_of(own_room: str) -> Scope:

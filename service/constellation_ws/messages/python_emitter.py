@@ -20,9 +20,7 @@ from constellation_ws.messages.namespaces import (
     DEFAULT_NAMESPACES,
     ROOT,
     Namespaces,
-    Scope,
     everyone,
-    scoped,
 )
 
 _NULL = msgspec.Raw(b"null")
@@ -60,7 +58,7 @@ def decode_emitter(raw: bytes, namespaces: Namespaces = DEFAULT_NAMESPACES) -> C
         namespace = message.namespace or ROOT
         if namespace not in namespaces:
             return None
-        return sendable(_translate(message, namespace, namespaces.scope(namespace)))
+        return sendable(_translate(message, namespace, namespaces))
     except MalformedEvent:
         raise
     except (ValueError, RecursionError) as error:
@@ -75,14 +73,15 @@ def _decode_emitter_leniently(text: str) -> _EmitterMessage:
     return msgspec.structs.replace(_decode_emitter(msgspec.json.encode(rest)), **sliced)
 
 
-def _translate(message: _EmitterMessage, namespace: str, scope: Scope) -> Command:
+def _translate(message: _EmitterMessage, namespace: str, namespaces: Namespaces) -> Command:
+    scope = namespaces.scope(namespace)
     found = ids.read_ids(message.room)
-    sid = scope + message.sid if message.sid else ""
-    rooms = scoped(scope, found.ids) if found is not None else ()
+    sid = namespaces.rooms(scope, [message.sid])[0] if message.sid else ""
+    rooms = namespaces.rooms(scope, found.ids) if found is not None else ()
     match message.method:
         case "emit" if message.event != _NULL:
             invalid = found.invalid if found is not None else 0
-            return _translate_emit(message, rooms, invalid, namespace, scope)
+            return _translate_emit(message, rooms, invalid, namespace, namespaces)
         case "enter_room" if sid and rooms:
             return Join(Room(sid), rooms[0])
         case "leave_room" if sid and rooms:
@@ -95,8 +94,13 @@ def _translate(message: _EmitterMessage, namespace: str, scope: Scope) -> Comman
 
 
 def _translate_emit(
-    message: _EmitterMessage, rooms: tuple[Room, ...], invalid: int, namespace: str, scope: Scope
+    message: _EmitterMessage,
+    rooms: tuple[Room, ...],
+    invalid: int,
+    namespace: str,
+    namespaces: Namespaces,
 ) -> Emit:
+    scope = namespaces.scope(namespace)
     if invalid and not rooms:
         raise MalformedEvent("an emit to rooms that are no ids")
     data, attachments = message.data, tuple[bytes, ...]()
@@ -108,7 +112,7 @@ def _translate_emit(
     return Emit(
         args,
         everyone(scope) if message.room == _NULL else rooms,
-        scoped(scope, skipped.ids) if skipped is not None else (),
+        namespaces.rooms(scope, skipped.ids) if skipped is not None else (),
         attachments,
         invalid_ids=invalid,
         namespace=namespace,

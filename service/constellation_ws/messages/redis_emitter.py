@@ -23,7 +23,6 @@ from constellation_ws.messages.namespaces import (
     Namespaces,
     Scope,
     everyone,
-    scoped,
 )
 from constellation_ws.messages.node_values import Arguments, read_extension
 
@@ -156,12 +155,12 @@ def decode_emit(
         raise MalformedEvent("not an emitter's message") from error
     if len(args) + sum(map(len, arguments.attachments)) > max_bytes:
         raise EventTooLarge("an emit whose JSON is too large")
-    rooms, invalid = _rooms(message.opts.rooms, scope)
+    rooms, invalid = _rooms(message.opts.rooms, scope, namespaces)
     flags = message.opts.flags
     command = Emit(
         msgspec.Raw(args),
         rooms,
-        _except_rooms(message.opts, scope),
+        _except_rooms(message.opts, scope, namespaces),
         tuple(arguments.attachments),
         invalid_ids=invalid,
         is_volatile=isinstance(flags, dict) and bool(flags.get("volatile")),
@@ -171,7 +170,11 @@ def decode_emit(
     return command
 
 
-def decode_request(payload: bytes, scope: Scope = DEFAULT_SCOPE) -> Command:
+def decode_request(
+    payload: bytes,
+    scope: Scope = DEFAULT_SCOPE,
+    namespaces: Namespaces = DEFAULT_NAMESPACES,
+) -> Command:
     """Read a request that is supported, in a namespace. Raises MalformedEvent."""
     try:
         request = _json_request(payload) if _is_json(payload) else _msgpack_request(payload)
@@ -180,12 +183,13 @@ def decode_request(payload: bytes, scope: Scope = DEFAULT_SCOPE) -> Command:
         raise MalformedEvent("not an emitter's request") from error
     if request.opts is None:
         raise MalformedEvent("a request that names no sockets")
-    who, but = _rooms(request.opts.rooms, scope)[0], _except_rooms(request.opts, scope)
+    who, _ = _rooms(request.opts.rooms, scope, namespaces)
+    but = _except_rooms(request.opts, scope, namespaces)
     match kind:
         case _Type.REMOTE_JOIN:
-            return Regroup(who, but, enters=_moved_rooms(request.rooms, scope))
+            return Regroup(who, but, enters=_moved_rooms(request.rooms, scope, namespaces))
         case _Type.REMOTE_LEAVE:
-            return Regroup(who, but, leaves=_moved_rooms(request.rooms, scope))
+            return Regroup(who, but, leaves=_moved_rooms(request.rooms, scope, namespaces))
         case _Type.REMOTE_DISCONNECT:
             return DisconnectAll(who, but)
     raise MalformedEvent("a request that is not supported")
@@ -212,26 +216,27 @@ def _is_json(payload: bytes) -> bool:
     return payload.startswith(b"{")
 
 
-def _rooms(value: Any, scope: Scope) -> tuple[tuple[Room, ...] | None, int]:
+def _rooms(value: Any, scope: Scope, namespaces: Namespaces) -> tuple[tuple[Room, ...] | None, int]:
     """Name the rooms, None for everyone, and count those that are no ids.
 
-    Raises MalformedEvent where all are none: it was not for everyone.
+    Raises MalformedEvent where all are none, since it was not for everyone, and where one is of
+    another namespace.
     """
     found = ids.ids_of(value)
     if found is None or (found.is_list and not found.ids and not found.invalid):
         return everyone(scope), 0
     if not found.ids:
         raise MalformedEvent("rooms that are no ids")
-    return scoped(scope, found.ids), found.invalid
+    return namespaces.rooms(scope, found.ids), found.invalid
 
 
-def _except_rooms(options: _Options, scope: Scope) -> tuple[Room, ...]:
+def _except_rooms(options: _Options, scope: Scope, namespaces: Namespaces) -> tuple[Room, ...]:
     found = ids.ids_of(options.except_)
-    return scoped(scope, found.ids) if found is not None else ()
+    return namespaces.rooms(scope, found.ids) if found is not None else ()
 
 
-def _moved_rooms(value: Any, scope: Scope) -> tuple[Room, ...]:
-    rooms, _ = _rooms(value, scope)
+def _moved_rooms(value: Any, scope: Scope, namespaces: Namespaces) -> tuple[Room, ...]:
+    rooms, _ = _rooms(value, scope, namespaces)
     if rooms is None or rooms == everyone(scope):
         raise MalformedEvent("a request that names no rooms")
     if len(rooms) > MAX_ROOMS:

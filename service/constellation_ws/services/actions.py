@@ -24,7 +24,7 @@ from constellation_ws.messages.events import (
     UserId,
     user_room,
 )
-from constellation_ws.messages.namespaces import DEFAULT_NAMESPACES, Namespaces, scoped
+from constellation_ws.messages.namespaces import DEFAULT_NAMESPACES, Namespaces
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.redis_io.all_pods import AllPods
@@ -177,7 +177,11 @@ class Actions:
             served = ", ".join(sorted(self._namespaces.scopes))
             sentence = f"{namespace!r} is no namespace of the table; its namespaces are {served}"
             raise RequestRefused("invalid_request", sentence)
-        return scoped(scope, rooms)
+        try:
+            return self._namespaces.rooms(scope, rooms)
+        except MalformedEvent as error:
+            sentence = f"{error}; name the namespace as `namespace`, and the room without it"
+            raise RequestRefused("invalid_request", sentence) from error
 
     def _emission(self, room: Room, event: str, data: Raw, namespace: str) -> Message:
         if event in UNSENDABLE_EVENTS:

@@ -57,6 +57,7 @@ def test_a_request_that_can_be_served(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ('joins = ["/open,order:{orderId}"]', "could name a room of /open"),
         ("", "exactly one of joins, leaves and to, and has none of them"),
         ("joins = []", "and has none of them"),
         ('joins = ["a:{b}"]\nleaves = ["a:{b}"]', "and has joins and leaves"),

@@ -18,6 +18,7 @@ event = "like"
 keys = ["from"]
 to = ["user:{to}"]
 """
+OTHER = '[[namespace]]\nname = "/other"\n'
 ANONYMOUS = (
     ROW
     + """
@@ -45,6 +46,9 @@ identity = "none"
         (ROW.replace("like:new", " like:new"), "trailing spaces"),
         (ROW.replace("like:new", r"like:\u0007"), "unprintable characters"),
         (ROW.replace("{to}", "to"), "is not a room template"),
+        (ROW.replace("user:{to}", "{to}") + OTHER, "could name a room of /other"),
+        (ROW.replace("user:{to}", "/oth{to}") + OTHER, "could name a room of /other"),
+        (ROW.replace("user:{to}", "/other,a:{to}") + OTHER, "could name a room of /other"),
         (ROW.replace("{to}", "{to"), "is not a room template"),
         (ROW.replace("{to}", "{}"), "is not a room template"),
         (ROW.replace("{to}", "{to}:{from}"), "is not a room template"),

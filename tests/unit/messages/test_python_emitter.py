@@ -20,6 +20,7 @@ from socketio.packet import EVENT, Packet
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Disconnect, Emit, Empty, Join, Leave
 from constellation_ws.messages.events import NAMESPACE, UNSENDABLE_EVENTS, MalformedEvent, Room
+from constellation_ws.messages.namespaces import Namespaces
 from constellation_ws.messages.python_emitter import decode_emitter
 from tests.unit.messages.test_commands import json_values
 
@@ -184,6 +185,24 @@ def test_closing_a_room_empties_it() -> None:
     # `AsyncPubSubManager.close_room` needs a server of its own; this is what it publishes.
     raw = b'{"method":"close_room","room":"r","namespace":"/chats","host_id":"h"}'
     assert decode_emitter(raw) == Empty(Room("r"))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"method": "emit", "event": "e", "data": [1], "room": "/o,x"},
+        {"method": "emit", "event": "e", "data": [1], "room": ["r", "/o,"]},
+        {"method": "emit", "event": "e", "data": [1], "skip_sid": "/o,s"},
+        {"method": "enter_room", "sid": "s", "room": "/o,x"},
+        {"method": "leave_room", "sid": "/o,s", "room": "r"},
+        {"method": "close_room", "room": "/o,x"},
+        {"method": "disconnect", "sid": "/o,s"},
+    ],
+)
+def test_a_room_of_another_namespace_cannot_be_named(place: dict[str, object]) -> None:
+    raw = json.dumps(place | {"namespace": NAMESPACE}).encode()
+    with pytest.raises(MalformedEvent):
+        decode_emitter(raw, Namespaces([NAMESPACE, "/o"]))
 
 
 @pytest.mark.parametrize("namespace", [None, "/", "/other"])

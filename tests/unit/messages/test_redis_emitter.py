@@ -26,6 +26,7 @@ from constellation_ws.messages.events import (
     Room,
 )
 from constellation_ws.messages.frames import encode_emit
+from constellation_ws.messages.namespaces import DEFAULT_SCOPE, Namespaces
 from constellation_ws.messages.node_values import MAX_DEPTH
 from constellation_ws.messages.redis_emitter import (
     DEFAULT_EMITTERS,
@@ -321,3 +322,27 @@ def test_rooms_that_are_no_ids_are_left_out_and_counted() -> None:
 @pytest.mark.parametrize("rooms", [None, [], ""])
 def test_emitters_without_a_list_of_rooms_mean_everyone(rooms: object) -> None:
     assert read(packed(["e"], rooms, flags=[])).rooms is None
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"type": 2, "opts": {"rooms": ["r"]}, "rooms": ["/o,x"]},
+        {"type": 3, "opts": {"rooms": ["/o,s"]}, "rooms": ["r"]},
+        {"type": 4, "opts": {"rooms": ["r"], "except": ["/o,s"]}},
+        {"type": 4, "opts": {"rooms": ["/o,"]}},
+    ],
+)
+def test_a_request_cannot_name_a_room_of_another_namespace(request_: dict[str, object]) -> None:
+    raw = json.dumps(request_).encode()
+    with pytest.raises(MalformedEvent):
+        redis_emitter.decode_request(raw, DEFAULT_SCOPE, Namespaces([NAMESPACE, "/o"]))
+
+
+@pytest.mark.parametrize("options", [{"rooms": ["/o,x"]}, {"rooms": ["r"], "except": ["/o,s"]}])
+def test_an_emit_cannot_name_a_room_of_another_namespace(options: dict[str, object]) -> None:
+    packet = {"type": 2, "data": ["e", 1], "nsp": NAMESPACE}
+    raw = msgspec.msgpack.encode(["emitter", packet, options])
+    assert redis_emitter.decode_emit(raw, MAX_BYTES) is not None
+    with pytest.raises(MalformedEvent):
+        redis_emitter.decode_emit(raw, MAX_BYTES, Namespaces([NAMESPACE, "/o"]))
