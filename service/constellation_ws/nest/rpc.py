@@ -5,12 +5,12 @@ Any pod answers any pattern: what is done, for the whole cluster, is `services.a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import Annotated, Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 from opentelemetry.trace import SpanKind
 
 from constellation_ws import __version__
@@ -18,66 +18,24 @@ from constellation_ws.messages import trace_context
 from constellation_ws.messages.events import Room, UserId, user_room
 from constellation_ws.messages.ids import read_id
 from constellation_ws.nest.server import Handler, Pattern
+from constellation_ws.nest.shapes import (
+    Accepted,
+    Disconnected,
+    DisconnectRequest,
+    Moved,
+    OnlineUsers,
+    PageRequest,
+    Pong,
+    Presence,
+    RoomEventRequest,
+    RoomRequest,
+    UserEventRequest,
+    UserRequest,
+)
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.services.actions import Actions
 from constellation_ws.services.refusals import RequestRefused
-
-MAX_PAGE = 10_000
-"""Most users that one `getOnlineUsers` answers; a cursor leads on."""
-
-Id = msgspec.Raw
-"""As the caller wrote it, and echoed like that; `_user_id` reads it."""
-Name = Annotated[str, Meta(min_length=1)]
-Request = TypeVar("Request", bound=msgspec.Struct)
-
-
-class UserRequest(msgspec.Struct, frozen=True):
-    """`isUserOnline`"""
-
-    userId: Id
-
-
-class PageRequest(msgspec.Struct, frozen=True):
-    """`getOnlineUsers`"""
-
-    cursor: str | None = None
-    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = MAX_PAGE
-
-
-class UserEventRequest(msgspec.Struct, frozen=True):
-    """`sendToUser`"""
-
-    userId: Id
-    event: Name
-    data: msgspec.Raw = msgspec.Raw(b"null")
-    namespace: str = ""
-    """Empty for the default namespace, as in all requests."""
-
-
-class RoomEventRequest(msgspec.Struct, frozen=True):
-    """`sendToRoom`"""
-
-    room: Name
-    event: Name
-    data: msgspec.Raw = msgspec.Raw(b"null")
-    namespace: str = ""
-    """Empty for the default namespace, as in all requests."""
-
-
-class RoomRequest(msgspec.Struct, frozen=True):
-    """`joinRoom`, `leaveRoom`"""
-
-    userId: Id
-    roomName: Name
-    namespace: str = ""
-
-
-class DisconnectRequest(msgspec.Struct, frozen=True):
-    """`disconnectUser`"""
-
-    userId: Id
-    reason: str | None = None
 
 
 class Rpc:
@@ -99,79 +57,66 @@ class Rpc:
     def patterns(self) -> Mapping[str, Pattern]:
         """Give what is done for every pattern."""
         own = {
-            "ping": Pattern(self.ping),
-            "isUserOnline": Pattern(self.is_user_online),
-            "getOnlineUsers": Pattern(self.get_online_users),
-            "sendToUser": Pattern(self.send_to_user, is_question=False),
-            "sendToRoom": Pattern(self.send_to_room, is_question=False),
-            "joinRoom": Pattern(self.join_room, is_question=False),
-            "leaveRoom": Pattern(self.leave_room, is_question=False),
-            "disconnectUser": Pattern(self.disconnect_user, is_question=False),
+            name: Pattern(self._seen(name, self._reader(row)), row.is_question)
+            for name, row in REQUESTS.items()
         }
         published = {
             channel: Pattern(self._publisher(channel), is_question=False)
             for channel in self._channels
         }
-        seen = {
-            name: replace(pattern, handle=self._seen(name, pattern.handle))
-            for name, pattern in own.items()
-        }
-        return {**published, **seen}
+        return {**published, **own}
 
-    async def ping(self, _: bytes) -> object:
+    async def ping(self, _: object) -> Pong:
         """Say that this pod is there, and which it is."""
-        return _success({"pong": True, "version": __version__, "pod": self._pod})
+        return Pong(True, __version__, self._pod)
 
-    async def is_user_online(self, data: bytes) -> object:
+    async def is_user_online(self, request: UserRequest) -> Presence:
         """Return whether a user has a socket on any pod."""
-        request = _read(data, UserRequest)
         online = await self._actions.is_online(_user_id(request.userId))
-        return _success({"userId": request.userId, "online": online})
+        return Presence(request.userId, online)
 
-    async def get_online_users(self, data: bytes) -> object:
+    async def get_online_users(self, request: PageRequest | None) -> OnlineUsers:
         """List the cluster's online users, a page at a time."""
-        request = _read(data if data != b"null" else b"{}", PageRequest)
-        page = await self._actions.online(request.cursor or "", request.limit)
-        answer: dict[str, Any] = {"users": page.users}
-        if page.cursor is not None:
-            answer["cursor"] = page.cursor
-        return _success(answer)
+        wanted = request or PageRequest()
+        page = await self._actions.online(wanted.cursor or "", wanted.limit)
+        return OnlineUsers(page.users, page.cursor)
 
-    async def send_to_user(self, data: bytes) -> object:
+    async def send_to_user(self, request: UserEventRequest) -> Accepted:
         """Send an event to all of a user's sockets, on every pod."""
-        request = _read(data, UserEventRequest)
         room = user_room(_user_id(request.userId))
-        await self._actions.emit(room, request.event, request.data, request.namespace)
-        return _success({"accepted": True})
+        await self._actions.emit(room, request.event, _given(request.data), request.namespace)
+        return Accepted()
 
-    async def send_to_room(self, data: bytes) -> object:
+    async def send_to_room(self, request: RoomEventRequest) -> Accepted:
         """Send an event to a room, on every pod."""
-        request = _read(data, RoomEventRequest)
         room = Room(request.room)
-        await self._actions.emit(room, request.event, request.data, request.namespace)
-        return _success({"accepted": True})
+        await self._actions.emit(room, request.event, _given(request.data), request.namespace)
+        return Accepted()
 
-    async def join_room(self, data: bytes) -> object:
+    async def join_room(self, request: RoomRequest) -> Moved:
         """Put all of a user's sockets, on every pod, into a room."""
-        request = _read(data, RoomRequest)
         user, room = _user_id(request.userId), Room(request.roomName)
         await self._actions.join(user, room, request.namespace)
-        return _moved(request)
+        return Moved(request.userId, request.roomName)
 
-    async def leave_room(self, data: bytes) -> object:
+    async def leave_room(self, request: RoomRequest) -> Moved:
         """Take all of a user's sockets, on every pod, out of a room."""
-        request = _read(data, RoomRequest)
         user, room = _user_id(request.userId), Room(request.roomName)
         await self._actions.leave(user, room, request.namespace)
-        return _moved(request)
+        return Moved(request.userId, request.roomName)
 
-    async def disconnect_user(self, data: bytes) -> object:
+    async def disconnect_user(self, request: DisconnectRequest) -> Disconnected:
         """Disconnect all of a user's sockets, on every pod, and say how many there were."""
-        request = _read(data, DisconnectRequest)
         user = _user_id(request.userId)
-        return _success(
-            {"disconnected": await self._actions.disconnect(user, request.reason or "")}
-        )
+        return Disconnected(await self._actions.disconnect(user, request.reason or ""))
+
+    def _reader(self, row: TcpRequest) -> Handler:
+        handle = partial(row.handle, self)
+
+        async def read_and_handle(data: bytes) -> object:
+            return _success(await handle(_read(data, row.request)))
+
+        return read_and_handle
 
     def _seen(self, pattern: str, handle: Handler) -> Handler:
         """Give a request a span, below the caller's where it names one."""
@@ -189,16 +134,50 @@ class Rpc:
     def _publisher(self, channel: str) -> Handler:
         async def publish(data: bytes) -> object:
             await self._actions.publish(channel, data)
-            return _success({"accepted": True})
+            return _success(Accepted())
 
         return publish
 
 
-def _read(data: bytes, shape: type[Request]) -> Request:
+@dataclass(frozen=True, slots=True)
+class TcpRequest:
+    """A pattern of the port's own: what it reads, does and answers."""
+
+    request: Any
+    """The type of `data`; `msgspec.Raw` where it is not read."""
+    answer: type[msgspec.Struct]
+    """The type of the response's `data`."""
+    handle: Callable[[Rpc, Any], Awaitable[msgspec.Struct]]
+    is_question: bool = False
+    """As `Pattern.is_question`."""
+
+
+REQUESTS: Mapping[str, TcpRequest] = {
+    "ping": TcpRequest(msgspec.Raw, Pong, Rpc.ping, is_question=True),
+    "isUserOnline": TcpRequest(UserRequest, Presence, Rpc.is_user_online, is_question=True),
+    "getOnlineUsers": TcpRequest(
+        PageRequest | None, OnlineUsers, Rpc.get_online_users, is_question=True
+    ),
+    "sendToUser": TcpRequest(UserEventRequest, Accepted, Rpc.send_to_user),
+    "sendToRoom": TcpRequest(RoomEventRequest, Accepted, Rpc.send_to_room),
+    "joinRoom": TcpRequest(RoomRequest, Moved, Rpc.join_room),
+    "leaveRoom": TcpRequest(RoomRequest, Moved, Rpc.leave_room),
+    "disconnectUser": TcpRequest(DisconnectRequest, Disconnected, Rpc.disconnect_user),
+}
+"""What the port does beside publishing: `constellation-ws schema` describes it by these rows."""
+
+
+def _read(data: bytes, shape: Any) -> Any:
+    if shape is msgspec.Raw:
+        return msgspec.Raw(data)
     try:
         return msgspec.json.decode(data, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestRefused("invalid_request", str(error)) from error
+
+
+def _given(data: msgspec.Raw | msgspec.UnsetType) -> msgspec.Raw:
+    return data if isinstance(data, msgspec.Raw) else msgspec.Raw(b"null")
 
 
 def _user_id(raw: msgspec.Raw) -> UserId:
@@ -207,10 +186,6 @@ def _user_id(raw: msgspec.Raw) -> UserId:
         sentence = "userId must be a non-empty string or a whole number"
         raise RequestRefused("invalid_request", sentence)
     return UserId(user)
-
-
-def _moved(request: RoomRequest) -> object:
-    return _success({"userId": request.userId, "roomName": request.roomName, "status": "success"})
 
 
 def _success(data: object) -> object:

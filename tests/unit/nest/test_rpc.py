@@ -17,7 +17,8 @@ from constellation_ws.chats.presence import Presence
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Command, Disconnect, Emit, Join, Leave
 from constellation_ws.messages.events import UNSENDABLE_EVENTS, Room, UserId
-from constellation_ws.nest.rpc import MAX_PAGE, Rpc
+from constellation_ws.nest.rpc import REQUESTS, Rpc
+from constellation_ws.nest.shapes import MAX_PAGE
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Tracing
@@ -137,7 +138,7 @@ async def lonely() -> AsyncIterator[Pod]:
 
 async def test_the_patterns_are_the_contracts_and_the_tables_channels(pod: Pod) -> None:
     assert set(pod._patterns) == PATTERNS | set(TABLE)
-    assert PATTERNS == commands.REQUESTS  # which no channel may be named after
+    assert PATTERNS == set(REQUESTS) == commands.REQUESTS  # which no channel may be named after
 
 
 async def test_patterns_that_only_ask_are_told_from_those_that_change_something(pod: Pod) -> None:
