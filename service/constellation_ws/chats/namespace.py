@@ -31,6 +31,7 @@ from constellation_ws.chats.requests import Answer, RoomRequests
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.welcome import RetryLater, Welcome
 from constellation_ws.engine.session import Session
+from constellation_ws.interface.built_in import REFRESH
 from constellation_ws.interface.rows import RequestRow
 from constellation_ws.messages import trace_context
 from constellation_ws.messages.admission import (
@@ -107,7 +108,7 @@ class Namespace:
         server.on("disconnect", self._disconnect, namespace=name)
         handlers = {row.event: asked.handler(row) for row in requests}
         if authentication.has_tokens:
-            handlers["refresh-token"] = self._refresh
+            handlers[REFRESH] = self._refresh
         for event, handler in handlers.items():
             server.requests.answer(name, event, answering.seen(event, handler))
         server.on("*", answering.unknown([*handlers, *forwarded]), namespace=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from constellation_ws.interface import addresses, templates
+from constellation_ws.interface.built_in import REFRESH
 from constellation_ws.interface.reading import closest, shown
 from constellation_ws.interface.route_checks import (
     anonymous_faults,
@@ -18,8 +19,6 @@ from constellation_ws.interface.surroundings import CHAT_ROOM, USER_ROOM, Surrou
 from constellation_ws.interface.value_types import NULLABLE
 from constellation_ws.messages.events import UNSENDABLE_EVENTS
 
-REFRESH = "refresh-token"
-"""Built in for every namespace with tokens."""
 _RESERVED = UNSENDABLE_EVENTS | {"*", REFRESH}
 
 _KEYS_OF: Mapping[str, tuple[str, ...]] = {
