@@ -35,22 +35,24 @@ class BackendRequest:
     """W3C trace context; `Backend.request` writes that of its own span here."""
 
 
-class _Payload(msgspec.Struct):
+class Payload(msgspec.Struct, kw_only=True):
+    """What a backend gets."""
+
     event: str
     data: msgspec.Raw
-    userId: str | msgspec.UnsetType
-    claims: msgspec.Raw | msgspec.UnsetType
+    userId: str | msgspec.UnsetType = msgspec.UNSET
+    claims: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     sid: str
     namespace: str
-    rooms: Sequence[str] | msgspec.UnsetType
+    rooms: Sequence[str] | msgspec.UnsetType = msgspec.UNSET
     address: str
-    traceparent: str | msgspec.UnsetType
+    traceparent: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def encode(request: BackendRequest) -> bytes:
     """Write a request as a backend gets it; keys without a value are left out."""
     claims = request.claims
-    payload = _Payload(
+    payload = Payload(
         event=request.event,
         data=request.data,
         userId=msgspec.UNSET if request.user is None else request.user,

@@ -13,7 +13,7 @@ import msgspec
 
 from constellation_ws.backends.request import BackendRequest, encode
 from constellation_ws.delivery import routes
-from constellation_ws.interface.request_checks import REFRESH
+from constellation_ws.interface.built_in import REFRESH
 from constellation_ws.interface.requests import RequestReader, Wanted
 from constellation_ws.interface.rows import BackendRow, RequestRow
 from constellation_ws.interface.table import Interface

@@ -239,6 +239,29 @@ def check() -> None:
     raise typer.Exit(check_report.run(values, _interface(values)))
 
 
+@app.command()
+def schema(
+    asyncapi: Annotated[
+        bool, typer.Option("--asyncapi", help="AsyncAPI 3: Socket.IO, Redis and TCP.")
+    ] = False,
+    typescript: Annotated[
+        bool, typer.Option("--typescript", help="Types for socket.io-client.")
+    ] = False,
+    openapi: Annotated[bool, typer.Option("--openapi", help="OpenAPI 3.1: the HTTP API.")] = False,
+) -> None:
+    """Print the interface for machines.
+
+    It is made from the interface table that the settings name. Exactly one of the options is
+    required.
+    """
+    from constellation_ws.cli import schema as printer
+
+    with exit_on(ASKED_WRONGLY, printer.NotOne):
+        kind = printer.choose(asyncapi=asyncapi, typescript=typescript, openapi=openapi)
+    values = _settings()
+    print(printer.document(kind, values, _interface(values, requires_keys=False)), end="")
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         print(__version__)

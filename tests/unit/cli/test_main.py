@@ -16,7 +16,7 @@ import constellation_ws
 from constellation_ws.cli.main import run
 from tests.processes import REPOSITORY
 
-COMMANDS = ("serve", "dev", "demo", "publish", "listen", "explain", "check")
+COMMANDS = ("serve", "dev", "demo", "publish", "listen", "explain", "check", "schema")
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +68,8 @@ def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> Non
         (["listen", "--user", "bob", "--url", "localhost:7000"], "localhost:7000"),
         (["publish", "chat:new"], "JSON"),
         (["publish", "chat:new", "{}", "{}"], "{}"),
+        (["schema"], "--asyncapi, --typescript, --openapi"),
+        (["schema", "--asyncapi", "--openapi"], "exactly one"),
     ],
 )
 def test_what_is_not_understood_is_named_in_one_line_and_ends_with_code_2(
