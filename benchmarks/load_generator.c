@@ -1,8 +1,8 @@
 // Loads one Socket.IO gateway and prints one JSON object of what came of it.
 //
 // The story is in `main`: connect a crowd of clients, weigh the server, prove that events arrive whole, publish on Redis
-// for some seconds, and check that every client received every event exactly once. Sockets, Redis, the bookkeeping of
-// deliveries and /proc are in load_generator/. One thread; it reports its own CPU, so that nobody has to believe that
+// for some seconds, and check that every client received every event exactly once. Or, the other way, clients send
+// requests, and each must be acknowledged exactly once. Sockets, Redis, the bookkeeping of deliveries and /proc are in load_generator/. One thread; it reports its own CPU, so that nobody has to believe that
 // it was not the bottleneck. Linux only (epoll, /proc).
 //
 // Exit status: 0, or 1 with one sentence on stderr when the server misbehaved, 3 when deliveries were lost or doubled.
@@ -12,17 +12,21 @@
 #include "load_generator/options.h"
 #include "load_generator/process_stats.h"
 #include "load_generator/redis_publisher.h"
+#include "load_generator/redis_subscriber.h"
 #include "load_generator/socketio_client.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 enum { ABSENT_PER_MARKER = 128, MARKERS_IN_FLIGHT = 2, PROOF_EVENTS = 3, SPARE_FILES = 64 };
+enum { MAX_UNANSWERED_PER_CLIENT = 8 }; // what the gateway allows
+#define POSITION "{\"lat\":52.5163,\"lng\":13.3777,\"speed\":8.5,\"at\":%" PRIu64 "}"
 static const double PATIENCE_SECONDS = 30;
 static const double LINGER_SECONDS = 0.2; // for what should not come: deliveries that are doubled
 
@@ -49,6 +53,14 @@ static void take_event(void *context, int client, const char *packet, size_t byt
     deliveries_take(&load->book, client, sequence, (uint32_t)latency_us);
 }
 
+static void take_ack(void *context, int client, uint64_t number, const char *answer, size_t bytes) {
+    static const char accepted[] = "[{\"success\":true}]";
+    if (bytes != strlen(accepted) || memcmp(answer, accepted, bytes) != 0)
+        fail("Client %d was refused: %.*s", client, (int)bytes, answer);
+    struct load *load = context;
+    deliveries_take(&load->book, client, number, 0);
+}
+
 // ---- Publishing ---------------------------------------------------------------------------------
 
 static void publish(struct load *load, const char *chat, const char *user, uint64_t sequence) {
@@ -64,10 +76,15 @@ static void publish_to_chat(struct load *load) {
     publish(load, "c1", user, sequence);
 }
 
-// To one user, in a chat that nobody has open. The stride visits all users without favouring neighbours.
+// The stride visits all users without favouring neighbours.
+static void choose_next_user(struct load *load) {
+    load->next_user = (load->next_user + 7919) % load->crowd.size;
+}
+
+// To one user, in a chat that nobody has open.
 static void publish_to_user(struct load *load) {
     char user[32];
-    load->next_user = (load->next_user + 7919) % load->crowd.size;
+    choose_next_user(load);
     snprintf(user, sizeof user, "u%d", load->next_user);
     publish(load, "c1-closed", user, deliveries_expect_from(&load->book, load->next_user));
 }
@@ -84,7 +101,31 @@ static bool reaches_everybody(const struct load *load) {
            load->options.workload != DROPPED;
 }
 
+static uint64_t outstanding(const struct load *load) {
+    uint64_t settled = load->book.received + load->book.missing;
+    return load->book.due > settled ? load->book.due - settled : 0;
+}
+
+// From one user. The number of its acknowledgement is that of an event to this user.
+static void send_request(struct load *load) {
+    struct deliveries *book = &load->book;
+    choose_next_user(load);
+    int user = load->next_user;
+    uint64_t unanswered = book->sent_to_user[user] - book->next_expected[user];
+    if (unanswered >= MAX_UNANSWERED_PER_CLIENT) return;
+    if (outstanding(load) >= (uint64_t)load->options.in_flight) return;
+    char position[96];
+    snprintf(position, sizeof position, POSITION, timestamp_now());
+    uint64_t number = deliveries_expect_from(book, user);
+    client_request(&load->crowd.clients[user], "report-position", number, position);
+    load->events++;
+}
+
 static void publish_one(struct load *load) {
+    if (load->options.workload == REQUESTS) {
+        send_request(load);
+        return;
+    }
     if (reaches_everybody(load)) publish_to_chat(load);
     else publish_to_user(load);
     load->events++;
@@ -124,11 +165,6 @@ static void pump(struct load *load, int timeout_ms) {
 static void pump_for(struct load *load, double seconds) {
     double end = now_seconds() + seconds;
     while (now_seconds() < end) pump(load, 20);
-}
-
-static uint64_t outstanding(const struct load *load) {
-    uint64_t settled = load->book.received + load->book.missing;
-    return load->book.due > settled ? load->book.due - settled : 0;
 }
 
 // Waits for all that was published; what does not come within the patience is counted as missing later.
@@ -180,7 +216,8 @@ static void run_open_loop(struct load *load, double seconds) {
 }
 
 static void run(struct load *load, double seconds) {
-    if (load->options.workload == LATENCY) run_open_loop(load, seconds);
+    if (load->options.workload == LATENCY || load->options.workload == REQUESTS)
+        run_open_loop(load, seconds);
     else if (load->options.workload == DROPPED) run_closed_loop(load, seconds, publish_dropped);
     else run_closed_loop(load, seconds, publish_in_flight);
 }
@@ -258,6 +295,19 @@ static void prove_delivery(struct load *load) {
              outstanding(load));
 }
 
+// What is published must be the whole of what a backend is promised, and name the user who sent it.
+static void prove_requests(struct load *load) {
+    struct subscriber backend;
+    subscriber_open(&backend, load->options.redis_port, "positions");
+    prove_delivery(load);
+    char sender[64];
+    snprintf(sender, sizeof sender, "},\"userId\":\"u%d\",\"sid\":\"", load->next_user);
+    subscriber_expect(&backend, "{\"event\":\"report-position\",\"data\":{\"lat\":52.5163,");
+    subscriber_expect(&backend, sender);
+    subscriber_expect(&backend, "\",\"namespace\":\"/chats\",\"address\":\"127.0.0.1\"}");
+    subscriber_close(&backend);
+}
+
 // From empty queues to empty queues, so that every delivery is counted with all the CPU that it cost, and no other.
 static void measure(struct load *load) {
     run(load, load->options.warmup_seconds);
@@ -284,6 +334,7 @@ static void begin(struct load *load) {
     load->crowd.port = load->options.ws_port;
     load->crowd.chats_per_client = load->options.chats;
     load->crowd.take_event = take_event;
+    load->crowd.take_ack = take_ack;
     load->crowd.context = load;
     crowd_begin(&load->crowd, load->options.clients);
     publisher_connect(&load->publisher, load->options.redis_port);
@@ -298,7 +349,8 @@ int main(int count, char **arguments) {
     begin(&load);
     printf("{\"workload\":\"%s\",\"clients\":%d", load.options.workload_name, load.options.clients);
     connect_crowd(&load);
-    prove_delivery(&load);
+    if (load.options.workload == REQUESTS) prove_requests(&load);
+    else prove_delivery(&load);
     if (load.options.workload != CONNECT) measure(&load);
     deliveries_close(&load.book);
     printf(",\"missing\":%" PRIu64 ",\"doubled_or_late\":%" PRIu64 "}\n", load.book.missing,

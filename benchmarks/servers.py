@@ -57,7 +57,8 @@ class ServerFailed(Exception):
 class Server:
     """One way to run one server. `ready_path` is asked over HTTP until it answers 200.
 
-    `workloads` are those that it is measured with, where that is not all.
+    `workloads` are those that it is measured with, where that is not all; `lacks` are those that it
+    has no code for.
     """
 
     key: str
@@ -67,9 +68,12 @@ class Server:
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     ready_path: str | None = None
     workloads: frozenset[str] | None = None
+    lacks: frozenset[str] = frozenset()
 
     def takes(self, workload: str) -> bool:
-        return self.workloads is None or workload in self.workloads
+        return workload not in self.lacks and (
+            self.workloads is None or workload in self.workloads
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,8 @@ def node() -> Server:
 
 def python() -> Server:
     """python-socketio and uvicorn, as their documentation shows."""
-    return Server("python", PYTHON_TITLE, (sys.executable, "python_socketio.py"), _FOLDER / "peers")
+    command = (sys.executable, "python_socketio.py")
+    return Server("python", PYTHON_TITLE, command, _FOLDER / "peers", lacks=frozenset({"requests"}))
 
 
 OWN = MappingProxyType(

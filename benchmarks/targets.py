@@ -87,6 +87,7 @@ _TARGETS = (
     _against("python", "fanout-8", "deliveries", 40),
     _against("node", "unicast", "deliveries", 2.2),
     _against("python", "unicast", "deliveries", 15),
+    _against("node", "requests", "requests", 1.5),
     _against("node", "idle-2000", "memory", 0.45, subject=_DURABLE, at_least=False),
     _own_memory("idle-2000", 8),
     _against("node", "idle-10000", "memory", 0.45, subject=_DURABLE, at_least=False),

@@ -3,8 +3,10 @@
 How it is done (processes, sockets) and how figures are compared are elsewhere.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.load import LoadReport, Span
 
@@ -24,12 +26,16 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One run of the load generator. `options` are its arguments beyond ports and processes."""
+    """One run of the load generator. `options` are its arguments beyond ports and processes.
+
+    `environment` is what servers get beside their own, and peers do not read.
+    """
 
     name: str
     title: str
     metrics: tuple[Metric, ...]
     options: Options
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def shortened(self) -> "Workload":
         """The same with less of everything, for a first impression."""
@@ -69,6 +75,7 @@ def _kib_per_connection(report: LoadReport) -> float:
 
 DELIVERIES = Metric("deliveries", "deliveries per CPU-second", True, _deliveries_per_cpu_second)
 DROPPED = Metric("dropped", "events per CPU-second", True, _events_per_cpu_second)
+REQUESTS = Metric("requests", "requests per CPU-second", True, _deliveries_per_cpu_second)
 CONNECTS = Metric("connects", "connects per CPU-second", True, _connects_per_cpu_second)
 MEMORY = Metric("memory", "KiB per connection", False, _kib_per_connection)
 P50 = Metric("p50", "ms publish to receive, p50", False, lambda report: report.p50_ms)
@@ -90,6 +97,9 @@ def _connect(clients: int, chats: int, settle_seconds: float) -> Options:
 _TO_USERS: Options = _MEASURING | {"clients": 1000, "chats": 0, "in-flight": 8}
 # At a beat of its own: who takes longer gets as many events to spread its wake-ups over.
 _PACED: Options = _TO_USERS | {"workload": "latency", "rate": 5000}
+# Below the gateway's bound of 1,000 requests that wait for Redis, should the machine pause.
+_REQUESTS: Options = _PACED | {"workload": "requests", "rate": 10_000, "in-flight": 500}
+_TABLE = {"CONSTELLATION_INTERFACE_FILE": str(Path(__file__).parent / "requests.toml")}
 _STEADY: Options = _MEASURING | {"clients": 50, "warm-clients": 10, "chats": 1, "rate": 200}
 # A collector or allocator that gives memory back soon gets the time for it.
 _QUIET_SECONDS = 3.0
@@ -110,6 +120,13 @@ QUICK = (
         "Events without a local recipient",
         (DROPPED,),
         _TO_USERS | {"workload": "dropped"},
+    ),
+    Workload(
+        "requests",
+        "10,000 requests a second, published and acknowledged",
+        (REQUESTS,),
+        _REQUESTS,
+        _TABLE,
     ),
     Workload("latency", "200 events a second to 50", (P50, P99), _STEADY | {"workload": "latency"}),
     Workload("storm", "Connect storm", (CONNECTS,), _connect(4000, 0, 0.5)),

@@ -6,10 +6,11 @@
 #include <string.h>
 
 static enum workload workload_named(const char *name) {
-    static const char *const names[] = {"fanout", "unicast", "dropped", "latency", "connect"};
-    for (int i = 0; i < 5; i++)
+    static const char *const names[] = {"fanout", "unicast", "dropped", "latency",
+                                        "connect", "requests"};
+    for (int i = 0; i < 6; i++)
         if (strcmp(name, names[i]) == 0) return (enum workload)i;
-    fail("No workload is called %s: fanout, unicast, dropped, latency or connect.", name);
+    fail("No workload is called %s: fanout, unicast, dropped, latency, connect or requests.", name);
 }
 
 static void set_option(struct options *options, const char *name, const char *value) {

@@ -8,6 +8,7 @@ enum workload {
     DROPPED, // events to users who are not connected
     LATENCY, // events to a chat at a fixed rate
     CONNECT, // nothing is published beyond a proof of life
+    REQUESTS, // requests of clients at a fixed rate, each of which is acknowledged
 };
 
 struct options {
@@ -16,9 +17,9 @@ struct options {
     int clients, warm_clients; // of `clients`, those that connect first and are not counted
     int at_once;               // clients on their way in at the same time
     int chats;                 // that each client joins
-    int in_flight;             // events published and not yet received by all
+    int in_flight;             // events not yet received by all, or requests not yet acknowledged
     int ws_port, redis_port, server_pid, redis_pid;
-    double rate; // events per second
+    double rate; // events or requests per second
     double warmup_seconds, seconds;
     double settle_seconds; // of quiet before memory is read
 };

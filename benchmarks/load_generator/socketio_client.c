@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -161,6 +162,23 @@ static void take_join_ack(struct crowd *crowd, struct client *client, const char
     join_next(crowd, client);
 }
 
+void client_request(struct client *client, const char *event, uint64_t number, const char *json) {
+    char packet[LARGEST_SENT];
+    int length = snprintf(packet, sizeof packet, "42/chats,%" PRIu64 "[\"%s\",%s]", number, event,
+                          json);
+    send_frame(client, TEXT, packet, (size_t)length);
+}
+
+// `packet` begins with `43/chats,`.
+static void take_ack(struct crowd *crowd, struct client *client, const char *packet,
+                     size_t length) {
+    const char *end = packet + length, *digit = packet + strlen("43/chats,");
+    uint64_t number = 0;
+    for (; digit < end && *digit >= '0' && *digit <= '9'; digit++)
+        number = number * 10 + (uint64_t)(*digit - '0');
+    crowd->take_ack(crowd->context, client->number, number, digit, (size_t)(end - digit));
+}
+
 static bool starts_with(const char *packet, size_t length, const char *prefix) {
     size_t wanted = strlen(prefix);
     return length >= wanted && memcmp(packet, prefix, wanted) == 0;
@@ -178,6 +196,8 @@ static void take_packet(struct crowd *crowd, struct client *client, const char *
         join_next(crowd, client);
     else if (starts_with(packet, length, "43/chats,") && client->state == JOINING)
         take_join_ack(crowd, client, packet, length);
+    else if (starts_with(packet, length, "43/chats,") && client->state == READY)
+        take_ack(crowd, client, packet, length);
     else
         fail("Client %d did not expect: %.*s", client->number, (int)length, packet);
 }

@@ -21,6 +21,9 @@ struct client {
 // `packet` is a whole Socket.IO EVENT packet, from `42/chats,` on.
 typedef void on_event(void *context, int client, const char *packet, size_t bytes);
 
+// `answer` is what an ACK packet to a request of this client has behind the number, from `[` on.
+typedef void on_ack(void *context, int client, uint64_t number, const char *answer, size_t bytes);
+
 struct crowd {
     int epoll_fd;
     int port;
@@ -30,6 +33,7 @@ struct crowd {
     int ready;
     struct client *clients;
     on_event *take_event;
+    on_ack *take_ack;
     void *context;
     uint64_t reads;  // recv calls that brought something
     uint64_t frames; // WebSocket frames parsed
@@ -44,6 +48,9 @@ void crowd_start(struct crowd *crowd, int wanted, int at_once);
 // To call for every epoll event that carries this client. Fails on whatever a gateway should not do: close, refuse,
 // fragment, compress, or speak out of turn.
 void client_proceed(struct crowd *crowd, struct client *client);
+
+// Emits `event` with one argument, which is JSON, and asks for an acknowledgement under this number.
+void client_request(struct client *client, const char *event, uint64_t number, const char *json);
 
 // The name of one of a client's chats: the first is everybody's, "c1"; the others are shared by ten neighbours each.
 void chat_name(char name[32], const struct client *client, int index);

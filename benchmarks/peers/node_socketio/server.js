@@ -1,7 +1,7 @@
 // The peer that the README's ratios name: socket.io 4.8 on its default `ws` engine, fed by ioredis.
 //
 // It keeps the part of the gateway's contract that the benchmarks exercise: identity from `auth.userId`, `join-chat` and
-// `leave-chat` with acks, and the six Redis channels. Every process subscribes for itself, so the in-memory adapter is
+// `leave-chat` with acks, `report-position`, and the six Redis channels. Every process subscribes for itself, so the in-memory adapter is
 // enough and an event is never sent between processes. No TCP port, no limits, no metrics: whatever it lacks makes it faster.
 //
 // Environment: WS_PORT (0 = a free port), REDIS_HOST, REDIS_PORT. When clients may come it writes one JSON line to stderr.
@@ -85,6 +85,20 @@ function answer(change) {
   };
 }
 
+// What the gateway publishes for a request `to = "channel"` (docs/backends.md).
+async function report(socket, data, ack) {
+  const request = {
+    event: "report-position",
+    data,
+    userId: socket.data.userId,
+    sid: socket.id,
+    namespace: socket.nsp.name,
+    address: socket.handshake.address,
+  };
+  await publisher.publish("positions", JSON.stringify(request));
+  ack({ success: true });
+}
+
 function identify(socket, next) {
   const { userId } = socket.handshake.auth;
   if (typeof userId !== "string" && typeof userId !== "number") {
@@ -99,6 +113,7 @@ function welcome(socket) {
   socket.join(ofUser(socket.data.userId));
   socket.on("join-chat", answer((room) => socket.join(room)));
   socket.on("leave-chat", answer((room) => socket.leave(room)));
+  socket.on("report-position", (data, ack) => report(socket, data, ack));
 }
 
 function announce(port) {
@@ -120,6 +135,7 @@ const redis = new Redis({
   host: process.env.REDIS_HOST ?? "127.0.0.1",
   port: Number(process.env.REDIS_PORT ?? 6379),
 });
+const publisher = redis.duplicate(); // one that subscribes may not publish
 redis.on("message", (channel, text) => deliver(chats, channel, text));
 await redis.subscribe(...Object.keys(routes));
 
