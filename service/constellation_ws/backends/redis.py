@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from constellation_ws.backends.answers import BackendFailed
 from constellation_ws.backends.ways import Target
 from constellation_ws.redis_io.link import RedisUnavailable, answers_of
-from constellation_ws.runtime.deadline import deadline
+from constellation_ws.runtime.deadline import expire
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.services.sending import Message, Sending, Sent
 
@@ -41,8 +41,12 @@ class RedisWay:
     async def send(self, target: Target, body: bytes, traceparent: str) -> msgspec.Raw:
         """Send. Raises TimeoutError, BackendFailed."""
         try:
-            async with deadline(self._timeout_seconds):
-                await self._sending.send(target.name, body)
+            accepted = self._sending.send(target.name, body)
+            timer = expire(accepted, self._timeout_seconds)
+            try:
+                await accepted
+            finally:
+                timer.cancel()
         except RedisUnavailable as error:
             cause = error.__cause__
             # A Redis that objects works: a stream of another type must not end the others.

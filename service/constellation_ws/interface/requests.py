@@ -48,6 +48,9 @@ class Wanted:
     """The id of each key of a template, as the client wrote it."""
 
 
+_NOTHING = Wanted(rooms=[], chats=[], in_room=None, given={})
+
+
 class RequestReader:
     """Reads the requests of one row."""
 
@@ -68,9 +71,11 @@ class RequestReader:
 
     def read(self, data: bytes) -> Wanted | Refusal:
         """Read the client's first argument, one JSON value; b"" where it sent none."""
+        if not self._keys:
+            return _NOTHING
         try:
-            values = self._values(data) if self._keys else {}
-            unclear = self._unclear(data) if self._keys and self.row.to else None
+            values = self._values(data)
+            unclear = self._unclear(data) if self.row.to else None
         except MalformedEvent:
             return self._no_object()
         if unclear is not None:

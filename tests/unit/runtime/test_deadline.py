@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from constellation_ws.runtime.deadline import deadline
+from constellation_ws.runtime.deadline import deadline, expire
 from tests.processes import HOST
 
 
@@ -69,3 +69,45 @@ async def test_it_ends_soon_after_a_pause_in_which_nothing_has_arrived() -> None
 
     with pytest.raises(TimeoutError):
         await pause_and_wait()
+
+
+async def test_a_future_that_takes_too_long_fails_with_a_timeout() -> None:
+    expected = asyncio.get_running_loop().create_future()
+    expire(expected, 0.01)
+    with pytest.raises(TimeoutError):
+        await expected
+
+
+async def test_a_future_that_is_done_in_time_stays_as_it_is() -> None:
+    expected = asyncio.get_running_loop().create_future()
+    timer = expire(expected, 0.01)
+    expected.set_result("done")
+    while asyncio.get_running_loop().time() <= timer.when():
+        await asyncio.sleep(0.01)
+    assert await expected == "done"
+
+
+async def test_a_future_that_is_done_right_after_a_pause_does_not_expire() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"hello")
+        writer.close()
+
+    async with await asyncio.start_server(answer, HOST, 0) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        expected = asyncio.ensure_future(reader.readexactly(5))
+        answered = asyncio.get_running_loop().create_future()
+        expected.add_done_callback(lambda one: answered.done() or answered.set_result(one.result()))
+        expire(answered, 0.05)
+        writer.write(b"x")
+        stand_still()
+        assert await answered == b"hello"
+        writer.close()
+
+
+async def test_a_future_expires_soon_after_a_pause_in_which_nothing_has_arrived() -> None:
+    expected = asyncio.get_running_loop().create_future()
+    expire(expected, 0.05)
+    stand_still()
+    with pytest.raises(TimeoutError):
+        await expected
