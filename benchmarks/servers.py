@@ -71,9 +71,7 @@ class Server:
     lacks: frozenset[str] = frozenset()
 
     def takes(self, workload: str) -> bool:
-        return workload not in self.lacks and (
-            self.workloads is None or workload in self.workloads
-        )
+        return workload not in self.lacks and (self.workloads is None or workload in self.workloads)
 
 
 @dataclass(frozen=True, slots=True)
