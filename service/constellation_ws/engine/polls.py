@@ -60,9 +60,9 @@ class Polls:
     async def serve_forwarded(
         self, method: str, sid: str, body: bytes, gone: asyncio.Future[None]
     ) -> HttpResponse:
-        """Answer a request that another pod has received and checked.
+        """Respond to a request that another pod has received and checked.
 
-        `gone` is done when its client has hung up.
+        `gone` is done when its client has disconnected.
         """
         has_body = True
 
@@ -77,13 +77,13 @@ class Polls:
         return await self.serve(method, sid, receive)
 
     def finish_poll(self, sid: str) -> None:
-        """Let a poll that waits respond, with a noop."""
+        """Have a poll that waits respond with a noop."""
         session = self._engine.sockets.get(sid)
         if session is not None and session.poll is not None:
             session.queue(NOOP)
 
     async def serve(self, method: str, sid: str, receive: Receive) -> HttpResponse:
-        """Answer a request."""
+        """Respond to a request."""
         closed = self._engine.pending_closes.pop_polling(sid) if method == "GET" else None
         if closed is not None:
             return _packets_response(self._last_of(closed))
@@ -109,7 +109,7 @@ class Polls:
             await self._wait(session, receive)
             if session.upgraded:
                 return _packets_response([NOOP])
-        # What waits for a session that has ended cannot be fetched later.
+        # What is queued for a closed session cannot be fetched later.
         packets = (
             self._last_of(session) if session.closed else session.pop_outbox(_MAX_RESPONSE_BYTES)
         )
@@ -118,10 +118,11 @@ class Polls:
         return _packets_response(packets)
 
     def _last_of(self, session: Session) -> list[str]:
-        """Take what waits for a session that has ended; our Close in an answer of its own.
+        """Remove and return what is queued for a closed session, its close in a response of its
+        own.
 
-        socket.io-client handles a Close before the events of the same answer: it would take these
-        up at its next connect, without their offsets, and get them once more by its resume.
+        socket.io-client handles a close before the events of the same response. It would handle
+        these at its next connect, without their offsets, and get them again by its resume.
         """
         packets = session.pop_outbox()
         if packets[-1:] == [CLOSE] and len(packets) > 1:

@@ -244,7 +244,7 @@ class Session:
         self.wake_poll()
 
     def wake_poll(self) -> None:
-        """Let the poll that waits respond."""
+        """Have the poll that waits respond."""
         if self.poll is not None and not self.poll.done():
             self.poll.set_result(None)
 
