@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from msgspec import Raw
 from opentelemetry.trace import SpanKind
 
+from constellation_ws.backends.answers import REFUSED, OwnRefusal
 from constellation_ws.backends.backend import Backend
 from constellation_ws.backends.request import BackendRequest
 from constellation_ws.backends.ways import Target
@@ -82,7 +83,7 @@ class Forwarding:
             if request.member.user:
                 span.set_attribute("user.id", request.member.user)
             result = await self._ask(forwarded, request)
-            outcome = result.code if isinstance(result, Refusal) else "ok"
+            outcome = _outcome_of(result)
             span.set_attribute("constellation.outcome", outcome)
         self._metrics.requests.labels(event, outcome).inc()
         reply(result.acknowledgement() if isinstance(result, Refusal) else result)
@@ -106,6 +107,13 @@ class Forwarding:
             self._unanswered[member] -= 1
             if not self._unanswered[member]:
                 del self._unanswered[member]
+
+
+def _outcome_of(result: Raw | Refusal) -> str:
+    """Name how a request ended in words of ours: those of a backend would be labels without end."""
+    if isinstance(result, OwnRefusal):
+        return REFUSED.code
+    return result.code if isinstance(result, Refusal) else "ok"
 
 
 def _backend_request(row: RequestRow, request: ClientRequest, raw: Raw) -> BackendRequest:
