@@ -15,6 +15,7 @@ from constellation_ws.wiring.gateway import Gateway
 def register(gateway: Gateway) -> None:
     """Register what a gateway's parts can be asked for."""
     _register_clients(gateway)
+    _register_writes(gateway)
     _register_load(gateway)
     _register_redis(gateway)
     _register_drain(gateway)
@@ -41,7 +42,7 @@ def _register_peers(gateway: Gateway) -> None:
 
 
 def _register_clients(gateway: Gateway) -> None:
-    metrics, rooms, fanout = gateway.metrics, gateway.events.rooms, gateway.events.fanout
+    metrics, rooms = gateway.metrics, gateway.events.rooms
     metrics.registry.register(_Connections(gateway.clients.engine))
     metrics.register(
         "constellation_sockets",
@@ -73,6 +74,10 @@ def _register_clients(gateway: Gateway) -> None:
         "Joins and resumes that are queued for a query to the API.",
         lambda: float(gateway.clients.access.waiting),
     )
+
+
+def _register_writes(gateway: Gateway) -> None:
+    metrics, fanout = gateway.metrics, gateway.events.fanout
     metrics.register_total(
         "constellation_writes",
         "Writes of events to WebSockets; long-polling is not counted.",
