@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 from opentelemetry.trace import Span, SpanKind
@@ -27,7 +27,7 @@ from constellation_ws.chats.neighbours import (
     Server,
     Sessions,
 )
-from constellation_ws.chats.requests import Answer, RoomRequests
+from constellation_ws.chats.requests import Answer, Handler, RoomRequests
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.welcome import RetryLater, Welcome
 from constellation_ws.engine.session import Session
@@ -102,13 +102,18 @@ class Namespace:
         self._expiries = expiries
         self._arriving = Arrivals()
         self._is_draining = False
-        answering = Answering(metrics, tracing)
         asked = RoomRequests(rooms, limits, access, sessions)
-        server.on("connect", self._connect, namespace=name)
-        server.on("disconnect", self._disconnect, namespace=name)
         handlers = {row.event: asked.handler(row) for row in requests}
         if authentication.has_tokens:
             handlers[REFRESH] = self._refresh
+        self._register(handlers, forwarded)
+
+    def _register(self, handlers: Mapping[str, Handler], forwarded: Sequence[str]) -> None:
+        """Register what answers; of `forwarded` events only the names are known here."""
+        server, name = self._server, self._name
+        answering = Answering(self._metrics, self._tracing)
+        server.on("connect", self._connect, namespace=name)
+        server.on("disconnect", self._disconnect, namespace=name)
         for event, handler in handlers.items():
             server.requests.answer(name, event, answering.seen(event, handler))
         server.on("*", answering.unknown([*handlers, *forwarded]), namespace=name)

@@ -71,18 +71,23 @@ def inspect(
         if keeps_log:
             yield _permission("meeting", trials.meeting(redis, names))
     shared = (*channels, names.commands, names.ticks)
-    subscribed = (*shared, commands.EMITTER_CHANNEL)
-    yield _permission("subscribe", trials.subscriptions(redis, subscribed, names))
-    if by_pattern := trials.pattern_subscriptions(redis, emitters):
-        yield _permission("emitters", by_pattern)
-    yield _permission("publish", trials.own_publications(redis, names))
-    published = (*shared, names.presence_channel) if announces else shared
-    yield _may_publish(redis, published)
+    yield from _inspect_pubsub(redis, shared, names, emitters)
+    yield _may_publish(redis, (*shared, names.presence_channel) if announces else shared)
     yield _permission("presence", trials.presence(redis, names))
     if announces:
         yield _permission("presence events", trials.presence_events(redis, names))
     yield _permission("peers", trials.peers(redis, names))
     yield from _inspect_log(redis, names) if keeps_log else _inspect_direct_entries(redis, names)
+
+
+def _inspect_pubsub(
+    redis: Redis, channels: Iterable[str], names: Names, emitters: Iterable[str]
+) -> Iterator[Finding]:
+    subscribed = (*channels, commands.EMITTER_CHANNEL)
+    yield _permission("subscribe", trials.subscriptions(redis, subscribed, names))
+    if by_pattern := trials.pattern_subscriptions(redis, emitters):
+        yield _permission("emitters", by_pattern)
+    yield _permission("publish", trials.own_publications(redis, names))
 
 
 def inspect_variables(unknown: Iterable[UnknownVariable]) -> Finding:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from constellation_ws import __version__
+from constellation_ws.cli import loading
 from constellation_ws.cli.reporting import (
     ASKED_WRONGLY,
     FAILED,
@@ -23,11 +23,6 @@ from constellation_ws.cli.reporting import (
     exit_on,
     warn,
 )
-
-if TYPE_CHECKING:
-    from constellation_ws.cli.publish import Published
-    from constellation_ws.interface.table import Interface
-    from constellation_ws.settings.settings import Settings
 
 _NAME = "constellation-ws"
 
@@ -55,7 +50,7 @@ def serve() -> None:
     from constellation_ws.process import main as process
     from constellation_ws.settings import settings
 
-    values = _settings()
+    values = loading.settings()
     telemetry.set_up_logs(values.log_level, values.log_format)
     logger = structlog.get_logger(__name__)
     for unknown in settings.unknown_variables():
@@ -76,7 +71,7 @@ def dev() -> None:
     from constellation_ws.cli import dev as development
     from constellation_ws.cli.local import CannotStart
 
-    values = _settings_with_warnings()
+    values = loading.settings_with_warnings()
     with exit_on(FAILED, CannotStart):
         raise typer.Exit(development.develop(values))
 
@@ -91,7 +86,7 @@ def demo() -> None:
     from constellation_ws.cli.client import CannotConnect
     from constellation_ws.cli.local import CannotStart
 
-    values = _settings_with_warnings()
+    values = loading.settings_with_warnings()
     with exit_on(FAILED, CannotStart, CannotConnect):
         raise typer.Exit(show.run(values))
 
@@ -115,9 +110,9 @@ def publish(
     from constellation_ws.observability import telemetry
     from constellation_ws.wiring.interface import compile_routes
 
-    values = _settings_with_warnings()
+    values = loading.settings_with_warnings()
     telemetry.set_up_logs(values.log_level, values.log_format)
-    table = compile_routes(_interface(values, requires_keys=False))
+    table = compile_routes(loading.interface(values, requires_keys=False))
     with (
         exit_on(FAILED, publisher.CannotPublish),
         publisher.connected(values.redis_address(), values.redis_names()) as redis,
@@ -126,13 +121,15 @@ def publish(
         publications = publisher.publish(
             redis,
             table,
-            ((channel, event) for event in _events(json)),
+            ((channel, event) for event in publisher.events(json)),
             tracing,
             counts_all=publisher.counts_all(values.redis_address()),
             max_event_bytes=values.max_event_bytes,
         )
         for published in publications:
-            _print_published(published)
+            print(publisher.receipt(published), flush=True)
+            if published.doubt:
+                warn(published.doubt)
 
 
 _Chats = Annotated[list[str] | None, typer.Option(metavar="CHAT", help="Chat to join; repeatable.")]
@@ -214,8 +211,8 @@ def explain(
     is_request = len(words) == 3 and words[0] == "request"
     if not is_request and len(words) != 2:
         raise typer.BadParameter("explain requires CHANNEL JSON, or request EVENT JSON")
-    values = _settings_with_warnings()
-    interface = _interface(values, requires_keys=False)
+    values = loading.settings_with_warnings()
+    interface = loading.interface(values, requires_keys=False)
     name, payload = words[-2], words[-1].encode(errors="surrogateescape")
     if is_request:
         found = explainer.explain_request(
@@ -235,8 +232,8 @@ def check() -> None:
     """
     from constellation_ws.cli import check_report
 
-    values = _settings()
-    raise typer.Exit(check_report.run(values, _interface(values)))
+    values = loading.settings()
+    raise typer.Exit(check_report.run(values, loading.interface(values)))
 
 
 @app.command()
@@ -258,8 +255,8 @@ def schema(
 
     with exit_on(ASKED_WRONGLY, printer.NotOne):
         kind = printer.choose(asyncapi=asyncapi, typescript=typescript, openapi=openapi)
-    values = _settings()
-    print(printer.document(kind, values, _interface(values, requires_keys=False)), end="")
+    values = loading.settings()
+    print(printer.document(kind, values, loading.interface(values, requires_keys=False)), end="")
 
 
 def _show_version(wanted: bool) -> None:
@@ -294,48 +291,3 @@ def run(arguments: list[str]) -> int:
         return ASKED_WRONGLY
     except typer.Abort:
         return INTERRUPTED
-
-
-def _print_published(published: Published) -> None:
-    match published.subscribers:
-        case None:
-            receipt = "published"
-        case 1:
-            receipt = "received by 1 gateway"
-        case gateways:
-            receipt = f"received by {gateways} gateways"
-    trace = f", trace {published.trace_id}" if published.trace_id else ""
-    print(f"{published.channel}: {receipt}{trace}", flush=True)
-    if published.doubt:
-        warn(published.doubt)
-
-
-def _settings() -> Settings:
-    from constellation_ws.settings import settings
-
-    with exit_on(ASKED_WRONGLY, settings.InvalidSettings):
-        return settings.load()
-
-
-def _interface(values: Settings, *, requires_keys: bool = True) -> Interface:
-    from constellation_ws.interface.table import InvalidInterface
-    from constellation_ws.wiring import interface
-
-    with exit_on(ASKED_WRONGLY, InvalidInterface):
-        return interface.load(values, requires_keys=requires_keys)
-
-
-def _settings_with_warnings() -> Settings:
-    from constellation_ws.settings import settings
-
-    values = _settings()
-    for unknown in settings.unknown_variables():
-        warn(str(unknown))
-    return values
-
-
-def _events(text: str) -> Iterable[bytes]:
-    """Give the argument itself, or the lines of stdin as they come."""
-    if text != "-":
-        return [text.encode(errors="surrogateescape")]
-    return (line for raw in sys.stdin.buffer if (line := raw.strip()))

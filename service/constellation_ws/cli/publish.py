@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,26 @@ class Published:
     """Why it will reach no client, as far as is known here."""
     trace_id: str | None = None
     """The trace that shows the rest; None where none is recorded."""
+
+
+def events(text: str) -> Iterable[bytes]:
+    """Give the argument itself, or, for `-`, the lines of stdin as they come."""
+    if text != "-":
+        return [text.encode(errors="surrogateescape")]
+    return (line for raw in sys.stdin.buffer if (line := raw.strip()))
+
+
+def receipt(published: Published) -> str:
+    """Say in one line who has received an event."""
+    match published.subscribers:
+        case None:
+            by = "published"
+        case 1:
+            by = "received by 1 gateway"
+        case gateways:
+            by = f"received by {gateways} gateways"
+    trace = f", trace {published.trace_id}" if published.trace_id else ""
+    return f"{published.channel}: {by}{trace}"
 
 
 @contextmanager

@@ -70,14 +70,7 @@ class Clients:
         claims = frozenset(claim for row in requests for claim in row.claims)
         self.identification = identification(settings, trace_headers, claims)
         self.engine = self._make_engine(settings, events, metrics, spawn)
-        self.admission = Admission(
-            self.engine,
-            cors_origins=settings.cors_origins,
-            proxies=Proxies(settings.trusted_proxies),
-            http_connections=self.http_connections,
-            tunnels=self.tunnels,
-            is_overloaded=self.overload.is_on,
-        )
+        self.admission = self._make_admission(settings)
         gate = Gate(bounds.client_limits(settings), metrics)
         self.server = Server(self.engine, events.membership, gate.check)
         self.closing = SessionClosing(self.engine, self.server, events.rooms, events.sessions)
@@ -94,6 +87,16 @@ class Clients:
         forwarding = Forwarding(metrics, spawn, tracing, max_id_chars=settings.max_id_chars)
         self._forward(requests, forwarding)
         self.polls = Polls(self.engine, self.admission)
+
+    def _make_admission(self, settings: Settings) -> Admission:
+        return Admission(
+            self.engine,
+            cors_origins=settings.cors_origins,
+            proxies=Proxies(settings.trusted_proxies),
+            http_connections=self.http_connections,
+            tunnels=self.tunnels,
+            is_overloaded=self.overload.is_on,
+        )
 
     def _forward(self, requests: Iterable[RequestRow], forwarding: Forwarding) -> None:
         """Have the requests forwarded that name a backend."""

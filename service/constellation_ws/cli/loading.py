@@ -1,0 +1,41 @@
+"""The settings and the interface table of a command; what cannot be read ends it with a sentence.
+
+Modules are imported when they are needed: `--help` and `listen` need none of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from constellation_ws.cli.reporting import ASKED_WRONGLY, exit_on, warn
+
+if TYPE_CHECKING:
+    from constellation_ws.interface.table import Interface
+    from constellation_ws.settings.settings import Settings
+
+
+def settings() -> Settings:
+    """Read the settings from the environment."""
+    from constellation_ws.settings import settings as module
+
+    with exit_on(ASKED_WRONGLY, module.InvalidSettings):
+        return module.load()
+
+
+def settings_with_warnings() -> Settings:
+    """Read the settings, and warn of variables that are none."""
+    from constellation_ws.settings import settings as module
+
+    values = settings()
+    for unknown in module.unknown_variables():
+        warn(str(unknown))
+    return values
+
+
+def interface(values: Settings, *, requires_keys: bool = True) -> Interface:
+    """Read the interface table that the settings name."""
+    from constellation_ws.interface.table import InvalidInterface
+    from constellation_ws.wiring import interface as module
+
+    with exit_on(ASKED_WRONGLY, InvalidInterface):
+        return module.load(values, requires_keys=requires_keys)
