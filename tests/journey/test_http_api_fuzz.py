@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 import requests
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -36,7 +36,7 @@ from tests.tables import compiled
 EXAMPLES = 60
 PLENTY = {"CONSTELLATION_API_MAX_REQUESTS_PER_SECOND": 1_000_000}
 ROWS = Operations(cast("Any", None)).rows()
-DOCUMENT = json.loads(openapi.document(ROWS, compiled()))
+DOCUMENT = json.loads(openapi.document(ROWS, compiled(), ["/chats"]))
 CONFORMING = [
     not_a_server_error,
     status_code_conformance,
@@ -75,6 +75,8 @@ def test_answers_are_those_that_are_described(target: Gateway, row: Any, mode: A
         @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
         @given(operation.as_strategy(mode))
         def answers_conform(case: schemathesis.Case[Any]) -> None:
+            # `requests` leaves such parameters out: what was wrong about them is not sent.
+            assume(all(value not in (None, [], {}) for value in (case.query or {}).values()))
             response = case.call(
                 base_url=f"http://{HOST}:{target.api_port}",
                 session=session,

@@ -83,19 +83,20 @@ class Api:
         self,
         operations: Iterable[Operation],
         channels: Iterable[str],
+        namespaces: Iterable[str],
         keys: Keys,
         limits: ApiLimits,
         metrics: ApiMetrics,
         spawn: Spawn,
         is_draining: Callable[[], bool],
     ) -> None:
-        """`channels` are named in the description."""
+        """Channels and namespaces are named in the description."""
         rows = tuple(operations)
         methods: dict[str, dict[str, Operation | None]] = {openapi.PATH: {"GET": None}}
         for row in rows:
             methods.setdefault(row.template, {})[row.method] = row
         self._paths = Paths(methods)
-        self._document = msgspec.Raw(openapi.document(rows, channels))
+        self._document = msgspec.Raw(openapi.document(rows, channels, namespaces))
         self._keys = keys
         self._limits = limits
         self._metrics = metrics

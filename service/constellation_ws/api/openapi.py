@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +11,7 @@ import msgspec
 from constellation_ws import __version__
 from constellation_ws.api.operations import Operation
 from constellation_ws.api.problems import STATUSES
-from constellation_ws.api.shapes import Event, Problem
+from constellation_ws.api.shapes import Emission, Event, Problem
 
 PATH = "/v1/openapi.json"
 
@@ -48,20 +48,23 @@ _DESCRIPTION = (
 )
 
 
-def document(operations: Iterable[Operation], channels: Iterable[str]) -> bytes:
-    """Write the document; `channels` are those that events may be published on."""
-    rows = tuple(operations)
+def document(
+    operations: Iterable[Operation], channels: Iterable[str], namespaces: Iterable[str]
+) -> bytes:
+    """Write the document, with the channels and the namespaces of the interface table."""
+    rows, named = tuple(operations), ["", *sorted(namespaces)]
     answers = {answer for row in rows for answer in row.answers}
     bodies = [row.body for row in rows if row.body is not None]
     (problem, *schemas), components = msgspec.json.schema_components(
         [Problem, *bodies, *answers], ref_template="#/components/schemas/{name}"
     )
     components[Event.__name__]["properties"]["channel"]["enum"] = sorted(channels)
+    components[Emission.__name__]["properties"]["namespace"]["enum"] = named
     left = iter(schemas)
     paths: Json = {PATH: {"get": _own_operation()}}
     for row in rows:
         body = next(left) if row.body is not None else None
-        paths.setdefault(row.template, {})[row.method.lower()] = _operation(row, body)
+        paths.setdefault(row.template, {})[row.method.lower()] = _operation(row, body, named)
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -81,7 +84,7 @@ def document(operations: Iterable[Operation], channels: Iterable[str]) -> bytes:
     )
 
 
-def _operation(row: Operation, body: Json | None) -> Json:
+def _operation(row: Operation, body: Json | None, namespaces: Sequence[str]) -> Json:
     refusals = [*_REFUSALS, *(_BODY_REFUSALS if body else ())]
     if row.may_repeat:
         refusals.append(HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -89,7 +92,7 @@ def _operation(row: Operation, body: Json | None) -> Json:
         "operationId": row.name,
         "summary": row.summary,
         "security": [{"key": [row.scope]}],
-        "parameters": [*_parameters(row), *([_RETRY_KEY] if row.may_repeat else [])],
+        "parameters": [*_parameters(row, namespaces), *([_RETRY_KEY] if row.may_repeat else [])],
         "responses": {
             str(int(row.status)): {"description": row.status.phrase, "content": _answers(row)},
             **{str(int(status)): _reference("responses", int(status)) for status in refusals},
@@ -109,7 +112,7 @@ def _reference(kind: str, name: object) -> Json:
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-def _parameters(row: Operation) -> list[Json]:
+def _parameters(row: Operation, namespaces: Sequence[str]) -> list[Json]:
     """Describe each field of the parameters' type: in the path if the template names it."""
     (_, components) = msgspec.json.schema_components([row.parameters])
     schema = components[row.parameters.__name__]
@@ -119,6 +122,8 @@ def _parameters(row: Operation) -> list[Json]:
         is_in_path = f"{{{name}}}" in row.template
         described = dict(field)
         description = described.pop("description", "")
+        if name == "namespace":
+            described["enum"] = namespaces
         found.append(
             {
                 "name": name,

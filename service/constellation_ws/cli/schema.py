@@ -48,7 +48,9 @@ def document(kind: Format, values: Settings, interface: Interface) -> str:
         case Format.OPENAPI:
             # Rows are only described here: no action is done.
             rows = Operations(cast("Actions", None)).rows()
-            return _indented(openapi.document(rows, [row.channel for row in interface.routes]))
+            channels = [row.channel for row in interface.routes]
+            namespaces = [row.name for row in interface.namespaces]
+            return _indented(openapi.document(rows, channels, namespaces))
 
 
 def _asyncapi(values: Settings, interface: Interface) -> str:

@@ -6,7 +6,6 @@ import socket
 
 from constellation_ws.api.app import Api, ApiLimits
 from constellation_ws.api.operations import Operations
-from constellation_ws.delivery.routes import Table
 from constellation_ws.messages.admission import Rate
 from constellation_ws.nest.rpc import Rpc
 from constellation_ws.nest.server import NestTcp
@@ -64,13 +63,13 @@ class Services:
             spawn,
             bounds.tcp_tls(settings),
         )
-        self.api = _make_api(settings, over_http, events.table, metrics, health, spawn)
+        self.api = _make_api(settings, over_http, events, metrics, health, spawn)
 
 
 def _make_api(
     settings: Settings,
     actions: Actions,
-    table: Table,
+    events: Events,
     metrics: Metrics,
     health: Health,
     spawn: Spawn,
@@ -78,7 +77,8 @@ def _make_api(
     per_second = settings.api_max_requests_per_second
     return Api(
         Operations(actions).rows(),
-        table,
+        events.table,
+        events.namespaces.scopes,
         settings.api_callers(),
         ApiLimits(settings.max_event_bytes + _FRAME_BYTES, Rate(per_second, 2 * per_second)),
         _ApiReport(metrics),

@@ -122,6 +122,7 @@ class World:
         self.api = Api(
             Operations(cast("Any", self.actions)).rows(),
             ["chat:new"],
+            ["/chats"],
             KEYS,
             ApiLimits(1_000, RATE),
             self.counted,

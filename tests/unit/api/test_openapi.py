@@ -21,7 +21,7 @@ METHODS = ("get", "put", "post", "delete")
 
 @pytest.fixture(scope="module")
 def document() -> Any:
-    return json.loads(openapi.document(ROWS, TABLE))
+    return json.loads(openapi.document(ROWS, TABLE, ["/chats"]))
 
 
 def test_it_is_valid(document: Any) -> None:
@@ -99,6 +99,7 @@ def test_parameters_are_in_the_path_or_in_the_query(document: Any) -> None:
         "maximum": 1000,
         "default": 100,
     }
+    assert members[3]["schema"]["enum"] == ["", "/chats"]
     assert all(one["description"] for one in members)
 
 
