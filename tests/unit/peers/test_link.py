@@ -235,8 +235,9 @@ async def test_whoever_listens_there_has_to_prove_to_be_a_pod_too(said: bytes) -
     stream = Heard()
     two.open(stream)
     two.a.data_received(said)
-    assert two.line_of_a.is_aborted
+    # On a machine that stands still what is left of a read is handled in the loop's next turn.
     assert await refusal_of(two.a)
+    assert two.line_of_a.is_aborted
     assert stream.frames == []
 
 
