@@ -20,9 +20,7 @@ from constellation_ws.chats.client_request import ClientRequest
 from constellation_ws.delivery.rooms import Member
 from constellation_ws.interface.requests import RequestReader
 from constellation_ws.interface.rows import RequestRow
-from constellation_ws.messages import trace_context
 from constellation_ws.messages.admission import TOO_MANY_REQUESTS, Refusal
-from constellation_ws.messages.trace_context import PARENT, STATE
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.tracing import Tracing
@@ -76,10 +74,8 @@ class Forwarding:
         return begin
 
     async def _answer(self, forwarded: _Forwarded, request: ClientRequest, reply: Reply) -> None:
-        event, said = forwarded.row.event, request.argument
-        fields = said if isinstance(said, dict) else {}
-        link = trace_context.parse(fields.get(PARENT), fields.get(STATE))
-        with self._tracing.act(event, SpanKind.SERVER, link=link) as span:
+        event = forwarded.row.event
+        with self._tracing.act(event, SpanKind.SERVER, link=request.link) as span:
             if request.member.user:
                 span.set_attribute("user.id", request.member.user)
             result = await self._ask(forwarded, request)

@@ -9,9 +9,8 @@ from opentelemetry.trace import SpanKind, get_current_span
 
 from constellation_ws.chats.client_request import ClientRequest
 from constellation_ws.chats.requests import Answer, Handler
-from constellation_ws.messages import trace_context
 from constellation_ws.messages.admission import Refusal
-from constellation_ws.messages.trace_context import PARENT, STATE
+from constellation_ws.messages.trace_context import PARENT
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.spans import ids_of
@@ -28,21 +27,16 @@ class Answering:
         self._tracing = tracing
 
     def seen(self, event: str, handle: Handler) -> Callable[[ClientRequest], Awaitable[Ack]]:
-        """Count a request, give it a span, and tell the client its trace where it asks for that.
-
-        What a client says of its own trace becomes a link, never a parent: else whoever can reach
-        the port could have all that it does recorded.
-        """
+        """Count a request, give it a span, and tell the client its trace where it asks for that."""
 
         async def handle_seen(request: ClientRequest) -> Ack:
-            said = request.argument if isinstance(request.argument, dict) else {}
-            link = trace_context.parse(said.get(PARENT), said.get(STATE))
-            with self._tracing.act(event, SpanKind.SERVER, link=link) as span:
+            with self._tracing.act(event, SpanKind.SERVER, link=request.link) as span:
                 if request.member.user is not None:
                     span.set_attribute("user.id", request.member.user)
                 answer = self._ack(event, await handle(request))
                 ids = ids_of(span)
-            return {**answer, "traceId": ids["trace_id"]} if ids and PARENT in said else answer
+            is_asked = bool(ids) and PARENT in request.fields
+            return {**answer, "traceId": ids["trace_id"]} if is_asked else answer
 
         return handle_seen
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from msgspec import Raw
 
 from constellation_ws.delivery.rooms import Member
+from constellation_ws.messages import trace_context
+from constellation_ws.messages.trace_context import PARENT, STATE, TraceContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +23,17 @@ class ClientRequest:
     """Its JSON text as the client wrote it; None where the request has binary values."""
     address: str
     """The client's IP address."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the first argument; none where that is no object."""
+        return self.argument if isinstance(self.argument, dict) else {}
+
+    @property
+    def link(self) -> TraceContext | None:
+        """What the client says of its own trace.
+
+        It is a link, never a parent: else whoever can reach the port could have all that it does
+        recorded.
+        """
+        return trace_context.parse(self.fields.get(PARENT), self.fields.get(STATE))
