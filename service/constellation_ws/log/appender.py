@@ -20,7 +20,7 @@ import hiredis
 from redis.asyncio import Redis
 
 from constellation_ws.log.ids import LogId, format_id
-from constellation_ws.log.layout import Logged, read_entries
+from constellation_ws.log.layout import Logged
 from constellation_ws.log.pubsub_positions import Received
 from constellation_ws.log.scripts import APPEND, DAMAGED, LOST_LEASE, TRIM
 from constellation_ws.redis_io.link import Link, open_link
@@ -48,8 +48,11 @@ class AnswerReceiver(Protocol):
 
     delivered: LogId
 
-    def deliver_answer(self, entries: list[Logged]) -> None:
-        """Deliver the entries in the reply to an append that this pod has not read already."""
+    def deliver_appended(self, entries: list[Logged]) -> None:
+        """Deliver what this pod has appended, unless it has read it already."""
+
+    def deliver_answer(self, pairs: list[Any]) -> None:
+        """Deliver the entries in a reply to the recorder, unless this pod has read them already."""
 
     def note_alive(self, asked_at: float) -> None:
         """Note that Redis has answered what was sent at this monotonic time."""
@@ -89,7 +92,13 @@ class Appender:
 
         def confirm(reply: Any) -> None:
             self.unanswered -= 1
-            self._receiver.deliver_answer(_logged(reply, received))
+            _check(reply)
+            if reply and isinstance(reply[0], bytes):
+                pairs = zip(reply, received, strict=True)
+                appended = [(log_id, one.channel, one.payload) for log_id, one in pairs]
+                self._receiver.deliver_appended(appended)
+            else:
+                self._receiver.deliver_answer(reply)
             on_recorded()
 
         self.unanswered += 1
@@ -103,10 +112,9 @@ class Appender:
         level: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def confirm(reply: Any) -> None:
-            entries = _logged(reply, ())
-            self._receiver.deliver_answer(entries)
+            self._deliver(reply)
             if not level.done():
-                level.set_result(not entries)
+                level.set_result(not reply)
 
         self._renew(lease_seconds, recorded_position, confirm)
         return await self._link.answer(level)
@@ -116,11 +124,11 @@ class Appender:
 
         All before `recorded_position` is recorded.
         """
-        self._renew(
-            lease_seconds,
-            recorded_position,
-            lambda reply: self._receiver.deliver_answer(_logged(reply, ())),
-        )
+        self._renew(lease_seconds, recorded_position, self._deliver)
+
+    def _deliver(self, reply: Any) -> None:
+        _check(reply)
+        self._receiver.deliver_answer(reply)
 
     def _renew(self, lease_seconds: float, recorded_position: bytes, answered: Answered) -> None:
         milliseconds = int(lease_seconds * 1000)
@@ -173,16 +181,11 @@ async def open_appender(
         yield appender
 
 
-def _logged(reply: Any, sent: Sequence[Received]) -> list[Logged]:
-    """Return the entries of a reply; if it has only IDs they are those of `sent`."""
+def _check(reply: Any) -> None:
     if reply == LOST_LEASE:
         raise LostLease("another pod records")
     if reply == DAMAGED:
         raise LogDamaged("removed")
-    if reply and isinstance(reply[0], bytes):
-        pairs = zip(reply, sent, strict=True)
-        return [(log_id, one.channel, one.payload) for log_id, one in pairs]
-    return read_entries(reply)
 
 
 def _check_trim(reply: Any) -> None:

@@ -18,12 +18,28 @@ class Comparison:
         self._recorded = b"", BEGINNING
         """What the recorder said last: a position before which all is recorded, and how far this
         pod has to read the log before it can check that."""
-        self._epoch_began = math.inf
+        self._begins_after = BEGINNING
+        """What the recorder said when the log was not longer than this may be about entries that
+        this pod has not read."""
+        self._epoch_began = -math.inf
         """Monotonic time at which the epoch of the last look began."""
 
     def begin_epoch(self, began: float) -> None:
         """Note at which monotonic time the log's epoch began."""
         self._epoch_began = began
+
+    def begin_after(self, last: LogId, position: bytes | None) -> None:
+        """Note that this pod reads all behind the entry `last`.
+
+        `position` is that of the last entry up to there which has one.
+        """
+        self._begins_after = last
+        self._unrecorded.begin_after(position)
+
+    def pass_over(self, last: LogId) -> None:
+        """Note that this pod has not read some of the entries up to `last`."""
+        self._begins_after = last
+        self._unrecorded.pass_over()
 
     def compare(self, positions: Sequence[bytes]) -> int:
         """Compare entries of the log, by their positions, with what was received.
@@ -41,11 +57,10 @@ class Comparison:
         if delivered < up_to:
             return 0
         self._recorded = reply.recorded_position, reply.recorded_log_id
+        if up_to < self._begins_after:
+            return 0
         return self._unrecorded.confirm_position(position)
 
     def note_gap(self, reason: str) -> None:
-        """Note that entries were passed over: which messages are missing there is not known."""
-        self._unrecorded.lose_track(self._epoch_began)
-        self._unrecorded.forgive()
-        if reason in DAMAGES:
-            self._unrecorded.doubt()
+        """Note that a new epoch has begun here, or that entries were passed over, and why."""
+        self._unrecorded.begin_epoch(self._epoch_began, is_in_doubt=reason in DAMAGES)

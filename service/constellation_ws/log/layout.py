@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from constellation_ws.log.ids import LogId
 from constellation_ws.messages import trace_context
 
 Logged = tuple[bytes, bytes, bytes]
@@ -30,6 +31,19 @@ def tail_pairs(reply: Any) -> list[Any]:
         return []
     pairs: list[Any] = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
     return pairs
+
+
+def id_of(entry: Any) -> LogId:
+    """Return the ID of an entry, or of a pair."""
+    milliseconds, _, sequence = entry[0].partition(b"-")  # Redis's own: there is nothing to check
+    return int(milliseconds), int(sequence)
+
+
+def later_than(delivered: LogId, entries: list[Any]) -> list[Any]:
+    """Return the entries, or pairs, with a later ID: nearly always all of them."""
+    if entries and id_of(entries[0]) <= delivered:
+        return [entry for entry in entries if id_of(entry) > delivered]
+    return entries
 
 
 def positions(pairs: list[Any]) -> list[bytes]:

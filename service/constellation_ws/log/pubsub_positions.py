@@ -46,6 +46,22 @@ class Stretch:
         return number if self.end is None else min(number, self.end)
 
 
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Where messages may be missing here that other pods have received."""
+
+    number: int
+    serial: int
+    """Which interruption it is; 0 for none. It tells what came before the hole from what came
+    behind it where nothing was received in between."""
+    is_lossy: bool
+    """Whether Redis may have counted this pod as a receiver of what is missing."""
+
+    def is_before(self, stretch: Stretch) -> bool:
+        """Return whether it lies before a stretch."""
+        return (self.number, self.serial) <= (stretch.begin, stretch.serial)
+
+
 class Stretches:
     """The stretches that this pod has received, by their ticks; the oldest are forgotten."""
 

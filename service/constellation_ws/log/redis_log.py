@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -17,8 +17,9 @@ from redis.asyncio import Redis
 from constellation_ws.log.appender import Appender, open_appender
 from constellation_ws.log.comparison import Comparison
 from constellation_ws.log.epochs import Epochs
+from constellation_ws.log.follower import Follower
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
-from constellation_ws.log.layout import PAGE, Logged, positions, read_entries
+from constellation_ws.log.layout import PAGE, Logged, id_of, later_than, positions, read_entries
 from constellation_ws.log.reading import LogReader
 from constellation_ws.log.state import LeaseReply, LogState, Look
 from constellation_ws.log.tail import Tail
@@ -35,19 +36,6 @@ logger = structlog.get_logger(__name__)
 _WATCHED_SECONDS = 3.0
 """A connection whose loss is noticed so soon after the last answered question has been read until
 then: an XREAD takes a second, and the next one follows."""
-
-
-class Follower(Protocol):
-    """Who consumes the log on this pod."""
-
-    def deliver(self, batch: list[Logged]) -> None:
-        """Deliver the entries of one read, in the log's order."""
-
-    def begin_after(self, after: LogId) -> None:
-        """Note that entries after this ID will be delivered without a gap."""
-
-    def report_gap(self, reason: str) -> None:
-        """Handle that every session of this pod may have missed something."""
 
 
 class LogChanged(ConnectionError):
@@ -164,6 +152,9 @@ class RedisLog:
             # new: only what comes now is new for certain. Else this pod's own appends may have
             # been answered since it looked, and must not be read again.
             self.delivered = look.last
+            self._comparison.begin_after(look.last, await self._last_position(look.last))
+        elif self._epochs.has_gap() and not look.has_delivered:
+            self._comparison.pass_over(look.last)
 
     def _has_watched(self) -> bool:
         """Return whether this pod has read the log up to when its connection was lost.
@@ -181,12 +172,14 @@ class RedisLog:
     async def _begin_at(self, look: Look) -> None:
         """Begin at the end of the log; received messages up to its last position are recorded."""
         self.delivered = look.last
-        pairs: Any = await self._redis.xrevrange(self._names.log, format_id(look.last), count=PAGE)
-        last = next((fields[b"at"] for _, fields in pairs if b"at" in fields), None)
-        if last is not None:
-            self._comparison.compare([last])
+        self._comparison.begin_after(look.last, await self._last_position(look.last))
         assert self._follower is not None, "runs"
         self._follower.begin_after(look.last)
+
+    async def _last_position(self, last: LogId) -> bytes | None:
+        """Read the position of the last entry up to this ID that has one."""
+        pairs: Any = await self._redis.xrevrange(self._names.log, format_id(last), count=PAGE)
+        return next((fields[b"at"] for _, fields in pairs if b"at" in fields), None)
 
     def _report(self, reason: str) -> None:
         logger.error("gap in the log", reason=reason)
@@ -218,34 +211,45 @@ class RedisLog:
     def _receive(self, pairs: list[Any]) -> None:
         """Deliver the entries of one reply to XREAD."""
         self._note_following()
-        batch = self._advance(read_entries(pairs))
+        fresh = later_than(self.delivered, pairs)
+        batch = self._advance(read_entries(fresh))
         self._tail.ask_next()  # before the batch is carried out: Redis works meanwhile
-        if batch and (appended := positions(pairs)):
-            self._compare(appended)
+        self._compare(positions(fresh))
         self._deliver(batch, is_level=len(pairs) < PAGE)
 
     def _compare(self, appended: list[bytes]) -> None:
-        if missing := self._comparison.compare(appended):
+        if appended and (missing := self._comparison.compare(appended)):
             self.lose("passed_over", missing)
 
-    def deliver_answer(self, entries: list[Logged]) -> None:
-        """Deliver the entries in the reply to an append that this pod has not read already."""
+    def deliver_appended(self, entries: list[Logged]) -> None:
+        """Deliver what this pod has appended, unless it has read it already."""
         if self.disconnected_at is not None:
             return  # `_catch_up` finds whether this log continues where ours has ended
         self._tail.note_appended()
-        self._deliver(self._advance(entries), is_level=False)
+        self._deliver(self._advance(later_than(self.delivered, entries)), is_level=False)
+
+    def deliver_answer(self, pairs: list[Any]) -> None:
+        """Deliver the entries in a reply to the recorder, unless this pod has read them already.
+
+        Those of others are compared as well: what an earlier recorder has appended must not be
+        appended again.
+        """
+        if self.disconnected_at is not None:
+            return
+        self._tail.note_appended()
+        fresh = later_than(self.delivered, pairs)
+        batch = self._advance(read_entries(fresh))
+        self._compare(positions(fresh))
+        self._deliver(batch, is_level=False)
 
     def _advance(self, entries: list[Logged]) -> list[Logged]:
-        """Return the entries that were not delivered yet, and count them as delivered."""
-        if not entries:
-            self.lag_seconds = 0.0
-            return entries
-        if _id_of(entries[0]) <= self.delivered:
-            entries = [entry for entry in entries if _id_of(entry) > self.delivered]
+        """Count entries as delivered."""
         if entries:
-            self.delivered = _id_of(entries[-1])
+            self.delivered = id_of(entries[-1])
             lag = time.time() - self.delivered[0] / 1000
             self.lag_seconds = lag if lag > 0 else 0.0  # Redis' clock may be ahead
+        else:
+            self.lag_seconds = 0.0
         return entries
 
     def _deliver(self, batch: list[Logged], *, is_level: bool) -> None:
@@ -290,8 +294,3 @@ class RedisLog:
         The entries in its replies are delivered like those that are read.
         """
         return open_appender(self._redis, self._names, lease_id, self)
-
-
-def _id_of(entry: Logged) -> LogId:
-    milliseconds, _, sequence = entry[0].partition(b"-")  # Redis's own: there is nothing to check
-    return int(milliseconds), int(sequence)

@@ -9,31 +9,17 @@ prefix: one position says what is recorded and what is not, whatever any clock s
 from __future__ import annotations
 
 import math
+import sys
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 
-from constellation_ws.log.pubsub_positions import Received, Stretch, Stretches, parse_position
+from constellation_ws.log.pubsub_positions import Hole, Received, Stretch, Stretches
+from constellation_ws.log.read_ahead import ReadAhead
 
+_UNKNOWN = sys.maxsize
 _OBJECT_BYTES = 200
 """What one message takes beside its payload: measured, 64-bit CPython."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Hole:
-    """Where messages may be missing here that other pods have received."""
-
-    number: int
-    serial: int
-    """Which interruption it is; 0 for none. It tells what came before the hole from what came
-    behind it where nothing was received in between."""
-    is_lossy: bool
-    """Whether Redis may have counted this pod as a receiver of what is missing."""
-
-    def is_before(self, stretch: Stretch) -> bool:
-        """Return whether it lies before a stretch."""
-        return (self.number, self.serial) <= (stretch.begin, stretch.serial)
 
 
 class Unrecorded:
@@ -54,17 +40,18 @@ class Unrecorded:
         self._stretches = Stretches()
         self._tick, self._index = b"", 0
         self._is_provisional = True
-        self._holes: list[_Hole] = []
+        self._holes: list[Hole] = []
         self._recorded = 0
         """All messages before this number are in the log. It may be ahead of this subscription."""
-        self._ahead: tuple[bytes, int] | None = None
-        """A tick that is not received yet, and how many messages behind it are in the log."""
-        self._compared_from: int | None = None
+        self._ahead = ReadAhead()
+        self._compared_from = _UNKNOWN
+        """Messages from this number on are missing if the log passes them over. Of those before it
+        an entry may be among those that were never read here."""
         self._has_recorded = False
         """Whether this pod has recorded what was recorded last, and so knows of each message."""
         self._doubted = 0
         """Messages before this number may have been recorded in a log that has lost them."""
-        self._epoch_began = math.inf
+        self._epoch_began = -math.inf
         self._left, self._left_at = 0, -math.inf
         """Messages before this number were received on a subscription that has ended, and when the
         last of them was."""
@@ -104,13 +91,21 @@ class Unrecorded:
             return self._received[0].position
         return b"%b:%d" % (self._tick, self._index)
 
-    def tick(self, name: bytes) -> None:
-        """Receive a tick: positions count from here."""
+    def tick(self, name: bytes) -> int:
+        """Receive a tick: positions count from here.
+
+        Returns how many messages are missing in the log, where entries behind this tick were read.
+        """
         stretch = self._begin_stretch(name)
         self._is_provisional = False
-        if self._ahead is not None and self._ahead[0] == name:
-            self._note_recorded(stretch, self.end + self._ahead[1])
-            self._compared_from, self._ahead = self._recorded, None
+        ahead = self._ahead.take(name)
+        if ahead is None:
+            return 0
+        if ahead.is_begin:
+            self._compared_from = self.end + ahead.begin
+        missing = ahead.missing + self._count_retained(self.end)
+        self._note_recorded(stretch, self.end + ahead.end)
+        return missing
 
     def interrupt(self, *, is_lossy: bool, received_at: float) -> None:
         """Note that the subscription ended. Until the next tick positions are provisional.
@@ -119,6 +114,7 @@ class Unrecorded:
         time in seconds at which the last message was received.
         """
         self._left, self._left_at = self.end, received_at
+        self._excuse_left()
         self._begin_provisional(is_lossy=is_lossy)
 
     def receive(self, channel: bytes, payload: bytes) -> None:
@@ -153,13 +149,32 @@ class Unrecorded:
         if found is None:
             return 0
         stretch, number = found[0], found[0].clamp(found[1])
-        if self._compared_from is None:
-            missing = self._count_left_behind(number, [])
-            self._compared_from = number
-        else:
-            missing = max(0, min(number, self.end) - max(self._first, self._compared_from))
+        missing = self._count_retained(number)
+        self._compared_from = min(self._compared_from, number)
         self._note_recorded(stretch, number)
         return missing
+
+    def begin_after(self, position: bytes | None) -> None:
+        """Begin to compare: all entries behind this position of the log will be read here.
+
+        None says that the log holds none. An unknown tick is one of a time before this
+        subscription, unless it is received yet.
+        """
+        self._ahead.clear()
+        self._compared_from = self._left
+        if position is None:
+            return
+        found = self._stretches.find(position)
+        if found is None:
+            self._ahead.begin(position)
+        else:
+            stretch, number = found
+            self._compared_from = stretch.clamp(number + 1)
+            self._note_recorded(stretch, self._compared_from)
+
+    def pass_over(self) -> None:
+        """Note that entries are not read here: comparing begins with the next that is."""
+        self._compared_from = _UNKNOWN
 
     def compare(self, positions: Sequence[bytes]) -> int:
         """Note the positions of entries that were read from the log, in its order.
@@ -167,71 +182,77 @@ class Unrecorded:
         Returns how many messages are missing there though later ones are in it: they will never
         be recorded, since the order of the stream cannot be kept any more.
         """
-        last = self._stretches.find(positions[-1])
-        if last is None:
-            tick, index = parse_position(positions[-1])
-            self._ahead = tick, index + 1  # or of a time before this subscription
-            last = next(
-                (at for at in map(self._stretches.find, reversed(positions)) if at is not None),
-                None,
-            )
-            if last is None:
+        if self._compared_from == _UNKNOWN:
+            self.begin_after(positions[0])
+            positions = positions[1:]
+            if not positions:
                 return 0
+        count, last = len(positions), self._stretches.find(positions[-1])
+        while last is None and count > 1:  # up to the last that is known
+            count -= 1
+            last = self._stretches.find(positions[count - 1])
+        if last is None:
+            self._ahead.add(positions)
+            return 0
+        self._ahead.clear()
+        if count < len(positions):
+            self._ahead.add(positions[count:])
         stretch, number = last
         # The log may be ahead of this subscription, or continue after it has ended.
         begin, end = max(self._first, self._recorded), stretch.clamp(number + 1)
         missing = 0
-        if self._compared_from is None:
-            missing = self._count_left_behind(end, positions)
-            self._compared_from = end  # what came before may have been logged before this pod
-        elif end > begin and not self._is_next(positions, begin, end):
+        if end > begin and not self._is_next(positions, begin, end):
             found = {at[1] for at in map(self._stretches.find, positions) if at is not None}
             wanted = range(max(begin, self._compared_from), end)
             missing = len(wanted) - len(found.intersection(wanted))
         self._note_recorded(stretch, end)
         return missing
 
+    def _count_retained(self, end: int) -> int:
+        """Count the messages before a number that the log was not seen to have."""
+        return max(0, min(end, self.end) - max(self._first, self._compared_from))
+
     def _is_next(self, positions: Sequence[bytes], begin: int, end: int) -> bool:
         """Return whether these are the messages that were expected next, none of them missing."""
         first = self._stretches.find(positions[0])
         return first is not None and first[1] == begin == end - len(positions)
 
-    def doubt(self) -> None:
-        """Note that the log has lost entries: messages of now may have been among them.
-
-        Only the pod that recorded them knows, so it records first; if it cannot, the others give
-        these messages up and they are lost. What was delivered must not be recorded again.
-        """
-        if not self._has_recorded:
-            self._doubted = self.end
-            self._holes.append(_Hole(self.end, 0, is_lossy=False))
-
     def give_up(self) -> int:
-        """Discard the messages that are in doubt; return how many they were."""
-        count = min(max(0, self._doubted - self._first), len(self._received))
-        self._drop_before(self._doubted)
+        """Discard what must not be recorded any more; return how many messages that were.
+
+        Called once all that was published before this pod got the lease is received. Besides what
+        is in doubt, that is what earlier subscriptions brought, where the log ends with entries of
+        the time between: its place is before these.
+        """
+        end = max(self._doubted, self._left if self._ahead else 0)
+        count = min(max(0, end - self._first), len(self._received))
+        self._drop_before(end)
         return count
 
-    def lose_track(self, epoch_began: float) -> None:
-        """Note that entries of the log may have been passed over: what is missing is not known.
+    def begin_epoch(self, began: float, *, is_in_doubt: bool) -> None:
+        """Note that what was lost before the log's epoch is reported.
 
-        `epoch_began` is the monotonic time in seconds at which the log's epoch began.
+        `began` is the monotonic time in seconds at which it began. Pods leave a former primary one
+        after the other: what the last of them receives there may come after it, and sessions of the
+        new epoch wait for that.
+
+        `is_in_doubt` says that the log had lost entries: messages of now may be among them. Only
+        the pod that recorded them knows, so it records first; if it cannot, the others give them
+        up, and they are lost. What was delivered must not be recorded again.
         """
-        self._compared_from = None
-        self._epoch_began = epoch_began
+        self._epoch_began = began
+        self._holes.clear()
+        self._excuse_left()
+        if is_in_doubt and not self._has_recorded:
+            self._doubted = self.end
+            if self._left_at <= began:
+                self._compared_from = max(self._compared_from, self.end)
+            self._holes.append(Hole(self.end, 0, is_lossy=False))
 
-    def _count_left_behind(self, end: int, positions: Sequence[bytes]) -> int:
-        """Count the messages that only this pod may have received, and that are not in the log.
-
-        Pods leave a former primary one after the other. What the last of them receives there comes
-        after the epoch of the new one began: its end has reported nothing of that, and sessions of
-        the new epoch wait for it.
-        """
+    def _excuse_left(self) -> None:
+        """What an ended subscription brought before the epoch began is reported, if it is lost."""
         if self._left_at <= self._epoch_began:
-            return 0
-        left = range(self._first, min(self._left, end))
-        found = {at[1] for at in map(self._stretches.find, positions) if at is not None}
-        return len(left) - len(found.intersection(left))
+            self._compared_from = max(self._compared_from, self._left)
 
     def forgive(self) -> None:
         """Note that the holes were reported: this pod does not wait for others any more."""
@@ -242,7 +263,7 @@ class Unrecorded:
         # Unlike any tick: no other pod can have positions behind it.
         self._begin_stretch(b"%b~%d" % (self._instance, self._interruptions))
         self._is_provisional = True
-        self._holes.append(_Hole(self.end, self._interruptions, is_lossy))
+        self._holes.append(Hole(self.end, self._interruptions, is_lossy))
 
     def _begin_stretch(self, tick: bytes) -> Stretch:
         # Others may have received, and recorded, more of the stretch that ends here.
@@ -256,7 +277,7 @@ class Unrecorded:
             self._pop()
             self.discarded += 1
         later = [hole for hole in self._holes if hole.number > self._first]
-        self._holes = [_Hole(self._first, 0, is_lossy=True), *later]
+        self._holes = [Hole(self._first, 0, is_lossy=True), *later]
 
     def _note_recorded(self, stretch: Stretch, number: int) -> None:
         """Note that all before a number is in the log, and something of this stretch is.

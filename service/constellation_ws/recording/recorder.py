@@ -127,7 +127,8 @@ class Recorder:
     def _receive_tick(self, name: bytes) -> None:
         if not self._unrecorded.is_positioned:
             self._positioned_at = time.monotonic()
-        self._unrecorded.tick(name)
+        if missing := self._unrecorded.tick(name):
+            self._log.lose("passed_over", missing)
         if name == self._barrier:
             self._passed.set()
         self._advance(RecorderEvent.POSITIONED)

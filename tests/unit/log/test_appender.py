@@ -100,3 +100,21 @@ async def test_what_an_earlier_recording_still_sends_comes_to_nothing(redis: Red
         with pytest.raises(LostLease):
             await ended(appender)
     assert await redis.xlen(DEFAULT.log) == 0
+
+
+async def test_what_an_earlier_recorder_appended_is_not_appended_again(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod that follows late reads it in the replies to its own first renewals."""
+    monkeypatch.setattr(tail.Tail, "ask_next", lambda _: None)
+    one = Pod(redis, received=3)
+    async with following(one):
+        for index in range(2):
+            fields = {"channel": "chat:new", "data": index, "at": f"tick:{index}"}
+            await redis.xadd(DEFAULT.log, fields)  # type: ignore[arg-type]
+        async with appending(one) as appender:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not await appender.renewed(5, b""):
+                    pass
+    assert one.heard == [b"0", b"1"]
+    assert [message.payload for message in one.unrecorded.since(0, 9)] == [b"2"]

@@ -107,7 +107,7 @@ def test_messages_that_the_log_passes_over_are_counted_once() -> None:
 def test_after_a_gap_of_the_log_nothing_counts_as_passed_over() -> None:
     one = subscribed(b"0", b"1", b"2", b"3")
     one.compare([b"t:0"])
-    one.lose_track(0)
+    one.pass_over()
     assert one.compare([b"t:2"]) == 0
 
 
@@ -121,15 +121,63 @@ def test_what_was_received_where_others_had_left_is_lost_unless_it_is_recorded(
     one.compare([b"a:0"])
     one.receive(b"c", b"left behind")
     if is_noticed_first:
-        one.lose_track(10)
+        one.begin_epoch(10, is_in_doubt=False)
     one.interrupt(is_lossy=False, received_at=received_at)
     if not is_noticed_first:
-        one.lose_track(10)
+        one.begin_epoch(10, is_in_doubt=False)
     one.tick(b"b")
     one.receive(b"c", b"1")
     assert one.compare([b"b:0"]) == lost
     one.receive(b"c", b"2")
     assert one.compare([b"b:1"]) == 0
+
+
+def test_a_new_pod_finds_what_the_recorder_missed_from_its_first_message_on() -> None:
+    """The recorder was subscribed later; until then only this pod received anything."""
+    one = subscribed(b"missed", tick=b"a")
+    one.begin_after(b"before:7")
+    one.tick(b"b")
+    one.receive(b"c", b"1")
+    assert one.compare([b"b:0"]) == 1
+
+
+@pytest.mark.parametrize("is_log_empty", [False, True])
+def test_the_recorders_word_is_checked_from_the_first_message_on(*, is_log_empty: bool) -> None:
+    one = subscribed(b"missed", tick=b"a")
+    one.begin_after(None if is_log_empty else b"before:7")
+    one.tick(b"b")
+    assert one.confirm_position(b"b:0") == 1
+
+
+def test_what_the_log_held_when_a_pod_began_is_not_missing_though_its_tick_comes_later() -> None:
+    one = subscribed(b"recorded", tick=b"a")
+    one.begin_after(b"b:1")
+    assert one.tick(b"b") == 0
+    for payload in (b"recorded", b"recorded", b"2", b"3"):
+        one.receive(b"c", payload)
+    assert payloads(one) == [b"2", b"3"]
+    assert one.compare([b"b:3"]) == 1
+
+
+def test_what_is_missing_before_entries_that_were_read_early_is_found_with_their_tick() -> None:
+    one = subscribed(tick=b"a")
+    one.begin_after(None)
+    assert one.compare([b"b:0", b"b:2"]) == 0, "its tick is not received yet"
+    one.receive(b"c", b"missed")
+    assert one.tick(b"b") == 2, "one before the tick, one behind it"
+    assert payloads(one) == []
+
+
+def test_what_came_before_an_absence_is_not_recorded_behind_what_came_during_it() -> None:
+    """The order of the stream would be broken; it is lost, and reported."""
+    one = subscribed(b"before", tick=b"a")
+    one.begin_after(None)
+    one.interrupt(is_lossy=False, received_at=0)
+    one.compare([b"meanwhile:0"])
+    one.tick(b"b")
+    one.receive(b"c", b"after")
+    assert one.give_up() == 1
+    assert payloads(one) == [b"after"]
 
 
 def test_a_pod_that_missed_something_has_a_hole_until_the_log_is_past_it() -> None:
@@ -216,7 +264,7 @@ def test_what_a_damaged_log_may_have_held_is_not_recorded_again() -> None:
     """Another pod may have recorded and delivered it; so that pod goes first."""
     one = subscribed(b"0", b"1", b"2")
     one.compare([b"t:0"])
-    one.doubt()
+    one.begin_epoch(0, is_in_doubt=True)
     one.receive(b"c", b"3")
     assert one.has_hole
     assert one.give_up() == 2
@@ -228,7 +276,7 @@ def test_the_pod_that_has_recorded_knows_what_the_damaged_log_held() -> None:
     one = subscribed(b"0", b"1", b"2")
     one.compare([b"t:0"])
     one.confirm(2)
-    one.doubt()
+    one.begin_epoch(0, is_in_doubt=True)
     assert not one.has_hole
     assert one.give_up() == 0
     assert payloads(one) == [b"2"]
@@ -269,6 +317,8 @@ class Pod:
     """The place in the stream that it receives next."""
     read: int = 0
     """How much of the log it has read."""
+    began: int = 0
+    """How long the log was when it began to read."""
     is_subscribed: bool = True
     lags: bool = False
     is_alive: bool = True
@@ -288,7 +338,8 @@ class Recording(RuleBasedStateMachine):
         self.log: list[tuple[bytes, int]] = []
         self.pods: list[Pod] = []
         self.recorder: Pod | None = None
-        self.is_reported = False
+        self.reported = 0
+        """What came before this place of the stream is recorded, or reported as lost."""
         self.renewed = b"", 0
         """What the recorder said last, and how long the log was then."""
         self.tick()
@@ -297,10 +348,20 @@ class Recording(RuleBasedStateMachine):
 
     def add_pod(self) -> None:
         name = b"pod%d" % len(self.pods)
-        self.pods.append(Pod(Unrecorded(name, PLENTY), len(self.stream), len(self.log)))
-        if self.log:
-            self.pods[-1].unrecorded.compare([self.log[-1][0]])
-        self.subscribe(self.pods[-1])
+        one = Pod(Unrecorded(name, PLENTY), len(self.stream), len(self.log), len(self.log))
+        one.unrecorded.begin_after(self.log[-1][0] if self.log else None)
+        self.pods.append(one)
+        self.subscribe(one)
+
+    def report(self, missing: int) -> None:
+        """A loss ends the epoch: every session begins again, whatever it has missed."""
+        if missing:
+            self.reported = len(self.stream)
+
+    def report_passed_over(self, one: Pod, missing: int) -> None:
+        """Only what was received and is not in the log is passed over."""
+        assert missing <= len(one.received - {place for _, place in self.log})
+        self.report(missing)
 
     def subscribe(self, one: Pod) -> None:
         """The tick leaves in the same write: it is the first that the pod receives."""
@@ -355,9 +416,8 @@ class Recording(RuleBasedStateMachine):
         one = self.pick(which)
         fresh = [position for position, _ in self.log[one.read :]]
         one.read = len(self.log)
-        if fresh and one.unrecorded.compare(fresh):
-            self.is_reported = True
-            one.unrecorded.lose_track(0)
+        if fresh:
+            self.report_passed_over(one, one.unrecorded.compare(fresh))
 
     @rule()
     def renew(self) -> None:
@@ -367,10 +427,8 @@ class Recording(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9))
     def hear_of_the_renewal(self, which: int) -> None:
         one, (place, length) = self.pick(which), self.renewed
-        if one is self.recorder or one.read < length:
-            return
-        if one.unrecorded.confirm_position(place):
-            self.is_reported = True
+        if one is not self.recorder and one.read >= length >= one.began:
+            self.report_passed_over(one, one.unrecorded.confirm_position(place))
 
     @rule(which=st.integers(0, 9))
     def take_over(self, which: int) -> None:
@@ -382,8 +440,8 @@ class Recording(RuleBasedStateMachine):
         self.read_the_log(self.pods.index(self.recorder))
         self.recorder.lags = False
         self.deliver()
-        if self.recorder.unrecorded.is_lossy:
-            self.is_reported = True
+        self.report(self.recorder.unrecorded.give_up())
+        self.report(self.recorder.unrecorded.is_lossy)
         self.recorder.unrecorded.forgive()
         self.append()
 
@@ -402,11 +460,10 @@ class Recording(RuleBasedStateMachine):
                 tick, place = self.stream[one.next], one.next
                 one.next += 1
                 if tick is not None:
-                    one.unrecorded.tick(tick)
+                    self.report_passed_over(one, one.unrecorded.tick(tick))
                 else:
                     one.unrecorded.receive(b"c", b"%d" % place)
-                    if one.unrecorded._compared_from is not None:
-                        one.received.add(place)
+                    one.received.add(place)
 
     @invariant()
     def nothing_is_in_the_log_twice_or_out_of_order(self) -> None:
@@ -414,11 +471,7 @@ class Recording(RuleBasedStateMachine):
         assert places == sorted(set(places))
 
     def teardown(self) -> None:
-        """Once every survivor has recorded, what any of them received is logged or reported.
-
-        What a pod receives before it has compared anything with the log is not promised: until then
-        it cannot know what was recorded before it began.
-        """
+        """Once every survivor has recorded, what any of them received is logged or reported."""
         for one in self.alive():
             one.lags = False
             if not one.is_subscribed:
@@ -433,7 +486,8 @@ class Recording(RuleBasedStateMachine):
             self.hear_of_the_renewal(which)
         self.nothing_is_in_the_log_twice_or_out_of_order()
         received = set().union(*(one.received for one in self.alive()))
-        assert self.is_reported or received <= {place for _, place in self.log}
+        due = {place for place in received if place >= self.reported}
+        assert due <= {place for _, place in self.log}
 
 
 TestRecording = Recording.TestCase
