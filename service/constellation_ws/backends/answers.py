@@ -43,6 +43,13 @@ class BackendFailed(Exception):
         self.event = self if event is None else event
 
 
+class NoAnswer(BackendFailed):
+    """The backend did not answer in time."""
+
+    def __init__(self) -> None:
+        super().__init__("it did not answer in time")
+
+
 _is_json = msgspec.json.Decoder(msgspec.Raw).decode
 
 

@@ -1,4 +1,4 @@
-"""A backend as the handlers of requests see it: it answers within its timeout, and never raises.
+"""A backend as the handlers of requests see it: it answers within its timeout.
 
 Each has a bound of requests that wait and a breaker (`breaker`), so that one that hangs or fails
 costs the clients of others nothing. How a request gets there is decided by its way (`ways`).
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import msgspec
 import structlog
 from opentelemetry.trace import Span, SpanKind
 
-from constellation_ws.backends.answers import TIMED_OUT, UNAVAILABLE, BackendFailed
+from constellation_ws.backends.answers import TIMED_OUT, UNAVAILABLE, BackendFailed, NoAnswer
 from constellation_ws.backends.breaker import Breaker, State
 from constellation_ws.backends.request import BackendRequest, encode
 from constellation_ws.backends.ways import Target, Way
@@ -42,27 +42,33 @@ class Outcome(StrEnum):
     """Not sent: too many wait."""
     OPEN = "open"
     """Not sent: the breaker is open."""
-    CANCELLED = "cancelled"
-    """The client left before."""
+
+
+_ANSWERED = (Outcome.OK, Outcome.REFUSED)
+_FAILED = ((Outcome.UNAVAILABLE, UNAVAILABLE), (Outcome.TIMEOUT, TIMED_OUT))
+
+Answered = Callable[[msgspec.Raw | Refusal], None]
 
 
 class Backend(Protocol):
     """Answers clients' requests."""
 
-    async def request(self, target: Target, request: BackendRequest) -> msgspec.Raw | Refusal:
-        """Give the ack as the backend wrote it, or why there is none.
-
-        Never raises for what a backend does. May be cancelled; the backend does not notice.
-        """
+    def begin(self, target: Target, request: BackendRequest, answered: Answered) -> None:
+        """Call `answered` once, now or later: with the ack as the backend wrote it, or why there
+        is none."""
 
     async def aclose(self) -> None:
         """Hang up."""
 
 
-class _End(NamedTuple):
-    outcome: Outcome
-    result: msgspec.Raw | Refusal
-    failure: BackendFailed | None = None
+class _Sent(NamedTuple):
+    """A request on its way."""
+
+    target: Target
+    admission: int
+    started: float
+    span: Span
+    answered: Answered
 
 
 class GuardedBackend:
@@ -88,66 +94,65 @@ class GuardedBackend:
         self._shown = self._breaker.state
         self._waiting = 0
         self._outcomes = {one: metrics.backend_requests.of(name, one) for one in Outcome}
-        self._seconds = metrics.backend_seconds.labels(name)
+        self._seconds = metrics.backend_seconds.of(name)
         self._state = metrics.backend_breaker.labels(name)
 
-    async def request(self, target: Target, request: BackendRequest) -> msgspec.Raw | Refusal:
-        """Give the ack as the backend wrote it, or why there is none."""
+    def begin(self, target: Target, request: BackendRequest, answered: Answered) -> None:
+        """Send a request, unless too many wait or the breaker is open; never waits."""
         if self._waiting >= self._max_concurrent:
-            return self._refuse(Outcome.BUSY)
+            answered(self._refuse(Outcome.BUSY))
+            return
         started = self._clock()
         admission = self._breaker.admit(started)
         if admission is None:
-            return self._refuse(Outcome.OPEN)
+            answered(self._refuse(Outcome.OPEN))
+            return
         self._show_state()
         self._waiting += 1
-        outcome = Outcome.CANCELLED
-        try:
-            outcome, result, failure = await self._send(target, request)
-            self._judge(admission, failure)
-            return result
-        finally:
-            self._waiting -= 1
-            self._breaker.abandoned(admission)  # changes nothing where it was judged
-            self._show_state()
-            self._outcomes[outcome].value += 1
-            self._seconds.observe(self._clock() - started)
+        span = self._tracing.start(f"request {self._name} {target.name}", SpanKind.CLIENT)
+        traceparent = traceparent_of(span) if self._tracing.is_on else ""
+        if traceparent:
+            request.traceparent = traceparent
+        sent = _Sent(target, admission, started, span, answered)
+        with self._tracing.current(span):
+            self._way.begin(target, encode(request), traceparent, partial(self._end, sent))
 
     async def aclose(self) -> None:
         """Hang up."""
         await self._way.aclose()
 
-    async def _send(self, target: Target, request: BackendRequest) -> _End:
-        with self._tracing.act(f"request {self._name} {target.name}", SpanKind.CLIENT) as span:
-            if self._tracing.is_on:
-                request = replace(request, traceparent=traceparent_of(span))
-            end = await self._end_of(target, request)
-            self._note(span, target, end)
-            return end
+    def _end(self, sent: _Sent, result: msgspec.Raw | Refusal | BackendFailed) -> None:
+        now = self._clock()
+        self._waiting -= 1
+        if not isinstance(result, BackendFailed):
+            outcome, answer = _ANSWERED[isinstance(result, Refusal)], result
+            self._breaker.succeeded(sent.admission)
+        else:
+            outcome, answer = _FAILED[isinstance(result, NoAnswer)]
+            self._judge(sent, result, now)
+            self._report(sent, result, outcome)
+        self._show_state()
+        self._outcomes[outcome].value += 1
+        self._seconds.add(now - sent.started)
+        if self._tracing.is_on:
+            sent.span.set_attributes(
+                {"constellation.backend": self._name, "constellation.outcome": outcome}
+            )
+            sent.span.end()
+        sent.answered(answer)
 
-    async def _end_of(self, target: Target, request: BackendRequest) -> _End:
-        try:
-            result = await self._way.send(target, encode(request), request.traceparent)
-        except TimeoutError:
-            return _End(Outcome.TIMEOUT, TIMED_OUT, BackendFailed("it did not answer in time"))
-        except BackendFailed as error:
-            return _End(Outcome.UNAVAILABLE, UNAVAILABLE, error)
-        return _End(Outcome.REFUSED if isinstance(result, Refusal) else Outcome.OK, result)
+    def _judge(self, sent: _Sent, failure: BackendFailed, now: float) -> None:
+        if failure.is_down:
+            self._breaker.failed(sent.admission, now, failure.event)
+        else:
+            self._breaker.succeeded(sent.admission)
 
-    def _note(self, span: Span, target: Target, end: _End) -> None:
-        span.set_attribute("constellation.backend", self._name)
-        span.set_attribute("constellation.outcome", end.outcome)
-        if end.failure is not None:
-            fail(span, end.outcome)
+    def _report(self, sent: _Sent, failure: BackendFailed, outcome: Outcome) -> None:
+        fail(sent.span, outcome)
+        with self._tracing.current(sent.span):
             # The name is in the text, since repetitions of one text are left out of the log.
             text = f"backend {self._name} did not answer a request"
-            logger.warning(text, target=target.name, reason=str(end.failure))
-
-    def _judge(self, admission: int, failure: BackendFailed | None) -> None:
-        if failure is None or not failure.is_down:
-            self._breaker.succeeded(admission)
-        else:
-            self._breaker.failed(admission, self._clock(), failure.event)
+            logger.warning(text, target=sent.target.name, reason=str(failure))
 
     def _refuse(self, outcome: Outcome) -> Refusal:
         self._outcomes[outcome].value += 1

@@ -16,7 +16,6 @@ that succeed.
 | half-open | a request                         | refused                                         |
 | half-open | the probe succeeds                | closed                                          |
 | half-open | the probe fails                   | open, twice as long as before, for 30 s at most |
-| half-open | the probe's caller leaves         | open, but the pause is over                     |
 | any       | how a request ended that was admitted before the last change of state | nothing     |
 """
 
@@ -81,11 +80,6 @@ class Breaker:
             self.pause_seconds = min(doubled, MOST_PAUSE_SECONDS)
             self._pause_ends_at = now + self.pause_seconds
             self._failures = 0
-            self._enter(State.OPEN)
-
-    def abandoned(self, admission: int) -> None:
-        """Note that the caller of a request that was admitted did not wait for its end."""
-        if admission == self._changes and self.state is State.HALF_OPEN:
             self._enter(State.OPEN)
 
     def _enter(self, state: State) -> None:

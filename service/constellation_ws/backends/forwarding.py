@@ -5,26 +5,25 @@ A client's next request does not wait for the answer to this one, as with Socket
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
-from msgspec import Raw
-from opentelemetry.trace import SpanKind
+import msgspec
+from msgspec import UNSET, Raw
+from opentelemetry.trace import Span, SpanKind
 
 from constellation_ws.backends.answers import REFUSED, OwnRefusal
 from constellation_ws.backends.backend import Backend
-from constellation_ws.backends.request import BackendRequest
+from constellation_ws.backends.request import BackendRequest, chosen_claims
 from constellation_ws.backends.ways import Target
-from constellation_ws.chats.client_request import ClientRequest
 from constellation_ws.delivery.rooms import Member
 from constellation_ws.interface.requests import RequestReader
 from constellation_ws.interface.rows import RequestRow
+from constellation_ws.messages import trace_context
 from constellation_ws.messages.admission import TOO_MANY_REQUESTS, Refusal
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.tracing import Tracing
-from constellation_ws.runtime.spawning import Spawn
 
 MAX_UNANSWERED = 8
 """Requests of one member that wait for a backend at once: no client may use up its bound."""
@@ -32,77 +31,92 @@ MAX_UNANSWERED = 8
 NO_BINARY = Refusal("binary_not_supported", "This request cannot have binary values.")
 NOT_IN_ROOM = Refusal("forbidden", "You are not in the room that this request needs.")
 
-Reply = Callable[[object], None]
+Reply = Callable[[Raw | bytes], None]
+"""Sends the ack, which is JSON text."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Forwarded:
-    """A row, and where its requests go."""
-
-    row: RequestRow
-    reader: RequestReader
-    backend: Backend
-    target: Target
-
-
-class Forwarding:
-    """Gives requests to backends."""
+class Forwarder:
+    """Gives the requests of one row to a backend."""
 
     def __init__(
         self,
+        row: RequestRow,
+        backend: Backend,
+        target: Target,
         metrics: Metrics,
-        spawn: Spawn,
         tracing: Tracing | NoTracing,
         *,
         max_id_chars: int,
     ) -> None:
+        self._row = row
+        self._reader = RequestReader(row, max_id_chars)
+        self._backend = backend
+        self._target = target
         self._metrics = metrics
-        self._spawn = spawn
         self._tracing = tracing
-        self._max_id_chars = max_id_chars
-        self._unanswered: Counter[Member] = Counter()
 
-    def starter(
-        self, row: RequestRow, backend: Backend, target: Target
-    ) -> Callable[[ClientRequest, Reply], None]:
-        """Make what begins to answer the requests of a row, and never waits."""
-        forwarded = _Forwarded(row, RequestReader(row, self._max_id_chars), backend, target)
+    def begin(self, member: Member, argument: Raw | None, address: str, reply: Reply) -> None:
+        """Begin to answer a request, and never wait; `reply` is called once.
 
-        def begin(request: ClientRequest, reply: Reply) -> None:
-            self._spawn(self._answer(forwarded, request, reply))
+        `argument` is the first one as the client wrote it, None where it has binary values;
+        `address` is the client's.
+        """
+        span = self._start_span(member, argument)
+        asked = self._read(member, argument, address)
+        if isinstance(asked, Refusal):
+            self._end(span, reply, asked)
+            return
+        member.begin_request()
+        answered = partial(self._answer, member, span, reply)
+        with self._tracing.current(span):
+            self._backend.begin(self._target, asked, answered)
 
-        return begin
+    def _start_span(self, member: Member, argument: Raw | None) -> Span:
+        # What the client says of its own trace is a link, never a parent: else whoever can reach
+        # the port could have all that it does recorded.
+        link = trace_context.read(bytes(argument or b"")) if self._tracing.is_on else None
+        span = self._tracing.start(self._row.event, SpanKind.SERVER, link=link)
+        if member.user:
+            span.set_attribute("user.id", member.user)
+        return span
 
-    async def _answer(self, forwarded: _Forwarded, request: ClientRequest, reply: Reply) -> None:
-        event = forwarded.row.event
-        with self._tracing.act(event, SpanKind.SERVER, link=request.link) as span:
-            if request.member.user:
-                span.set_attribute("user.id", request.member.user)
-            result = await self._ask(forwarded, request)
-            outcome = _outcome_of(result)
-            span.set_attribute("constellation.outcome", outcome)
-        self._metrics.requests.labels(event, outcome).inc()
-        reply(result.acknowledgement() if isinstance(result, Refusal) else result)
-
-    async def _ask(self, forwarded: _Forwarded, request: ClientRequest) -> Raw | Refusal:
-        member, raw = request.member, request.raw
-        if raw is None:
+    def _read(self, member: Member, argument: Raw | None, address: str) -> BackendRequest | Refusal:
+        if argument is None:
             return NO_BINARY
-        wanted = forwarded.reader.read(bytes(raw))
+        wanted = self._reader.read(bytes(argument))
         if isinstance(wanted, Refusal):
             return wanted
         if wanted.in_room is not None and member.scope + wanted.in_room not in member.rooms:
             return NOT_IN_ROOM
-        if self._unanswered[member] >= MAX_UNANSWERED:
+        if member.unanswered >= MAX_UNANSWERED:
             return TOO_MANY_REQUESTS
-        self._unanswered[member] += 1
-        try:
-            asked = _backend_request(forwarded.row, request, raw)
-            return await forwarded.backend.request(forwarded.target, asked)
-        finally:
-            self._unanswered[member] -= 1
-            if not self._unanswered[member]:
-                del self._unanswered[member]
+        row, identity = self._row, member.identity
+        return BackendRequest(
+            event=row.event,
+            data=argument,
+            userId=member.user or UNSET,
+            claims=chosen_claims((identity and identity.claims) or {}, row.claims)
+            if row.claims
+            else UNSET,
+            sid=member.sid,
+            namespace=row.namespace,
+            rooms=_rooms_of(member) if row.rooms else UNSET,
+            address=address,
+        )
+
+    def _answer(self, member: Member, span: Span, reply: Reply, result: Raw | Refusal) -> None:
+        member.end_request()
+        self._end(span, reply, result)
+
+    def _end(self, span: Span, reply: Reply, result: Raw | Refusal) -> None:
+        outcome = _outcome_of(result)
+        span.set_attribute("constellation.outcome", outcome)
+        span.end()
+        self._metrics.requests.add(self._row.event, outcome)
+        if isinstance(result, Refusal):
+            reply(msgspec.json.encode(result.acknowledgement()))
+        else:
+            reply(result)
 
 
 def _outcome_of(result: Raw | Refusal) -> str:
@@ -110,23 +124,6 @@ def _outcome_of(result: Raw | Refusal) -> str:
     if isinstance(result, OwnRefusal):
         return REFUSED.code
     return result.code if isinstance(result, Refusal) else "ok"
-
-
-def _backend_request(row: RequestRow, request: ClientRequest, raw: Raw) -> BackendRequest:
-    member = request.member
-    claims = (member.identity.claims if member.identity is not None else None) or {}
-    return BackendRequest(
-        event=row.event,
-        data=raw,
-        user=member.user or None,
-        claims={name: claims[name] for name in row.claims if name in claims}
-        if row.claims
-        else None,
-        sid=member.sid,
-        namespace=row.namespace,
-        rooms=_rooms_of(member) if row.rooms else None,
-        address=request.address,
-    )
 
 
 def _rooms_of(member: Member) -> list[str]:

@@ -5,71 +5,66 @@ Nobody answers: the ack says that Redis has accepted the request. Requests leave
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from constellation_ws.backends.answers import BackendFailed
-from constellation_ws.backends.ways import Target
-from constellation_ws.redis_io.link import RedisUnavailable, answers_of
-from constellation_ws.runtime.deadline import expire
+from constellation_ws.backends.answers import BackendFailed, NoAnswer
+from constellation_ws.backends.ways import Done, Target
+from constellation_ws.redis_io.command_queue import CommandQueue, Words
 from constellation_ws.runtime.spawning import Spawn
-from constellation_ws.services.sending import Message, Sending, Sent
 
 STREAM_ENTRIES = 100_000
 """A stream retains the last requests, this many at least: a Redis that is full could not record
 events. A backend that falls behind further loses the oldest."""
 _ACCEPTED = msgspec.Raw(b'{"success":true}')
 
-_Add = Callable[[Any, str, bytes], object]
-"""Adds the command for a name and a payload to a pipeline."""
+_Command = Callable[[str, bytes], Words]
+"""Gives the command for a name and a payload."""
 
 
 class RedisWay:
     """Channels or streams of the gateway's Redis."""
 
-    def __init__(self, redis: Redis, spawn: Spawn, timeout_seconds: float, add: _Add) -> None:
-        """`redis` must not try again what it has sent; `add` is `publish` or `append`."""
-        self._redis = redis
-        self._timeout_seconds = timeout_seconds
-        self._add = add
-        self._sending = Sending(self._send_all, spawn)
+    def __init__(
+        self, redis: Redis, spawn: Spawn, timeout_seconds: float, command: _Command
+    ) -> None:
+        """`command` is `publish` or `append`."""
+        self._queue = CommandQueue(redis, spawn, timeout_seconds)
+        self._command = command
+        self._has_keys = command is append
 
-    async def send(self, target: Target, body: bytes, traceparent: str) -> msgspec.Raw:
-        """Send. Raises TimeoutError, BackendFailed."""
-        try:
-            accepted = self._sending.send(target.name, body)
-            timer = expire(accepted, self._timeout_seconds)
-            try:
-                await accepted
-            finally:
-                timer.cancel()
-        except RedisUnavailable as error:
-            cause = error.__cause__
-            # A Redis that objects works: a stream of another type must not end the others.
-            is_down = not isinstance(cause, ResponseError)
-            raise BackendFailed(str(error), is_down=is_down, event=cause) from error
-        return _ACCEPTED
+    def begin(self, target: Target, body: bytes, traceparent: str, done: Done) -> None:
+        """Send a request without waiting."""
+        name = target.name
+        key = name if self._has_keys else None
+        self._queue.send(self._command(name, body), len(body), partial(_end, done), key=key)
 
     async def aclose(self) -> None:
         """The client is its owner's to close."""
 
-    async def _send_all(self, messages: Sequence[Message]) -> Sequence[Sent | RedisUnavailable]:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for name, payload in messages:
-                self._add(pipe, name, payload)
-            answers = await answers_of(pipe, "Redis did not accept it")
-        return [one if isinstance(one, RedisUnavailable) else None for one in answers]
 
-
-def publish(pipe: Any, channel: str, payload: bytes) -> None:
+def publish(channel: str, payload: bytes) -> Words:
     """Publish a request on a channel."""
-    pipe.publish(channel, payload)
+    return "PUBLISH", channel, payload
 
 
-def append(pipe: Any, stream: str, payload: bytes) -> None:
+def append(stream: str, payload: bytes) -> Words:
     """Append a request to a stream, which is trimmed."""
-    pipe.xadd(stream, {"data": payload}, maxlen=STREAM_ENTRIES, approximate=True)
+    return "XADD", stream, "MAXLEN", "~", STREAM_ENTRIES, "*", "data", payload
+
+
+def _end(done: Done, reply: Any) -> None:
+    done(_failure(reply) if isinstance(reply, Exception) else _ACCEPTED)
+
+
+def _failure(error: Exception) -> BackendFailed:
+    if isinstance(error, TimeoutError):
+        return NoAnswer()
+    # A Redis that objects works: a stream of another type must not end the others.
+    is_down = not isinstance(error, ResponseError)
+    return BackendFailed("Redis did not accept it", is_down=is_down, event=error)

@@ -53,7 +53,7 @@ class Answering:
 
     def _ack(self, event: str, result: Refusal | Answer) -> Ack:
         outcome = result.code if isinstance(result, Refusal) else "ok"
-        self._metrics.requests.labels(event, outcome).inc()
+        self._metrics.requests.add(event, outcome)
         get_current_span().set_attribute("constellation.outcome", outcome)
         if isinstance(result, Refusal):
             return result.acknowledgement()

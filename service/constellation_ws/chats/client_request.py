@@ -21,8 +21,6 @@ class ClientRequest:
     """The first argument, decoded."""
     raw: Raw | None
     """Its JSON text as the client wrote it; None where the request has binary values."""
-    address: str
-    """The client's IP address."""
 
     @property
     def fields(self) -> dict[str, Any]:

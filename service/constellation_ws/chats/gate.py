@@ -34,7 +34,7 @@ class Gate:
             refusal = TOO_MANY_REQUESTS
         if refusal is None:
             return None
-        self._metrics.requests.labels("", refusal.code).inc()
+        self._metrics.requests.add("", refusal.code)
         closes = member.allowance.is_abused(self._limits.requests)
         if closes:
             logger.warning("client closed: it kept exceeding its rate limit", user=member.user)

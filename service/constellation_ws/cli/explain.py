@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
-from constellation_ws.backends.request import BackendRequest, encode
+from constellation_ws.backends.request import BackendRequest, chosen_claims, encode
 from constellation_ws.delivery import routes
 from constellation_ws.interface.built_in import REFRESH
 from constellation_ws.interface.requests import RequestReader, Wanted
@@ -131,11 +132,13 @@ def _forwarding(
     request = BackendRequest(
         event=row.event,
         data=msgspec.Raw(data),
-        user=UserId("<userId>") if identity == "required" else None,
-        claims={claim: f"<{claim}>" for claim in row.claims} or None,
+        userId=UserId("<userId>") if identity == "required" else UNSET,
+        claims=chosen_claims({claim: f"<{claim}>" for claim in row.claims}, row.claims)
+        if row.claims
+        else UNSET,
         sid="<sid>",
         namespace=row.namespace,
-        rooms=["<room>"] if row.rooms else None,
+        rooms=["<room>"] if row.rooms else UNSET,
         address="<address>",
     )
     return {

@@ -51,6 +51,7 @@ class Member:
         "sid",
         "stage",
         "ticket",
+        "unanswered",
         "user",
     )
 
@@ -72,6 +73,8 @@ class Member:
         self.rooms: set[str] = set()
         self.allowance: Any = None
         """The door's own memory of the member: its request allowance."""
+        self.unanswered = 0
+        """Requests of it that a backend has not answered, while its next ones are handled."""
 
     @property
     def own_room(self) -> str:
@@ -98,6 +101,14 @@ class Member:
     def identify(self, identity: Identity) -> None:
         """Note what proves its user now."""
         self.identity = identity
+
+    def begin_request(self) -> None:
+        """Note that a request waits for a backend."""
+        self.unanswered += 1
+
+    def end_request(self) -> None:
+        """Note that a request does not wait any more."""
+        self.unanswered -= 1
 
     def hold(self, ticket: Ticket | None) -> None:
         """Hold a session; None where another connection holds it by now, or nobody does."""

@@ -46,8 +46,8 @@ class ConnectionHost(Protocol):
     def count_packets(self, session: Session, packets: int) -> bool:
         """Count packets of a client. If they are too many, close it and return False."""
 
-    def receive_packet(self, session: Session, packet: str) -> None:
-        """Handle one text packet of an open session."""
+    def receive_packet(self, session: Session, packet: str, *, is_alone: bool) -> None:
+        """Handle one text packet of an open session; `is_alone` where nothing came with it."""
 
     def receive_message(self, session: Session, data: bytes) -> None:
         """Queue a message for its handler."""
@@ -123,6 +123,7 @@ class WebSocketConnection(BoundedReading):
 
     def _receive(self, messages: list[Received]) -> None:
         pongs: list[bytes] = []
+        is_alone = len(messages) == 1
         for message in messages:
             if type(message) is Ping:
                 pongs.append(pong_frame(message.payload))
@@ -132,7 +133,7 @@ class WebSocketConnection(BoundedReading):
             session = self._session
             if type(message) is str and session is not None and session.websocket is self:
                 if not session.closed:
-                    self._engine.receive_packet(session, message)
+                    self._engine.receive_packet(session, message, is_alone=is_alone)
             else:
                 self._receive_other(message)
         if pongs:

@@ -140,11 +140,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     # Receiving
 
-    def receive_packet(self, session: Session, packet: str) -> None:
-        """Handle one text packet of an open session. An invalid one closes the session."""
+    def receive_packet(self, session: Session, packet: str, *, is_alone: bool = False) -> None:
+        """Handle one text packet of an open session. An invalid one closes the session.
+
+        `is_alone` says that its client has sent nothing else with it.
+        """
         kind = packet[:1]
         if kind == "4":
-            self.receive_message(session, packet[1:])
+            (inbox.handle if is_alone else inbox.put)(self, session, packet[1:])
         elif kind == "3":
             self.pings.receive_pong(session)
         elif kind == "1":

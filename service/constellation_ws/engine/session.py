@@ -202,14 +202,24 @@ class Session:
 
     def send_message(self, data: str | bytes) -> None:
         """Send one Engine.IO message; ignored if the session is closed."""
+        if isinstance(data, str):
+            self.send_text(data.encode())
+            return
         if self.pending is not None:
             self.write_pending()
         if self.write is not None:
-            self.write(
-                text_frame(b"4" + data.encode()) if isinstance(data, str) else binary_frame(data)
-            )
+            self.write(binary_frame(data))
         else:
-            self.queue("4" + data if isinstance(data, str) else "b" + b64encode(data).decode())
+            self.queue("b" + b64encode(data).decode())
+
+    def send_text(self, text: bytes) -> None:
+        """Send a text message, given in UTF-8; ignored if the session is closed."""
+        if self.pending is not None:
+            self.write_pending()
+        if self.write is not None:
+            self.write(text_frame(b"4" + text))
+        else:
+            self.queue("4" + text.decode())
 
     def send_after(self, missed: list[Frame], packet: str) -> None:
         """Send a text packet behind events with their offsets, all in one write."""

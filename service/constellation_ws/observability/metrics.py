@@ -66,12 +66,12 @@ class Metrics(RemoteMetrics):
             ["reason"],
             registry,
         )
-        self.requests = Counter(
+        self.requests = Tally(
             "constellation_client_requests",
             "Requests of clients (join-chat, leave-chat, refresh-token) by outcome: ok, or the "
             "error code.",
             ["event", "outcome"],
-            registry=registry,
+            registry,
         )
 
     def _declare_events(self, registry: CollectorRegistry) -> None:

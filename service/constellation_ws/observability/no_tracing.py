@@ -12,6 +12,8 @@ from constellation_ws.messages.frames import Frame
 from constellation_ws.messages.trace_context import TraceContext
 from constellation_ws.observability.tracing import Passed, Recipient
 
+_NOTHING = nullcontext()
+
 
 class NoTracing:
     """Does what `Tracing` does where no exporter is configured: nothing."""
@@ -56,6 +58,21 @@ class NoTracing:
     ) -> AbstractContextManager[Span]:
         """Give a span that records nothing."""
         return nullcontext(INVALID_SPAN)
+
+    def start(
+        self,
+        name: str,
+        kind: SpanKind,
+        *,
+        parent: TraceContext | None = None,
+        link: TraceContext | None = None,
+    ) -> Span:
+        """Give a span that records nothing."""
+        return INVALID_SPAN
+
+    def current(self, span: Span) -> AbstractContextManager[object]:
+        """No span is current."""
+        return _NOTHING
 
     def publishing(
         self, channel: str, payload: bytes

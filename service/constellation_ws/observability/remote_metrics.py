@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from constellation_ws.observability.tallies import Tally
+from constellation_ws.observability.tallies import DurationsBy, Tally
 
 
 class RemoteMetrics:
@@ -68,16 +68,16 @@ class RemoteMetrics:
             "constellation_backend_requests",
             "Requests of clients to a backend, by outcome: ok, refused, timeout, unavailable (no "
             "usable answer), busy (not sent: too many waited), open (not sent: the circuit breaker "
-            "was open), cancelled (the client left).",
+            "was open).",
             ["backend", "outcome"],
             registry,
         )
-        self.backend_seconds = Histogram(
+        self.backend_seconds = DurationsBy(
             "constellation_backend_request_duration_seconds",
             "Requests that were sent to a backend, until they were answered or given up.",
-            ["backend"],
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
-            registry=registry,
+            "backend",
+            (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
+            registry,
         )
         self.backend_breaker = Gauge(
             "constellation_backend_breaker_state",

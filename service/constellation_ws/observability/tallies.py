@@ -54,18 +54,15 @@ class Tally(Collector):
         return [family]
 
 
-class Durations(Collector):
-    """A histogram of seconds: one bisect and two additions."""
+class Buckets:
+    """How long something took, each time: one bisect and two additions."""
 
-    def __init__(
-        self, name: str, help_text: str, bounds: Sequence[float], registry: CollectorRegistry
-    ) -> None:
+    def __init__(self, bounds: Sequence[float]) -> None:
         """`bounds` are the buckets' upper ends, in order; the one without an end is added."""
-        self._name, self._help, self._bounds = name, help_text, bounds
+        self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._exemplars: dict[int, Exemplar] = {}
         self._sum = 0.0
-        registry.register(self)
 
     def add(self, seconds: float, times: int = 1) -> None:
         """Count what took so long, never below 0, as often as it was seen."""
@@ -89,15 +86,59 @@ class Durations(Collector):
         bucket = bisect_left(self._bounds, seconds)
         self._exemplars[bucket] = Exemplar(dict(trace), seconds, unix_time)
 
-    def collect(self) -> Iterable[Metric]:
+    def show_in(self, family: HistogramMetricFamily, labels: Sequence[str] = ()) -> None:
         """Give the buckets as Prometheus samples; only OpenMetrics shows the traces."""
-        family = HistogramMetricFamily(self._name, self._help)
         buckets, total = list[tuple[str, float] | tuple[str, float, Exemplar]](), 0
         for index, end in enumerate((*map(str, map(float, self._bounds)), "+Inf")):
             total += self._counts[index]
             exemplar = self._exemplars.get(index)
             buckets.append((end, total) if exemplar is None else (end, total, exemplar))
-        family.add_metric([], buckets, self._sum)
+        family.add_metric(labels, buckets, self._sum)
+
+
+class Durations(Buckets, Collector):
+    """A histogram of seconds."""
+
+    def __init__(
+        self, name: str, help_text: str, bounds: Sequence[float], registry: CollectorRegistry
+    ) -> None:
+        """`bounds` as of `Buckets`."""
+        super().__init__(bounds)
+        self._name, self._help = name, help_text
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """Give it as Prometheus samples."""
+        family = HistogramMetricFamily(self._name, self._help)
+        self.show_in(family)
+        return [family]
+
+
+class DurationsBy(Collector):
+    """A histogram of seconds whose label is looked up once, by the code that counts."""
+
+    def __init__(
+        self,
+        name: str,
+        help_text: str,
+        label: str,
+        bounds: Sequence[float],
+        registry: CollectorRegistry,
+    ) -> None:
+        """`bounds` as of `Buckets`."""
+        self._name, self._help, self._label, self._bounds = name, help_text, label, bounds
+        self._buckets: dict[str, Buckets] = {}
+        registry.register(self)
+
+    def of(self, value: str) -> Buckets:
+        """Give what is counted under this value of the label; shown from now on, even as 0."""
+        return self._buckets.setdefault(value, Buckets(self._bounds))
+
+    def collect(self) -> Iterable[Metric]:
+        """Give it as Prometheus samples."""
+        family = HistogramMetricFamily(self._name, self._help, labels=[self._label])
+        for value, buckets in self._buckets.items():
+            buckets.show_in(family, [value])
         return [family]
 
 

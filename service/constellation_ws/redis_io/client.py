@@ -40,7 +40,8 @@ _PENDING_REPLIES_SECONDS = 1.0
 """How long a former primary may still answer commands that are under way."""
 _ELSEWHERE = (MovedError, ClusterDownError, ReadOnlyError)
 """The node does not serve our keys, and has not executed the command."""
-_NOT_DONE = (AskError, TryAgainError, *_ELSEWHERE)
+NOT_EXECUTED = (AskError, TryAgainError, *_ELSEWHERE)
+"""Errors of a node after which the command may be sent to another one."""
 
 _Command = tuple[tuple[Any, ...], Mapping[str, Any]]
 """Words and redis-py's options for the reply."""
@@ -179,7 +180,7 @@ class LocatedRedis(Redis):
         execute: Any = super().execute_command  # it carries no types
         try:
             return await execute(*args, **options)
-        except (*_NOT_DONE, NoScriptError) as error:
+        except (*NOT_EXECUTED, NoScriptError) as error:
             refusal = error
         (reply,) = await self.carry_out_refused([(args, options)], [refusal])
         if isinstance(reply, Exception):
@@ -223,7 +224,7 @@ class LocatedRedis(Redis):
     def _is_left(self, command: _Command, reply: object) -> bool:
         if isinstance(reply, NoScriptError):
             return command[0][1] in self._sources
-        return isinstance(reply, _NOT_DONE)
+        return isinstance(reply, NOT_EXECUTED)
 
     async def _send_again(
         self, commands: Sequence[_Command], replies: list[Any], left: Iterable[int]

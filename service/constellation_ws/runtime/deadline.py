@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 _PAUSE_SECONDS = 0.5
 """A timer that is as late says that the process was paused, or that the loop was blocked."""
@@ -13,24 +12,21 @@ _READ_SECONDS = 0.25
 """How long what arrived meanwhile may take to be read: timers run before reads."""
 
 
-def expire(expected: asyncio.Future[Any], seconds: float) -> asyncio.TimerHandle:
-    """Fail a future with TimeoutError unless it is done after so many seconds.
+def call_when_due(due: float, act: Callable[[], None]) -> asyncio.TimerHandle:
+    """Call at this time of the event loop, or, after a pause, once what arrived in it is read.
 
-    The same as `deadline` around it, at a third of the cost: for where thousands are awaited. The
-    caller cancels the timer when the future is done.
+    For where a timer for each of thousands would cost too much: one for the oldest of them.
+    Cancelling the handle has no effect after a pause, so that `act` must look at what is due.
     """
     loop = asyncio.get_running_loop()
-    due = loop.time() + seconds
 
-    def end(is_late: bool) -> None:
-        if expected.done():
-            return
-        if is_late and loop.time() - due > _PAUSE_SECONDS:
-            loop.call_later(_READ_SECONDS, end, False)
+    def end() -> None:
+        if loop.time() - due > _PAUSE_SECONDS:
+            loop.call_later(_READ_SECONDS, act)
         else:
-            expected.set_exception(TimeoutError())
+            act()
 
-    return loop.call_at(due, end, True)
+    return loop.call_at(due, end)
 
 
 @asynccontextmanager

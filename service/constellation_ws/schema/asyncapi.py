@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from constellation_ws import __version__
-from constellation_ws.backends.request import Payload
+from constellation_ws.backends.request import BackendRequest
 from constellation_ws.interface import built_in
 from constellation_ws.interface.rows import RequestRow, RouteRow
 from constellation_ws.nest.rpc import TcpRequest
@@ -92,7 +92,7 @@ def document(
     """Describe the clients' namespaces, the routes and the patterns of the TCP port's own."""
     shapes = [one for row in patterns.values() for one in (row.request, row.answer)]
     schemas, components = msgspec.json.schema_components(
-        [Payload, Accepted, *shapes], ref_template="#/components/schemas/{name}"
+        [BackendRequest, Accepted, *shapes], ref_template="#/components/schemas/{name}"
     )
     payload, accepted, *rest = schemas
     draft = _Draft(components)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 from socketio import packet as sio
 
 from constellation_ws.delivery.rooms import Member
@@ -26,21 +27,23 @@ class Admission:
         self._membership = membership
         self._gate = gate
 
-    def admits(self, eio_sid: str, head: Head, size: int) -> bool:
-        """Whether a packet of so many bytes may be read; a request that may not is answered."""
+    def admits(self, eio_sid: str, member: Member | None, head: Head, size: int) -> bool:
+        """Whether a packet of so many bytes may be read; a request that may not is answered.
+
+        `member` is the session's in the namespace of the packet.
+        """
         if head.kind == sio.DISCONNECT:
             return True
         if head.kind in EVENTS:
-            return self._passes(eio_sid, head, size)
+            return self._passes(eio_sid, member, head, size)
         if size <= self._engine.limits.max_request_bytes:
             return True
         # It counts as a refused request, and is not answered.
-        self._passes(eio_sid, head._replace(ack_id=None), size)
+        self._passes(eio_sid, member, head._replace(ack_id=None), size)
         return False
 
-    def _passes(self, eio_sid: str, head: Head, size: int) -> bool:
+    def _passes(self, eio_sid: str, member: Member | None, head: Head, size: int) -> bool:
         """Ask the gate. What is for a namespace that the client is not in counts in another one."""
-        member = self._membership.member_of(eio_sid, head.namespace)
         charged = member or next(iter(self._membership.index.of_session(eio_sid)), None)
         denied = None if charged is None else self._gate(charged, size)
         if denied is None:
@@ -49,6 +52,6 @@ class Admission:
         if session is not None and denied.closes:
             self._engine.close(session, RATE_LIMIT, CloseCode.SERVICE_RESTART)
         elif session is not None and member is not None and head.ack_id is not None:
-            ack = denied.refusal.acknowledgement()
-            session.send_message(ack_packet(head.namespace, head.ack_id, ack))
+            ack = msgspec.json.encode(denied.refusal.acknowledgement())
+            session.send_text(ack_packet(head.namespace, head.ack_id, ack))
         return False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from constellation_ws.chats.client_request import ClientRequest
 from constellation_ws.delivery.rooms import Member, Stage
+from constellation_ws.engine.inbox import Rest
 from constellation_ws.engine.server import Engine
 from constellation_ws.messages.events import slice_array
 from constellation_ws.messages.namespaces import packet_prefix
@@ -19,24 +20,25 @@ from constellation_ws.socketio.packets import Head, Json
 
 Answer = Callable[[ClientRequest], Awaitable[object]]
 """Gives the ack of a request; the client's next message waits until then."""
-Forward = Callable[[ClientRequest, Callable[[object], None]], None]
-"""Begins to answer a request; what it is given is called once, with the ack."""
+Forward = Callable[[Member, Raw | None, str, Callable[[Raw | bytes], None]], None]
+"""Begins to answer a request: of whom, its first argument, the client's address, and what is
+called once, with the ack."""
 
 _NULL = Raw(b"null")
 _slice = msgspec.json.Decoder(list[Raw]).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class Requests:
-    """Who answers which requests, and how many have no answer yet."""
+    """Who answers which requests."""
 
     def __init__(self, membership: Membership, engine: Engine) -> None:
         self._membership = membership
         self._engine = engine
         self._answers: dict[tuple[str, str], Answer] = {}
         """By namespace and event."""
-        self._forwards: dict[tuple[str, str], Forward] = {}
-        self._unanswered: Counter[str] = Counter()
-        """By Engine.IO session."""
+        self._forwards: dict[str, dict[bytes, Forward]] = {}
+        """By namespace, then by event as JSON has it."""
 
     def answer(self, namespace: str, event: str, answer: Answer) -> None:
         """Let requests be answered in the order in which a client sends them."""
@@ -44,56 +46,68 @@ class Requests:
 
     def forward(self, namespace: str, event: str, begin: Forward) -> None:
         """Let requests be answered without the client's next message waiting for that."""
-        self._forwards[namespace, event] = begin
-
-    def has(self, head: Head, event: list[Any]) -> bool:
-        """Whether an event is one of these requests."""
-        key = head.namespace, event[0]
-        return key in self._answers or key in self._forwards
+        self._forwards.setdefault(namespace, {})[_encode(event)] = begin
 
     def has_unanswered(self, eio_sid: str) -> bool:
         """Whether a session waits for an answer while its next messages are handled."""
-        return eio_sid in self._unanswered
+        return any(member.unanswered for member in self._membership.index.of_session(eio_sid))
 
-    def read(
-        self, eio_sid: str, head: Head, event: list[Any], text: str | None, address: str
-    ) -> ClientRequest | None:
-        """Read a request; None where its client is not connected to the namespace.
+    def begin(self, member: Member, head: Head, text: str, address: str) -> bool:
+        """Begin to answer a request that is forwarded, cut from its packet without decoding it.
 
-        `text` is the whole packet, None where attachments belong to it. Raises RecursionError.
+        False for all others, and where msgspec cannot cut: see `find`.
         """
-        member = self._membership.member_of(eio_sid, head.namespace)
-        if member is None or member.stage is not Stage.CONNECTED:
-            return None
-        raw = None if text is None else first_argument(head, text)
-        return ClientRequest(member, event[1] if len(event) > 1 else None, raw, address)
+        forwards = self._forwards.get(head.namespace)
+        if forwards is None:
+            return False
+        try:
+            values = _slice(text[head.payload_at :])
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        begin = forwards.get(bytes(values[0])) if values else None
+        if begin is None:
+            return False
+        if member.stage is Stage.CONNECTED:
+            self._forward(begin, member, head, values[1] if len(values) > 1 else _NULL, address)
+        return True
 
-    async def handle(self, head: Head, event: list[Any], request: ClientRequest) -> None:
-        """Answer a request, or begin to."""
-        key = head.namespace, event[0]
-        if key in self._answers:
-            self._acknowledge(request.member, head, await self._answers[key](request))
-        else:
-            self._forward(self._forwards[key], request, head)
+    def find(
+        self, head: Head, event: list[Any], text: str | None
+    ) -> Callable[[Member, str], Rest | None] | None:
+        """Find who answers an event; None where it is none of these requests.
 
-    def _forward(self, begin: Forward, request: ClientRequest, head: Head) -> None:
-        eio_sid = request.member.eio_sid
-        self._unanswered[eio_sid] += 1
+        `text` is the whole packet, None where attachments belong to it. What is given is called
+        with a member that is connected and its address. Raises RecursionError.
+        """
+        answer = self._answers.get((head.namespace, event[0]))
+        if answer is not None:
+            raw = None if text is None else first_argument(head, text)
+            argument = event[1] if len(event) > 1 else None
+            return lambda member, _: partial(
+                self._answer, answer, ClientRequest(member, argument, raw), head
+            )
+        begin = self._forwards.get(head.namespace, {}).get(Json.dumps(event[0]).encode())
+        if begin is not None:
+            raw = None if text is None else first_argument(head, text)
+            return lambda member, address: self._forward(begin, member, head, raw, address)
+        return None
 
-        def reply(ack: object) -> None:
-            self._unanswered[eio_sid] -= 1
-            if not self._unanswered[eio_sid]:
-                del self._unanswered[eio_sid]
-            self._acknowledge(request.member, head, ack)
+    async def _answer(self, answer: Answer, request: ClientRequest, head: Head) -> None:
+        self._acknowledge(request.member, head, Json.dumps(await answer(request)).encode())
 
-        begin(request, reply)
+    def _forward(
+        self, begin: Forward, member: Member, head: Head, argument: Raw | None, address: str
+    ) -> None:
+        begin(member, argument, address, lambda ack: self._acknowledge(member, head, ack))
 
-    def _acknowledge(self, member: Member, head: Head, ack: object) -> None:
+    def _acknowledge(self, member: Member, head: Head, ack: Raw | bytes) -> None:
         """Answer a request, if its client asks for that and is still there."""
+        if head.ack_id is None:
+            return
         session = self._engine.sockets.get(member.eio_sid)
-        is_here = self._membership.member_of(member.eio_sid, head.namespace) is member
-        if head.ack_id is not None and session is not None and is_here:
-            session.send_message(ack_packet(head.namespace, head.ack_id, ack))
+        is_here = self._membership.index.by_session(member.eio_sid, member.scope) is member
+        if session is not None and is_here:
+            session.send_text(ack_packet(head.namespace, head.ack_id, ack))
 
 
 def first_argument(head: Head, text: str) -> Raw:
@@ -109,6 +123,6 @@ def first_argument(head: Head, text: str) -> Raw:
     return values[1] if len(values) > 1 else _NULL
 
 
-def ack_packet(namespace: str, ack_id: int, ack: object) -> str:
-    """Write an acknowledgement with one argument."""
-    return f"3{packet_prefix(namespace).decode()}{ack_id}[{Json.dumps(ack)}]"
+def ack_packet(namespace: str, ack_id: int, ack: Raw | bytes) -> bytes:
+    """Write an acknowledgement with one argument, which is JSON text."""
+    return b"3%b%d[%b]" % (packet_prefix(namespace), ack_id, ack)

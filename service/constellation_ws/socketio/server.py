@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import socketio
 from socketio import packet as sio
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
 
+from constellation_ws.delivery.rooms import Member, Stage
 from constellation_ws.delivery.welcome import RetryLater, Welcome
+from constellation_ws.engine.inbox import Rest
 from constellation_ws.engine.server import CONNECT_TIMEOUT, Engine
 from constellation_ws.engine.session import Handshake, MovedSession, Session
 from constellation_ws.messages.admission import (
@@ -133,33 +136,37 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         """
         return {"message": refusal.message, "data": {"code": refusal.code}}
 
-    async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
+    def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> Rest | None:
+        """Handle a message as far as that needs no waiting, and give the rest."""
         try:
             if isinstance(data, bytes):
-                await self._take_attachment(eio_sid, data)
-            else:
-                await self._take_text(eio_sid, data)
+                return self._take_attachment(eio_sid, data)
+            return self._take_text(eio_sid, data)
         except BadPacket:
             self._end(eio_sid, "parse error")
+            return None
 
-    async def _take_text(self, eio_sid: str, text: str) -> None:
+    def _take_text(self, eio_sid: str, text: str) -> Rest | None:
         """Handle a packet, or wait for its attachments. Raises BadPacket."""
         if eio_sid in self._incomplete:
             raise BadPacket("text where an attachment is due")
         head = read_head(text)
         size = len(text) if text.isascii() else len(text.encode())
         if head.kind == sio.CONNECT:
-            await self._take_connect(eio_sid, head, text, size)
-            return
-        self._check_use(eio_sid)
-        is_admitted = self._admission.admits(eio_sid, head, size)
+            return partial(self._take_connect, eio_sid, head, text, size)
+        member = self._member(eio_sid, head)
+        is_admitted = self._admission.admits(eio_sid, member, head, size)
+        if is_admitted and member is not None and head.kind == sio.EVENT:
+            address = self.environ[eio_sid].address
+            if self.requests.begin(member, head, text, address):
+                return None
         data = read_payload(head, text) if is_admitted else None
         if head.attachments:
             self._incomplete[eio_sid] = Incomplete(head, data, size, is_refused=not is_admitted)
-        elif is_admitted:
-            await self._dispatch(eio_sid, head, data, text)
+            return None
+        return self._dispatch(eio_sid, head, data, text) if is_admitted else None
 
-    async def _take_attachment(self, eio_sid: str, attachment: bytes) -> None:
+    def _take_attachment(self, eio_sid: str, attachment: bytes) -> Rest | None:
         """Add to a packet, and handle it when it is complete. Raises BadPacket.
 
         What follows a packet that was refused is received all the same, and not kept.
@@ -167,18 +174,26 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         packet = self._incomplete.get(eio_sid)
         if packet is None:
             raise BadPacket("an attachment too many")
-        self._check_use(eio_sid)
+        member = self._member(eio_sid, packet.head)
         if not packet.is_refused:
             # It counts as a request does: a thousand of a request's size each would be held.
             size = packet.size + len(attachment)
-            if not self._admission.admits(eio_sid, packet.head, size):
+            if not self._admission.admits(eio_sid, member, packet.head, size):
                 packet.refuse()
         if packet.take(attachment):
             del self._incomplete[eio_sid]
             if not packet.is_refused:
-                await self._dispatch(eio_sid, packet.head, packet.filled())
+                return self._dispatch(eio_sid, packet.head, packet.filled())
+        return None
 
     async def _take_connect(self, eio_sid: str, head: Head, text: str, size: int) -> None:
+        try:
+            await self._connect(eio_sid, head, text, size)
+        except BadPacket:
+            self._end(eio_sid, "parse error")
+
+    async def _connect(self, eio_sid: str, head: Head, text: str, size: int) -> None:
+        """Handle a CONNECT. Raises BadPacket."""
         limits, session = self._engine.limits, self._engine.sockets.get(eio_sid)
         load = max(1, limits.max_packets_per_heartbeat // MAX_CONNECTS_PER_HEARTBEAT)
         if session is not None and not self._engine.count_packets(session, load):
@@ -195,36 +210,37 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         else:
             raise BadPacket("too large, and for no namespace")
 
-    async def _dispatch(self, eio_sid: str, head: Head, data: Any, text: str | None = None) -> None:
+    def _dispatch(
+        self, eio_sid: str, head: Head, data: Any, text: str | None = None
+    ) -> Rest | None:
         """Handle a packet; `text` is all of it, None where attachments belong to it."""
         if head.kind == sio.DISCONNECT:
             reason = self.reason.CLIENT_DISCONNECT
-            await self._handle_disconnect(eio_sid, head.namespace, reason)
-        elif head.kind in EVENTS:
-            event = event_of(data)
-            if not self.requests.has(head, event):
-                await self._handle_event(eio_sid, head.namespace, head.ack_id, event)
-                return
-            try:
-                request = self.requests.read(
-                    eio_sid, head, event, text, self.environ[eio_sid].address
-                )
-            except RecursionError:
-                # As in `read_payload`, which has read it on a stack that was a little less deep.
-                await self._handle_event(eio_sid, head.namespace, head.ack_id, event_of([]))
-                return
-            if request is not None:
-                await self.requests.handle(head, event, request)
-        else:
-            await self._handle_ack(eio_sid, head.namespace, head.ack_id, data)
+            return partial(self._handle_disconnect, eio_sid, head.namespace, reason)
+        if head.kind not in EVENTS:
+            return partial(self._handle_ack, eio_sid, head.namespace, head.ack_id, data)
+        event = event_of(data)
+        try:
+            handle = self.requests.find(head, event, text)
+        except RecursionError:
+            # As in `read_payload`, which has read it on a stack that was a little less deep.
+            handle, event = None, event_of([])
+        if handle is None:
+            return partial(self._handle_event, eio_sid, head.namespace, head.ack_id, event)
+        member = self.membership.member_of(eio_sid, head.namespace)
+        if member is None or member.stage is not Stage.CONNECTED:
+            return None
+        return handle(member, self.environ[eio_sid].address)
 
-    def _check_use(self, eio_sid: str) -> None:
-        """Object to a client that talks before it connects. Raises BadPacket.
+    def _member(self, eio_sid: str, head: Head) -> Member | None:
+        """Find whose packet it is. Raises BadPacket where its client has not connected anywhere.
 
         Who is connected somewhere may have been disconnected here without knowing it yet.
         """
-        if not self._is_in_use(eio_sid):
+        member = self.membership.member_of(eio_sid, head.namespace)
+        if member is None and not self._is_in_use(eio_sid):
             raise BadPacket("not connected")
+        return member
 
     async def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
         try:

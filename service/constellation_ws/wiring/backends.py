@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from constellation_ws.backends.backend import Backend, GuardedBackend
 from constellation_ws.backends.http import HttpWay
 from constellation_ws.backends.nest import NestWay
 from constellation_ws.backends.redis import RedisWay, append, publish
-from constellation_ws.backends.ways import Target, Way
+from constellation_ws.backends.ways import Conversation, SpawningWay, Target
 from constellation_ws.interface.addresses import split_nest
 from constellation_ws.interface.rows import BackendRow, RequestRow
 from constellation_ws.interface.table import Interface, InvalidInterface
@@ -25,10 +24,7 @@ _REDIS_SECONDS = 2.0
 _REDIS_CONCURRENT = 1_000
 _REDIS_NAMES = {"channel": "redis:channel", "log": "redis:log"}
 """By `to` of a request; what operators see instead of a backend's name."""
-_REDIS_COMMANDS: Mapping[str, Callable[[Any, str, bytes], object]] = {
-    "channel": publish,
-    "log": append,
-}
+_REDIS_COMMANDS = {"channel": publish, "log": append}
 
 
 class Backends:
@@ -50,7 +46,7 @@ class Backends:
         self._backends: dict[str, Backend] = {
             row.name: GuardedBackend(
                 row.name,
-                _make_way(row, environment),
+                SpawningWay(_make_conversation(row, environment), spawn),
                 metrics,
                 max_concurrent=row.max_concurrent,
                 tracing=tracing,
@@ -87,7 +83,7 @@ class Backends:
             await backend.aclose()
 
 
-def _make_way(row: BackendRow, environment: Mapping[str, str]) -> Way:
+def _make_conversation(row: BackendRow, environment: Mapping[str, str]) -> Conversation:
     timeout_seconds = row.timeout_ms / 1_000
     if row.http:
         key = environment[row.key_variable].encode() if row.key_variable else b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from constellation_ws.auth.authentication import Anyone
-from constellation_ws.backends.forwarding import Forwarding
+from constellation_ws.backends.forwarding import Forwarder
 from constellation_ws.chats.gate import Gate
 from constellation_ws.chats.members import Members
 from constellation_ws.chats.namespace import Namespace
@@ -84,8 +84,7 @@ class Clients:
         self.members = self._make_members(settings, events, metrics, tracing)
         interface, endpoint, keys = events.interface, events.redis_endpoint, environment()
         self.backends = Backends(interface, events.redis, endpoint, metrics, tracing, spawn, keys)
-        forwarding = Forwarding(metrics, spawn, tracing, max_id_chars=settings.max_id_chars)
-        self._forward(requests, forwarding)
+        self._forward(requests, metrics, tracing, settings.max_id_chars)
         self.polls = Polls(self.engine, self.admission)
 
     def _make_admission(self, settings: Settings) -> Admission:
@@ -98,12 +97,21 @@ class Clients:
             is_overloaded=self.overload.is_on,
         )
 
-    def _forward(self, requests: Iterable[RequestRow], forwarding: Forwarding) -> None:
+    def _forward(
+        self,
+        requests: Iterable[RequestRow],
+        metrics: Metrics,
+        tracing: Tracing | NoTracing,
+        max_id_chars: int,
+    ) -> None:
         """Have the requests forwarded that name a backend."""
-        for request in requests:
-            if request.to is not None:
-                begin = forwarding.starter(request, *self.backends.find(request))
-                self.server.requests.forward(request.namespace, request.event, begin)
+        for row in requests:
+            if row.to is not None:
+                backend, target = self.backends.find(row)
+                forwarder = Forwarder(
+                    row, backend, target, metrics, tracing, max_id_chars=max_id_chars
+                )
+                self.server.requests.forward(row.namespace, row.event, forwarder.begin)
 
     def _make_recovery(
         self,

@@ -16,23 +16,23 @@ from constellation_ws.backends.answers import REFUSED, BackendFailed, OwnRefusal
 from constellation_ws.backends.backend import GuardedBackend
 from constellation_ws.backends.breaker import MAX_FAILURES
 from constellation_ws.backends.request import BackendRequest, encode
-from constellation_ws.backends.ways import Target
+from constellation_ws.backends.ways import SpawningWay, Target
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.messages.events import UserId
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NO_TRACING
 from tests.seen_spans import Seen
+from tests.spawning import spawn
+from tests.unit.backends.asking import ask
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 TARGET = Target("orders.place")
 REQUEST = BackendRequest(
     event="place-order",
     data=msgspec.Raw(b"1"),
-    user=UserId("u1"),
-    claims=None,
+    userId=UserId("u1"),
     sid="s",
     namespace="/orders",
-    rooms=None,
     address="192.0.2.1",
 )
 ACK = msgspec.Raw(b'{"success":true}')
@@ -78,7 +78,7 @@ class World:
         self.metrics = Metrics()
         self.backend = GuardedBackend(
             "orders",
-            self,
+            SpawningWay(self, spawn),
             self.metrics,
             max_concurrent=64,
             tracing=NO_TRACING if self.seen is None else self.seen.tracing,
@@ -94,18 +94,18 @@ class World:
 
     async def ask(self, times: int = 1) -> list[str]:
         """The codes of so many requests, one after the other; `ok` for an ack."""
-        return [_code(await self.backend.request(TARGET, REQUEST)) for _ in range(times)]
+        return [_code(await ask(self.backend, TARGET, REQUEST)) for _ in range(times)]
 
     async def ask_together(self, times: int) -> list[str]:
-        asking = (self.backend.request(TARGET, REQUEST) for _ in range(times))
+        asking = (ask(self.backend, TARGET, REQUEST) for _ in range(times))
         return list(map(_code, await asyncio.gather(*asking)))
 
     @contextmanager
-    def hanging(self, times: int) -> Iterator[list[asyncio.Task[msgspec.Raw | Refusal]]]:
+    def hanging(self, times: int) -> Iterator[None]:
         """So many requests that are not answered."""
         self.answer = hang
-        asking = [asyncio.create_task(self.backend.request(TARGET, REQUEST)) for _ in range(times)]
-        yield asking
+        asking = [asyncio.create_task(ask(self.backend, TARGET, REQUEST)) for _ in range(times)]
+        yield
         for one in asking:
             one.cancel()
 
@@ -133,7 +133,7 @@ def world() -> World:
 
 
 async def test_an_ack_is_given_as_it_is(world: World) -> None:
-    assert await world.backend.request(TARGET, REQUEST) is ACK
+    assert await ask(world.backend, TARGET, REQUEST) is ACK
     assert world.sent == [(TARGET, encode(REQUEST), "")]
     assert (world.count("ok"), world.timed, world.state) == (1, 1, 0)
 
@@ -163,16 +163,6 @@ async def test_above_the_bound_requests_are_refused_at_once(world: World) -> Non
         assert (world.count("busy"), world.timed) == (936, 0)
 
 
-async def test_those_who_leave_make_room_and_say_nothing_of_the_backend(world: World) -> None:
-    for _ in range(MAX_FAILURES + 1):
-        with world.hanging(64) as asking:
-            await asyncio.sleep(0)
-        await asyncio.gather(*asking, return_exceptions=True)
-    assert world.count("cancelled") == 64 * (MAX_FAILURES + 1)
-    world.answer = accept
-    assert await world.ask_together(64) == ["ok"] * 64
-
-
 async def test_a_backend_that_fails_is_cut_off_and_tried_again_by_one_request(
     world: World,
 ) -> None:
@@ -197,17 +187,6 @@ async def test_it_is_used_again_when_the_probe_is_answered(world: World) -> None
     assert await world.ask() == ["ok"]
     assert world.state == 0
     assert await world.ask_together(64) == ["ok"] * 64
-
-
-async def test_a_probe_whose_client_leaves_is_followed_by_another(world: World) -> None:
-    world.answer = fail
-    await world.ask(MAX_FAILURES)
-    world.now += 1
-    with world.hanging(1) as asking:
-        await asyncio.sleep(0)
-    await asyncio.gather(*asking, return_exceptions=True)
-    world.answer = accept
-    assert await world.ask() == ["ok"]
 
 
 async def test_a_backend_that_hangs_is_cut_off_after_one_timeout_of_all_that_wait(

@@ -95,22 +95,7 @@ def test_probes_that_fail_make_pauses_longer_up_to_a_bound(opened: Breaker) -> N
     assert pauses == [1, 2, 4, 8, 16, MOST_PAUSE_SECONDS, MOST_PAUSE_SECONDS]
 
 
-def test_the_next_request_is_the_probe_when_the_caller_of_one_leaves(opened: Breaker) -> None:
-    opened.abandoned(admitted(opened, 1))
-    assert opened.state is State.OPEN
-    assert opened.admit(1) is not None
-    assert opened.pause_seconds == LEAST_PAUSE_SECONDS
-
-
-def test_a_caller_that_leaves_says_nothing_while_it_is_closed() -> None:
-    breaker = Breaker()
-    fail(breaker, MAX_FAILURES - 1)
-    breaker.abandoned(admitted(breaker))
-    fail(breaker, 1)
-    assert breaker.state is State.OPEN
-
-
-@pytest.mark.parametrize("end", ["succeeded", "failed", "abandoned"])
+@pytest.mark.parametrize("end", ["succeeded", "failed"])
 def test_how_older_requests_end_changes_nothing(end: str) -> None:
     breaker = Breaker()
     old = [admitted(breaker) for _ in range(20)]
@@ -129,16 +114,14 @@ def test_how_older_requests_end_changes_nothing(end: str) -> None:
 def finish(breaker: Breaker, admission: int, end: str, now: float) -> None:
     if end == "failed":
         breaker.failed(admission, now, object())
-    elif end == "succeeded":
-        breaker.succeeded(admission)
     else:
-        breaker.abandoned(admission)
+        breaker.succeeded(admission)
 
 
 STEPS = st.lists(
     st.tuples(
         st.floats(0, 40),
-        st.sampled_from(["request", "succeeded", "failed", "abandoned"]),
+        st.sampled_from(["request", "succeeded", "failed"]),
         st.integers(0, 20),
     ),
     max_size=200,
@@ -164,7 +147,7 @@ def test_in_any_order_probes_are_single_and_none_is_forgotten(
         assert 0 <= breaker.pause_seconds <= MOST_PAUSE_SECONDS
     # Whatever happened: once all requests have ended, the backend is tried again.
     for admission in waiting:
-        finish(breaker, admission, "abandoned", now)
+        finish(breaker, admission, "failed", now)
     probe = breaker.admit(now + MOST_PAUSE_SECONDS)
     assert probe is not None
     breaker.succeeded(probe)

@@ -31,11 +31,9 @@ def body(data: str = "1") -> bytes:
         BackendRequest(
             event="place-order",
             data=msgspec.Raw(data.encode()),
-            user=UserId("u1"),
-            claims=None,
+            userId=UserId("u1"),
             sid="s",
             namespace="/orders",
-            rooms=None,
             address="192.0.2.1",
         )
     )

@@ -59,7 +59,7 @@ class Pod:
     async def ask(self, row: RequestRow, text: str | None) -> Any:
         """Give the ack's data as text, or the code of the refusal."""
         raw = None if text is None else Raw(text.encode())
-        answer = await self.requests.handler(row)(ClientRequest(self.member, None, raw, ""))
+        answer = await self.requests.handler(row)(ClientRequest(self.member, None, raw))
         if isinstance(answer, Refusal):
             return answer.code
         return {key: bytes(value).decode() for key, value in answer.items()}

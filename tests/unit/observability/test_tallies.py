@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as families
 
-from constellation_ws.observability.tallies import Durations, Tally
+from constellation_ws.observability.tallies import Durations, DurationsBy, Tally
 
 BOUNDS = (0.001, 0.01, 0.1)
 NAME = "constellation_write_duration_seconds"
@@ -112,3 +112,13 @@ def test_the_last_trace_of_each_bucket_is_shown_to_who_reads_openmetrics(
         durations.show(seconds, {"trace_id": trace_id}, unix_time)
     assert traces(registry) == {"0.01": ("b", 0.006, 2.0), "+Inf": ("c", 3.0, 3.0)}
     assert "trace_id" not in generate_latest(registry).decode()
+
+
+def test_durations_by_a_label_are_histograms_of_their_own(registry: CollectorRegistry) -> None:
+    durations = DurationsBy(NAME, "Writes.", "backend", BOUNDS, registry)
+    durations.of("a").add(0.005)
+    durations.of("a").add(0.5)
+    assert durations.of("b") is durations.of("b")
+    counts = {name: registry.get_sample_value(f"{NAME}_count", {"backend": name}) for name in "ab"}
+    assert counts == {"a": 2, "b": 0}
+    assert registry.get_sample_value(f"{NAME}_sum", {"backend": "a"}) == 0.505

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from constellation_ws.runtime.deadline import deadline, expire
+from constellation_ws.runtime.deadline import call_when_due, deadline
 from tests.processes import HOST
 
 
@@ -71,22 +71,22 @@ async def test_it_ends_soon_after_a_pause_in_which_nothing_has_arrived() -> None
         await pause_and_wait()
 
 
-async def test_a_future_that_takes_too_long_fails_with_a_timeout() -> None:
-    expected = asyncio.get_running_loop().create_future()
-    expire(expected, 0.01)
-    with pytest.raises(TimeoutError):
-        await expected
+@pytest.fixture
+def called() -> asyncio.Event:
+    return asyncio.Event()
 
 
-async def test_a_future_that_is_done_in_time_stays_as_it_is() -> None:
-    expected = asyncio.get_running_loop().create_future()
-    expire(expected, 0.01)
-    expected.set_result("done")
-    await asyncio.sleep(0.05)
-    assert await expected == "done"
+async def test_what_is_due_is_done_then(called: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    due = loop.time() + 0.01
+    call_when_due(due, called.set)
+    await called.wait()
+    assert loop.time() >= due
 
 
-async def test_a_future_that_is_done_right_after_a_pause_does_not_expire() -> None:
+async def test_what_is_due_after_a_pause_is_done_once_what_arrived_is_read(
+    called: asyncio.Event,
+) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"hello")
@@ -94,19 +94,10 @@ async def test_a_future_that_is_done_right_after_a_pause_does_not_expire() -> No
 
     async with await asyncio.start_server(answer, HOST, 0) as server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        expected = asyncio.ensure_future(reader.readexactly(5))
-        answered = asyncio.get_running_loop().create_future()
-        expected.add_done_callback(lambda one: answered.done() or answered.set_result(one.result()))
-        expire(answered, 0.05)
+        call_when_due(asyncio.get_running_loop().time() + 0.05, called.set)
         writer.write(b"x")
         stand_still()
-        assert await answered == b"hello"
+        assert await reader.readexactly(5) == b"hello"
+        assert not called.is_set()
+        await called.wait()
         writer.close()
-
-
-async def test_a_future_expires_soon_after_a_pause_in_which_nothing_has_arrived() -> None:
-    expected = asyncio.get_running_loop().create_future()
-    expire(expected, 0.05)
-    stand_still()
-    with pytest.raises(TimeoutError):
-        await expected

@@ -135,7 +135,12 @@ def test_the_ack_of_a_backend_is_whatever_it_answers(orders: Any) -> None:
 def test_a_request_on_a_channel_is_what_its_backend_gets(orders: Any) -> None:
     (message,) = orders["channels"]["redis:order:reported"]["messages"].values()
     request = BackendRequest(
-        "report", msgspec.Raw(b'{"lat": 1}'), UserId("u"), None, "s", "/orders", None, "::1"
+        event="report",
+        data=msgspec.Raw(b'{"lat": 1}'),
+        userId=UserId("u"),
+        sid="s",
+        namespace="/orders",
+        address="::1",
     )
     written = json.loads(encode(request))
 

@@ -26,15 +26,14 @@ from tests.http_site import http_site
 from tests.nest_client import frame
 from tests.processes import HOST, Valkey, unused_port
 from tests.spawning import spawn
+from tests.unit.backends.asking import ask as answer_of
 
 REQUEST = BackendRequest(
     event="e",
     data=msgspec.Raw(b"1"),
-    user=UserId("u1"),
-    claims=None,
+    userId=UserId("u1"),
     sid="s",
     namespace="/orders",
-    rooms=None,
     address="192.0.2.1",
 )
 TABLE = """
@@ -101,7 +100,7 @@ async def backends(interface: Interface, valkey: Valkey) -> AsyncIterator[Backen
 async def ask(backends: Backends, interface: Interface, event: str) -> bytes:
     (row,) = [row for row in interface.requests if row.event == event]
     backend, target = backends.find(row)
-    answer = await backend.request(target, REQUEST)
+    answer = await answer_of(backend, target, REQUEST)
     assert not isinstance(answer, Refusal), answer
     return bytes(answer)
 
