@@ -31,7 +31,7 @@ from constellation_ws.socketio.packets import (
     read_head,
     read_payload,
 )
-from constellation_ws.socketio.requests import Requests
+from constellation_ws.socketio.requests import Requests, TakeAck, ignore_ack
 from constellation_ws.websocket import CloseCode
 
 MAX_CONNECT_BYTES = 16_384
@@ -47,7 +47,13 @@ class HandlerFailed(Exception):
 class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is untyped
     """All namespaces on one engine."""
 
-    def __init__(self, engine: Engine, membership: Membership, gate: RequestGate) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        membership: Membership,
+        gate: RequestGate,
+        take_ack: TakeAck = ignore_ack,
+    ) -> None:
         """`gate` is asked about each request before it is read."""
         self._engine = engine
         self._admission = Admission(engine, membership, gate)
@@ -56,7 +62,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         self.packet_class = Packet
         self._incomplete: dict[str, Incomplete] = {}
         """By Engine.IO session: the packet whose attachments are still to come."""
-        self.requests = Requests(membership, engine)
+        self.requests = Requests(membership, engine, take_ack)
         """The requests of the interface table; python-socketio handles all other events."""
 
     @property
@@ -216,7 +222,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             if request is not None:
                 await self.requests.handle(head, event, request)
         else:
-            await self._handle_ack(eio_sid, head.namespace, head.ack_id, data)
+            self.requests.acknowledged(eio_sid, head, data, text)
 
     def _check_use(self, eio_sid: str) -> None:
         """Object to a client that talks before it connects. Raises BadPacket.
