@@ -79,7 +79,8 @@ class Clients:
         self.access = make_access(settings, metrics, spawn)
         self.recovery = self._make_recovery(events, jobs, metrics, tracing)
         redis, instance, names = events.redis.requests, events.bus.instance, events.names
-        self.announcing = make_announcing(settings, redis, names, instance, metrics)
+        watches = events.interface.watches
+        self.announcing = make_announcing(settings, redis, names, instance, metrics, watches)
         self.presence = Presence(redis, instance, names, self.announcing.announcer)
         self.expiries = DueTimes()
         """When the tokens of which members end, by `Member.key`."""
@@ -174,6 +175,7 @@ class Clients:
             recovery=self.recovery,
             sessions=events.sessions,
             attendance=self.presence,
+            board=events.board,
             expiries=self.expiries,
             tracing=tracing,
         )
