@@ -47,7 +47,7 @@ access = "chat"
 
 [[request]]
 event = "unwatch"
-unwatches = "__proto__"
+unwatches = "constructor"
 
 [[route]]
 channel = "both/~%ways"
