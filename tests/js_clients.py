@@ -60,6 +60,8 @@ class JsClient:
         self.user = user
         self.connects = 0
         self.connected = False
+        self.id = ""
+        """`socket.id` of its last connect."""
         self.recovered: list[bool] = []
         """What `socket.recovered` said at each connect."""
         self.transport: str | None = None
@@ -163,7 +165,7 @@ class JsClient:
         match report["kind"]:
             case "connect":
                 self.connected, self.connects = True, self.connects + 1
-                self.transport = report["transport"]
+                self.id, self.transport = report["id"], report["transport"]
                 self.recovered.append(bool(report["recovered"]))
             case "upgrade":
                 self.transport = report["transport"]
@@ -272,12 +274,14 @@ class JsClients:
         user: object = None,
         transports: Iterable[str] = WEBSOCKET,
         auth_seconds: float = 0,
+        acks: Mapping[str, Sequence[object]] | None = None,
         **options: object,
     ) -> JsClient:
         """A socket that begins to connect now; what comes of it is for the test to await.
 
         `options` are socket.io-client's own; without `user` and `auth` nobody is named. With
-        `auth_seconds` its `auth` is a function that answers after so long.
+        `auth_seconds` its `auth` is a function that answers after so long. `acks` has, by event,
+        the arguments of the acknowledgement; it is silent to all others.
         """
         name = f"client-{next(self._sequence)}"
         client = JsClient(name, None if user is None else str(user), self._host)
@@ -287,7 +291,9 @@ class JsClients:
             options.setdefault("auth", self._auth_of(user))
         options["transports"] = list(transports)
         milliseconds = int(auth_seconds * 1000)
-        self._host.command("open", name=name, url=url, options=options, authMs=milliseconds)
+        self._host.command(
+            "open", name=name, url=url, options=options, authMs=milliseconds, acks=acks or {}
+        )
         return client
 
     async def connect(

@@ -76,6 +76,21 @@ async def heard(client: JsClient) -> list[str]:
 # Operations
 
 
+async def test_the_acks_of_a_users_connections_are_answered(
+    pods: Pods, api: ApiClient, js: JsClients, mine: str
+) -> None:
+    path, body = f"/v1/users/bob{mine}/send", {"event": "question", "ack": {"timeout_ms": 4_000}}
+    bob = await js.connect(pods.b.chats_url, user=f"bob{mine}", acks={"question": ["yes"]})
+
+    answer = await api.done("POST", path, body)
+
+    acks = [{"sid": bob.id, "data": "yes"}]
+    assert answer == {"accepted": True, "acks": acks, "unanswered": 0, "complete": True}
+    for refused_path, headers in ((path, {"Idempotency-Key": "k"}), ("/v1/rooms/r/send", {})):
+        refused = await api.refused("POST", refused_path, body, headers=headers)
+        assert refused == (400, "invalid_request")
+
+
 async def test_an_event_is_published_to_all_pods_and_is_in_the_log(
     pods: Pods, api: ApiClient, js: JsClients, redis: Redis, mine: str
 ) -> None:
@@ -587,7 +602,7 @@ async def test_the_trace_of_a_caller_leads_to_the_sockets(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages print curl commands")
-@pytest.mark.parametrize(("page", "count"), [("docs/api.md", 12), ("README.md", 1)])
+@pytest.mark.parametrize(("page", "count"), [("docs/api.md", 13), ("README.md", 1)])
 async def test_the_requests_that_the_pages_print_succeed(
     page: str, count: int, pods: Pods, tmp_path: Path
 ) -> None:

@@ -39,6 +39,16 @@ event = "moved"
 joins = ["a:{id}", "b:{other id}"]
 types = { id = "number" }
 
+[[request]]
+event = "watch"
+watches = "a-b"
+emits = "moved"
+access = "chat"
+
+[[request]]
+event = "unwatch"
+unwatches = "constructor"
+
 [[route]]
 channel = "both/~%ways"
 event = "moved"

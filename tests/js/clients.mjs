@@ -4,8 +4,9 @@
 // expectation lives here: the tests decide what should have happened, this file only reports.
 //
 // Commands (`name` is the client's, `n` numbers a command that wants an answer):
-//   {op: "open", name, url, options, authMs?}    a socket of its own connection (forceNew, unless `options` say otherwise); with
-//                                                `authMs` its auth is a function that takes so long
+//   {op: "open", name, url, options, authMs?, acks?}    a socket of its own connection (forceNew, unless `options` say otherwise); with
+//                                                `authMs` its auth is a function that takes so long;
+//                                                `acks` has, by event, what it answers to those that ask
 //   {op: "emit", name, event, args, n?, within?} with `n`: waits `within` ms for the acknowledgement;
 //                                                an argument {$bytes: n} becomes a buffer of n bytes
 //   {op: "write", name, text | base64}           one Engine.IO message as it stands, past the encoder
@@ -41,7 +42,7 @@ function watchEngine(name, { io: manager, nsp }, texts) {
   engine.on("upgrade", (transport) => report({ name, kind: "upgrade", transport: transport.name }));
 }
 
-function open({ name, url, options, authMs }) {
+function open({ name, url, options, authMs, acks = {} }) {
   const texts = [];
   const auth = authMs ? (present) => setTimeout(() => present(options.auth), authMs) : options.auth;
   const socket = io(url, { forceNew: true, ...options, auth });
@@ -62,7 +63,9 @@ function open({ name, url, options, authMs }) {
     report({ name, kind: "disconnect", reason });
   });
   socket.onAny((event, ...args) => {
+    const acknowledge = typeof args.at(-1) === "function" ? args.pop() : () => {};
     report({ name, kind: "event", event, args, text: texts.shift() });
+    if (event in acks) acknowledge(...acks[event].map(revived));
   });
 }
 

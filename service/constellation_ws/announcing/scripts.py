@@ -164,6 +164,14 @@ end
 """Key: shares. Arguments: share, how long its users have to be back, in ms, the reason for those
 who are not."""
 
+SNAPSHOT = """
+local shares = redis.call('HMGET', KEYS[1], unpack(ARGV))
+for i, one in ipairs(shares) do shares[i] = one and 1 or 0 end
+return {redis.call('HMGET', KEYS[2], 'sequence')[1] or '0', shares}
+"""
+"""Keys: announced, state. Arguments: users. Answers the last announcement's sequence, and of each
+user whether it was announced as online by then."""
+
 POSTING = f"""
 {_NOW}
 local token, lease = ARGV[1], tonumber(ARGV[2])

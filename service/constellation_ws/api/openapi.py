@@ -11,7 +11,7 @@ import msgspec
 from constellation_ws import __version__
 from constellation_ws.api.operations import Operation
 from constellation_ws.api.problems import STATUSES
-from constellation_ws.api.shapes import Emission, Event, Problem
+from constellation_ws.api.shapes import Emission, Event, Problem, UserEmission
 
 PATH = "/v1/openapi.json"
 
@@ -59,7 +59,8 @@ def document(
         [Problem, *bodies, *answers], ref_template="#/components/schemas/{name}"
     )
     components[Event.__name__]["properties"]["channel"]["enum"] = sorted(channels)
-    components[Emission.__name__]["properties"]["namespace"]["enum"] = named
+    for emission in (Emission, UserEmission):
+        components[emission.__name__]["properties"]["namespace"]["enum"] = named
     left = iter(schemas)
     paths: Json = {PATH: {"get": _own_operation()}}
     for row in rows:

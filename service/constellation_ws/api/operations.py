@@ -27,14 +27,17 @@ from constellation_ws.api.shapes import (
     Presence,
     Published,
     RoomPath,
+    UserEmission,
     UserPath,
     UserRoomPath,
     Users,
     UsersQuery,
 )
 from constellation_ws.messages.events import Room, UserId, user_room
+from constellation_ws.services.acks import SentToUser, sent_with_acks
 from constellation_ws.services.actions import Actions
 from constellation_ws.services.once import RetryKey
+from constellation_ws.services.refusals import RequestRefused
 
 Parameters = TypeVar("Parameters", bound=msgspec.Struct)
 Body = TypeVar("Body")
@@ -134,13 +137,14 @@ class Operations:
                 "POST",
                 "/v1/users/{user}/send",
                 "sendToUser",
-                "Send an event to all connections of a user",
+                "Send an event to all connections of a user, and collect their acks if `ack` is "
+                "given",
                 Scope.SEND,
                 HTTPStatus.ACCEPTED,
                 UserPath,
-                (Accepted,),
+                (SentToUser,),
                 self.send_to_user,
-                body=Emission,
+                body=UserEmission,
                 may_repeat=True,
             ),
         )
@@ -231,9 +235,19 @@ class Operations:
         user = UserId(call.at.user)
         return Presence(user, await self._actions.is_online(user))
 
-    async def send_to_user(self, call: Call[UserPath, Emission]) -> Accepted:
+    async def send_to_user(self, call: Call[UserPath, UserEmission]) -> SentToUser:
         """Send to the room that has all of a user's connections."""
-        return await self._send(user_room(UserId(call.at.user)), call.body, call.retry_key)
+        room, emission = user_room(UserId(call.at.user)), call.body
+        if emission.ack is None:
+            await self._send(room, emission, call.retry_key)
+            return SentToUser()
+        if call.retry_key is not None:
+            sentence = "`ack` does not go with an Idempotency-Key: acks are collected only once"
+            raise RequestRefused("invalid_request", sentence)
+        event, data, timeout_ms = emission.event, emission.argument(), emission.ack.timeout_ms
+        return sent_with_acks(
+            await self._actions.emit_with_ack(room, event, data, timeout_ms, emission.namespace)
+        )
 
     async def send_to_room(self, call: Call[RoomPath, Emission]) -> Accepted:
         """Send to a room."""

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from constellation_ws.messages.events import UserId
+from constellation_ws.services.acks import AckWanted
 
 MAX_EVENTS = 100
 """Events of one request: each is a message to Redis, and a span."""
@@ -148,6 +149,12 @@ class Emission(_Strict, frozen=True):
     def argument(self) -> Raw:
         """Give the argument as it was written."""
         return self.data if isinstance(self.data, Raw) else Raw(b"null")
+
+
+class UserEmission(Emission, frozen=True):
+    """An event for a user, and whether to wait for acks."""
+
+    ack: AckWanted | None = None
 
 
 # Answers

@@ -23,11 +23,13 @@ from constellation_ws.chats.neighbours import (
     Access,
     Attendance,
     Authentication,
+    Board,
     Recovery,
     Server,
     Sessions,
 )
 from constellation_ws.chats.requests import Answer, Handler, RoomRequests
+from constellation_ws.chats.watching import Watching
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.welcome import RetryLater, Welcome
 from constellation_ws.engine.session import Session
@@ -79,10 +81,11 @@ class Namespace:
         recovery: Recovery,
         sessions: Sessions,
         attendance: Attendance,
+        board: Board,
         expiries: DueTimes,
         tracing: Tracing | NoTracing = NO_TRACING,
     ) -> None:
-        """`requests` are the namespace's rows with joins or leaves, `forwarded` its other events.
+        """`requests` are the namespace's rows without `to`, `forwarded` its other events.
 
         `expiries` says when the tokens of which members end, by `Member.key`; to close them then is
         somebody else's.
@@ -103,7 +106,11 @@ class Namespace:
         self._arriving = Arrivals()
         self._is_draining = False
         asked = RoomRequests(rooms, limits, access, sessions)
-        handlers = {row.event: asked.handler(row) for row in requests}
+        watching = Watching(rooms, limits, access, sessions, board)
+        handlers = {
+            row.event: (watching if row.watches or row.unwatches else asked).handler(row)
+            for row in requests
+        }
         if authentication.has_tokens:
             handlers[REFRESH] = self._refresh
         self._register(handlers, forwarded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 from constellation_ws.auth.identity import Headers, Identity
@@ -84,6 +84,16 @@ class Sessions(Protocol):
 
     def leave(self, member: Member, *, for_good: bool) -> None:
         """Keep the session of a member that has left for a while, or drop it."""
+
+
+class Board(Protocol):
+    """What the namespace needs of whoever knows who was announced as online."""
+
+    async def online(self, users: Sequence[UserId]) -> list[UserId]:
+        """Name those who are online, as of all that was delivered here when this returns.
+
+        Raises RedisUnavailable.
+        """
 
 
 class Attendance(Protocol):

@@ -55,7 +55,7 @@ def inspect(
     """Find out whether Redis is there and lets a gateway do what it does.
 
     `address` is shown and must hold no secret; `emitters` are patterns of channels. `announces`
-    says whether a backend learns who comes online and who goes offline.
+    says whether a backend, or a client, learns who comes online and who goes offline.
     """
     started = time.perf_counter()
     try:

@@ -48,7 +48,7 @@ def _findings(values: Settings, interface: Interface) -> list[check.Finding]:
                 names,
                 values.emitter_channels().patterns,
                 keeps_log=values.delivery == "durable",
-                announces=values.presence_events != "off",
+                announces=values.presence_events != "off" or interface.watches,
             ),
         ]
         if values.peer_port is not None:

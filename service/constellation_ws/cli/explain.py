@@ -18,6 +18,7 @@ from constellation_ws.interface.built_in import REFRESH
 from constellation_ws.interface.requests import RequestReader, Wanted
 from constellation_ws.interface.rows import BackendRow, RequestRow
 from constellation_ws.interface.table import Interface
+from constellation_ws.interface.watches import WatchReader, watched_chat
 from constellation_ws.messages.admission import Limits, Refusal, check_request_size
 from constellation_ws.messages.events import MalformedEvent, UserId
 from constellation_ws.messages.namespaces import Namespaces
@@ -101,6 +102,8 @@ def explain_request(
         data = bytes(msgspec.json.decode(data, type=msgspec.Raw))
     except msgspec.DecodeError:
         return _refused(Refusal("invalid_request", "The argument is not JSON."))
+    if row.watches or row.unwatches:
+        return _watching(row, data, limits, chat_access)
     wanted = RequestReader(row, limits.max_id_chars).read(data)
     if isinstance(wanted, Refusal):
         return _refused(wanted)
@@ -108,6 +111,22 @@ def explain_request(
         return Explanation(True, _regrouping(row, wanted, chat_access))
     backend = next((one for one in interface.backends if one.name == row.backend), None)
     return Explanation(True, _forwarding(row, wanted, backend, data, interface))
+
+
+def _watching(row: RequestRow, data: bytes, limits: Limits, chat_access: str) -> Explanation:
+    users = WatchReader(row, limits.max_id_chars).read(data)
+    if isinstance(users, Refusal):
+        return _refused(users)
+    facts: dict[str, Any] = {
+        "outcome": "watches" if row.watches else "unwatches",
+        "event": row.event,
+        "namespace": row.namespace,
+        "users": list(users),
+    }
+    if row.watches:
+        asked = [f"{chat_access}: chat {watched_chat(user)}" for user in users]
+        facts |= {"emits": row.emits, "access": asked if row.access == "chat" else "none"}
+    return Explanation(True, facts)
 
 
 def _regrouping(row: RequestRow, wanted: Wanted, chat_access: str) -> Mapping[str, Any]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from constellation_ws.delivery.rooms import Member
 from constellation_ws.messages.commands import (
+    AckRequest,
     Disconnect,
     DisconnectAll,
     Fence,
     Handover,
     ListMembers,
 )
+from constellation_ws.messages.events import Sid
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +37,16 @@ class MembershipEnded:
     """The room of those for whom it ended; None for everybody."""
 
 
-Effect = Moved | MembershipEnded | Disconnect | DisconnectAll | ListMembers | Fence | Handover
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An event was written to members of this pod, perhaps to none, who are to acknowledge it."""
+
+    request: AckRequest
+    rooms: frozenset[str]
+    """Members of these may acknowledge it."""
+    sids: tuple[Sid, ...]
+
+
+Effect = (
+    Moved | MembershipEnded | Asked | Disconnect | DisconnectAll | ListMembers | Fence | Handover
+)

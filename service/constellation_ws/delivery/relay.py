@@ -13,7 +13,7 @@ import structlog
 from opentelemetry.trace import INVALID_SPAN, Span, use_span
 
 from constellation_ws.delivery.command_reading import CommandReader
-from constellation_ws.delivery.effects import Effect, MembershipEnded, Moved
+from constellation_ws.delivery.effects import Asked, Effect, MembershipEnded, Moved
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.paths import Path
 from constellation_ws.delivery.rooms import Member, Rooms
@@ -282,3 +282,6 @@ class Relay:
                 passed = Passed(_COMMANDS, payload, offset)
                 self._tracing.deliver(_EMITTED, passed, command.rooms, frame, audience)
                 self._show_trace(offset)
+        if command.ack is not None:
+            sids = tuple(member.sid for member in audience)
+            self._effects.append(Asked(command.ack, frozenset(command.rooms or ()), sids))

@@ -45,6 +45,8 @@ def find_faults(reader: Reader, deployment: Deployment) -> Iterator[str]:
     yield from _repeated(reader.backends, lambda row: row.name, "the backend")
     yield from _repeated(reader.requests, lambda row: (row.namespace, row.event), "the request")
     yield from _repeated(reader.routes, lambda row: row.channel, "the channel")
+    for place, fault in request_checks.watch_faults_together(reader.requests):
+        yield f"{place}: {fault}"
     yield from _unused(reader)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from constellation_ws.interface import addresses, templates
 from constellation_ws.interface.built_in import REFRESH
@@ -17,6 +17,7 @@ from constellation_ws.interface.route_checks import (
 from constellation_ws.interface.rows import RequestRow
 from constellation_ws.interface.surroundings import CHAT_ROOM, USER_ROOM, Surroundings
 from constellation_ws.interface.value_types import NULLABLE
+from constellation_ws.interface.watches import watch_room
 from constellation_ws.messages.events import UNSENDABLE_EVENTS
 
 _RESERVED = UNSENDABLE_EVENTS | {"*", REFRESH}
@@ -24,12 +25,15 @@ _RESERVED = UNSENDABLE_EVENTS | {"*", REFRESH}
 _KEYS_OF: Mapping[str, tuple[str, ...]] = {
     "joins": ("access", "bare"),
     "leaves": ("bare",),
+    "watches": ("access", "emits"),
+    "unwatches": (),
     "nest": ("backend", "pattern", "bare", "in_room", "claims", "rooms"),
     "http": ("backend", "path", "idempotent", "bare", "in_room", "claims", "rooms"),
     "channel": ("channel", "bare", "in_room", "claims", "rooms"),
     "log": ("stream", "bare", "in_room", "claims", "rooms"),
 }
 """What belongs to each kind of request, beside what every one may have."""
+_KINDS = ("joins", "leaves", "watches", "unwatches", "to")
 _KEYS = tuple(dict.fromkeys(key for keys in _KEYS_OF.values() for key in keys))
 _REQUIRED = {"nest": "backend", "http": "backend", "channel": "channel", "log": "stream"}
 _WITHOUT = RequestRow("")
@@ -40,14 +44,15 @@ _NO_SINGLE_ID = ("boolean", "list", "object")
 def faults(row: RequestRow, around: Surroundings) -> Iterator[str]:
     """Say what is wrong with the row, and what to change."""
     yield from _event_faults(row.event)
-    kinds = [kind for kind in ("joins", "leaves", "to") if getattr(row, kind)]
+    kinds = [kind for kind in _KINDS if getattr(row, kind)]
     if len(kinds) == 1:
         yield from _kind_faults(row, row.to or kinds[0])
     else:
         found = " and ".join(kinds) or "none of them"
-        yield f"it must have exactly one of joins, leaves and to, and has {found}"
+        yield f"it must have exactly one of {', '.join(_KINDS[:-1])} and to, and has {found}"
     yield from template_faults(row.templates())
-    yield from key_faults((*row.templates(), row.bare))
+    yield from key_faults((*row.templates(), row.bare, row.watches, row.unwatches))
+    yield from _watch_faults(row)
     yield from _room_faults(row, around)
     yield from _bare_faults(row)
     yield from type_faults(row.types)
@@ -95,6 +100,41 @@ def _room_faults(row: RequestRow, around: Surroundings) -> Iterator[str]:
             yield foreign_fault(text, other)
     if row.joins and row.access == "chat" and not any(map(_is_chat, row.joins)):
         yield "access = \"chat\" requires joins with a room such as 'chat:{chatId}'"
+
+
+def _watch_faults(row: RequestRow) -> Iterator[str]:
+    if row.emits in UNSENDABLE_EVENTS or not row.emits.isprintable() or not row.emits:
+        yield f"emits is {shown(row.emits)}, which clients cannot receive; use another name"
+    if row.types and (row.watches or row.unwatches):
+        yield "types does not belong to a request that watches; it has one key, which holds ids"
+
+
+def watch_faults_together(
+    requests: Sequence[tuple[str, RequestRow]],
+) -> Iterator[tuple[str, str]]:
+    """Find what is wrong between the requests that watch and the others: places and faults."""
+    watching = [(place, row) for place, row in requests if row.watches]
+    for place, row in watching[1:]:
+        first_place, first = watching[0]
+        if (row.namespace, row.emits) != (first.namespace, first.emits):
+            yield place, f"watches requires the namespace and the emits of {first_place}"
+    checked = {row.namespace for _, row in watching if row.access == "chat"}
+    for place, row in requests:
+        for text in row.joins if row.namespace in checked else ():
+            if _passes_check(text, row):
+                yield (
+                    place,
+                    f"{text!r} lets clients watch users without the check of watches; "
+                    'use another room, or chat:{chatId} with access = "chat"',
+                )
+
+
+def _passes_check(text: str, row: RequestRow) -> bool:
+    """Return whether joins may name the room of a watched user without asking who may."""
+    template, watched = templates.split(text), watch_room("", "chat")
+    if template is None or (row.access == "chat" and template.prefix == CHAT_ROOM):
+        return False
+    return watched.startswith(template.prefix) or template.prefix.startswith(watched)
 
 
 def _is_chat(text: str) -> bool:

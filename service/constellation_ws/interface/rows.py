@@ -37,15 +37,25 @@ class BackendRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RequestRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One `[[request]]`: what clients may send. It has exactly one of joins, leaves and to."""
+    """One `[[request]]`: what clients may send.
+
+    It has exactly one of joins, leaves, watches, unwatches and to.
+    """
 
     event: str
     namespace: str = ""
     """Filled in by `table`, as is `pattern`."""
     joins: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
+    watches: str = ""
+    """The key that names users, of whose coming and going the client is notified from now on."""
+    unwatches: str = ""
+    """The key that names users whom the client watches no longer."""
+    emits: str = "presence"
+    """The event that notifies a client that watches."""
     access: Literal["none", "chat"] = "none"
-    """`chat`: CONSTELLATION_CHAT_ACCESS decides about the chat of the template `chat:{...}`."""
+    """`chat`: CONSTELLATION_CHAT_ACCESS decides about the chat of the template `chat:{...}`, or
+    about the chat `presence:...` of each user that the client wants to watch."""
     bare: str = ""
     """The key that a bare string or number stands for; empty where only objects are accepted."""
     to: Literal["nest", "http", "channel", "log"] | None = None

@@ -30,6 +30,11 @@ class Interface:
     requests: tuple[RequestRow, ...]
     routes: tuple[RouteRow, ...]
 
+    @property
+    def watches(self) -> bool:
+        """Whether clients may watch who is online."""
+        return any(row.watches for row in self.requests)
+
 
 def load(
     file: Path | None = None,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -54,6 +54,20 @@ def is_own_channel(channel: str, prefix: str) -> bool:
     return channel.startswith(f"{prefix}:") or channel == EMITTER_CHANNEL
 
 
+MAX_ACK_ID = 2**31 - 1
+"""Some clients, such as that for Java, read an ack id as a 32-bit number."""
+
+
+class AckRequest(msgspec.Struct, frozen=True):
+    """Clients are to acknowledge an event; each pod reports to `reply_to` which of them did."""
+
+    id: Annotated[int, msgspec.Meta(ge=0, le=MAX_ACK_ID)]
+    """The ack id of the packets, the same for all recipients. The asking pod has chosen it."""
+    reply_to: str
+    timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)]
+    """How long acks are accepted."""
+
+
 class Emit(msgspec.Struct, frozen=True, tag="emit", omit_defaults=True):
     """Send an event to everyone in the rooms; a sid is a room too, and None is everyone."""
 
@@ -71,6 +85,8 @@ class Emit(msgspec.Struct, frozen=True, tag="emit", omit_defaults=True):
     """Whether those who are away when it is delivered do not get it later."""
     namespace: str = ""
     """Empty for the default one."""
+    ack: AckRequest | None = None
+    """None if nobody waits for acks. Pods of the release before ignore it."""
 
 
 class Join(msgspec.Struct, frozen=True, tag="join"):
@@ -207,10 +223,16 @@ def _take_out(text: str, key: str) -> tuple[bytes, msgspec.Raw]:
     return _encode(slices | {key: msgspec.Raw(b"[]")}), value
 
 
-def emit(event: str, data: msgspec.Raw, rooms: tuple[Room, ...], namespace: str = "") -> Emit:
+def emit(
+    event: str,
+    data: msgspec.Raw,
+    rooms: tuple[Room, ...],
+    namespace: str = "",
+    ack: AckRequest | None = None,
+) -> Emit:
     """Make the command that sends one argument under an event name."""
     args = msgspec.Raw(b"[%b,%b]" % (_encode(event), bytes(data)))
-    return Emit(args=args, rooms=rooms, namespace=namespace)
+    return Emit(args=args, rooms=rooms, namespace=namespace, ack=ack)
 
 
 def sendable(command: Command) -> Command:

@@ -16,6 +16,11 @@ from constellation_ws.messages.events import NAMESPACE, EventName, Fields
 from constellation_ws.messages.namespaces import packet_prefix
 from constellation_ws.websocket import binary_frame, text_frame
 
+OFFSET_EVENT = "constellation:offset"
+"""The event that carries the offset of an event which its client is to acknowledge."""
+UNDECIDED = "?"
+"""Behind an offset: the event with this offset may have arrived, or not."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -28,22 +33,32 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     """Binary messages that follow it at once on the same socket."""
     offset: bytes = b""
     """The event's log ID; empty where it came without the log."""
+    marks: tuple[bytes, bytes] | None = None
+    """Messages before and after it that carry its offset; None where its own argument does."""
 
     def websocket(self, with_offset: bool = False) -> bytes:
         """Make the WebSocket frames, in one piece; with an offset where it has one."""
         text = text_frame(self._message(with_offset))
-        if not self.attachments:
+        if not self.attachments and self.marks is None:
             return text
-        return b"".join([text, *map(binary_frame, self.attachments)])
+        frames = [text, *map(binary_frame, self.attachments)]
+        if with_offset and self.marks is not None:
+            before, after = map(text_frame, self.marks)
+            frames = [before, *frames, after]
+        return b"".join(frames)
 
     def polling(self, with_offset: bool = False) -> list[str]:
         """Make the packets of a long-polling payload, where binary ones are base64."""
         binary = ["b" + b64encode(one).decode() for one in self.attachments]
-        return [self._message(with_offset).decode(), *binary]
+        packets = [self._message(with_offset).decode(), *binary]
+        if with_offset and self.marks is not None:
+            before, after = self.marks
+            packets = [before.decode(), *packets, after.decode()]
+        return packets
 
     def _message(self, with_offset: bool) -> bytes:
         """Give the text message; the offset is the event's last argument, a string."""
-        if with_offset and self.offset:
+        if with_offset and self.offset and self.marks is None:
             return b'%b,"%b"]' % (self.message[:-1], self.offset)
         return self.message
 
@@ -59,10 +74,27 @@ def encode_emit(command: Emit, offset: bytes = b"") -> Frame:
     """Put arguments that came ready-made into a packet, binary ones behind it."""
     args, count = bytes(command.args), len(command.attachments)
     namespace = packet_prefix(command.namespace or NAMESPACE)
-    if not count:
-        return Frame(b"42%b%b" % (namespace, args), (), offset)
-    message = b"45%d-%b%b" % (count, namespace, args)
-    return Frame(message, command.attachments, offset)
+    ack_id, marks = b"", None
+    if command.ack is not None:
+        ack_id = b"%d" % command.ack.id
+        marks = _offset_marks(namespace, offset) if offset else None
+    head = b"45%d-" % count if count else b"42"
+    return Frame(head + namespace + ack_id + args, command.attachments, offset, marks)
+
+
+def _offset_marks(namespace: bytes, offset: bytes) -> tuple[bytes, bytes]:
+    """Write what lets a client note the offset of an event that it is to acknowledge.
+
+    socket.io-client appends the ack's callback to the arguments, and takes only a last argument
+    that is a string for an offset. So the offset comes in an event behind it. A connection may end
+    in between: then the client presents the mark that came before, and it is known that it is not
+    known whether the event has arrived.
+    """
+    before, after = (
+        b'42%b["%b","%b%b"]' % (namespace, OFFSET_EVENT.encode(), offset, mark)
+        for mark in (UNDECIDED.encode(), b"")
+    )
+    return before, after
 
 
 @lru_cache(maxsize=256)  # as many as there are events in the route table, which is bounded

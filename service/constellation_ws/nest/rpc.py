@@ -34,6 +34,7 @@ from constellation_ws.nest.shapes import (
 )
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Tracing
+from constellation_ws.services.acks import SentToUser, sent_with_acks
 from constellation_ws.services.actions import Actions
 from constellation_ws.services.refusals import RequestRefused
 
@@ -81,11 +82,18 @@ class Rpc:
         page = await self._actions.online(wanted.cursor or "", wanted.limit)
         return OnlineUsers(page.users, page.cursor)
 
-    async def send_to_user(self, request: UserEventRequest) -> Accepted:
-        """Send an event to all of a user's sockets, on every pod."""
-        room = user_room(_user_id(request.userId))
-        await self._actions.emit(room, request.event, _given(request.data), request.namespace)
-        return Accepted()
+    async def send_to_user(self, request: UserEventRequest) -> SentToUser:
+        """Send an event to all of a user's sockets, on every pod; collect their acks if asked."""
+        room, data = user_room(_user_id(request.userId)), _given(request.data)
+        if request.ack is None:
+            await self._actions.emit(room, request.event, data, request.namespace)
+            return SentToUser()
+        timeout_ms = request.ack.timeout_ms
+        return sent_with_acks(
+            await self._actions.emit_with_ack(
+                room, request.event, data, timeout_ms, request.namespace
+            )
+        )
 
     async def send_to_room(self, request: RoomEventRequest) -> Accepted:
         """Send an event to a room, on every pod."""
@@ -158,7 +166,7 @@ REQUESTS: Mapping[str, TcpRequest] = {
     "getOnlineUsers": TcpRequest(
         PageRequest | None, OnlineUsers, Rpc.get_online_users, is_question=True
     ),
-    "sendToUser": TcpRequest(UserEventRequest, Accepted, Rpc.send_to_user),
+    "sendToUser": TcpRequest(UserEventRequest, SentToUser, Rpc.send_to_user),
     "sendToRoom": TcpRequest(RoomEventRequest, Accepted, Rpc.send_to_room),
     "joinRoom": TcpRequest(RoomRequest, Moved, Rpc.join_room),
     "leaveRoom": TcpRequest(RoomRequest, Moved, Rpc.leave_room),

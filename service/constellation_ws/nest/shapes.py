@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from constellation_ws.messages.events import UserId
+from constellation_ws.services.acks import AckWanted
 
 MAX_PAGE = 10_000
 """Most users that one `getOnlineUsers` answers; a cursor leads on."""
@@ -42,6 +43,7 @@ class UserEventRequest(msgspec.Struct, frozen=True):
     event: Name
     data: Argument = UNSET
     namespace: str = ""
+    ack: AckWanted | None = None
 
 
 class RoomEventRequest(msgspec.Struct, frozen=True):

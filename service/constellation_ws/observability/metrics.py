@@ -102,6 +102,14 @@ class Metrics(RemoteMetrics):
             ["kind"],
             registry=registry,
         )
+        self.acks = Counter(
+            "constellation_acks",
+            "Acks of clients to events that services sent with `ack`, by outcome: ok, unknown (too "
+            "late, or never requested of this client), duplicate; and such events whose acks this "
+            "pod did not accept (too_many).",
+            ["outcome"],
+            registry=registry,
+        )
         self.unsupported = Tally(
             "constellation_emitter_unsupported",
             "Messages of Socket.IO emitters and servers that this gateway does not support, by "

@@ -13,7 +13,7 @@ from constellation_ws.log.positions import RoomChange, Start, resume_from
 from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.messages.events import UserId
-from constellation_ws.messages.frames import Frame
+from constellation_ws.messages.frames import UNDECIDED, Frame
 from constellation_ws.messages.namespaces import scope_of, standing_rooms
 from constellation_ws.recovery.readback import WORK_UNIT, Gone, Readback
 from constellation_ws.recovery.record import SessionRecord
@@ -111,6 +111,8 @@ class MissedEvents:
         """
         if revoked is None:
             return ResumeOutcome.ACCESS_UNAVAILABLE
+        if isinstance(offset, str) and offset.endswith(UNDECIDED):
+            return ResumeOutcome.UNPROVEN
         claimed = parse_id(offset) if isinstance(offset, str) else None
         start = resume_from(record.proof, claimed)
         try:

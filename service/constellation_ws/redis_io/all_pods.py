@@ -12,7 +12,14 @@ from constellation_ws.messages import commands
 from constellation_ws.messages.events import Room, UserId
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io import asking
-from constellation_ws.redis_io.asking import Counted, Listed, MalformedAnswer, Question
+from constellation_ws.redis_io.ack_collection import AckCollections
+from constellation_ws.redis_io.asking import (
+    AckAnswer,
+    Counted,
+    Listed,
+    MalformedAnswer,
+    Question,
+)
 from constellation_ws.redis_io.names import Names
 from constellation_ws.redis_io.publisher import Publisher
 
@@ -27,10 +34,12 @@ class AllPods:
 
     def __init__(self, publisher: Publisher, metrics: Metrics, names: Names, instance: str) -> None:
         """`instance` is this process's own."""
+        self.instance = instance
+        self.acks = AckCollections()
+        """The events of this pod whose acks are collected."""
         self._publisher = publisher
         self._metrics = metrics
         self._names = names
-        self._instance = instance
         self.reply_channel = names.reply(instance)
         """The channel on which this pod receives answers."""
         self._asks = itertools.count(1)
@@ -88,19 +97,28 @@ class AllPods:
 
     async def answer_disconnect(self, command: commands.Disconnect, count: int) -> None:
         """Answer another pod's `disconnect`. Raises RedisUnavailable."""
-        counted = Counted(count, self._instance)
+        counted = Counted(count, self.instance)
         await self._publisher.publish(
             command.reply_to, asking.write(command.ask, counted, is_named=command.wants_name)
         )
 
     async def answer_members(self, command: commands.ListMembers, users: list[UserId]) -> None:
         """Answer another pod's `list_members`. Raises RedisUnavailable."""
-        listed = Listed(users, self._instance)
+        listed = Listed(users, self.instance)
         await self._publisher.publish(command.reply_to, asking.write(command.ask, listed))
+
+    async def answer_ack(self, request: commands.AckRequest, answer: AckAnswer) -> None:
+        """Report to the pod that collects the acks of an event. Raises RedisUnavailable."""
+        payload = asking.write_ack(request.id, answer)
+        await self._publisher.publish(request.reply_to, payload)
 
     def receive_answer(self, payload: bytes) -> None:
         """Receive a message of the reply channel; anybody may publish there."""
         try:
+            ack = asking.read_ack(payload)
+            if ack is not None:
+                self.acks.add(*ack)
+                return
             ask, answer = asking.read(payload)
         except MalformedAnswer:
             self._metrics.commands.labels("malformed").inc()

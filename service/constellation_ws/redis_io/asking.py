@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from constellation_ws.messages.events import UserId
+from constellation_ws.messages.events import Sid, UserId
 
 
 class MalformedAnswer(ValueError):
@@ -32,10 +32,29 @@ class Listed(msgspec.Struct, frozen=True):
     pod: str
 
 
+class Reached(msgspec.Struct, frozen=True):
+    """A pod's answer to an event with acks: the sockets to which it was written there."""
+
+    sids: list[Sid]
+    pod: str
+
+
+class Acked(msgspec.Struct, frozen=True):
+    """A socket of a pod has acknowledged an event."""
+
+    sid: Sid
+    data: msgspec.Raw
+    """What it gave, JSON."""
+
+
 Answer = Counted | Listed
+AckAnswer = Reached | Acked
 
 _encode = msgspec.json.Encoder().encode
 _decode_listed = msgspec.json.Decoder(Listed).decode
+_decode_reached = msgspec.json.Decoder(Reached).decode
+_ACK_MARK = b"ack "
+"""What the answers to an event with acks begin with: their numbers are not those of questions."""
 
 
 def write(ask: int, answer: Answer, *, is_named: bool = True) -> bytes:
@@ -57,6 +76,32 @@ def read(payload: bytes) -> tuple[int, Answer]:
             return _number(ask), _decode_listed(answer)
         count, _, pod = answer.partition(b" ")
         return _number(ask), Counted(_number(count), pod.decode("latin-1"))
+    except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
+        raise MalformedAnswer("not an answer of a pod") from error
+
+
+def write_ack(ack_id: int, answer: AckAnswer) -> bytes:
+    """Write what a pod reports of an event with acks, as it travels between pods.
+
+    What a client gave stays as it is: it may hold half of a surrogate pair, which msgspec refuses.
+    """
+    if isinstance(answer, Reached):
+        return b"%b%d %b" % (_ACK_MARK, ack_id, _encode(answer))
+    return b"%b%d %b %b" % (_ACK_MARK, ack_id, answer.sid.encode(), bytes(answer.data))
+
+
+def read_ack(payload: bytes) -> tuple[int, AckAnswer] | None:
+    """Read what `write_ack` wrote; None for another answer. Raises MalformedAnswer."""
+    if not payload.startswith(_ACK_MARK):
+        return None
+    ack_id, _, answer = payload.removeprefix(_ACK_MARK).partition(b" ")
+    try:
+        if answer.startswith(b"{"):
+            return _number(ack_id), _decode_reached(answer)
+        sid, _, data = answer.partition(b" ")
+        if not sid or not data:
+            raise ValueError("no answer")
+        return _number(ack_id), Acked(Sid(sid.decode()), msgspec.Raw(data))
     except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
         raise MalformedAnswer("not an answer of a pod") from error
 

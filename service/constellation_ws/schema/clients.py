@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from constellation_ws.interface import built_in
 from constellation_ws.interface.rows import NamespaceRow, RequestRow, RouteRow
 from constellation_ws.interface.table import Interface
+from constellation_ws.interface.watches import status_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +39,7 @@ def _of_namespace(interface: Interface, row: NamespaceRow, has_tokens: bool) -> 
     for route in interface.routes:
         if route.namespace == row.name:
             events.setdefault(route.event, []).append(route)
+    changes = status_row(requests, "")
+    if changes is not None:
+        events.setdefault(changes.event, []).append(changes)
     return ClientInterface(row.name, requests, events)

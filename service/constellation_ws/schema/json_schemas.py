@@ -20,6 +20,10 @@ VALUES: Mapping[str, Json] = {
     "object": {"type": "object"},
 }
 """What each type of the table is."""
+_OWN_VALUES: Mapping[str, Json] = {
+    keys.IDS: {"anyOf": [VALUES["id"], {"type": "array", "items": VALUES["id"], "minItems": 1}]},
+    keys.USERS: {"type": "array", "items": VALUES["string"]},
+}
 _NULL: Json = {"type": "null"}
 
 REFUSED: Json = {
@@ -89,5 +93,5 @@ def of_event(row: RouteRow) -> Json:
 def _value(key: Key) -> Json:
     if key.type is None:
         return {}
-    schema = VALUES[key.type]
+    schema = _OWN_VALUES.get(key.type) or VALUES[key.type]
     return schema if key.is_required else {"anyOf": [schema, _NULL]}

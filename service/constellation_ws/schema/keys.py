@@ -10,6 +10,8 @@ from constellation_ws.interface.rows import RequestRow, RouteRow
 from constellation_ws.interface.value_types import NULLABLE
 
 ID = "id"
+IDS, USERS = "ids", "users"
+"""One id or a list of them, and a list of users: for requests that watch; no table has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Key:
 
     name: str
     type: str | None
-    """One of `value_types.NAMES`; None for any value."""
+    """One of `value_types.NAMES`, IDS or USERS; None for any value."""
     is_required: bool
     """Whether it must be there, and not be null."""
 
@@ -30,12 +32,16 @@ def of_types(types: Mapping[str, str]) -> Sequence[Key]:
 
 def of_request(row: RequestRow) -> Sequence[Key]:
     """Give the keys that a client must or may send; none where any value is accepted."""
+    if row.watches or row.unwatches:
+        return [Key(row.watches or row.unwatches, IDS, True)]
     types = {**dict.fromkeys(_ids(row), ID), **row.types}
     return [_key(name, types, _ids(row)) for name in types]
 
 
 def of_answer(row: RequestRow) -> Sequence[Key]:
-    """Give the keys of the ack's data, for a request that joins or leaves rooms."""
+    """Give the keys of the ack's data, for a request that is served by the gateway."""
+    if row.watches:
+        return [Key("online", USERS, True)]
     return [key for key in of_request(row) if key.name in _ids(row)]
 
 

@@ -22,6 +22,7 @@ VALUES: Mapping[str, str] = {
     "object": "Record<string, unknown>",
 }
 """What each type of the table is."""
+_OWN_VALUES: Mapping[str, str] = {keys.IDS: "Id | Id[]", keys.USERS: "string[]"}
 
 _BEGINNING = f"""\
 // Made by `constellation-ws schema --typescript`, version {__version__}. For socket.io-client:
@@ -36,7 +37,7 @@ export interface Refusal {{
   error: {{ code: string; message: string }}
 }}
 
-/** The ack of a request that joins or leaves rooms. */
+/** The ack of a request that joins or leaves rooms, or watches users. */
 export type Result<Data> = {{ success: true; data: Data }} | Refusal
 
 /** The ack of a request for which no backend answers: it was sent on. */
@@ -113,6 +114,8 @@ def _object(found: Iterable[Key], *, is_open: bool = False) -> str:
 def _value(key: Key) -> str:
     if key.type is None:
         return "unknown"
+    if key.type in _OWN_VALUES:
+        return _OWN_VALUES[key.type]
     return VALUES[key.type] if key.is_required else f"{VALUES[key.type]} | null"
 
 

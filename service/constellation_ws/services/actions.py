@@ -8,6 +8,7 @@ wait, so that requests that begin in an order are sent in that order.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ from msgspec import Raw
 from constellation_ws.chats.presence import OnlinePage, Presence, PresenceUnavailable
 from constellation_ws.delivery.routes import Table
 from constellation_ws.messages import commands
-from constellation_ws.messages.commands import Join, Leave
+from constellation_ws.messages.acks import Acks
+from constellation_ws.messages.commands import AckRequest, Join, Leave
 from constellation_ws.messages.events import (
     UNSENDABLE_EVENTS,
     MalformedEvent,
@@ -27,6 +29,7 @@ from constellation_ws.messages.events import (
 from constellation_ws.messages.namespaces import DEFAULT_NAMESPACES, Namespaces
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Tracing
+from constellation_ws.redis_io.ack_collection import AckCollection, TooManyCollected
 from constellation_ws.redis_io.all_pods import AllPods
 from constellation_ws.redis_io.link import RedisUnavailable
 from constellation_ws.redis_io.names import DEFAULT, Names
@@ -133,6 +136,30 @@ class Actions:
         """Send an event to everyone in a room, on every pod; no namespace is the default one."""
         await self._send(*self._emission(room, event, data, namespace))
 
+    async def emit_with_ack(
+        self, room: Room, event: str, data: Raw, timeout_ms: int, namespace: str = ""
+    ) -> Acks:
+        """Do what `emit` does, and wait until all of the room's sockets have acknowledged it.
+
+        Gives what there is after `timeout_ms`. The event is a part of the log like any other.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_ms / 1_000
+        try:
+            with self._all_pods.acks.collecting() as collection:
+                ack = AckRequest(collection.ack_id, self._all_pods.reply_channel, timeout_ms)
+                await self._send(*self._emission(room, event, data, namespace, ack))
+                await self._expect_all(collection)
+                return await collection.complete(until - loop.time())
+        except TooManyCollected as error:
+            sentence = "this pod waits for the acks of too many events; try again later"
+            raise RequestRefused("overloaded", sentence) from error
+
+    async def _expect_all(self, collection: AckCollection) -> None:
+        """Have all pods answer; where it is not known which there are, it is never complete."""
+        with contextlib.suppress(PresenceUnavailable):
+            collection.expect({self._all_pods.instance, *await self._presence.pods()})
+
     async def emit_once(
         self, room: Room, event: str, data: Raw, retry_key: RetryKey, namespace: str = ""
     ) -> None:
@@ -183,12 +210,14 @@ class Actions:
             sentence = f"{error}; name the namespace as `namespace`, and the room without it"
             raise RequestRefused("invalid_request", sentence) from error
 
-    def _emission(self, room: Room, event: str, data: Raw, namespace: str) -> Message:
+    def _emission(
+        self, room: Room, event: str, data: Raw, namespace: str, ack: AckRequest | None = None
+    ) -> Message:
         if event in UNSENDABLE_EVENTS:
             message = f"{event} is an event name that Socket.IO reserves; use another name"
             raise RequestRefused("invalid_request", message)
         rooms = self._rooms(namespace, room)
-        command = commands.encode(commands.emit(event, data, rooms, namespace))
+        command = commands.encode(commands.emit(event, data, rooms, namespace, ack))
         self._check_size(command)
         return self._commands, self._fitting(self._tracing.inject(command), command)
 

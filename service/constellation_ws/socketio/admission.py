@@ -15,6 +15,11 @@ from constellation_ws.socketio.packets import EVENTS, Head
 from constellation_ws.socketio.requests import ack_packet
 from constellation_ws.websocket import CloseCode
 
+MAX_CONNECT_BYTES = 16_384
+"""What a CONNECT may have at least, however small requests must be: a token has up to 8 KiB."""
+MAX_CONNECTS_PER_HEARTBEAT = 100
+"""Each may cost a signature: what nobody has proven yet must not cost more than what follows."""
+
 RequestGate = Callable[[Member, int], Denied | None]
 """(who sends it, request bytes) -> why a request is not read; None where it is."""
 
@@ -26,6 +31,17 @@ class Admission:
         self._engine = engine
         self._membership = membership
         self._gate = gate
+
+    @property
+    def max_connect_bytes(self) -> int:
+        """What a CONNECT may have at most."""
+        return max(self._engine.limits.max_request_bytes, MAX_CONNECT_BYTES)
+
+    def admits_connect(self, eio_sid: str) -> bool:
+        """Whether a CONNECT may be handled; a session that sends too many is closed."""
+        session = self._engine.sockets.get(eio_sid)
+        load = self._engine.limits.max_packets_per_heartbeat // MAX_CONNECTS_PER_HEARTBEAT
+        return session is None or self._engine.count_packets(session, max(1, load))
 
     def admits(self, eio_sid: str, member: Member | None, head: Head, size: int) -> bool:
         """Whether a packet of so many bytes may be read; a request that may not is answered.

@@ -23,18 +23,25 @@ Answer = Callable[[ClientRequest], Awaitable[object]]
 Forward = Callable[[Member, Raw | None, str, Callable[[Raw | bytes], None]], None]
 """Begins to answer a request: of whom, its first argument, the client's address, and what is
 called once, with the ack."""
+TakeAck = Callable[[Member, int, Callable[[], Raw]], None]
+"""Receives an acknowledgement of a member: its id, and what reads the answer."""
 
 _NULL = Raw(b"null")
 _slice = msgspec.json.Decoder(list[Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
+def ignore_ack(member: Member, ack_id: int, read: Callable[[], Raw]) -> None:
+    """Ignore an acknowledgement: nobody has requested one."""
+
+
 class Requests:
     """Who answers which requests."""
 
-    def __init__(self, membership: Membership, engine: Engine) -> None:
+    def __init__(self, membership: Membership, engine: Engine, take_ack: TakeAck) -> None:
         self._membership = membership
         self._engine = engine
+        self._take_ack = take_ack
         self._answers: dict[tuple[str, str], Answer] = {}
         """By namespace and event."""
         self._forwards: dict[str, dict[bytes, Forward]] = {}
@@ -100,6 +107,12 @@ class Requests:
     ) -> None:
         begin(member, argument, address, lambda ack: self._acknowledge(member, head, ack))
 
+    def acknowledged(self, eio_sid: str, head: Head, data: list[Any], text: str | None) -> None:
+        """Pass on a client's acknowledgement; `text` as in `find`."""
+        member = self._membership.member_of(eio_sid, head.namespace)
+        if member is not None and member.stage is Stage.CONNECTED and head.ack_id is not None:
+            self._take_ack(member, head.ack_id, partial(read_answer, head, data, text))
+
     def _acknowledge(self, member: Member, head: Head, ack: Raw | bytes) -> None:
         """Answer a request, if its client asks for that and is still there."""
         if head.ack_id is None:
@@ -115,12 +128,40 @@ def first_argument(head: Head, text: str) -> Raw:
 
     Raises RecursionError.
     """
-    payload = text[head.payload_at :]
-    try:
-        values = _slice(payload)
-    except msgspec.DecodeError:
-        values = slice_array(payload)  # half of a surrogate pair
+    values = _slice_values(text[head.payload_at :])
     return values[1] if len(values) > 1 else _NULL
+
+
+def _slice_values(payload: str) -> list[Raw]:
+    try:
+        return _slice(payload)
+    except msgspec.DecodeError:
+        return slice_array(payload)  # half of a surrogate pair
+
+
+def read_answer(head: Head, data: list[Any], text: str | None) -> Raw:
+    """Give the first argument of an acknowledgement as JSON, null where there is none.
+
+    `text` is the whole packet, None where attachments belong to it: those are written as Node
+    writes a Buffer in JSON.
+    """
+    try:
+        if text is None:
+            return Raw(Json.dumps(_without_bytes(data[0])).encode()) if data else _NULL
+        values = _slice_values(text[head.payload_at :])
+    except RecursionError:
+        return _NULL  # it was read on a stack that was a little less deep
+    return values[0] if values else _NULL
+
+
+def _without_bytes(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"type": "Buffer", "data": list(value)}
+    if isinstance(value, list):
+        return [_without_bytes(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _without_bytes(one) for key, one in value.items()}
+    return value
 
 
 def ack_packet(namespace: str, ack_id: int, ack: Raw | bytes) -> bytes:

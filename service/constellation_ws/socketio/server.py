@@ -16,11 +16,7 @@ from constellation_ws.delivery.welcome import RetryLater, Welcome
 from constellation_ws.engine.inbox import Rest
 from constellation_ws.engine.server import CONNECT_TIMEOUT, Engine
 from constellation_ws.engine.session import Handshake, MovedSession, Session
-from constellation_ws.messages.admission import (
-    PACKET_FLOOD,
-    Refusal,
-    invalid_namespace,
-)
+from constellation_ws.messages.admission import PACKET_FLOOD, Refusal, invalid_namespace
 from constellation_ws.socketio.admission import Admission, RequestGate
 from constellation_ws.socketio.incomplete import Incomplete
 from constellation_ws.socketio.membership import Membership
@@ -34,13 +30,8 @@ from constellation_ws.socketio.packets import (
     read_head,
     read_payload,
 )
-from constellation_ws.socketio.requests import Requests
+from constellation_ws.socketio.requests import Requests, TakeAck, ignore_ack
 from constellation_ws.websocket import CloseCode
-
-MAX_CONNECT_BYTES = 16_384
-"""What a CONNECT may have at least, however small requests must be: a token has up to 8 KiB."""
-MAX_CONNECTS_PER_HEARTBEAT = 100
-"""Each may cost a signature: what nobody has proven yet must not cost more than what follows."""
 
 
 class HandlerFailed(Exception):
@@ -50,7 +41,13 @@ class HandlerFailed(Exception):
 class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is untyped
     """All namespaces on one engine."""
 
-    def __init__(self, engine: Engine, membership: Membership, gate: RequestGate) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        membership: Membership,
+        gate: RequestGate,
+        take_ack: TakeAck = ignore_ack,
+    ) -> None:
         """`gate` is asked about each request before it is read."""
         self._engine = engine
         self._admission = Admission(engine, membership, gate)
@@ -59,7 +56,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         self.packet_class = Packet
         self._incomplete: dict[str, Incomplete] = {}
         """By Engine.IO session: the packet whose attachments are still to come."""
-        self.requests = Requests(membership, engine)
+        self.requests = Requests(membership, engine, take_ack)
         """The requests of the interface table; python-socketio handles all other events."""
 
     @property
@@ -194,11 +191,9 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
 
     async def _connect(self, eio_sid: str, head: Head, text: str, size: int) -> None:
         """Handle a CONNECT. Raises BadPacket."""
-        limits, session = self._engine.limits, self._engine.sockets.get(eio_sid)
-        load = max(1, limits.max_packets_per_heartbeat // MAX_CONNECTS_PER_HEARTBEAT)
-        if session is not None and not self._engine.count_packets(session, load):
+        if not self._admission.admits_connect(eio_sid):
             return
-        most = max(limits.max_request_bytes, MAX_CONNECT_BYTES)
+        most = self._admission.max_connect_bytes
         if size <= most:
             data = read_payload(head, text)
             await self._handle_connect(eio_sid, head.namespace, data)
@@ -218,7 +213,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             reason = self.reason.CLIENT_DISCONNECT
             return partial(self._handle_disconnect, eio_sid, head.namespace, reason)
         if head.kind not in EVENTS:
-            return partial(self._handle_ack, eio_sid, head.namespace, head.ack_id, data)
+            self.requests.acknowledged(eio_sid, head, data, text)
+            return None
         event = event_of(data)
         try:
             handle = self.requests.find(head, event, text)
@@ -233,10 +229,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         return handle(member, self.environ[eio_sid].address)
 
     def _member(self, eio_sid: str, head: Head) -> Member | None:
-        """Find whose packet it is. Raises BadPacket where its client has not connected anywhere.
-
-        Who is connected somewhere may have been disconnected here without knowing it yet.
-        """
+        """Find whose packet it is. Raises BadPacket where its client has not connected anywhere."""
+        # Who is connected elsewhere may have been disconnected here without knowing it yet.
         member = self.membership.member_of(eio_sid, head.namespace)
         if member is None and not self._is_in_use(eio_sid):
             raise BadPacket("not connected")

@@ -84,10 +84,15 @@ class Posting(Announcing):
 
 
 def make_announcing(
-    settings: Settings, redis: Redis, names: Names, instance: str, metrics: Metrics
+    settings: Settings,
+    redis: Redis,
+    names: Names,
+    instance: str,
+    metrics: Metrics,
+    watches: bool,
 ) -> Announcing | NotAnnouncing:
-    """Make what the settings ask for."""
-    if settings.presence_events == "off":
+    """Make what the settings ask for, and the table: `watches` is whether clients may watch."""
+    if settings.presence_events == "off" and not watches:
         return NotAnnouncing()
     if settings.presence_url is None:
         return Announcing(redis, names, instance, metrics)

@@ -32,6 +32,7 @@ from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings, environment
 from constellation_ws.socketio.server import Server
 from constellation_ws.wiring import bounds
+from constellation_ws.wiring.acknowledging import Acknowledging
 from constellation_ws.wiring.announcing import make_announcing
 from constellation_ws.wiring.backends import Backends
 from constellation_ws.wiring.background_jobs import BackgroundJobs
@@ -72,12 +73,14 @@ class Clients:
         self.engine = self._make_engine(settings, events, metrics, spawn)
         self.admission = self._make_admission(settings)
         gate = Gate(bounds.client_limits(settings), metrics)
-        self.server = Server(self.engine, events.membership, gate.check)
+        self.acknowledging = Acknowledging(events.bus.all_pods, jobs, metrics)
+        self.server = Server(self.engine, events.membership, gate.check, self.acknowledging.take)
         self.closing = SessionClosing(self.engine, self.server, events.rooms, events.sessions)
         self.access = make_access(settings, metrics, spawn)
         self.recovery = self._make_recovery(events, jobs, metrics, tracing)
         redis, instance, names = events.redis.requests, events.bus.instance, events.names
-        self.announcing = make_announcing(settings, redis, names, instance, metrics)
+        watches = events.interface.watches
+        self.announcing = make_announcing(settings, redis, names, instance, metrics, watches)
         self.presence = Presence(redis, instance, names, self.announcing.announcer)
         self.expiries = DueTimes()
         """When the tokens of which members end, by `Member.key`."""
@@ -180,6 +183,7 @@ class Clients:
             recovery=self.recovery,
             sessions=events.sessions,
             attendance=self.presence,
+            board=events.board,
             expiries=self.expiries,
             tracing=tracing,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from constellation_ws.access.access import Access
-from constellation_ws.delivery.effects import Effect, MembershipEnded, Moved
+from constellation_ws.delivery.effects import Asked, Effect, MembershipEnded, Moved
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.log.layout import Logged
 from constellation_ws.messages.commands import (
@@ -32,6 +32,7 @@ class Consumer:
         recovery: Recovery | NoRecovery,
         disconnect: Callable[[Disconnect | DisconnectAll], None],
         list_members: Callable[[ListMembers], None],
+        accept_acks: Callable[[Asked], None],
     ) -> None:
         self._relay = relay
         self._access = access
@@ -39,6 +40,7 @@ class Consumer:
         self._recovery = recovery
         self._disconnect = disconnect
         self._list_members = list_members
+        self._accept_acks = accept_acks
 
     def take(self, batch: list[Published]) -> bool:
         """Deliver one read from Pub/Sub; return whether the recorder has released its lease."""
@@ -59,6 +61,8 @@ class Consumer:
                     self._sessions.touch(members, room, offset, is_in=is_in)
                 case MembershipEnded(room, who):
                     self._access.forget(room, who)
+                case Asked():
+                    self._accept_acks(effect)
                 case Fence(sid, owner):
                     self._recovery.fence(sid, owner)
                 case Disconnect() | DisconnectAll():

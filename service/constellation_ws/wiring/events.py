@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from constellation_ws.announcing.board import Board
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.relay import Relay
+from constellation_ws.delivery.routes import Table
+from constellation_ws.delivery.status_route import StatusRoute
+from constellation_ws.interface.watches import status_row
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.tracing import Tracing
@@ -32,12 +36,14 @@ class Events:
         self.table = compile_routes(self.interface, is_traced=tracing.is_on)
         is_durable = settings.delivery == "durable"
         bus_redis = self.redis.vital if is_durable else self.redis.once
-        self.bus = RedisBus(bus_redis, self.table, metrics, self.names, emitters, self.namespaces)
+        self.board = Board(self.redis.requests, self.names)
+        routes = self._with_status_route(is_traced=tracing.is_on)
+        self.bus = RedisBus(bus_redis, routes, metrics, self.names, emitters, self.namespaces)
         self.membership = Membership(self.namespaces)
         self.rooms = self.membership.index
         self.fanout = Fanout()
         self.relay = Relay(
-            self.table,
+            routes,
             self.rooms,
             self.fanout,
             metrics,
@@ -48,6 +54,15 @@ class Events:
         )
         self.delivery = self._make_delivery(settings, metrics)
         self.sessions = self.delivery.resuming.sessions
+
+    def _with_status_route(self, *, is_traced: bool) -> Table:
+        """Add the route of who comes online and who goes; services cannot publish on it."""
+        row = status_row(self.interface.requests, self.names.presence_channel)
+        if row is None:
+            return self.table
+        scope = self.namespaces.scope(row.namespace)
+        route = StatusRoute(row, scope, self.board.note, is_traced=is_traced)
+        return {**self.table, row.channel: route}
 
     def _make_delivery(self, settings: Settings, metrics: Metrics) -> Durable | Live:
         redis, bus, names = self.redis, self.bus, self.names

@@ -79,6 +79,7 @@ class Gateway:
             clients.recovery,
             Disconnecting(clients.members, events.bus.all_pods, jobs, note_disconnect).begin,
             Listing(events.rooms, events.bus.all_pods, jobs).begin,
+            clients.acknowledging.begin,
         )
 
     def _readiness(self) -> list[Callable[[], HealthCheck]]:

@@ -207,3 +207,22 @@ def test_a_request_that_is_refused_says_why(
 def test_the_default_namespace_is_the_first(tmp_path: Path) -> None:
     found = facts(request(loaded(tmp_path, EXTENDS + ORDERS), "pay", "{}"))
     assert found["namespace"] == "/chats"
+
+
+def test_a_request_to_watch_is_shown_with_the_users_and_who_decides(tmp_path: Path) -> None:
+    rows = """
+[[request]]
+event = "watch"
+watches = "users"
+access = "chat"
+[[request]]
+event = "unwatch"
+unwatches = "users"
+"""
+    watching = loaded(tmp_path, EXTENDS + rows)
+    found = facts(request(watching, "watch", '{"users": ["a", 7]}'))
+    assert (found["outcome"], found["users"], found["emits"]) == ("watches", ["a", "7"], "presence")
+    assert found["access"] == ["claim: chat presence:a", "claim: chat presence:7"]
+    found = facts(request(watching, "unwatch", '{"users": "a"}'))
+    assert (found["outcome"], found["users"]) == ("unwatches", ["a"])
+    assert facts(request(watching, "watch", "{}"))["code"] == "invalid_request"

@@ -19,7 +19,7 @@ from opentelemetry.trace import INVALID_SPAN, Span
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from constellation_ws.delivery.effects import Effect, MembershipEnded, Moved
+from constellation_ws.delivery.effects import Asked, Effect, MembershipEnded, Moved
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Member, Rooms, Stage
@@ -91,6 +91,7 @@ class Pod:
         self.metrics = Metrics()
         self.disconnected: list[Disconnect | DisconnectAll] = []
         self.listed: list[ListMembers] = []
+        self.asked: list[Asked] = []
         self.moved: list[Member] = []
         self.ended: list[tuple[str, str | None]] = []
         self.fenced: list[tuple[str, str]] = []
@@ -161,6 +162,8 @@ class Pod:
                     self.fenced.append((sid, owner))
                 case Handover():
                     self.handovers += 1
+                case Asked():
+                    self.asked.append(effect)
 
 
 def published(channel: str, message: dict[str, Any] | str | bytes) -> tuple[bytes, bytes]:
@@ -732,3 +735,17 @@ def test_an_event_of_a_volatile_route_is_sent_now_and_to_nobody_later() -> None:
     pod.publish("position", {"userId": "bob", "lat": 1})
     assert bob.heard == [["moved", {"lat": 1}]]
     assert pod.relay.read(*published("position", {"userId": "bob", "lat": 1})) is None
+
+
+def test_an_event_with_acks_has_their_id_and_everybody_is_named_who_got_it(pod: Pod) -> None:
+    alice, bob = pod.client("alice"), pod.client("bob")
+    request = commands.AckRequest(7, "reply", 1_000)
+    question = msgspec.structs.replace(emit("q", 1, "user:bob"), ack=request)
+
+    pod.tell(question, msgspec.structs.replace(question, rooms=(Room("user:nobody"),)))
+
+    assert (alice.packets, bob.packets) == ([], ['42/chats,7["q", 1]'])
+    assert pod.asked == [
+        Asked(request, frozenset({"user:bob"}), (bob.member.sid,)),
+        Asked(request, frozenset({"user:nobody"}), ()),  # who may come with a session that moves
+    ]

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from msgspec import Raw
 
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.rooms import Member, Rooms
@@ -115,7 +116,9 @@ class World:
         self.polls = Polls(engine, admission)
         self._connections = connections
         self._keep_alive_seconds = keep_alive_seconds
-        self.server = Server(engine, Membership(), self._judge)
+        self.acks: list[tuple[Member, int, bytes]] = []
+        """What clients have acknowledged."""
+        self.server = Server(engine, Membership(), self._judge, self._take_ack)
         self.gate: RequestGate = lambda member, request_bytes: None
         """What is asked before a request is read: every one is, unless a test says otherwise."""
         self.seen = observer
@@ -286,6 +289,9 @@ class World:
 
     def _judge(self, member: Member, request_bytes: int) -> Denied | None:
         return self.gate(member, request_bytes)
+
+    def _take_ack(self, member: Member, ack_id: int, read: Callable[[], Raw]) -> None:
+        self.acks.append((member, ack_id, bytes(read())))
 
 
 @asynccontextmanager

@@ -58,7 +58,7 @@ def test_a_request_that_can_be_served(tmp_path: Path, text: str) -> None:
     ("text", "says"),
     [
         ('joins = ["/open,order:{orderId}"]', "could name a room of /open"),
-        ("", "exactly one of joins, leaves and to, and has none of them"),
+        ("", "exactly one of joins, leaves, watches, unwatches and to, and has none of them"),
         ("joins = []", "and has none of them"),
         ('joins = ["a:{b}"]\nleaves = ["a:{b}"]', "and has joins and leaves"),
         ('joins = ["a:{b}"]\nto = "log"\nstream = "s"', "and has joins and to"),

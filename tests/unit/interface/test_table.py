@@ -118,8 +118,8 @@ def test_every_fault_is_named_at_once_each_in_a_line(tmp_path: Path) -> None:
         "interface.toml: version is not known; a table has extends, [[namespace]], [[backend]], "
         "[[request]] and [[route]]",
         "interface.toml, request 1 (connect): color is not known; the keys are event, namespace, "
-        "joins, leaves, access, bare, to, backend, pattern, path, channel, stream, in_room, "
-        "claims, rooms, idempotent, types",
+        "joins, leaves, watches, unwatches, emits, access, bare, to, backend, pattern, path, "
+        "channel, stream, in_room, claims, rooms, idempotent, types",
         "interface.toml, route 1 (like:*): keys is missing",
         "interface.toml, route 1 (like:*): to must be a list of strings",
         'interface.toml, namespace 1 (orders): name must begin with "/" and hold no space, comma, '
@@ -129,8 +129,8 @@ def test_every_fault_is_named_at_once_each_in_a_line(tmp_path: Path) -> None:
         "interface.toml, backend 1 (orders): timeout_ms must be from 1 to 60000",
         "interface.toml, request 2 (disconnect): disconnect is an event name that Socket.IO "
         "reserves; use another name",
-        "interface.toml, request 2 (disconnect): it must have exactly one of joins, leaves and to, "
-        "and has none of them",
+        "interface.toml, request 2 (disconnect): it must have exactly one of joins, leaves, "
+        "watches, unwatches and to, and has none of them",
         "interface.toml, route 2 (like:*): wildcards (*) are not supported; add a route for each "
         "channel",
         "interface.toml, route 2 (like:*): 'user' is not a room template such as 'user:{userId}'",

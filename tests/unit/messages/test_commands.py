@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from constellation_ws.messages import commands, python_emitter
 from constellation_ws.messages.commands import (
+    MAX_ACK_ID,
+    AckRequest,
     Disconnect,
     DisconnectAll,
     Emit,
@@ -50,6 +52,8 @@ every_command = (
         few_rooms,
         st.lists(st.binary(max_size=4), max_size=2).map(tuple),
         is_volatile=st.booleans(),
+        ack=st.none()
+        | st.builds(AckRequest, st.integers(0, MAX_ACK_ID), texts, st.integers(1, 60_000)),
     )
     | st.builds(Join, rooms, rooms)
     | st.builds(Leave, rooms, rooms)

@@ -16,7 +16,7 @@ from websockets.frames import Opcode
 from websockets.protocol import CLIENT, Protocol, State
 
 from constellation_ws.messages import commands
-from constellation_ws.messages.commands import Emit
+from constellation_ws.messages.commands import AckRequest, Emit
 from constellation_ws.messages.events import Decoder, EventName, Room, fields_of
 from constellation_ws.messages.frames import Frame, encode_emit, encode_event
 
@@ -153,3 +153,20 @@ def test_the_values_of_an_emit_are_not_touched() -> None:
 def test_empty_bytes_are_an_attachment_too() -> None:
     packet = parsed(websocket_messages(encode_emit(emit_of("file", b"")).websocket()))
     assert packet.data == ["file", b""]
+
+
+@pytest.mark.parametrize(("data", "head"), [(1, "42/chats,7"), (b"\x00", "451-/chats,7")])
+def test_the_offset_of_an_event_with_acks_comes_in_events_of_its_own(data: Any, head: str) -> None:
+    """socket.io-client puts the ack's callback where it looks for an offset."""
+    request = AckRequest(7, "reply", 1_000)
+    command = msgspec.structs.replace(emit_of("question", data), ack=request)
+    frame = encode_emit(command, b"5-1")
+
+    for messages in (websocket_messages(frame.websocket(with_offset=True)), frame.polling(True)):
+        assert messages[0] == '42/chats,["constellation:offset","5-1?"]'
+        assert str(messages[1]).startswith(f'{head}["question"')
+        assert messages[-1] == '42/chats,["constellation:offset","5-1"]'
+    for messages in (websocket_messages(frame.websocket()), frame.polling()):
+        assert str(messages[0]).startswith(f'{head}["question"')
+        assert len(messages) == (1 if data == 1 else 2)
+    assert frame.polling() == encode_emit(command).polling(True)  # no log, no offset

@@ -10,18 +10,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Raw
 from redis.asyncio import Redis
 
 from constellation_ws import __version__
 from constellation_ws.chats.presence import Presence
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Command, Disconnect, Emit, Join, Leave
-from constellation_ws.messages.events import UNSENDABLE_EVENTS, Room, UserId
+from constellation_ws.messages.events import UNSENDABLE_EVENTS, Room, Sid, UserId
 from constellation_ws.nest.rpc import REQUESTS, Rpc
 from constellation_ws.nest.shapes import MAX_PAGE
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Tracing
+from constellation_ws.redis_io.asking import Acked, Reached
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.names import DEFAULT
 from constellation_ws.services.actions import Actions
@@ -241,6 +243,29 @@ async def test_an_event_is_sent_to_every_pod_with_its_data_untouched(
 async def test_an_event_without_data_has_null_for_its_argument(pod: Pod) -> None:
     await pod.done("sendToUser", {"userId": "u1", "event": "hello"})
     assert await pod.command() == Emit(msgspec.Raw(b'["hello",null]'), (Room("user:u1"),))
+
+
+async def test_the_acks_of_a_users_sockets_are_answered(pod: Pod) -> None:
+    request = {"userId": "u1", "event": "hello", "ack": {"timeout_ms": 4_000}}
+    asking = asyncio.create_task(pod.done("sendToUser", request))
+    command = await pod.command()
+    assert isinstance(command, Emit)
+    assert command.ack is not None
+    for answer in (Reached([Sid("s1"), Sid("s2")], pod.bus.instance), Acked(Sid("s1"), Raw(b"1"))):
+        await pod.bus.all_pods.answer_ack(command.ack, answer)
+    await pod.bus.all_pods.answer_ack(command.ack, Acked(Sid("s2"), Raw(b'"\\ud83d"')))
+    assert await asking == {
+        "accepted": True,
+        "acks": [{"sid": "s1", "data": 1}, {"sid": "s2", "data": "\ud83d"}],
+        "unanswered": 0,
+        "complete": True,
+    }
+
+
+@pytest.mark.parametrize("ack", [{}, {"timeout_ms": 0}, {"timeout_ms": 4_001}, {"timeout": 1}, 1])
+async def test_acks_that_cannot_be_waited_for_are_refused(pod: Pod, ack: object) -> None:
+    request = {"userId": "u1", "event": "hello", "ack": ack}
+    assert (await pod.refused("sendToUser", request)).code == "invalid_request"
 
 
 @pytest.mark.parametrize(("pattern", "command"), [("joinRoom", Join), ("leaveRoom", Leave)])

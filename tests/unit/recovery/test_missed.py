@@ -318,6 +318,14 @@ async def test_who_counts_is_replayed_from_its_own_word_and_from_nothing_later(p
         assert offsets(await pod.resume(session, nothing)) == list(range(3, 10))
 
 
+async def test_an_event_that_may_have_arrived_before_its_offset_did_is_not_replayed(
+    pod: Pod,
+) -> None:
+    pod.deliver(2, "user:u")
+    assert await pod.resume(record(0), "1-0?") is ResumeOutcome.UNPROVEN
+    assert offsets(await pod.resume(record(0), "1-0")) == [2]
+
+
 async def test_what_may_or_may_not_have_arrived_is_never_recovered(pod: Pod) -> None:
     pod.deliver(5, "user:me")
     pod.deliver(4, "user:other")

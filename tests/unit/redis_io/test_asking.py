@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import Raw
 
-from constellation_ws.messages.events import UserId
+from constellation_ws.messages.events import Sid, UserId
 from constellation_ws.redis_io import asking
-from constellation_ws.redis_io.asking import Counted, Listed, MalformedAnswer, Question
+from constellation_ws.redis_io.asking import (
+    Acked,
+    Counted,
+    Listed,
+    MalformedAnswer,
+    Question,
+    Reached,
+)
 
 LISTED = Listed([UserId("u1"), UserId("ü 2")], "pod-a")
 
@@ -37,6 +45,29 @@ DEEP = b'7 {"users":' + b"[" * 5_000
 def test_what_is_no_answer_is_refused(payload: bytes) -> None:
     with pytest.raises(MalformedAnswer):
         asking.read(payload)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reached([Sid("s1"), Sid("s2")], "pod-a"),
+        Reached([], "pod-a"),
+        Acked(Sid("s1"), Raw(b"null")),
+        Acked(Sid("s1"), Raw(b'{"text": "half of one \\ud83d"}')),
+    ],
+)
+def test_what_is_written_of_acks_is_read(answer: asking.AckAnswer) -> None:
+    assert asking.read_ack(asking.write_ack(7, answer)) == (7, answer)
+
+
+def test_the_answer_to_a_question_is_none_about_acks() -> None:
+    assert asking.read_ack(b"7 3 pod-a") is None
+
+
+@pytest.mark.parametrize("rest", [b"", b"7", b"7 {}", b"x s1 1", b"7 s1", b"7 s1 ", b"7 \xff 1"])
+def test_what_is_no_answer_about_acks_is_refused(rest: bytes) -> None:
+    with pytest.raises(MalformedAnswer):
+        asking.read_ack(b"ack " + rest)
 
 
 def test_a_question_is_complete_when_all_pods_and_subscribers_have_answered() -> None:

@@ -73,3 +73,25 @@ def test_a_row_s_types_are_those_of_typescript(tmp_path: Path) -> None:
         "ack: (result: Sent) => void) => void"
     ) in document
     assert '"seen": (data: { a: unknown; "b-c"?: unknown } | { x?: Id | null }) => void' in document
+
+
+def test_requests_that_watch_have_users_and_bring_an_event(tmp_path: Path) -> None:
+    watching = """
+[[namespace]]
+name = "/n"
+[[request]]
+event = "watch"
+watches = "userIds"
+[[request]]
+event = "unwatch"
+unwatches = "userIds"
+"""
+    document = typescript.document(
+        clients.of_namespaces(loaded(tmp_path, watching), has_tokens=False)
+    )
+
+    users = "data: { userIds: Id | Id[] }"
+    for event, data in (("watch", "{ online: string[] }"), ("unwatch", "{}")):
+        assert f'"{event}": ({users}, ack: (result: Result<{data}>) => void) => void' in document
+    change = "{ userId: string; status: string; at: number }"
+    assert f'"presence": (data: {change}) => void' in document

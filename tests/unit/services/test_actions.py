@@ -8,11 +8,16 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from constellation_ws.chats.presence import PresenceUnavailable
 from constellation_ws.messages import commands
+from constellation_ws.messages.acks import Acks
 from constellation_ws.messages.commands import Emit
-from constellation_ws.messages.events import Room, UserId
+from constellation_ws.messages.events import Room, Sid, UserId
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Tracing
+from constellation_ws.redis_io import ack_collection
+from constellation_ws.redis_io.ack_collection import AckCollections
+from constellation_ws.redis_io.asking import Acked, Reached
 from constellation_ws.redis_io.link import RedisUnavailable
 from constellation_ws.services.actions import Actions
 from constellation_ws.services.once import RetryKey
@@ -64,7 +69,10 @@ class Once:
 class Bus:
     """Pods that answer who is in a room: the users, and whether all have answered."""
 
-    def __init__(self, users: list[str], *, is_complete: bool = True) -> None:
+    instance, reply_channel = "pod-1", "reply"
+
+    def __init__(self, users: Sequence[str] = (), *, is_complete: bool = True) -> None:
+        self.acks = AckCollections()
         self._answer = [UserId(user) for user in users], is_complete
 
     async def list_members(
@@ -76,19 +84,27 @@ class Bus:
 
 
 class Presence:
-    """Knows which pods there are."""
+    """Knows which pods there are, unless Redis is away."""
+
+    def __init__(self, *, is_away: bool = False) -> None:
+        self._is_away = is_away
 
     async def pods(self) -> set[str]:
+        if self._is_away:
+            raise PresenceUnavailable("Redis is away")
         return {"pod-1"}
 
 
 def actions(
-    redis: Redis | None = None, bus: Bus | None = None, tracing: Tracing | NoTracing = NO_TRACING
+    redis: Redis | None = None,
+    bus: Bus | None = None,
+    tracing: Tracing | NoTracing = NO_TRACING,
+    presence: Presence | None = None,
 ) -> Actions:
     redis = redis or Redis()
     return Actions(
         cast("Any", bus),
-        cast("Any", Presence()),
+        cast("Any", presence or Presence()),
         TABLE,
         Sending(redis.send_all, spawn),
         cast("Any", Once(redis)),
@@ -198,3 +214,57 @@ async def test_a_page_that_lacks_the_users_of_a_pod_says_so() -> None:
     page = await actions(bus=bus).members(Room("chat:1"), "", 2)
 
     assert (page.users, page.is_complete) == (["u1"], False)
+
+
+class Answering(Redis):
+    """A Redis with a pod behind it, which answers at once."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__()
+        self._bus = bus
+
+    async def send_all(self, messages: Sequence[Message]) -> list[Sent | RedisUnavailable]:
+        ((_, payload),) = messages
+        command = commands.decode(payload)
+        assert isinstance(command, Emit)
+        assert command.ack is not None
+        assert (command.rooms, command.ack.reply_to) == (("user:bob",), "reply")
+        answers = (Reached([Sid("s1")], "pod-1"), Acked(Sid("s1"), msgspec.Raw(b"1")))
+        for answer in answers:
+            self._bus.acks.add(command.ack.id, answer)
+        return await super().send_all(messages)
+
+
+async def test_the_acks_of_all_pods_are_waited_for() -> None:
+    bus = Bus()
+    asked = actions(Answering(bus), bus)
+
+    acks = await asked.emit_with_ack(Room("user:bob"), "e", msgspec.Raw(b"1"), 60_000)
+
+    assert acks == Acks({Sid("s1"): msgspec.Raw(b"1")}, 0, is_complete=True)
+
+
+async def test_what_there_is_in_time_is_given_where_it_is_not_known_which_pods_there_are() -> None:
+    bus = Bus()
+    asked = actions(Answering(bus), bus, presence=Presence(is_away=True))
+
+    acks = await asked.emit_with_ack(Room("user:bob"), "e", msgspec.Raw(b"1"), 1)
+
+    assert acks == Acks({Sid("s1"): msgspec.Raw(b"1")}, 0, is_complete=False)
+
+
+async def test_an_event_with_acks_is_refused_where_too_many_wait_or_redis_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Away(Redis):
+        async def send_all(self, messages: Sequence[Message]) -> list[Sent | RedisUnavailable]:
+            return [RedisUnavailable("Redis is away")] * len(messages)
+
+    asked = actions(Away(), Bus())
+    with pytest.raises(RequestRefused) as refused:
+        await asked.emit_with_ack(Room("user:bob"), "e", msgspec.Raw(b"1"), 1)
+    assert refused.value.code == "unavailable"
+    monkeypatch.setattr(ack_collection, "MAX_COLLECTED", 0)
+    with pytest.raises(RequestRefused) as refused:
+        await asked.emit_with_ack(Room("user:bob"), "e", msgspec.Raw(b"1"), 1)
+    assert refused.value.code == "overloaded"

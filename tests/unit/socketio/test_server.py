@@ -15,7 +15,7 @@ from constellation_ws.delivery.rooms import Member, Stage
 from constellation_ws.delivery.welcome import RetryLater
 from constellation_ws.engine.pending_closes import CLOSE_SECONDS
 from constellation_ws.messages.admission import TOO_MANY_REQUESTS, Denied
-from constellation_ws.socketio.server import MAX_CONNECTS_PER_HEARTBEAT
+from constellation_ws.socketio.admission import MAX_CONNECTS_PER_HEARTBEAT
 from tests.conformance.wire import Wire
 from tests.unit.engine.world import World, heard, join, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -454,17 +454,19 @@ async def test_python_socketios_own_emit_reaches_members_rooms_and_all(world: Wo
     assert list(world.server.membership.rooms) == ["/chats"]
 
 
-async def test_python_socketios_own_callback_gets_the_clients_answer_once(world: World) -> None:
-    answers: list[str] = []
+async def test_an_acknowledgement_is_passed_on_with_its_first_argument(world: World) -> None:
     async with world.member() as client:
         (member,) = world.rooms
-        await world.server.emit(
-            "question", to=member.sid, namespace="/chats", callback=answers.append
-        )
-        assert await client.message() == '42/chats,1["question"]'
-        for _ in range(2):
-            await client.send('43/chats,1["answer"]')
-        await client.send('42/chats,["unknown"]')
-        await eventually(lambda: answers, PATIENCE_SECONDS, "the answer")
+        await client.send('43/chats,7[{"at":12345678901234567890.50},2]')
+        await client.send("43/chats,8[]")
+        await client.send('461-/chats,9[{"_placeholder":true,"num":0}]')
+        await client.send(b"\x01\x02")
+        await client.send('43/chats,["without an id"]')
+        await client.send('43,7["in no namespace of its"]')
+        await eventually(lambda: len(world.acks) == 3, PATIENCE_SECONDS, "the acks")
     await world.empty()
-    assert answers == ["answer"]
+    assert world.acks == [
+        (member, 7, b'{"at":12345678901234567890.50}'),
+        (member, 8, b"null"),
+        (member, 9, b'{"type":"Buffer","data":[1,2]}'),
+    ]

@@ -1,0 +1,96 @@
+"""What a request to watch names, which rooms that means, and what tables may have of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from constellation_ws.interface.rows import RequestRow
+from constellation_ws.interface.watches import MAX_AT_ONCE, WatchReader, status_row, watch_room
+from constellation_ws.messages.admission import Refusal
+from tests.tables import EXTENDS, faults, loaded
+
+WATCH = RequestRow("watch", namespace="/n", watches="userIds")
+MANY = ",".join(f'"{number}"' for number in range(MAX_AT_ONCE + 1))
+TABLE = f"""{EXTENDS}
+[[namespace]]
+name = "/other"
+[[request]]
+event = "watch"
+watches = "userIds"
+access = "chat"
+[[request]]
+event = "unwatch"
+unwatches = "userIds"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "users"),
+    [
+        ('{"userIds": ["b", 7, "a", "7"]}', ["b", "7", "a"]),
+        ('{"userIds": "b"}', ["b"]),
+        ('{"userIds": 12345678901234567890}', ["12345678901234567890"]),
+    ],
+)
+def test_users_are_named_by_an_id_or_a_list_of_them(text: str, users: list[str]) -> None:
+    assert WatchReader(WATCH, 64).read(text.encode()) == users
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("null", "{}", "[]", '"b"', '{"userIds": []}', '{"userIds": ["b", null]}'),
+        *('{"userIds": {"b": 1}}', '{"userIds": "\\u0000"}', '{"userIds": ["12345678901"]}'),
+        f'{{"userIds": [{MANY}]}}',
+    ],
+)
+def test_what_names_nobody_or_too_many_is_refused(text: str) -> None:
+    refusal = WatchReader(WATCH, 10).read(text.encode())
+    assert isinstance(refusal, Refusal)
+    assert refusal.code == "invalid_request"
+    assert "userIds" in refusal.message
+
+
+def test_changes_go_to_the_rooms_of_those_who_watch() -> None:
+    assert status_row([RequestRow("x", joins=("a:{b}",))], "c") is None
+    checked = RequestRow("w", namespace="/n", watches="id", access="chat")
+    row = status_row([WATCH, checked], "constellation:presence")
+    assert row is not None
+    assert (row.event, row.namespace, row.keys) == ("presence", "/n", ("userId", "status", "at"))
+    assert row.to == ("presence:{userId}", "chat:presence:{userId}")
+    assert [watch_room("u", one) for one in ("none", "chat")] == ["presence:u", "chat:presence:u"]
+
+
+def test_a_table_with_requests_that_watch(tmp_path: Path) -> None:
+    table = loaded(tmp_path, TABLE)
+    assert table.watches
+    assert [row.emits for row in table.requests if row.watches] == ["presence"]
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ('watches = "u"\njoins = ["a:{b}"]', "exactly one of joins, leaves, watches, unwatches"),
+        ('watches = "u"\nbare = "u"', "bare does not belong to a request with watches"),
+        ('unwatches = "u"\naccess = "chat"', "access does not belong to a request with unwatches"),
+        ('joins = ["a:{b}"]\nemits = "e"', "emits does not belong to a request with joins"),
+        ('watches = "u"\ntypes = { u = "id" }', "types does not belong"),
+        ('watches = "u\\""', "must not contain a quote"),
+        ('watches = "u"\nemits = "disconnect"', "emits is disconnect"),
+        ('watches = "u"\nemits = "status"', "requires the namespace and the emits of"),
+        ('namespace = "/other"\nwatches = "u"', "requires the namespace and the emits of"),
+        ('joins = ["chat:{id}"]', "lets clients watch users without the check"),
+        ('joins = ["chat:presence:{id}"]\naccess = "chat"', "without the check"),
+    ],
+)
+def test_a_request_at_fault_beside_one_that_watches(tmp_path: Path, row: str, says: str) -> None:
+    found = faults(tmp_path, f'{TABLE}[[request]]\nevent = "x"\n{row}\n')
+    assert any(says in fault for fault in found), found
+
+
+def test_rooms_that_no_watching_depends_on_are_free(tmp_path: Path) -> None:
+    rows = 'joins = ["chat:{id}"]\naccess = "chat"', 'joins = ["presence:{id}", "chats:{id}"]'
+    for row in rows:
+        assert faults(tmp_path, f'{TABLE}[[request]]\nevent = "x"\n{row}\n') == []
