@@ -54,21 +54,23 @@ class Sessions:
 
     async def joined(self, member: Member, room: str) -> bool:
         """Write that a member is in a room. If that fails it leaves the room: False."""
-        if member.ticket is None:
+        ticket = member.ticket
+        if ticket is None:
             return True  # it cannot be resumed
-        if await self._moved(member.ticket, room, is_in=True):
+        if await self._moved(ticket, room, is_in=True):
             return True
         self._rooms.leave(member, room)
-        self._undo(member.ticket, room, is_in=False)
+        self._undo(member, ticket, room, is_in=False)
         return False
 
     async def left(self, member: Member, room: str) -> bool:
         """Write that a member is about to leave a room; False if that is not possible."""
-        if member.ticket is None or room not in member.rooms:
+        ticket = member.ticket
+        if ticket is None or room not in member.rooms:
             return True
-        if await self._moved(member.ticket, room, is_in=False):
+        if await self._moved(ticket, room, is_in=False):
             return True
-        self._undo(member.ticket, room, is_in=True)
+        self._undo(member, ticket, room, is_in=True)
         return False
 
     async def removed(self, member: Member, rooms: Iterable[str]) -> None:
@@ -84,7 +86,9 @@ class Sessions:
         done = self._save(ticket)
         return not self._store.is_failing and await self.written(done)
 
-    def _undo(self, ticket: Ticket, room: str, *, is_in: bool) -> None:
+    def _undo(self, member: Member, ticket: Ticket, room: str, *, is_in: bool) -> None:
+        if member.ticket is not ticket:
+            return  # meanwhile its client has resumed it elsewhere, or has left
         ticket.moved(room, self._log.delivered, is_in=is_in)
         self._save(ticket)
 
