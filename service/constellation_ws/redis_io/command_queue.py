@@ -11,9 +11,10 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import hiredis
+import msgspec
 from redis._parsers.base import BaseParser
 from redis.asyncio import Redis
 
@@ -39,7 +40,7 @@ Answered = Callable[[Any], None]
 """Receives the reply, or the exception that says why there is none. Must not raise."""
 
 
-class _Command(NamedTuple):
+class _Command(msgspec.Struct, frozen=True):
     due: float
     key: str | None
     words: Words
