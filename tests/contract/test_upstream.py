@@ -25,10 +25,12 @@ import socketio
 import uvicorn
 from engineio import packet as eio
 from engineio.base_server import BaseServer as EngineIoBaseServer
+from redis import exceptions as redis_errors
+from redis._parsers.base import BaseParser
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection, Connection
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from socketio import async_manager, async_server, base_manager, base_server
 from socketio import packet as sio
 from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
@@ -692,6 +694,22 @@ async def test_redis_py_gives_a_connection_whose_transport_takes_another_protoco
     assert connection._writer is None, "disconnect() leaves redis-py's connection connected"
     # The pool hands the same connection out again, connected anew.
     assert await redis.ping()
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        ("WRONGTYPE no stream", ResponseError),
+        ("OOM command not allowed", ResponseError),
+        ("LOADING it is", redis_errors.ConnectionError),
+        ("MOVED 1 127.0.0.1:7001", redis_errors.MovedError),
+        ("ASK 1 127.0.0.1:7001", redis_errors.AskError),
+        ("READONLY a replica", redis_errors.ReadOnlyError),
+    ],
+)
+def test_redis_py_makes_an_exception_of_a_replys_text(reply: str, kind: type[Exception]) -> None:
+    # redis_io/command_queue.py reads replies without redis-py, and gives what redis-py would raise.
+    assert isinstance(BaseParser.parse_error(reply), kind)
 
 
 async def test_redis_pys_failures_are_of_the_kinds_that_we_catch() -> None:

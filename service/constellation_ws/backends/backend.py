@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 import structlog
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from constellation_ws.backends.answers import TIMED_OUT, UNAVAILABLE, BackendFailed, NoAnswer
 from constellation_ws.backends.breaker import Breaker, State
@@ -44,7 +44,6 @@ class Outcome(StrEnum):
     """Not sent: the breaker is open."""
 
 
-_ANSWERED = (Outcome.OK, Outcome.REFUSED)
 _FAILED = ((Outcome.UNAVAILABLE, UNAVAILABLE), (Outcome.TIMEOUT, TIMED_OUT))
 
 Answered = Callable[[msgspec.Raw | Refusal], None]
@@ -61,7 +60,7 @@ class Backend(Protocol):
         """Hang up."""
 
 
-class _Sent(NamedTuple):
+class _Sent(msgspec.Struct, frozen=True):
     """A request on its way."""
 
     target: Target
@@ -94,6 +93,7 @@ class GuardedBackend:
         self._shown = self._breaker.state
         self._waiting = 0
         self._outcomes = {one: metrics.backend_requests.of(name, one) for one in Outcome}
+        self._oks = self._outcomes[Outcome.OK]
         self._seconds = metrics.backend_seconds.of(name)
         self._state = metrics.backend_breaker.labels(name)
 
@@ -109,30 +109,34 @@ class GuardedBackend:
             return
         self._show_state()
         self._waiting += 1
-        span = self._tracing.start(f"request {self._name} {target.name}", SpanKind.CLIENT)
-        traceparent = traceparent_of(span) if self._tracing.is_on else ""
-        if traceparent:
-            request.traceparent = traceparent
+        span: Span = INVALID_SPAN
+        traceparent = ""
+        if self._tracing.is_on:
+            span = self._tracing.start(f"request {self._name} {target.name}", SpanKind.CLIENT)
+            request.traceparent = traceparent = traceparent_of(span)
         sent = _Sent(target, admission, started, span, answered)
-        with self._tracing.current(span):
-            self._way.begin(target, encode(request), traceparent, partial(self._end, sent))
+        done, body = partial(self._end, sent), encode(request)
+        self._tracing.within(span, self._way.begin, target, body, traceparent, done)
 
     async def aclose(self) -> None:
         """Hang up."""
         await self._way.aclose()
 
     def _end(self, sent: _Sent, result: msgspec.Raw | Refusal | BackendFailed) -> None:
+        """Judge what has become of a request, count it, and answer it."""
         now = self._clock()
         self._waiting -= 1
-        if not isinstance(result, BackendFailed):
-            outcome, answer = _ANSWERED[isinstance(result, Refusal)], result
-            self._breaker.succeeded(sent.admission)
-        else:
+        answer: msgspec.Raw | Refusal
+        if isinstance(result, BackendFailed):
             outcome, answer = _FAILED[isinstance(result, NoAnswer)]
-            self._judge(sent, result, now)
-            self._report(sent, result, outcome)
+            self._note_failure(sent, result, outcome, now)
+        else:
+            outcome, answer = Outcome.REFUSED if isinstance(result, Refusal) else Outcome.OK, result
+            self._breaker.succeeded(sent.admission)
         self._show_state()
-        self._outcomes[outcome].value += 1
+        # The hash of an Enum is a call of its own, so the usual outcome is not looked up.
+        count = self._oks if outcome is Outcome.OK else self._outcomes[outcome]
+        count.value += 1
         self._seconds.add(now - sent.started)
         if self._tracing.is_on:
             sent.span.set_attributes(
@@ -141,18 +145,18 @@ class GuardedBackend:
             sent.span.end()
         sent.answered(answer)
 
-    def _judge(self, sent: _Sent, failure: BackendFailed, now: float) -> None:
+    def _note_failure(
+        self, sent: _Sent, failure: BackendFailed, outcome: Outcome, now: float
+    ) -> None:
         if failure.is_down:
             self._breaker.failed(sent.admission, now, failure.event)
         else:
             self._breaker.succeeded(sent.admission)
-
-    def _report(self, sent: _Sent, failure: BackendFailed, outcome: Outcome) -> None:
         fail(sent.span, outcome)
-        with self._tracing.current(sent.span):
-            # The name is in the text, since repetitions of one text are left out of the log.
-            text = f"backend {self._name} did not answer a request"
-            logger.warning(text, target=sent.target.name, reason=str(failure))
+        # The name is in the text, since repetitions of one text are left out of the log.
+        text = f"backend {self._name} did not answer a request"
+        line = partial(logger.warning, text, target=sent.target.name, reason=str(failure))
+        self._tracing.within(sent.span, line)
 
     def _refuse(self, outcome: Outcome) -> Refusal:
         self._outcomes[outcome].value += 1

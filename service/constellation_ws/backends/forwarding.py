@@ -10,7 +10,7 @@ from functools import partial
 
 import msgspec
 from msgspec import UNSET, Raw
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from constellation_ws.backends.answers import REFUSED, OwnRefusal
 from constellation_ws.backends.backend import Backend
@@ -28,6 +28,7 @@ from constellation_ws.observability.tracing import Tracing
 MAX_UNANSWERED = 8
 """Requests of one member that wait for a backend at once: no client may use up its bound."""
 
+_OK = "ok"
 NO_BINARY = Refusal("binary_not_supported", "This request cannot have binary values.")
 NOT_IN_ROOM = Refusal("forbidden", "You are not in the room that this request needs.")
 
@@ -53,6 +54,7 @@ class Forwarder:
         self._backend = backend
         self._target = target
         self._metrics = metrics
+        self._oks = metrics.requests.of(row.event, _OK)
         self._tracing = tracing
 
     def begin(self, member: Member, argument: Raw | None, address: str, reply: Reply) -> None:
@@ -68,13 +70,14 @@ class Forwarder:
             return
         member.begin_request()
         answered = partial(self._answer, member, span, reply)
-        with self._tracing.current(span):
-            self._backend.begin(self._target, asked, answered)
+        self._tracing.within(span, self._backend.begin, self._target, asked, answered)
 
     def _start_span(self, member: Member, argument: Raw | None) -> Span:
+        if not self._tracing.is_on:
+            return INVALID_SPAN
         # What the client says of its own trace is a link, never a parent: else whoever can reach
         # the port could have all that it does recorded.
-        link = trace_context.read(bytes(argument or b"")) if self._tracing.is_on else None
+        link = trace_context.read(bytes(argument or b""))
         span = self._tracing.start(self._row.event, SpanKind.SERVER, link=link)
         if member.user:
             span.set_attribute("user.id", member.user)
@@ -110,9 +113,13 @@ class Forwarder:
 
     def _end(self, span: Span, reply: Reply, result: Raw | Refusal) -> None:
         outcome = _outcome_of(result)
-        span.set_attribute("constellation.outcome", outcome)
-        span.end()
-        self._metrics.requests.add(self._row.event, outcome)
+        if outcome == _OK:
+            self._oks.value += 1
+        else:
+            self._metrics.requests.add(self._row.event, outcome)
+        if self._tracing.is_on:
+            span.set_attribute("constellation.outcome", outcome)
+            span.end()
         if isinstance(result, Refusal):
             reply(msgspec.json.encode(result.acknowledgement()))
         else:
@@ -121,9 +128,9 @@ class Forwarder:
 
 def _outcome_of(result: Raw | Refusal) -> str:
     """Name how a request ended in words of ours: those of a backend would be labels without end."""
-    if isinstance(result, OwnRefusal):
-        return REFUSED.code
-    return result.code if isinstance(result, Refusal) else "ok"
+    if not isinstance(result, Refusal):
+        return _OK
+    return REFUSED.code if isinstance(result, OwnRefusal) else result.code
 
 
 def _rooms_of(member: Member) -> list[str]:

@@ -60,7 +60,7 @@ def handle(engine: InboxHost, session: Session, message: str) -> None:
     if session.inbox is not None:
         put(engine, session, message)
         return
-    rest = _begin(engine, session, message)
+    rest = _dispatch(engine, session, message)
     if rest is not None:
         session.inbox = deque()
         engine.spawn(_handle(engine, session, rest))
@@ -110,7 +110,7 @@ class ClosedSessions:
     async def _handle(self) -> None:
         try:
             async for session, closed in paced(self._popped()):
-                rest = _begin(self._engine, session, closed)
+                rest = _dispatch(self._engine, session, closed)
                 if rest is not None:
                     await _finish(self._engine, session, rest)
         finally:
@@ -135,18 +135,22 @@ async def _handle(engine: InboxHost, session: Session, rest: Rest | None) -> Non
         item = inbox.popleft()
         if len(inbox) == MAX_INBOX // 2:
             session.resume_reading()
-        rest = _begin(engine, session, item)
+        rest = _dispatch(engine, session, item)
     session.inbox = None
 
 
-def _begin(engine: InboxHost, session: Session, item: InboxItem) -> Rest | None:
+def _dispatch(engine: InboxHost, session: Session, item: InboxItem) -> Rest | None:
     """Handle an item as far as that needs no waiting."""
     try:
-        return _dispatch(engine, session, item)
+        if isinstance(item, SessionClosed):
+            return partial(engine.handlers["disconnect"], session.sid, item.reason)
+        # Also if the client has disconnected: its last message may be that it leaves the namespace.
+        rest: Rest | None = engine.handlers["message"](session.sid, item)
     except Exception:  # the boundary around handlers: one client fails, not all
         logger.exception(_FAILED, sid=session.sid)
         engine.close(session, "server error")
         return None
+    return rest
 
 
 async def _finish(engine: InboxHost, session: Session, rest: Rest) -> None:
@@ -155,11 +159,3 @@ async def _finish(engine: InboxHost, session: Session, rest: Rest) -> None:
     except Exception:  # the other half of that boundary
         logger.exception(_FAILED, sid=session.sid)
         engine.close(session, "server error")
-
-
-def _dispatch(engine: InboxHost, session: Session, item: InboxItem) -> Rest | None:
-    if isinstance(item, SessionClosed):
-        return partial(engine.handlers["disconnect"], session.sid, item.reason)
-    # Also if the client has disconnected: its last message may be that it leaves the namespace.
-    rest: Rest | None = engine.handlers["message"](session.sid, item)
-    return rest

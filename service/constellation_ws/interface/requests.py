@@ -68,6 +68,7 @@ class RequestReader:
         self._keys = tuple(dict.fromkeys([*self._templates, *row.types]))
         self._decode = Decoder(fields_of(self._keys)).decode
         self._spellings = {key.casefold(): key for key in self._keys}
+        self._quoted = [(key, b'"%b"' % key.casefold().encode()) for key in self._keys]
 
     def read(self, data: bytes) -> Wanted | Refusal:
         """Read the client's first argument, one JSON value; b"" where it sent none."""
@@ -75,7 +76,8 @@ class RequestReader:
             return _NOTHING
         try:
             values = self._values(data)
-            unclear = self._unclear(data) if self.row.to else None
+            is_clear = not self.row.to or self._is_clear(data, values)
+            unclear = None if is_clear else self._unclear(data)
         except MalformedEvent:
             return self._no_object()
         if unclear is not None:
@@ -105,6 +107,17 @@ class RequestReader:
             return dict.fromkeys(self._keys, UNSET) | {self.row.bare: msgspec.Raw(data)}
         fields = self._decode(data)
         return dict(zip(self._keys, msgspec.structs.astuple(fields), strict=True))
+
+    def _is_clear(self, data: bytes, values: Mapping[str, Slice]) -> bool:
+        """Whether each key is certainly there once at most; `_unclear` takes ten times as long.
+
+        It is where its name is in the text once, whatever it is there: without escapes and letters
+        beyond ASCII no other spelling of it can be.
+        """
+        if b"\\" in data or not data.isascii():
+            return False
+        text = data.lower()
+        return all(text.count(one) == (values[key] is not UNSET) for key, one in self._quoted)
 
     def _unclear(self, data: bytes) -> str | None:
         """Find a key whose value a backend may read from another place than it was checked at.

@@ -8,6 +8,7 @@ with that namespace and a comma, as Socket.IO writes them in a packet: `/orders,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NewType
 
 from constellation_ws.messages.events import (
@@ -81,6 +82,7 @@ DEFAULT_NAMESPACES = Namespaces()
 """Those of the contract."""
 
 
+@lru_cache(maxsize=64)  # of namespaces of the table
 def packet_prefix(namespace: str) -> bytes:
     """Write a namespace as it stands in a packet; `/` is left out there."""
     return b"" if namespace == ROOT else b"%b," % namespace.encode()

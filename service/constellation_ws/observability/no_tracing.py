@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
@@ -11,8 +11,6 @@ from constellation_ws.messages.events import Slice
 from constellation_ws.messages.frames import Frame
 from constellation_ws.messages.trace_context import TraceContext
 from constellation_ws.observability.tracing import Passed, Recipient
-
-_NOTHING = nullcontext()
 
 
 class NoTracing:
@@ -70,9 +68,9 @@ class NoTracing:
         """Give a span that records nothing."""
         return INVALID_SPAN
 
-    def current(self, span: Span) -> AbstractContextManager[object]:
+    def within(self, span: Span, begin: Callable[..., None], *arguments: object) -> None:
         """No span is current."""
-        return _NOTHING
+        begin(*arguments)
 
     def publishing(
         self, channel: str, payload: bytes

@@ -253,9 +253,10 @@ class Tracing:
         links = () if linked is None else (Link(linked),)
         return self.tracer.start_span(name, context, kind, links=links)
 
-    def current(self, span: Span) -> AbstractContextManager[object]:
-        """Let what is logged and begun inside belong to a span, which does not end with it."""
-        return use_span(span, record_exception=False, set_status_on_exception=False)
+    def within(self, span: Span, begin: Callable[..., None], *arguments: object) -> None:
+        """Call something that logs and begins spans below a span, which does not end with it."""
+        with use_span(span, record_exception=False, set_status_on_exception=False):
+            begin(*arguments)
 
 
 class Passed(NamedTuple):

@@ -11,9 +11,10 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import hiredis
+import msgspec
 from redis._parsers.base import BaseParser
 from redis.asyncio import Redis
 
@@ -39,7 +40,7 @@ Answered = Callable[[Any], None]
 """Receives the reply, or the exception that says why there is none. Must not raise."""
 
 
-class _Command(NamedTuple):
+class _Command(msgspec.Struct, frozen=True):
     due: float
     key: str | None
     words: Words
@@ -63,6 +64,8 @@ class CommandQueue:
         self._not_executed: list[_Command] = []
         """Those of the batch that the node refused because it is another's turn to serve them."""
         self._link: Link | None = None
+        self._key: str | None = None
+        """The key whose node the link is to."""
         self._is_leaving = False
         """Whether the link is to a Redis that is not the one to use any more."""
         self._most = _MAX_BATCH
@@ -101,7 +104,8 @@ class CommandQueue:
 
     async def _hold(self) -> bool:
         """Hold a connection until it ends; return whether to pause before the next one."""
-        key, is_connected = self._waiting[0].key, False
+        self._key = key = self._waiting[0].key
+        is_connected = False
         try:
             async with open_link(self._redis, self._receive, *([key] if key else [])) as link:
                 self._link, is_connected = link, True
@@ -145,14 +149,19 @@ class CommandQueue:
 
     def _send_batch(self) -> None:
         self._sends_soon = False
-        if self._link is None or self._sent or self._is_leaving:
+        link, waiting, sent, size = self._link, self._waiting, self._sent, 0
+        if link is None or sent or self._is_leaving:
             return
-        waiting, sent, size = self._waiting, self._sent, 0
         while waiting and len(sent) < self._most and size < _MAX_BATCH_BYTES:
+            if link.asks and waiting[0].key != self._key:
+                break
             command = waiting.popleft()
             size += command.size
             sent.append(command)
-        self._link.send_together(*[command.words for command in sent])
+        if sent:
+            link.send_together(*[command.words for command in sent])
+        elif waiting:
+            self._drop(_Moving("the next key is at another node"))
 
     def _receive(self, parser: hiredis.Reader) -> None:
         sent = self._sent

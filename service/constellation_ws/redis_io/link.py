@@ -70,6 +70,9 @@ class Link(asyncio.Protocol):
     loop serves the sockets.
     """
 
+    asks = False
+    """Whether it is to a node that a slot is being moved to: only for keys that are there."""
+
     def __init__(
         self, transport: asyncio.Transport, on_replies: OnReplies, node: Node | None = None
     ) -> None:
@@ -176,6 +179,8 @@ class Link(asyncio.Protocol):
 
 class _AskingLink(Link):
     """A link to the node that a slot is being moved to, which serves the slot when it is asked."""
+
+    asks = True
 
     def _make_parser(self) -> hiredis.Reader:
         return _AskedReader()

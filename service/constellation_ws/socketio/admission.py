@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 from socketio import packet as sio
 
 from constellation_ws.delivery.rooms import Member
@@ -55,7 +56,7 @@ class Admission:
         if size <= self._engine.limits.max_request_bytes:
             return True
         # It counts as a refused request, and is not answered.
-        self._passes(eio_sid, member, head._replace(ack_id=None), size)
+        self._passes(eio_sid, member, replace(head, ack_id=None), size)
         return False
 
     def _passes(self, eio_sid: str, member: Member | None, head: Head, size: int) -> bool:

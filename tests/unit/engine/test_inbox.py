@@ -272,3 +272,19 @@ async def test_an_end_that_cannot_be_handled_costs_itself_only(
         await world.settled()
     assert len(ends) == 4
     assert len(lines) == 1
+
+
+async def test_what_fails_at_once_costs_its_client_the_connection_and_nobody_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(sid: str, message: str) -> None:
+        raise RuntimeError("the handler's own fault")
+
+    async with world.member() as client, world.member() as other:
+        with monkeypatch.context() as patch, capture_logs() as logs:
+            patch.setitem(world.engine.handlers, "message", fail)
+            await client.send('42/chats,["ask",1]')
+            assert await client.messages_to_the_end() == ([], 1000)
+        assert [record["event"] for record in logs] == ["a client's message could not be handled"]
+        world.publish(1)
+        assert await other.packet() == heard(1)

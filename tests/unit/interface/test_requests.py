@@ -145,6 +145,13 @@ def test_what_a_backend_could_read_from_another_place_is_refused(data: str, key:
     assert (found.code, found.message) == ("invalid_request", f"Send {key} once, in this spelling.")
 
 
+@given(st.lists(st.sampled_from(["shopId", "shopid", "SHOPID", "x"]), max_size=3))
+def test_a_key_is_read_where_it_is_there_once_in_one_spelling(keys: list[str]) -> None:
+    found = PLACE.read(("{" + ",".join(f'"{key}":"{key}"' for key in keys) + "}").encode())
+    is_clear = [key for key in keys if key != "x"] == ["shopId"]
+    assert isinstance(found, Wanted) is is_clear
+
+
 def test_other_keys_may_occur_as_they_like() -> None:
     for data in (
         '{"x":1,"X":2,"x":3,"shopId":"a"}',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,21 +31,6 @@ from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 LOG = "constellation:events"
 ONE, TWO, ABSENT = (f"{{{LOG}}}:{name}" for name in ("one", "two", "absent"))
 _SHARED = "return {redis.call('GET', KEYS[1]), redis.call('INCR', KEYS[2])}"
-
-
-@pytest.fixture(scope="module")
-def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    with redis_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        asyncio.run(cluster.is_whole())
-        yield cluster
-
-
-@pytest.fixture
-async def cluster(shared_cluster: RedisCluster) -> AsyncIterator[RedisCluster]:
-    """With no key in our slot."""
-    async with client_of(shared_cluster) as client:
-        await client.delete(LOG, ONE, TWO, ABSENT)
-        yield shared_cluster
 
 
 @pytest.fixture

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from constellation_ws.redis_io import command_queue
 from constellation_ws.redis_io.command_queue import CommandQueue, Words
 from constellation_ws.redis_io.link import FAULTS, Link, make_client
 from tests.processes import Valkey, running_valkey
 from tests.spawning import spawn
+from tests.unit.redis_io.test_client import ABSENT, ONE, TWO, client_of, moving
+from tests.valkeys import RedisCluster
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 
@@ -47,6 +51,12 @@ def own_valkey() -> Iterator[Valkey]:
 async def own_redis(own_valkey: Valkey) -> AsyncIterator[Redis]:
     async with make_client(own_valkey.url, retries=0) as redis:
         yield redis
+
+
+@pytest.fixture
+async def followed(cluster: RedisCluster) -> AsyncIterator[Redis]:
+    async with client_of(cluster) as client:
+        yield client
 
 
 @pytest.fixture
@@ -170,3 +180,107 @@ async def test_the_timer_goes_on_with_the_oldest_command_that_is_left(redis: Red
     (_, error) = await sender.answered(2)
     assert isinstance(error, TimeoutError)
     assert await sender.ask("ECHO", "x") == b"x"
+
+
+def append(sender: Sender, stream: str, value: str) -> None:
+    words = ("XADD", stream, "*", "data", value)
+    sender.queue.send(words, 10, sender.replies.append, key=stream)
+
+
+async def values(redis: Redis, stream: str) -> list[bytes]:
+    entries: Any = await redis.xrange(stream)
+    return [fields[b"data"] for _, fields in entries]
+
+
+async def test_commands_follow_their_keys_while_these_move(
+    cluster: RedisCluster, followed: Redis
+) -> None:
+    """Nothing is refused, lost, sent twice or out of its order, and no key is on two nodes."""
+    sender = Sender(followed)
+    for stream in (ONE, TWO):
+        append(sender, stream, "before")
+    await sender.answered(2)
+    async with moving(cluster) as move:
+        for number in range(10):
+            for stream in (ONE, TWO, ABSENT):
+                append(sender, stream, f"meanwhile {number}")
+        await sender.answered(32)
+        await move.move(ONE)
+        for stream in (ONE, TWO, ABSENT):
+            append(sender, stream, "after")
+        await sender.answered(35)
+    for stream in (ONE, TWO, ABSENT):
+        append(sender, stream, "at last")
+    assert all(isinstance(reply, bytes) for reply in await sender.answered(38))
+    expected = [f"meanwhile {number}".encode() for number in range(10)] + [b"after", b"at last"]
+    assert await values(followed, ABSENT) == expected
+    assert await values(followed, ONE) == await values(followed, TWO) == [b"before", *expected]
+
+
+class Pipe:
+    """A transport whose other end is a test."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+
+class Nodes:
+    """Links to nodes that answer as a test says, in place of those to Redis."""
+
+    def __init__(self) -> None:
+        self.links: list[Link] = []
+        self.pipes: list[Pipe] = []
+
+    @asynccontextmanager
+    async def open(self, redis: Redis, on_replies: Any, *keys: str) -> AsyncIterator[Link]:
+        pipe: Any = Pipe()
+        link = Link(pipe, on_replies, ("node", len(self.links)))
+        self.links.append(link)
+        self.pipes.append(pipe)
+        yield link
+        link.forget()
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Nodes:
+    nodes = Nodes()
+    monkeypatch.setattr(command_queue, "open_link", nodes.open)
+    return nodes
+
+
+async def test_a_former_primary_may_answer_what_it_was_sent(nodes: Nodes, redis: Redis) -> None:
+    sender = Sender(redis)
+    sender.send("ECHO", "a")
+    await eventually(lambda: nodes.links, PATIENCE_SECONDS, "it is connected")
+    nodes.links[0].moved(("node", 1))
+    sender.send("ECHO", "b")
+    await asyncio.sleep(0.01)
+    assert len(nodes.pipes[0].written) == 1, "the next command is for another one"
+    nodes.links[0].data_received(b"$1\r\na\r\n")
+    await eventually(lambda: len(nodes.links) == 2, PATIENCE_SECONDS, "another one is used")
+    await eventually(lambda: nodes.pipes[1].written, PATIENCE_SECONDS, "it is sent there")
+    nodes.links[1].data_received(b"$1\r\nb\r\n")
+    assert await sender.answered(2) == [b"a", b"b"]
+
+
+async def test_a_former_primary_that_does_not_answer_is_left_all_the_same(
+    nodes: Nodes, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_queue, "_LAST_REPLIES_SECONDS", 0.01)
+    sender = Sender(redis)
+    sender.send("ECHO", "a")
+    await eventually(lambda: nodes.links, PATIENCE_SECONDS, "it is connected")
+    nodes.links[0].moved(("node", 1))
+    sender.send("ECHO", "b")
+    await eventually(lambda: len(nodes.links) == 2, PATIENCE_SECONDS, "another one is used")
+    await eventually(lambda: nodes.pipes[1].written, PATIENCE_SECONDS, "it is sent there")
+    nodes.links[1].data_received(b"$1\r\nb\r\n")
+    (error, reply) = await sender.answered(2)
+    assert isinstance(error, ConnectionError)
+    assert reply == b"b"
