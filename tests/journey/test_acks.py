@@ -90,6 +90,35 @@ async def test_a_client_that_resumes_gets_each_event_with_acks_once(
     assert before.payload == f"{after.payload}?"
 
 
+async def test_who_was_away_gets_the_event_and_may_acknowledge_it(
+    pods: Pods, js: JsClients, mine: str
+) -> None:
+    user = f"away{mine}"
+    await js.connect(pods.b.chats_url, user=user)  # silent: it keeps the request waiting
+    client = await js.connect(
+        pods.a.chats_url,
+        auth={"userId": user, "recovery": True},
+        user=user,
+        acks={"question": ["late"]},
+        reconnectionDelay=200,
+        randomizationFactor=0,
+    )
+    async with nest_client(pods.b.tcp_port) as nest:
+        await nest.ask("sendToUser", {"userId": user, "event": "first"})
+        await client.event("first")
+        client.sever()
+        answer = await nest.ask("sendToUser", question(user, PATIENT))
+        await client.until(lambda: client.connects == 2, "it is back")
+        await nest.ask("sendToUser", {"userId": user, "event": "end"})
+        await client.until(lambda: client.received[-1].event == "end", "the end")
+
+    assert client.recovered == [False, True]
+    names = [one.event for one in client.received if one.event != "constellation:offset"]
+    assert names == ["first", "question", "end"]
+    assert answer["acks"] == [{"sid": client.id, "data": "late"}]
+    assert answer["unanswered"] == 1
+
+
 async def test_the_sockets_of_a_pod_that_was_killed_are_not_answered_for(
     pods: Pods, valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
 ) -> None:

@@ -509,6 +509,32 @@ async def test_services_and_emitters_of_one_namespace_reach_no_room_of_another(
     assert (await eve.event("shop-open")).payload == {"shopId": mine}
 
 
+async def test_an_ack_counts_once_and_only_of_those_who_were_asked(world: World, mine: str) -> None:
+    async with (
+        raw_member(world.a, f"ann{mine}") as ann,
+        raw_member(world.b, f"mallory{mine}") as mallory,
+        nest_client(world.b.tcp_port) as nest,
+    ):
+        wanted = {"userId": f"ann{mine}", "namespace": "/orders", "event": "q"}
+        asking = asyncio.create_task(
+            nest.ask("sendToUser", {**wanted, "data": 1, "ack": {"timeout_ms": 1_500}})
+        )
+        packet = await ann.message()
+        assert isinstance(packet, str)
+        assert packet.endswith('["q",1]')
+        ack_id = packet.removeprefix("42/orders,").removesuffix('["q",1]')
+        for forged in (f"{ack_id}", f"{int(ack_id) + 1}", "0", "9" * 100):
+            await mallory.send(f'43/orders,{forged}["forged"]')
+        await ann.send(f'43/shop,{ack_id}["in another namespace"]')
+        for number in range(3):
+            await ann.send(f'43/orders,{ack_id}[{number},"__proto__"]')
+        answer = await asking
+        assert [one["data"] for one in answer["acks"]] == [0]
+        assert answer["unanswered"] == 0
+        for one in (ann, mallory):
+            assert (await asked(one, "follow", json.dumps({"orderId": mine})))["success"]
+
+
 async def test_keys_of_the_api_have_their_scopes_in_every_namespace(
     world: World, mine: str
 ) -> None:

@@ -23,6 +23,9 @@ from constellation_ws.messages.namespaces import scoped, standing_rooms
 from constellation_ws.redis_io.link import RedisUnavailable
 
 _NO_ARGUMENT = b"null"
+_ASKED_AT_ONCE = 10
+"""Users about whom access is asked at a time. The first refusal ends the request: else one request
+of somebody who may watch nobody would cost the API a hundred questions."""
 
 
 class Watching:
@@ -79,10 +82,14 @@ class Watching:
     async def _ask_access(self, member: Member, users: Sequence[UserId]) -> Refusal | None:
         assert member.identity is not None, "set before it was connected"
         identity = member.identity
-        refusals = await asyncio.gather(
-            *(self._access.refusal(identity, watched_chat(user)) for user in users)
-        )
-        return next((one for one in refusals if one is not None), None)
+        for start in range(0, len(users), _ASKED_AT_ONCE):
+            some = users[start : start + _ASKED_AT_ONCE]
+            refusals = await asyncio.gather(
+                *(self._access.refusal(identity, watched_chat(user)) for user in some)
+            )
+            for refusal in filter(None, refusals):
+                return refusal
+        return None
 
     async def _enter(self, member: Member, rooms: Sequence[str]) -> Refusal | None:
         """Put a member into all of the rooms, or into none where that cannot be written."""

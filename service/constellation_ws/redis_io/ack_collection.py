@@ -16,8 +16,10 @@ from constellation_ws.redis_io.asking import AckAnswer, Acked, Reached
 
 MAX_COLLECTED = 1_000
 """Events of one pod whose acks are collected at a time."""
-MAX_ACKS_BYTES = 4 * 1024 * 1024
+MAX_ACKS_BYTES = 1024 * 1024
 """What the acks of one event may hold together; those beyond it count as unanswered."""
+MAX_ALL_BYTES = 64 * 1024 * 1024
+"""What the acks of all events may hold that are collected at a time; likewise."""
 
 
 class TooManyCollected(Exception):
@@ -33,7 +35,8 @@ class AckCollection:
         self._answered: set[str] = set()
         self._reached: set[Sid] = set()
         self._acks: dict[Sid, Raw] = {}
-        self._bytes = 0
+        self.size = 0
+        """Bytes of the acks."""
         self._complete = asyncio.Event()
 
     def expect(self, pods: Collection[str]) -> None:
@@ -41,8 +44,8 @@ class AckCollection:
         self._missing = set(pods) - self._answered
         self._check()
 
-    def add(self, answer: AckAnswer) -> None:
-        """Note what a pod reports.
+    def add(self, answer: AckAnswer, room: int = MAX_ACKS_BYTES) -> None:
+        """Note what a pod reports; an ack of more than `room` bytes counts as none.
 
         A socket may acknowledge on another pod than the one that has named it, if it has moved or
         was resumed meanwhile; that pod may even have died before it named it.
@@ -54,10 +57,11 @@ class AckCollection:
                 if self._missing is not None:
                     self._missing.discard(pod)
             case Acked(sid, data):
-                self._bytes += len(bytes(data))
-                if self._bytes <= MAX_ACKS_BYTES:
-                    self._acks.setdefault(sid, data)
                 self._reached.add(sid)
+                size = len(bytes(data))
+                if sid not in self._acks and size <= min(room, MAX_ACKS_BYTES - self.size):
+                    self._acks[sid] = data
+                    self.size += size
         self._check()
 
     async def complete(self, seconds: float) -> Acks:
@@ -103,4 +107,4 @@ class AckCollections:
         """Note what a pod reports; nothing where nobody waits for it any more."""
         collection = self._open.get(ack_id)
         if collection is not None:
-            collection.add(answer)
+            collection.add(answer, MAX_ALL_BYTES - sum(one.size for one in self._open.values()))

@@ -43,6 +43,7 @@ class Pod:
         self.unwritable: set[str] = set()
         self.online_users: set[str] = set()
         self.is_away = False
+        self.asked = 0
         self.meanwhile: Callable[[], None] = lambda: None
         self.removed_rooms: list[str] = []
         self.watching = Watching(self.rooms, LIMITS, self, self, self)  # type: ignore[arg-type]
@@ -53,6 +54,7 @@ class Pod:
 
     async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
         self.meanwhile()
+        self.asked += 1
         return FORBIDDEN if chat in self.forbidden else None
 
     async def joined(self, member: Member, room: str) -> bool:
@@ -105,6 +107,18 @@ async def test_nobody_is_watched_where_one_may_not_be(pod: Pod) -> None:
     assert pod.watched == set()
     assert await pod.ask(CHECKED, '["a"]') == {"online": []}
     assert pod.watched == {"chat:presence:a"}
+
+
+async def test_the_first_refusal_ends_the_questions(pod: Pod) -> None:
+    limits = Limits(64, 500, 1_000, Rate(10, 10), 10)
+    pod.watching = Watching(pod.rooms, limits, pod, pod, pod)  # type: ignore[arg-type]
+    pod.forbidden.add("presence:3")
+    users = ",".join(map(str, range(100)))
+    assert await pod.ask(CHECKED, f"[{users}]") == "forbidden"
+    assert pod.asked == 10
+    pod.forbidden.clear()
+    assert await pod.ask(CHECKED, f"[{users}]") == {"online": []}
+    assert pod.asked == 110
 
 
 async def test_who_leaves_while_it_is_asked_about_enters_nothing(pod: Pod) -> None:

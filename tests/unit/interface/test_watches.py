@@ -31,6 +31,7 @@ unwatches = "userIds"
     [
         ('{"userIds": ["b", 7, "a", "7"]}', ["b", "7", "a"]),
         ('{"userIds": "b"}', ["b"]),
+        ('{"userIds": ["__proto__", "user:eve"], "__proto__": {}}', ["__proto__", "user:eve"]),
         ('{"userIds": 12345678901234567890}', ["12345678901234567890"]),
     ],
 )
@@ -42,6 +43,7 @@ def test_users_are_named_by_an_id_or_a_list_of_them(text: str, users: list[str])
     "text",
     [
         *("null", "{}", "[]", '"b"', '{"userIds": []}', '{"userIds": ["b", null]}'),
+        *('{"__proto__": {"userIds": ["b"]}}', '{"USERIDS": ["b"]}', '{"userIds": true}'),
         *('{"userIds": {"b": 1}}', '{"userIds": "\\u0000"}', '{"userIds": ["12345678901"]}'),
         f'{{"userIds": [{MANY}]}}',
     ],

@@ -73,6 +73,19 @@ async def test_answers_beyond_the_bound_of_bytes_count_as_none(
     assert await one.complete(0) == Acks({A: YES}, 1, True)
 
 
+async def test_the_answers_to_all_events_have_a_bound_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ack_collection, "MAX_ALL_BYTES", 5)
+    collections = AckCollections()
+    with collections.collecting() as one:
+        with collections.collecting() as other:
+            collections.add(one.ack_id, Acked(A, YES))
+            collections.add(other.ack_id, Acked(B, YES))
+            assert (await other.complete(0)).unanswered == 1
+            assert (await one.complete(0)).by_sid == {A: YES}
+        collections.add(one.ack_id, Acked(C, Raw(b"1")))
+        assert (await one.complete(0)).by_sid == {A: YES, C: Raw(b"1")}
+
+
 async def test_each_event_gets_its_own_acks_and_late_ones_get_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

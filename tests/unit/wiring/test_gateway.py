@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from constellation_ws.engine.elsewhere import Nowhere
 from constellation_ws.observability.probes import ProcessPhase
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.gateway import Gateway
+from tests.tables import EXTENDS
 
 EVERY_POD = {"redis topology", "heartbeat", "presence", "errands", "engine", "pressure"}
 
@@ -52,6 +54,21 @@ async def test_what_readiness_looks_at_follows_from_the_settings(
     values: dict[str, Any], checks: list[str]
 ) -> None:
     assert [check.name for check in made(**values).health.ready()] == checks
+
+
+async def test_a_table_in_which_clients_watch_announces_and_lets_no_service_publish_that(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "interface.toml"
+    file.write_text(f'{EXTENDS}[[request]]\nevent = "watch"\nwatches = "userIds"\n')
+    gateway, channel = made(interface_file=file, delivery="live"), "constellation:presence"
+
+    assert "presence events" in parts_of(gateway)
+    assert channel in gateway.events.bus._channels
+    assert channel not in gateway.events.table
+    without = made(delivery="live")
+    assert "presence events" not in parts_of(without)
+    assert channel not in without.events.bus._channels
 
 
 async def test_without_a_peer_port_no_other_pod_is_asked() -> None:
