@@ -15,8 +15,9 @@ import pytest
 import constellation_ws
 from constellation_ws.cli.main import run
 from tests.processes import REPOSITORY
+from tools.cli_page import commands
 
-COMMANDS = ("serve", "dev", "demo", "publish", "listen", "explain", "check", "schema")
+COMMANDS = tuple(commands())
 
 
 @pytest.fixture(autouse=True)
