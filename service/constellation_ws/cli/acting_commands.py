@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 def publish(
     channel: Annotated[
-        str, typer.Argument(metavar="CHANNEL", help="Redis channel, such as chat:newMessage.")
+        str,
+        typer.Argument(
+            metavar="CHANNEL",
+            help="Redis channel, such as chat:newMessage.",
+            autocompletion=loading.channels,
+        ),
     ],
     json: Annotated[
         str,

@@ -70,7 +70,7 @@ def doctor(
         str, typer.Option(metavar="PATH", help="Path of Socket.IO, as clients have it.")
     ] = "/socket.io/",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Hold no connection idle, which takes half a minute.")
+        bool, typer.Option("--quick", help="Hold no connection idle, which takes most of a minute.")
     ] = False,
     drain: Annotated[
         float,
@@ -81,8 +81,8 @@ def doctor(
     """Find out why clients cannot connect, or do not stay connected.
 
     Tries from outside what clients do: polling, upgrade, WebSocket, idle times, CORS, TLS, tokens.
-    Where REDIS_URL or REDIS_HOST is set, it also publishes and measures the arrival. Each finding
-    has a remedy. Exit code 1 if one has FAILED.
+    Where REDIS_URL or REDIS_HOST is set, it also publishes and measures the arrival. Without
+    --token it signs one if CONSTELLATION_JWT_SECRET is set. Exit code 1 if a finding has FAILED.
     """
     from constellation_ws.cli import client, doctor_report
 

@@ -97,7 +97,12 @@ def tail(
         str | None, typer.Option(metavar="CHAT", help="Only what addresses this chat's room.")
     ] = None,
     channel: Annotated[
-        str | None, typer.Option(metavar="CHANNEL", help="Only what came on this channel.")
+        str | None,
+        typer.Option(
+            metavar="CHANNEL",
+            help="Only what came on this channel.",
+            autocompletion=loading.channels,
+        ),
     ] = None,
     since: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Begin so long ago, as far as the log.")

@@ -32,6 +32,22 @@ def settings_with_warnings() -> Settings:
     return values
 
 
+def channels(incomplete: str) -> list[str]:
+    """Name the channels of the interface that begin so, for the completion of a shell.
+
+    Says nothing of what cannot be read: a shell shows it in the middle of what is typed.
+    """
+    from constellation_ws.interface.table import InvalidInterface
+    from constellation_ws.settings import settings as module
+    from constellation_ws.wiring import interface as tables
+
+    try:
+        rows = tables.load(module.load(), requires_keys=False).routes
+    except (module.InvalidSettings, InvalidInterface):
+        return []
+    return [row.channel for row in rows if row.channel.startswith(incomplete)]
+
+
 def interface(values: Settings, *, requires_keys: bool = True) -> Interface:
     """Read the interface table that the settings name."""
     from constellation_ws.interface.table import InvalidInterface

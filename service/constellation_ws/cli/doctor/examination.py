@@ -93,7 +93,7 @@ async def _check_idle(http: Http, report_progress: Callable[[str], None]) -> Asy
     except ValueError:
         yield skipped("idle", "no session opens now")
         return
-    report_progress(f"holding connections silent for {ping:g} s (--quick leaves that out)")
+    report_progress(f"holding connections for {silent:g} s (--quick leaves that out)")
     async with connected(http.target, keeps_alive=True) as keeping:
         for finding in await asyncio.gather(
             idle.check_websocket_idle(http, silent),

@@ -1,4 +1,4 @@
-"""How long may a connection be silent? Between two pings nothing is sent."""
+"""How long may a connection be silent, and open? Between two pings nothing is sent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ async def ping_seconds(http: Http) -> tuple[float, float]:
 
 
 async def check_websocket_idle(http: Http, silent_seconds: float) -> Finding:
-    """Hold a WebSocket until after the first ping: so long nobody sends anything."""
+    """Hold a WebSocket through the silence before the first ping, and on for so many seconds.
+
+    Some proxies limit not the silence but how long a request may take, often to 30 s.
+    """
     client = None
     try:
         async with http.websocket() as websocket:
@@ -41,11 +44,12 @@ async def check_websocket_idle(http: Http, silent_seconds: float) -> Finding:
                 await client.connect(http.target.auth)
             began, ping = time.monotonic(), handshake.ping_seconds
             try:
-                async with asyncio.timeout(ping + _SPARE_SECONDS):
+                async with asyncio.timeout(silent_seconds + _SPARE_SECONDS):
                     while True:
                         await client.packet()
             except TimeoutError:
-                return ok("idle", f"a WebSocket lives through {ping:g} s of silence")
+                detail = f"a WebSocket lives through {ping:g} s of silence"
+                return ok("idle", f"{detail}, and for {silent_seconds:g} s")
             except Lost as lost:
                 return judge_lost(lost, time.monotonic() - began, ping, silent_seconds)
     except Refused:
@@ -60,8 +64,12 @@ def judge_lost(lost: Lost, after: float, ping: float, silent: float) -> Finding:
         detail = f"a pod closed it after {after:.1f} s to drain (1012): a roll-out is under way"
         return warning("idle", detail, "run doctor again when it is done")
     if after >= ping:
-        remedy = "see the gateway's log for the reason"
-        return failed("idle", f"closed after {after:.1f} s ({lost.close_code or lost})", remedy)
+        detail = f"a WebSocket ends after {after:.1f} s ({lost.close_code or lost}), pings or not"
+        remedy = (
+            "let the proxy limit WebSockets to hours, not seconds (GKE timeoutSec, Envoy timeout "
+            "0s); if it does not, the gateway's log has the reason"
+        )
+        return failed("idle", detail, remedy)
     return failed(
         "idle",
         f"a proxy cuts a silent WebSocket after {after:.1f} s "

@@ -24,7 +24,7 @@ OK, SKIPPED, WARNING, FAILED = Verdict.OK, Verdict.SKIPPED, Verdict.WARNING, Ver
         (Lost(None), 20.0, FAILED, "a proxy cuts a silent WebSocket after 20.0 s (no Close frame)"),
         (Lost(1001), 20.0, FAILED, "(1001): less than the ping interval of 25 s"),
         (Lost(1012), 3.0, WARNING, "a roll-out is under way"),
-        (Lost(4000), 26.0, FAILED, "closed after 26.0 s (4000)"),
+        (Lost(None), 30.0, FAILED, "ends after 30.0 s (cut without a Close frame), pings or not"),
     ],
 )
 def test_who_has_closed_a_silent_websocket(
