@@ -74,6 +74,10 @@ async def test_an_operator_finds_a_user_sends_an_event_and_disconnects(
         listed = await carry("users", "--json")
         assert bob in [json.loads(line)["user"] for line in listed.out.splitlines()]
 
+        looked_up = await carry("who", bob, "--sessions", "--json")
+        (session,) = json.loads(looked_up.out)["sessions"]
+        assert session["rooms"] == [f"user:{bob}"]
+
         sent = await carry("send", bob, "hi", '{"id": 9007199254740993}', "--strict", "--json")
         assert (sent.code, json.loads(sent.out)["online"]) == (0, True)
         event = await socket.next()

@@ -46,26 +46,40 @@ def users(
     complain(f"{count:,} users")
 
 
-def who(user: User, as_json: AsJson = False) -> None:
+def who(
+    user: User,
+    show_sessions: Annotated[
+        bool,
+        typer.Option(
+            "--sessions", help="Show each session with its rooms; it looks through all of them."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show whether a user is online, and on which pods.
 
     Exit code 1 if the user is not online.
     """
-    from constellation_ws.cli import deployment
+    from constellation_ws.cli import deployment, sessions
     from constellation_ws.cli.redis_connection import RedisFailed, connected
     from constellation_ws.messages.events import UserId
 
     values = loading.settings_with_warnings()
-    names = values.redis_names()
+    names, found = values.redis_names(), list[sessions.Session]()
     with exit_on(FAILED, RedisFailed), connected(values.redis_address(), names) as redis:
-        found = deployment.whereabouts(redis, names, UserId(user))
+        pods = deployment.whereabouts(redis, names, UserId(user))
+        if show_sessions:
+            found = sessions.of_user(redis, names, UserId(user), complain)
     if as_json:
-        held = [{"pod": pod.instance, "address": pod.address or None} for pod in found]
-        write_json({"user": user, "online": bool(found), "pods": held})
+        held = [{"pod": pod.instance, "address": pod.address or None} for pod in pods]
+        more = {"sessions": [one.facts() for one in found]} if show_sessions else {}
+        write_json({"user": user, "online": bool(pods), "pods": held, **more})
     else:
-        where = ", ".join(f"{pod.instance} ({pod.address or 'no address'})" for pod in found)
-        print(f"{user}: online on {where}" if found else f"{user}: not online")
-    raise typer.Exit(0 if found else FAILED)
+        where = ", ".join(f"{pod.instance} ({pod.address or 'no address'})" for pod in pods)
+        print(f"{user}: online on {where}" if pods else f"{user}: not online")
+        for one in found:
+            print(f"  session {one.sid} on {one.pod}: {', '.join(one.rooms)}")
+    raise typer.Exit(0 if pods else FAILED)
 
 
 def status(as_json: AsJson = False) -> None:
