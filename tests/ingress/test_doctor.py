@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,10 @@ from constellation_ws.cli.doctor.delivery import Inside
 from constellation_ws.cli.doctor.draining import check_drain
 from constellation_ws.cli.doctor.examination import Extent, examine
 from constellation_ws.cli.doctor.findings import Finding, Verdict
+from constellation_ws.cli.doctor.origins import check_origin
+from constellation_ws.cli.doctor.polling import check_polling
 from constellation_ws.cli.doctor.target import Target, read_target
+from constellation_ws.cli.doctor.websockets import check_websockets
 from constellation_ws.cli.redis_connection import connected
 from constellation_ws.redis_io.names import Names
 from tests.ingress.proxies.connections import Connections
@@ -87,6 +90,14 @@ async def pod(valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Async
 async def found(target: Target, inside: Inside | None = None, **extent: Any) -> list[Finding]:
     wanted = Extent(**{"waits_idle": False, **extent})
     return [one async for one in examine(target, inside, wanted, lambda text: None)]
+
+
+async def checked(
+    wanted: Target, check: Callable[[targets.Http], AsyncIterator[Finding]]
+) -> list[Finding]:
+    """What one part of the examination finds."""
+    async with targets.connected(wanted) as http:
+        return [one async for one in check(http)]
 
 
 def target(url: str, **more: Any) -> Target:
@@ -166,7 +177,8 @@ async def test_a_proxy_without_websockets(
 ) -> None:
     with faulty_nginx(tmp_path, lines) as proxy:
         await proxy.route_to([pod.ws_port])
-        failed = failures(await found(target(f"http://{HOST}:{proxy.port}")))
+        url = f"http://{HOST}:{proxy.port}"
+        failed = failures(await checked(target(url), check_websockets))
 
     assert set(failed) == {"websocket"}
     assert cause in failed["websocket"]
@@ -184,8 +196,9 @@ async def test_a_proxy_that_removes_cors(pod: Gateway, tmp_path: Path) -> None:
     lines = f"{_WEBSOCKETS} proxy_hide_header Access-Control-Allow-Origin;"
     with faulty_nginx(tmp_path, lines) as proxy:
         await proxy.route_to([pod.ws_port])
-        url = f"http://{HOST}:{proxy.port}"
-        failed = failures(await found(target(url, origin="https://ours.example")))
+        named = target(f"http://{HOST}:{proxy.port}", origin="https://ours.example")
+        async with targets.connected(named) as http:
+            failed = failures([await check_origin(http)])
     assert "Access-Control-Allow-Origin: (none)" in failed["cors"]
 
 
@@ -227,13 +240,15 @@ async def test_nobody_at_that_address() -> None:
 )
 async def test_token_trouble(token: str | None, cause: str, pod: Gateway) -> None:
     cause = cause.replace("forged", "token_invalid: The token's signature is not valid.")
-    failed = failures(await found(replace(target(pod.http_url), token=token)))
+    trouble = replace(target(pod.http_url), token=token)
+    failed = failures(await checked(trouble, check_polling))
     assert set(failed) == {"identity"}
     assert cause in failed["identity"]
 
 
 async def test_a_token_that_ends_soon_is_a_warning(pod: Gateway) -> None:
-    findings = await found(replace(target(pod.http_url), token=token_of("bob", 60)))
+    ending = replace(target(pod.http_url), token=token_of("bob", 60))
+    findings = await checked(ending, check_polling)
     assert failures(findings) == {}
     warnings = [one.detail for one in findings if one.verdict is Verdict.WARNING]
     assert any("the token expires in" in one for one in warnings)
@@ -248,7 +263,7 @@ async def test_redis_that_is_full(tmp_path: Path) -> None:
             with connected(own.url, Names()) as client:
                 inside = Inside(client, Names(), "durable")
                 failed = failures(await found(target(pod.http_url), inside))
-            without = failures(await found(target(pod.http_url)))
+            without = failures(await checked(target(pod.http_url), check_polling))
 
     assert "Redis is full (maxmemory)" in failed["delivery"]
     # Without access to Redis it shows in what clients are answered.

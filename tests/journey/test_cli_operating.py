@@ -25,7 +25,6 @@ from tests.command_lines import Done
 from tests.ingress.proxies.connections import Connections
 from tests.journey.conftest import Pods, StartGateway
 from tests.processes import HOST, Valkey, gateway_environment
-from tests.tokens import SECRET
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -122,17 +121,6 @@ async def test_the_status_of_a_deployment_that_works_is_ok(carry: Carry, pods: P
 async def test_too_few_events_fail_a_tail(carry: Carry, pods: Pods, mine: str) -> None:
     done = await carry("tail", "--user", mine, "--count", "2", "--timeout", "0.1")
     assert (done.code, done.err) == (1, "0 of 2 events passed within 0.1 s.\n")
-
-
-@pytest.mark.parametrize("auth_mode", ["jwt"], indirect=True)
-async def test_the_token_of_the_settings_is_accepted(carry: Carry, pods: Pods, mine: str) -> None:
-    settings = {"CONSTELLATION_AUTH_MODE": "jwt", "CONSTELLATION_JWT_SECRET": SECRET}
-    token = (await carry("token", f"bob{mine}", **settings)).out.strip()
-    target = read_target(pods.a.http_url, "/socket.io/", "/chats", "")
-    async with connected(target) as http, http.websocket() as websocket:
-        one = LeanClient(websocket, "/chats")
-        await one.open()
-        assert "sid" in await one.connect({"token": token})
 
 
 # --- bench ---------------------------------------------------------------------------------------

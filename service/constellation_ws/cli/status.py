@@ -69,7 +69,8 @@ class Status:
         if self.memory is not None and self.memory.is_full:
             yield "Redis is full (maxmemory): nothing can be recorded; raise maxmemory"
         if living and self.log is not None and not self.log.recorder:
-            yield "no pod records PUBLISHed events: see ConstellationRecorderMissing in operations"
+            alert = "ConstellationRecorderMissing in docs/operations.md"
+            yield f"no pod records PUBLISHed events: see {alert}"
 
     def facts(self) -> Mapping[str, Any]:
         """Give all of it for programs."""

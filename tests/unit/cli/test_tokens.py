@@ -8,6 +8,9 @@ import jwt
 import pytest
 from pydantic import SecretStr
 
+from constellation_ws.auth.identity import Identity
+from constellation_ws.auth.jwt_keys import VerificationKey
+from constellation_ws.auth.tokens import TOKEN_EXPIRED, Rules, verify
 from constellation_ws.cli.tokens import InvalidClaim, NoSecret, read_claims, sign
 from constellation_ws.settings.settings import Settings
 from tests.tokens import SECRET
@@ -40,6 +43,18 @@ def test_a_token_has_what_the_settings_require() -> None:
         "chats": ["c1"],
         "role": "admin",
     }
+
+
+def test_the_gateway_accepts_it() -> None:
+    rules = Rules(frozenset({"HS256"}), None, None, 5, "sub", "chats", 100)
+    token = sign(settings(**WITH_SECRET), "bob", 100.0, 60, ["c1"])
+    key = VerificationKey(SECRET.encode(), rules.algorithms)
+
+    identity = verify(token, key, rules, 150.0)
+
+    assert isinstance(identity, Identity)
+    assert (identity.user, identity.chats) == ("bob", {"c1"})
+    assert verify(token, key, rules, 200.0) == TOKEN_EXPIRED
 
 
 def test_without_a_secret_there_is_no_token() -> None:

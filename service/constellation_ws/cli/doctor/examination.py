@@ -89,7 +89,7 @@ async def _check_delivery(http: Http, inside: Inside | None) -> Finding:
 async def _check_idle(http: Http, report_progress: Callable[[str], None]) -> AsyncIterator[Finding]:
     """Hold a WebSocket, a poll and a connection side by side."""
     try:
-        ping, silent = await idle.ping_seconds(http)
+        silent = await idle.silent_seconds(http)
     except ValueError:
         yield skipped("idle", "no session opens now")
         return
@@ -98,6 +98,6 @@ async def _check_idle(http: Http, report_progress: Callable[[str], None]) -> Asy
         for finding in await asyncio.gather(
             idle.check_websocket_idle(http, silent),
             idle.check_poll_idle(http),
-            idle.check_keep_alive(keeping, ping),
+            idle.check_keep_alive(keeping, silent),
         ):
             yield finding

@@ -23,11 +23,11 @@ _DRAIN_CODE = 1012
 _FAULTS = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
 
-async def ping_seconds(http: Http) -> tuple[float, float]:
-    """Give the ping interval of the deployment, and after what silence a side counts as gone."""
+async def silent_seconds(http: Http) -> float:
+    """Say after what silence a side counts as gone: so long a proxy has to bear it."""
     handshake = read_handshake((await http.handshake()).text)
     await http.post(handshake.sid, "1")
-    return handshake.ping_seconds, handshake.silent_seconds
+    return handshake.silent_seconds
 
 
 async def check_websocket_idle(http: Http, silent_seconds: float) -> Finding:

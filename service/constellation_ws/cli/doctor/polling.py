@@ -198,6 +198,8 @@ async def _judge_failure(http: Http, failure: Failure) -> Finding:
             "a request reached another pod than its session's, and was refused with "
             "unknown_session: the balancer is not sticky, and pods do not reach each other"
         )
+        if "set-cookie" in {name.lower() for name in (await http.handshake()).headers}:
+            detail += " (it sets a cookie, which pages of other sites send only withCredentials)"
         return failed("polling", detail, CUT_PEERS)
     if answer.is_from_proxy or answer.fault:
         return failed("polling", f"{failure}", _KEEP_ALIVE)
