@@ -5,7 +5,6 @@ Faults that a whole deployment has need pods of their own; those of proxies shar
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -20,7 +19,6 @@ from redis.asyncio import Redis
 
 from constellation_ws.cli.doctor import target as targets
 from constellation_ws.cli.doctor.delivery import Inside
-from constellation_ws.cli.doctor.draining import check_drain
 from constellation_ws.cli.doctor.examination import Extent, examine
 from constellation_ws.cli.doctor.findings import Finding, Verdict
 from constellation_ws.cli.doctor.origins import check_origin
@@ -305,31 +303,6 @@ async def test_one_pod_that_gets_no_clients_and_one_that_gets_them_and_is_not_re
     assert "handshakes were refused: HTTP 503 draining: one pod" in failed["pods"]
     assert "phase: draining" in failed["readiness"]
     assert "let the balancer check /readyz" in failed["readiness"]
-
-
-async def test_a_roll_out_is_judged_by_its_clients(
-    pod: Gateway, valkey: Valkey, tmp_path: Path
-) -> None:
-    async with started_gateway(tmp_path / "log", valkey.url, **STRICT) as old:
-        await old.ready()
-        proxy = Connections()
-        await proxy.route_to([old.ws_port])
-
-        async def roll() -> None:
-            await eventually(
-                lambda: old.metric("constellation_connections"), PATIENCE_SECONDS, "clients"
-            )
-            await proxy.route_to([pod.ws_port])
-            assert await old.terminate() == 0
-
-        url = f"http://{HOST}:{proxy.port}"
-        try:
-            async with targets.connected(target(url)) as http:
-                finding, _ = await asyncio.gather(check_drain(http, PATIENCE_SECONDS), roll())
-        finally:
-            proxy.stop()
-    assert finding.verdict is Verdict.OK, finding
-    assert "all recovered" in finding.detail
 
 
 async def _is_refused(pod: Gateway) -> bool:

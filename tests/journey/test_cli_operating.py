@@ -16,6 +16,8 @@ import pytest
 
 from constellation_ws.cli.bench import Bench, NobodyConnected, Plan
 from constellation_ws.cli.bench_report import Report
+from constellation_ws.cli.doctor.draining import check_drain
+from constellation_ws.cli.doctor.findings import Verdict
 from constellation_ws.cli.doctor.target import connected, read_target
 from constellation_ws.cli.lean_client import LeanClient, Lost
 from constellation_ws.cli.main import run
@@ -24,7 +26,7 @@ from constellation_ws.redis_io.names import DEFAULT
 from tests.command_lines import Done
 from tests.ingress.proxies.connections import Connections
 from tests.journey.conftest import Pods, StartGateway
-from tests.processes import HOST, Valkey, gateway_environment
+from tests.processes import HOST, Gateway, Valkey, gateway_environment
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -73,9 +75,12 @@ async def test_an_operator_finds_a_user_sends_an_event_and_disconnects(
         listed = await carry("users", "--json")
         assert bob in [json.loads(line)["user"] for line in listed.out.splitlines()]
 
+        await socket.send(f'42/chats,1["join-chat",{{"chatId":"c{mine}"}}]')
+        while not (await socket.packet()).startswith("43/chats,1["):
+            pass
         looked_up = await carry("who", bob, "--sessions", "--json")
         (session,) = json.loads(looked_up.out)["sessions"]
-        assert session["rooms"] == [f"user:{bob}"]
+        assert session["rooms"] == [f"chat:c{mine}"]
 
         sent = await carry("send", bob, "hi", '{"id": 9007199254740993}', "--strict", "--json")
         assert (sent.code, json.loads(sent.out)["online"]) == (0, True)
@@ -149,29 +154,38 @@ async def test_a_bench_counts_every_event_once(pods: Pods, valkey: Valkey, mine:
     assert report.memory_bytes is None, "there are two pods"
 
 
-async def test_a_bench_during_a_roll_out_shows_what_clients_notice(
+async def test_a_roll_out_is_judged_by_its_clients(
     valkey: Valkey, gateway: StartGateway, pods: Pods, mine: str
 ) -> None:
+    """Both `bench` and `doctor --drain` do so, here of the same roll-out."""
     proxy, new = Connections(), pods.a
+    url = f"http://{HOST}:{proxy.port}"
+
+    async def roll(old: Gateway) -> None:
+        def has_all() -> Awaitable[float]:
+            return old.metric("constellation_deliveries_total")
+
+        await eventually(has_all, PATIENCE_SECONDS, "events flow")
+        await proxy.route_to([new.ws_port])
+        assert await old.terminate() == 0
+
     async with gateway(valkey.url) as old:
         await proxy.route_to([old.ws_port])
-        running = asyncio.get_running_loop().create_task(
-            benched(valkey, f"http://{HOST}:{proxy.port}", mine, Plan(4, 50, 4))
-        )
         try:
-            await eventually(
-                lambda: old.metric("constellation_deliveries_total"),
-                PATIENCE_SECONDS,
-                "events flow",
-            )
-            await proxy.route_to([new.ws_port])
-            assert await old.terminate() == 0
-            report = await running
+            watching = read_target(url, "/socket.io/", "/chats", f"doctor{mine}")
+            async with connected(watching) as http:
+                report, finding, _ = await asyncio.gather(
+                    benched(valkey, url, mine, Plan(4, 50, 4)),
+                    check_drain(http, PATIENCE_SECONDS),
+                    roll(old),
+                )
         finally:
-            running.cancel()
             proxy.stop()
+
     assert (report.lost, report.doubled, report.refused) == (0, 0, 0)
     assert (report.reconnects, report.recovered) == (4, 4)
+    assert finding.verdict is Verdict.OK, finding
+    assert "8 clients were closed and back in" in finding.detail
 
 
 async def test_a_bench_of_nobody_says_why(pods: Pods, valkey: Valkey, mine: str) -> None:

@@ -51,7 +51,7 @@ def who(
     show_sessions: Annotated[
         bool,
         typer.Option(
-            "--sessions", help="Show each session with its rooms; it looks through all of them."
+            "--sessions", help="Show each session and the rooms that it joined; it scans Redis."
         ),
     ] = False,
     as_json: AsJson = False,
@@ -78,7 +78,8 @@ def who(
         where = ", ".join(f"{pod.instance} ({pod.address or 'no address'})" for pod in pods)
         print(f"{user}: online on {where}" if pods else f"{user}: not online")
         for one in found:
-            print(f"  session {one.sid} on {one.pod}: {', '.join(one.rooms)}")
+            joined = ", ".join(one.rooms) or "no room"
+            print(f"  session {one.sid} on {one.pod}, joined {joined}")
     raise typer.Exit(0 if pods else FAILED)
 
 

@@ -29,6 +29,7 @@ class Session:
     pod: str
     """The instance of the pod that had it last."""
     rooms: Sequence[str]
+    """Those that were joined. The user's own room is not stored, as every session is in it."""
     expires_seconds: float
 
     def facts(self) -> Mapping[str, Any]:
