@@ -11,7 +11,7 @@ import socketio
 from redis.asyncio import Redis
 
 from constellation_ws.cli import check as inspection
-from constellation_ws.cli import publish as publisher
+from constellation_ws.cli.redis_connection import connected
 from constellation_ws.messages import commands
 from constellation_ws.messages.events import UserId, user_room
 from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS
@@ -19,7 +19,7 @@ from constellation_ws.redis_io.names import DEFAULT
 from tests.command_lines import Done, Terminal
 from tests.journey.conftest import Pods, StartGateway
 from tests.journey.publishing import Publisher
-from tests.processes import HOST, REPOSITORY, Valkey, unused_port
+from tests.processes import HOST, REPOSITORY, Valkey, running_valkey, unused_port
 from tests.tables import compiled
 from tests.tokens import token_of
 
@@ -89,7 +89,7 @@ async def test_what_is_published_is_what_the_listener_prints(
     two = await terminal.run(*("publish", "chat:newMessage", json.dumps(event)), redis=valkey.url)
 
     for done in (one, two):
-        assert (done.code, done.err) == (0, "")
+        assert (done.code, done.err) == (0, ""), done
     assert one.out == f"user:status: received by {await gateways(valkey)} gateways\n"
     heard = await listening.ended()
     assert heard.code == 0
@@ -174,16 +174,16 @@ async def test_a_doubtful_event_is_published_with_a_warning(
     assert warning in line
 
 
-async def test_an_event_that_nobody_hears_is_told(terminal: Terminal, valkey: Valkey) -> None:
+@pytest.mark.parametrize(("options", "code"), [((), 0), (("--strict",), 1)])
+async def test_an_event_that_nobody_hears_is_told(
+    options: tuple[str, ...], code: int, terminal: Terminal
+) -> None:
     # Pub/Sub knows no databases, so a Valkey that others share has subscribers: ask for one's own.
-    own = Valkey()
-    own.start()
-    try:
-        done = await terminal.run("publish", "user:status", status("bob"), redis=own.url)
-    finally:
-        own.stop()
+    with running_valkey() as own:
+        command = ("publish", "user:status", status("bob"), *options)
+        done = await terminal.run(*command, redis=own.url)
 
-    assert done.code == 0
+    assert done.code == code
     assert done.out == "user:status: received by 0 gateways\n"
     assert done.err == "warning: no gateway is subscribed to this Redis\n"
 
@@ -324,6 +324,9 @@ async def test_check_approves_of_a_redis_that_permits_everything(
     assert (done.code, done.err) == (0, "")
     assert "REDIS_URL" in done.out
     assert "(set, not shown)" in done.out
+    assert "TCP_PORT" in done.out, "set by the test"
+    assert "WS_HOST" not in done.out, "a default: --all shows it"
+    assert done.out.splitlines()[-1].startswith("ok: a gateway would work")
     assert "did you mean CONSTELLATION_LOG_LEVEL?" in done.out
     assert "FAILED" not in done.out
     for permitted in ("chat:newMessage", "constellation:commands", "ZRANGEBYLEX", "XREAD", "HMGET"):
@@ -353,7 +356,7 @@ async def test_check_names_what_an_acl_user_lacks(
     rules: str, subject: str, says: str, valkey: Valkey, mine: str
 ) -> None:
     async with acl_user(valkey, f"gateway{mine}", rules) as url:
-        with publisher.connected(url, DEFAULT) as redis:
+        with connected(url, DEFAULT) as redis:
             findings = list(
                 inspection.inspect(
                     redis,
@@ -393,7 +396,9 @@ async def test_check_fails_without_a_redis_and_shows_no_secret(terminal: Termina
     done = await terminal.run("check", REDIS_PASSWORD="hunter2")
 
     assert done.code == 1
-    assert "Connection refused" in done.out.splitlines()[-1]
+    *_, finding, _, verdict = done.out.splitlines()
+    assert "Connection refused" in finding
+    assert verdict == "FAILED: a gateway could not work; see redis"
     assert "hunter2" not in done.out + done.err
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from constellation_ws.cli.main import app
 from constellation_ws.settings.limits import LimitSettings
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.bounds import max_packets_per_heartbeat
+from tools import cli_page
 from tools.readme_tables import (
     METRICS,
     README,
@@ -59,10 +59,19 @@ def test_every_code_that_somebody_may_be_answered_is_explained(readme: str) -> N
     assert [code for code in sorted(codes) if f"`{code}`" not in readme] == []
 
 
-def test_every_command_is_named(readme: str) -> None:
-    for command in app.registered_commands:
-        assert command.callback is not None
-        assert f"constellation-ws {command.callback.__name__}" in readme
+def test_the_reference_of_commands_is_what_they_say_of_themselves() -> None:
+    page = cli_page.PAGE.read_text(encoding="utf-8")
+    assert cli_page.updated(page) == page, cli_page.STALE
+
+
+def test_every_command_is_introduced() -> None:
+    introduction = cli_page.PAGE.read_text(encoding="utf-8").partition("## Reference")[0]
+    assert [one for one in cli_page.commands() if f"`{one}" not in introduction] == ["completion"]
+
+
+def test_a_page_without_its_marks_is_not_lost_silently() -> None:
+    with pytest.raises(SystemExit, match="commands"):
+        cli_page.updated("# The command line")
 
 
 def test_the_table_of_limits_has_every_limit_with_its_default() -> None:
@@ -87,6 +96,7 @@ def test_the_table_of_limits_has_every_limit_with_its_default() -> None:
         "SECURITY.md",
         "docs/api.md",
         "docs/backends.md",
+        "docs/cli.md",
         "docs/architecture.md",
         "docs/glossary.md",
         "docs/metrics.md",

@@ -127,14 +127,14 @@ def inspect_interface(interface: Interface) -> Iterator[Finding]:
 
 def has_failed(findings: Iterable[Finding]) -> bool:
     """Return whether a gateway could not work."""
-    return any(finding.verdict is FindingVerdict.FAILED for finding in findings)
+    return worst(findings) is FindingVerdict.FAILED
 
 
-def to_table(rows: Iterable[tuple[str, ...]]) -> str:
-    """Align columns; the last one is as long as it is."""
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    return "\n".join("  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in rows)
+def worst(findings: Iterable[Finding]) -> FindingVerdict:
+    """Judge all findings as one."""
+    found = {finding.verdict for finding in findings}
+    grave = (FindingVerdict.FAILED, FindingVerdict.WARNING)
+    return next((one for one in grave if one in found), FindingVerdict.OK)
 
 
 def _inspect_log(redis: Redis, names: Names) -> Iterator[Finding]:

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
+from constellation_ws.cli.redis_connection import required
 from constellation_ws.delivery.routes import Table
 from constellation_ws.messages.events import MalformedEvent
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.spans import ids_of
 from constellation_ws.observability.tracing import Tracing
-from constellation_ws.redis_io.address import ClusterAddress, SentinelAddress, read
-from constellation_ws.redis_io.endpoint import Endpoint
-from constellation_ws.redis_io.names import Names
-
-_TIMEOUT_SECONDS = 5.0
-
-
-class CannotPublish(ConnectionError):
-    """Redis did not take an event; `str()` is a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +25,25 @@ class Published:
     subscribers: int | None
     """Gateways that received it: each pod counts once, however many clients it has.
 
-    None on a Cluster, where Redis counts the subscribers of one node only.
+    None on a Cluster, where Redis counts the subscribers of one node only, and for an event that
+    was held back.
     """
     doubt: str | None
     """Why it will reach no client, as far as is known here."""
     trace_id: str | None = None
     """The trace that shows the rest; None where none is recorded."""
+    is_published: bool = True
+    """False for an event that was held back because of the doubt."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """Give all of it for programs."""
+        return {
+            "channel": self.channel,
+            "published": self.is_published,
+            "gateways": self.subscribers,
+            "warning": self.doubt,
+            "traceId": self.trace_id,
+        }
 
 
 def events(text: str) -> Iterable[bytes]:
@@ -55,6 +55,8 @@ def events(text: str) -> Iterable[bytes]:
 
 def receipt(published: Published) -> str:
     """Say in one line who has received an event."""
+    if not published.is_published:
+        return f"{published.channel}: not published"
     match published.subscribers:
         case None:
             by = "published"
@@ -66,43 +68,6 @@ def receipt(published: Published) -> str:
     return f"{published.channel}: {by}{trace}"
 
 
-@contextmanager
-def connected(redis_url: str, names: Names) -> Iterator[Redis]:
-    """Hold a connection for a command or a few; a failure is reported at once and not retried.
-
-    Raises CannotPublish where no Sentinel and no node of a Cluster says where it is.
-    """
-    try:
-        redis = _make_client(redis_url, names)
-    except RedisError as error:
-        raise CannotPublish(f"Redis cannot be used: {error}.") from error
-    try:
-        yield redis
-    finally:
-        redis.close()
-
-
-def _make_client(redis_url: str, names: Names) -> Redis:
-    options: dict[str, Any] = {
-        "socket_connect_timeout": _TIMEOUT_SECONDS,
-        "socket_timeout": _TIMEOUT_SECONDS,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    address = read(redis_url)
-    if not isinstance(address, ClusterAddress | SentinelAddress):
-        return Redis.from_url(redis_url, **options)
-    host, port = asyncio.run(Endpoint(redis_url, names).locate())
-    tls = {} if address.tls is None else {"ssl": True, **address.tls}
-    make: Any = Redis  # it carries no types
-    found: Redis = make(host=host, port=port, **tls, **address.options, **options)
-    return found
-
-
-def counts_all(redis_url: str) -> bool:
-    """Return whether PUBLISH counts every subscriber there is."""
-    return not isinstance(read(redis_url), ClusterAddress)
-
-
 def publish(
     redis: Redis,
     table: Table,
@@ -111,22 +76,26 @@ def publish(
     *,
     counts_all: bool,
     max_event_bytes: int,
+    is_strict: bool = False,
 ) -> Iterator[Published]:
-    """Publish (channel, JSON) pairs one by one, each in a trace. Raises CannotPublish.
+    """Publish (channel, JSON) pairs one by one, each in a trace. Raises RedisFailed.
 
-    `counts_all` is whether PUBLISH counts every subscriber there is.
+    `counts_all` is whether PUBLISH counts every subscriber there is. With `is_strict` an event that
+    the gateway would drop is held back.
     """
     for channel, payload in events:
-        with tracing.publishing(channel, payload) as (span, traced):
-            try:
-                count = int(redis.publish(channel, traced))
-            except (RedisError, OSError) as error:
-                raise CannotPublish(f"Redis did not accept the event: {error}") from error
-        subscribers = count if counts_all else None
         doubt = doubt_of(table, channel, payload, max_event_bytes)
+        if is_strict and doubt is not None:
+            yield Published(channel, None, doubt, is_published=False)
+            continue
+        with tracing.publishing(channel, payload) as (span, traced):
+            with required("Redis did not accept the event"):
+                count = int(redis.publish(channel, traced))
+            trace_id = ids_of(span).get("trace_id")
+        subscribers = count if counts_all else None
         if doubt is None and subscribers == 0:
             doubt = NOBODY
-        yield Published(channel, subscribers, doubt, ids_of(span).get("trace_id"))
+        yield Published(channel, subscribers, doubt, trace_id)
 
 
 NOBODY = "no gateway is subscribed to this Redis"

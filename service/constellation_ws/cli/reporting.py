@@ -1,14 +1,16 @@
-"""How commands fail: a sentence on stderr, and an exit code."""
+"""How commands answer: results on stdout, sentences for people on stderr, and an exit code."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
-FAILED, ASKED_WRONGLY, INTERRUPTED = 1, 2, 130
+FAILED, ASKED_WRONGLY, INTERRUPTED, NO_READER = 1, 2, 130, 141
 """Exit codes; 0 is done."""
 
 
@@ -30,3 +32,15 @@ def complain(sentence: str) -> None:
 def warn(sentence: str) -> None:
     """Write a warning to stderr."""
     complain(f"warning: {sentence}")
+
+
+def write_json(facts: Mapping[str, Any]) -> None:
+    """Write one JSON object as a line of stdout."""
+    print(json.dumps(facts, ensure_ascii=False, separators=(",", ":")), flush=True)
+
+
+def to_table(rows: Iterable[tuple[str, ...]]) -> str:
+    """Align columns; the last one is as long as it is."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    return "\n".join("  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in rows)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
@@ -42,9 +42,12 @@ class Ids(RandomIdGenerator):
 
 
 def make_exporter(
-    environment: Mapping[str, str], after_writes: AfterWrites
+    environment: Mapping[str, str], after_writes: AfterWrites, exporter: SpanExporter | None = None
 ) -> tuple[Tracing, Callable[[], None]]:
-    """Begin to export; give what makes spans, and what sends the last ones and ends it."""
+    """Begin to export; give what makes spans, and what sends the last ones and ends it.
+
+    Without an exporter it is the one that the environment describes.
+    """
     ids = Ids()
     ours = {
         "service.name": _SCOPE,
@@ -55,7 +58,7 @@ def make_exporter(
     provider = TracerProvider(
         resource=Resource.create({**ours, **named}), shutdown_on_exit=False, id_generator=ids
     )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
     tracing = Tracing(
         provider.get_tracer(_SCOPE, __version__),
         Odds(root_bound(environment), isinstance(provider.sampler, ParentBased)),

@@ -12,6 +12,7 @@ from redis.exceptions import (
     AuthenticationError,
     MovedError,
     NoPermissionError,
+    OutOfMemoryError,
     RedisError,
     TimeoutError,
 )
@@ -21,6 +22,7 @@ FAULTS = (RedisError, OSError, hiredis.HiredisError, asyncio.IncompleteReadError
 
 CLUSTER_FORM = "for a Redis Cluster set REDIS_URL to redis+cluster://host:port,host:port"
 PLAIN_FORM = "for a single Redis set REDIS_URL to redis://host:port"
+FULL = "it is full and accepts no writes: raise its maxmemory, or free some of it"
 NO_ANSWER = "it does not answer"
 NO_CONNECTION = "the connection timed out; with rediss in REDIS_URL, the port must use TLS"
 
@@ -32,6 +34,8 @@ def explain(error: BaseException) -> str:
         return _explain_authentication(text)
     if isinstance(error, NoPermissionError):
         return f"the user is not permitted: {text}"
+    if isinstance(error, OutOfMemoryError):
+        return FULL
     if isinstance(error, MovedError):
         return f"it is one node of a Redis Cluster; {CLUSTER_FORM}"
     if isinstance(error, AskError):

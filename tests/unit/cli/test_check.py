@@ -10,17 +10,10 @@ from constellation_ws.cli.check import (
     inspect_files,
     inspect_interface,
     inspect_variables,
-    to_table,
 )
 from constellation_ws.interface import table
 from constellation_ws.runtime.open_files import share
 from constellation_ws.settings.variables import UnknownVariable
-
-
-def test_columns_align_and_nothing_trails() -> None:
-    shown = to_table([("a", "bbb", "c"), ("aaaa", "b", ""), ("", "", "cc cc")])
-
-    assert shown.splitlines() == ["a     bbb  c", "aaaa  b", "           cc cc"]
 
 
 @pytest.mark.parametrize(

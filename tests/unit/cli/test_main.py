@@ -6,6 +6,7 @@ What the commands do is shown by tests/journey/test_cli.py, with real processes.
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -13,10 +14,12 @@ from unittest.mock import patch
 import pytest
 
 import constellation_ws
+from constellation_ws.cli import loading
 from constellation_ws.cli.main import run
 from tests.processes import REPOSITORY
+from tools.cli_page import commands
 
-COMMANDS = ("serve", "dev", "demo", "publish", "listen", "explain", "check", "schema")
+COMMANDS = tuple(commands())
 
 
 @pytest.fixture(autouse=True)
@@ -169,3 +172,55 @@ def test_routes_that_cannot_be_used_are_told_in_one_line(
 
     (line,) = capsys.readouterr().err.splitlines()
     assert "routes.toml is not TOML" in line
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_what_completes(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["completion", shell]) == 0
+    assert "_CONSTELLATION_WS_COMPLETE" in capsys.readouterr().out
+    assert run(["completion", "dos"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("constellation-ws sta", {"status"}),
+        ("constellation-ws doctor --o", {"--origin"}),
+        ("constellation-ws publish chat:de", {"chat:deleted"}),
+    ],
+)
+def test_what_a_shell_asks_for_is_completed(
+    words: str,
+    completions: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("_CONSTELLATION_WS_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    with pytest.raises(SystemExit):
+        run([])
+    assert set(capsys.readouterr().out.split()) == completions
+
+
+def test_a_faulty_setting_does_not_disturb_a_shell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WS_PORT", "seven")
+    assert loading.channels("chat") == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_reader_that_has_gone_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def write_on() -> None:
+        raise BrokenPipeError
+
+    stdout = (tmp_path / "out").open("w")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr("constellation_ws.cli.main.app", lambda *_, **__: write_on())
+    assert run(["users"]) == 141
+    stdout.write("what is left")
+    stdout.close()
+    assert (tmp_path / "out").read_text() == "", "it went nowhere"

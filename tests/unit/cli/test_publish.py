@@ -6,6 +6,7 @@ import pytest
 
 from constellation_ws.cli import publish as publisher
 from constellation_ws.cli.publish import NOBODY, doubt_of
+from constellation_ws.cli.redis_connection import counts_all
 from tests.event_cases import EventCase, event_cases
 from tests.tables import compiled
 
@@ -50,8 +51,10 @@ class Counts:
 
     def __init__(self, subscribers: int) -> None:
         self._subscribers = subscribers
+        self.published: list[bytes] = []
 
     def publish(self, channel: str, payload: bytes) -> int:
+        self.published.append(payload)
         return self._subscribers
 
 
@@ -76,8 +79,36 @@ def test_nothing_is_said_of_subscribers_that_redis_does_not_count(
         redis,
         TABLE,
         events,
-        counts_all=publisher.counts_all(url),
+        counts_all=counts_all(url),
         max_event_bytes=MAX_EVENT_BYTES,
     )
 
     assert (published.subscribers, published.doubt) == (said, doubt)
+
+
+def test_a_strict_publisher_holds_back_what_would_be_dropped() -> None:
+    redis: Any = Counts(1)
+    events = [("chat:new", event) for event in (b"{", b'{"userId": 1}', b"{}")]
+
+    found = list(
+        publisher.publish(
+            redis,
+            TABLE,
+            events,
+            counts_all=True,
+            max_event_bytes=MAX_EVENT_BYTES,
+            is_strict=True,
+        )
+    )
+
+    assert redis.published == [b'{"userId": 1}']
+    assert [one.is_published for one in found] == [False, True, False]
+    assert [one.doubt is None for one in found] == [False, True, False]
+    assert publisher.receipt(found[0]) == "chat:new: not published"
+    assert found[1].facts() == {
+        "channel": "chat:new",
+        "published": True,
+        "gateways": 1,
+        "warning": None,
+        "traceId": None,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from constellation_ws.cli.reporting import ASKED_WRONGLY, exit_on, warn
+from constellation_ws.cli.reporting import ASKED_WRONGLY, exit_on, to_table, warn, write_json
 
 
 def test_a_fault_that_is_expected_is_one_sentence_and_an_exit_code(
@@ -25,3 +25,14 @@ def test_a_fault_that_is_not_expected_rises() -> None:
 def test_a_warning_says_that_it_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     warn("nobody listens")
     assert capsys.readouterr() == ("", "warning: nobody listens\n")
+
+
+def test_columns_align_and_nothing_trails() -> None:
+    shown = to_table([("a", "bbb", "c"), ("aaaa", "b", ""), ("", "", "cc cc")])
+
+    assert shown.splitlines() == ["a     bbb  c", "aaaa  b", "           cc cc"]
+
+
+def test_json_is_one_line_in_its_own_letters(capsys: pytest.CaptureFixture[str]) -> None:
+    write_json({"text": "был", "none": None})
+    assert capsys.readouterr() == ('{"text":"был","none":null}\n', "")

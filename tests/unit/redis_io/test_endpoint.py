@@ -11,7 +11,7 @@ import redis
 from redis.asyncio import Redis
 
 from constellation_ws.cli import check as inspection
-from constellation_ws.cli import publish as publisher
+from constellation_ws.cli import redis_connection
 from constellation_ws.cli.check import FindingVerdict
 from constellation_ws.redis_io.address import label
 from constellation_ws.redis_io.endpoint import Endpoint
@@ -41,20 +41,20 @@ async def refusal(url: str) -> str:
     text = str(refused.value)
     assert "hunter" not in text
     if "+" in url:
-        with pytest.raises(publisher.CannotPublish) as told:
+        with pytest.raises(redis_connection.RedisFailed) as told:
             await asyncio.to_thread(_connect, url)
         assert text in str(told.value)
     return text
 
 
 def _connect(url: str) -> None:
-    with publisher.connected(url, DEFAULT):
+    with redis_connection.connected(url, DEFAULT):
         pass
 
 
 def _failed(url: str) -> dict[str, str]:
     """What `check` finds to be impossible, and why."""
-    with publisher.connected(url, DEFAULT) as plain:
+    with redis_connection.connected(url, DEFAULT) as plain:
         found = inspection.inspect(
             plain, label(url), {}, DEFAULT, (), keeps_log=True, announces=False
         )

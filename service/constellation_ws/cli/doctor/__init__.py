@@ -1,0 +1,1 @@
+"""`doctor`: what keeps clients from a deployment, found from outside, with remedies."""

@@ -1,0 +1,71 @@
+"""The connection to Redis of commands that look into a deployment, and how its faults are said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from constellation_ws.redis_io.address import ClusterAddress, SentinelAddress, read
+from constellation_ws.redis_io.endpoint import Endpoint
+from constellation_ws.redis_io.faults import explain
+from constellation_ws.redis_io.names import Names
+
+_TIMEOUT_SECONDS = 5.0
+
+
+class RedisFailed(ConnectionError):
+    """Redis is away or refuses what a command needs; `str()` is a sentence."""
+
+
+@contextmanager
+def connected(redis_url: str, names: Names) -> Iterator[Redis]:
+    """Hold a connection for a command or a few; a failure is reported at once and not retried.
+
+    Raises RedisFailed where no Sentinel and no node of a Cluster says where it is.
+    """
+    try:
+        redis = _make_client(redis_url, names)
+    except RedisError as error:
+        raise RedisFailed(f"Redis cannot be used: {error}.") from error
+    try:
+        yield redis
+    finally:
+        redis.close()
+
+
+@contextmanager
+def required(what: str) -> Iterator[None]:
+    """Raise RedisFailed for what Redis raises: `what` is not possible, and why."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        reason = f"{what}: {explain(error)}"
+        raise RedisFailed(f"{reason}. `constellation-ws check` looks closer at Redis.") from error
+
+
+def counts_all(redis_url: str) -> bool:
+    """Return whether PUBLISH counts every subscriber there is."""
+    return not isinstance(read(redis_url), ClusterAddress)
+
+
+def _make_client(redis_url: str, names: Names) -> Redis:
+    options: dict[str, Any] = {
+        "socket_connect_timeout": _TIMEOUT_SECONDS,
+        "socket_timeout": _TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    address = read(redis_url)
+    if not isinstance(address, ClusterAddress | SentinelAddress):
+        return Redis.from_url(redis_url, **options)
+    host, port = asyncio.run(Endpoint(redis_url, names).locate())
+    tls = {} if address.tls is None else {"ssl": True, **address.tls}
+    make: Any = Redis  # it carries no types
+    found: Redis = make(host=host, port=port, **tls, **address.options, **options)
+    return found

@@ -1,0 +1,166 @@
+"""`status`: what a deployment is now, as Redis shows it, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from constellation_ws.cli import deployment
+from constellation_ws.cli.deployment import Pod
+from constellation_ws.cli.redis_connection import required
+from constellation_ws.cli.reporting import to_table
+from constellation_ws.redis_io.names import Names
+
+_FRESH_EPOCH_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The log, and who appends to it."""
+
+    entries: int
+    newest_seconds: float | None
+    """How long ago the newest entry was appended; None where there is none."""
+    reaches_back_seconds: float | None
+    recorder: str
+    """Instance of the pod that records; empty where there is none."""
+    epoch: str
+    epoch_seconds: float
+    epoch_reason: str
+    """Why it began: what was lost before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What Redis uses."""
+
+    used_bytes: int
+    max_bytes: int
+    """0 for no limit."""
+    policy: str
+
+    @property
+    def is_full(self) -> bool:
+        return 0 < self.max_bytes <= self.used_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All of it."""
+
+    delivery: str
+    pods: Sequence[Pod]
+    log: Log | None
+    memory: Memory | None
+    """None where the user may not ask."""
+
+    def problems(self) -> Iterator[str]:
+        """Say in a sentence each what keeps events from being delivered, and what to do."""
+        living = [pod for pod in self.pods if not pod.is_leaving]
+        if not living:
+            yield (
+                "no pod is registered: start one, or compare REDIS_URL and "
+                "CONSTELLATION_REDIS_PREFIX with the pods'"
+            )
+        if self.memory is not None and self.memory.is_full:
+            yield "Redis is full (maxmemory): nothing can be recorded; raise maxmemory"
+        if living and self.log is not None and not self.log.recorder:
+            alert = "ConstellationRecorderMissing in docs/operations.md"
+            yield f"no pod records PUBLISHed events: see {alert}"
+
+    def facts(self) -> Mapping[str, Any]:
+        """Give all of it for programs."""
+        return {
+            "delivery": self.delivery,
+            "pods": [asdict(pod) | {"is_leaving": pod.is_leaving} for pod in self.pods],
+            "log": None if self.log is None else asdict(self.log),
+            "memory": None if self.memory is None else asdict(self.memory),
+            "problems": list(self.problems()),
+        }
+
+    def to_text(self) -> str:
+        """Write it for people."""
+        rows = [("pod", "users", "seen", "address", "")]
+        recorder = "" if self.log is None else self.log.recorder
+        for pod in self.pods:
+            part = "recorder" if pod.instance == recorder else ""
+            part = "stopping or gone" if pod.is_leaving else part
+            seen = f"{pod.seen_seconds:.0f} s ago"
+            rows.append((pod.instance, f"{pod.users:,}", seen, pod.address or "-", part))
+        facts = [("delivery", self.delivery), *self._log_rows(), *self._memory_rows()]
+        return f"{to_table(rows)}\n\n{to_table(facts)}"
+
+    def _log_rows(self) -> Iterator[tuple[str, str]]:
+        if self.log is None:
+            return
+        log = self.log
+        text = f"{log.entries:,} entries"
+        if log.newest_seconds is not None:
+            text += f", the newest {log.newest_seconds:.1f} s old"
+            text += f", reaching back {log.reaches_back_seconds:.0f} s"
+        yield "log", text
+        yield "epoch", f"{log.epoch or '(none)'}, {log.epoch_seconds:,.0f} s old{_told(log)}"
+
+    def _memory_rows(self) -> Iterator[tuple[str, str]]:
+        if self.memory is None:
+            return
+        most = f"{self.memory.max_bytes:,}" if self.memory.max_bytes else "no limit"
+        used = f"{self.memory.used_bytes:,} bytes of {most}"
+        yield "memory", f"{used}, {self.memory.policy}"
+
+
+def _told(log: Log) -> str:
+    """Say why an epoch began that is recent, and what clients noticed."""
+    is_first = log.epoch_reason in ("", "founded")
+    if is_first or log.epoch_seconds > _FRESH_EPOCH_SECONDS:
+        return ""
+    return f", because of {log.epoch_reason}: clients got new sessions"
+
+
+def inspect(redis: Redis, names: Names, delivery: str) -> Status:
+    """Read it. Raises RedisFailed."""
+    found = deployment.pods(redis, names)
+    log = _inspect_log(redis, names) if delivery == "durable" else None
+    return Status(delivery, found, log, _memory(redis))
+
+
+def _inspect_log(redis: Any, names: Names) -> Log:
+    with required("The log cannot be read"):
+        seconds, microseconds = redis.time()
+        now = seconds + microseconds / 1e6
+        entries = redis.xlen(names.log)
+        (newest, oldest) = (
+            redis.xrevrange(names.log, count=1),
+            redis.xrange(names.log, count=1),
+        )
+        state = redis.hgetall(names.state)
+    holder = state.get(b"holder", b"").decode()
+    is_held = float(state.get(b"until", 0)) / 1000 > now
+    return Log(
+        entries=entries,
+        newest_seconds=_age(newest, now),
+        reaches_back_seconds=_age(oldest, now),
+        recorder=holder.rpartition(".")[0] if is_held else "",
+        epoch=state.get(b"epoch", b"").decode(),
+        epoch_seconds=max(0.0, now - float(state.get(b"begun", now * 1000)) / 1000),
+        epoch_reason=state.get(b"reason", b"").decode(),
+    )
+
+
+def _age(entries: Any, now: float) -> float | None:
+    """Give the age of the first entry of a reply, by Redis' clock."""
+    if not entries:
+        return None
+    return max(0.0, now - int(entries[0][0].partition(b"-")[0]) / 1000)
+
+
+def _memory(redis: Any) -> Memory | None:
+    try:
+        info = redis.info("memory")
+        return Memory(info["used_memory"], info["maxmemory"], info["maxmemory_policy"])
+    except (RedisError, KeyError):
+        return None

@@ -1,0 +1,100 @@
+"""Commands that need the settings and the interface table only: nothing is connected to."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from constellation_ws.cli import loading
+from constellation_ws.cli.arguments import AsJson, Namespace
+from constellation_ws.cli.reporting import ASKED_WRONGLY, FAILED, exit_on, to_table, write_json
+
+
+def explain(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[request] CHANNEL|EVENT JSON",
+            help="A channel and an event; or `request`, the name of a client's request and its "
+            "argument.",
+        ),
+    ],
+    namespace: Namespace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what would become of an event or of a client's request.
+
+    Asks neither Redis nor a backend. The exit code is 1 if it would be dropped or refused.
+    """
+    from constellation_ws.cli import explain as explainer
+    from constellation_ws.wiring.bounds import client_limits
+
+    is_request = len(words) == 3 and words[0] == "request"
+    if not is_request and len(words) != 2:
+        raise typer.BadParameter("explain requires CHANNEL JSON, or request EVENT JSON")
+    values = loading.settings_with_warnings()
+    interface = loading.interface(values, requires_keys=False)
+    name, payload = words[-2], words[-1].encode(errors="surrogateescape")
+    if is_request:
+        found = explainer.explain_request(
+            interface, name, payload, namespace, client_limits(values), values.chat_access
+        )
+    else:
+        found = explainer.explain_event(interface, name, payload, values.max_event_bytes)
+    print(found.to_json() if as_json else to_table(found.to_lines()))
+    raise typer.Exit(0 if found.is_accepted else FAILED)
+
+
+def schema(
+    asyncapi: Annotated[
+        bool, typer.Option("--asyncapi", help="AsyncAPI 3: Socket.IO, Redis and TCP.")
+    ] = False,
+    typescript: Annotated[
+        bool, typer.Option("--typescript", help="Types for socket.io-client.")
+    ] = False,
+    openapi: Annotated[bool, typer.Option("--openapi", help="OpenAPI 3.1: the HTTP API.")] = False,
+) -> None:
+    """Print the interface for machines.
+
+    It is made from the interface table that the settings name. Exactly one of the options is
+    required.
+    """
+    from constellation_ws.cli import schema as printer
+
+    with exit_on(ASKED_WRONGLY, printer.NotOne):
+        kind = printer.choose(asyncapi=asyncapi, typescript=typescript, openapi=openapi)
+    values = loading.settings()
+    print(printer.document(kind, values, loading.interface(values, requires_keys=False)), end="")
+
+
+def token(
+    user: Annotated[str, typer.Argument(metavar="USER", help="User id.")],
+    seconds: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="How long it is valid.")
+    ] = 3600.0,
+    chat: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHAT", help="A chat that it lists; repeatable."),
+    ] = None,
+    claim: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=JSON", help="A further claim; repeatable."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a token for a user, to try things with.
+
+    It is signed with CONSTELLATION_JWT_SECRET and has the issuer and the audience of the settings.
+    """
+    from constellation_ws.cli import tokens
+
+    values = loading.settings_with_warnings()
+    with exit_on(ASKED_WRONGLY, tokens.NoSecret, tokens.InvalidClaim):
+        claims, now = tokens.read_claims(claim or ()), time.time()
+        signed = tokens.sign(values, user, now, seconds, chat, claims)
+    if as_json:
+        write_json({"token": signed, "user": user, "expiresAt": int(now + seconds)})
+    else:
+        print(signed)

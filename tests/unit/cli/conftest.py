@@ -1,0 +1,46 @@
+"""A deployment as its pods leave it in Redis, and the connection of a command to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from constellation_ws.cli.redis_connection import connected
+from constellation_ws.redis_io.names import Names
+from tests.processes import Valkey
+
+NAMES = Names("trial")
+
+
+class Deployment:
+    """Pods that have registered."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+
+    def pod(self, instance: str, *users: str, lives_seconds: float = 20.0, host: str = "") -> None:
+        """Register a pod, as presence and the directory of peers do."""
+        seconds, _ = self.redis.time()
+        self.redis.zadd(NAMES.pods, {instance: seconds + lives_seconds})
+        if users:
+            self.redis.zadd(NAMES.users(instance), dict.fromkeys(users, 0))
+        if host:
+            self.redis.zadd(NAMES.peers, {f"{instance} 1 {host} 7757": seconds + 15})
+
+    def records(self, instance: str, reason: str = "") -> None:
+        """Let a pod hold the recorder's lease."""
+        seconds, _ = self.redis.time()
+        fields: Any = {"holder": f"{instance}.3", "until": (seconds + 30) * 1000, "epoch": "e1"}
+        since = {"reason": reason, "begun": (seconds - 5) * 1000}
+        self.redis.hset(NAMES.state, mapping=fields | since)
+
+
+@pytest.fixture
+def deployment(valkey: Valkey) -> Iterator[Deployment]:
+    """An empty one."""
+    with connected(valkey.url, NAMES) as redis:
+        redis.flushall()
+        yield Deployment(redis)

@@ -1,0 +1,67 @@
+"""The state of a deployment, and which problems it shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from constellation_ws.cli import status
+from constellation_ws.cli.status import Memory, Status
+from tests.unit.cli.conftest import NAMES, Deployment
+
+FULL = Memory(10, 10, "noeviction")
+
+
+@pytest.fixture
+def well(deployment: Deployment) -> Status:
+    deployment.pod("a", "u1", host="10.0.0.7")
+    deployment.pod("b", lives_seconds=4)
+    deployment.records("a")
+    deployment.redis.xadd(NAMES.log, {"channel": "x", "data": "{}"})
+    return status.inspect(deployment.redis, NAMES, "durable")
+
+
+def test_a_deployment_that_works_has_no_problem(well: Status) -> None:
+    assert list(well.problems()) == []
+    assert well.log is not None
+    assert (well.log.entries, well.log.recorder, well.log.epoch) == (1, "a", "e1")
+    text = well.to_text()
+    assert "10.0.0.7:7757  recorder" in text
+    assert "stopping or gone" in text
+    assert "1 entries" in text
+    assert [pod["instance"] for pod in well.facts()["pods"]] == ["a", "b"]
+
+
+def test_what_keeps_events_from_being_delivered_is_a_problem(well: Status) -> None:
+    assert well.log is not None
+    nobody = replace(well, pods=[pod for pod in well.pods if pod.is_leaving])
+    assert ["no pod is registered" in one for one in nobody.problems()] == [True]
+    idle = replace(well, log=replace(well.log, recorder=""))
+    assert ["no pod records" in one for one in idle.problems()] == [True]
+    assert ["Redis is full" in one for one in replace(well, memory=FULL).problems()] == [True]
+
+
+def test_a_lease_that_has_expired_is_nobody_s(deployment: Deployment) -> None:
+    deployment.pod("a")
+    deployment.records("a")
+    deployment.redis.hset(NAMES.state, "until", 1)
+    found = status.inspect(deployment.redis, NAMES, "durable")
+    assert found.log is not None
+    assert found.log.recorder == ""
+
+
+def test_a_loss_that_is_recent_is_shown(deployment: Deployment) -> None:
+    deployment.pod("a")
+    deployment.records("a", reason="rolled_back")
+    assert "because of rolled_back: clients got new sessions" in (
+        status.inspect(deployment.redis, NAMES, "durable").to_text()
+    )
+
+
+def test_live_delivery_has_no_log(deployment: Deployment) -> None:
+    deployment.pod("a")
+    found = status.inspect(deployment.redis, NAMES, "live")
+    assert found.log is None
+    assert list(found.problems()) == []
+    assert "epoch" not in found.to_text()
