@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -12,19 +12,22 @@ FAILED, ASKED_WRONGLY, INTERRUPTED = 1, 2, 130
 """Exit codes; 0 is done."""
 
 
-@contextmanager
-def exit_on(code: int, *faults: type[Exception]) -> Iterator[None]:
-    """Exit with a code, and the fault's own sentence."""
-    try:
-        yield
-    except faults as error:
-        complain(str(error))
-        raise typer.Exit(code) from error
-
-
 def complain(sentence: str) -> None:
     """Write a sentence to stderr."""
     print(sentence, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def exit_on(
+    code: int, *faults: type[Exception], say: Callable[[str], None] = complain
+) -> Iterator[None]:
+    """Exit with a code, and say the fault's own sentences, one per line."""
+    try:
+        yield
+    except faults as error:
+        for line in str(error).splitlines():
+            say(line)
+        raise typer.Exit(code) from error
 
 
 def warn(sentence: str) -> None:
