@@ -29,12 +29,12 @@ DELIVERY = Dashboard(
         ),
         stat(
             "Deliveries a second",
-            "Events written to sockets of clients, on all pods; one event for three sockets counts three times.",
+            "Events written to sockets, on all pods; one for three sockets counts three times.",
             f"sum({rate('deliveries_total')})",
         ),
         stat(
             "Publish to write, p99",
-            "Of a hundred events, 99 are written to their sockets within this time after they were published.",
+            "Of a hundred events, 99 are written to their sockets within this time.",
             quantile(0.99, "publish_to_write_seconds"),
             "s",
             red_from=1,
@@ -84,7 +84,7 @@ DELIVERY = Dashboard(
         PUBLISH_TO_WRITE,
         Panel(
             "Publish to write, p99",
-            "By pod. One pod far above the others has a problem of its own: see its event loop and its CPU.",
+            "By pod. One far above the others has a problem of its own: see its event loop.",
             slowest("publish_to_write_seconds"),
             unit="s",
         ),

@@ -46,7 +46,7 @@ HEALTH = Dashboard(
         CONNECTIONS,
         Panel(
             "By transport",
-            "Clients that stay on polling behind a proxy that passes no WebSockets cost more requests.",
+            "Clients stay on polling behind a proxy that passes no WebSockets.",
             by("transport", metric("connections")),
             is_stacked=True,
         ),
