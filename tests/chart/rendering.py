@@ -73,6 +73,14 @@ def value_flags(values: Object) -> list[str]:
     return [f"--set-json={key}={json.dumps(value)}" for key, value in values.items()]
 
 
+def placed(objects: Iterable[Object]) -> list[Object]:
+    """Give the spec of every pod: the gateway's, Valkey's, the tests'."""
+    everything = list(objects)
+    deployed = [one["spec"]["template"] for one in everything if one["kind"] == "Deployment"]
+    pods = [one for one in everything if one["kind"] == "Pod"]
+    return [one["spec"] for one in deployed + pods]
+
+
 @functools.cache
 def _render(helm: str, arguments: tuple[str, ...], version: str) -> tuple[Object, ...]:
     text = run(

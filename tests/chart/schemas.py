@@ -15,7 +15,17 @@ from tests.chart.rendering import ROOT, Object
 VALIDATE = Path(__file__).parent / "js" / "validate.mjs"
 # A folder beside the checkout may hold newer definitions; they are no part of the project.
 NEWER = ROOT.parent / "shared" / "crds"
-CUSTOM = ("gateway.networking.k8s.io", "keda.sh", "monitoring.coreos.com")
+CUSTOM = (
+    "argoproj.io",
+    "external-secrets.io",
+    "gateway.networking.k8s.io",
+    "helm.toolkit.fluxcd.io",
+    "keda.sh",
+    "monitoring.coreos.com",
+    "networking.istio.io",
+    "source.toolkit.fluxcd.io",
+)
+"""Groups with one: those of the chart, and those of its recipes."""
 UNPUBLISHED = ("gateway.envoyproxy.io", "networking.gke.io")
 """Groups without a schema on a package registry; what we make of them is compared literally. GKE's
 are not made by the chart: a recipe has them."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CASES, CHART, ROOT, of_kind, render
+from tests.chart.rendering import CHART, ROOT, of_kind, render_values
 
 ALERTS = CHART / "alerts.yaml"
 CASES_OF_ALERTS = Path(__file__).parent / "alerts.test.yaml"
@@ -64,7 +64,9 @@ def test_each_alert_says_how_bad_it_is_what_is_wrong_and_where_to_read_on(
 
 
 def test_the_operator_gets_the_rules_as_they_are() -> None:
-    objects = render("helm4", f"--values={CASES / 'everything-values.yaml'}")
-    rule = of_kind(objects, "PrometheusRule")
+    labels = {"release": "prometheus"}
+    rule = of_kind(
+        render_values({"alerts.enabled": True, "alerts.labels": labels}), "PrometheusRule"
+    )
     assert rule["spec"]["groups"] == GROUPS
     assert rule["metadata"]["labels"]["release"] == "prometheus"

@@ -82,6 +82,10 @@ def test_an_insecure_choice_is_warned_of(values: Values, said: str) -> None:
     assert said not in notes(SECURE)
 
 
+def test_an_image_in_the_registry_of_the_release_is_not_warned_of() -> None:
+    assert "docker build" not in notes({"global.imageRegistry": "registry.example.com"})
+
+
 def test_the_example_presents_what_is_asked_for() -> None:
     assert "{ auth: { userId: 'u1', recovery: true } }" in notes({})
     assert "{ auth: { token, recovery: true } }" in notes(SECURE)

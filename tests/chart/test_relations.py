@@ -1,12 +1,10 @@
 """What must fit together does: ports, selectors, probe paths, the drain, secrets, metric names."""
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from constellation_ws.interface import table
 from constellation_ws.observability.probes import Health, create_app
@@ -17,7 +15,6 @@ from tests.certificates import Authority
 from tests.chart.rendering import (
     CASES,
     CHART,
-    HELMS,
     ROOT,
     Object,
     cases,
@@ -400,30 +397,6 @@ def test_every_service_has_the_ip_families_that_the_values_say() -> None:
     assert all(families.items() <= one["spec"].items() for one in services)
     (http, *_) = (one for one in render() if one["kind"] == "Service")
     assert not families.keys() & http["spec"].keys(), "the cluster's own"
-
-
-@pytest.mark.parametrize("helm", HELMS)
-def test_a_chart_may_depend_on_this_one_by_a_condition_or_a_tag(helm: str, tmp_path: Path) -> None:
-    parent = tmp_path / "parent"
-    shutil.copytree(CHART, parent / "charts" / CHART.name)
-    dependency = {
-        "name": "constellation-ws",
-        "version": "*",
-        "condition": "constellation-ws.enabled",
-        "tags": ["realtime"],
-    }
-    chart = {"apiVersion": "v2", "name": "parent", "version": "1.0.0"}
-    parent.joinpath("Chart.yaml").write_text(yaml.dump(chart | {"dependencies": [dependency]}))
-    values: Object = {
-        "global": {"domain": "example.com"},
-        "tags": {"realtime": True},
-        "constellation-ws": {"enabled": True, "tags": {"realtime": True}},
-    }
-    parent.joinpath("values.yaml").write_text(yaml.dump(values))
-
-    assert gateway(parse(run(helm, "template", "chat", parent)))
-    off = run(helm, "template", "chat", parent, "--set=constellation-ws.enabled=false")
-    assert list(parse(off)) == []
 
 
 def test_the_host_that_the_readme_gives_nestjs_is_a_service_of_the_release_it_installs() -> None:

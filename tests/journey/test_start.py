@@ -1,5 +1,6 @@
 """A start that cannot succeed says why in one clear line per fault, and ends."""
 
+import json
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -85,11 +86,15 @@ async def test_every_setting_that_cannot_be_read_has_a_line_that_says_what_it_ho
     ended = await ended_gateway(log_path(), f"redis//:{SECRET}@localhost", **UNREADABLE)
 
     assert ended.code != 0
-    assert len(ended.lines) == len(UNREADABLE) + 1, "\n".join(ended.lines)
+    # As JSON, like all lines of a log that is not on a terminal.
+    faults = [json.loads(line) for line in ended.lines]
+    assert {fault["level"] for fault in faults} == {"critical"}
+    says = [fault["event"] for fault in faults]
+    assert len(says) == len(UNREADABLE) + 1, "\n".join(says)
     for variable, value in UNREADABLE.items():
-        (line,) = [line for line in ended.lines if line.startswith(variable)]
+        (line,) = [line for line in says if line.startswith(variable)]
         assert value in line
-    (line,) = [line for line in ended.lines if line.startswith("REDIS_URL")]
+    (line,) = [line for line in says if line.startswith("REDIS_URL")]
     assert "redis://" in line, "what it takes is said"
     assert SECRET not in "".join(ended.lines), "what it holds is not"
 
@@ -151,5 +156,6 @@ async def test_a_further_channel_is_added_by_configuration(
 
 def _assert_one_clear_line(lines: tuple[str, ...], *parts: str) -> None:
     assert len(lines) == 1, "\n".join(lines)
+    assert json.loads(lines[0])["level"] in ("error", "critical")
     for part in parts:
         assert part in lines[0]

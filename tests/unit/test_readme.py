@@ -104,6 +104,7 @@ def test_the_table_of_limits_has_every_limit_with_its_default() -> None:
         "docs/operations.md",
         "docs/delivery.md",
         "docs/emitters.md",
+        "docs/recipes.md",
         "docs/testing.md",
         "CHANGELOG.md",
         *(str(page.relative_to(ROOT)) for page in sorted(ROOT.glob("docs/decisions/*.md"))),

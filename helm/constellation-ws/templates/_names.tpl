@@ -51,9 +51,65 @@ app.kubernetes.io/part-of: constellation-ws
 {{- end }}
 
 {{- define "constellation-ws.image" -}}
+{{- $repository := include "constellation-ws.repository" (dict "root" . "repository" .Values.image.repository) }}
 {{- if .Values.image.digest -}}
-{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{ $repository }}@{{ .Values.image.digest }}
 {{- else -}}
-{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{ $repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end }}
+{{- end }}
+
+{{/* A repository in the registry of the whole release, if there is one: it replaces a registry that the repository names. */}}
+{{- define "constellation-ws.repository" -}}
+{{- $registry := get (default dict .root.Values.global) "imageRegistry" | trimSuffix "/" }}
+{{- $parts := splitList "/" .repository }}
+{{- if and $registry (gt (len $parts) 1) (regexMatch "[.:]|^localhost$" (first $parts)) }}
+{{- $parts = rest $parts }}
+{{- end }}
+{{- prepend $parts $registry | compact | join "/" }}
+{{- end }}
+
+{{/* Annotations of an object: its own before those of its kind before those of all. */}}
+{{- define "constellation-ws.annotations" -}}
+{{- $values := .root.Values }}
+{{- $all := merge dict (default dict .own) (default dict (get $values.kindAnnotations .kind)) $values.commonAnnotations }}
+{{- if $all }}
+annotations:
+  {{- toYaml $all | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* What all pods of the chart have in common, Valkey's and the tests' too: none may be refused where the gateway's are admitted. */}}
+{{- define "constellation-ws.podCommon" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- $secrets := .Values.image.pullSecrets }}
+{{- range get (default dict .Values.global) "imagePullSecrets" }}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
+{{- end }}
+{{- with uniq $secrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}

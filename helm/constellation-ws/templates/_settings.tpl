@@ -27,28 +27,7 @@
 
 {{/* Refusals that the schema cannot express. */}}
 {{- define "constellation-ws.check" -}}
-{{- $redis := .Values.redis }}
-{{- if and .Values.valkey.enabled (or $redis.url $redis.existingSecret $redis.sentinel.nodes) }}
-{{- fail "valkey.enabled installs the chart's Valkey, so redis.url, redis.existingSecret and redis.sentinel.nodes must be empty: choose one." }}
-{{- end }}
-{{- if and $redis.existingSecret (not $redis.urlKey) (or $redis.tls.enabled $redis.username $redis.sentinel.nodes) }}
-{{- fail "redis.existingSecret with redis.tls.enabled, redis.username or redis.sentinel.nodes needs redis.urlKey: store the full URL, such as rediss://user:password@host:6379/0, in that Secret." }}
-{{- end }}
-{{- if and $redis.sentinel.nodes $redis.url }}
-{{- fail "redis.url is set, so redis.sentinel.nodes must be empty: a URL can name Sentinels itself, as redis+sentinel://host:26379,host:26379/0/mymaster." }}
-{{- end }}
-{{- if and $redis.sentinel.password (not $redis.sentinel.nodes) }}
-{{- fail "redis.sentinel.password needs redis.sentinel.nodes." }}
-{{- end }}
-{{- if and $redis.urlKey (not $redis.existingSecret) }}
-{{- fail "redis.urlKey needs redis.existingSecret." }}
-{{- end }}
-{{- if and $redis.existingSecret (or $redis.url $redis.password) }}
-{{- fail "redis.existingSecret contains the password or the URL, so redis.url and redis.password must be empty." }}
-{{- end }}
-{{- if and $redis.username (not $redis.password) (not $redis.url) (not $redis.existingSecret) }}
-{{- fail "redis.username needs redis.password, or a URL in redis.url or redis.existingSecret." }}
-{{- end }}
+{{- include "constellation-ws.checkRedis" . }}
 {{- if and .Values.tcp.tls.verifyClients (not .Values.tcp.tls.secret) }}
 {{- fail "tcp.tls.verifyClients needs tcp.tls.secret: without TLS there are no client certificates." }}
 {{- end }}
@@ -75,6 +54,9 @@
 {{- $pdb := .Values.podDisruptionBudget }}
 {{- if and $pdb.enabled (eq (kindIs "invalid" $pdb.maxUnavailable) (kindIs "invalid" $pdb.minAvailable)) }}
 {{- fail "podDisruptionBudget needs exactly one of maxUnavailable and minAvailable: set the other one to null." }}
+{{- end }}
+{{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") }}
+{{- fail "service.nodePort needs service.type NodePort or LoadBalancer." }}
 {{- end }}
 {{- $scaling := .Values.autoscaling }}
 {{- if ne $scaling.type "none" }}
@@ -146,53 +128,12 @@
 {{- end }}
 {{- end }}
 
-{{/* The URL, where host and password alone cannot say it. Nothing when they can. */}}
-{{- define "constellation-ws.redisUrl" -}}
-{{- $redis := .Values.redis }}
-{{- if $redis.url }}
-{{- $redis.url }}
-{{- else if and (not .Values.valkey.enabled) (not $redis.existingSecret) (or $redis.tls.enabled $redis.username $redis.sentinel.nodes) }}
-{{- $scheme := ternary "rediss" "redis" $redis.tls.enabled }}
-{{- $user := include "constellation-ws.urlPart" $redis.username }}
-{{- $credentials := ternary (printf "%s:%s@" $user (include "constellation-ws.urlPart" $redis.password)) "" (ne $redis.password "") }}
-{{- $options := list }}
-{{- if and $redis.sentinel.nodes $redis.sentinel.password }}
-{{- $options = append $options (printf "sentinel_password=%s" (include "constellation-ws.urlPart" $redis.sentinel.password)) }}
-{{- end }}
-{{- if and $redis.tls.enabled $redis.tls.caSecret }}
-{{- $options = append $options (printf "ssl_ca_certs=/etc/redis-ca/%s" $redis.tls.caKey) }}
-{{- end }}
-{{- $query := ternary (printf "?%s" (join "&" $options)) "" (gt (len $options) 0) }}
-{{- if $redis.sentinel.nodes }}
-{{- printf "%s+sentinel://%s%s/%d/%s%s" $scheme $credentials (join "," $redis.sentinel.nodes) (int $redis.db) $redis.sentinel.primary $query }}
-{{- else }}
-{{- printf "%s://%s%s:%d/%d%s" $scheme $credentials $redis.host (int $redis.port) (int $redis.db) $query }}
-{{- end }}
-{{- end }}
-{{- end }}
-
-{{/* A user or password as it stands in a URL. */}}
-{{- define "constellation-ws.urlPart" -}}
-{{- . | urlquery | replace "+" "%20" }}
-{{- end }}
-
-{{/* Ports that the pods reach Redis on, as a NetworkPolicy lists them: the Sentinels' too. */}}
-{{- define "constellation-ws.redisPorts" -}}
-{{- $redis := .Values.redis }}
-{{- $ports := list (ternary 6379 (default $redis.port .Values.networkPolicy.egress.redisPort | int) .Values.valkey.enabled) }}
-{{- range $redis.sentinel.nodes }}
-{{- $ports = append $ports (default "26379" (regexFind ":[0-9]+$" . | trimPrefix ":") | int) }}
-{{- end }}
-{{- range uniq $ports }}
-- port: {{ . }}
-{{- end }}
-{{- end }}
-
 {{/* What the chart's Secret holds, as YAML of plain text; empty when there is nothing secret. */}}
 {{- define "constellation-ws.secrets" -}}
 {{- $secrets := dict }}
-{{- with include "constellation-ws.redisUrl" . }}
-{{- $_ := set $secrets "REDIS_URL" . }}
+{{- $url := include "constellation-ws.redisUrl" . }}
+{{- if and $url (not .Values.redis.existingSecret) }}
+{{- $_ := set $secrets "REDIS_URL" $url }}
 {{- end }}
 {{- if and .Values.redis.password (not (hasKey $secrets "REDIS_URL")) (not .Values.valkey.enabled) }}
 {{- $_ := set $secrets "REDIS_PASSWORD" .Values.redis.password }}
@@ -210,37 +151,6 @@
 {{- $_ := set $secrets $name (include "constellation-ws.text" $value) }}
 {{- end }}
 {{- if $secrets }}{{ toYaml $secrets }}{{ end }}
-{{- end }}
-
-{{/* Where Redis is, as environment variables that are not secret or come from a Secret of the user. */}}
-{{- define "constellation-ws.redisEnv" -}}
-{{- $redis := .Values.redis }}
-{{- if .Values.valkey.enabled }}
-- name: REDIS_HOST
-  value: {{ include "constellation-ws.fullname" . }}-valkey
-- name: REDIS_PORT
-  value: "6379"
-{{- else if $redis.urlKey }}
-- name: REDIS_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ $redis.existingSecret }}
-      key: {{ $redis.urlKey }}
-{{- else if not (include "constellation-ws.redisUrl" .) }}
-- name: REDIS_HOST
-  value: {{ $redis.host | quote }}
-- name: REDIS_PORT
-  value: {{ $redis.port | quote }}
-- name: REDIS_DB
-  value: {{ $redis.db | quote }}
-{{- if $redis.existingSecret }}
-- name: REDIS_PASSWORD
-  valueFrom:
-    secretKeyRef:
-      name: {{ $redis.existingSecret }}
-      key: {{ $redis.passwordKey }}
-{{- end }}
-{{- end }}
 {{- end }}
 
 {{/* Where other pods reach this one: never through a Service, which would choose another pod. */}}

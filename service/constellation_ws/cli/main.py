@@ -59,14 +59,16 @@ def serve() -> None:
     from constellation_ws.process import main as process
     from constellation_ws.settings import settings
 
-    values = loading.settings()
-    telemetry.set_up_logs(values.log_level, values.log_format)
+    # Whoever reads the logs must find in them why a pod does not start.
+    telemetry.set_up_logs("info", settings.log_format())
     logger = structlog.get_logger(__name__)
-    for unknown in settings.unknown_variables():
-        logger.warning("unknown setting", variable=unknown.name, closest=unknown.closest)
-    for reason in values.invalid_certificates(datetime.now(UTC)):
-        logger.error("invalid certificate", reason=reason)
-    with exit_on(ASKED_WRONGLY, InvalidInterface):
+    with exit_on(ASKED_WRONGLY, settings.InvalidSettings, InvalidInterface, say=logger.critical):
+        values = settings.load()
+        telemetry.set_up_logs(values.log_level, values.log_format)
+        for unknown in settings.unknown_variables():
+            logger.warning("unknown setting", variable=unknown.name, closest=unknown.closest)
+        for reason in values.invalid_certificates(datetime.now(UTC)):
+            logger.error("invalid certificate", reason=reason)
         raise typer.Exit(process.serve(values))
 
 

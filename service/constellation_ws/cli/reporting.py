@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,19 +14,22 @@ FAILED, ASKED_WRONGLY, INTERRUPTED, NO_READER = 1, 2, 130, 141
 """Exit codes; 0 is done."""
 
 
-@contextmanager
-def exit_on(code: int, *faults: type[Exception]) -> Iterator[None]:
-    """Exit with a code, and the fault's own sentence."""
-    try:
-        yield
-    except faults as error:
-        complain(str(error))
-        raise typer.Exit(code) from error
-
-
 def complain(sentence: str) -> None:
     """Write a sentence to stderr."""
     print(sentence, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def exit_on(
+    code: int, *faults: type[Exception], say: Callable[[str], None] = complain
+) -> Iterator[None]:
+    """Exit with a code, and say the fault's own sentences, one per line."""
+    try:
+        yield
+    except faults as error:
+        for line in str(error).splitlines():
+            say(line)
+        raise typer.Exit(code) from error
 
 
 def warn(sentence: str) -> None:

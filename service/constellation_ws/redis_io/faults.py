@@ -60,7 +60,7 @@ def _explain_authentication(text: str) -> str:
     if "without any password configured" in text:
         return "it has no password, and REDIS_URL or REDIS_PASSWORD has one"
     if "required" in text.lower() or "already authenticated" in text:
-        return "it requires a password, and REDIS_URL or REDIS_PASSWORD has none"
+        return "it requires a password, and neither REDIS_URL nor a setting of its own has one"
     return "it refuses the user name or the password"
 
 

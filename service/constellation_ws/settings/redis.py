@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,20 @@ class RedisSettings(Part):
         None,
         description="URL of Redis; overrides the four settings above.",
     )
+    redis_username: str = Field(
+        "",
+        description="User of Redis, as it is: nothing needs to be percent-encoded. Empty means the "
+        "default user.",
+    )
+    redis_url_password: SecretStr = Field(
+        SecretStr(""),
+        description="Password of Redis, as it is, for a `REDIS_URL` without one; `REDIS_PASSWORD` "
+        "has no effect with a URL.",
+    )
+    redis_sentinel_password: SecretStr = Field(
+        SecretStr(""),
+        description="Password of the Sentinels, as it is, for a `REDIS_URL` without one.",
+    )
     redis_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = Field(
         DEFAULT_PREFIX,
         description="Prefix of the gateway's own keys and channels. Two deployments on one Redis "
@@ -48,14 +63,36 @@ class RedisSettings(Part):
 
     def redis_address(self) -> str:
         """Give the URL to connect to, password included: never log it, see `redis_label`."""
-        if self.redis_url is not None:
-            return self.redis_url.get_secret_value()
-        return redis_address.url_of(
-            self.redis_host,
-            self.redis_port,
-            self.redis_password.get_secret_value(),
-            self.redis_db,
-        )
+        if self.redis_url is None:
+            url = redis_address.url_of(self.redis_host, self.redis_port, self.redis_db)
+            password = self.redis_password
+        else:
+            url, password = self.redis_url.get_secret_value(), self.redis_url_password
+        url = redis_address.with_credentials(url, self.redis_username, password.get_secret_value())
+        sentinel = self.redis_sentinel_password.get_secret_value()
+        return redis_address.with_sentinel_password(url, sentinel)
+
+    def redis_faults(self) -> Iterator[str]:
+        """Say which credentials have no effect, or another than expected."""
+        url = "" if self.redis_url is None else self.redis_url.get_secret_value()
+        password, sentinel = self.redis_url_password, self.redis_sentinel_password
+        if password.get_secret_value() and not url:
+            yield "CONSTELLATION_REDIS_URL_PASSWORD needs REDIS_URL: use REDIS_PASSWORD without it"
+        if url and redis_address.has_credentials(url):
+            for name, value in (
+                ("CONSTELLATION_REDIS_USERNAME", self.redis_username),
+                ("CONSTELLATION_REDIS_URL_PASSWORD", password.get_secret_value()),
+            ):
+                if value:
+                    yield f"{name} is set, and REDIS_URL has a user or a password too: remove one"
+        if sentinel.get_secret_value():
+            if "+sentinel:" not in url:
+                yield "CONSTELLATION_REDIS_SENTINEL_PASSWORD needs Sentinels in REDIS_URL"
+            elif redis_address.has_sentinel_password(url):
+                yield (
+                    "CONSTELLATION_REDIS_SENTINEL_PASSWORD is set, and REDIS_URL has a "
+                    "sentinel_password too: remove one"
+                )
 
     def redis_label(self) -> str:
         """Give the address without credentials or query, fit for logs."""

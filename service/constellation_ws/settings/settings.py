@@ -22,10 +22,10 @@ from constellation_ws.settings.api import ApiSettings
 from constellation_ws.settings.delivery import DeliverySettings
 from constellation_ws.settings.draining import DrainingSettings
 from constellation_ws.settings.identity import IdentitySettings
-from constellation_ws.settings.kinds import addresses_overlap
+from constellation_ws.settings.kinds import LogFormat, addresses_overlap
 from constellation_ws.settings.limits import LimitSettings
 from constellation_ws.settings.listening import ListeningSettings
-from constellation_ws.settings.part import PREFIX
+from constellation_ws.settings.part import PREFIX, Part
 from constellation_ws.settings.presence import PresenceSettings
 from constellation_ws.settings.redis import RedisSettings
 from constellation_ws.settings.tls import TlsSettings
@@ -63,6 +63,7 @@ class Settings(
             *self._port_faults(),
             *self.delivery_faults(),
             *self.tls_faults(),
+            *self.redis_faults(),
             *self.redis_files().faults(),
         ]
         if faults:
@@ -121,6 +122,18 @@ def load() -> Settings:
         known = dict(fields())
         lines = [explain(fault, known) for fault in error.errors(include_url=False)]
         raise InvalidSettings("\n".join(lines)) from error
+
+
+def log_format() -> LogFormat:
+    """Read how to log while the settings are not read yet, or cannot be; `auto` if unreadable."""
+    try:
+        return _LogFormatAlone().log_format
+    except ValidationError:
+        return "auto"
+
+
+class _LogFormatAlone(Part):
+    log_format: LogFormat = "auto"
 
 
 def fields() -> Iterator[tuple[str, FieldInfo]]:

@@ -3,9 +3,14 @@
 import { readFileSync } from 'node:fs'
 
 const PACKAGES = {
+  'argoproj.io': '@kubernetes-models/argo-cd',
+  'external-secrets.io': '@kubernetes-models/external-secrets',
   'gateway.networking.k8s.io': '@kubernetes-models/gateway-api',
+  'helm.toolkit.fluxcd.io': '@kubernetes-models/flux-cd',
   'keda.sh': '@kubernetes-models/keda',
   'monitoring.coreos.com': '@kubernetes-models/prometheus-operator',
+  'networking.istio.io': '@kubernetes-models/istio',
+  'source.toolkit.fluxcd.io': '@kubernetes-models/flux-cd',
 }
 
 for (const object of JSON.parse(readFileSync(0, 'utf8'))) {

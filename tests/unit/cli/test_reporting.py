@@ -17,6 +17,14 @@ def test_a_fault_that_is_expected_is_one_sentence_and_an_exit_code(
     assert capsys.readouterr() == ("", "the file is not there\n")
 
 
+def test_each_line_of_a_fault_may_be_said_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    said: list[str] = []
+    with pytest.raises(typer.Exit), exit_on(ASKED_WRONGLY, OSError, say=said.append):
+        raise OSError("one\ntwo")
+    assert said == ["one", "two"]
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_fault_that_is_not_expected_rises() -> None:
     with pytest.raises(ValueError, match="a bug"), exit_on(ASKED_WRONGLY, KeyError):
         raise ValueError("a bug")

@@ -16,9 +16,13 @@ from constellation_ws.redis_io.address import (
     check_host,
     check_url,
     first_node,
+    has_credentials,
+    has_sentinel_password,
     label,
     read,
     url_of,
+    with_credentials,
+    with_sentinel_password,
 )
 from tests.certificates import Authority
 
@@ -94,23 +98,54 @@ def test_nothing_else_is_a_host(host: str) -> None:
 @given(
     host=st.sampled_from(["localhost", "10.1.2.3", "::1"]),
     port=st.integers(1, 65535),
+    user=TEXTS,
     password=TEXTS,
     database=st.integers(0, 99),
 )
-def test_redis_reads_back_what_the_four_settings_say(
-    host: str, port: int, password: str, database: int
+def test_redis_reads_back_what_the_settings_say(
+    host: str, port: int, user: str, password: str, database: int
 ) -> None:
-    url = url_of(host, port, password, database)
+    url = with_credentials(url_of(host, port, database), user, password)
 
     read = parse_url(check_url(url))
 
     assert (read["host"], read["port"], read["db"]) == (host, port, database)
-    assert read.get("password", "") == password
+    assert (read.get("username") or "", read.get("password") or "") == (user, password)
+
+
+FORMS = [
+    "rediss://redis/1?ssl_check_hostname=false",
+    "redis+cluster://a:1,b:2",
+    "rediss+sentinel://a,[::1]:26380/0/chat?ssl_check_hostname=false",
+    "unix:///run/redis.sock?db=2",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_credentials_fit_into_every_form_of_url(form: str) -> None:
+    url = check_url(with_credentials(form, "gate:way", "p@ss/?#%"))
+
+    assert has_credentials(url)
+    assert not has_credentials(form)
+    found = read(url).options
+    assert (found["username"], found["password"]) == ("gate:way", "p@ss/?#%")
+    assert label(url) == label(form)
+
+
+@pytest.mark.parametrize("form", ["redis+sentinel://a/0/b", FORMS[2]])
+def test_a_password_of_the_sentinels_fits_behind_and_before_options(form: str) -> None:
+    url = check_url(with_sentinel_password(form, "s@nt/&="))
+
+    assert has_sentinel_password(url)
+    assert not any(map(has_sentinel_password, (form, FORMS[0])))
+    found = read(url)
+    assert isinstance(found, SentinelAddress)
+    assert found.password == "s@nt/&="
 
 
 @given(password=TEXTS.map(lambda text: f"hunter2{text}"))
 def test_a_label_never_holds_the_password(password: str) -> None:
-    assert "hunter2" not in label(url_of("redis", 6379, password, 0))
+    assert "hunter2" not in label(with_credentials("redis://redis", "", password))
 
 
 @given(text=TEXTS.map(lambda text: f"redis://:hunter2{text}@redis"))

@@ -79,7 +79,7 @@ async def test_a_cluster_where_nobody_is_names_each_node_and_why(secret: Lasting
 @pytest.mark.parametrize(
     ("password", "says"),
     [
-        ("", "it requires a password, and REDIS_URL or REDIS_PASSWORD has none"),
+        ("", "it requires a password, and neither REDIS_URL nor a setting of its own has one"),
         ("hunter3", "it refuses the user name or the password"),
     ],
 )

@@ -21,6 +21,65 @@ def test_the_url_wins_over_the_four(variables: dict[str, str], address: str) -> 
     assert read(**variables).redis_address() == address
 
 
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({"CONSTELLATION_REDIS_USERNAME": "a@b"}, "redis://a%40b:@localhost:6379/0"),
+        (
+            {"CONSTELLATION_REDIS_USERNAME": "a", "REDIS_PASSWORD": "p/w"},
+            "redis://a:p%2Fw@localhost:6379/0",
+        ),
+        (
+            {"REDIS_URL": "rediss://c", "CONSTELLATION_REDIS_URL_PASSWORD": "p/w"},
+            "rediss://:p%2Fw@c",
+        ),
+        ({"REDIS_URL": "rediss://c", "REDIS_PASSWORD": "p"}, "rediss://c"),
+        (
+            {
+                "REDIS_URL": "redis+sentinel://c/0/d",
+                "CONSTELLATION_REDIS_USERNAME": "a",
+                "CONSTELLATION_REDIS_URL_PASSWORD": "p",
+                "CONSTELLATION_REDIS_SENTINEL_PASSWORD": "s",
+            },
+            "redis+sentinel://a:p@c/0/d?sentinel_password=s",
+        ),
+    ],
+)
+def test_credentials_of_their_own_need_no_encoding(variables: dict[str, str], address: str) -> None:
+    assert read(**variables).redis_address() == address
+
+
+SENTINEL = "CONSTELLATION_REDIS_SENTINEL_PASSWORD"
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"CONSTELLATION_REDIS_URL_PASSWORD": "hunter2"}, "use REDIS_PASSWORD"),
+        (
+            {"CONSTELLATION_REDIS_URL_PASSWORD": "hunter2", "REDIS_URL": "redis://:hunter2@a"},
+            "CONSTELLATION_REDIS_URL_PASSWORD is set, and REDIS_URL has",
+        ),
+        (
+            {"CONSTELLATION_REDIS_USERNAME": "a", "REDIS_URL": "redis://a?password=hunter2"},
+            "CONSTELLATION_REDIS_USERNAME is set, and REDIS_URL has",
+        ),
+        ({SENTINEL: "hunter2", "REDIS_URL": "redis://a"}, "needs Sentinels"),
+        ({SENTINEL: "hunter2"}, "needs Sentinels"),
+        (
+            {SENTINEL: "hunter2", "REDIS_URL": "redis+sentinel://a/0/b?sentinel_password=hunter2"},
+            "REDIS_URL has a sentinel_password too",
+        ),
+    ],
+)
+def test_credentials_that_contradict_the_url_are_refused(
+    variables: dict[str, str], says: str
+) -> None:
+    (fault,) = faults(**variables)
+    assert says in fault
+    assert "hunter2" not in fault
+
+
 def test_a_url_that_is_not_shown_is_refused_with_its_reason() -> None:
     (line,) = faults(REDIS_URL="redis+cluster://:hunter2@a:1/3")
 

@@ -53,6 +53,14 @@ def faults(**variables: str) -> list[str]:
     return str(refusal.value).splitlines()
 
 
+@pytest.mark.parametrize(
+    ("text", "read_as"), [("", "auto"), ("JSON", "json"), ("console", "console"), ("xml", "auto")]
+)
+def test_the_form_of_logs_is_known_before_the_settings_are(text: str, read_as: str) -> None:
+    with environment({"CONSTELLATION_LOG_FORMAT": text, "WS_PORT": "seven"}):
+        assert settings.log_format() == read_as
+
+
 def test_every_variable_says_what_it_is_for_and_what_it_takes() -> None:
     for _, field in settings.fields():
         assert field.description
