@@ -11,6 +11,7 @@ from constellation_ws.messages.commands import (
     DisconnectAll,
     Fence,
     Handover,
+    Inspect,
     ListMembers,
 )
 
@@ -35,4 +36,6 @@ class MembershipEnded:
     """The room of those for whom it ended; None for everybody."""
 
 
-Effect = Moved | MembershipEnded | Disconnect | DisconnectAll | ListMembers | Fence | Handover
+Effect = (
+    Moved | MembershipEnded | Disconnect | DisconnectAll | ListMembers | Inspect | Fence | Handover
+)

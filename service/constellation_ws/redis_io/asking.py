@@ -32,9 +32,18 @@ class Listed(msgspec.Struct, frozen=True):
     pod: str
 
 
-Answer = Counted | Listed
+class Reported(msgspec.Struct, frozen=True, array_like=True):
+    """A pod's answer to Inspect."""
+
+    pod: str
+    report: msgspec.Raw
+    """What it means is known to who asked; `null` of a pod that has no console."""
+
+
+Answer = Counted | Listed | Reported
 
 _encode = msgspec.json.Encoder().encode
+_decode_reported = msgspec.json.Decoder(Reported).decode
 _decode_listed = msgspec.json.Decoder(Listed).decode
 
 
@@ -43,7 +52,7 @@ def write(ask: int, answer: Answer, *, is_named: bool = True) -> bytes:
 
     Counts have a form of their own: it is that of the releases before, which knew no other.
     """
-    if isinstance(answer, Listed):
+    if isinstance(answer, Listed | Reported):
         return b"%d %b" % (ask, _encode(answer))
     name = b" " + answer.pod.encode() if is_named else b""
     return b"%d %d%b" % (ask, answer.count, name)
@@ -55,6 +64,8 @@ def read(payload: bytes) -> tuple[int, Answer]:
     try:
         if answer.startswith(b"{"):
             return _number(ask), _decode_listed(answer)
+        if answer.startswith(b"["):
+            return _number(ask), _decode_reported(answer)
         count, _, pod = answer.partition(b" ")
         return _number(ask), Counted(_number(count), pod.decode("latin-1"))
     except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors

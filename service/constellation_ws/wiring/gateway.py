@@ -16,11 +16,13 @@ from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.background_jobs import BackgroundJobs
 from constellation_ws.wiring.clients import Clients
+from constellation_ws.wiring.console import make_console
 from constellation_ws.wiring.consumer import Consumer
 from constellation_ws.wiring.disconnecting import Disconnecting
 from constellation_ws.wiring.events import Events
 from constellation_ws.wiring.listing import Listing
 from constellation_ws.wiring.peering import Peering
+from constellation_ws.wiring.pod_status import PodReading
 from constellation_ws.wiring.readiness import check_load, check_redis, check_room
 from constellation_ws.wiring.resuming import Parts
 from constellation_ws.wiring.services import Services
@@ -42,9 +44,20 @@ class Gateway:
         self._jobs = jobs = BackgroundJobs(metrics)
         self.clients = clients = Clients(settings, events, jobs, metrics, spawn, tracing)
         self.peering = Peering(settings, events, clients, metrics, spawn, tracing)
+        self.health = health = Health(self._readiness())
+        self.services = Services(settings, events, clients, health, metrics, spawn, tracing)
+        self.console = make_console(
+            settings,
+            events,
+            clients,
+            self.services.make_actions,
+            PodReading(settings, events, clients, metrics, health, lambda: self.drain_deadline),
+            metrics,
+            health,
+            jobs,
+            spawn,
+        )
         self._consumer = self._make_consumer()
-        self.health = Health(self._readiness())
-        self.services = Services(settings, events, clients, self.health, metrics, spawn, tracing)
 
     def parts(self, reconnect_clients: Callable[[], None]) -> Parts:
         """Give what has to run; `reconnect_clients` is called for a gap in the log. Never waits."""
@@ -60,6 +73,7 @@ class Gateway:
             **events.delivery.parts(self._consumer, clients.recovery, reconnect_clients, expect),
             **self.peering.parts(),
             **clients.identification.parts(),
+            **self.console.parts(),
         }
 
     def begin_drain(self, deadline: float) -> None:
@@ -79,6 +93,7 @@ class Gateway:
             clients.recovery,
             Disconnecting(clients.members, events.bus.all_pods, jobs, note_disconnect).begin,
             Listing(events.rooms, events.bus.all_pods, jobs).begin,
+            self.console,
         )
 
     def _readiness(self) -> list[Callable[[], HealthCheck]]:

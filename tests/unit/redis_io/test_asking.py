@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import Raw
 
 from constellation_ws.messages.events import UserId
 from constellation_ws.redis_io import asking
-from constellation_ws.redis_io.asking import Counted, Listed, MalformedAnswer, Question
+from constellation_ws.redis_io.asking import Counted, Listed, MalformedAnswer, Question, Reported
 
 LISTED = Listed([UserId("u1"), UserId("ü 2")], "pod-a")
+REPORTED = Reported("pod-a", Raw(b'{"n":[1]}'))
 
 
-@pytest.mark.parametrize("answer", [Counted(3, "pod-a"), LISTED, Listed([], "pod-a")])
+@pytest.mark.parametrize("answer", [Counted(3, "pod-a"), LISTED, Listed([], "pod-a"), REPORTED])
 def test_what_is_written_is_read(answer: asking.Answer) -> None:
     assert asking.read(asking.write(7, answer)) == (7, answer)
 
@@ -29,7 +31,7 @@ DEEP = b'7 {"users":' + b"[" * 5_000
     "payload",
     [
         *(b"", b"7", b"7 ", b"x 3", b"7 three", b"-7 3", b"7 -3"),
-        *(b"7 {", b'7 {"users":[]}', b'7 {"pod":1}'),
+        *(b"7 {", b'7 {"users":[]}', b'7 {"pod":1}', b"7 [", b'7 ["pod"]'),
         pytest.param(b"9" * 5_000 + b" 3", id="more digits than Python reads"),
         pytest.param(DEEP, id="nested too deeply"),
     ],
