@@ -95,6 +95,8 @@ class Operations:
         first: list[UserId] = []
         if prefix and not cursor and await self._actions.is_online(UserId(prefix)):
             first.append(UserId(prefix))
+        if len(first) == limit:
+            return shapes.Users(first, prefix)
         page = await self._actions.online(cursor or prefix, limit - len(first))
         users = [user for user in page.users if user.startswith(prefix)]
         is_last = page.cursor is None or not page.cursor.startswith(prefix)

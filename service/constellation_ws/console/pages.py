@@ -34,7 +34,7 @@ class FirstLook:
             await self._files.send("", scope, send)
         elif is_read and path == "/page/interface.json":
             await _send_json(self._interface, send)
-        elif is_read and path.startswith("/page/") and path[6:] in self._files:
+        elif is_read and path[:6] == "/page/" != path and path[6:] in self._files:
             await self._files.send(path[6:], scope, send)
         else:
             await self._rest(scope, receive, send)

@@ -118,10 +118,11 @@ class Page:
         await self.ask(f"document.querySelector({json.dumps(selector)}).select()")
         await self.command("Input.insertText", text=value)
 
-    async def press(self, key: str) -> None:
-        """Press a key, where the focus is."""
-        for kind in ("keyDown", "keyUp"):
-            await self.command("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+    async def press_enter(self) -> None:
+        """Press Enter, where the focus is."""
+        enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
+        await self.command("Input.dispatchKeyEvent", type="keyDown", text="\r", **enter)
+        await self.command("Input.dispatchKeyEvent", type="keyUp", **enter)
 
     async def prefers(self, theme: str) -> None:
         """Set what the system prefers: light or dark."""

@@ -1,1 +1,0 @@
-"""The pages of the gateway, in a real browser."""
