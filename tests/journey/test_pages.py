@@ -109,8 +109,8 @@ async def test_the_console_shows_a_deployment_to_whoever_has_its_key(
             await page.ask("location.hash = '#/users'")
             await page.shows(HOSTILE, ".pick")
             await page.click(".pick a")
-            await page.shows("websocket", ".detail table")
-            await page.shows("127.0.0.1", ".detail table")
+            await page.shows("websocket", ".two table")
+            await page.shows("127.0.0.1", ".two table")
             await page.ask("location.hash = '#/events'")
             await page.shows("Waiting for events", "table")
             secret = {"recipientId": HOSTILE, "text": "very private"}
@@ -121,7 +121,7 @@ async def test_the_console_shows_a_deployment_to_whoever_has_its_key(
             await page.ask(
                 f"location.hash = '#/rooms/' + encodeURIComponent({json.dumps(HOSTILE)})"
             )
-            await page.shows("Nobody is in this room", ".detail")
+            await page.shows("Nobody is in this room", ".two")
         expected = "401 (Unauthorized)"  # what a browser logs for the wrong key
         assert [one for one in await faults_of(page) if expected not in one] == []
 

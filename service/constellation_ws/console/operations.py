@@ -124,7 +124,8 @@ class Operations:
         for _, found in asked.reports:
             members.update({one.room: one.members for one in found.rooms})
             is_sampled |= found.matching > len(found.rooms)
-        largest = [questions.RoomInfo(room, count) for room, count in members.most_common(limit)]
+        ordered = sorted(members.items(), key=lambda one: (-one[1], one[0]))
+        largest = [questions.RoomInfo(*one) for one in ordered[:limit]]
         return shapes.Rooms(largest, is_sampled or len(members) > limit, asked.silent)
 
     async def members(self, call: Call[shapes.RoomQuery, None]) -> shapes.RoomUsers:

@@ -40,6 +40,8 @@ class Gateway:
         self.metrics = metrics = Metrics()
         self.drain_deadline = 0.0
         """Unix time by which the drain should have ended; 0 before it has begun."""
+        self.drained_from = 0
+        """Connections that there were when the drain began."""
         self.events = events = Events(settings, metrics, tracing)
         self._jobs = jobs = BackgroundJobs(metrics)
         self.clients = clients = Clients(settings, events, jobs, metrics, spawn, tracing)
@@ -51,7 +53,7 @@ class Gateway:
             events,
             clients,
             self.services.make_actions,
-            PodReading(settings, events, clients, metrics, health, lambda: self.drain_deadline),
+            PodReading(settings, events, clients, metrics, health, self._drain),
             metrics,
             health,
             jobs,
@@ -79,9 +81,13 @@ class Gateway:
     def begin_drain(self, deadline: float) -> None:
         """Accept nobody new; by this Unix time the drain should have ended."""
         self.drain_deadline = deadline
+        self.drained_from = len(self.clients.engine.sockets)
         self.health.enter(ProcessPhase.DRAINING)
         self.clients.admission.close_to_new()
         self.clients.members.begin_drain()
+
+    def _drain(self) -> tuple[float, int]:
+        return self.drain_deadline, self.drained_from
 
     def _make_consumer(self) -> Consumer:
         events, clients, jobs = self.events, self.clients, self._jobs

@@ -32,17 +32,16 @@ class PodReading:
         clients: Clients,
         metrics: Metrics,
         health: Health,
-        drain_deadline: Callable[[], float],
+        drain: Callable[[], tuple[float, int]],
     ) -> None:
-        """`drain_deadline` is Unix time; 0 before the drain."""
+        """`drain` gives its deadline in Unix time, and the connections at its begin."""
         self._is_durable = settings.delivery == "durable"
         self._events = events
         self._clients = clients
         self._metrics = metrics
         self._health = health
-        self._drain_deadline = drain_deadline
+        self._read_drain = drain
         self._started_at = time.monotonic()
-        self._drained_from = 0
         self._websockets, self._counted_at = 0, -_TRANSPORTS_SECONDS
 
     def counters(self, now: float) -> Counters:
@@ -103,10 +102,8 @@ class PodReading:
     def _drain(self, sessions: int) -> Drain | None:
         if not self._health.is_draining():
             return None
-        # The first question after its begin may come late: what was there at most is what counts.
-        self._drained_from = max(self._drained_from, sessions)
-        left = max(0.0, self._drain_deadline() - time.time())
-        return Drain(self._drained_from, sessions, round(left, 1))
+        deadline, at_start = self._read_drain()
+        return Drain(at_start, sessions, round(max(0.0, deadline - time.time()), 1))
 
 
 def _total(counter: object) -> int:

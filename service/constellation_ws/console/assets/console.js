@@ -10,6 +10,7 @@ const VIEWS = { "": overview, users, rooms, events, publish: publishing };
 const TITLES = { "": "Overview", users: "Users", rooms: "Rooms", events: "Events", publish: "Publish" };
 let current = new AbortController();
 let permissions = null;
+let shown = null; // the name of the view
 
 themes($("theme"));
 addEventListener("hashchange", enter);
@@ -57,6 +58,8 @@ function enter() {
     if (link.dataset.view === name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  if (shown !== null && shown !== name) $("main").focus({ preventScroll: true });
+  shown = name;
   document.title = `${TITLES[name]} · Constellation WS`;
   const context = { permissions, signal: current.signal, guard, confirm, query: new URLSearchParams(query), path: rest.map(decodeURIComponent) };
   VIEWS[name]($("main"), context);

@@ -9,66 +9,96 @@ const RECOVERY = {
   none: "begins again after a disconnect",
 };
 
+const USERS = {
+  view: "users", title: "Users", label: "User id begins with",
+  nothing: "Nobody is online whose id begins so.",
+  hint: "Choose a user to see their sockets: on which pod, over which transport, in which rooms.",
+  async load(list, prefix, cursor) {
+    const page = await call("users", { query: { prefix, cursor, limit: PAGE } });
+    list.append(...page.users.map((user) => item("users", user, prefix)));
+    return { cursor: page.cursor ?? null, found: "" };
+  },
+};
+
+const ROOMS = {
+  view: "rooms", title: "Rooms", label: "Name begins with",
+  nothing: "There is no such room.",
+  hint: "Choose a room to see who is in it.",
+  async load(list, prefix) {
+    const page = await call("rooms", { query: { prefix, limit: 100 } });
+    list.append(...page.rooms.map((one) => item("rooms", one.room, prefix, count(one.members))));
+    return { cursor: null, found: page.sampled ? "The largest are shown; search for others. Counts may lack small shares of some pods." : "" };
+  },
+};
+
+let open = null; // the list on the screen: it stays where it is while one after the other is chosen
+
 export function users(main, context) {
-  const [chosen] = context.path;
-  finder(main, context, "Users", "User id begins with", "users", async (list, prefix, cursor) => {
-    const page = await call("users", { query: { prefix, cursor, limit: PAGE }, signal: context.signal });
-    append(list, page.users.map((user) => item("users", user, chosen, prefix)), cursor);
-    return page.cursor ?? null;
-  }, "Nobody is online whose id begins so.");
-  if (chosen !== undefined) userDetail(main.querySelector(".detail"), context, chosen);
+  const detail = listed(main, context, USERS), [chosen] = context.path;
+  if (chosen !== undefined) userDetail(detail, context, chosen);
 }
 
 export function rooms(main, context) {
-  const [chosen] = context.path;
-  finder(main, context, "Rooms", "Name begins with", "rooms", async (list, prefix) => {
-    const page = await call("rooms", { query: { prefix, limit: 100 }, signal: context.signal });
-    append(list, page.rooms.map((one) => item("rooms", one.room, chosen, prefix, count(one.members))));
-    main.querySelector(".found").textContent = page.sampled ? "The largest are shown; search for others. Counts may lack small shares of some pods." : "";
-    return null;
-  }, "There is no such room.");
-  if (chosen !== undefined) roomDetail(main.querySelector(".detail"), context, chosen);
+  const detail = listed(main, context, ROOMS), [chosen] = context.path;
+  if (chosen !== undefined) roomDetail(detail, context, chosen);
 }
 
-function finder(main, { guard, query, path }, title, label, view, load, nothing) {
-  const list = h("ul", { class: "pick", "aria-label": title });
-  const more = h("button", { type: "button" }, "More");
-  const input = h("input", { id: "prefix", value: query.get("prefix") ?? "", type: "search", autocomplete: "off", spellcheck: "false" });
-  let cursor = null, run = 0;
+// Shows the list, unless it is shown already, and gives the place for what is chosen.
+function listed(main, context, kind) {
+  if (open?.kind !== kind || !open.element.isConnected) {
+    open = finder(kind, context);
+    show(main, open.element);
+    open.fetch("");
+    if (context.path.length === 0) open.input.focus();
+  }
+  open.context = context;
+  mark();
+  show(open.detail, context.path.length === 0 && h("section", { class: "card" }, h("p", { class: "empty" }, kind.hint)));
+  return open.detail;
+}
+
+function mark() {
+  for (const link of open.list.querySelectorAll("a")) {
+    if (link.dataset.name === open.context.path[0]) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+function finder(kind, context) {
+  const list = h("ul", { class: "pick", "aria-label": kind.title }), note = h("p", { class: "hint" }), detail = h("div", { class: "stack" });
+  const more = h("button", { type: "button", hidden: true }, "More");
+  const input = h("input", { id: "prefix", value: context.query.get("prefix") ?? "", type: "search", autocomplete: "off", spellcheck: "false" });
+  let cursor = null, run = 0, timer;
   const fetch = async (from) => {
     const mine = (run += 1);
     more.hidden = true;
     const into = document.createDocumentFragment();
-    const next = await guard(() => load(into, input.value, from));
-    if (mine !== run || next === undefined) return; // an answer that came too late
+    const page = await open.context.guard(() => kind.load(into, input.value, from));
+    if (mine !== run) return; // an answer that came too late
+    more.hidden = !cursor;
+    if (page === undefined) return;
     if (!from) list.replaceChildren();
     list.append(into);
-    if (!list.childElementCount) list.append(h("li", { class: "empty" }, nothing));
-    cursor = next;
+    if (!list.childElementCount) list.append(h("li", { class: "empty" }, kind.nothing));
+    note.textContent = page.found;
+    cursor = page.cursor;
     more.hidden = !cursor;
+    mark();
   };
-  let timer;
   input.oninput = () => { clearTimeout(timer); timer = setTimeout(() => fetch(""), 250); };
   more.onclick = () => fetch(cursor);
-  show(main, h("div", { class: "two" },
-    h("section", { class: "card", "aria-label": title },
-      h("header", {}, h("h2", {}, title), h("button", { type: "button", class: "plain", onclick: () => fetch("") }, "Refresh")),
-      h("div", { class: "body stack" }, h("div", { class: "field" }, h("label", { for: "prefix" }, label), input), h("p", { class: "hint found" })),
+  const element = h("div", { class: "two" },
+    h("section", { class: "card", "aria-label": kind.title },
+      h("header", {}, h("h2", {}, kind.title), h("button", { type: "button", class: "plain", onclick: () => fetch("") }, "Refresh")),
+      h("div", { class: "body stack" }, h("div", { class: "field" }, h("label", { for: "prefix" }, kind.label), input), note),
       list, h("div", { class: "more" }, more)),
-    h("div", { class: "detail stack" }, path.length === 0 && h("section", { class: "card" }, h("p", { class: "empty" }, view === "users"
-      ? "Choose a user to see their sockets: on which pod, over which transport, in which rooms."
-      : "Choose a room to see who is in it.")))));
-  fetch("");
-  if (path.length === 0) input.focus();
+    detail);
+  return { kind, element, list, input, detail, fetch, context };
 }
 
-function append(list, items) {
-  list.append(...items);
-}
-
-function item(view, name, chosen, prefix, number) {
+function item(view, name, prefix, number) {
   const query = prefix ? `?prefix=${part(prefix)}` : "";
-  return h("li", {}, h("a", { href: `#/${view}/${part(name)}${query}`, "aria-current": name === chosen ? "true" : null },
+  return h("li", {}, h("a", { href: `#/${view}/${part(name)}${query}`, "data-name": name },
     h("span", { class: "id" }, name), number !== undefined && h("span", { class: "number" }, number)));
 }
 

@@ -17,6 +17,7 @@ export function overview(main, { signal, guard }) {
 
   repeat(STATUS_SECONDS, signal, () => guard(async () => {
     const { pods, silent } = await call("pods", { signal });
+    named(pods);
     pods.sort((a, b) => a.status.name.localeCompare(b.status.name) || a.pod.localeCompare(b.pod));
     show(figures, figuresOf(pods));
     show(notes, silent.length > 0 && h("p", { class: "notice warn" }, `${silent.length} ${silent.length === 1 ? "pod does" : "pods do"} not answer: just gone, busy, or without a console. Numbers lack what they have.`));
@@ -33,17 +34,31 @@ const sum = (pods, read) => pods.reduce((total, one) => total + (read(one.status
 const most = (pods, read) => Math.max(0, ...pods.map((one) => read(one.status) ?? 0));
 const clients = (status) => status.websockets + status.polling;
 
+// Pods of one machine have one name: their instances tell them apart.
+function named(pods) {
+  const names = pods.map((one) => one.status.name);
+  for (const one of pods) {
+    if (names.indexOf(one.status.name) !== names.lastIndexOf(one.status.name)) one.label = `${one.status.name} ${one.pod.slice(0, 4)}`;
+  }
+  for (const one of pods) one.status.name = one.label ?? one.status.name;
+}
+
 function figuresOf(pods) {
   const ready = pods.filter((one) => one.status.failing.length === 0).length;
+  const isAnyUnready = pods.some((one) => one.status.failing.length > 0 && !one.status.drain);
   const lost = sum(pods, (one) => one.lost_events);
   return [
     figure(count(sum(pods, clients)), "clients connected"),
     figure(rate(most(pods, (one) => one.events)), "events per second"),
     figure(rate(sum(pods, (one) => one.deliveries)), "deliveries per second"),
-    figure(milliseconds(most(pods, (one) => one.write_ms)), "log to socket, p99"),
-    figure(`${ready} of ${pods.length}`, "pods ready", ready < pods.length),
+    figure(timed(most(pods, (one) => one.write_ms)), "log to socket, p99"),
+    figure(`${ready} of ${pods.length}`, "pods ready", isAnyUnready),
     figure(count(lost), "events lost since start", lost > 0),
   ];
+}
+
+function timed(value) {
+  return value ? milliseconds(value) : "–";
 }
 
 function figure(value, name, isBad = false) {
