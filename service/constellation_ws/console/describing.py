@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import msgspec
+from msgspec.structs import replace
 
 from constellation_ws.console.questions import Seen
 from constellation_ws.delivery.command_reading import CommandReader
@@ -24,9 +24,8 @@ _BETWEEN_PODS = tuple(
 """How commands begin that no service and no emitter has sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
-    """An event, and what becomes of it."""
+class Described(msgspec.Struct, frozen=True, gc=False):
+    """An event, and what becomes of it. A struct: there may be a thousand a second."""
 
     id: str
     came_at: float
@@ -39,7 +38,7 @@ class Described:
     namespace: str = ""
     all_rooms: Collection[str] = ()
     recipients: int = 0
-    text: str | None = field(default=None, repr=False)
+    text: str | None = None
 
     def seen(self, number: int, now: float) -> Seen:
         """Give what is shown of it, under a number that its viewer has for it."""

@@ -48,11 +48,14 @@ _NOT_ASKED = Raw(b"null")
 class NoConsole:
     """No console: other pods may ask, and are told so at once, as they would wait."""
 
-    is_looked_at = False
-
     def __init__(self, all_pods: AllPods, jobs: BackgroundJobs) -> None:
         self._all_pods = all_pods
         self._jobs = jobs
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether anybody looks at events: asked for each batch."""
+        return False
 
     def look(self, batch: list[Published]) -> None:
         """Nobody looks."""
@@ -139,7 +142,7 @@ class Console(NoConsole):
         return Door(api, lock, keys, own_key)
 
     @property
-    def is_looked_at(self) -> bool:  # type: ignore[override]
+    def is_looked_at(self) -> bool:
         """Whether anybody looks at events: asked for each batch."""
         return self._tails.is_on
 

@@ -22,7 +22,7 @@ function begin() {
   $("you").onsubmit = (event) => { event.preventDefault(); connect(); };
   $("join").onclick = () => join($("chat").value);
   $("chat").onkeydown = (event) => { if (event.key === "Enter") { event.preventDefault(); join($("chat").value); } };
-  $("cut").onclick = () => socket.io.engine?.close();
+  $("cut").onclick = () => socket?.io.engine?.close();
   $("send").onsubmit = (event) => { event.preventDefault(); send(); };
   $("what").onchange = fields;
   $("clear").onclick = () => { $("list").replaceChildren(); total = 0; counted(); };
@@ -161,8 +161,11 @@ function fields() {
 
 async function send() {
   if (side !== "publish") {
-    const isAnswered = socket.timeout(8000);
-    isAnswered.emit($("what").value, form.value(), (error, answer) => answered(error ? "no answer within 8 s" : JSON.stringify(answer), Boolean(error) || answer?.success === false));
+    if (!socket?.connected) {
+      answered("not connected", true);
+      return;
+    }
+    socket.timeout(8000).emit($("what").value, form.value(), (error, answer) => answered(error ? "no answer within 8 s" : JSON.stringify(answer), Boolean(error) || answer?.success === false));
     return;
   }
   const began = performance.now();
