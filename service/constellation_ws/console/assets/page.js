@@ -122,7 +122,8 @@ function line(kind, name, text, mark) {
 }
 
 function readable(value) {
-  return JSON.stringify(value, null, 1)?.replace(/\n\s*/g, " ") ?? "";
+  const lines = JSON.stringify(value, null, 1) ?? "";
+  return lines.replace(/([[{])\n\s*/g, "$1").replace(/\n\s*([\]}])/g, "$1").replace(/\n\s*/g, " ");
 }
 
 function counted() {
