@@ -71,6 +71,15 @@ INSECURE: list[tuple[Values, str]] = [
     ({}, "Everybody may join any chat"),
     ({**API, "chatAccess.token": "x"}, "The token for the API"),
     ({**API, "networkPolicy.egress.enabled": True}, "does not let the pods reach chatAccess.url"),
+    (
+        {
+            **SECURE,
+            "console.enabled": True,
+            "console.access": "proxy",
+            "metrics.port": 9090,
+        },
+        "The console has no key",
+    ),
     ({**SECURE, "replicas": 1}, "one replica"),
     ({**SECURE, "autoscaling.type": "hpa"}, "maxConnectionAgeSeconds"),
 ]

@@ -722,6 +722,23 @@ def test_the_http_api_is_for_the_namespace_unless_others_are_named() -> None:
     assert rule["from"][0] == {"podSelector": {}}
 
 
+def test_the_console_has_its_key_from_a_secret_and_may_only_read_unless_allowed() -> None:
+    values = {
+        "console.enabled": True,
+        "metrics.port": 9090,
+        "console.existingSecret": "console",
+    }
+    told = environment(render_values(values))
+    assert told["CONSTELLATION_CONSOLE"] == "read"
+    assert told["CONSTELLATION_CONSOLE_EVENTS"] == "metadata"
+    assert told["CONSTELLATION_CONSOLE_KEY"] == {
+        "secretKeyRef": {"name": "console", "key": "console-key"}
+    }
+    own = render_values({**values, "console.existingSecret": "", "console.key": "k" * 16})
+    assert of_kind(own, "Secret")["stringData"] == {"CONSTELLATION_CONSOLE_KEY": "k" * 16}
+    assert "CONSTELLATION_CONSOLE" not in environment(render())
+
+
 def test_without_the_http_api_nothing_of_it_is_there() -> None:
     objects = render()
     assert "api" not in [port["name"] for port in container(objects)["ports"]]

@@ -34,6 +34,7 @@
 {{- include "constellation-ws.checkAuth" . }}
 {{- include "constellation-ws.checkChatAccess" . }}
 {{- include "constellation-ws.checkApi" . }}
+{{- include "constellation-ws.checkConsole" . }}
 {{- include "constellation-ws.checkInterface" . }}
 {{- $names := list }}
 {{- range include "constellation-ws.env" . | fromYamlArray }}
@@ -147,6 +148,9 @@
 {{- with .Values.api.keys }}
 {{- $_ := set $secrets "CONSTELLATION_API_KEYS" . }}
 {{- end }}
+{{- with .Values.console.key }}
+{{- $_ := set $secrets "CONSTELLATION_CONSOLE_KEY" . }}
+{{- end }}
 {{- range $name, $value := .Values.secretConfig }}
 {{- $_ := set $secrets $name (include "constellation-ws.text" $value) }}
 {{- end }}
@@ -187,6 +191,7 @@
 {{- end }}
 {{- end }}
 {{- include "constellation-ws.apiEnv" . }}
+{{- include "constellation-ws.consoleEnv" . }}
 {{- include "constellation-ws.peerEnv" . }}
 {{- include "constellation-ws.redisEnv" . }}
 {{- include "constellation-ws.authEnv" . }}

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import structlog
 
-from constellation_ws.api import openapi
 from constellation_ws.api.bodies import Gone, Holding, InHand, Receive
 from constellation_ws.api.keys import ApiKey, Keys
 from constellation_ws.api.operations import Call, Operation
@@ -40,7 +39,6 @@ REQUEST_SECONDS = 5.0
 """How long a request may take, once it was read."""
 UNKNOWN_ROUTE = "unknown"
 """The metrics' label for requests that no operation is for: callers must not make labels."""
-_DOCUMENT_ROUTE = f"GET {openapi.PATH}"
 _NO_STORE = (b"cache-control", b"no-store")
 _CLOSE = (b"connection", b"close")
 
@@ -66,14 +64,11 @@ class ApiLimits:
 class _Target(NamedTuple):
     """What a request is for."""
 
-    operation: Operation | None
-    """None for the description of all the others."""
+    route: str
+    """A method and a template."""
+    asked: Operation | msgspec.Raw
+    """A document is given to anybody."""
     in_path: Mapping[str, str]
-
-    @property
-    def route(self) -> str:
-        one = self.operation
-        return _DOCUMENT_ROUTE if one is None else f"{one.method} {one.template}"
 
 
 class Api:
@@ -82,21 +77,22 @@ class Api:
     def __init__(
         self,
         operations: Iterable[Operation],
-        channels: Iterable[str],
-        namespaces: Iterable[str],
+        documents: Mapping[str, bytes],
         keys: Keys,
         limits: ApiLimits,
         metrics: ApiMetrics,
         spawn: Spawn,
         is_draining: Callable[[], bool],
     ) -> None:
-        """Channels and namespaces are named in the description."""
-        rows = tuple(operations)
-        methods: dict[str, dict[str, Operation | None]] = {openapi.PATH: {"GET": None}}
-        for row in rows:
-            methods.setdefault(row.template, {})[row.method] = row
+        """`documents` are JSON that is given to anybody, by path."""
+        methods: dict[str, dict[str, _Target]] = {}
+        for path, document in documents.items():
+            methods[path] = {"GET": _Target(f"GET {path}", msgspec.Raw(document), {})}
+        for row in operations:
+            target = _Target(f"{row.method} {row.template}", row, {})
+            methods.setdefault(row.template, {})[row.method] = target
+        self._hint = "".join(f"; {path} describes what there is" for path in documents)
         self._paths = Paths(methods)
-        self._document = msgspec.Raw(openapi.document(rows, channels, namespaces))
         self._keys = keys
         self._limits = limits
         self._metrics = metrics
@@ -132,9 +128,9 @@ class Api:
         try:
             target = self._find(scope)
             route = target.route
-            if target.operation is None:
-                return route, success(HTTPStatus.OK, self._document)
-            return route, await self._serve(target.operation, target.in_path, scope, receive)
+            if isinstance(target.asked, msgspec.Raw):
+                return route, success(HTTPStatus.OK, target.asked)
+            return route, await self._serve(target.asked, target.in_path, scope, receive)
         except RequestRefused as refusal:
             return route, problem(refusal)
         except Gone:
@@ -150,14 +146,13 @@ class Api:
         except BadPath as error:
             raise RequestRefused("invalid_request", str(error)) from error
         if found is None:
-            sentence = f"there is nothing at this path; {openapi.PATH} describes what there is"
-            raise RequestRefused("not_found", sentence)
+            raise RequestRefused("not_found", f"there is nothing at this path{self._hint}")
         methods, in_path = found
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         if method not in methods:
             names = [*methods, *(["HEAD"] if "GET" in methods else [])]
             raise MethodRefused(", ".join(names))
-        return _Target(methods[method], in_path)
+        return methods[method]._replace(in_path=in_path)
 
     async def _serve(
         self, operation: Operation, in_path: Mapping[str, str], scope: Scope, receive: Receive

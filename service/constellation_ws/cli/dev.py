@@ -60,7 +60,8 @@ async def _watch(
 
 def times(extra: Iterable[Path]) -> dict[Path, int]:
     """Say when each source was last written, in nanoseconds; what is gone is left out."""
-    sources = (*_SOURCES.rglob("*.py"), *_SOURCES.rglob("*.toml"), *extra)
+    kinds = ("*.py", "*.toml", "*.html", "*.css", "*.js")
+    sources = (*(path for kind in kinds for path in _SOURCES.rglob(kind)), *extra)
     return {path: path.stat().st_mtime_ns for path in sources if path.exists()}
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import aiohttp
 
 from constellation_ws.runtime.listening import WILDCARDS, PortUnavailable, bracketed, listen
+from constellation_ws.settings.console import is_loopback
 from constellation_ws.settings.settings import Settings
 
 _HOST = "127.0.0.1"
@@ -57,6 +58,11 @@ class Place:
     """The gateway's, whole."""
 
     @property
+    def has_page(self) -> bool:
+        """Whether the gateway has its page, which publishes without a key."""
+        return self.environment.get("CONSTELLATION_CONSOLE") == "local"
+
+    @property
     def url(self) -> str:
         """The gateway's address for browsers."""
         return f"http://{bracketed(self.host)}:{self.ws_port}"
@@ -79,7 +85,10 @@ def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[Place]:
         tcp_port = free_port(values.tcp_port, tcp_host, must="tcp_port" in given)
         own = {"WS_PORT": str(ws_port), "TCP_PORT": str(tcp_port), "REDIS_URL": redis_url}
         set_by_hand = {name: value for name, value in os.environ.items() if value}
-        environment = _DEFAULTS | dict(overrides) | set_by_hand | own | _this_package()
+        # The page publishes for whoever opens it, so nobody else may reach it.
+        page = {"CONSTELLATION_CONSOLE": "local"} if is_loopback(host) else {}
+        defaults = _DEFAULTS | page | dict(overrides)
+        environment = defaults | set_by_hand | own | _this_package()
         reached = _HOST if host in WILDCARDS else host
         yield Place(reached, ws_port, tcp_port, redis_url, not is_named, environment)
 
@@ -139,19 +148,20 @@ def how_to_join(where: Place) -> str:
     message = (
         '{"chatId":"c-1","messageId":"m-0","senderId":"you","recipientId":"bob","text":"Hello"}'
     )
+    page = (
+        f"  Page       {where.url}/ (open it: you are connected, and can publish)\n"
+        f"  Console    {where.url}/console/\n\n"
+        if where.has_page
+        else f"  There is no page at {where.url}/, as not only this machine reaches it.\n\n"
+    )
     return f"""\
-  Socket.IO  {where.url}/chats
+{page}  Socket.IO  {where.url}/chats
   NestJS     {where.host}:{where.tcp_port} (Transport.TCP)
   Health     {where.url}/readyz and /metrics
 
   From another terminal:
     {command} listen --user bob --chat c-1 --url {where.url}
     {redis}{command} publish chat:newMessage '{message}'
-
-  From a browser: open {where.url}/health and paste into its console
-    const {{ io }} = await import('https://cdn.socket.io/4.8.1/socket.io.esm.min.js')
-    const socket = io('{where.url}/chats', {{ auth: {{ userId: 'bob', recovery: true }} }})
-    socket.onAny((event, ...data) => console.log(event, ...data))
 """
 
 

@@ -12,6 +12,7 @@ from constellation_ws.messages.commands import (
     DisconnectAll,
     Fence,
     Handover,
+    Inspect,
     ListMembers,
 )
 from constellation_ws.messages.events import Sid
@@ -48,5 +49,13 @@ class Asked:
 
 
 Effect = (
-    Moved | MembershipEnded | Asked | Disconnect | DisconnectAll | ListMembers | Fence | Handover
+    Moved
+    | MembershipEnded
+    | Asked
+    | Disconnect
+    | DisconnectAll
+    | ListMembers
+    | Inspect
+    | Fence
+    | Handover
 )

@@ -28,6 +28,7 @@ from constellation_ws.messages.commands import (
     Empty,
     Fence,
     Handover,
+    Inspect,
     Join,
     Leave,
     ListMembers,
@@ -255,7 +256,7 @@ class Relay:
                 self._empty(room, offset)
             case Regroup():
                 self._regroup(command, offset)
-            case Disconnect() | DisconnectAll() | ListMembers() | Fence() | Handover():
+            case Disconnect() | DisconnectAll() | ListMembers() | Inspect() | Fence() | Handover():
                 self._effects.append(command)
 
     def _regroup(self, command: Regroup, offset: bytes) -> None:

@@ -148,6 +148,10 @@ class Rooms:
         """Rooms with at least one member; sid rooms are not counted."""
         return len(self._rooms)
 
+    def names(self) -> list[str]:
+        """Name the rooms that `room_count` counts: a copy, to be walked while rooms change."""
+        return list(self._rooms)
+
     def add(self, member: Member) -> bool:
         """Take a new member; False when its Engine.IO session has one in this namespace already."""
         key = member.key

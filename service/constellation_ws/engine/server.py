@@ -75,15 +75,15 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     def open(self, query: str, address: str, headers: list[tuple[bytes, bytes]]) -> Session:
         """Open a session and call the handler of `connect`. The caller gives it a transport."""
-        session = self._register(self._pod_tag + self.generate_id(), address)
+        session = self._register(self._pod_tag + self.generate_id(), address, time.monotonic())
         self.pings.add(session)
         self.expect_use(session)
         handshake = Handshake(query, address, tuple(self._kept_headers(headers)))
         self.handlers["connect"](session.sid, handshake)
         return session
 
-    def _register(self, sid: str, address: str) -> Session:
-        session = self.sockets[sid] = Session(self, sid)
+    def _register(self, sid: str, address: str, opened_at: float) -> Session:
+        session = self.sockets[sid] = Session(self, sid, opened_at)
         if self.limits.max_connections_per_address:
             session.site = site_of(address)
             self.sites.enter(session.site)
@@ -93,7 +93,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     def adopt(self, moved: MovedSession, transport: asyncio.Transport) -> WebSocketConnection:
         """Continue a session of another pod. Its client is at this transport."""
-        session = self._register(moved.sid, moved.address)
+        session = self._register(moved.sid, moved.address, time.monotonic() - moved.age_seconds)
         session.packets_received, session.awaits_pong = moved.packets_received, moved.awaits_pong
         self.pings.add_moved(session)
         handshake = Handshake(moved.query, moved.address, tuple(moved.headers))
@@ -110,7 +110,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         session.websocket.detach()
         query, address, headers = handshake.query, handshake.address, list(handshake.headers)
         received, awaits_pong = session.packets_received, session.awaits_pong
-        return MovedSession(session.sid, query, address, headers, received, awaits_pong)
+        age = time.monotonic() - session.opened_at
+        return MovedSession(session.sid, query, address, headers, received, awaits_pong, age)
 
     def expect_upgrade(self, connection: WebSocketConnection) -> None:
         """Close a connection that probes unless `has_upgraded` is called in time."""

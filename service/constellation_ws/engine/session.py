@@ -98,6 +98,8 @@ class MovedSession(msgspec.Struct, frozen=True, array_like=True):
     headers: list[tuple[bytes, bytes]]
     packets_received: int
     awaits_pong: bool
+    age_seconds: float = 0.0
+    """For how long it is open; a pod of the release before does not say it."""
 
 
 class Session:
@@ -112,6 +114,7 @@ class Session:
         "closed",
         "engine",
         "inbox",
+        "opened_at",
         "outbox",
         "outbox_bytes",
         "packets_received",
@@ -128,9 +131,11 @@ class Session:
         "write",
     )
 
-    def __init__(self, engine: SessionHost, sid: str) -> None:
+    def __init__(self, engine: SessionHost, sid: str, opened_at: float = 0.0) -> None:
         self.engine = engine
         self.sid = sid
+        self.opened_at = opened_at
+        """By the monotonic clock of this pod, wherever it was opened."""
         self.closed = False
         self.websocket: WebSocket | None = None
         self.write: Callable[[bytes], None] | None = None

@@ -1,8 +1,8 @@
 """What pods and external emitters ask of all pods: the words, and how they travel over Redis.
 
 Every pod receives each command and executes it for the sockets that it holds; it does not pass it
-on. Commands of pods (disconnect, list members, fence, handover) travel by Pub/Sub. Those of
-services (emit, join, leave) go through the log with durable delivery, by Pub/Sub with live
+on. Commands of pods (disconnect, list members, inspect, fence, handover) travel by Pub/Sub. Those
+of services (emit, join, leave) go through the log with durable delivery, by Pub/Sub with live
 delivery. Those of emitters are published, and recorded like events with durable delivery.
 Execution is not done here.
 """
@@ -159,6 +159,14 @@ class ListMembers(msgspec.Struct, frozen=True, tag="list_members"):
     ask: int
 
 
+class Inspect(msgspec.Struct, frozen=True, tag="inspect"):
+    """Each pod answers on `reply_to` what an operator's console asks; `query` is the console's."""
+
+    query: msgspec.Raw
+    reply_to: str
+    ask: int
+
+
 class Fence(msgspec.Struct, frozen=True, tag="fence"):
     """The session `sid` was resumed elsewhere: the pod with its former `owner` closes that one."""
 
@@ -179,6 +187,7 @@ Command = (
     | Disconnect
     | DisconnectAll
     | ListMembers
+    | Inspect
     | Fence
     | Handover
 )

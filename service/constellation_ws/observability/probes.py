@@ -170,16 +170,8 @@ def dispatch(pages: AsgiApp, long_polling: AsgiApp, path: str) -> AsgiApp:
 
 def _welcome(namespaces: Iterable[str]) -> str:
     """What a person reads who opens the address in a browser."""
-    first, *_ = names = list(namespaces)
     return f"""Constellation WS {__version__}, a Socket.IO gateway
-
-Socket.IO is on /socket.io/ (protocol version 5, Engine.IO 4: socket.io-client 3 and 4).
-Namespaces: {", ".join(names)}
-
-    import {{ io }} from "socket.io-client";
-    const socket = io("<this address>{first}", {{ auth: {{ userId: "<your user id>" }} }});
-
-For operators: /health, /livez, /readyz
+Socket.IO is on /socket.io/ (socket.io-client 3 and 4). Namespaces: {", ".join(namespaces)}
 """
 
 

@@ -46,6 +46,12 @@ class Tally(Collector):
         """Count one thing under these values."""
         self.of(*values).value += 1
 
+    def total(self, *values: str) -> int:
+        """Sum the counts whose first labels have these values; all of them where none is given."""
+        return sum(
+            count.value for found, count in self._counts.items() if found[: len(values)] == values
+        )
+
     def collect(self) -> Iterable[Metric]:
         """Give the counts as Prometheus samples."""
         family = CounterMetricFamily(self._name, self._help, labels=self._labels)
@@ -59,14 +65,18 @@ class Buckets:
 
     def __init__(self, bounds: Sequence[float]) -> None:
         """`bounds` are the buckets' upper ends, in order; the one without an end is added."""
-        self._bounds = bounds
+        self.bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._exemplars: dict[int, Exemplar] = {}
         self._sum = 0.0
 
+    def counts(self) -> tuple[int, ...]:
+        """Give how often each bucket was hit, that without an end last."""
+        return tuple(self._counts)
+
     def add(self, seconds: float, times: int = 1) -> None:
         """Count what took so long, never below 0, as often as it was seen."""
-        self._counts[bisect_left(self._bounds, seconds)] += times
+        self._counts[bisect_left(self.bounds, seconds)] += times
         self._sum += seconds * times
 
     def add_between(self, least: float, most: float, times: int) -> bool:
@@ -74,8 +84,8 @@ class Buckets:
 
         Within one bucket it is the sum alone that takes the middle for each.
         """
-        bucket = bisect_left(self._bounds, least)
-        if bucket != bisect_left(self._bounds, most):
+        bucket = bisect_left(self.bounds, least)
+        if bucket != bisect_left(self.bounds, most):
             return False
         self._counts[bucket] += times
         self._sum += (least + most) / 2 * times
@@ -83,13 +93,13 @@ class Buckets:
 
     def show(self, seconds: float, trace: Mapping[str, str], unix_time: float) -> None:
         """Name the trace of something that was counted, in place of its bucket's last one."""
-        bucket = bisect_left(self._bounds, seconds)
+        bucket = bisect_left(self.bounds, seconds)
         self._exemplars[bucket] = Exemplar(dict(trace), seconds, unix_time)
 
     def show_in(self, family: HistogramMetricFamily, labels: Sequence[str] = ()) -> None:
         """Give the buckets as Prometheus samples; only OpenMetrics shows the traces."""
         buckets, total = list[tuple[str, float] | tuple[str, float, Exemplar]](), 0
-        for index, end in enumerate((*map(str, map(float, self._bounds)), "+Inf")):
+        for index, end in enumerate((*map(str, map(float, self.bounds)), "+Inf")):
             total += self._counts[index]
             exemplar = self._exemplars.get(index)
             buckets.append((end, total) if exemplar is None else (end, total, exemplar))

@@ -46,7 +46,7 @@ def public_config(gateway: Gateway) -> uvicorn.Config:
     has_metrics = settings.metrics_port is None
     registry = gateway.metrics.registry if has_metrics else None
     pages: AsgiApp = create_app(gateway.health, registry, gateway.events.namespaces.scopes)
-    pages = trace_pages(pages, gateway.tracing)
+    pages = gateway.console.public(trace_pages(pages, gateway.tracing))
     polling = LongPolling(engine, admission, gateway.clients.polls, gateway.peering.elsewhere)
     upgrades = {SOCKET_IO_PATH: Upgrades(engine, admission, gateway.peering.elsewhere).handle}
     most = settings.max_half_open_connections
@@ -93,9 +93,9 @@ def api_config(gateway: Gateway, connections: set[object]) -> uvicorn.Config:
 
 
 def metrics_config(gateway: Gateway) -> uvicorn.Config:
-    """Configure the port that has metrics alone."""
+    """Configure the port of the metrics, and of the console where there is one."""
     return uvicorn.Config(
-        create_metrics_app(gateway.metrics.registry),
+        gateway.console.private(create_metrics_app(gateway.metrics.registry)),
         ws="none",
         timeout_keep_alive=gateway.settings.keep_alive_seconds,
         **_QUIET_HTTP,

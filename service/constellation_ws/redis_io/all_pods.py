@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Collection
 
 import structlog
+from msgspec import Raw
 
 from constellation_ws.messages import commands
 from constellation_ws.messages.events import Room, UserId
@@ -19,6 +20,7 @@ from constellation_ws.redis_io.asking import (
     Listed,
     MalformedAnswer,
     Question,
+    Reported,
 )
 from constellation_ws.redis_io.names import Names
 from constellation_ws.redis_io.publisher import Publisher
@@ -77,8 +79,26 @@ class AllPods:
         listed = [one.users for one in question.answers if isinstance(one, Listed)]
         return sorted(set(itertools.chain(*listed))), question.complete.is_set()
 
+    async def inspect(self, query: Raw, pods: Collection[str]) -> tuple[list[Reported], list[str]]:
+        """Ask every pod what an operator wants to see; give their answers, and who gave none.
+
+        Waits like `disconnect`. It may be asked every second, so silence is not logged. Raises
+        RedisUnavailable.
+        """
+        question = await self._ask(
+            pods,
+            lambda ask: commands.Inspect(query, self.reply_channel, ask),
+            is_silence_logged=False,
+        )
+        reports = [one for one in question.answers if isinstance(one, Reported)]
+        return reports, question.missing()
+
     async def _ask(
-        self, pods: Collection[str], command: Callable[[int], commands.Command]
+        self,
+        pods: Collection[str],
+        command: Callable[[int], commands.Command],
+        *,
+        is_silence_logged: bool = True,
     ) -> Question:
         """Send a question, made of its number, to every pod; wait until all have answered."""
         ask = next(self._asks)
@@ -90,7 +110,8 @@ class AllPods:
                 await question.complete.wait()
         except TimeoutError:
             answers, missing = len(question.answers), question.missing()
-            logger.warning("not every pod answered", answers=answers, missing=missing)
+            log = logger.warning if is_silence_logged else logger.debug
+            log("not every pod answered", answers=answers, missing=missing)
         finally:
             del self._waiting[ask]
         return question
@@ -111,6 +132,11 @@ class AllPods:
         """Report to the pod that collects the acks of an event. Raises RedisUnavailable."""
         payload = asking.write_ack(request.id, answer)
         await self._publisher.publish(request.reply_to, payload)
+
+    async def answer_inspect(self, command: commands.Inspect, report: Raw) -> None:
+        """Answer another pod's `inspect`. Raises RedisUnavailable."""
+        reported = Reported(self.instance, report)
+        await self._publisher.publish(command.reply_to, asking.write(command.ask, reported))
 
     def receive_answer(self, payload: bytes) -> None:
         """Receive a message of the reply channel; anybody may publish there."""

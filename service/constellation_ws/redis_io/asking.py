@@ -47,10 +47,19 @@ class Acked(msgspec.Struct, frozen=True):
     """What it gave, JSON."""
 
 
-Answer = Counted | Listed
+class Reported(msgspec.Struct, frozen=True, array_like=True):
+    """A pod's answer to Inspect."""
+
+    pod: str
+    report: msgspec.Raw
+    """What it means is known to who asked; `null` of a pod that has no console."""
+
+
+Answer = Counted | Listed | Reported
 AckAnswer = Reached | Acked
 
 _encode = msgspec.json.Encoder().encode
+_decode_reported = msgspec.json.Decoder(Reported).decode
 _decode_listed = msgspec.json.Decoder(Listed).decode
 _decode_reached = msgspec.json.Decoder(Reached).decode
 _ACK_MARK = b"ack "
@@ -62,7 +71,7 @@ def write(ask: int, answer: Answer, *, is_named: bool = True) -> bytes:
 
     Counts have a form of their own: it is that of the releases before, which knew no other.
     """
-    if isinstance(answer, Listed):
+    if isinstance(answer, Listed | Reported):
         return b"%d %b" % (ask, _encode(answer))
     name = b" " + answer.pod.encode() if is_named else b""
     return b"%d %d%b" % (ask, answer.count, name)
@@ -74,6 +83,8 @@ def read(payload: bytes) -> tuple[int, Answer]:
     try:
         if answer.startswith(b"{"):
             return _number(ask), _decode_listed(answer)
+        if answer.startswith(b"["):
+            return _number(ask), _decode_reported(answer)
         count, _, pod = answer.partition(b" ")
         return _number(ask), Counted(_number(count), pod.decode("latin-1"))
     except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors

@@ -19,6 +19,7 @@ from constellation_ws.redis_io import address as redis_address
 from constellation_ws.runtime.listening import WILDCARDS, address_towards
 from constellation_ws.settings.access import ChatAccessSettings
 from constellation_ws.settings.api import ApiSettings
+from constellation_ws.settings.console import ConsoleSettings
 from constellation_ws.settings.delivery import DeliverySettings
 from constellation_ws.settings.draining import DrainingSettings
 from constellation_ws.settings.identity import IdentitySettings
@@ -39,6 +40,7 @@ class InvalidSettings(ValueError):
 
 # pydantic lists the fields of the last base first: that is the order of the documentation.
 class Settings(
+    ConsoleSettings,
     WatchingSettings,
     LimitSettings,
     IdentitySettings,
@@ -60,6 +62,7 @@ class Settings(
             *self.chat_access_faults(self.auth_mode),
             *self.api_faults(),
             *self.presence_faults(),
+            *self.console_faults(self.ws_host, self.metrics_port),
             *self._port_faults(),
             *self.delivery_faults(),
             *self.tls_faults(),

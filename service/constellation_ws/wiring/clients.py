@@ -58,7 +58,9 @@ class Clients:
         tracing: Tracing | NoTracing,
     ) -> None:
         self.overload = Overload()
-        self.pressure = Pressure(self.overload, metrics, find_memory_limit())
+        self.memory = find_memory_limit()
+        """None where the container has no limit of its own."""
+        self.pressure = Pressure(self.overload, metrics, self.memory)
         self.files = open_files.share(
             open_files.limit(), settings.tcp_max_connections, settings.api_connections()
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from constellation_ws.access.access import Access
 from constellation_ws.delivery.effects import Asked, Effect, MembershipEnded, Moved
@@ -13,12 +14,30 @@ from constellation_ws.messages.commands import (
     DisconnectAll,
     Fence,
     Handover,
+    Inspect,
     ListMembers,
 )
 from constellation_ws.recovery.none import NoRecovery, NoSessions
 from constellation_ws.recovery.resume import Recovery
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.redis_io.bus import Published
+
+
+class Onlooker(Protocol):
+    """Who sees what is delivered."""
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether anybody wants to see events now."""
+
+    def look(self, batch: list[Published]) -> None:
+        """Look at a read from Pub/Sub, before it is delivered."""
+
+    def look_at_logged(self, batch: list[Logged], age_seconds: float) -> None:
+        """Look at a read from the log, before it is delivered."""
+
+    def begin(self, command: Inspect) -> None:
+        """Begin to answer a question. Never waits."""
 
 
 class Consumer:
@@ -33,6 +52,7 @@ class Consumer:
         disconnect: Callable[[Disconnect | DisconnectAll], None],
         list_members: Callable[[ListMembers], None],
         accept_acks: Callable[[Asked], None],
+        console: Onlooker,
     ) -> None:
         self._relay = relay
         self._access = access
@@ -41,14 +61,19 @@ class Consumer:
         self._disconnect = disconnect
         self._list_members = list_members
         self._accept_acks = accept_acks
+        self._console = console
 
     def take(self, batch: list[Published]) -> bool:
         """Deliver one read from Pub/Sub; return whether the recorder has released its lease."""
+        if self._console.is_looked_at:
+            self._console.look(batch)
         effects = self._relay.take(batch)
         return bool(effects) and self._apply(effects)
 
     def take_logged(self, batch: list[Logged], age_seconds: float) -> None:
         """Deliver one read from the log; its newest entry was so old then."""
+        if self._console.is_looked_at:
+            self._console.look_at_logged(batch, age_seconds)
         effects = self._relay.take_logged(batch, age_seconds)
         if effects:
             self._apply(effects)
@@ -69,6 +94,8 @@ class Consumer:
                     self._disconnect(effect)
                 case ListMembers():
                     self._list_members(effect)
+                case Inspect():
+                    self._console.begin(effect)
                 case Handover():
                     is_lease_free = True
         return is_lease_free

@@ -16,11 +16,13 @@ from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.background_jobs import BackgroundJobs
 from constellation_ws.wiring.clients import Clients
+from constellation_ws.wiring.console import make_console
 from constellation_ws.wiring.consumer import Consumer
 from constellation_ws.wiring.disconnecting import Disconnecting
 from constellation_ws.wiring.events import Events
 from constellation_ws.wiring.listing import Listing
 from constellation_ws.wiring.peering import Peering
+from constellation_ws.wiring.pod_status import PodReading
 from constellation_ws.wiring.readiness import check_load, check_redis, check_room
 from constellation_ws.wiring.resuming import Parts
 from constellation_ws.wiring.services import Services
@@ -38,13 +40,26 @@ class Gateway:
         self.metrics = metrics = Metrics()
         self.drain_deadline = 0.0
         """Unix time by which the drain should have ended; 0 before it has begun."""
+        self.drained_from = 0
+        """Connections that there were when the drain began."""
         self.events = events = Events(settings, metrics, tracing)
         self._jobs = jobs = BackgroundJobs(metrics)
         self.clients = clients = Clients(settings, events, jobs, metrics, spawn, tracing)
         self.peering = Peering(settings, events, clients, metrics, spawn, tracing)
+        self.health = health = Health(self._readiness())
+        self.services = Services(settings, events, clients, health, metrics, spawn, tracing)
+        self.console = make_console(
+            settings,
+            events,
+            clients,
+            self.services.make_actions,
+            PodReading(settings, events, clients, metrics, health, self._drain),
+            metrics,
+            health,
+            jobs,
+            spawn,
+        )
         self._consumer = self._make_consumer()
-        self.health = Health(self._readiness())
-        self.services = Services(settings, events, clients, self.health, metrics, spawn, tracing)
 
     def parts(self, reconnect_clients: Callable[[], None]) -> Parts:
         """Give what has to run; `reconnect_clients` is called for a gap in the log. Never waits."""
@@ -60,14 +75,19 @@ class Gateway:
             **events.delivery.parts(self._consumer, clients.recovery, reconnect_clients, expect),
             **self.peering.parts(),
             **clients.identification.parts(),
+            **self.console.parts(),
         }
 
     def begin_drain(self, deadline: float) -> None:
         """Accept nobody new; by this Unix time the drain should have ended."""
         self.drain_deadline = deadline
+        self.drained_from = len(self.clients.engine.sockets)
         self.health.enter(ProcessPhase.DRAINING)
         self.clients.admission.close_to_new()
         self.clients.members.begin_drain()
+
+    def _drain(self) -> tuple[float, int]:
+        return self.drain_deadline, self.drained_from
 
     def _make_consumer(self) -> Consumer:
         events, clients, jobs = self.events, self.clients, self._jobs
@@ -80,6 +100,7 @@ class Gateway:
             Disconnecting(clients.members, events.bus.all_pods, jobs, note_disconnect).begin,
             Listing(events.rooms, events.bus.all_pods, jobs).begin,
             clients.acknowledging.begin,
+            self.console,
         )
 
     def _readiness(self) -> list[Callable[[], HealthCheck]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from constellation_ws.api import openapi
 from constellation_ws.api.app import Api, ApiLimits
 from constellation_ws.api.operations import Operations
 from constellation_ws.messages.admission import Rate
@@ -42,8 +43,8 @@ class Services:
         tracing: Tracing | NoTracing,
     ) -> None:
         # Each port sends in a queue of its own: one that is flooded holds up no other.
-        over_tcp, over_http = (
-            Actions(
+        def make_actions() -> Actions:
+            return Actions(
                 events.bus.all_pods,
                 clients.presence,
                 events.table,
@@ -54,16 +55,16 @@ class Services:
                 events.namespaces,
                 max_event_bytes=settings.max_event_bytes,
             )
-            for _ in range(2)
-        )
+
+        self.make_actions = make_actions
         self.tcp = NestTcp(
-            Rpc(over_tcp, events.table, socket.gethostname(), tracing).patterns(),
+            Rpc(make_actions(), events.table, socket.gethostname(), tracing).patterns(),
             _TcpReport(metrics),
             bounds.tcp_limits(settings, clients.files),
             spawn,
             bounds.tcp_tls(settings),
         )
-        self.api = _make_api(settings, over_http, events, metrics, health, spawn)
+        self.api = _make_api(settings, make_actions(), events, metrics, health, spawn)
 
 
 def _make_api(
@@ -75,10 +76,10 @@ def _make_api(
     spawn: Spawn,
 ) -> Api:
     per_second = settings.api_max_requests_per_second
+    rows = Operations(actions).rows()
     return Api(
-        Operations(actions).rows(),
-        events.table,
-        events.namespaces.scopes,
+        rows,
+        {openapi.PATH: openapi.document(rows, events.table, events.namespaces.scopes)},
         settings.api_callers(),
         ApiLimits(settings.max_event_bytes + _FRAME_BYTES, Rate(per_second, 2 * per_second)),
         _ApiReport(metrics),

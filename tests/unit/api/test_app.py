@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from constellation_ws.api import app as api_app
+from constellation_ws.api import openapi
 from constellation_ws.api.app import UNKNOWN_ROUTE, Api, ApiLimits
 from constellation_ws.api.keys import read_keys
 from constellation_ws.api.operations import Operations
@@ -119,10 +120,10 @@ class World:
     is_draining: bool = False
 
     def __post_init__(self) -> None:
+        rows = Operations(cast("Any", self.actions)).rows()
         self.api = Api(
-            Operations(cast("Any", self.actions)).rows(),
-            ["chat:new"],
-            ["/chats"],
+            rows,
+            {openapi.PATH: openapi.document(rows, ["chat:new"], ["/chats"])},
             KEYS,
             ApiLimits(1_000, RATE),
             self.counted,

@@ -32,7 +32,7 @@ def _levels() -> Iterator[None]:
 def trace_something() -> None:
     with brief_traces.brief_traces() as tracing:
         assert tracing is not NO_TRACING
-        tracing.start("publish", SpanKind.PRODUCER).end()  # type: ignore[union-attr]
+        tracing.start("publish", SpanKind.PRODUCER).end()
 
 
 def test_without_an_exporter_nothing_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:

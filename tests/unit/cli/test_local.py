@@ -97,6 +97,14 @@ def test_the_rest_is_local_and_without_a_drain() -> None:
     assert expected.items() <= where.environment.items()
 
 
+@pytest.mark.parametrize(("host", "has_page"), [("", True), ("::1", True), ("0.0.0.0", False)])
+def test_the_page_is_only_where_nobody_else_reaches_it(host: str, has_page: bool) -> None:
+    where = place({"REDIS_URL": "redis://redis", "CONSTELLATION_WS_HOST": host}, {})
+    assert where.has_page is has_page
+    first = how_to_join(where).splitlines()[0]
+    assert first.startswith("  Page  " if has_page else "  There is no page")
+
+
 @pytest.mark.parametrize("owns_redis", [True, False])
 def test_only_a_redis_of_our_own_is_written_out(owns_redis: bool) -> None:
     where = Place(HOST, 27000, 27756, "redis://:hunter2@redis", owns_redis, {})

@@ -32,6 +32,7 @@ from constellation_ws.messages.commands import (
     Empty,
     Fence,
     Handover,
+    Inspect,
     Join,
     Leave,
     ListMembers,
@@ -90,7 +91,7 @@ class Pod:
         self.rooms = Rooms()
         self.metrics = Metrics()
         self.disconnected: list[Disconnect | DisconnectAll] = []
-        self.listed: list[ListMembers] = []
+        self.listed: list[ListMembers | Inspect] = []
         self.asked: list[Asked] = []
         self.moved: list[Member] = []
         self.ended: list[tuple[str, str | None]] = []
@@ -156,7 +157,7 @@ class Pod:
                     self.ended.append((room, who))
                 case Disconnect() | DisconnectAll():
                     self.disconnected.append(effect)
-                case ListMembers():
+                case ListMembers() | Inspect():
                     self.listed.append(effect)
                 case Fence(sid, owner):
                     self.fenced.append((sid, owner))
@@ -602,8 +603,9 @@ def test_an_entry_is_read_without_being_carried_out(pod: Pod) -> None:
 
 def test_questions_about_rooms_are_passed_on_to_be_answered(pod: Pod) -> None:
     question = ListMembers(Room("chat:1"), "", 10, "reply", 1)
-    pod.tell(question)
-    assert pod.listed == [question]
+    of_an_operator = Inspect(msgspec.Raw(b'{"type":"status"}'), "reply", 2)
+    pod.tell(question, of_an_operator)
+    assert pod.listed == [question, of_an_operator]
 
 
 def test_fences_and_handovers_are_passed_to_whom_they_concern(pod: Pod) -> None:

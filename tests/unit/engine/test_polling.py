@@ -179,7 +179,7 @@ async def test_a_session_id_that_names_this_pod_asks_nobody(door: Door, sid: str
 
 
 async def test_a_session_that_has_moved_here_is_answered_here(world: World, door: Door) -> None:
-    session = world.engine._register(SID, "10.0.0.9")
+    session = world.engine._register(SID, "10.0.0.9", 0.0)
     session.queue("4here")
     assert (await door.ask("GET"))[2] == b"4here"
     assert door.elsewhere.asked == []

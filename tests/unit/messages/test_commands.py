@@ -19,6 +19,7 @@ from constellation_ws.messages.commands import (
     Empty,
     Fence,
     Handover,
+    Inspect,
     Join,
     Leave,
     ListMembers,
@@ -61,6 +62,7 @@ every_command = (
     | st.builds(Disconnect, rooms, texts, texts, st.integers(0, 2**40))
     | st.builds(Regroup, some_rooms, few_rooms, few_rooms, few_rooms)
     | st.builds(DisconnectAll, some_rooms, few_rooms)
+    | st.builds(Inspect, st.just(msgspec.Raw(b'{"type":"status"}')), texts, st.integers(0, 2**40))
     | st.builds(ListMembers, rooms, texts, st.integers(1, 1_000), texts, st.integers(0, 2**40))
     | st.builds(Fence, texts, texts)
     | st.just(Handover())

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec import Raw
 from redis.asyncio import Redis
 
 from constellation_ws.messages import commands
-from constellation_ws.messages.commands import Disconnect, ListMembers
+from constellation_ws.messages.commands import Disconnect, Inspect, ListMembers
 from constellation_ws.messages.events import Room, UserId
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io import all_pods
@@ -188,6 +189,30 @@ async def test_the_members_of_a_room_are_merged_from_all_pods(
             assert (asked.room, asked.cursor, asked.limit) == ("chat:1", "u0", 3)
             await pod.bus.all_pods.answer_members(asked, [UserId(user) for user in users])
         assert await listing == (["u1", "u2", "u3", "u4"], True)
+
+
+async def test_what_an_operator_asks_is_answered_by_each_pod_and_silence_is_not_logged(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(all_pods, "ASK_SECONDS", 0.5)
+    a, b = Pod(redis), Pod(redis)
+    async with running(a, b):
+        await standing(a, b)
+        pods = [a.bus.instance, b.bus.instance, "a pod that hangs"]
+        inspecting = asyncio.create_task(a.bus.all_pods.inspect(Raw(b'{"type":"status"}'), pods))
+        for pod in (a, b):
+            await eventually(lambda: pod.heard, PATIENCE_SECONDS, "it is asked")
+            command = commands.decode(pod.heard[0][1])
+            assert isinstance(command, Inspect)
+            assert bytes(command.query) == b'{"type":"status"}'
+            await pod.bus.all_pods.answer_inspect(command, Raw(b'{"n":1}'))
+
+        answers, silent = await inspecting
+
+    assert sorted(one.pod for one in answers) == sorted(pods[:2])
+    assert {bytes(one.report) for one in answers} == {b'{"n":1}'}
+    assert silent == ["a pod that hangs"]
+    assert "[warning" not in capsys.readouterr().out
 
 
 async def test_a_list_without_the_answer_of_every_pod_says_so(

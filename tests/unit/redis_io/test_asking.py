@@ -14,12 +14,14 @@ from constellation_ws.redis_io.asking import (
     MalformedAnswer,
     Question,
     Reached,
+    Reported,
 )
 
 LISTED = Listed([UserId("u1"), UserId("ü 2")], "pod-a")
+REPORTED = Reported("pod-a", Raw(b'{"n":[1]}'))
 
 
-@pytest.mark.parametrize("answer", [Counted(3, "pod-a"), LISTED, Listed([], "pod-a")])
+@pytest.mark.parametrize("answer", [Counted(3, "pod-a"), LISTED, Listed([], "pod-a"), REPORTED])
 def test_what_is_written_is_read(answer: asking.Answer) -> None:
     assert asking.read(asking.write(7, answer)) == (7, answer)
 
@@ -37,7 +39,7 @@ DEEP = b'7 {"users":' + b"[" * 5_000
     "payload",
     [
         *(b"", b"7", b"7 ", b"x 3", b"7 three", b"-7 3", b"7 -3"),
-        *(b"7 {", b'7 {"users":[]}', b'7 {"pod":1}'),
+        *(b"7 {", b'7 {"users":[]}', b'7 {"pod":1}', b"7 [", b'7 ["pod"]'),
         pytest.param(b"9" * 5_000 + b" 3", id="more digits than Python reads"),
         pytest.param(DEEP, id="nested too deeply"),
     ],

@@ -1,0 +1,151 @@
+"""What this pod answers to a question of the console. What is asked of whom is `cluster`'s."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Raw
+
+from constellation_ws.console import questions
+from constellation_ws.console.questions import (
+    History,
+    PodHistory,
+    PodRooms,
+    PodSockets,
+    PodStatus,
+    PodTail,
+    RoomInfo,
+    SocketInfo,
+    Status,
+    Tail,
+    TopRooms,
+    Who,
+)
+from constellation_ws.console.samples import STEP_SECONDS, Samples
+from constellation_ws.console.tail import Tails
+from constellation_ws.delivery.rooms import Member, Rooms
+from constellation_ws.engine.server import Engine
+from constellation_ws.messages.events import Room, UserId, user_room
+from constellation_ws.messages.namespaces import Namespaces, scope_of
+from constellation_ws.runtime.turns import paced
+
+MAX_SOCKETS = 50
+MAX_SHOWN_ROOMS = 50
+MAX_ROOMS = 200
+_MEMORY = Path("/proc/self/statm")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_OF_USER = user_room(UserId(""))
+
+Answer = PodStatus | PodHistory | PodSockets | PodRooms | PodTail
+
+
+class Pod:
+    """Answers questions about this process."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        rooms: Rooms,
+        namespaces: Namespaces,
+        name: str,
+        address_of: Callable[[str], str],
+        status: Callable[[], PodStatus],
+        samples: Samples,
+        tails: Tails,
+    ) -> None:
+        """`address_of` gives the IP address of the client of an Engine.IO session."""
+        self._engine = engine
+        self._rooms = rooms
+        self._namespaces = namespaces
+        self._name = name
+        self._address_of = address_of
+        self._status = status
+        self._samples = samples
+        self._tails = tails
+
+    async def answer(self, query: Raw) -> Raw:
+        """Answer a question; `null` to one that this release does not know."""
+        try:
+            asked = questions.decode_query(query)
+        except msgspec.DecodeError:
+            return Raw(b"null")
+        return Raw(questions.encode(await self._answer(asked)))
+
+    async def _answer(self, asked: questions.Query) -> Answer:
+        match asked:
+            case Status():
+                return self._status()
+            case History():
+                age = self._samples.age_seconds(time.monotonic())
+                return PodHistory(STEP_SECONDS, round(age, 2), self._samples.all())
+            case Who(user):
+                return self._sockets_of(UserId(user))
+            case TopRooms(prefix, limit, has_users):
+                return await self._largest_rooms(prefix, min(limit, MAX_ROOMS), has_users)
+            case Tail():
+                return self._tails.answer(asked)
+
+    def _sockets_of(self, user: UserId) -> PodSockets:
+        members = [
+            member
+            for scope in self._namespaces.scopes.values()
+            for member in self._rooms.members(Room(scope + user_room(user)))
+        ]
+        newest = heapq.nlargest(MAX_SOCKETS, members, key=self._opened_at)
+        return PodSockets(self._name, [self._describe(one) for one in newest], len(members))
+
+    def _opened_at(self, member: Member) -> float:
+        session = self._engine.sockets.get(member.eio_sid)
+        return 0.0 if session is None else session.opened_at
+
+    def _describe(self, member: Member) -> SocketInfo:
+        session = self._engine.sockets.get(member.eio_sid)
+        scope = member.scope
+        if member.ticket is None:
+            recovery = "none"
+        else:
+            recovery = "offsets" if member.has_offsets else "position"
+        names = sorted(room.removeprefix(scope) for room in member.rooms if room != scope)
+        return SocketInfo(
+            member.sid,
+            scope.removesuffix(",") or self._namespaces.default,
+            "websocket" if session is not None and session.upgraded else "polling",
+            self._address_of(member.eio_sid),
+            round(time.monotonic() - self._opened_at(member), 1) if session else 0.0,
+            names[:MAX_SHOWN_ROOMS],
+            len(names),
+            recovery,
+            session.waiting_bytes if session is not None else 0,
+        )
+
+    async def _largest_rooms(self, prefix: str, limit: int, has_users: bool) -> PodRooms:
+        matching, largest = 0, list[tuple[int, str]]()
+        async for room in paced(self._rooms.names()):
+            if not room.startswith(prefix) or (not has_users and _is_of_user(room)):
+                continue
+            matching += 1
+            entry = (len(self._rooms.members(room)), room)
+            if len(largest) < limit:
+                heapq.heappush(largest, entry)
+            else:
+                heapq.heappushpop(largest, entry)
+        ordered = sorted(largest, key=lambda one: (-one[0], one[1]))
+        return PodRooms([RoomInfo(room, count) for count, room in ordered if count], matching)
+
+
+def _is_of_user(room: str) -> bool:
+    """Return whether it is the room of one user, in whatever namespace."""
+    return room.removeprefix(scope_of(room)).startswith(_OF_USER)
+
+
+def memory_bytes() -> int:
+    """Return how much memory this process has resident; 0 where the system does not say."""
+    try:
+        return int(_MEMORY.read_text().split()[1]) * _PAGE_BYTES
+    except (OSError, IndexError, ValueError):
+        return 0
