@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 _HASH_SEED = "0"
@@ -34,10 +35,12 @@ def main() -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=100, help="how many fresh seeds")
-    parser.add_argument("--seed", action="append", default=[], help="this one, instead")
+    parser.add_argument("--seeds", type=int, help="how many fresh seeds (100)")
+    parser.add_argument("--seed", action="append", default=[], help="this one; may be repeated")
     parser.add_argument("--seconds", type=float, default=30, help="in which faults strike")
-    parser.add_argument("--world", default="all", help="only this fault")
+    parser.add_argument(
+        "--world", default="all", help="only this fault, or these with + between them"
+    )
     parser.add_argument("--plan", help="these faults, as a failing seed prints them")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long")
     parser.add_argument("--jobs", type=int, default=1, help="worlds side by side")
@@ -54,8 +57,9 @@ def _simulate(arguments: argparse.Namespace) -> int:
     from tests.simulation.run import Task  # noqa: PLC0415
 
     blows = None if arguments.plan is None else tuple(plan.from_text(arguments.plan))
-    prepare = MUTATIONS[arguments.mutation] if arguments.mutation else None
-    seeds = iter(arguments.seed) if arguments.seed else _fresh(arguments.seeds)
+    prepare = MUTATIONS[arguments.mutation].apply if arguments.mutation else None
+    fresh = arguments.seeds if arguments.seeds is not None else 0 if arguments.seed else 100
+    seeds = chain(arguments.seed, _fresh(fresh))
     tasks = (Task(seed, arguments.seconds, arguments.world, blows) for seed in seeds)
     began, cpu = time.monotonic(), sum(os.times()[:4])
     count, failed, virtual, delivered = 0, 0, 0.0, 0
@@ -64,7 +68,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         count += 1
         virtual += outcome.virtual_seconds
         delivered += outcome.delivered
-        if len(arguments.seed) == 1:
+        if outcome.seed in arguments.seed:
             print(f"seed {outcome.seed}: fingerprint {outcome.fingerprint}")
         if outcome.failures:
             failed += 1

@@ -224,6 +224,9 @@ class Host(asyncio.BaseEventLoop):
         address = options["sock"].getsockname() if "sock" in options else args
         return self.network.listen(self, protocol_factory, address[1])
 
+    def __del__(self) -> None:
+        """Nothing has to be closed, so nothing is to be complained about."""
+
     def _handle(self, _: object, context: dict[str, Any]) -> None:
         error = context.get("exception")
         reason = f": {type(error).__name__}: {error}" if error is not None else ""

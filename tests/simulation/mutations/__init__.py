@@ -1,7 +1,16 @@
-"""Faults of the gateway that the simulation must find, each as a patch of one place."""
+"""Faults of the gateway that the simulation must find: each breaks one rule in one place.
+
+They are patches of a process that runs one world. `python -m tests.simulation.mutations` finds out
+how many seeds each takes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from tests.simulation.mutations import proving, recording, reporting, sessions
+from tests.simulation.mutations.kinds import Mutation
 
-MUTATIONS: dict[str, Callable[[], None]] = {}
+MUTATIONS: dict[str, Mutation] = {
+    mutation.name: mutation
+    for module in (proving, recording, reporting, sessions)
+    for mutation in module.MUTATIONS
+}

@@ -62,7 +62,7 @@ class Scripts:
     def run(self, digest: bytes, keys: list[bytes], arguments: list[bytes], call: Call) -> Reply:
         """Execute a script whose commands go to `call`. Raises Refusal."""
         if digest not in self.known:
-            raise Refusal("NOSCRIPT No matching script. Please use EVAL.")
+            raise Refusal("NOSCRIPT No matching script.")
         lua, function = Scripts._lua, Scripts._compiled[digest]
         Scripts._call = staticmethod(call)
         is_done, result = Scripts._guarded(
@@ -140,4 +140,5 @@ def _explain(raised: Any, digest: bytes) -> str:
 
 def _encode_json(value: Any) -> bytes:
     """Write a string as JSON: scripts encode nothing else."""
-    return json.dumps(bytes(value).decode(errors="replace"), ensure_ascii=False).encode()
+    text = json.dumps(bytes(value).decode(errors="replace"), ensure_ascii=False)
+    return text.replace("/", "\\/").encode()
