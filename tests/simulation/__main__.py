@@ -46,6 +46,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="worlds side by side")
     parser.add_argument("--mutation", help="break the gateway in this way first")
     parser.add_argument("--keep-on", action="store_true", help="do not stop at the first failure")
+    parser.add_argument("--small", action="store_true", help="few clients, two or three pods")
     parser.add_argument("--list", action="store_true", help="list the faults")
     return parser.parse_args()
 
@@ -60,7 +61,9 @@ def _simulate(arguments: argparse.Namespace) -> int:
     prepare = MUTATIONS[arguments.mutation].apply if arguments.mutation else None
     fresh = arguments.seeds if arguments.seeds is not None else 0 if arguments.seed else 100
     seeds = chain(arguments.seed, _fresh(fresh))
-    tasks = (Task(seed, arguments.seconds, arguments.world, blows) for seed in seeds)
+    tasks = (
+        Task(seed, arguments.seconds, arguments.world, blows, arguments.small) for seed in seeds
+    )
     began, cpu = time.monotonic(), sum(os.times()[:4])
     count, failed, virtual, delivered = 0, 0, 0.0, 0
     until = began + 60 * arguments.minutes
@@ -72,7 +75,10 @@ def _simulate(arguments: argparse.Namespace) -> int:
             print(f"seed {outcome.seed}: fingerprint {outcome.fingerprint}")
         if outcome.failures:
             failed += 1
-            task = Task(outcome.seed, arguments.seconds, arguments.world, tuple(outcome.blows))
+            task = Task(
+                outcome.seed, arguments.seconds, arguments.world, tuple(outcome.blows),
+                arguments.small,
+            )  # fmt: skip
             _report(task, outcome.failures, outcome.story, prepare, arguments)
             if not arguments.keep_on:
                 break
@@ -112,7 +118,7 @@ def _report(task, failures: Sequence[str], story: str, prepare, arguments) -> No
     mutation = f" --mutation {arguments.mutation}" if arguments.mutation else ""
     print(
         f"  replay: python -m tests.simulation --seed {task.seed} --seconds {task.seconds:g}"
-        f"{mutation} --plan '{plan.to_text(blows)}'"
+        f"{mutation}{' --small' if task.is_small else ''} --plan '{plan.to_text(blows)}'"
     )
     print(f"  story:  {path}", flush=True)
 

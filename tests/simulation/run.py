@@ -40,6 +40,8 @@ class Task:
     kind: str = plan.ALL
     blows: tuple[Blow, ...] | None = None
     """Instead of those that the seed draws."""
+    is_small: bool = False
+    """Whether few clients are enough, as for a fault that most of them see."""
 
     def drawn(self) -> list[Blow]:
         """Give the plan."""
@@ -68,6 +70,8 @@ def run(task: Task) -> Outcome:
     """Run a world and judge it. The process should be used for nothing else."""
     chance = Random(f"{task.seed} size")
     size = Size(pods=chance.choice((2, 3, 3, 3, 4)), clients=chance.choice((8, 14, 22, 30)))
+    if task.is_small:
+        size = Size(pods=chance.choice((2, 3)), clients=8, rooms=2)
     outcome = Outcome(task.seed, task.drawn())
     world = World(f"{task.seed} universe", size)
     logging.getLogger("asyncio").disabled = True

@@ -125,10 +125,12 @@ class World:
     # Disasters
 
     @contextmanager
-    def strike(self, name: str, *, is_lossy: bool, group: str | None = None) -> Iterator[Strike]:
+    def strike(
+        self, name: str, *, is_lossy: bool, group: str | None = None, delays: bool = False
+    ) -> Iterator[Strike]:
         """Be struck for as long as this is held."""
         now_ms = self.universe.now_ms
-        strike = self.timeline.begin(Strike(name, now_ms, None, is_lossy, group))
+        strike = self.timeline.begin(Strike(name, now_ms, None, is_lossy, group, delays))
         self.note("director", f"{name} begins")
         try:
             yield strike

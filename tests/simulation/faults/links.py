@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.chaos.plan import Lane
 from tests.simulation.faults.kinds import Blow, Fault, Steps
 from tests.simulation.world import World
@@ -39,7 +41,7 @@ def cut_links(world: World, blow: Blow) -> Steps:
     yield 0.0
 
 
-def _hold(mark: bytes, *, is_delivered: bool):  # type: ignore[no-untyped-def]
+def _hold(mark: bytes, *, is_delivered: bool) -> Callable[[World, Blow], Steps]:
     def hold(world: World, blow: Blow) -> Steps:
         with world.strike(blow.name, is_lossy=True):
             links = world.redis_links(mark)
@@ -51,8 +53,8 @@ def _hold(mark: bytes, *, is_delivered: bool):  # type: ignore[no-untyped-def]
             yield blow.seconds
             if link is not None and is_delivered:
                 link.release()
-            elif link is not None:
-                link.cut()
+            elif link is not None and blow.chance.random() < 0.5:
+                link.cut()  # else it stays silent, as one that a firewall has forgotten
 
     return hold
 

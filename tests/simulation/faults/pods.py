@@ -74,7 +74,7 @@ def _kill(world: World, slot: int, seconds: float) -> Steps:
 
 def pause(world: World, blow: Blow) -> Steps:
     """A pod stands still, as a virtual machine that is moved; then all its timers are late."""
-    with world.strike(blow.name, is_lossy=False):
+    with world.strike(blow.name, is_lossy=False, delays=True):
         pod = blow.chance.choice(world.pods)
         yield from _pause(world, [pod.host], blow.seconds)
 
@@ -124,8 +124,8 @@ FAULTS = (
     Fault("roll-all", Lane.PODS, roll_all),
     Fault("kill", Lane.PODS, kill, 0.0, 5.0),
     Fault("kill-recorder", Lane.PODS, kill_recorder, 0.0, 5.0, weight=2),
-    Fault("pause", Lane.PODS, pause, 0.5, 16.0),
-    Fault("pause-all", Lane.PODS, pause_all, 0.5, 14.0),
+    Fault("pause", Lane.PODS, pause, 0.5, 20.0),
+    Fault("pause-all", Lane.PODS, pause_all, 0.5, 20.0),
     Fault("step-pod-clock", Lane.PODS, step_clock),
     Fault("part-peers", Lane.PODS, part_peers, 1.0, 14.0),
 )

@@ -114,7 +114,7 @@ FAULTS = (
     Fault("restart", Lane.REDIS, restart, 0.0, 4.0),
     Fault("empty-restart", Lane.REDIS, empty_restart, 0.0, 4.0),
     Fault("rollback", Lane.REDIS, rollback, 0.0, 4.0, weight=2),
-    Fault("hang", Lane.REDIS, hang, 0.3, 18.0),
+    Fault("hang", Lane.REDIS, hang, 0.3, 20.0),
     Fault("hang-restart", Lane.REDIS, hang_and_restart, 0.3, 8.0),
     Fault("full", Lane.REDIS, _refuse("OOM"), 1.0, 14.0),
     Fault("misconf", Lane.REDIS, _refuse("MISCONF"), 1.0, 14.0),

@@ -36,7 +36,7 @@ def _try(name: str, arguments: argparse.Namespace) -> bool:
 
     mutation = MUTATIONS[name]
     tasks = (
-        Task(f"{name} {number}", arguments.seconds, mutation.world)
+        Task(f"{name} {number}", arguments.seconds, mutation.world, is_small=True)
         for number in range(arguments.most)
     )
     count = 0

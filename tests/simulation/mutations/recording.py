@@ -25,15 +25,6 @@ def first_discarded() -> None:
     Unrecorded.receive = discard  # type: ignore[method-assign]
 
 
-def old_dropped() -> None:
-    """The old subscription is closed when the new one is confirmed, whatever it still brings."""
-
-    async def change_over(self: RedisBus, old: Any, listener: Any) -> None:
-        await old.close()
-
-    RedisBus._change_over = change_over  # type: ignore[method-assign]
-
-
 def unread_dropped() -> None:
     """A subscription that seems silent is dropped with what waits to be read."""
     bus._READ_SECONDS = 0.0
@@ -90,10 +81,6 @@ MUTATIONS = (
     Mutation(
         "first-discarded", "what a subscription brings before the first tick is discarded",
         "kill-pubsub", first_discarded,
-    ),
-    Mutation(
-        "old-dropped", "the old subscription is not read to its end", "hang+delay-pubsub",
-        old_dropped,
     ),
     Mutation(
         "unread-dropped", "a paused process drops the subscription that it has not read",
