@@ -5,6 +5,10 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 CHAOS_ARGS ?=
+SEEDS ?= 100
+SECONDS ?= 30
+WORLD ?= all
+SIMULATE_ARGS ?=
 INGRESS_ARGS ?=
 FUZZ_SECONDS ?= 600
 FUZZ_ARGS ?=
@@ -44,7 +48,7 @@ DEMO := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.demo)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short ingress lint format chart bench bench-quick observe observe-sheet attacks soak fuzz mutate audit sbom lock clean
+.PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short simulate simulate-mutations ingress lint format chart bench bench-quick observe observe-sheet attacks soak fuzz mutate audit sbom lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-23s %s\n", $$1, $$2}'
@@ -74,6 +78,12 @@ chaos-short: setup ## Inject one fault after the other under load, and check wha
 
 chaos: setup ## Inject many faults at once, from a random plan with a seed, in five runs (long)
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
+simulate: $(VENV)/.ready ## Run SEEDS (100) simulated worlds of SECONDS (30) each, with the faults of WORLD (all)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --seconds $(SECONDS) --world $(WORLD) $(SIMULATE_ARGS)
+
+simulate-mutations: $(VENV)/.ready ## Break one rule after the other, and count the worlds until the simulation finds it (long)
+	@$(BIN)/python -m tests.simulation.mutations $(SIMULATE_ARGS)
 
 ingress: setup ## Connect 360 default clients behind each round-robin proxy, without sticky sessions (some minutes)
 	@$(BIN)/python -m tests.ingress $(INGRESS_ARGS)

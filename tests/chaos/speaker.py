@@ -12,13 +12,13 @@ import itertools
 import json
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
 from tests.chaos.clients import Client
 from tests.chaos.story import Entry, Story
-from tests.chaos.transports import ENDED, Transport, converse
+from tests.chaos.transports import ENDED, converse
 
 _ACK_SECONDS = 3.0
 _LOOK_SECONDS = 0.5
@@ -27,6 +27,13 @@ _DELAYS_SECONDS = (0.1, 0.3, 0.6, 1.0)
 
 class Closed(ConnectionError):
     """The gateway ended the connection, or refused it."""
+
+
+class Outgoing(Protocol):
+    """Where packets leave."""
+
+    def send(self, packet: str) -> None:
+        """Send a packet."""
 
 
 class Speaker:
@@ -47,7 +54,7 @@ class Speaker:
         """When, which event, and its offset: replayed before the gateway answers."""
         self._asked: dict[int, tuple[str, str, float]] = {}
         self._ids = itertools.count(1)
-        self._transport: Transport | None = None
+        self._transport: Outgoing | None = None
         self._is_banned = False
         self.is_connected = False
         self.numbers: set[int] = set()
@@ -94,10 +101,13 @@ class Speaker:
             self._transport = transport
             rooms = asyncio.get_running_loop().create_task(self._keep_rooms())
             try:
-                transport.send(f"40/chats,{json.dumps(self._auth())}")
+                transport.send(f"40/chats,{self._connect_payload()}")
                 await transport.ended()
             finally:
                 rooms.cancel()
+
+    def _connect_payload(self) -> str:
+        return json.dumps(self._auth())
 
     def _auth(self) -> dict[str, object]:
         auth: dict[str, object] = {"userId": self.client.user}

@@ -33,6 +33,8 @@ class Strike:
     is_lossy: bool = False
     group: str | None = None
     """The clients that it strikes; None where it strikes everybody."""
+    delays: bool = False
+    """Whether pods are late while it lasts, though it loses nothing."""
 
     def ends(self) -> float:
         return float("inf") if self.end_ms is None else self.end_ms
@@ -86,7 +88,8 @@ class Timeline:
     def caught_up(self, moment_ms: float) -> float:
         """Say by when every pod should have read what was logged at this moment."""
         at = moment_ms
-        for start, end in self._disturbed(None):
+        late = [(one.start_ms, one.ends()) for one in self.strikes if one.is_lossy or one.delays]
+        for start, end in late:
             if start <= at + LAG_MS and end > at:
                 at = end
         return at + LAG_MS

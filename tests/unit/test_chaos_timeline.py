@@ -41,6 +41,9 @@ def test_pods_are_behind_for_as_long_as_a_disaster_holds_them() -> None:
     assert Timeline([HANG, ROLL]).caught_up(500) == 8_000 + LAG_MS
     assert Timeline([HANG, ROLL]).caught_up(9_000) == 9_000 + LAG_MS
     assert Timeline([ROLL]).caught_up(500) == 500 + LAG_MS
+    pause = Strike("pause", 1_000, 8_000, delays=True)
+    assert Timeline([pause]).caught_up(500) == 8_000 + LAG_MS
+    assert not Timeline([pause]).may_lose(1_000, 8_000)
 
 
 def test_only_lossy_disasters_and_their_aftermath_excuse_a_new_session() -> None:

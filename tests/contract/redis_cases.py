@@ -1,0 +1,147 @@
+"""Commands and scripts on which the model of Redis and a real one are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from constellation_ws.announcing import scripts as announcing
+from constellation_ws.log import scripts as log
+from constellation_ws.recovery.acquisition import _ACQUIRE
+from constellation_ws.recovery.store import _DROP, _SAVE
+from constellation_ws.services.once import APPENDING, PUBLISHING
+
+Words = tuple[object, ...]
+
+
+def _eval(script: str, keys: Sequence[str], *arguments: object) -> Words:
+    return ("EVAL", script, len(keys), *keys, *arguments)
+
+
+LOG, STATE = "{t}:log", "{t}:state"
+_BOTH = (LOG, STATE)
+BEGIN = _eval(log.REPLACE, _BOTH, "", "first", "new")
+_LEASE = _eval(log.REQUEST_LEASE, [STATE], "pod.1", 2000, "pod", 0, 0)
+_MESSAGE = ("chat:new", '{"a":1}', "pod.1 1")
+_PRESENCE = [f"{{t}}:{name}" for name in ("shares", "share", "announced", "state", "stream")]
+_POSTING = ["{t}:posting", "{t}:stream", "{t}:state"]
+_LOOK = [_PRESENCE[0], _PRESENCE[1], _PRESENCE[3]]
+_CHANGE = ("channel", 1000, "+", "u1", "connect", "+", 'Ж"2', "connect", "-", "u1", "gone")
+
+CASES: dict[str, list[Words]] = {
+    "strings": [
+        ("SET", "a", "1"), ("GET", "a"), ("SET", "a", "2", "NX"),
+        ("SET", "b", "3", "NX", "EX", 100),
+        ("GET", "b"), ("EXISTS", "a", "b", "c", "a"), ("DEL", "a", "c"), ("GET", "a"), ("DBSIZE",),
+        ("EXPIRE", "b", 0), ("GET", "b"), ("PEXPIRE", "none", 5), ("PTTL", "none"), ("SET", "a"),
+        ("SET", "c", "1"), ("PTTL", "c"), ("HGET", "c", "x"), ("XADD", "c", "*", "a", "b"),
+        ("NOSUCH", "x"), ("EXPIRE", "c", "x"), ("FLUSHALL",), ("DBSIZE",), ("PING",), ("PING", "x"),
+    ],
+    "hashes": [
+        ("HSET", "h", "a", "1", "b", "2"), ("HSET", "h", "a", "3", "c", ""), ("HGET", "h", "a"),
+        ("HGET", "h", "z"), ("HMGET", "h", "a", "z", "c"), ("HMGET", "none", "a"), ("HGETALL", "h"),
+        ("HGETALL", "none"), ("HDEL", "h", "a", "z"), ("HDEL", "h", "b", "c"), ("EXISTS", "h"),
+        ("HSET", "h", "a"), ("HSET", "h", "a", "b", "c"),
+    ],
+    "sorted sets": [
+        ("ZADD", "z", "1.5", "a", "2", "b", "2", "c"), ("ZADD", "z", "1800000001.293005", "a"),
+        ("ZSCORE", "z", "a"), ("ZSCORE", "z", "none"), ("ZSCORE", "none", "a"), ("ZCARD", "z"),
+        ("ZRANGEBYSCORE", "z", "-inf", "+inf"), ("ZRANGEBYSCORE", "z", "(2", "+inf"),
+        ("ZRANGEBYSCORE", "z", "-inf", "+inf", "WITHSCORES"), ("ZRANGEBYSCORE", "z", 2, 2),
+        ("ZRANGEBYSCORE", "z", "-inf", "+inf", "LIMIT", 1, 1), ("ZREM", "z", "b", "none"),
+        ("ZREMRANGEBYSCORE", "z", "-inf", "(1800000001.293005"), ("ZRANGEBYSCORE", "z", 0, "inf"),
+        ("ZREM", "z", "a"), ("EXISTS", "z"), ("ZADD", "z", "x", "a"), ("EXISTS", "z"),
+        ("ZADD", "l", "0", "a", "0", "aa", "0", "b"), ("ZRANGEBYLEX", "l", "-", "+"),
+        ("ZRANGEBYLEX", "l", "(a", "+", "LIMIT", 0, 1), ("ZRANGEBYLEX", "l", "[a", "[aa"),
+        ("ZRANGEBYLEX", "l", "(aa", "(b"),
+    ],
+    "streams": [
+        ("XADD", "s", "5-1", "a", "1"), ("XADD", "s", "5-2", "a", "2", "b", "3"),
+        ("XADD", "s", "5-2", "a", "2"), ("XADD", "s", "7-0", "a", "4"), ("XLEN", "s"),
+        ("XRANGE", "s", "-", "+"), ("XRANGE", "s", "(5-1", "+", "COUNT", 1), ("XRANGE", "s", 5, 5),
+        ("XRANGE", "s", "5-2", "5-2"), ("XREVRANGE", "s", "+", "-", "COUNT", 1),
+        ("XREVRANGE", "s", "(7-0", "-"), ("XRANGE", "none", "-", "+"),
+        ("XREAD", "COUNT", 2, "STREAMS", "s", "0-0"), ("XREAD", "STREAMS", "s", "7-0"),
+        ("XREAD", "BLOCK", 1, "STREAMS", "s", "7-0"), ("XTRIM", "s", "MINID", "5-2"),
+        ("XTRIM", "s", "MAXLEN", 1), ("XTRIM", "none", "MAXLEN", 1), ("XRANGE", "s", "-", "+"),
+        ("XDEL", "s", "7-0", "9-9"), ("XLEN", "s"), ("EXISTS", "s"), ("XADD", "s", "6-0", "a", "b"),
+        ("XINFO", "STREAM", "none"), ("XADD", "s", "x", "a", "b"), ("XADD", "s", "*", "a"),
+        ("XADD", "s", "MAXLEN", "2", "8-0", "a", "b"),
+        ("XADD", "s", "MAXLEN", "~", "1", "9-0", "a", "b"),
+        ("XLEN", "s"), ("XADD", "s", "MAXLEN", "1", "9-1", "a", "b"), ("XLEN", "s"),
+    ],
+    "scripts": [
+        _eval("return {1, 'a', {2, false, 3}, true, false}", []), _eval("return 3.7", []),
+        _eval("return redis.call('SET', KEYS[1], ARGV[1])", ["k"], "v"),
+        _eval("return redis.call('GET', KEYS[1])", ["k"]), _eval("return {1, nil, 2}", []),
+        _eval("return redis.call('GET', KEYS[1])", ["none"]), _eval("return", []),
+        _eval("return redis.call('HGETALL', KEYS[1])", ["none"]),
+        _eval("return redis.call('HGET', KEYS[1], 'a')", ["k"]),
+        _eval("return redis.pcall('HGET', KEYS[1], 'a').err", ["k"]),
+        _eval("return redis.pcall('XINFO', 'STREAM', KEYS[1]).err", ["none"]),
+        _eval("redis.call('ZADD', 'z', 1.5, 'a') return redis.call('ZSCORE', 'z', 'a')", ["z"]),
+        _eval("return cjson.encode(ARGV[1])", [], "a\"\\/\n\t\x01Ж"),
+        _eval("return redis.call('PING')", []),
+        _eval("return {string.format('%.0f', 12345678901234), tostring(1/2), 10 / 2}", []),
+        ("EVALSHA", "0" * 40, 0), _eval("return #ARGV", [], *range(300)),
+        _eval("return {redis.call('EXISTS', KEYS[1]), unpack(ARGV, 1, 2)}", ["k"], "x", "y", "z"),
+    ],
+    "the log": [
+        _LEASE, BEGIN, BEGIN, _LEASE,
+        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 0, 0),
+        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 700, 900),
+        _eval(log.APPEND, _BOTH, "pod.1", "0-1", 2000, "pod.1 0"),
+        _eval(log.APPEND, _BOTH, "pod.1", "0-0", 2000, "pod.1 1", *_MESSAGE, *_MESSAGE),
+        _eval(log.APPEND, _BOTH, "wrong", "0-0", "", "", *_MESSAGE),
+        _eval(log.APPEND, _BOTH, "pod.1", "0-0", "", "", *_MESSAGE),
+        _eval(log.LOOK, _BOTH, "0-0"), _eval(log.LOOK, _BOTH, "5-5"),
+        _eval(log.TRIM, _BOTH, "pod.1", 120_000, 2), _eval(log.TRIM, _BOTH, "wrong", 120_000, 2),
+        ("XLEN", LOG), ("XTRIM", LOG, "MAXLEN", 1), _eval(log.TRIM, _BOTH, "pod.1", 120_000, 2),
+        _eval(log.LOOK, _BOTH, "0-0"), _eval(log.REPLACE, _BOTH, "first", "second", "removed"),
+        _eval(log.LOOK, _BOTH, "0-0"), _eval(log.CONFIRM_WATCHED, [STATE], "second", "abc"),
+        _eval(log.TRIM_UNRECORDED, _BOTH, 0), _eval(log.RELEASE, [STATE], "pod.1"),
+        _eval(log.RELEASE, [STATE], "pod.1"), ("DEL", LOG), _eval(log.LOOK, _BOTH, "7-7"),
+        _eval(log.TRIM_UNRECORDED, _BOTH, 1000),
+    ],
+    "sessions": [
+        _eval(_SAVE, ["k"], "a.1", 60_000, 1, "u", "{}", 4, "room a", "", "room b", "+1-0", "c"),
+        ("HGETALL", "k"), _eval(_SAVE, ["k"], "b.1", 60_000, 0, "u", "{}", 0),
+        _eval(_ACQUIRE, ["k"], "other", "b.1"), _eval(_ACQUIRE, ["k"], "u", "b.1"),
+        _eval(_SAVE, ["k"], "b.1", 60_000, 0, "u", "{2}", 2, "room d", "", "room a"),
+        ("HGETALL", "k"),
+        _eval(_SAVE, ["none"], "b.1", 60_000, 0, "u", "{}", 0), _eval(_DROP, ["k"], "a.1"),
+        _eval(_DROP, ["k"], "b.1"), ("EXISTS", "k"), _eval(_ACQUIRE, ["k"], "u", "b.1"),
+    ],
+    "requests that may be repeated": [
+        _eval(APPENDING.script, ["o", LOG], "f", 60, "chat:new", "{}"), ("XLEN", LOG),
+        _eval(APPENDING.script, ["o", LOG], "f", 60, "chat:new", "{}"), ("XLEN", LOG),
+        _eval(PUBLISHING.script, ["p"], "f", 60, "chat:new", "{}"),
+    ],
+    "presence events": [
+        _eval(announcing.WRITE, _PRESENCE, "s1", *_CHANGE),
+        _eval(announcing.LOOK, _LOOK, "s1", 20_000, 5000, "epoch", 1),
+        _eval(announcing.WRITE, _PRESENCE, "s1", *_CHANGE), ("HGETALL", _PRESENCE[2]),
+        _eval(announcing.LOOK, _LOOK, "s1", 20_000, 5000, "other", 0), ("XLEN", _PRESENCE[4]),
+        _eval(announcing.WITHDRAW, [_PRESENCE[0]], "s1", 0, "stopped"),
+        _eval(announcing.REMOVE, _PRESENCE, "s1 stopped", "channel", 1000, 1, "lost"),
+        _eval(announcing.REMOVE, _PRESENCE, "s1 stopped", "channel", 1000, 5, "lost"),
+        _eval(announcing.POSTING, _POSTING, "t", 15_000, "", "", 10),
+        _eval(announcing.POSTING, _POSTING, "other", 15_000, "", "", 10),
+        _eval(announcing.RELEASE, [_POSTING[0]], "t", "1-0", 1),
+        _eval(announcing.POSTING, _POSTING, "other", 15_000, "", "", 10),
+    ],
+}  # fmt: skip
+
+WRITES: list[Words] = [
+    ("SET", "a", "1"), ("HSET", "h", "a", "1"), ("ZADD", "z", 1, "a"), ("XADD", "s", "*", "a", "b"),
+    ("DEL", "kept"), ("EXPIRE", "kept", 5), ("HDEL", "hash", "x"), ("ZREM", "set", "a"),
+    ("XTRIM", "s", "MAXLEN", 1), ("GET", "kept"), ("HGETALL", "hash"), ("PUBLISH", "c", "x"),
+        ("PING",),
+    _eval("return redis.call('GET', KEYS[1])", ["kept"]),
+    _eval("return redis.call('SET', KEYS[1], 'x')", ["new"]),
+    _eval("return redis.pcall('SET', KEYS[1], 'x').err", ["new"]),
+    _eval("return redis.call('DEL', KEYS[1])", ["none"]), _LEASE,
+    _eval(log.LOOK, _BOTH, "0-0"),
+]  # fmt: skip
+"""What is tried while Redis refuses to write."""
+KEPT: list[Words] = [("SET", "kept", "1"), ("HSET", "hash", "x", "1"), ("ZADD", "set", 1, "a")]
+"""What is there before."""

@@ -1,0 +1,209 @@
+"""Clients that behave as socket.io-client does, on virtual connections.
+
+What they say, and what they note, is the chaos judge's `Speaker`. Lives here: connecting,
+heartbeats, upgrading, and coming back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.chaos.clients import Client
+from tests.chaos.names import HEARTBEAT_SECONDS
+from tests.chaos.speaker import Closed, Speaker
+from tests.simulation.hosts import Host
+from tests.simulation.polling import PollingClient
+from tests.simulation.transports import Transport
+from tests.simulation.websockets import WebSocketClient
+
+_DELAYS_SECONDS = (0.1, 0.3, 0.6, 1.0, 2.0)
+_OPEN_SECONDS = 10.0
+Choose = Callable[[], str]
+"""Gives the address of the pod that the ingress chooses. Raises ConnectionError."""
+
+
+class VirtualClient(Speaker):
+    """One client of the simulation."""
+
+    def __init__(self, client: Client, host: Host, choose: Choose) -> None:
+        super().__init__(client, lambda: host.universe.now_ms)
+        self.host = host
+        self._choose = choose
+        self._attempt = 0
+        self._is_away = False
+        self._engine: WebSocketClient | PollingClient | None = None
+        self._probe: WebSocketClient | None = None
+        self._beat_by = 0.0
+        self._has_asked = False
+        self._number = 0
+        """Of this connection: what an earlier one still brings is ignored."""
+
+    @property
+    def is_banned(self) -> bool:
+        """Whether the gateway has sent it away for good."""
+        return self._is_banned
+
+    def start(self) -> None:
+        """Connect, now and after each loss."""
+        self._open()
+
+    def leave(self) -> None:
+        """Go away: the network is gone, and nobody is told."""
+        self._is_away = True
+        for end in self.connections():
+            end.pipe.hold()
+            end.peer.pipe.hold()
+        self._end("away")
+
+    def come_back(self) -> None:
+        """Connect again."""
+        self._is_away = False
+        self._open()
+
+    def drop(self, reason: str) -> None:
+        """Lose the connection."""
+        self._end(reason)
+
+    def connections(self) -> list[Transport]:
+        """Give its ends of the connections that it has."""
+        carried = [self._engine, self._probe]
+        return [
+            one._transport
+            for one in carried
+            if isinstance(one, WebSocketClient) and isinstance(one._transport, Transport)
+        ]
+
+    def look(self) -> None:
+        """Do what a timer does twice a second: the heartbeat, and the rooms."""
+        now = self.host.time()
+        if self._engine is not None and now > self._beat_by:
+            self._end("ping timeout")
+        elif self.is_connected and not self.is_settled:
+            self._ask_for_rooms(now)
+
+    # Connecting
+
+    def _open(self) -> None:
+        if self._is_away or self._is_banned or self._engine is not None:
+            return
+        self._number += 1
+        self._has_asked = False
+        number = self._number
+        self._beat_by = self.host.time() + _OPEN_SECONDS
+        if self.client.kind.transport == "websocket":
+            self.host.begin(self._open_websocket("", number))
+        else:
+            self._carry(
+                PollingClient(
+                    self.host,
+                    self._choose,
+                    lambda text: self._packet(number, text),
+                    lambda reason: self._lost_engine(number, reason),
+                )
+            )
+
+    def _carry(self, engine: WebSocketClient | PollingClient) -> None:
+        self._engine = engine
+        self._transport = engine
+
+    async def _open_websocket(self, sid: str, number: int) -> None:
+        connection = WebSocketClient(
+            sid,
+            lambda text: self._packet(number, text) if not sid else self._probed(number, text),
+            lambda reason: self._lost_engine(number, reason, is_probe=bool(sid)),
+        )
+        try:
+            address = self._choose()
+            await self.host.create_connection(lambda: connection, address, 7000)
+        except OSError as error:
+            self._lost_engine(number, str(error), is_probe=bool(sid))
+            return
+        if number != self._number:
+            connection.close("too late")
+        elif sid:
+            self._probe = connection
+            connection.send("2probe")
+        else:
+            self._carry(connection)
+
+    def _packet(self, number: int, packet: str) -> None:
+        if number != self._number:
+            return
+        kind = packet[:1]
+        if kind == "0":
+            self._opened()
+        elif kind == "2":
+            self._beat_by = self.host.time() + HEARTBEAT_SECONDS
+            self._send("3")
+        elif kind == "1":
+            self._end("closed by the gateway")
+        elif kind == "4":
+            try:
+                self._take(packet)
+            except Closed as error:
+                self._end(str(error))
+            else:
+                if self.is_connected and self._attempt:
+                    self._attempt = 0
+                if self.is_connected and not self._has_asked:
+                    self._has_asked = True
+                    self._ask_for_rooms(self.host.time())
+
+    def _opened(self) -> None:
+        self._beat_by = self.host.time() + HEARTBEAT_SECONDS
+        engine = self._engine
+        if engine is None:
+            return
+        self._send("40/chats," + self._connect_payload())
+        if self.client.kind.transport == "upgrading" and isinstance(engine, PollingClient):
+            self.host.begin(self._open_websocket(engine.sid, self._number))
+
+    def _send(self, packet: str) -> None:
+        if self._engine is not None:
+            self._engine.send(packet)
+
+    # Upgrading
+
+    def _probed(self, number: int, packet: str) -> None:
+        if number != self._number or self._probe is None:
+            return
+        engine = self._engine
+        if isinstance(engine, WebSocketClient):
+            self._packet(number, packet)
+        elif packet == "3probe" and engine is not None:
+            engine.pause(lambda: self._upgrade(number))
+
+    def _upgrade(self, number: int) -> None:
+        engine, probe = self._engine, self._probe
+        if number != self._number or probe is None or not isinstance(engine, PollingClient):
+            return
+        probe.send("5")
+        self._carry(probe)
+        for packet in engine.take_unsent():
+            probe.send(packet)
+
+    # Losing
+
+    def _lost_engine(self, number: int, reason: str, *, is_probe: bool = False) -> None:
+        if number != self._number:
+            return
+        if is_probe and (self._probe is None or self._engine is not self._probe):
+            was_polling_paused = self._probe is not None
+            self._probe = None
+            if not was_polling_paused:
+                return  # it goes on polling
+        self._end(reason)
+
+    def _end(self, reason: str) -> None:
+        engine, probe = self._engine, self._probe
+        self._number += 1
+        self._engine = self._probe = None
+        for one in (engine, probe):
+            if one is not None:
+                one.close(reason)
+        self._lost(ConnectionError(reason))
+        if self._is_away or self._is_banned:
+            return
+        self._attempt = min(self._attempt + 1, len(_DELAYS_SECONDS))
+        seconds = _DELAYS_SECONDS[self._attempt - 1] * self.host.universe.chance.uniform(0.5, 1.5)
+        self.host.call_later(seconds, self._open)

@@ -1,0 +1,131 @@
+"""Gateways are replaced, die, or stand still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from tests.chaos.plan import Lane
+from tests.simulation.faults.kinds import Blow, Fault, Steps
+from tests.simulation.world import World
+
+_LOOK_SECONDS = 0.1
+_READY_SECONDS = 60.0
+
+
+def roll(world: World, blow: Blow) -> Steps:
+    """A pod is replaced as Kubernetes does: the new one is ready, then the old one gets SIGTERM."""
+    with world.strike(blow.name, is_lossy=False):
+        slot = blow.chance.randrange(len(world.pods))
+        yield from _roll(world, slot)
+
+
+def roll_all(world: World, blow: Blow) -> Steps:
+    """All pods are replaced, one after the other."""
+    with world.strike(blow.name, is_lossy=False):
+        for slot in range(len(world.pods)):
+            yield from _roll(world, slot)
+
+
+def _roll(world: World, slot: int) -> Iterator[float]:
+    old, fresh = world.pods[slot], world.launch()
+    waited = 0.0
+    while not fresh.is_ready and waited < _READY_SECONDS:
+        yield _LOOK_SECONDS
+        waited += _LOOK_SECONDS
+    world.pods[slot] = fresh
+    if old.is_alive:
+        world.sample(old)
+        world.note("director", f"SIGTERM to {old.name}")
+        old.stop()
+        while old.is_alive:
+            yield _LOOK_SECONDS
+        if old.exit_code != 0:
+            world.troubles.append(f"{old.name}: exit code {old.exit_code} {old.failure}")
+
+
+def kill(world: World, blow: Blow) -> Steps:
+    """A pod is killed, and started again after a while."""
+    with world.strike(blow.name, is_lossy=False):
+        yield from _kill(world, blow.chance.randrange(len(world.pods)), blow.seconds)
+
+
+def kill_recorder(world: World, blow: Blow) -> Steps:
+    """The pod that records is killed."""
+    with world.strike(blow.name, is_lossy=False):
+        slots = [slot for slot, pod in enumerate(world.pods) if pod.is_recorder]
+        if slots:
+            yield from _kill(world, slots[0], blow.seconds)
+
+
+def _kill(world: World, slot: int, seconds: float) -> Steps:
+    pod = world.pods[slot]
+    world.sample(pod)
+    world.note("director", f"SIGKILL to {pod.name}")
+    if not any(other.hears for other in world.pods if other is not pod):
+        # Nobody else has what Redis counted as received.
+        now_ms = world.universe.now_ms
+        world.timeline.cuts.append((now_ms - 2_000, now_ms))
+    pod.kill()
+    yield seconds
+    world.pods[slot] = world.launch()
+    yield 0.0
+
+
+def pause(world: World, blow: Blow) -> Steps:
+    """A pod stands still, as a virtual machine that is moved; then all its timers are late."""
+    with world.strike(blow.name, is_lossy=False, delays=True):
+        pod = blow.chance.choice(world.pods)
+        yield from _pause(world, [pod.host], blow.seconds)
+
+
+def pause_all(world: World, blow: Blow) -> Steps:
+    """All pods stand still."""
+    with world.strike(blow.name, is_lossy=True):
+        yield from _pause(world, [pod.host for pod in world.pods], blow.seconds)
+
+
+def _pause(world: World, hosts: list, seconds: float) -> Steps:  # type: ignore[type-arg]
+    names = ", ".join(host.name for host in hosts)
+    world.note("director", f"stops {names}")
+    for host in hosts:
+        host.is_paused = True
+    yield seconds
+    for host in hosts:
+        host.is_paused = False
+        yield 0.0
+
+
+def step_clock(world: World, blow: Blow) -> Steps:
+    """The wall clock of a pod is set."""
+    with world.strike(blow.name, is_lossy=False):
+        pod, step = blow.chance.choice(world.pods), blow.chance.choice((-600, -31, 31, 600))
+        world.note("director", f"the clock of {pod.name} is set by {step} s")
+        pod.host.wall_offset += step
+    yield 0.0
+
+
+def part_peers(world: World, blow: Blow) -> Steps:
+    """Two pods do not reach each other."""
+    with world.strike(blow.name, is_lossy=False, group="peers"):
+        if len(world.pods) > 1:
+            one, other = (pod.host.address for pod in _two(world, blow.chance))
+            world.network.isolate(one, other)
+            yield blow.seconds
+            world.network.rejoin(one, other)
+
+
+def _two(world: World, chance: Random) -> list:  # type: ignore[type-arg]
+    return chance.sample(world.pods, 2)
+
+
+FAULTS = (
+    Fault("roll", Lane.PODS, roll, weight=2),
+    Fault("roll-all", Lane.PODS, roll_all),
+    Fault("kill", Lane.PODS, kill, 0.0, 5.0),
+    Fault("kill-recorder", Lane.PODS, kill_recorder, 0.0, 5.0, weight=2),
+    Fault("pause", Lane.PODS, pause, 0.5, 20.0),
+    Fault("pause-all", Lane.PODS, pause_all, 0.5, 20.0),
+    Fault("step-pod-clock", Lane.PODS, step_clock),
+    Fault("part-peers", Lane.PODS, part_peers, 1.0, 14.0),
+)

@@ -1,0 +1,16 @@
+"""Faults of the gateway that the simulation must find: each breaks one rule in one place.
+
+They are patches of a process that runs one world. `python -m tests.simulation.mutations` finds out
+how many seeds each takes.
+"""
+
+from __future__ import annotations
+
+from tests.simulation.mutations import proving, recording, reporting, sessions
+from tests.simulation.mutations.kinds import Mutation
+
+MUTATIONS: dict[str, Mutation] = {
+    mutation.name: mutation
+    for module in (proving, recording, reporting, sessions)
+    for mutation in module.MUTATIONS
+}

@@ -1,0 +1,105 @@
+"""How events get from Pub/Sub into the log."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from constellation_ws.log.unrecorded import Unrecorded
+from constellation_ws.recording import recorder
+from constellation_ws.recording.recorder import Recorder
+from constellation_ws.redis_io import bus
+from constellation_ws.redis_io.bus import RedisBus
+from constellation_ws.redis_io.endpoint import Endpoint
+from tests.simulation.mutations.kinds import Mutation
+
+
+def first_discarded() -> None:
+    """What is received before the first tick is not retained."""
+    receive = Unrecorded.receive
+
+    def discard(self: Unrecorded, channel: bytes, payload: bytes) -> None:
+        if self.is_positioned:
+            receive(self, channel, payload)
+
+    Unrecorded.receive = discard  # type: ignore[method-assign]
+
+
+def unread_dropped() -> None:
+    """A subscription that seems silent is dropped with what waits to be read."""
+    bus._READ_SECONDS = 0.0
+    await_end = RedisBus._await_end
+
+    async def drop(self: RedisBus, current: Any, listener: Any) -> Any:
+        left = await await_end(self, current, listener)
+        if left is not None and not self._is_retired:
+            await left.close()
+        return None
+
+    RedisBus._await_end = drop  # type: ignore[method-assign]
+
+
+def recorded_twice() -> None:
+    """What others have recorded is not compared with what this pod has received."""
+    Unrecorded.compare = lambda self, positions: 0  # type: ignore[method-assign]
+    Unrecorded.confirm_position = lambda self, position: 0  # type: ignore[method-assign]
+
+
+def lease_elsewhere() -> None:
+    """The lease is renewed on another connection than the one that appends."""
+    recorder.ANSWER_SECONDS = 1e9
+    look_for_epoch = Recorder._look_for_epoch
+
+    async def renew(self: Recorder) -> None:
+        until = str(int((time.time() + 5) * 1000))
+        await self._log._redis.hset(self._log._names.state, "until", until)
+        await look_for_epoch(self)
+
+    Recorder._look_for_epoch = renew  # type: ignore[method-assign]
+
+
+def handover_unfinished() -> None:
+    """A pod that stops releases the lease before it has recorded what it has received."""
+
+    async def retire(self: Recorder) -> None:
+        held, self._queue._appender = self.holds_lease, None
+        self._bus.retire()
+        self._unrecorded._received.clear()
+        if held:
+            await self._release(self._lease_id)
+
+    Recorder.retire = retire  # type: ignore[method-assign]
+
+
+def appended_again() -> None:
+    """Commands that must not be repeated are repeated after an error."""
+    client = Endpoint.client
+    Endpoint.client = lambda self, *, retries: client(self, retries=5)  # type: ignore[method-assign]
+
+
+MUTATIONS = (
+    Mutation(
+        "first-discarded", "what a subscription brings before the first tick is discarded",
+        "kill-pubsub", first_discarded,
+    ),
+    Mutation(
+        "unread-dropped", "a paused process drops the subscription that it has not read",
+        "pause-all", unread_dropped,
+    ),
+    Mutation(
+        "recorded-twice", "a new recorder does not know what was recorded", "kill-recorder",
+        recorded_twice,
+    ),
+    Mutation(
+        "lease-elsewhere", "the lease is renewed on another connection than the appends'",
+        "hold-append", lease_elsewhere,
+    ),
+    Mutation(
+        "handover-unfinished", "a recorder that stops does not record what it has received",
+        "roll-all+delay-append", handover_unfinished,
+    ),
+    Mutation(
+        "appended-again", "an XADD whose answer was lost is sent again",
+        "cut-redis-links+restart", appended_again,
+    ),
+)  # fmt: skip

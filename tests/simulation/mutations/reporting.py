@@ -1,0 +1,65 @@
+"""Whether a loss is found, and who learns of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from constellation_ws.log import appender, epochs
+from constellation_ws.log.ids import LogId
+from constellation_ws.log.redis_log import RedisLog
+from constellation_ws.log.state import LogState, Look
+from constellation_ws.wiring import durable
+from tests.simulation.mutations.kinds import Mutation
+
+_epochs: Any = epochs
+
+
+def gap_unnoticed() -> None:
+    """The log is followed again without a look at whether it is what it was."""
+    _epochs.find_gap = lambda known, delivered, look: None
+
+
+def removal_unnoticed() -> None:
+    """Entries that others have removed are not looked for."""
+    look = LogState.look
+
+    async def look_away(self: LogState, delivered: LogId) -> Look:
+        return replace(await look(self, delivered), damage="", has_delivered=True)
+
+    def check_trim(reply: Any) -> None:
+        if reply == b"lost":
+            raise appender.LostLease("another pod records")
+
+    LogState.look = look_away  # type: ignore[method-assign]
+    appender._check_trim = check_trim
+
+
+def loss_unreported() -> None:
+    """Events that cannot be recorded any more are forgotten."""
+    RedisLog.lose = lambda self, reason, count: None  # type: ignore[method-assign]
+
+
+def clients_unreported() -> None:
+    """A gap is counted, and connected clients are not made to reconnect."""
+    durable._Follower.report_gap = lambda self, reason: None  # type: ignore[method-assign]
+
+
+MUTATIONS = (
+    Mutation(
+        "gap-unnoticed", "a log that went back is followed as if it had not", "rollback+away",
+        gap_unnoticed,
+    ),
+    Mutation(
+        "removal-unnoticed", "entries that others removed are not missed",
+        "delete-log+trim-log+away+roll", removal_unnoticed,
+    ),
+    Mutation(
+        "loss-unreported", "received events that cannot be recorded are forgotten",
+        "cut-redis-links+rollback", loss_unreported,
+    ),
+    Mutation(
+        "clients-unreported", "connected clients are not told of a gap", "rollback+flushall",
+        clients_unreported,
+    ),
+)  # fmt: skip

@@ -1,0 +1,175 @@
+"""One world: gateways, Redis, clients and publishers on a universe, and handles to break them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import Random
+
+from tests.chaos.events import Events
+from tests.chaos.ledger import Ledger, Way
+from tests.chaos.losses import Counts
+from tests.chaos.names import SETTINGS
+from tests.chaos.timeline import Strike, Timeline
+from tests.simulation.clients import VirtualClient
+from tests.simulation.hosts import Host, Universe
+from tests.simulation.network import Connection, Network
+from tests.simulation.pods import Pod
+from tests.simulation.population import SPARE_ROOMS, populate
+from tests.simulation.publishers import Publishers
+from tests.simulation.redis_model.server import RedisModel
+
+_LOOK_SECONDS = 0.5
+_PROBE_SECONDS = 0.5
+"""How often readiness is looked at; an ingress knows no more than that."""
+_TOGGLE_SECONDS = 0.4
+_RATES = {Way.PUBLISH: 12.0, Way.XADD: 5.0, Way.TCP: 3.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many of everything."""
+
+    pods: int = 3
+    clients: int = 30
+    rooms: int = 5
+
+
+class World:
+    """What a plan strikes, and what is judged in the end."""
+
+    def __init__(self, seed: str, size: Size, settings: Mapping[str, object] | None = None) -> None:
+        self.notes: list[tuple[int, str, str]] = []
+        """What hosts logged and what struck, with the time in milliseconds, and where."""
+        self.troubles: list[str] = []
+        self.universe = Universe(seed, self._unhandled)
+        self.network = Network()
+        self.timeline = Timeline()
+        self.ledger = Ledger()
+        self.counts = Counts()
+        self.settings = {**SETTINGS, "CONSTELLATION_LOG_LEVEL": "info", **(settings or {})}
+        self.director = Host(self.universe, "director", "10.9.0.1", self.network)
+        self.redis = RedisModel()
+        self._redis_starts = itertools.count(1)
+        self.start_redis()
+        self._pod_numbers = itertools.count()
+        self._size = size
+        self.pods: list[Pod] = []
+        self._endpoints: list[Pod] = []
+        self._turn = itertools.count()
+        crowd, publishing = (
+            Host(self.universe, name, f"10.9.{n}.2", self.network)
+            for n, name in enumerate(("clients", "publishers"))
+        )
+        named, audience = populate(size.clients, size.rooms)
+        self.clients = [VirtualClient(one, crowd, self.choose_pod) for one in named]
+        events = Events(self.ledger, audience, f"{seed} events", 1)
+        self.publishers = Publishers(publishing, events, self._choose_live_pod, _RATES)
+        self._chance = Random(f"{seed} restless")
+        self.is_restless = True
+        self.crowd = crowd
+
+    def begin(self) -> None:
+        """Start the pods. Everything else is started by who runs the world."""
+        self.pods = [self.launch() for _ in range(self._size.pods)]
+        self.director.call_soon(self._watch)
+        self.crowd.call_soon(self._look_after_clients)
+        self.crowd.call_soon(self._toggle)
+
+    # Pods
+
+    def launch(self) -> Pod:
+        """Start another gateway."""
+        number = next(self._pod_numbers)
+        address = f"10.0.{number // 250}.{number % 250 + 1}"
+        return Pod(Host(self.universe, f"pod-{number}", address, self.network), self.settings)
+
+    def choose_pod(self) -> str:
+        """Choose as an ingress does: in turn, of those that were ready when it looked."""
+        if not self._endpoints:
+            raise ConnectionRefusedError("no pod is ready")
+        return self._endpoints[next(self._turn) % len(self._endpoints)].host.address
+
+    def _choose_live_pod(self) -> str:
+        return self.choose_pod()
+
+    def are_pods_well(self) -> bool:
+        """Tell whether all pods are ready, and exactly one records."""
+        recorders = sum(pod.is_recorder for pod in self.pods)
+        return all(pod.is_ready for pod in self.pods) and recorders == 1
+
+    def sample(self, pod: Pod) -> None:
+        """Note what a pod has counted as lost."""
+        if hasattr(pod, "life"):
+            self.counts.sample(pod.name, self.universe.now_ms, pod.lost_count())
+
+    # Redis
+
+    def start_redis(self) -> None:
+        """Start Redis with the data that it has, on a new host: connections are not kept."""
+        number = next(self._redis_starts)
+        host = Host(self.universe, "redis", f"10.1.0.{number}", self.network)
+        self.network.name("redis", host.address)
+        self.redis.start(host)
+
+    def redis_links(self, mark: bytes = b"") -> list[Connection]:
+        """Give the connections of gateways to Redis; of those, the ones that have sent this."""
+        return [
+            one
+            for one in self.network.between("", "redis")
+            if one.client.host.name.startswith("pod") and _has_sent(one, mark)
+        ]
+
+    # Disasters
+
+    @contextmanager
+    def strike(
+        self, name: str, *, is_lossy: bool, group: str | None = None, delays: bool = False
+    ) -> Iterator[Strike]:
+        """Be struck for as long as this is held."""
+        now_ms = self.universe.now_ms
+        strike = self.timeline.begin(Strike(name, now_ms, None, is_lossy, group, delays))
+        self.note("director", f"{name} begins")
+        try:
+            yield strike
+        finally:
+            strike.end_ms = self.universe.now_ms
+            self.note("director", f"{name} ends")
+
+    def note(self, where: str, text: str) -> None:
+        """Add a line to the story."""
+        self.notes.append((self.universe.now_ms, where, text))
+
+    # What happens all the time
+
+    def _watch(self) -> None:
+        """Probe the pods, read their counters, and start those again that have ended."""
+        for slot, pod in enumerate(self.pods):
+            self.sample(pod)
+            if not pod.is_alive and not pod.is_asked_to_stop:
+                self.troubles.append(f"{pod.name} ended by itself: {pod.exit_code} {pod.failure}")
+                self.pods[slot] = self.launch()
+        self._endpoints = [pod for pod in self.pods if pod.is_ready]
+        self.director.call_later(_PROBE_SECONDS, self._watch)
+
+    def _look_after_clients(self) -> None:
+        for client in self.clients:
+            client.look()
+        self.crowd.call_later(_LOOK_SECONDS, self._look_after_clients)
+
+    def _toggle(self) -> None:
+        """Let some client join or leave a room."""
+        if self.is_restless:
+            client = self._chance.choice(self.clients)
+            client.toggle(self._chance.choice(SPARE_ROOMS))
+            self.crowd.call_later(_TOGGLE_SECONDS, self._toggle)
+
+    def _unhandled(self, host: Host, reason: str) -> None:
+        self.troubles.append(f"{host.name}: {reason}")
+        self.note(host.name, reason)
+
+
+def _has_sent(connection: Connection, mark: bytes) -> bool:
+    return not mark or any(mark in data for data in connection.sent)
