@@ -39,8 +39,11 @@ else
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 endif
 
+# The announcement of another product by mkdocs-material is none of ours.
+MKDOCS := NO_MKDOCS_2_WARNING=1 PYTHONPATH=$(VENV)/docs $(BIN)/python -m mkdocs
+
 # Every JavaScript project with a lock file; its stamp lies inside what npm installs, so both go together.
-JS_LOCKS := $(shell find tests benchmarks -name node_modules -prune -o -name package-lock.json -print 2>/dev/null)
+JS_LOCKS := $(shell find tests benchmarks examples -name node_modules -prune -o -name package-lock.json -print 2>/dev/null)
 JS_STAMPS := $(JS_LOCKS:package-lock.json=node_modules/.installed)
 
 # Where everything is installed the demo needs nothing more.
@@ -48,7 +51,7 @@ DEMO := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.demo)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short simulate simulate-mutations ingress lint format chart bench bench-quick observe observe-sheet attacks soak fuzz mutate audit sbom lock clean
+.PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short simulate simulate-mutations ingress lint format chart bench bench-quick observe observe-sheet attacks soak fuzz mutate audit sbom lock clean example-chat example-orders docs docs-serve
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-23s %s\n", $$1, $$2}'
@@ -57,6 +60,12 @@ setup: $(VENV)/.ready $(VENV)/kube/.ready $(JS_STAMPS) ## Install all tools and 
 
 run: $(DEMO) ## Start a gateway with its own Valkey and two demo users
 	@$(BIN)/python -m constellation_ws demo
+
+example-chat example-orders: example-%: $(DEMO) examples/node_modules/.installed
+	@$(BIN)/python -m tools.example $*
+
+example-chat: ## Start the chat of examples/chat: a gateway, its own Valkey, a NestJS API and a page
+example-orders: ## Start the order tracker of examples/orders, with an interface table of its own
 
 test: setup lint ## Check style, types and layers, then run all tests
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
@@ -115,6 +124,13 @@ observe: $(VENV)/.ready ## Observe pods under a demo load: Prometheus, traces, a
 observe-sheet: $(VENV)/.ready $(VENV)/.observe ## Draw all panels of the dashboards, under that load, into docs/observe.png
 	@$(BIN)/python -m tools.observe --sheet docs/observe.png
 
+docs: $(VENV)/docs/.ready ## Build the documentation as a site, build/site/index.html; a broken link or anchor fails
+	@said=$$($(MKDOCS) build --strict 2>&1) || { echo "$$said" | grep -v "^INFO"; exit 1; }
+	@echo "build/site/index.html"
+
+docs-serve: $(VENV)/docs/.ready ## Show the site at http://localhost:8000, built again after each change
+	@$(MKDOCS) serve --quiet --watch tools/site.py
+
 attacks: setup $(VENV)/.compiler ## Serve ten thousand clients during each kind of attack (long)
 	@$(BIN)/python -m benchmarks.attacks $(ATTACKS_ARGS)
 
@@ -139,7 +155,7 @@ lock: ## Regenerate requirements/*.txt after a change to pyproject.toml
 
 clean: ## Remove everything that setup, tests and builds created
 	@rm -rf $(VENV) $(VENV)-* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	@find tests benchmarks -name node_modules -prune -exec rm -rf {} + 2>/dev/null || true
+	@find tests benchmarks examples -name node_modules -prune -exec rm -rf {} + 2>/dev/null || true
 	@find service tests benchmarks tools -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The project itself is installed without its dependencies: the lock has named them already.
@@ -169,12 +185,12 @@ $(VENV)/kube/.ready: requirements/kube.txt tools/kube-tools | $(VENV)/.ready
 	@touch $@
 
 # Beside the tests' packages and not among them: what few need must not bind the versions of all.
-$(VENV)/audit/.ready $(VENV)/fuzz/.ready $(VENV)/mutate/.ready: $(VENV)/%/.ready: requirements/%.txt | $(VENV)/.ready
+$(VENV)/audit/.ready $(VENV)/docs/.ready $(VENV)/fuzz/.ready $(VENV)/mutate/.ready: $(VENV)/%/.ready: requirements/%.txt | $(VENV)/.ready
 	@rm -rf $(VENV)/$*
 	@$(INSTALL) --require-hashes --target $(VENV)/$* -r requirements/$*.txt
 	@touch $@
 
-%/node_modules/.installed: %/package-lock.json %/package.json | $(VENV)/.ready
+%/node_modules/.installed: %/package-lock.json %/package.json | $(DEMO)
 	@echo "Installing the JavaScript packages of $*"
 	@cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
 	@touch $@

@@ -19,7 +19,7 @@ from tests.chart.rendering import (
 )
 from tests.chart.schemas import core_faults, custom_faults
 from tools.chart import stale, values_rows
-from tools.readme_tables import made_gateway
+from tools.reference.metrics import made_gateway
 
 
 def test_the_chart_readme_its_schema_and_the_base_are_up_to_date() -> None:

@@ -27,7 +27,7 @@ from tests.chart.rendering import (
     render_values,
     run,
 )
-from tools.readme_tables import made_gateway
+from tools.reference.metrics import made_gateway
 
 CASE = pytest.mark.parametrize("case", list(cases()), ids=lambda path: path.stem)
 EVERYTHING = f"--values={CASES / 'everything-values.yaml'}"
@@ -399,10 +399,13 @@ def test_every_service_has_the_ip_families_that_the_values_say() -> None:
     assert not families.keys() & http["spec"].keys(), "the cluster's own"
 
 
-def test_the_host_that_the_readme_gives_nestjs_is_a_service_of_the_release_it_installs() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (release,) = re.findall(r"^helm install (\S+) helm/constellation-ws", readme, re.MULTILINE)
-    (host,) = re.findall(r"Transport\.TCP, options: \{ host: '([^']+)'", readme)
+def test_the_host_that_the_page_gives_nestjs_is_a_service_of_the_release_that_is_installed() -> (
+    None
+):
+    installing = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "nestjs.md").read_text(encoding="utf-8")
+    (release,) = re.findall(r"^helm install (\S+) helm/constellation-ws", installing, re.MULTILINE)
+    (host,) = re.findall(r"Transport\.TCP, options: \{ host: '([^']+)'", page)
 
     objects = parse(run("helm4", "template", release, CHART))
     assert of_kind(objects, "Service", "-tcp")["metadata"]["name"] == host

@@ -81,9 +81,9 @@ def test_its_bill_of_materials_names_all_that_it_holds(image: Image) -> None:
     assert "file://" not in file.read_text()
 
 
-def test_the_readme_tells_its_size(image: Image) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    told = re.search(r"(\d+) MB on top of its base, (\d+) MB compressed", readme)
+def test_the_documentation_tells_its_size(image: Image) -> None:
+    page = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    told = re.search(r"(\d+) MB on top of its base, (\d+) MB compressed", page)
     _base, *own = compressed_bytes(image.name)
     assert told is not None
     assert [int(told[1]), int(told[2])] == pytest.approx(

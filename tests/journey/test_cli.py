@@ -57,9 +57,9 @@ async def gateways(valkey: Valkey) -> int:
 
 
 def documented_privileges() -> str:
-    """The README's rules for an ACL user, without its name and password."""
-    readme = (REPOSITORY / "README.md").read_text("utf-8")
-    (rules,) = re.findall(r"^ACL SETUSER \w+ on >\w+ ([^`]+)", readme, re.MULTILINE)
+    """The documented rules for an ACL user, without its name and password."""
+    page = (REPOSITORY / "docs/reference/settings.md").read_text("utf-8")
+    (rules,) = re.findall(r"^ACL SETUSER \w+ on >\w+ ([^`]+)", page, re.MULTILINE)
     return str(rules)
 
 
@@ -375,7 +375,7 @@ async def test_check_names_what_an_acl_user_lacks(
     assert "hunter2" not in failed
 
 
-async def test_the_privileges_that_the_readme_asks_for_are_enough(
+async def test_the_documented_privileges_are_enough(
     terminal: Terminal, valkey: Valkey, gateway: StartGateway, mine: str
 ) -> None:
     async with acl_user(valkey, f"least{mine}", documented_privileges()) as url:

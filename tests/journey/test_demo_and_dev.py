@@ -24,7 +24,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 
 def ports() -> dict[str, Any]:
-    return {"WS_PORT": unused_port(), "TCP_PORT": unused_port()}
+    return {name: unused_port() for name in ("WS_PORT", "TCP_PORT", "REDIS_PORT")}
 
 
 def is_listening(port: int) -> bool:
@@ -88,7 +88,7 @@ async def test_a_port_that_was_asked_for_and_is_taken_is_told(
 ) -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
-        done = await terminal.run(command, redis="", WS_PORT=port, TCP_PORT=unused_port())
+        done = await terminal.run(command, redis="", **(ports() | {"WS_PORT": port}))
 
     assert done.code == 1
     (line,) = done.err.splitlines()

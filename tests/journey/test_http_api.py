@@ -602,7 +602,7 @@ async def test_the_trace_of_a_caller_leads_to_the_sockets(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages print curl commands")
-@pytest.mark.parametrize(("page", "count"), [("docs/api.md", 13), ("README.md", 1)])
+@pytest.mark.parametrize(("page", "count"), [("docs/api.md", 13), ("docs/publish.md", 1)])
 async def test_the_requests_that_the_pages_print_succeed(
     page: str, count: int, pods: Pods, tmp_path: Path
 ) -> None:

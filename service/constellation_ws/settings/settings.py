@@ -1,6 +1,7 @@
 """Every setting of the process: read once from the environment, checked, frozen.
 
-Parts receive the values they need, never this object. The README's table is generated from here.
+Parts receive the values they need, never this object.
+docs/reference/settings.md is generated from here.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ import constellation_ws
 from constellation_ws.cli import loading
 from constellation_ws.cli.main import run
 from tests.processes import REPOSITORY
-from tools.cli_page import commands
+from tools.reference import commands
 
-COMMANDS = tuple(commands())
+COMMANDS = tuple(commands.names())
 
 
 @pytest.fixture(autouse=True)
