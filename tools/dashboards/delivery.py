@@ -27,9 +27,17 @@ DELIVERY = Dashboard(
             "Every pod reads every event: the maximum of all pods.",
             f"max(sum by (pod) ({rate('events_total')}))",
         ),
-        stat("Deliveries a second", "", f"sum({rate('deliveries_total')})"),
         stat(
-            "Publish to write, p99", "", quantile(0.99, "publish_to_write_seconds"), "s", red_from=1
+            "Deliveries a second",
+            "Events written to sockets, on all pods; one for three sockets counts three times.",
+            f"sum({rate('deliveries_total')})",
+        ),
+        stat(
+            "Publish to write, p99",
+            "Of a hundred events, 99 are written to their sockets within this time.",
+            quantile(0.99, "publish_to_write_seconds"),
+            "s",
+            red_from=1,
         ),
         stat(
             "Log lag", "Maximum of all pods.", f"max({metric('log_lag_seconds')})", "s", red_from=10
@@ -64,13 +72,22 @@ DELIVERY = Dashboard(
         ),
         Panel(
             "Deliveries a second, by event",
-            "",
+            "Events written to sockets, by the name that clients listen to.",
             by("event", rate("deliveries_total")),
             is_stacked=True,
         ),
-        Panel("Deliveries a second, by pod", "", pods_and_total(rate("deliveries_total"))),
+        Panel(
+            "Deliveries a second, by pod",
+            "Should follow the share of clients that each pod has.",
+            pods_and_total(rate("deliveries_total")),
+        ),
         PUBLISH_TO_WRITE,
-        Panel("Publish to write, p99", "", slowest("publish_to_write_seconds"), unit="s"),
+        Panel(
+            "Publish to write, p99",
+            "By pod. One far above the others has a problem of its own: see its event loop.",
+            slowest("publish_to_write_seconds"),
+            unit="s",
+        ),
         Panel(
             "Log lag",
             "Age of the newest entry when it was read; 0 if everything is read.",

@@ -6,14 +6,15 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tools.dashboards.words import CHOSEN, Dashboard, Panel, Query
+from tools.dashboards.shared import MARKS
+from tools.dashboards.words import VARIABLES, Dashboard, Mark, Panel, Query
 
 _COLUMNS = 24
 _SIZES = {"stat": (4, 4), "timeseries": (8, 8), "heatmap": (8, 8)}
 """Width and height of a panel, in cells."""
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _TAG = "constellation-ws"
-_LINE_CHARS = 140
+_LINE_CHARS = 160
 
 
 def to_json(dashboard: Dashboard) -> str:
@@ -40,14 +41,17 @@ def _dashboard(dashboard: Dashboard) -> dict[str, Any]:
             }
         ],
         "templating": {"list": list(_variables())},
+        "annotations": {"list": [_annotation(mark) for mark in MARKS]},
         "panels": list(_panels(dashboard.panels)),
     }
 
 
 def _variables() -> Iterator[dict[str, Any]]:
     yield {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
-    for name, selector in (("namespace", ""), ("job", "{" + CHOSEN.partition(",")[0] + "}")):
-        values = f"label_values(constellation_build_info{selector}, {name})"
+    for number, name in enumerate(VARIABLES):
+        # By those before it.
+        selector = ", ".join(f'{wider}=~"${wider}"' for wider in VARIABLES[:number])
+        values = f"label_values(constellation_build_info{{{selector}}}, {name})"
         yield {
             "name": name,
             "type": "query",
@@ -59,6 +63,18 @@ def _variables() -> Iterator[dict[str, Any]]:
             "allValue": ".*",
             "current": {"text": "All", "value": "$__all"},
         }
+
+
+def _annotation(mark: Mark) -> dict[str, Any]:
+    return {
+        "name": mark.name,
+        "datasource": _SOURCE,
+        "enable": True,
+        "iconColor": mark.colour,
+        "expr": mark.query.expr,
+        "titleFormat": mark.name,
+        "textFormat": mark.query.legend,
+    }
 
 
 def _panels(panels: Iterable[Panel]) -> Iterator[dict[str, Any]]:
@@ -73,10 +89,11 @@ def _panels(panels: Iterable[Panel]) -> Iterator[dict[str, Any]]:
 
 
 def _panel(panel: Panel, number: int) -> dict[str, Any]:
-    written = {"id": number, "type": panel.kind, "title": panel.title}
-    if panel.says:
-        written["description"] = panel.says
-    return written | {
+    return {
+        "id": number,
+        "type": panel.kind,
+        "title": panel.title,
+        "description": panel.says,
         "datasource": _SOURCE,
         "targets": [_target(query, panel, "ABC"[i]) for i, query in enumerate(panel.queries)],
         "fieldConfig": {"defaults": _field(panel), "overrides": []},

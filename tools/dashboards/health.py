@@ -44,7 +44,12 @@ HEALTH = Dashboard(
             red_from=1,
         ),
         CONNECTIONS,
-        Panel("By transport", "", by("transport", metric("connections")), is_stacked=True),
+        Panel(
+            "By transport",
+            "Clients stay on polling behind a proxy that passes no WebSockets.",
+            by("transport", metric("connections")),
+            is_stacked=True,
+        ),
         Panel(
             "CPU",
             "One pod uses at most one core.",
@@ -53,7 +58,7 @@ HEALTH = Dashboard(
         ),
         Panel(
             "Memory",
-            "",
+            "Resident memory. Near the container's limit a pod refuses new clients.",
             pods_and_total(metric("resident_memory_bytes", prefix="process_")),
             unit="bytes",
         ),
@@ -71,12 +76,12 @@ HEALTH = Dashboard(
         ),
         Panel(
             "Requests on the NestJS port a second",
-            "",
+            "By pattern; events without an answer are counted too.",
             by("pattern", rate("tcp_request_duration_seconds_count")),
         ),
         Panel(
             "NestJS port, p99",
-            "By pattern.",
+            "By pattern, from the whole request to its answer.",
             (Query(quantile(0.99, "tcp_request_duration_seconds", "pattern"), "{{pattern}}"),),
             unit="s",
         ),
@@ -97,7 +102,7 @@ HEALTH = Dashboard(
         ),
         Panel(
             "Moving a session",
-            "",
+            "From the end of the upgrade until the new pod has taken the session.",
             quantiles("session_move_seconds"),
             unit="s",
         ),

@@ -20,7 +20,11 @@ ROLL = Dashboard(
     "roll",
     "What did the roll do?",
     (
-        stat("Draining pods", "", f"sum({metric('draining')})"),
+        stat(
+            "Draining pods",
+            "Pods that are stopping and close their connections one after the other.",
+            f"sum({metric('draining')})",
+        ),
         stat(
             "Connections to close",
             "On draining pods.",
@@ -42,7 +46,7 @@ ROLL = Dashboard(
         ),
         Panel(
             "Pods by version",
-            "",
+            "In a rollout the old version goes as the new one comes.",
             (Query(f"count by (version) ({metric('build_info')})", "{{version}}"),),
             is_stacked=True,
         ),
@@ -57,8 +61,16 @@ ROLL = Dashboard(
             each_pod(f"({metric('drain_deadline_timestamp_seconds')} > 0) - time()"),
             unit="s",
         ),
-        Panel("Connects a second, by code", "", by("code", rate("connects_total"))),
-        Panel("Disconnects a second, by reason", "", by("reason", rate("disconnects_total"))),
+        Panel(
+            "Connects a second, by code",
+            "Each closed client connects again once; codes other than ok are refusals.",
+            by("code", rate("connects_total")),
+        ),
+        Panel(
+            "Disconnects a second, by reason",
+            "In a roll the reason is drain; others point to the network or the clients.",
+            by("reason", rate("disconnects_total")),
+        ),
         RECOVERIES,
         Panel(
             "Replayed events a second",
@@ -72,6 +84,10 @@ ROLL = Dashboard(
         ),
         PUBLISH_TO_WRITE,
         LOOP_LAG,
-        Panel("Deliveries a second", "", pods_and_total(rate("deliveries_total"))),
+        Panel(
+            "Deliveries a second",
+            "By pod: they move with the clients, and the total stays level.",
+            pods_and_total(rate("deliveries_total")),
+        ),
     ),
 )

@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
-from tools.dashboards.words import Panel, by, metric, pods_and_total, quantiles, rate, slowest
+from tools.dashboards.words import (
+    Mark,
+    Panel,
+    Query,
+    by,
+    metric,
+    pods_and_total,
+    quantiles,
+    rate,
+    slowest,
+)
+
+_PODS = metric("build_info")
+MARKS = (
+    Mark(
+        "Deploys",
+        Query(f"count by (version) ({_PODS} unless {_PODS} offset 1m)", "new pods, {{version}}"),
+        "blue",
+    ),
+    Mark("Drains", Query(f"max by (pod) ({metric('draining')}) > 0", "{{pod}} drains"), "orange"),
+)
+"""Why a line may bend: pods that are new, and pods that are stopping."""
 
 CONNECTIONS = Panel(
     "Connections",

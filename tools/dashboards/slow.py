@@ -26,14 +26,25 @@ SLOW = Dashboard(
             "Slow clients closed", "In the time shown.", risen("slow_consumers_total"), red_from=1
         ),
         stat("Buffered bytes", "For all clients.", f"sum({metric('write_buffer_bytes')})", "bytes"),
-        stat("For one client", "Maximum.", f"max({metric('write_buffer_largest_bytes')})", "bytes"),
+        stat(
+            "For one client",
+            "The most that waits for any client.",
+            f"max({metric('write_buffer_largest_bytes')})",
+            "bytes",
+        ),
         stat(
             "Write, p99",
             "Of one batch to all its sockets.",
             quantile(0.99, "write_duration_seconds"),
             "s",
         ),
-        stat("Event loop, p99", "", quantile(0.99, "event_loop_lag_seconds"), "s", red_from=0.25),
+        stat(
+            "Event loop, p99",
+            "How late timers fire, on all pods.",
+            quantile(0.99, "event_loop_lag_seconds"),
+            "s",
+            red_from=0.25,
+        ),
         stat(
             "Redis round trip",
             "Maximum of all pods.",
@@ -54,7 +65,12 @@ SLOW = Dashboard(
             quantiles("write_duration_seconds", exemplars=True),
             unit="s",
         ),
-        Panel("Writing a batch, p99", "", slowest("write_duration_seconds"), unit="s"),
+        Panel(
+            "Writing a batch, p99",
+            "By pod. One pod far above the others lacks CPU, or has the largest rooms.",
+            slowest("write_duration_seconds"),
+            unit="s",
+        ),
         LOOP_LAG,
         Panel(
             "Slow clients closed",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CHOSEN = 'namespace=~"$namespace", job=~"$job"'
+VARIABLES = ("cluster", "namespace", "job", "pod")
+"""What is chosen at the top of a dashboard, the widest first."""
+CHOSEN = ", ".join(f'{name}=~"${name}"' for name in VARIABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,15 @@ class Panel:
     """A number below is red."""
     red_from: float | None = None
     """This number and those above are red."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is marked on every panel for as long as its query gives something."""
+
+    name: str
+    query: Query
+    colour: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,8 @@ class Prometheus:
 def filled(expr: str, seconds: float) -> str:
     """Put into a panel's query what Grafana would, over the time that is shown."""
     values = {
+        "cluster": ".*",
+        "pod": ".*",
         "namespace": NAMESPACE,
         "job": JOB,
         "__rate_interval": _RATE_INTERVAL,
