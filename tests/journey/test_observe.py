@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 import pytest_asyncio
 import yaml
@@ -85,6 +86,35 @@ async def test_every_panel_has_data_and_every_alert_can_be_judged(world: World) 
     rules = await world.prometheus.rules()
     assert len(rules) == 9
     assert [rule for rule in rules if rule["health"] != "ok"] == []
+
+
+async def test_the_page_draws_the_dashboards_of_a_chosen_pod_in_a_browser(world: World) -> None:
+    if (chromium := shutil.which("chromium")) is None:
+        pytest.skip("there is no Chromium on this machine: apt-get install chromium")
+    (slow,) = (one for one in dashboards() if one["title"].endswith("Who is slow?"))
+    browser = await asyncio.create_subprocess_exec(
+        chromium,
+        *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+        *("--virtual-time-budget=3000", "--dump-dom"),
+        f"{world.page.url}/#slow?pod=pod-2&seconds=120",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    page = (await asyncio.wait_for(browser.communicate(), PATIENCE))[0].decode()
+
+    titles = re.findall(r'<h2><a href="[^"]+/graph\?[^"]+"[^>]*>([^<]+)<', page)
+    assert titles == [panel["title"] for panel in slow["panels"]]
+    assert len(re.findall(r'data-lines="[1-9]', page)) == len(titles)
+    assert set(re.findall(r"</span>(pod-\d)", page)) == {"pod-2"}
+    assert f'href="{world.traces.url}/traces/' in page
+    assert '<rect class="mark"' in page, "the deploy is marked"
+
+
+async def test_the_pages_of_prometheus_that_are_linked_exist(world: World) -> None:
+    async with aiohttp.ClientSession() as http:
+        for name in ("graph", "alerts"):
+            async with http.get(f"{world.prometheus.pages}/{name}") as answer:
+                assert answer.status == 200
 
 
 async def test_the_dots_of_a_latency_lead_to_traces_that_are_kept(world: World) -> None:

@@ -13,9 +13,9 @@ from tools.observe.world import World, running_world
 
 _ROLL_EVERY_SECONDS = 60.0
 _WHERE = """
-  Prometheus  {prometheus}
-              queries of the dashboards: helm/constellation-ws/dashboards/*.json
-              alerts: {prometheus}/alerts
+  Dashboards  {page}
+              those of the chart, with what this Prometheus answers, and the alerts
+  Prometheus  {prometheus}/graph
   Traces      {traces}
   Gateway     {gateway}/metrics, the first of two pods
   Redis       {redis}
@@ -63,7 +63,8 @@ async def _roll_until(stop: asyncio.Event, world: World) -> None:
 
 def _where(world: World) -> str:
     return _WHERE.format(
-        prometheus=world.prometheus.url,
+        page=world.page.url,
+        prometheus=world.prometheus.pages,
         traces=world.traces.url,
         gateway=world.place.url,
         redis=world.place.redis_url,

@@ -27,7 +27,7 @@ _MISSING = (
 )
 _START_SECONDS = 30.0
 _POLL_SECONDS = 0.1
-_RATE_INTERVAL = "4s"
+RATE_INTERVAL = "4s"
 """Four scrapes, as Grafana has it."""
 _CONFIG = """\
 global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}
@@ -57,7 +57,15 @@ class Prometheus:
     def __init__(self, http: aiohttp.ClientSession, url: str, folder: Path) -> None:
         self._http = http
         self.url = url
+        self.pages = url
+        """Where its pages for people are: `/graph` and `/alerts` behind it."""
         self._folder = folder
+
+    async def find_pages(self) -> None:
+        """Find out which pages it has: Debian's has the old ones only."""
+        async with self._http.get(f"{self.url}/alerts") as answer:
+            if answer.status == 404:
+                self.pages = f"{self.url}/classic"
 
     def watch(self, targets: Mapping[str, str]) -> None:
         """Scrape these pods from now on: addresses by name."""
@@ -101,7 +109,7 @@ def filled(expr: str, seconds: float) -> str:
         "pod": ".*",
         "namespace": NAMESPACE,
         "job": JOB,
-        "__rate_interval": _RATE_INTERVAL,
+        "__rate_interval": RATE_INTERVAL,
         "__range": f"{max(seconds, 1):.0f}s",
     }
     return re.sub(r"\$(\w+)", lambda found: values[found[1]], expr)
@@ -132,6 +140,7 @@ async def running_prometheus(folder: Path, port: int) -> AsyncIterator[Prometheu
         async with aiohttp.ClientSession() as http:
             prometheus = Prometheus(http, f"http://{HOST}:{port}", folder)
             await _ready(http, prometheus.url, process, log)
+            await prometheus.find_pages()
             yield prometheus
     finally:
         await end(process)

@@ -12,11 +12,12 @@ from pathlib import Path
 from constellation_ws.cli import local
 from constellation_ws.settings.settings import Settings
 from tools.observe import load
+from tools.observe.page import Page, running_page
 from tools.observe.pods import DRAIN_SECONDS, Pods, running_pods
 from tools.observe.prometheus import HOST, Prometheus, running_prometheus
 from tools.observe.traces import Traces, running_traces
 
-_PROMETHEUS_PORT, _TRACES_PORT = 9090, 4318
+_PAGE_PORT, _PROMETHEUS_PORT, _TRACES_PORT = 3000, 9090, 4318
 _GATEWAY = {
     "CONSTELLATION_LOG_LEVEL": "error",
     # Nobody is away for longer, and the log of the demo stays small.
@@ -35,6 +36,7 @@ class World:
     pods: Pods
     prometheus: Prometheus
     traces: Traces
+    page: Page
     place: local.Place
 
 
@@ -42,6 +44,7 @@ class World:
 async def running_world(values: Settings, stop: asyncio.Event) -> AsyncIterator[World]:
     """Hold all of it under load. Raises local.CannotStart."""
     prometheus_port = local.free_port(_PROMETHEUS_PORT, HOST, must=False)
+    page_port = local.free_port(_PAGE_PORT, HOST, must=False)
     traces_port = local.free_port(_TRACES_PORT, HOST, must=False)
     with tempfile.TemporaryDirectory() as folder, local.place(values, {}) as first:
         async with (
@@ -53,8 +56,9 @@ async def running_world(values: Settings, stop: asyncio.Event) -> AsyncIterator[
                 stop,
                 prometheus.watch,
             ) as pods,
+            running_page(page_port, prometheus, traces.url) as page,
             asyncio.TaskGroup() as loading,
         ):
             task = loading.create_task(load.run(first.redis_url, traces.url, lambda: pods.open))
-            yield World(pods, prometheus, traces, first)
+            yield World(pods, prometheus, traces, page, first)
             task.cancel()
