@@ -37,6 +37,18 @@ async def test_pods_come_under_load_and_go_after_it(cluster: None) -> None:
         assert one.new_sessions_ms == [], one.story
 
 
+async def test_switching_it_on_replaces_and_removes_no_pod(cluster: None) -> None:
+    async with installed(values(replicas=4)) as release:
+        before = await _names(release)
+        await release.upgrade(values(replicas=4, autoscaling={**AUTOSCALING, "minReplicas": 4}))
+        assert await _names(release) == before
+        assert await _are_wanted(release, 4)
+
+
+async def _names(release: Release) -> set[str]:
+    return {pod["metadata"]["name"] for pod in await release.pods()}
+
+
 async def _more_pods(release: Release) -> None:
     await eventually(lambda: _are_ready(release, FEWEST + 1), 15 * MINUTES, "one pod more is ready")
 
