@@ -69,8 +69,22 @@ def test_each_pod_gets_what_the_gateway_s_get_to_be_admitted() -> None:
 
 def test_the_pods_of_the_tests_may_be_given_what_a_quota_requires() -> None:
     limits = {"cpu": "100m", "memory": "256Mi"}
-    tests = [one for one in render("helm4", EVERYTHING) if one["kind"] == "Pod"]
+    objects = render_values({"tests.resources": {"limits": limits}})
+    tests = [one for one in objects if one["kind"] == "Pod"]
     assert [one["spec"]["containers"][0]["resources"]["limits"] for one in tests] == [limits] * 2
+
+
+@pytest.mark.parametrize(
+    ("tls", "said"),
+    [({}, [False]), ({"secret": "a"}, [True]), ({"secret": "a", "verifyClients": True}, [])],
+)
+def test_the_nestjs_port_is_tried_as_it_is_open(tls: Object, said: list[bool]) -> None:
+    values = {f"tcp.tls.{key}": value for key, value in tls.items()}
+    pods = [one for one in render_values(values) if one["metadata"]["name"].endswith("-nestjs")]
+    scripts = [pod["spec"]["containers"][0]["args"][0] for pod in pods]
+    for script in scripts:
+        compile(script, "nestjs", "exec")
+    assert ["wrap_socket" in script for script in scripts] == said
 
 
 def test_an_annotation_is_for_all_for_a_kind_or_for_one() -> None:
