@@ -107,7 +107,7 @@ async def test_the_page_draws_the_dashboards_of_a_chosen_pod_in_a_browser(world:
     assert len(re.findall(r'data-lines="[1-9]', page)) == len(titles)
     assert set(re.findall(r"</span>(pod-\d)", page)) == {"pod-2"}
     assert f'href="{world.traces.url}/traces/' in page
-    assert '<rect class="mark"' in page, "the deploy is marked"
+    assert '<g class="mark"' in page, "the deploy is marked"
 
 
 async def test_the_pages_of_prometheus_that_are_linked_exist(world: World) -> None:

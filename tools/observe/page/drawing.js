@@ -50,7 +50,10 @@ function scale(svg, y, low, high, unit) {
 function band({ from, to, says, colour }, x, start) {
   const left = x(Math.max(from, start)), width = Math.max(x(to) - left, 2)
   const at = new Date(from * 1000).toLocaleTimeString()
-  return element('rect', { class: 'mark', x: left, width, y: 0, height: HEIGHT - BOTTOM, fill: colour, opacity: 0.15 }, titled(`${says}, ${at}`))
+  const tall = { y: 0, height: HEIGHT - BOTTOM, fill: colour }
+  const begins = element('rect', { ...tall, x: left, width: from > start ? 1.5 : 0, opacity: 0.6 })
+  const lasts = element('rect', { ...tall, x: left, width, opacity: 0.08 })
+  return element('g', { class: 'mark' }, titled(`${says}, ${at}`), begins, lasts)
 }
 
 const coordinates = (points, x, y) => points.map(([at, value]) => `${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join('L')
