@@ -1,5 +1,6 @@
 """What Kubernetes and the owners of custom resources take: objects against published schemas."""
 
+import functools
 import json
 import subprocess
 from collections.abc import Iterator
@@ -62,17 +63,22 @@ def _newer_faults(thing: Object) -> Iterator[str]:
     path = NEWER / f"{thing['kind'].lower()}s.yaml"
     if not path.exists():
         return
+    for error in _validator(path, thing["apiVersion"].rpartition("/")[2]).iter_errors(thing):
+        if list(error.path)[:1] != ["metadata"]:
+            yield f"{thing['kind']} {thing['metadata']['name']}: {error.message}"
+
+
+@functools.cache
+def _validator(path: Path, name: str) -> jsonschema.Draft202012Validator:
     text = path.read_text(encoding="utf-8")
     # In C: some of them have twenty thousand lines.
     (definition,) = (one for one in yaml.load_all(text, yaml.CSafeLoader) if one)
     (schema,) = (
         version["schema"]["openAPIV3Schema"]
         for version in definition["spec"]["versions"]
-        if version["name"] == thing["apiVersion"].rpartition("/")[2]
+        if version["name"] == name
     )
-    for error in jsonschema.Draft202012Validator(_strict(schema)).iter_errors(thing):
-        if list(error.path)[:1] != ["metadata"]:
-            yield f"{thing['kind']} {thing['metadata']['name']}: {error.message}"
+    return jsonschema.Draft202012Validator(_strict(schema))
 
 
 def _strict(schema: Any) -> Any:

@@ -38,6 +38,12 @@ _DEFAULTS = {
     "CONSTELLATION_DRAIN_DELAY_SECONDS": "0",
     "CONSTELLATION_DRAIN_WINDOW_SECONDS": "0",
 }
+_IN_THE_URL = (
+    "CONSTELLATION_REDIS_USERNAME",
+    "CONSTELLATION_REDIS_URL_PASSWORD",
+    "CONSTELLATION_REDIS_SENTINEL_PASSWORD",
+)
+"""Settings that the URL of a place contains already, and that would contradict it."""
 
 
 class CannotStart(RuntimeError):
@@ -84,6 +90,7 @@ def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[Place]:
         ws_port = free_port(values.ws_port, host, must="ws_port" in given)
         tcp_port = free_port(values.tcp_port, tcp_host, must="tcp_port" in given)
         own = {"WS_PORT": str(ws_port), "TCP_PORT": str(tcp_port), "REDIS_URL": redis_url}
+        own |= dict.fromkeys(_IN_THE_URL, "")
         set_by_hand = {name: value for name, value in os.environ.items() if value}
         # The page publishes for whoever opens it, so nobody else may reach it.
         page = {"CONSTELLATION_CONSOLE": "local"} if is_loopback(host) else {}

@@ -84,6 +84,22 @@ def test_what_the_environment_names_is_taken() -> None:
     assert expected.items() <= where.environment.items()
 
 
+def test_credentials_are_in_the_url_and_only_there() -> None:
+    where = place(
+        {
+            "REDIS_URL": "redis+sentinel://redis/0/chat",
+            "CONSTELLATION_REDIS_USERNAME": "a",
+            "CONSTELLATION_REDIS_URL_PASSWORD": "b",
+            "CONSTELLATION_REDIS_SENTINEL_PASSWORD": "c",
+        },
+        {},
+    )
+
+    assert where.redis_url == "redis+sentinel://a:b@redis/0/chat?sentinel_password=c"
+    with patch.dict(os.environ, where.environment, clear=True):
+        assert settings.load().redis_address() == where.redis_url
+
+
 def test_the_rest_is_local_and_without_a_drain() -> None:
     where = place({"REDIS_URL": "redis://redis"}, {"CONSTELLATION_LOG_LEVEL": "warning"})
 
