@@ -21,6 +21,7 @@ from constellation_ws.nest.connection import CloseReason, Reason, TcpConnection,
 from constellation_ws.nest.framing import Packet, answer, failure, no_message_handler
 from constellation_ws.runtime.listening import PortUnavailable, bound
 from constellation_ws.runtime.spawning import Spawn
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.services.refusals import RequestRefused
 from constellation_ws.tls import handshake as tls
 
@@ -78,12 +79,14 @@ class NestTcp:
         metrics: TcpMetrics,
         limits: TcpLimits,
         spawn: Spawn,
+        turns: TurnQueue,
         secured: tls.ServerTls | None = None,
     ) -> None:
         """Without `secured` the port speaks plainly, and to everybody who reaches it."""
         self._desk = _Desk(patterns, metrics)
         self._metrics, self._limits, self._tls = metrics, limits, secured
         self._spawn = spawn
+        self._turns = turns
         self._servers: list[asyncio.Server] = []
         self._closing = False
         self._open: set[TcpConnection] = set()
@@ -174,7 +177,9 @@ class NestTcp:
         return None
 
     async def _hold(self, streams: tls.Streams, report: Callable[[Reason], None]) -> None:
-        connection = TcpConnection(*streams, self._desk, self._limits, report, self._spawn)
+        connection = TcpConnection(
+            *streams, self._desk, self._limits, report, self._spawn, self._turns
+        )
         self._open.add(connection)
         self._metrics.connection_opened()
         try:

@@ -55,7 +55,9 @@ def public_config(gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         dispatch(pages, polling, SOCKET_IO_PATH),
         # Called like the class that uvicorn asks for.
-        http=functools.partial(HttpProtocol, upgrades=upgrades, lobby=lobby, idle=idle),  # type: ignore[arg-type]
+        http=functools.partial(  # type: ignore[arg-type]
+            HttpProtocol, turns=engine.turns, upgrades=upgrades, lobby=lobby, idle=idle
+        ),
         ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade
         backlog=4096,
         timeout_keep_alive=settings.keep_alive_seconds,
@@ -85,7 +87,9 @@ def api_config(gateway: Gateway, connections: set[object]) -> uvicorn.Config:
     idle = Lobby(most, refuse, reason=TOO_MANY_IDLE)
     return uvicorn.Config(
         application,
-        http=functools.partial(HttpProtocol, upgrades={}, lobby=lobby, idle=idle),  # type: ignore[arg-type]
+        http=functools.partial(  # type: ignore[arg-type]
+            HttpProtocol, turns=gateway.clients.engine.turns, upgrades={}, lobby=lobby, idle=idle
+        ),
         ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade, and refuses it here
         timeout_keep_alive=gateway.settings.keep_alive_seconds,
         **_QUIET_HTTP,

@@ -35,6 +35,7 @@ from constellation_ws.http.refusals import TOO_MANY_IDLE
 from constellation_ws.messages.admission import Denied, Rate
 from constellation_ws.messages.frames import Frame
 from constellation_ws.observability.probes import dispatch
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.socketio.admission import RequestGate
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.server import Server
@@ -249,6 +250,7 @@ class World:
                 app,
                 http=functools.partial(  # type: ignore[arg-type]  # called like the class
                     HttpProtocol,
+                    turns=self.engine.turns,
                     upgrades={PATH: upgrades.handle},
                     lobby=self.lobby,
                     idle=self.idle,
@@ -305,6 +307,7 @@ async def serving(
         replace(LIMITS, **limits),
         pod_tag=pod_tag,
         spawn=functools.partial(_spawn, tasks),
+        turns=TurnQueue(),
         observer=seen,
     )
     admission = Admission(
