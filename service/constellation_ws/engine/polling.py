@@ -48,7 +48,6 @@ class LongPolling:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        await self._engine.turns.wait()
         headers: Headers = scope["headers"]
         if (refusal := self._admission.check_origin(headers)) is not None:
             status, more, body, _ = self._polls.refuse(refusal)

@@ -55,7 +55,7 @@ class BoundedReading(asyncio.Protocol):
         self._unparsed = b""
         self._at = 0  # what is before has been parsed
         self._turn_is_due = False
-        self._free_at = 0.0
+        self._free_at = 0.0  # when more of its share may be used
 
     def parse(self, piece: bytes) -> int:
         """Parse the next bytes, and return their load; one turn parses up to TURN_LOAD."""
@@ -145,7 +145,7 @@ class BoundedReading(asyncio.Protocol):
             self._wait_for_turn()
 
     def _wait_for_turn(self) -> None:
-        self._turns.put(self._run_turn)
+        self._turns.put(self._run_turn, is_rest=self._at > 0)
 
     def _may_parse(self) -> bool:
         return self._reading is Reading.ON and not self._transport.is_closing()

@@ -136,6 +136,7 @@ class NestTcp:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, in the task that asyncio made for it."""
+        await self._turns.wait()  # who is refused may come again at once
         report = partial(self._report, writer.get_extra_info("peername"))
         if self._may_enter(report):
             await self._hold((reader, writer), report)
@@ -144,6 +145,7 @@ class NestTcp:
 
     async def _accept_secured(self, connection: socket.socket) -> None:
         """The same where TLS comes first."""
+        await self._turns.wait()
         report = partial(self._report, _peer(connection))
         if not self._may_enter(report):
             connection.close()

@@ -16,10 +16,16 @@ from constellation_ws.runtime.share import AT_ONCE, SLICE_SECONDS, slice_seconds
 
 Work = Callable[[], bool]
 """Returns whether what it has begun runs in the next turn of the loop, as tasks do."""
+_FIRST_IN_A_ROW = 4
+"""How many of those who begin are served before one who goes on."""
 
 
 class TurnQueue:
-    """Work waits here for its turn, first come, first served. Made once for all ports."""
+    """Work waits here for its turn. Made once for all ports.
+
+    Who begins comes before who goes on with the rest of a large read, so that a new client, or a
+    probe, need not wait for hundreds that flood.
+    """
 
     def __init__(
         self,
@@ -31,7 +37,9 @@ class TurnQueue:
         self.clock = clock
         self._cpu_clock = cpu_clock
         self.count_pause = count_pause
-        self._waiting: deque[Work] = deque()
+        self._first: deque[Work] = deque()
+        self._rest: deque[Work] = deque()
+        self._in_a_row = 0
         self._is_due = False
         self._has_begun = False
         """Whether what the last turn has begun runs in this one."""
@@ -49,9 +57,12 @@ class TurnQueue:
         """Note the time of what has not waited."""
         self._free_at = AT_ONCE.free_at(self._free_at, began, ended)
 
-    def put(self, work: Work) -> None:
-        """Run this in one of the next turns. It should not take longer than a slice."""
-        self._waiting.append(work)
+    def put(self, work: Work, *, is_rest: bool = False) -> None:
+        """Run this in one of the next turns. It should not take longer than a slice.
+
+        `is_rest` means that it goes on with what has had a turn already.
+        """
+        (self._rest if is_rest else self._first).append(work)
         if not self._is_due:
             self._is_due = True
             self._cpu_at = self._cpu_clock()
@@ -80,7 +91,7 @@ class TurnQueue:
             self._has_begun = False
         else:
             self._run_slice()
-        self._is_due = bool(self._waiting) or self._has_begun
+        self._is_due = bool(self._first or self._rest or self._has_begun)
         if self._is_due:
             asyncio.get_running_loop().call_soon(self._run)
 
@@ -88,10 +99,18 @@ class TurnQueue:
         now = self.clock()
         until = now + slice_seconds(self._cpu_clock() - self._cpu_at)
         while True:
-            if self._waiting.popleft()():
+            work = self._pop()
+            if work():
                 self._has_begun = True
                 until -= SLICE_SECONDS
             now = self.clock()
-            if not self._waiting or now >= until:
+            if not (self._first or self._rest) or now >= until:
                 break
         self._cpu_at = self._cpu_clock()
+
+    def _pop(self) -> Work:
+        if self._first and (self._in_a_row < _FIRST_IN_A_ROW or not self._rest):
+            self._in_a_row += 1
+            return self._first.popleft()
+        self._in_a_row = 0
+        return self._rest.popleft()

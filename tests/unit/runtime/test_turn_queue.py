@@ -37,6 +37,16 @@ class Jobs:
 
         self.turns.put(work)
 
+    def flood(self, number: int) -> None:
+        """Put work that goes on whenever it was served."""
+
+        def work() -> bool:
+            self.do(number)
+            self.turns.put(work, is_rest=True)
+            return False
+
+        self.turns.put(work)
+
 
 async def test_work_is_done_in_order_one_slice_in_each_turn() -> None:
     jobs = Jobs(SLICE_SECONDS / 4)
@@ -115,3 +125,25 @@ async def test_a_task_that_was_cancelled_takes_no_turn() -> None:
         await asyncio.sleep(0)
     assert task.cancelled()
     assert jobs.done == [0, 1, 2]
+
+
+async def test_who_is_new_comes_before_hundreds_who_flood() -> None:
+    jobs = Jobs(SLICE_SECONDS)
+    for number in range(300):
+        jobs.flood(number)
+    for _ in range(1_000):
+        await asyncio.sleep(0)
+    jobs.put(-1)
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert -1 in jobs.done
+
+
+async def test_who_floods_does_not_wait_for_ever() -> None:
+    jobs = Jobs(SLICE_SECONDS)
+    jobs.flood(-1)
+    for number in range(100):
+        jobs.put(number)
+        jobs.put(number)  # more of them come than are served
+        await asyncio.sleep(0)
+    assert jobs.done.count(-1) > 10
