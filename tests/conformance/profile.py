@@ -31,6 +31,7 @@ from constellation_ws.messages.admission import Rate, Refusal
 from constellation_ws.messages.namespaces import Namespaces
 from constellation_ws.observability.probes import dispatch
 from constellation_ws.runtime.spawning import Spawn
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.server import Server
 
@@ -117,7 +118,7 @@ def make_engine(timing: Timing, spawn: Spawn) -> Engine:
         connects=Rate(10_000, 10_000),
     )
     pending_closes.CLOSE_SECONDS = timing.linger_seconds  # the product has no setting for it
-    return Engine(limits, pod_tag="test", spawn=spawn)
+    return Engine(limits, pod_tag="test", spawn=spawn, turns=TurnQueue())
 
 
 async def serve(port: int, timing: Timing) -> None:
@@ -163,7 +164,7 @@ def _config(engines: dict[str, Engine]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=functools.partial(  # type: ignore[arg-type]  # called like the class
-            HttpProtocol, upgrades=upgrades, lobby=lobby, idle=idle
+            HttpProtocol, turns=engine.turns, upgrades=upgrades, lobby=lobby, idle=idle
         ),
         ws=asyncio.Protocol,
         lifespan="off",

@@ -39,8 +39,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from constellation_ws.engine.session import Session
 from constellation_ws.http.lobby import Lobby
-from constellation_ws.http.protocol import HttpProtocol, Upgrade, UpgradeRequest
+from constellation_ws.http.protocol import HttpProtocol
 from constellation_ws.http.refusals import response_to
+from constellation_ws.http.upgrade_request import Upgrade, UpgradeRequest
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.socketio.membership import Membership
 from tests.processes import HOST, Valkey, running_valkey, unused_port
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -465,6 +467,7 @@ def http_protocol(wire: Wire, upgrades: Mapping[str, Upgrade]) -> HttpProtocol:
         no_app,
         http=functools.partial(  # type: ignore[arg-type]  # called like the class
             HttpProtocol,
+            turns=TurnQueue(),
             upgrades=upgrades,
             lobby=Lobby(10, response_to),
             idle=Lobby(10, response_to),

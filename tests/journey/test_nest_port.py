@@ -18,6 +18,7 @@ import pytest
 from constellation_ws.nest.connection import CloseReason, TcpLimits
 from constellation_ws.nest.framing import NO_MESSAGE_HANDLER
 from constellation_ws.nest.server import NestTcp, Pattern
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.services.refusals import RequestRefused
 from tests.spawning import spawn
 from tests.waiting import PATIENCE_SECONDS
@@ -152,7 +153,7 @@ async def tcp_port(
 
     handlers = {"echo": echo, "refuse": refuse, "fail": fail, "hear": hear}
     patterns = {name: Pattern(handle) for name, handle in handlers.items()}
-    opened = NestTcp(patterns, metrics, limits, spawn)
+    opened = NestTcp(patterns, metrics, limits, spawn, TurnQueue())
     await opened.start("127.0.0.1", 0)
     try:
         yield opened.port, heard

@@ -16,6 +16,7 @@ from constellation_ws.engine.observer import Observer
 from constellation_ws.engine.session import NOOP, Session, UpgradeProbe
 from constellation_ws.engine.slow import SlowConsumers
 from constellation_ws.http.bounded_reading import BoundedReading
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.websocket import (
     Close,
     CloseCode,
@@ -42,6 +43,7 @@ class ConnectionHost(Protocol):
     limits: EngineLimits
     slow: SlowConsumers[Session]
     observer: Observer
+    turns: TurnQueue
 
     def count_packets(self, session: Session, packets: int) -> bool:
         """Count packets of a client. If they are too many, close it and return False."""
@@ -71,7 +73,7 @@ class WebSocketConnection(BoundedReading):
     __slots__ = ("_engine", "_parser", "_sent_close_code", "_session", "_unused_load")
 
     def __init__(self, engine: ConnectionHost, transport: asyncio.Transport) -> None:
-        self.begin_reading(transport)
+        self.begin_reading(transport, engine.turns)
         self._engine = engine
         self._parser = Parser(engine.limits.max_payload_bytes)
         self._session: Session | None = None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from constellation_ws.http.protocol import UpgradeRequest
 from constellation_ws.http.refusals import UNKNOWN_SESSION
 from constellation_ws.http.responses import HttpResponse
+from constellation_ws.http.upgrade_request import UpgradeRequest
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.websocket import Accept
 

@@ -5,7 +5,6 @@ The handlers are those that are registered with the engine.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -15,15 +14,15 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from constellation_ws.engine.session import Session
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.runtime.turns import paced
 
 logger = structlog.get_logger(__name__)
 
 MAX_INBOX = 64
 """Messages of one client that may wait before its connection is not read any more."""
-_IN_A_ROW = 8
-"""Messages of one client that are handled before other tasks run. With a whole inbox, ten floods
-raised the p99 latency of 500 other clients from 6.1 to 9.6 ms; with this, from 7.3 to 9.2 ms."""
+_IN_A_ROW = 4
+"""Messages of one client that are handled in one turn: some 0.3 ms."""
 _FAILED = "a client's message could not be handled"
 
 
@@ -44,6 +43,7 @@ class InboxHost(Protocol):
     handlers: Mapping[str, Callable[..., Any]]
     """Those of `message` give a `Rest` or None; those of `disconnect` are coroutine functions."""
     closed_sessions: ClosedSessions
+    turns: TurnQueue
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> object:
         """Run a coroutine as a task."""
@@ -125,17 +125,19 @@ async def _handle(engine: InboxHost, session: Session, rest: Rest | None) -> Non
     """Handle the rest of a message, and the items of the inbox until it is empty."""
     inbox = session.inbox
     assert inbox is not None, "made by the caller"
-    for handled in itertools.count(1):
-        if rest is not None:
-            await _finish(engine, session, rest)
-        if handled % _IN_A_ROW == 0:
-            await asyncio.sleep(0)  # other tasks run, even if no handler waits
+    if rest is not None:
+        await _finish(engine, session, rest)
+    for handled in itertools.count():
         if not inbox:
             break
+        if handled % _IN_A_ROW == 0:
+            await engine.turns.wait()
         item = inbox.popleft()
         if len(inbox) == MAX_INBOX // 2:
             session.resume_reading()
         rest = _dispatch(engine, session, item)
+        if rest is not None:
+            await _finish(engine, session, rest)
     session.inbox = None
 
 

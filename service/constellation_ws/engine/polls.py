@@ -33,8 +33,8 @@ Headers = list[tuple[bytes, bytes]]
 
 _MAX_RESPONSE_BYTES = 1_000_000
 """Of one response, unless one packet is larger: a slow client has 30 s to read a response."""
-_IN_A_ROW = 256
-"""Packets of one request that are handled in one turn of the event loop."""
+_IN_A_ROW = 64
+"""Packets of one request that are handled in one turn."""
 _SEPARATOR = "\x1e"
 _SEPARATOR_BYTE = _SEPARATOR.encode()
 TEXT = (b"content-type", b"text/plain; charset=UTF-8")
@@ -179,7 +179,7 @@ class Polls:
         for number, packet in enumerate(packets, 1):
             self._receive(session, packet)
             if number % _IN_A_ROW == 0:
-                await asyncio.sleep(0)  # other tasks run in between
+                await self._engine.turns.wait()
         if inbox.is_full(session):
             await may_go_on  # as a WebSocket is not read meanwhile
         return HttpResponse(HTTPStatus.OK, [TEXT], b"ok")

@@ -25,6 +25,7 @@ from constellation_ws.http import refusals
 from constellation_ws.http.addresses import site_of
 from constellation_ws.messages.admission import PACKET_FLOOD, Refusal
 from constellation_ws.runtime.spawning import Spawn
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.runtime.turns import paced
 from constellation_ws.websocket import CloseCode
 from constellation_ws.websocket.handshake import Headers
@@ -46,14 +47,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         *,
         pod_tag: str,
         spawn: Spawn,
+        turns: TurnQueue,
         observer: Observer = _NOBODY,
         kept_headers: Callable[[list[tuple[bytes, bytes]]], Headers] = lambda headers: (),
     ) -> None:
-        """`pod_tag` begins every session ID, and has as many characters on every pod.
-
-        `spawn` runs the handlers of messages. `kept_headers` chooses the headers of a handshake
-        that are retained for its session.
-        """
+        """`pod_tag` begins every session ID, and has as many characters on every pod; `spawn` runs
+        the handlers of messages, `turns` says when; `kept_headers` chooses which headers of a
+        handshake are retained for its session."""
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
         self.slow: SlowConsumers[Session] = SlowConsumers(limits, self.abort_slow)
@@ -69,6 +69,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.closed_sessions = inbox.ClosedSessions(self)
         """Closed sessions whose `disconnect` handler has not run yet."""
         self.spawn = spawn
+        self.turns = turns
         self.observer = observer
 
     # Opening

@@ -15,8 +15,8 @@ from constellation_ws.engine.elsewhere import Elsewhere
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.session import Session, UpgradeProbe
 from constellation_ws.http import refusals
-from constellation_ws.http.protocol import UpgradeRequest
 from constellation_ws.http.query import check_query, read_query
+from constellation_ws.http.upgrade_request import UpgradeRequest
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.websocket import (
     Accept,

@@ -1,7 +1,7 @@
-"""Limits how much of one connection's data is parsed in one turn of the event loop.
+"""Limits how much of the event loop's time it takes to parse what one connection sends.
 
-Lives here: splitting reads into pieces, and pausing the transport. The HTTP and WebSocket protocols
-inherit from this and parse the bytes.
+Lives here: splitting reads into pieces, waiting for a turn, and pausing the transport. The HTTP and
+WebSocket protocols inherit from this and parse the bytes.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 from enum import Enum, auto
 
+from constellation_ws.runtime.share import PER_CONNECTION
+from constellation_ws.runtime.turn_queue import TurnQueue
+
 PIECE_BYTES = 1024
 """What is parsed before the limits are checked: 170 frames or 40 requests at most."""
 TURN_BYTES = 16 * 1024
-TURN_LOAD = 256
-"""Limits of one turn of the loop for one connection, exceeded by up to one piece: 2 ms at worst. A
-read of uvloop has up to 256,000 bytes, or 40,000 frames, and it reads up to 32 times in a row."""
+TURN_LOAD = 64
+"""Limits of one turn of one connection, exceeded by up to one piece: 1 ms at worst. A read of
+uvloop has up to 256,000 bytes, or 40,000 frames, and it reads up to 32 times in a row."""
 
 
 class Reading(Enum):
@@ -28,36 +31,53 @@ class Reading(Enum):
 
 
 class BoundedReading(asyncio.Protocol):
-    """A protocol that parses its bytes in order and in pieces, only some in each turn of the loop.
+    """A protocol that parses its bytes in order and in pieces, in turns that all connections share.
 
-    The transport is paused while bytes wait here, so that they are one read at most.
+    The transport is paused while bytes wait here, so that they are one read at most. It is paused
+    too while the connection has used more than its share of the time.
     """
 
-    __slots__ = ("_at", "_reading", "_transport", "_turn_is_due", "_unparsed")
+    __slots__ = (
+        "_at",
+        "_free_at",
+        "_reading",
+        "_transport",
+        "_turn_is_due",
+        "_turns",
+        "_unparsed",
+    )
 
-    def begin_reading(self, transport: asyncio.Transport) -> None:
+    def begin_reading(self, transport: asyncio.Transport, turns: TurnQueue) -> None:
         """Begin. Must be called once, before `data_received`."""
         self._transport = transport
+        self._turns = turns
         self._reading = Reading.ON
         self._unparsed = b""
         self._at = 0  # what is before has been parsed
         self._turn_is_due = False
+        self._free_at = 0.0  # when more of its share may be used
 
     def parse(self, piece: bytes) -> int:
         """Parse the next bytes, and return their load; one turn parses up to TURN_LOAD."""
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
-        """Parse small reads at once: nearly all are small."""
+        """Parse a small read at once, unless others wait: nearly all are small."""
         if self._reading is Reading.OVER:
             return
-        if len(data) <= PIECE_BYTES and not self._unparsed:
-            self.parse(data)
-            return
+        turns = self._turns
+        if len(data) <= PIECE_BYTES and not self._unparsed and not self._turn_is_due:
+            began = turns.clock()
+            if turns.may_begin(began):
+                self.parse(data)
+                ended = turns.clock()
+                turns.note(began, ended)
+                self._free_at = PER_CONNECTION.free_at(self._free_at, began, ended)
+                if self._free_at > ended:
+                    self._go_on()
+                return
         self._unparsed, self._at = self.pop_unparsed() + data, 0
-        if not self._turn_is_due:
-            self._turn_is_due = True
-            self._run_turn()
+        self._go_on()
 
     def pause_reading(self) -> None:
         """Stop parsing and reading for now."""
@@ -91,28 +111,41 @@ class BoundedReading(asyncio.Protocol):
         unparsed, self._unparsed, self._at = self._unparsed[self._at :], b"", 0
         return unparsed
 
-    def _run_turn(self) -> None:
-        load, until = 0, min(len(self._unparsed), self._at + TURN_BYTES)
+    def _run_turn(self) -> bool:
+        clock = self._turns.clock
+        began, load = clock(), 0
+        until = min(len(self._unparsed), self._at + TURN_BYTES)
         while self._at < until and load < TURN_LOAD and self._may_parse():
             piece = self._unparsed[self._at : self._at + PIECE_BYTES]
             self._at += len(piece)
             load += self.parse(piece)
+        self._free_at = PER_CONNECTION.free_at(self._free_at, began, clock())
         self._turn_is_due = False
         self._go_on()
+        return False
 
     def _go_on(self) -> None:
-        """Parse what was read before more is read."""
+        """Parse what was read before more is read, and read more while the share permits it."""
         if self._at >= len(self._unparsed):
             self._unparsed, self._at = b"", 0
         if not self._may_parse():
             return
-        if not self._unparsed:
+        wait_seconds = self._free_at - self._turns.clock()
+        if not self._unparsed and wait_seconds <= 0:
             self._resume_transport()
             return
         self._pause_transport()
-        if not self._turn_is_due:
-            self._turn_is_due = True
-            asyncio.get_running_loop().call_soon(self._run_turn)
+        if self._turn_is_due:
+            return
+        self._turn_is_due = True
+        if wait_seconds > 0:
+            self._turns.count_pause()
+            asyncio.get_running_loop().call_later(wait_seconds, self._wait_for_turn)
+        else:
+            self._wait_for_turn()
+
+    def _wait_for_turn(self) -> None:
+        self._turns.put(self._run_turn, is_rest=self._at > 0)
 
     def _may_parse(self) -> bool:
         return self._reading is Reading.ON and not self._transport.is_closing()

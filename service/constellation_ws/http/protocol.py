@@ -1,16 +1,15 @@
 """uvicorn's HTTP protocol, with WebSocket upgrades passed to the engine instead of to ASGI.
 
-The request is parsed once; uvicorn would write it out again for a second parser. Limits that
-uvicorn does not have with httptools are here: the size of a request's head, the time that it takes,
-and the time that a response waits to be read.
+The request is parsed once; uvicorn would write it out again for a second parser. Limits that it
+does not have are here: a head's size and time, and the time that a response waits to be read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, cast
 
@@ -34,30 +33,15 @@ from constellation_ws.http.refusals import (
     SLOW_READER,
     TOO_SLOW,
 )
+from constellation_ws.http.upgrade_request import Upgrade, UpgradeRequest
 from constellation_ws.messages.admission import Refusal
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.websocket import Refuse, refusal_response
 
 HEAD_SECONDS = 10.0
 """Timeout for a request's head, and for a new connection without one."""
 UNREAD_SECONDS = 30.0
 """Timeout for a client that does not read a response which exceeds the write buffer."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpgradeRequest:
-    """A request to upgrade to a WebSocket."""
-
-    method: bytes
-    version: bytes
-    path: str
-    query: str
-    headers: list[tuple[bytes, bytes]]
-    """Names in lower case."""
-    address: str
-
-
-Upgrade = Callable[[asyncio.Transport, UpgradeRequest], asyncio.Protocol | Refuse]
-"""Returns the protocol that continues the connection, or the refusal."""
 
 
 class _Part(Enum):
@@ -80,10 +64,17 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
     """One HTTP connection. It becomes a WebSocket if the upgrade handler of the path accepts."""
 
     def __init__(
-        self, *, upgrades: Mapping[str, Upgrade], lobby: Lobby, idle: Lobby, **uvicorn: Any
+        self,
+        *,
+        turns: TurnQueue,
+        upgrades: Mapping[str, Upgrade],
+        lobby: Lobby,
+        idle: Lobby,
+        **uvicorn: Any,
     ) -> None:
         """`lobby` has connections that wait for a request's head, `idle` those between requests."""
         HttpToolsProtocol.__init__(self, **uvicorn)
+        self._queue = turns
         self._upgrades = upgrades
         self._lobby = lobby
         self._idle = idle
@@ -91,13 +82,14 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         self._part = _Part.HEAD
         self._asks_for_websocket = False
         self._piece_bytes = 0
+        self._calls = 0
         self._head_bytes = 0
         """Received since the head began; more than its size where a body came along."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         self.connections.add(self)
         self.transport = self._gathering = GatheringTransport(transport)  # type: ignore[assignment]
-        self.begin_reading(transport)
+        self.begin_reading(transport, self._queue)
         # What uvicorn pauses is not parsed either: requests behind one that waits, large bodies.
         # The reference is weak, as requests hold their flow control, and the protocol holds
         # requests.
@@ -117,7 +109,8 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         super().connection_lost(exc)
 
     def parse(self, piece: bytes) -> int:
-        """Parse the next bytes of the client. The load is always 0."""
+        """Parse the next bytes of the client. The load is what the parser has called for them."""
+        self._calls = 0
         if self._part is _Part.NOTHING:
             self._unset_keepalive_if_required()
             self._idle.leave(self)
@@ -137,7 +130,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         else:
             if self._part is _Part.HEAD and self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(HEAD_TOO_LARGE)
-        return 0  # the number of bytes alone limits the turn
+        return self._calls
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -177,7 +170,16 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
 
     # What the parser calls
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._calls += 1
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._calls += 1
+        super().on_body(body)
+
     def on_message_begin(self) -> None:
+        self._calls += 1
         super().on_message_begin()
         if self._part is not _Part.HEAD:  # pipelined: it began somewhere in this piece
             self._part, self._head_bytes = _Part.HEAD, self._piece_bytes
@@ -195,9 +197,8 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
             self.scope["server"] = get_local_addr(self.transport)
         super().on_headers_complete()
         if not self._asks_for_websocket and self._lobby.is_crowded():
-            self.cycle.keep_alive = (
-                False  # idle connections would use up the files that health checks need
-            )
+            # Idle connections would use up the files that health checks need.
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._part = _Part.NOTHING

@@ -143,7 +143,7 @@ def shown(name: str) -> str:
 
 def closest(name: str, known: Sequence[str]) -> str:
     """Suggest what was perhaps meant; empty where nothing is similar."""
-    return next((f"; did you mean {one}?" for one in get_close_matches(name, known, 1)), "")
+    return next((f"; did you mean {shown(one)}?" for one in get_close_matches(name, known, 1)), "")
 
 
 def _faults(raw: Mapping[str, Any], fields: tuple[FieldInfo, ...]) -> Iterator[str]:

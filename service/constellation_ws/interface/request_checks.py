@@ -147,10 +147,10 @@ def _bare_faults(row: RequestRow) -> Iterator[str]:
     if not row.bare:
         return
     if row.bare not in keys:
-        found = f"; the keys are {', '.join(keys)}" if keys else ""
+        found = f"; the keys are {', '.join(map(shown, keys))}" if keys else ""
         yield f"bare is {shown(row.bare)}, which is no key of a room template of the request{found}"
     elif len(keys) > 1:
-        yield f"bare gives one id, and the request needs {', '.join(keys)}; remove bare"
+        yield f"bare gives one id, and the request needs {', '.join(map(shown, keys))}; remove bare"
 
 
 def _typed_id_faults(row: RequestRow) -> Iterator[str]:
@@ -169,10 +169,11 @@ def _backend_faults(row: RequestRow, around: Surroundings) -> Iterator[str]:
         return
     names = around.backend_names
     if row.backend not in names:
-        hint = closest(row.backend, list(names)) or f"; it has {', '.join(names) or 'none'}"
+        known = ", ".join(map(shown, names)) or "none"
+        hint = closest(row.backend, list(names)) or f"; it has {known}"
         yield f"the table has no [[backend]] {shown(row.backend)}{hint}"
     elif (backend := around.backends.get(row.backend)) and not getattr(backend, row.to):
-        yield f'to = "{row.to}" requires a backend with {row.to}, and {row.backend} has none'
+        yield f'to = "{row.to}" requires a backend with {row.to}, and {shown(row.backend)} has none'
 
 
 def _destination_faults(row: RequestRow, around: Surroundings) -> Iterator[str]:

@@ -13,10 +13,11 @@ from enum import StrEnum
 from constellation_ws.nest.framing import FrameDecoder, FramingError, FramingFault, read_packet
 from constellation_ws.nest.requests import Desk, RequestsInHand
 from constellation_ws.runtime.spawning import Spawn
+from constellation_ws.runtime.turn_queue import TurnQueue
 
 _READ_BYTES = 16 * 1024
-_REQUESTS_PER_TURN = 64
-"""What one connection may begin in one turn of the event loop. One read holds 300 small requests:
+_REQUESTS_PER_TURN = 4
+"""What one connection may begin in one turn: some 0.3 ms. One read holds 300 small requests:
 four connections that send such reads kept everybody else waiting for 100 ms."""
 _WRITE_LIMIT_BYTES = 64 * 1024
 """Above this asyncio's transports ask their writers to wait."""
@@ -71,7 +72,9 @@ class TcpConnection:
         limits: TcpLimits,
         report: Callable[[Reason], None],
         spawn: Spawn,
+        turns: TurnQueue,
     ) -> None:
+        self._turns = turns
         self._reader, self._writer = reader, writer
         self._limits = limits
         self._report = report
@@ -125,7 +128,7 @@ class TcpConnection:
         while chunk := await self._read():
             for begun, text in enumerate(self._decoder.feed(chunk), 1):
                 if begun % _REQUESTS_PER_TURN == 0:
-                    await asyncio.sleep(0)  # what each begins runs in the next turn of the loop
+                    await self._turns.wait()  # what each begins runs in the next turn of the loop
                 await self._in_hand.room()
                 if self._stopping.is_set():
                     return
@@ -135,7 +138,7 @@ class TcpConnection:
             if self._decoder.has_begun and self._frame_due is None:
                 seconds = min(self._limits.frame_seconds, self._limits.idle_seconds)
                 self._frame_due = self._loop.time() + seconds
-            await asyncio.sleep(0)
+            await self._turns.wait()
 
     async def _read(self) -> bytes:
         """What has come; empty when the client has ended it, is too late, or `stop` was called."""

@@ -21,6 +21,7 @@ from constellation_ws.nest.connection import CloseReason, Reason, TcpConnection,
 from constellation_ws.nest.framing import Packet, answer, failure, no_message_handler
 from constellation_ws.runtime.listening import PortUnavailable, bound
 from constellation_ws.runtime.spawning import Spawn
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.services.refusals import RequestRefused
 from constellation_ws.tls import handshake as tls
 
@@ -78,12 +79,14 @@ class NestTcp:
         metrics: TcpMetrics,
         limits: TcpLimits,
         spawn: Spawn,
+        turns: TurnQueue,
         secured: tls.ServerTls | None = None,
     ) -> None:
         """Without `secured` the port speaks plainly, and to everybody who reaches it."""
         self._desk = _Desk(patterns, metrics)
         self._metrics, self._limits, self._tls = metrics, limits, secured
         self._spawn = spawn
+        self._turns = turns
         self._servers: list[asyncio.Server] = []
         self._closing = False
         self._open: set[TcpConnection] = set()
@@ -133,6 +136,7 @@ class NestTcp:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, in the task that asyncio made for it."""
+        await self._turns.wait()  # who is refused may come again at once
         report = partial(self._report, writer.get_extra_info("peername"))
         if self._may_enter(report):
             await self._hold((reader, writer), report)
@@ -141,6 +145,7 @@ class NestTcp:
 
     async def _accept_secured(self, connection: socket.socket) -> None:
         """The same where TLS comes first."""
+        await self._turns.wait()
         report = partial(self._report, _peer(connection))
         if not self._may_enter(report):
             connection.close()
@@ -174,7 +179,9 @@ class NestTcp:
         return None
 
     async def _hold(self, streams: tls.Streams, report: Callable[[Reason], None]) -> None:
-        connection = TcpConnection(*streams, self._desk, self._limits, report, self._spawn)
+        connection = TcpConnection(
+            *streams, self._desk, self._limits, report, self._spawn, self._turns
+        )
         self._open.add(connection)
         self._metrics.connection_opened()
         try:

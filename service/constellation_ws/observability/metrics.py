@@ -138,6 +138,12 @@ class Metrics(RemoteMetrics):
             "Connections closed because too much data was buffered for them.",
             registry=registry,
         )
+        self.reading_paused = Counter(
+            "constellation_reading_paused",
+            "Times a client was not read for a while, as reading it had taken more of the event "
+            "loop's time than its share.",
+            registry=registry,
+        )
 
     def _declare_recording(self, registry: CollectorRegistry) -> None:
         """The subscription, and the log behind it."""

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -17,6 +16,7 @@ from starlette.routing import Route
 
 from constellation_ws import __version__
 from constellation_ws.messages.events import NAMESPACE
+from constellation_ws.observability.metrics_text import MetricsText
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -177,10 +177,11 @@ Socket.IO is on /socket.io/ (socket.io-client 3 and 4). Namespaces: {", ".join(n
 
 def _metrics_page(registry: CollectorRegistry) -> Route:
     """Answer with Prometheus text, or, where accepted, with OpenMetrics and its exemplars."""
+    text = MetricsText(registry)
 
     def report_metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"content-type": content_type})
+        body, content_type = text.read(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type})
 
     return _page("/metrics", report_metrics)
 

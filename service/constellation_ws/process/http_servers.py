@@ -12,6 +12,7 @@ import uvicorn
 from constellation_ws.api.problems import JSON, write_problem
 from constellation_ws.engine.polling import LongPolling
 from constellation_ws.engine.upgrading import Upgrades
+from constellation_ws.http.in_turns import in_turns
 from constellation_ws.http.lobby import Lobby
 from constellation_ws.http.protocol import HttpProtocol
 from constellation_ws.http.refusals import SECURITY_HEADERS, TOO_MANY_IDLE, response_to
@@ -53,9 +54,11 @@ def public_config(gateway: Gateway) -> uvicorn.Config:
     lobby = Lobby(most, admission.refuse, admission.is_crowded, admission.is_out_of_sockets)
     idle = Lobby(most, admission.refuse, reason=TOO_MANY_IDLE)
     return uvicorn.Config(
-        dispatch(pages, polling, SOCKET_IO_PATH),
+        in_turns(dispatch(pages, polling, SOCKET_IO_PATH), engine.turns),
         # Called like the class that uvicorn asks for.
-        http=functools.partial(HttpProtocol, upgrades=upgrades, lobby=lobby, idle=idle),  # type: ignore[arg-type]
+        http=functools.partial(  # type: ignore[arg-type]
+            HttpProtocol, turns=engine.turns, upgrades=upgrades, lobby=lobby, idle=idle
+        ),
         ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade
         backlog=4096,
         timeout_keep_alive=settings.keep_alive_seconds,
@@ -84,8 +87,10 @@ def api_config(gateway: Gateway, connections: set[object]) -> uvicorn.Config:
     )
     idle = Lobby(most, refuse, reason=TOO_MANY_IDLE)
     return uvicorn.Config(
-        application,
-        http=functools.partial(HttpProtocol, upgrades={}, lobby=lobby, idle=idle),  # type: ignore[arg-type]
+        in_turns(application, gateway.clients.engine.turns),
+        http=functools.partial(  # type: ignore[arg-type]
+            HttpProtocol, turns=gateway.clients.engine.turns, upgrades={}, lobby=lobby, idle=idle
+        ),
         ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade, and refuses it here
         timeout_keep_alive=gateway.settings.keep_alive_seconds,
         **_QUIET_HTTP,

@@ -10,6 +10,11 @@ from typing import Any
 
 import uvicorn
 
+_ACCEPTED_PER_TURN = 4
+"""libuv accepts one connection of each descriptor that listens in a turn of the event loop. While
+turns take 2 ms that is 500 a second, and behind a flood of connections probes waited for seconds:
+so each socket has several descriptors."""
+
 
 class HttpServer(uvicorn.Server):
     """uvicorn on sockets that are open already, without its signal handlers."""
@@ -33,7 +38,13 @@ class HttpServer(uvicorn.Server):
 
     async def run_on_sockets(self) -> None:
         """Serve until `stop`."""
-        await self.serve(sockets=self._listeners)
+        with contextlib.ExitStack() as held:
+            again = [
+                held.enter_context(one.dup())
+                for one in self._listeners
+                for _ in range(_ACCEPTED_PER_TURN - 1)
+            ]
+            await self.serve(sockets=[*self._listeners, *again])
 
     def stop(self, *, at_once: bool) -> None:
         """Accept nobody new, and close; `at_once` does not wait for open requests."""

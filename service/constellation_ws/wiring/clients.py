@@ -29,6 +29,7 @@ from constellation_ws.runtime.due import DueTimes
 from constellation_ws.runtime.overload import Overload
 from constellation_ws.runtime.pressure import Pressure, find_memory_limit
 from constellation_ws.runtime.spawning import Spawn
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.settings.settings import Settings, environment
 from constellation_ws.socketio.server import Server
 from constellation_ws.wiring import bounds
@@ -142,6 +143,7 @@ class Clients:
             bounds.engine_limits(settings, self.files),
             pod_tag=events.bus.instance,
             spawn=spawn,
+            turns=TurnQueue(count_pause=metrics.reading_paused.inc),
             observer=_EngineReport(metrics, events.sessions),
             kept_headers=self.identification.kept_headers,
         )

@@ -14,9 +14,9 @@ from constellation_ws.engine.elsewhere import Elsewhere, Nowhere
 from constellation_ws.engine.polls import Polls
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.upgrading import accept_tunnelled
-from constellation_ws.http.protocol import UpgradeRequest
 from constellation_ws.http.refusals import SECURITY_HEADERS, UNKNOWN_SESSION
 from constellation_ws.http.responses import HttpResponse
+from constellation_ws.http.upgrade_request import UpgradeRequest
 from constellation_ws.messages import trace_context
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.moving.arrivals import Arrivals

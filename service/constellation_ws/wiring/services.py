@@ -62,6 +62,7 @@ class Services:
             _TcpReport(metrics),
             bounds.tcp_limits(settings, clients.files),
             spawn,
+            clients.engine.turns,
             bounds.tcp_tls(settings),
         )
         self.api = _make_api(settings, make_actions(), events, metrics, health, spawn)

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.server import Engine
+from constellation_ws.runtime.turn_queue import TurnQueue
 from tests.unit.engine.handshakes import BOTH, code, handshake
 from tests.unit.engine.world import (
     LIMITS,
@@ -61,7 +62,7 @@ async def test_a_sid_begins_with_the_tag_of_its_pod_and_cannot_be_guessed(world:
 
 @pytest.mark.parametrize("tag", ["", "a", "abc", "abcd", "abcdefgh"])
 def test_a_tag_of_any_length_does(tag: str) -> None:
-    engine = Engine(LIMITS, pod_tag=tag, spawn=lambda work: work.close())
+    engine = Engine(LIMITS, pod_tag=tag, spawn=lambda work: work.close(), turns=TurnQueue())
     engine.on("connect", lambda sid, handshake: None)
     sid = engine.open("", "", []).sid
     engine.remove(engine.sockets[sid], "over")
@@ -74,6 +75,7 @@ async def test_of_a_handshake_only_what_was_asked_for_is_remembered() -> None:
         LIMITS,
         pod_tag="p",
         spawn=lambda work: work.close(),
+        turns=TurnQueue(),
         kept_headers=lambda headers: [one for one in headers if one[0] == b"authorization"],
     )
     seen = []
@@ -115,7 +117,7 @@ class Lateness:
 async def turns(monkeypatch: pytest.MonkeyPatch, late_seconds: list[float]) -> list[float]:
     """Run an engine, and say when it turned its wheel, in steps since it began."""
     clock = Lateness(late_seconds)
-    engine = Engine(LIMITS, pod_tag="p", spawn=lambda work: work.close())
+    engine = Engine(LIMITS, pod_tag="p", spawn=lambda work: work.close(), turns=TurnQueue())
     monkeypatch.setattr("constellation_ws.engine.server.time", clock)
     monkeypatch.setattr("constellation_ws.engine.server.asyncio", clock)
     with pytest.raises(Enough):

@@ -19,6 +19,7 @@ import pytest_asyncio
 from constellation_ws.engine import inbox
 from constellation_ws.http.bounded_reading import PIECE_BYTES, TURN_BYTES, TURN_LOAD
 from constellation_ws.http.protocol import HttpProtocol
+from constellation_ws.runtime import turn_queue
 from constellation_ws.websocket import Parser
 from tests.conformance.wire import request
 from tests.unit.engine.world import PATH, World, serving
@@ -37,7 +38,7 @@ MANY = 100_000
 SMALLEST_FRAME_BYTES = 6
 MOST_FRAMES = 2 * (TURN_LOAD + PIECE_BYTES // SMALLEST_FRAME_BYTES)
 MOST_BYTES = 2 * (TURN_BYTES + PIECE_BYTES)
-MOST_HANDLED = 2 * 8
+MOST_HANDLED = 2 * 4
 SMALL_REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 MOST_REQUESTS = 2 * (PIECE_BYTES // len(SMALL_REQUEST) + 1)
 UNLIMITED = 1_000_000_000
@@ -67,6 +68,8 @@ class Work:
 async def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     """Count the work of every turn."""
     work = Work()
+    # One at a time, whatever the clock says: on a fast machine a turn has room for more.
+    monkeypatch.setattr(turn_queue, "slice_seconds", lambda _: 0.0)
     _count_frames(work, monkeypatch)
     _count(work, monkeypatch, HttpProtocol, "on_message_begin", "requests")
     for callback in ("on_header", "on_body"):
@@ -170,4 +173,4 @@ async def test_a_request_of_many_packets_is_taken_in_turns(
         answer = await polling.post("\x1e".join(["3"] * 20_000))
         assert answer.text == "ok"
     assert work.total["packets"] > 20_000
-    assert work.most["packets"] <= 2 * 256
+    assert work.most["packets"] <= 2 * 64

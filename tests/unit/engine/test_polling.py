@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 
 from constellation_ws.engine.polling import LongPolling
-from constellation_ws.http.protocol import UpgradeRequest
 from constellation_ws.http.responses import HttpResponse
+from constellation_ws.http.upgrade_request import UpgradeRequest
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.websocket import Accept
 from tests.unit.engine.world import World, serving

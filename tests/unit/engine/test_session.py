@@ -10,6 +10,7 @@ from engineio import packet as eio
 from constellation_ws.engine.server import Engine
 from constellation_ws.engine.session import Session
 from constellation_ws.messages.frames import Frame
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.websocket import binary_frame, text_frame
 from tests.unit.engine.world import LIMITS
 
@@ -54,6 +55,7 @@ def engine() -> Engine:
         replace(LIMITS, max_write_buffer_bytes=100, max_event_bytes=0),
         pod_tag="p",
         spawn=lambda work: work.close(),
+        turns=TurnQueue(),
     )
     engine.on("connect", lambda sid, handshake: None)
     return engine

@@ -36,6 +36,7 @@ from constellation_ws.http.refusals import TOO_MANY_IDLE
 from constellation_ws.messages.admission import Denied, Rate
 from constellation_ws.messages.frames import Frame
 from constellation_ws.observability.probes import dispatch
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.socketio.admission import RequestGate
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.server import Server
@@ -252,6 +253,7 @@ class World:
                 app,
                 http=functools.partial(  # type: ignore[arg-type]  # called like the class
                     HttpProtocol,
+                    turns=self.engine.turns,
                     upgrades={PATH: upgrades.handle},
                     lobby=self.lobby,
                     idle=self.idle,
@@ -311,6 +313,7 @@ async def serving(
         replace(LIMITS, **limits),
         pod_tag=pod_tag,
         spawn=functools.partial(_spawn, tasks),
+        turns=TurnQueue(),
         observer=seen,
     )
     admission = Admission(

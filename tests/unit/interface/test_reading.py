@@ -108,3 +108,42 @@ def test_rows_that_cannot_be_read_cause_no_faults_of_others(tmp_path: Path) -> N
         "interface.toml, backend 1 (b)",
         "interface.toml, request 2 (two)",
     ]
+
+
+def test_whatever_names_are_in_a_file_each_fault_is_one_line_that_can_be_shown(
+    tmp_path: Path,
+) -> None:
+    text = r"""
+    [[namespace]]
+    name = "/a\u0007b"
+    [[backend]]
+    name = "b\u0007b"
+    [[request]]
+    namespace = "/a\u0007c"
+    event = "one"
+    joins = ["a:{b\u0007}", "a:{c\u0007}"]
+    bare = "b\u0007"
+    [[request]]
+    event = "two"
+    joins = ["a:{b\u0007}"]
+    bare = "b"
+    [[request]]
+    event = "three"
+    to = "http"
+    backend = "b\u0007c"
+    [[request]]
+    event = "four"
+    to = "http"
+    backend = "b\u0007b"
+    [[request]]
+    event = "five"
+    to = "http"
+    backend = "other"
+    """
+    found = faults(tmp_path, EXTENDS + text)
+    assert [fault for fault in found if not fault.isprintable()] == []
+    assert [fault for fault in found if r"the keys are 'b\x07'" in fault]
+    assert [fault for fault in found if r"the request needs 'b\x07', 'c\x07'; remove" in fault]
+    assert [fault for fault in found if r"did you mean 'b\x07b'?" in fault]
+    assert [fault for fault in found if r"and 'b\x07b' has none" in fault]
+    assert [fault for fault in found if r"it has 'b\x07b'" in fault]

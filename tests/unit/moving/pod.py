@@ -19,6 +19,7 @@ from constellation_ws.messages.namespaces import DEFAULT_SCOPE, Namespaces, Scop
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recovery.missed import Found
 from constellation_ws.recovery.moving import LogPosition, MovedTicket
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.server import Server
 from tests.peer_lines import Line
@@ -116,7 +117,7 @@ class Pod:
     def __init__(self) -> None:
         self.tasks: list[asyncio.Task[None]] = []
         self.lost: list[tuple[str, str]] = []
-        self.engine = Engine(LIMITS, pod_tag="podA", spawn=self.spawn)
+        self.engine = Engine(LIMITS, pod_tag="podA", spawn=self.spawn, turns=TurnQueue())
         self.admission = Admission(self.engine, cors_origins=("*",))
         self.server = Server(
             self.engine, Membership(NAMESPACES), lambda member, request_bytes: None

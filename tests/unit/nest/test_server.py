@@ -23,6 +23,7 @@ from constellation_ws.nest.connection import CloseReason, TcpLimits
 from constellation_ws.nest.framing import NO_MESSAGE_HANDLER, FramingFault
 from constellation_ws.nest.server import Handler, NestTcp, Pattern, RequestOutcome
 from constellation_ws.runtime.listening import PortUnavailable
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.services.refusals import RequestRefused
 from tests.spawning import spawn
 from tests.waiting import PATIENCE_SECONDS
@@ -155,7 +156,8 @@ async def ports(metrics: Recorded) -> AsyncIterator[Open]:
         async def open_port(
             handlers: Mapping[str, Handler | Pattern] | None = None, limits: TcpLimits = LIMITS
         ) -> NestTcp:
-            tcp = NestTcp(patterns({"echo": echo, **(handlers or {})}), metrics, limits, spawn)
+            served = patterns({"echo": echo, **(handlers or {})})
+            tcp = NestTcp(served, metrics, limits, spawn, TurnQueue())
             await tcp.start("127.0.0.1", 0)
             opened.push_async_callback(tcp.aclose)
             return tcp
@@ -798,7 +800,7 @@ async def test_a_closed_door_lets_nobody_in_and_frees_its_port(open_port: Open) 
 
 
 async def test_a_door_that_was_never_opened_can_be_closed(metrics: Recorded) -> None:
-    await NestTcp({}, metrics, LIMITS, spawn).aclose()
+    await NestTcp({}, metrics, LIMITS, spawn, TurnQueue()).aclose()
 
 
 async def test_a_taken_port_is_refused_with_a_sentence_that_names_the_setting(
@@ -806,6 +808,6 @@ async def test_a_taken_port_is_refused_with_a_sentence_that_names_the_setting(
 ) -> None:
     port = (await open_port()).port
     with pytest.raises(PortUnavailable) as caught:
-        await NestTcp({}, metrics, LIMITS, spawn).start("127.0.0.1", port)
+        await NestTcp({}, metrics, LIMITS, spawn, TurnQueue()).start("127.0.0.1", port)
     assert str(caught.value).startswith(f"Cannot listen on 127.0.0.1:{port} (TCP_HOST, TCP_PORT): ")
     assert isinstance(caught.value.__cause__, OSError)

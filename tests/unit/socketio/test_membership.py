@@ -8,6 +8,7 @@ import pytest_asyncio
 from constellation_ws.delivery.rooms import Stage
 from constellation_ws.engine.server import Engine
 from constellation_ws.messages.namespaces import Namespaces
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.socketio.server import Server
 from tests.unit.engine.world import LIMITS, NAMESPACE
@@ -15,7 +16,7 @@ from tests.unit.engine.world import LIMITS, NAMESPACE
 
 @pytest_asyncio.fixture
 async def members() -> Membership:
-    engine = Engine(LIMITS, pod_tag="p", spawn=lambda work: work.close())
+    engine = Engine(LIMITS, pod_tag="p", spawn=lambda work: work.close(), turns=TurnQueue())
     membership = Membership(Namespaces([NAMESPACE, "/other"]))
     return Server(engine, membership, lambda member, request_bytes: None).membership
 

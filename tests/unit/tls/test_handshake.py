@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from constellation_ws.nest.connection import CloseReason
 from constellation_ws.nest.server import NestTcp
 from constellation_ws.runtime.listening import PortUnavailable
+from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.tls.handshake import ServerTls
 from tests.certificates import HOST, Authority
 from tests.nest_client import NestClient
@@ -33,7 +34,7 @@ def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
 
 @asynccontextmanager
 async def open_door(tls: ServerTls, metrics: Recorded) -> AsyncIterator[NestTcp]:
-    door = NestTcp(patterns({"echo": echo}), metrics, LIMITS, spawn, tls)
+    door = NestTcp(patterns({"echo": echo}), metrics, LIMITS, spawn, TurnQueue(), tls)
     await door.start(HOST, 0)
     try:
         yield door
@@ -204,7 +205,8 @@ def test_a_handshake_that_does_not_come_is_ended_in_time(
 async def test_files_of_no_use_stop_the_start(tmp_path: Path) -> None:
     cert_file, _ = Authority(tmp_path).issue("server")
     _, other_key = Authority(tmp_path).issue("other")
-    door = NestTcp({}, Recorded(), LIMITS, spawn, ServerTls(cert_file, other_key, None))
+    secured = ServerTls(cert_file, other_key, None)
+    door = NestTcp({}, Recorded(), LIMITS, spawn, TurnQueue(), secured)
     with pytest.raises(PortUnavailable, match="Cannot listen on"):
         await door.start(HOST, 0)
 
