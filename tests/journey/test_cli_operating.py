@@ -21,12 +21,13 @@ from constellation_ws.cli.doctor.findings import Verdict
 from constellation_ws.cli.doctor.target import connected, read_target
 from constellation_ws.cli.lean_client import LeanClient, Lost
 from constellation_ws.cli.main import run
+from constellation_ws.cli.redis_connection import RedisFailed
 from constellation_ws.cli.redis_connection import connected as redis_connected
 from constellation_ws.redis_io.names import DEFAULT
 from tests.command_lines import Done
 from tests.ingress.proxies.connections import Connections
 from tests.journey.conftest import Pods, StartGateway
-from tests.processes import HOST, Gateway, Valkey, gateway_environment
+from tests.processes import HOST, Gateway, Valkey, gateway_environment, unused_port
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -193,4 +194,12 @@ async def test_a_bench_of_nobody_says_why(pods: Pods, valkey: Valkey, mine: str)
     with redis_connected(valkey.url, DEFAULT) as redis:
         bench = Bench(target, Plan(2, 1, 1), redis, lambda user: {}, lambda text: None)
         with pytest.raises(NobodyConnected, match="unauthorized"):
+            await bench.run()
+
+
+async def test_a_bench_without_its_redis_says_so(pods: Pods, mine: str) -> None:
+    target = read_target(pods.a.http_url, "/socket.io/", "/chats", mine)
+    with redis_connected(f"redis://{HOST}:{unused_port()}/0", DEFAULT) as redis:
+        bench = Bench(target, Plan(1, 1, 1), redis, lambda user: {"userId": user}, lambda _: None)
+        with pytest.raises(RedisFailed, match="did not accept the events: Connection refused"):
             await bench.run()
