@@ -27,6 +27,7 @@ from constellation_ws.redis_io.names import DEFAULT
 from tests.command_lines import Done
 from tests.ingress.proxies.connections import Connections
 from tests.journey.conftest import Pods, StartGateway
+from tests.journey.test_cli import acl_user, documented_privileges
 from tests.processes import HOST, Gateway, Valkey, gateway_environment, unused_port
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -127,6 +128,24 @@ async def test_the_status_of_a_deployment_that_works_is_ok(carry: Carry, pods: P
 async def test_too_few_events_fail_a_tail(carry: Carry, pods: Pods, mine: str) -> None:
     done = await carry("tail", "--user", mine, "--count", "2", "--timeout", "0.1")
     assert (done.code, done.err) == (1, "0 of 2 events passed within 0.1 s.\n")
+
+
+async def test_the_user_of_a_gateway_may_do_all_of_it(
+    carry: Carry, pods: Pods, valkey: Valkey, mine: str
+) -> None:
+    nobody = f"nobody{mine}"
+    async with acl_user(valkey, f"least{mine}", documented_privileges()) as url:
+        for command in (
+            ("users",),
+            ("who", nobody),
+            ("send", nobody, "hi", "1"),
+            ("send", "--room", f"chat:{nobody}", "hi", "1"),
+            ("kick", nobody),
+            ("tail", "--timeout", "0.1"),
+            ("status",),
+        ):
+            done = await carry(*command, REDIS_URL=url)
+            assert "permi" not in done.err.lower(), done
 
 
 # --- bench ---------------------------------------------------------------------------------------
