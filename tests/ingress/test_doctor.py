@@ -219,6 +219,10 @@ async def test_something_else_at_that_address(tmp_path: Path) -> None:
     async with site(web.Response(status=302, headers={"Location": "https://x/"})) as url:
         (cause,) = failures(await found(target(url))).values()
     assert "redirected to https://x/" in cause
+    plain = web.Response(status=400, text="Client sent an HTTP request to an HTTPS server.")
+    async with site(plain) as url:
+        (cause,) = failures(await found(target(url))).values()
+    assert "the port expects TLS -> give https:// here" in cause
 
 
 async def test_nobody_at_that_address() -> None:

@@ -21,12 +21,14 @@ from constellation_ws.cli.doctor.findings import Verdict
 from constellation_ws.cli.doctor.target import connected, read_target
 from constellation_ws.cli.lean_client import LeanClient, Lost
 from constellation_ws.cli.main import run
+from constellation_ws.cli.redis_connection import RedisFailed
 from constellation_ws.cli.redis_connection import connected as redis_connected
 from constellation_ws.redis_io.names import DEFAULT
 from tests.command_lines import Done
 from tests.ingress.proxies.connections import Connections
 from tests.journey.conftest import Pods, StartGateway
-from tests.processes import HOST, Gateway, Valkey, gateway_environment
+from tests.journey.test_cli import acl_user, documented_privileges
+from tests.processes import HOST, Gateway, Valkey, gateway_environment, unused_port
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -128,6 +130,24 @@ async def test_too_few_events_fail_a_tail(carry: Carry, pods: Pods, mine: str) -
     assert (done.code, done.err) == (1, "0 of 2 events passed within 0.1 s.\n")
 
 
+async def test_the_user_of_a_gateway_may_do_all_of_it(
+    carry: Carry, pods: Pods, valkey: Valkey, mine: str
+) -> None:
+    nobody = f"nobody{mine}"
+    async with acl_user(valkey, f"least{mine}", documented_privileges()) as url:
+        for command in (
+            ("users",),
+            ("who", nobody),
+            ("send", nobody, "hi", "1"),
+            ("send", "--room", f"chat:{nobody}", "hi", "1"),
+            ("kick", nobody),
+            ("tail", "--timeout", "0.1"),
+            ("status",),
+        ):
+            done = await carry(*command, REDIS_URL=url)
+            assert "permi" not in done.err.lower(), done
+
+
 # --- bench ---------------------------------------------------------------------------------------
 
 
@@ -193,4 +213,12 @@ async def test_a_bench_of_nobody_says_why(pods: Pods, valkey: Valkey, mine: str)
     with redis_connected(valkey.url, DEFAULT) as redis:
         bench = Bench(target, Plan(2, 1, 1), redis, lambda user: {}, lambda text: None)
         with pytest.raises(NobodyConnected, match="unauthorized"):
+            await bench.run()
+
+
+async def test_a_bench_without_its_redis_says_so(pods: Pods, mine: str) -> None:
+    target = read_target(pods.a.http_url, "/socket.io/", "/chats", mine)
+    with redis_connected(f"redis://{HOST}:{unused_port()}/0", DEFAULT) as redis:
+        bench = Bench(target, Plan(1, 1, 1), redis, lambda user: {"userId": user}, lambda _: None)
+        with pytest.raises(RedisFailed, match="did not accept the events: Connection refused"):
             await bench.run()

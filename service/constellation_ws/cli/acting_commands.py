@@ -6,16 +6,13 @@ imports what it runs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from constellation_ws.cli import loading
 from constellation_ws.cli.arguments import AsJson, Namespace, User
 from constellation_ws.cli.reporting import ASKED_WRONGLY, FAILED, exit_on, warn, write_json
-
-if TYPE_CHECKING:
-    from constellation_ws.cli.publish import Published
 
 
 def publish(
@@ -46,42 +43,16 @@ def publish(
     Prints how many gateways received each, except on a Redis Cluster. Without --strict an event
     that no client will receive is published nevertheless, with a warning.
     """
-    from constellation_ws.cli import publish as publisher
-    from constellation_ws.cli.brief_traces import brief_traces
-    from constellation_ws.cli.redis_connection import RedisFailed, connected, counts_all
+    from constellation_ws.cli import publish_report
     from constellation_ws.observability import telemetry
     from constellation_ws.wiring.interface import compile_routes
 
     values = loading.settings_with_warnings()
     telemetry.set_up_logs(values.log_level, values.log_format)
     table = compile_routes(loading.interface(values, requires_keys=False))
-    doubts = 0
-    with (
-        exit_on(FAILED, RedisFailed),
-        connected(values.redis_address(), values.redis_names()) as redis,
-        brief_traces() as tracing,
-    ):
-        for published in publisher.publish(
-            redis,
-            table,
-            ((channel, event) for event in publisher.events(json)),
-            tracing,
-            counts_all=counts_all(values.redis_address()),
-            max_event_bytes=values.max_event_bytes,
-            is_strict=strict,
-        ):
-            _show(published, publisher.receipt(published), as_json=as_json)
-            doubts += published.doubt is not None
-    raise typer.Exit(FAILED if strict and doubts else 0)
-
-
-def _show(published: Published, receipt: str, *, as_json: bool) -> None:
-    if as_json:
-        write_json(published.facts())
-    else:
-        print(receipt, flush=True)
-    if published.doubt:
-        warn(published.doubt)
+    raise typer.Exit(
+        publish_report.run(values, table, channel, json, is_strict=strict, as_json=as_json)
+    )
 
 
 def send(

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from constellation_ws.cli.bench_report import Report
 from constellation_ws.cli.doctor.delivery import emission
 from constellation_ws.cli.doctor.target import Http, Target, connected
 from constellation_ws.cli.lean_client import LeanClient, Lost, Refused
+from constellation_ws.cli.redis_connection import required
 from constellation_ws.messages.commands import EMITTER_CHANNEL
 
 _EVENT = "bench"
@@ -32,6 +34,7 @@ _TICK_SECONDS = 0.01
 _REST_SECONDS = 10.0
 """How long to wait for the last events; a client that was closed needs some seconds."""
 _REPORT_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
 _FAULTS = (aiohttp.ClientError, OSError, TimeoutError, ValueError, Lost)
 
 
@@ -145,7 +148,10 @@ class Bench:
         """For each event, the place of the client that it is for."""
 
     async def run(self) -> Report:
-        """Connect, publish, wait for the rest, and report. Raises NobodyConnected."""
+        """Connect, publish, wait for the rest, and report.
+
+        Raises NobodyConnected and RedisFailed.
+        """
         async with connected(self._target, keeps_alive=True) as http:
             before = await _resident_bytes(http)
             stop, turn = asyncio.Event(), asyncio.Semaphore(_CONNECTING)
@@ -159,7 +165,8 @@ class Bench:
             finally:
                 stop.set()
                 await asyncio.gather(*(client.close() for client in crowd))
-                await everybody
+                with suppress(TimeoutError):  # who still tries to connect is not waited for
+                    await asyncio.wait_for(everybody, _CLOSE_SECONDS)
         is_one_pod = len({client.pod for client in crowd if client.pod}) == 1
         memory = None if before is None or after is None or not is_one_pod else after - before
         return self._report(crowd, memory)
@@ -196,7 +203,8 @@ class Bench:
             await asyncio.sleep(_TICK_SECONDS)
 
     def _publish_batch(self, places: Sequence[int]) -> None:
-        with self._redis.pipeline(transaction=False) as pipe:
+        refused = required("Redis did not accept the events")
+        with refused, self._redis.pipeline(transaction=False) as pipe:
             for place in places:
                 event = {"n": len(self._published), "at": time.monotonic()}
                 self._published.append(place)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import typer
 
@@ -130,18 +131,13 @@ def bench(
     name = namespace or loading.interface(values, requires_keys=False).namespaces[0].name
     target = read_target(address, "/socket.io/", name, f"bench-{secrets.token_hex(4)}")
 
-    def auth_of(user: str) -> dict[str, Any]:
-        auth = {"userId": user, "recovery": True}
-        if values.auth_mode == "jwt":
-            auth["token"] = tokens.sign(values, user, time.time(), 3600 + seconds)
-        return auth
-
     with (
         exit_on(ASKED_WRONGLY, tokens.NoSecret),
         exit_on(FAILED, RedisFailed, benching.NobodyConnected),
         connected(values.redis_address(), values.redis_names()) as redis,
     ):
         plan = benching.Plan(clients, rate, seconds)
+        auth_of = partial(tokens.auth_of, values, now_seconds=time.time())
         run = benching.Bench(target, plan, redis, auth_of, complain)
         report = asyncio.run(run.run())
     if as_json:

@@ -6,8 +6,6 @@ imports what it runs.
 
 from __future__ import annotations
 
-import math
-import time
 from typing import Annotated
 
 import typer
@@ -130,42 +128,18 @@ def tail(
 
     It reads the log, and subscribes to what is not recorded. Pods do not notice. Ctrl-C ends it.
     """
-    from itertools import islice
-
-    from constellation_ws.cli import tail as tailing
-    from constellation_ws.cli.listen import printable
-    from constellation_ws.cli.redis_connection import RedisFailed, connected
-    from constellation_ws.delivery.command_reading import CommandReader
+    from constellation_ws.cli import tail_report
+    from constellation_ws.cli.listen import Patience
+    from constellation_ws.cli.tail import Wanted
     from constellation_ws.messages.events import ChatId, UserId
-    from constellation_ws.wiring.interface import compile_routes, namespaces_of
 
     values = loading.settings_with_warnings()
-    names, interface = values.redis_names(), loading.interface(values, requires_keys=False)
-    table, emitters = compile_routes(interface), values.emitter_channels()
-    commands = CommandReader(emitters, namespaces_of(interface), values.max_event_bytes)
-    wanted = tailing.Wanted(
+    wanted = Wanted(
         None if user is None else UserId(user), None if chat is None else ChatId(chat), channel
     )
-    live = tailing.unrecorded(table, emitters.patterns, keeps_log=values.delivery == "durable")
-    until, shown = time.monotonic() + (math.inf if timeout is None else timeout), 0
-    with exit_on(FAILED, RedisFailed), connected(values.redis_address(), names) as redis:
-        passed = tailing.follow(
-            redis,
-            names,
-            tailing.Reader(table, commands),
-            live,
-            since_seconds=since,
-            until=until,
-        )
-        for one in islice(filter(wanted.matches, passed), count):
-            shown += 1
-            if as_json:
-                write_json(one.facts())
-            else:
-                print(printable(one.to_line()), flush=True)
-    if count is not None and shown < count:
-        complain(f"{shown} of {count} events passed within {timeout:g} s.")
-        raise typer.Exit(FAILED)
+    asked = tail_report.Asked(wanted, since, Patience(count, timeout), as_json)
+    interface = loading.interface(values, requires_keys=False)
+    raise typer.Exit(tail_report.run(values, interface, asked))
 
 
 def check(

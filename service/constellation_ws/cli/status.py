@@ -16,6 +16,8 @@ from constellation_ws.cli.reporting import to_table
 from constellation_ws.redis_io.names import Names
 
 _FRESH_EPOCH_SECONDS = 600.0
+_STATE = ("holder", "until", "epoch", "begun", "reason")
+"""Fields of the log's state. Read with HMGET, which a gateway's own user may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +134,20 @@ def _inspect_log(redis: Any, names: Names) -> Log:
     with required("The log cannot be read"):
         seconds, microseconds = redis.time()
         now = seconds + microseconds / 1e6
-        entries = redis.xlen(names.log)
-        (newest, oldest) = (
-            redis.xrevrange(names.log, count=1),
-            redis.xrange(names.log, count=1),
-        )
-        state = redis.hgetall(names.state)
-    holder = state.get(b"holder", b"").decode()
-    is_held = float(state.get(b"until", 0)) / 1000 > now
+        newest, oldest = redis.xrevrange(names.log, count=1), redis.xrange(names.log, count=1)
+        entries = redis.xinfo_stream(names.log)["length"] if newest else 0
+        values = redis.hmget(names.state, _STATE)
+    state = {name: value for name, value in zip(_STATE, values, strict=True) if value is not None}
+    holder = state.get("holder", b"").decode()
+    is_held = float(state.get("until", 0)) / 1000 > now
     return Log(
         entries=entries,
         newest_seconds=_age(newest, now),
         reaches_back_seconds=_age(oldest, now),
         recorder=holder.rpartition(".")[0] if is_held else "",
-        epoch=state.get(b"epoch", b"").decode(),
-        epoch_seconds=max(0.0, now - float(state.get(b"begun", now * 1000)) / 1000),
-        epoch_reason=state.get(b"reason", b"").decode(),
+        epoch=state.get("epoch", b"").decode(),
+        epoch_seconds=max(0.0, now - float(state.get("begun", now * 1000)) / 1000),
+        epoch_reason=state.get("reason", b"").decode(),
     )
 
 

@@ -10,6 +10,8 @@ import jwt
 
 from constellation_ws.settings.identity import IdentitySettings
 
+_DAY_SECONDS = 86_400.0
+
 
 class NoSecret(ValueError):
     """The settings have no secret that signs tokens; `str()` is a sentence."""
@@ -66,3 +68,11 @@ def sign(
     algorithm, *_ = settings.allowed_algorithms()
     secret = settings.jwt_secret.get_secret_value()
     return jwt.encode({**body, **(claims or {})}, secret, algorithm)
+
+
+def auth_of(settings: IdentitySettings, user: str, now_seconds: float) -> Mapping[str, Any]:
+    """Give what a client of this user connects with, with a token for a day. Raises NoSecret."""
+    auth = {"userId": user, "recovery": True}
+    if settings.auth_mode != "jwt":
+        return auth
+    return {**auth, "token": sign(settings, user, now_seconds, _DAY_SECONDS)}

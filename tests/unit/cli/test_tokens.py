@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from constellation_ws.auth.identity import Identity
 from constellation_ws.auth.jwt_keys import VerificationKey
 from constellation_ws.auth.tokens import TOKEN_EXPIRED, Rules, verify
-from constellation_ws.cli.tokens import InvalidClaim, NoSecret, read_claims, sign
+from constellation_ws.cli.tokens import InvalidClaim, NoSecret, auth_of, read_claims, sign
 from constellation_ws.settings.settings import Settings
 from tests.tokens import SECRET
 
@@ -74,3 +74,8 @@ def test_claims_are_json_or_text() -> None:
     for text in ("a", "=1"):
         with pytest.raises(InvalidClaim, match="role=admin"):
             read_claims([text])
+
+
+def test_a_client_shows_a_token_where_one_is_required() -> None:
+    assert auth_of(settings(), "bob", 0) == {"userId": "bob", "recovery": True}
+    assert auth_of(settings(**WITH_SECRET), "bob", 0)["token"]

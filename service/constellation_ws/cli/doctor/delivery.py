@@ -16,7 +16,7 @@ from constellation_ws.cli.deployment import Pod
 from constellation_ws.cli.doctor.findings import Finding, failed, ok, skipped
 from constellation_ws.cli.doctor.target import Http, words_of
 from constellation_ws.cli.lean_client import LeanClient, Lost, Refused
-from constellation_ws.cli.redis_connection import RedisFailed
+from constellation_ws.cli.redis_connection import RedisFailed, required
 from constellation_ws.messages.commands import EMITTER_CHANNEL
 from constellation_ws.redis_io.names import Names
 
@@ -44,8 +44,12 @@ class Inside:
         return list(status.inspect(self.redis, self.names, self.delivery).problems())
 
     def publish(self, namespace: str, user: str, number: int) -> None:
-        """Publish to a user as a Socket.IO emitter does: it goes the way of every PUBLISH."""
-        self.redis.publish(EMITTER_CHANNEL, emission(namespace, user, _EVENT, number))
+        """Publish to a user as a Socket.IO emitter does: it goes the way of every PUBLISH.
+
+        Raises RedisFailed.
+        """
+        with required("Redis did not accept an event"):
+            self.redis.publish(EMITTER_CHANNEL, emission(namespace, user, _EVENT, number))
 
 
 def emission(namespace: str, user: str, event: str, argument: object) -> str:

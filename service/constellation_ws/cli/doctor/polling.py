@@ -202,7 +202,7 @@ async def _judge_failure(http: Http, failure: Failure) -> Finding:
             detail += " (it sets a cookie, which pages of other sites send only withCredentials)"
         return failed("polling", detail, CUT_PEERS)
     if answer.is_from_proxy or answer.fault:
-        return failed("polling", f"{failure}", _KEEP_ALIVE)
+        return failed("polling", f"{failure}, from a proxy or nobody", _KEEP_ALIVE)
     if answer.status in (404, 405, 413, 403):
         remedy = "let the proxy pass GET and POST of any query and of bodies up to 1 MB"
         return failed("polling", f"{failure}: the proxy does not pass it", remedy)

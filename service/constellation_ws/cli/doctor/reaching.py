@@ -54,6 +54,8 @@ async def _check_certificate(target: Target, context: ssl.SSLContext) -> Finding
             _, writer = await asyncio.open_connection(target.host, target.port, ssl=context)
     except (OSError, TimeoutError) as error:
         remedy = "give the ingress a certificate for this name, with its whole chain"
+        if not isinstance(error, ssl.SSLCertVerificationError):
+            remedy = "is it a port with TLS? A plain one needs http:// here"
         return failed("tls", words_of(error), remedy)
     certificate = writer.get_extra_info("peercert")
     version = writer.get_extra_info("ssl_object").version()
@@ -110,8 +112,10 @@ async def _explain_path(http: Http, answer: Answer) -> Finding:
         remedy = "give clients that URL; socket.io-client does not follow redirects"
         return failed("path", f"redirected to {answer.headers.get('Location')}", remedy)
     if not answer.status:
-        remedy = "is it HTTP? An https:// address needs https here, a plain one http"
+        remedy = "is it HTTP? A port with TLS needs https:// here, a plain one http://"
         return failed("path", answer.fault, remedy)
+    if answer.status == 400 and "https" in answer.text.lower():
+        return failed("path", "the port expects TLS", "give https:// here")
     front = await http.ask(f"{http.target.url}/")
     if "Constellation WS" in front.text:
         remedy = "forward /socket.io unchanged: no rewrite, no stripped prefix; or correct --path"

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,12 @@ async def test_a_certificate_that_nobody_trusts(tmp_path: Path) -> None:
     assert said["address"].verdict is Verdict.OK
     assert said["tls"].verdict is Verdict.FAILED
     assert said["tls"].detail.startswith("its certificate is refused: ")
+
+
+async def test_a_port_without_tls() -> None:
+    async with listening(None) as plain:
+        said = await found(replace(plain, url=plain.url.replace("http", "https")))
+    assert "A plain one needs http:// here" in said["tls"].remedy
 
 
 @pytest.mark.parametrize(("days", "verdict"), [(100, Verdict.OK), (5, Verdict.WARNING)])

@@ -1,0 +1,49 @@
+"""`tail`, from the settings to what is printed."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from itertools import islice
+
+from constellation_ws.cli.listen import Patience, printable
+from constellation_ws.cli.redis_connection import RedisFailed, connected
+from constellation_ws.cli.reporting import FAILED, complain, exit_on, write_json
+from constellation_ws.cli.tail import Reader, Wanted, follow, unrecorded
+from constellation_ws.delivery.command_reading import CommandReader
+from constellation_ws.interface.table import Interface
+from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.interface import compile_routes, namespaces_of
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The arguments."""
+
+    wanted: Wanted
+    since_seconds: float
+    patience: Patience
+    as_json: bool
+
+
+def run(values: Settings, interface: Interface, asked: Asked) -> int:
+    """Print events as they pass, and give the exit code."""
+    table, emitters = compile_routes(interface), values.emitter_channels()
+    commands = CommandReader(emitters, namespaces_of(interface), values.max_event_bytes)
+    live = unrecorded(table, emitters.patterns, keeps_log=values.delivery == "durable")
+    names, (count, seconds) = values.redis_names(), (asked.patience.events, asked.patience.seconds)
+    until, shown = time.monotonic() + (math.inf if seconds is None else seconds), 0
+    with exit_on(FAILED, RedisFailed), connected(values.redis_address(), names) as redis:
+        reader = Reader(table, commands)
+        passed = follow(redis, names, reader, live, since_seconds=asked.since_seconds, until=until)
+        for one in islice(filter(asked.wanted.matches, passed), count):
+            shown += 1
+            if asked.as_json:
+                write_json(one.facts())
+            else:
+                print(printable(one.to_line()), flush=True)
+    if count is not None and shown < count:
+        complain(f"{shown} of {count} events passed within {seconds:g} s.")
+        return FAILED
+    return 0
