@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -43,7 +44,7 @@ def client(
     for sid in elsewhere:
         member = MovedMember(sid, Identity(USER), has_offsets, [], 1.0, 0, ORDERS)
         memberships.append(MovedMembership(member, a_ticket()))
-    session = MovedSession(EIO_SID, "EIO=4", "10.0.0.9", [(b"a", b"b")], 3, awaits_pong)
+    session = MovedSession(EIO_SID, "EIO=4", "10.0.0.9", [(b"a", b"b")], 3, awaits_pong, 60.0)
     return encode(MovedClient(session, memberships))
 
 
@@ -133,6 +134,7 @@ async def test_a_session_goes_on_as_it_was() -> None:
     assert there.pod.log.went_on == [SID]
     handshake = there.pod.server.environ[EIO_SID]
     assert (handshake.address, handshake.headers) == ("10.0.0.9", ((b"a", b"b"),))
+    assert time.monotonic() - session.opened_at >= 60, "it is as old as it was there"
     assert there.line.is_read
     assert there.pod.moved("in", "moved") == 1
     session.send_message("2")

@@ -59,6 +59,7 @@ def test_a_tally_shows_what_was_added_under_each_label(registry: CollectorRegist
     }
     malformed.value += 2
     assert samples(registry)["constellation_events_total", ('we"ird\n', "malformed")] == 2
+    assert (tally.total(), tally.total("chat:new"), tally.total("chat:typing")) == (5, 3, 0)
 
 
 def test_a_histogram_is_there_before_anything_has_happened(registry: CollectorRegistry) -> None:
