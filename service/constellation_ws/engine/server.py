@@ -143,10 +143,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
     # Receiving
 
     def receive_packet(self, session: Session, packet: str, *, is_alone: bool = False) -> None:
-        """Handle one text packet of an open session. An invalid one closes the session.
-
-        `is_alone` says that its client has sent nothing else with it.
-        """
+        """Handle one text packet of an open session, which came with no other if it is alone."""
         kind = packet[:1]
         if kind == "4":
             (inbox.handle if is_alone else inbox.put)(self, session, packet[1:])

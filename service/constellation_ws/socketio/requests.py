@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw
+from socketio.packet import EVENT
 
 from constellation_ws.chats.client_request import ClientRequest
 from constellation_ws.delivery.rooms import Member, Stage
@@ -59,13 +60,13 @@ class Requests:
         """Whether a session waits for an answer while its next messages are handled."""
         return any(member.unanswered for member in self._membership.index.of_session(eio_sid))
 
-    def begin(self, member: Member, head: Head, text: str, address: str) -> bool:
+    def begin(self, member: Member | None, head: Head, text: str, address: str) -> bool:
         """Begin to answer a request that is forwarded, cut from its packet without decoding it.
 
-        False for all others, and where msgspec cannot cut: see `find`.
+        False for all other packets, and where msgspec cannot cut: see `find`.
         """
         forwards = self._forwards.get(head.namespace)
-        if forwards is None:
+        if forwards is None or member is None or head.kind != EVENT:
             return False
         try:
             values = _slice(text[head.payload_at :])

@@ -153,15 +153,13 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             return partial(self._take_connect, eio_sid, head, text, size)
         member = self._member(eio_sid, head)
         is_admitted = self._admission.admits(eio_sid, member, head, size)
-        if is_admitted and member is not None and head.kind == sio.EVENT:
-            address = self.environ[eio_sid].address
-            if self.requests.begin(member, head, text, address):
-                return None
-        data = read_payload(head, text) if is_admitted else None
-        if head.attachments:
-            self._incomplete[eio_sid] = Incomplete(head, data, size, is_refused=not is_admitted)
+        if is_admitted and self.requests.begin(member, head, text, self.environ[eio_sid].address):
             return None
-        return self._dispatch(eio_sid, head, data, text) if is_admitted else None
+        data = read_payload(head, text) if is_admitted else None
+        if not head.attachments:
+            return self._dispatch(eio_sid, head, data, text) if is_admitted else None
+        self._incomplete[eio_sid] = Incomplete(head, data, size, is_refused=not is_admitted)
+        return None
 
     def _take_attachment(self, eio_sid: str, attachment: bytes) -> Rest | None:
         """Add to a packet, and handle it when it is complete. Raises BadPacket.
@@ -195,13 +193,10 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             return
         most = self._admission.max_connect_bytes
         if size <= most:
-            data = read_payload(head, text)
-            await self._handle_connect(eio_sid, head.namespace, data)
+            await self._handle_connect(eio_sid, head.namespace, read_payload(head, text))
         elif head.namespace in self.handlers:
-            message = f"The auth data can have at most {most} bytes."
-            await self._refuse_connect(
-                eio_sid, head.namespace, Refusal("payload_too_large", message)
-            )
+            refusal = Refusal("payload_too_large", f"The auth data can have at most {most} bytes.")
+            await self._refuse_connect(eio_sid, head.namespace, refusal)
         else:
             raise BadPacket("too large, and for no namespace")
 

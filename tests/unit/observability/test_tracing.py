@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.semconv._incubating.attributes import messaging_attributes
-from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from constellation_ws.delivery.rooms import Member, Outlet
@@ -223,6 +223,24 @@ async def test_acts_that_wait_side_by_side_do_not_mix(seen: Seen) -> None:
     await asyncio.gather(do("a"), do("b"))
     for name in ("a", "b"):
         assert seen.named(f"{name}'s").parent == seen.named(name).context
+
+
+def test_what_is_begun_within_a_span_is_below_it_and_may_outlive_the_call(seen: Seen) -> None:
+    begun: list[Span] = []
+    outer = seen.tracing.start("outer", SpanKind.SERVER)
+
+    def begin(name: str) -> None:
+        begun.append(seen.tracing.start(name, SpanKind.CLIENT))
+
+    seen.tracing.within(outer, begin, "inner")
+    assert get_current_span() is INVALID_SPAN
+    assert seen.spans == [], "neither has ended"
+    begun[0].end()
+    outer.end()
+    parent, context = seen.named("inner").parent, seen.named("outer").context
+    assert parent is not None
+    assert context is not None
+    assert parent.span_id == context.span_id
 
 
 def test_a_failure_is_told_by_its_type_and_not_by_its_text(seen: Seen) -> None:
