@@ -49,6 +49,9 @@ JS_STAMPS := $(JS_LOCKS:package-lock.json=node_modules/.installed)
 # Where everything is installed the demo needs nothing more.
 DEMO := $(if $(wildcard $(VENV)/.ready),$(VENV)/.ready,$(VENV)/.demo)
 
+# An example needs no more than the demo; everything else installs the whole, once.
+NODE_VENV := $(if $(filter example-%,$(MAKECMDGOALS)),$(DEMO),$(VENV)/.ready)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short simulate simulate-mutations ingress lint format chart bench bench-quick observe observe-sheet attacks soak fuzz mutate audit sbom lock clean example-chat example-orders docs docs-serve
@@ -190,7 +193,7 @@ $(VENV)/audit/.ready $(VENV)/docs/.ready $(VENV)/fuzz/.ready $(VENV)/mutate/.rea
 	@$(INSTALL) --require-hashes --target $(VENV)/$* -r requirements/$*.txt
 	@touch $@
 
-%/node_modules/.installed: %/package-lock.json %/package.json | $(DEMO)
+%/node_modules/.installed: %/package-lock.json %/package.json | $(NODE_VENV)
 	@echo "Installing the JavaScript packages of $*"
 	@cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
 	@touch $@

@@ -72,10 +72,18 @@ class Browser:
     def __init__(self, process: Process) -> None:
         self._process = process
         self._ids = itertools.count(1)
+        self._open: set[str] = set()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
 
     def tab(self, name: str) -> Tab:
+        self._open.add(name)
         return Tab(name, self)
+
+    async def close_tabs(self) -> None:
+        """Close every window: pages of one test must not reach the servers of the next."""
+        for name in self._open:
+            await self.call(name, "close")
+        self._open.clear()
 
     async def call(self, tab: str, method: str, *args: Any) -> Any:
         number = next(self._ids)

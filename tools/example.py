@@ -38,6 +38,8 @@ class Example:
     port: int
     """Where its page is, if that port is free."""
     says: str
+    is_port_fixed: bool = False
+    """Whether the interface table names the port, so that no other will do."""
 
 
 def example(name: str) -> Example:
@@ -61,6 +63,7 @@ def example(name: str) -> Example:
             "Order, pay, and be the courier; with curl, be the kitchen:\n"
             "  curl {page}/orders/o-1/status -H 'content-type: application/json' "
             '-d \'{{"status": "in the oven"}}\'',
+            is_port_fixed=True,
         ),
     }
     if name not in known:
@@ -93,7 +96,7 @@ async def service(one: Example, environment: Mapping[str, str]) -> AsyncIterator
 
 async def run(one: Example, where: local.Place) -> int:
     """Show an example until Ctrl-C; give the exit code."""
-    port = local.free_port(one.port, HOST, must=False)
+    port = local.free_port(one.port, HOST, must=one.is_port_fixed)
     environment = {
         "REDIS_URL": where.redis_url,
         "GATEWAY_URL": where.url,

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
+from tests.browsing import Browser, browsing
 from tests.journey.publishing import Publisher
 from tests.js_clients import JsClient, JsClients, NodeHost, running_node
 from tests.processes import Gateway, Valkey, running_valkey, started_gateway
@@ -168,6 +169,19 @@ async def publish(valkey: Valkey) -> AsyncIterator[Publisher]:
     """The API's side of the shared Valkey."""
     async with Redis.from_url(valkey.url) as redis:
         yield Publisher(redis)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _chromium() -> AsyncIterator[Browser]:
+    async with browsing() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(_chromium: Browser) -> AsyncIterator[Browser]:
+    """The browser that a worker's tests share, without any window yet."""
+    yield _chromium
+    await _chromium.close_tabs()
 
 
 @pytest.fixture

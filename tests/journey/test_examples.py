@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.browsing import Tab, browsing, needs_chromium
+from tests.browsing import Browser, Tab, needs_chromium
 from tests.forwarder import Forwarder, forwarder
 from tests.journey.conftest import StartGateway
 from tests.processes import HOST, REPOSITORY, Gateway, node_executable, running_valkey, unused_port
@@ -83,7 +83,9 @@ async def all_show(tabs: list[Tab], *messages: str) -> None:
 
 
 @needs_chromium
-async def test_the_chat_loses_nothing_in_a_cut_and_a_roll(gateway: StartGateway) -> None:
+async def test_the_chat_loses_nothing_in_a_cut_and_a_roll(
+    gateway: StartGateway, browser: Browser
+) -> None:
     settings = {**QUICK, "CONSTELLATION_AUTH_MODE": "jwt", "CONSTELLATION_JWT_SECRET": SECRET}
     with running_valkey() as valkey:
         async with (
@@ -98,7 +100,6 @@ async def test_the_chat_loses_nothing_in_a_cut_and_a_roll(gateway: StartGateway)
                 GATEWAY_URL=f"http://{HOST}:{wire.port}",
                 GATEWAY_TCP=f"{HOST}:{new.tcp_port}",
             ) as page,
-            browsing() as browser,
         ):
             alice, bob = tabs = [browser.tab("alice"), browser.tab("bob")]
             await join(alice, page, "alice")
@@ -136,7 +137,7 @@ def orders_settings(folder: Path, shop: int, billing: int) -> dict[str, Any]:
 
 @needs_chromium
 async def test_the_orders_lose_nothing_in_a_cut_and_a_roll(
-    gateway: StartGateway, tmp_path: Path
+    gateway: StartGateway, browser: Browser, tmp_path: Path
 ) -> None:
     shop, billing = unused_port(), unused_port()
     settings = orders_settings(tmp_path, shop, billing)
@@ -153,7 +154,6 @@ async def test_the_orders_lose_nothing_in_a_cut_and_a_roll(
                 TCP_PORT=str(shop),
                 GATEWAY_URL=f"http://{HOST}:{wire.port}",
             ) as page,
-            browsing() as browser,
         ):
             eve, dan = tabs = [browser.tab("eve"), browser.tab("dan")]
             for tab in tabs:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from tests.browsing import Browser, Tab, browsing, bundled, needs_chromium
+from tests.browsing import Browser, Tab, bundled, needs_chromium
 from tests.documentation.pages import blocks_of
 from tests.forwarder import Forwarder, forwarder
 from tests.journey.conftest import StartGateway
@@ -76,12 +76,13 @@ async def joins(pod: Gateway) -> float:
     return await pod.metric("constellation_client_requests_total", event="join-chat", outcome="ok")
 
 
-async def test_the_printed_applications_survive_a_network_cut(gateway: StartGateway) -> None:
+async def test_the_printed_applications_survive_a_network_cut(
+    gateway: StartGateway, browser: Browser
+) -> None:
     with running_valkey() as valkey:
         async with (
             gateway(valkey.url, **SHORT) as pod,
             forwarder(pod.ws_port) as wire,
-            browsing() as browser,
             Redis.from_url(valkey.url) as redis,
         ):
             publish = Publisher(redis)

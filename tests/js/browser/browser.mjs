@@ -13,6 +13,7 @@ const tabs = new Map();
 
 const more = {
   texts: (page, selector) => page.locator(selector).allTextContents(),
+  close: (page) => page.context().close(),
   // Each tab is a window of its own, as of another person.
   open: (page, url) => page.goto(url),
 };
@@ -34,6 +35,7 @@ function watched(page) {
 async function answer({ id, tab, method, args }) {
   try {
     const page = await pageOf(tab);
+    if (method === "close") tabs.delete(tab);
     const result = method === "faults" ? page.faults : await (more[method]?.(page, ...args) ?? page[method](...args));
     return { id, result: isPlain(result) ? result : null };
   } catch (error) {
