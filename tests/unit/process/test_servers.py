@@ -28,5 +28,7 @@ async def test_it_serves_on_the_socket_until_it_is_told_to_end(host: str) -> Non
             url = f"http://{reached}:{server.port}/health"
             async with aiohttp.request("GET", url) as answer:
                 assert answer.status == 200
+            accepted_per_turn = len(server.servers) / len(listeners)
+            assert accepted_per_turn == 4
             server.stop(at_once=False)
             await running
