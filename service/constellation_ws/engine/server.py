@@ -51,14 +51,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         observer: Observer = _NOBODY,
         kept_headers: Callable[[list[tuple[bytes, bytes]]], Headers] = lambda headers: (),
     ) -> None:
-        """`pod_tag` begins every session ID, and has as many characters on every pod; `spawn` runs
-        the handlers of messages, `turns` says when; `kept_headers` chooses which headers of a
-        handshake are retained for its session."""
+        """`pod_tag` begins every session ID and is as long on every pod; `spawn` runs the handlers
+        of messages, `turns` says when; a session retains the headers that `kept_headers` chooses.
+        """
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
         self.slow: SlowConsumers[Session] = SlowConsumers(limits, self.abort_slow)
-        # `sockets` is the name of python-engineio, and python-socketio reads it.
-        self.sockets: dict[str, Session] = {}
+        self.sockets: dict[str, Session] = {}  # python-engineio's name; python-socketio reads it
         self._pod_tag = pod_tag
         self._kept_headers = kept_headers
         self.sites = Sites(limits.max_connections_per_address)

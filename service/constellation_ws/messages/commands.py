@@ -24,9 +24,7 @@ from constellation_ws.messages.events import (
     slice_array,
     slice_object,
 )
-from constellation_ws.messages.namespaces import (
-    Scope,
-)
+from constellation_ws.messages.namespaces import Scope
 
 EMITTER_CHANNEL = "socketio"
 """The channel that python-socketio's Redis managers publish on by default."""

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import SSLConnection, parse_url
@@ -233,33 +233,6 @@ def check_host(host: str) -> str:
 def url_of(host: str, port: int, database: int) -> str:
     """Write the URL of a checked host."""
     return f"redis://{bracketed(host)}:{port}/{database}"
-
-
-def has_credentials(url: str) -> bool:
-    """Say whether a checked URL names a user or a password of Redis."""
-    options = read(url).options
-    return bool(options.get("username") or options.get("password"))
-
-
-def has_sentinel_password(url: str) -> bool:
-    """Say whether a checked URL names a password of the Sentinels."""
-    named = read_sentinel(url)
-    return named is not None and named.password is not None
-
-
-def with_credentials(url: str, username: str, password: str) -> str:
-    """Put a user and a password, as they are, into a checked URL without any."""
-    if not (username or password):
-        return url
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{quote(username, safe='')}:{quote(password, safe='')}@{rest}"
-
-
-def with_sentinel_password(url: str, password: str) -> str:
-    """Put the Sentinels' password, as it is, into a checked URL without one."""
-    if not password:
-        return url
-    return f"{url}{'&' if '?' in url else '?'}sentinel_password={quote(password, safe='')}"
 
 
 def label(url: str) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 
 from constellation_ws.messages.redis_emitter import DEFAULT_KEY, EmitterChannels
 from constellation_ws.redis_io import address as redis_address
+from constellation_ws.redis_io import credentials
 from constellation_ws.redis_io.names import DEFAULT_PREFIX, Names
 from constellation_ws.settings.kinds import EmitterKey, Host, Port, RedisUrl, Seconds
 from constellation_ws.settings.part import Part
@@ -68,9 +69,9 @@ class RedisSettings(Part):
             password = self.redis_password
         else:
             url, password = self.redis_url.get_secret_value(), self.redis_url_password
-        url = redis_address.with_credentials(url, self.redis_username, password.get_secret_value())
+        url = credentials.with_credentials(url, self.redis_username, password.get_secret_value())
         sentinel = self.redis_sentinel_password.get_secret_value()
-        return redis_address.with_sentinel_password(url, sentinel)
+        return credentials.with_sentinel_password(url, sentinel)
 
     def redis_faults(self) -> Iterator[str]:
         """Say which credentials have no effect, or another than expected."""
@@ -78,7 +79,7 @@ class RedisSettings(Part):
         password, sentinel = self.redis_url_password, self.redis_sentinel_password
         if password.get_secret_value() and not url:
             yield "CONSTELLATION_REDIS_URL_PASSWORD needs REDIS_URL: use REDIS_PASSWORD without it"
-        if url and redis_address.has_credentials(url):
+        if url and credentials.has_credentials(url):
             for name, value in (
                 ("CONSTELLATION_REDIS_USERNAME", self.redis_username),
                 ("CONSTELLATION_REDIS_URL_PASSWORD", password.get_secret_value()),
@@ -88,7 +89,7 @@ class RedisSettings(Part):
         if sentinel.get_secret_value():
             if "+sentinel:" not in url:
                 yield "CONSTELLATION_REDIS_SENTINEL_PASSWORD needs Sentinels in REDIS_URL"
-            elif redis_address.has_sentinel_password(url):
+            elif credentials.has_sentinel_password(url):
                 yield (
                     "CONSTELLATION_REDIS_SENTINEL_PASSWORD is set, and REDIS_URL has a "
                     "sentinel_password too: remove one"

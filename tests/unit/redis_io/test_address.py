@@ -16,11 +16,13 @@ from constellation_ws.redis_io.address import (
     check_host,
     check_url,
     first_node,
-    has_credentials,
-    has_sentinel_password,
     label,
     read,
     url_of,
+)
+from constellation_ws.redis_io.credentials import (
+    has_credentials,
+    has_sentinel_password,
     with_credentials,
     with_sentinel_password,
 )
