@@ -61,7 +61,7 @@ RUN_BY: dict[tuple[str, str], str] = {
 
 PICTURES: dict[tuple[str, str], int] = {
     ("README.md", "text"): 1,
-    ("docs/architecture.md", "text"): 3,
+    ("docs/architecture.md", "text"): 4,
     ("docs/console.md", "text"): 1,
     ("docs/decisions/0013-acks-and-offsets.md", "text"): 1,
     ("docs/metrics.md", "text"): 1,
