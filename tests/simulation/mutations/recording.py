@@ -83,6 +83,6 @@ MUTATIONS = (
     ),
     Mutation(
         "appended-again", "an XADD whose answer was lost is sent again",
-        "cut-redis-links+restart", appended_again,
+        "hang", appended_again,
     ),
 )  # fmt: skip
