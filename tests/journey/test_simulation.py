@@ -12,7 +12,7 @@ from tests.processes import REPOSITORY
 
 _FIXED = ("one", "two")
 _FRESH = 1
-_SECONDS = 8
+_SECONDS = 6
 
 
 async def _simulate(*arguments: str) -> str:
