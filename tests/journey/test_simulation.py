@@ -12,12 +12,12 @@ from tests.processes import REPOSITORY
 
 _FIXED = ("one", "two")
 _FRESH = 1
-_SECONDS = 8
+_SECONDS = 6
 
 
 async def _simulate(*arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.simulation", "--seconds", str(_SECONDS), *arguments,
+        sys.executable, "-m", "tests.simulation", "--small", "--seconds", str(_SECONDS), *arguments,
         cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     output, _ = await process.communicate()

@@ -24,6 +24,8 @@ WALL_CLOCK = 1_800_000_000.0
 _BEGIN = 1_000.0
 """Small, so that the differences of floats stay exact to the nanosecond."""
 _MOST_CANCELLED = 1_000
+_READS = ("accept", "arrive")
+"""Callbacks of the network; all others are the process's own."""
 Report = Callable[["Host", str], None]
 
 
@@ -67,7 +69,6 @@ class Universe:
         self.now = max(self.now, timers[0][0])
         while timers and timers[0][0] <= self.now:
             _, _, handle, host = heapq.heappop(timers)
-            handle._scheduled = False
             if not handle._cancelled:
                 host.ready(handle)
 
@@ -76,6 +77,10 @@ class Universe:
     def schedule(self, host: Host, handle: asyncio.TimerHandle) -> None:
         """Run a handle at its time."""
         heapq.heappush(self._timers, (handle.when(), next(self._numbers), handle, host))
+
+    def schedule_read(self, host: Host, handle: asyncio.Handle) -> None:
+        """Run a handle after what is ready now."""
+        heapq.heappush(self._timers, (self.now + 1e-9, next(self._numbers), handle, host))
 
     def note_busy(self, host: Host) -> None:
         """Let a host have its turn."""
@@ -125,9 +130,21 @@ class Host(asyncio.BaseEventLoop):
 
     @is_paused.setter
     def is_paused(self, is_paused: bool) -> None:
-        self._is_paused = is_paused
+        was_paused, self._is_paused = self._is_paused, is_paused
+        if was_paused and not is_paused:
+            self._read_last()
         if self._handles:
             self._queue()
+
+    def _read_last(self) -> None:
+        """Run timers first, as every loop does after a pause: what has arrived is read later."""
+        waiting, self._handles = self._handles, deque()
+        for handle in waiting:
+            callback: Any = getattr(handle, "_callback", None)
+            if getattr(callback, "__name__", "") in _READS:
+                self.universe.schedule_read(self, handle)
+            else:
+                self._handles.append(handle)
 
     def kill(self) -> None:
         """Switch it off: nothing of it runs any more, and its connections are reset."""

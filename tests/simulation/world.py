@@ -25,6 +25,8 @@ _LOOK_SECONDS = 0.5
 _PROBE_SECONDS = 0.5
 """How often readiness is looked at; an ingress knows no more than that."""
 _TOGGLE_SECONDS = 0.4
+_RECORDED_MS = 3_000
+"""What was published so long ago is recorded, unless something hinders that."""
 _RATES = {Way.PUBLISH: 12.0, Way.XADD: 5.0, Way.TCP: 3.0}
 
 
@@ -100,6 +102,24 @@ class World:
         recorders = sum(pod.is_recorder for pod in self.pods)
         return all(pod.is_ready for pod in self.pods) and recorders == 1
 
+    def doubt_after_kill(self, victim: Pod) -> None:
+        """Take back what PUBLISH promised, where only a killed pod had received it.
+
+        Until an event is recorded it is in the memory of the pods that were subscribed.
+        """
+        now_ms = self.universe.now_ms
+        others = [pod.hears_since_ms for pod in self.pods if pod is not victim and pod.is_alive]
+        known = [since_ms for since_ms in others if since_ms is not None]
+        recent = [
+            one.start_ms
+            for one in self.timeline.strikes
+            if one.is_lossy and one.ends() > now_ms - _RECORDED_MS
+        ]
+        begin_ms = min([*recent, now_ms]) - _RECORDED_MS
+        end_ms = min(known, default=now_ms)
+        if end_ms > begin_ms:
+            self.timeline.cuts.append((begin_ms, end_ms))
+
     def sample(self, pod: Pod) -> None:
         """Note what a pod has counted as lost."""
         if hasattr(pod, "life"):
@@ -148,6 +168,7 @@ class World:
         """Probe the pods, read their counters, and start those again that have ended."""
         for slot, pod in enumerate(self.pods):
             self.sample(pod)
+            pod.note_hearing()
             if not pod.is_alive and not pod.is_asked_to_stop:
                 self.troubles.append(f"{pod.name} ended by itself: {pod.exit_code} {pod.failure}")
                 self.pods[slot] = self.launch()

@@ -62,10 +62,7 @@ def _kill(world: World, slot: int, seconds: float) -> Steps:
     pod = world.pods[slot]
     world.sample(pod)
     world.note("director", f"SIGKILL to {pod.name}")
-    if not any(other.hears for other in world.pods if other is not pod):
-        # Nobody else has what Redis counted as received.
-        now_ms = world.universe.now_ms
-        world.timeline.cuts.append((now_ms - 2_000, now_ms))
+    world.doubt_after_kill(pod)
     pod.kill()
     yield seconds
     world.pods[slot] = world.launch()

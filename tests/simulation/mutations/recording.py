@@ -58,19 +58,6 @@ def lease_elsewhere() -> None:
     Recorder._look_for_epoch = renew  # type: ignore[method-assign]
 
 
-def handover_unfinished() -> None:
-    """A pod that stops releases the lease before it has recorded what it has received."""
-
-    async def retire(self: Recorder) -> None:
-        held, self._queue._appender = self.holds_lease, None
-        self._bus.retire()
-        self._unrecorded._received.clear()
-        if held:
-            await self._release(self._lease_id)
-
-    Recorder.retire = retire  # type: ignore[method-assign]
-
-
 def appended_again() -> None:
     """Commands that must not be repeated are repeated after an error."""
     client = Endpoint.client
@@ -95,11 +82,7 @@ MUTATIONS = (
         "hold-append", lease_elsewhere,
     ),
     Mutation(
-        "handover-unfinished", "a recorder that stops does not record what it has received",
-        "roll-all+delay-append", handover_unfinished,
-    ),
-    Mutation(
         "appended-again", "an XADD whose answer was lost is sent again",
-        "cut-redis-links+restart", appended_again,
+        "hang", appended_again,
     ),
 )  # fmt: skip

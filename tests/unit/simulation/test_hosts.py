@@ -81,6 +81,18 @@ def test_a_paused_host_accepts_and_answers_later() -> None:
     assert task.result() == b"hello"
 
 
+def test_after_a_pause_timers_run_before_what_has_arrived_is_read() -> None:
+    pair, seen = Pair(), list[bool]()
+    pair.server.is_paused = True
+    task = pair.ask(1.0)
+    pair.server.call_later(1.0, lambda: seen.append(task.done()))
+    pair.universe.run(5.0)
+    pair.server.is_paused = False
+    pair.universe.run(1.0)
+    assert task.done()
+    assert seen == [False]
+
+
 def test_a_killed_host_resets_its_connections() -> None:
     pair = Pair()
     pair.server.is_paused = True
