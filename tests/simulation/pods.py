@@ -156,6 +156,10 @@ class _Socket:
     def getsockname(self) -> tuple[str, int]:
         return self._address
 
+    def dup(self) -> _Socket:
+        """Another descriptor of it; simulated connections are accepted as they come."""
+        return self
+
     def close(self) -> None:
         """The server that listens is closed by itself."""
 

@@ -12,7 +12,8 @@ State of the log, a hash (`Names.state`):
 | `removed`, `last` | entries removed so far and the last ID, when the recorder last looked |
 | `holder`, `until` | ID of the recorder's lease, and its end by Redis' clock in ms |
 | `place`, `placed` | position of the stream before which all is recorded, and the last ID then |
-| `senior`, `since`, `seen` | the candidate that waits longest, since when, and when it last asked |
+| `senior`, `since` | of the candidates that wait, the one that was subscribed first, and when |
+| `entered`, `seen` | since when this is known, and when it last asked |
 
 The hash never expires, and an epoch begins with a stream that exists, though it may be empty: a
 Redis Cluster that moves the slot answers TRYAGAIN to a script one of whose keys does not exist.
@@ -73,7 +74,8 @@ REQUEST_LEASE = (
 local lease_id, lease, instance = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local patience, since = tonumber(ARGV[4]), tonumber(ARGV[5])
 local state = redis.call(
-  'HMGET', KEYS[1], 'epoch', 'place', 'holder', 'until', 'senior', 'since', 'seen', 'placed')
+  'HMGET', KEYS[1], 'epoch', 'place', 'holder', 'until', 'senior', 'since', 'seen', 'placed',
+  'entered')
 local epoch, place, placed = state[1] or '', state[2] or '', state[8] or '0-0'
 local refused = {0, epoch, place, placed, state[3] or ''}
 if epoch == '' or lease_id == '' then return refused end
@@ -85,13 +87,18 @@ if patience > 0 then
   -- Others may have what this pod missed, so they go first; then the one that waits longest.
   since = now - since
   local age = now - (tonumber(state[7] or '') or 0)
-  local is_other = state[5] and state[5] ~= '' and state[5] ~= instance and age >= 0 and age < 1500
+  local is_alive = state[5] and state[5] ~= '' and age >= 0 and age < 1500
+  local is_other = is_alive and state[5] ~= instance
   if is_other and tonumber(state[6]) <= since then return refused end
+  local entered = is_alive and not is_other and tonumber(state[9] or '') or now
+  if entered > now then entered = now end
   redis.call(
     'HSET', KEYS[1], 'senior', instance, 'since', string.format('%.0f', since),
-    'seen', string.format('%.0f', now), 'until', string.format('%.0f', ends))
-  -- Also from when this pod was subscribed: the lease may have ended long before anybody was.
-  if now - ends < patience or now - since < patience then return refused end
+    'seen', string.format('%.0f', now), 'until', string.format('%.0f', ends),
+    'entered', string.format('%.0f', entered))
+  -- From when this could be written: all others ask meanwhile. Before, the lease may have ended
+  -- long ago, and Redis may have refused to write who waits longest.
+  if now - entered < patience then return refused end
 end
 redis.call(
   'HSET', KEYS[1], 'holder', lease_id, 'until', string.format('%.0f', now + lease), 'senior', '')
