@@ -1,17 +1,21 @@
-"""The text of `/metrics`, made again for each request unless requests come in a flood."""
+"""The text of `/metrics`, made again for each request; in a flood requests wait, and share one."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-_REST_FACTOR = 50
-"""Making the text takes 2 % of the time in the long run..."""
+_REST_FACTOR = 5
+"""Making the text takes 20 % of the time in the long run..."""
 _BURST_SECONDS = 20.0
-"""...and as much as 2 % of this time at once: some forty texts of 10 ms."""
+"""...and as much as 20 % of this time at once: some hundred texts of 10 ms."""
+_MOST_WAIT_SECONDS = 1.0
+"""A request that comes too soon waits so long at most. After that it gets the last text."""
 
 
 class MetricsText:
@@ -19,24 +23,34 @@ class MetricsText:
     and whoever reaches the port may request it."""
 
     def __init__(
-        self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic
+        self,
+        registry: CollectorRegistry,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._registry = registry
         self._clock = clock
+        self._sleep = sleep
         self._free_at = 0.0
-        self._texts: dict[str, bytes] = {}
-        """The last text of each format."""
+        self._texts: dict[str, tuple[float, bytes]] = {}
+        """The last text of each format, and when it was made."""
 
-    def read(self, accept: str) -> tuple[bytes, str]:
+    async def read(self, accept: str) -> tuple[bytes, str]:
         """Return the text in the format that is accepted, and its content type.
 
-        In a flood it is the last one, at most some seconds old.
+        It is not older than the request, except in a flood: then it is some seconds old at most.
         """
         encode, content_type = choose_encoder(accept)
+        asked = self._clock()
+        if asked < self._free_at:
+            await self._sleep(min(self._free_at - asked, _MOST_WAIT_SECONDS))
+        made, text = self._texts.get(content_type, (-math.inf, b""))
+        if made >= asked:  # for another one that waited
+            return text, content_type
         began = self._clock()
-        text = self._texts.get(content_type)
-        if text is None or began >= self._free_at:
-            text = self._texts[content_type] = encode(self._registry)
+        if not text or began >= self._free_at:
+            text = encode(self._registry)
+            self._texts[content_type] = began, text
             used = (self._clock() - began) * _REST_FACTOR
             self._free_at = max(self._free_at, began - _BURST_SECONDS) + used
         return text, content_type

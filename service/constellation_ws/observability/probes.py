@@ -179,11 +179,11 @@ def _metrics_page(registry: CollectorRegistry) -> Route:
     """Answer with Prometheus text, or, where accepted, with OpenMetrics and its exemplars."""
     text = MetricsText(registry)
 
-    def report_metrics(request: Request) -> Response:
-        body, content_type = text.read(request.headers.get("accept", ""))
-        return Response(body, headers={"content-type": content_type})
+    async def report_metrics(request: Request) -> Response:
+        body, content_type = await text.read(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type, "cache-control": "no-store"})
 
-    return _page("/metrics", report_metrics)
+    return Route("/metrics", report_metrics)
 
 
 def _page(path: str, answer: Callable[[Request], Response]) -> Route:

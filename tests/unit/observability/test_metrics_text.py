@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.registry import Collector
 
@@ -24,35 +26,58 @@ class Slow(Collector):
         self.made += 1
         return []
 
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
-def test_each_request_gets_the_metrics_of_now() -> None:
+
+async def test_each_request_gets_the_metrics_of_now() -> None:
     registry = CollectorRegistry()
     count = Counter("things", "Things.", registry=registry)
     text = MetricsText(registry)
     for number in range(3):
-        assert f"things_total {number}.0".encode() in text.read("")[0]
+        assert f"things_total {number}.0".encode() in (await text.read(""))[0]
         count.inc()
 
 
-def test_the_format_is_the_accepted_one() -> None:
+async def test_the_format_is_the_accepted_one() -> None:
     text = MetricsText(CollectorRegistry())
-    assert text.read("")[1].startswith("text/plain")
-    body, content_type = text.read("application/openmetrics-text; version=1.0.0")
+    assert (await text.read(""))[1].startswith("text/plain")
+    body, content_type = await text.read("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert body == b"# EOF\n"
 
 
-def test_a_flood_takes_a_fiftieth_of_the_time() -> None:
+async def test_those_that_wait_share_the_text_that_is_made_then() -> None:
     registry, slow = CollectorRegistry(auto_describe=False), Slow()
-    text = MetricsText(registry, slow)
+    may_go_on = asyncio.Event()
+
+    async def wait(_: float) -> None:
+        await may_go_on.wait()
+        slow.now += 1
+
+    text = MetricsText(registry, slow, wait)
     registry.register(slow)
-    slow.made = 0
-    for _ in range(10_000):
-        text.read("")
-        slow.now += 0.001
-    assert 30 < slow.made < 80
+    while not text._free_at > slow.now:
+        await text.read("")
+    made = slow.made
+    async with asyncio.TaskGroup() as group:
+        for _ in range(100):
+            group.create_task(text.read(""))
+        await asyncio.sleep(0)
+        may_go_on.set()
+    assert slow.made == made + 1
+
+
+async def test_a_flood_takes_a_fifth_of_the_time() -> None:
+    registry, slow = CollectorRegistry(auto_describe=False), Slow()
+    text = MetricsText(registry, slow, slow.sleep)
+    registry.register(slow)
+    slow.made, began = 0, slow.now
+    for _ in range(1_000):
+        await text.read("")
+    assert slow.made * SECONDS < (slow.now - began + 60) / 5
     slow.now += 60
     before = slow.made
     for _ in range(20):
-        text.read("")
+        await text.read("")
     assert slow.made == before + 20
