@@ -84,7 +84,7 @@ async def test_every_panel_has_data_and_every_alert_can_be_judged(world: World) 
     except AssertionError:
         pytest.fail(f"no data: {await lacking()}")
     rules = await world.prometheus.rules()
-    assert len(rules) == 9
+    assert len(rules) == 10
     assert [rule for rule in rules if rule["health"] != "ok"] == []
 
 
