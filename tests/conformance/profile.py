@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp
 from constellation_ws.engine import pending_closes
 from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.elsewhere import Nowhere
+from constellation_ws.engine.inbox import Rest
 from constellation_ws.engine.limits import EngineLimits
 from constellation_ws.engine.polling import LongPolling
 from constellation_ws.engine.polls import Polls
@@ -92,8 +94,8 @@ def echo(engine: Engine) -> None:
     def connect(sid: str, handshake: object) -> None:
         engine.mark_used(engine.sockets[sid])
 
-    async def message(sid: str, data: str | bytes) -> None:
-        await engine.send(sid, data)
+    def message(sid: str, data: str | bytes) -> Rest:
+        return partial(engine.send, sid, data)
 
     async def disconnect(sid: str, reason: str) -> None:
         """Nothing is kept."""
