@@ -54,7 +54,7 @@ NODE_VENV := $(if $(filter example-%,$(MAKECMDGOALS)),$(DEMO),$(VENV)/.ready)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test image-python-test cluster-test image-test chaos chaos-short simulate simulate-mutations ingress lint format chart bench bench-quick observe observe-sheet attacks soak fuzz mutate audit sbom lock clean example-chat example-orders docs docs-serve
+.PHONY: help setup run test test-long image-python-test cluster-test image-test chaos chaos-short simulate simulate-mutations ingress lint format chart bench bench-quick observe observe-sheet attacks soak fuzz mutate audit sbom lock clean example-chat example-orders docs docs-serve
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-23s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ example-orders: ## Start the order tracker of examples/orders, with an interface
 
 test: setup lint ## Check style, types and layers, then run all tests
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
+
+test-long: setup ## Run the tests that make test leaves out: examples and frameworks in a browser, doctor behind proxies
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m long $(PYTEST_ARGS)
 
 image-python-test: setup ## Repeat the tests that depend on the Python version with the Python of the image
 	@python=$$(tools/image-python) || \

@@ -35,7 +35,7 @@ from tests.proxies.nginx import nginx_user, reloaded_nginx
 from tests.tokens import SECRET, claims_of, signed, token_of
 from tests.waiting import PATIENCE_SECONDS, eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 
 PING_SECONDS = 2
 STRICT: dict[str, Any] = {

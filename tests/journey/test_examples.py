@@ -22,7 +22,7 @@ from tests.processes import HOST, REPOSITORY, Gateway, node_executable, running_
 from tests.tokens import SECRET
 from tests.waiting import PATIENCE_SECONDS
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 
 EXAMPLES = REPOSITORY / "examples"
 KEY = "a key of the tests that is 32 characters long"

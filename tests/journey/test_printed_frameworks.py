@@ -15,7 +15,7 @@ from tests.journey.publishing import Publisher
 from tests.processes import HOST, Gateway, running_valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), needs_chromium]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long, needs_chromium]
 
 SHORT = {"CONSTELLATION_PING_INTERVAL_SECONDS": 1, "CONSTELLATION_PING_TIMEOUT_SECONDS": 1}
 REACT = """
