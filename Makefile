@@ -73,7 +73,7 @@ example-orders: ## Start the order tracker of examples/orders, with an interface
 test: setup lint ## Check style, types and layers, then run all tests
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
-test-long: setup ## Run the tests that make test leaves out: examples and frameworks in a browser, doctor behind proxies
+test-long: setup ## Run the tests that make test leaves out: those in a browser, many commands, fresh simulations
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m long $(PYTEST_ARGS)
 
 image-python-test: setup ## Repeat the tests that depend on the Python version with the Python of the image

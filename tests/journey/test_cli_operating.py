@@ -31,7 +31,7 @@ from tests.journey.test_cli import acl_user, documented_privileges
 from tests.processes import HOST, Gateway, Valkey, gateway_environment, unused_port
 from tests.waiting import PATIENCE_SECONDS, eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 
 Carry = Callable[..., Awaitable[Done]]
 

@@ -20,6 +20,7 @@ from tests.processes import HOST, REPOSITORY, unused_port
 from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(shutil.which("curl") is None, reason="the pages print curl commands"),
 ]

@@ -18,6 +18,7 @@ from tests.journey.conftest import StartGateway
 from tests.processes import HOST, Valkey
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(CHROMIUM is None, reason=MISSING),
 ]
