@@ -14,6 +14,8 @@ _REST_FACTOR = 5
 """Making the text takes 20 % of the time in the long run..."""
 _BURST_SECONDS = 20.0
 """...and as much as 20 % of this time at once: some hundred texts of 10 ms."""
+_MOST_CHARGED_SECONDS = 0.02
+"""Charged for one text at most: what takes longer was paused by the machine."""
 _MOST_WAIT_SECONDS = 1.0
 """A request that comes too soon waits so long at most. After that it gets the last text."""
 
@@ -51,6 +53,6 @@ class MetricsText:
         if not text or began >= self._free_at:
             text = encode(self._registry)
             self._texts[content_type] = began, text
-            used = (self._clock() - began) * _REST_FACTOR
-            self._free_at = max(self._free_at, began - _BURST_SECONDS) + used
+            used = min(self._clock() - began, _MOST_CHARGED_SECONDS)
+            self._free_at = max(self._free_at, began - _BURST_SECONDS) + used * _REST_FACTOR
         return text, content_type
