@@ -10,12 +10,10 @@ from collections.abc import Awaitable, Callable
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-_REST_FACTOR = 5
-"""Making the text takes 20 % of the time in the long run..."""
-_BURST_SECONDS = 20.0
-"""...and as much as 20 % of this time at once: some hundred texts of 10 ms."""
-_MOST_CHARGED_SECONDS = 0.02
-"""Charged for one text at most: what takes longer was paused by the machine."""
+from constellation_ws.messages.share import Share
+
+_SHARE = Share(part=0.2, burst_seconds=4.0, most_charged_seconds=0.02)
+"""Of the time, for making the text: some hundred texts of 10 ms at once."""
 _MOST_WAIT_SECONDS = 1.0
 """A request that comes too soon waits so long at most. After that it gets the last text."""
 
@@ -53,6 +51,5 @@ class MetricsText:
         if not text or began >= self._free_at:
             text = encode(self._registry)
             self._texts[content_type] = began, text
-            used = min(self._clock() - began, _MOST_CHARGED_SECONDS)
-            self._free_at = max(self._free_at, began - _BURST_SECONDS) + used * _REST_FACTOR
+            self._free_at = _SHARE.free_at(self._free_at, began, self._clock())
         return text, content_type

@@ -1,33 +1,8 @@
-"""A part of the event loop's time, and when somebody who used more may go on. Pure: times are
-arguments.
-
-What was used is repaid at the rate of the part. So one number, the time from which more may be
-used, is all that each of many thousand connections has to keep.
-"""
+"""How connections share the time of the event loop. Pure: times are arguments."""
 
 from __future__ import annotations
 
-_MOST_CHARGED_SECONDS = 0.002
-"""Charged for one use at most. What takes longer was paused by the machine, and connections should
-not pay for that."""
-
-
-class Share:
-    """How much of the time somebody may use."""
-
-    __slots__ = ("_ahead_seconds", "_repay_factor")
-
-    def __init__(self, *, part: float, burst_seconds: float) -> None:
-        """`part` is of the time in the long run; a burst may be used at once after a rest."""
-        self._repay_factor = 1 / part
-        self._ahead_seconds = burst_seconds / part
-
-    def free_at(self, before: float, began: float, ended: float) -> float:
-        """Return from when on more may be used after another use; `before` is what it was. It is
-        in the past while the burst is not used up."""
-        used = min(ended - began, _MOST_CHARGED_SECONDS)
-        return max(before, began - self._ahead_seconds) + used * self._repay_factor
-
+from constellation_ws.messages.share import Share
 
 PER_CONNECTION = Share(part=0.05, burst_seconds=0.005)
 """For reading one connection. A message of a megabyte takes 5 ms, and the requests that the limits
