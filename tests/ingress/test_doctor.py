@@ -20,18 +20,18 @@ from redis.asyncio import Redis
 from constellation_ws.cli.doctor import target as targets
 from constellation_ws.cli.doctor.delivery import Inside
 from constellation_ws.cli.doctor.examination import Extent, examine
-from constellation_ws.cli.doctor.findings import Finding, Verdict
 from constellation_ws.cli.doctor.origins import check_origin
 from constellation_ws.cli.doctor.polling import check_polling
 from constellation_ws.cli.doctor.target import Target, read_target
 from constellation_ws.cli.doctor.websockets import check_websockets
+from constellation_ws.cli.findings import Finding, Verdict
 from constellation_ws.cli.redis_connection import connected
 from constellation_ws.redis_io.names import Names
 from tests.ingress.proxies.connections import Connections
 from tests.ingress.proxies.nginx import nginx
 from tests.ingress.trial import PEER_SETTINGS
 from tests.processes import HOST, Gateway, Valkey, running_valkey, started_gateway
-from tests.proxies.nginx import nginx_user, reloaded_nginx
+from tests.proxies.nginx import NGINX_HEAD, nginx_user, reloaded_nginx
 from tests.tokens import SECRET, claims_of, signed, token_of
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -47,17 +47,9 @@ STRICT: dict[str, Any] = {
     "CONSTELLATION_JWT_SECRET": SECRET,
 }
 """Tokens and origins are checked, so that each may be at fault."""
-_NGINX = """
-{user}
-daemon off;
-pid nginx.pid;
-error_log stderr warn;
-worker_processes 1;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
+_NGINX = (
+    NGINX_HEAD
+    + """\
     server {{
         listen {host}:{port};
         location /configured {{ return 200 "{version}"; }}
@@ -69,6 +61,7 @@ http {{
     }}
 }}
 """
+)
 _WEBSOCKETS = """
             proxy_http_version 1.1;
             proxy_set_header Upgrade $http_upgrade;

@@ -17,8 +17,8 @@ import pytest
 from constellation_ws.cli.bench import Bench, NobodyConnected, Plan
 from constellation_ws.cli.bench_report import Report
 from constellation_ws.cli.doctor.draining import check_drain
-from constellation_ws.cli.doctor.findings import Verdict
 from constellation_ws.cli.doctor.target import connected, read_target
+from constellation_ws.cli.findings import Verdict
 from constellation_ws.cli.lean_client import LeanClient, Lost
 from constellation_ws.cli.main import run
 from constellation_ws.cli.redis_connection import RedisFailed

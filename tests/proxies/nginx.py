@@ -15,6 +15,20 @@ from tests.processes import HOST
 from tests.proxies import Proxy
 from tests.proxies.running import Configure, Reloaded
 
+NGINX_HEAD = """
+{user}
+daemon off;
+pid nginx.pid;
+error_log stderr warn;
+worker_processes 1;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+"""
+"""How a configuration begins, up to `http`. One worker: each has a turn of its own, and a test
+would see them all begin with the first pod."""
 _NGINX = """
 {user}
 daemon off;

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import AskError, RedisError
 
 from constellation_ws.cli import trials
+from constellation_ws.cli.findings import Finding, Verdict
 from constellation_ws.cli.trials import Call
 from constellation_ws.interface.table import Interface
 from constellation_ws.messages import commands
@@ -23,23 +22,6 @@ from constellation_ws.redis_io.faults import explain
 from constellation_ws.redis_io.names import Names
 from constellation_ws.runtime.open_files import Shares
 from constellation_ws.settings.variables import UnknownVariable
-
-
-class FindingVerdict(Enum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "FAILED"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One question and its answer, fit for a line of a table."""
-
-    subject: str
-    verdict: FindingVerdict
-    detail: str
 
 
 def inspect(
@@ -61,10 +43,10 @@ def inspect(
     try:
         redis.ping()
     except (RedisError, OSError) as error:
-        yield Finding("redis", FindingVerdict.FAILED, f"{address} cannot be used: {error}")
+        yield Finding("redis", Verdict.FAILED, f"{address} cannot be used: {error}")
         return
     taken_ms = (time.perf_counter() - started) * 1_000
-    yield Finding("redis", FindingVerdict.OK, f"{address} answered in {taken_ms:.1f} ms")
+    yield Finding("redis", Verdict.OK, f"{address} answered in {taken_ms:.1f} ms")
     yield _identify(redis)
     if "+cluster://" in address:
         yield _permission("cluster", trials.cluster(redis, names))
@@ -93,14 +75,14 @@ def _inspect_pubsub(
 def inspect_variables(unknown: Iterable[UnknownVariable]) -> Finding:
     """Name which variables look like settings and are none."""
     typos = "; ".join(map(str, unknown))
-    verdict = FindingVerdict.WARNING if typos else FindingVerdict.OK
+    verdict = Verdict.WARNING if typos else Verdict.OK
     return Finding("settings", verdict, typos or "all variables are known")
 
 
 def inspect_certificates(invalid: Iterable[str]) -> Finding:
     """Name which certificates have expired, or are not valid yet; their files are readable."""
     faults = "; ".join(invalid)
-    verdict = FindingVerdict.FAILED if faults else FindingVerdict.OK
+    verdict = Verdict.FAILED if faults else Verdict.OK
     return Finding("certificates", verdict, faults or "none has expired")
 
 
@@ -108,33 +90,33 @@ def inspect_files(files: Shares, max_connections: int) -> Finding:
     """Say whether the limit of open files leaves room for as many connections as are allowed."""
     if files.suffices_for(max_connections):
         detail = f"{files.limit:,} are enough for {max_connections:,} connections"
-        return Finding("open files", FindingVerdict.OK, detail)
+        return Finding("open files", Verdict.OK, detail)
     detail = (
         f"{files.limit:,} limit this pod to {files.sessions:,} connections, not {max_connections:,}"
         " (CONSTELLATION_MAX_CONNECTIONS): raise the hard limit (ulimit -Hn)"
     )
-    return Finding("open files", FindingVerdict.WARNING, detail)
+    return Finding("open files", Verdict.WARNING, detail)
 
 
 def inspect_interface(interface: Interface) -> Iterator[Finding]:
     """Tell what the interface table has; it was read without a fault."""
     names = ", ".join(row.name for row in interface.namespaces)
     counts = f"{len(interface.requests)} requests, {len(interface.backends)} backends"
-    yield Finding("interface", FindingVerdict.OK, f"{names}: {counts}")
+    yield Finding("interface", Verdict.OK, f"{names}: {counts}")
     channels = sorted(row.channel for row in interface.routes)
-    yield Finding("routes", FindingVerdict.OK, f"{len(channels)} channels: {', '.join(channels)}")
+    yield Finding("routes", Verdict.OK, f"{len(channels)} channels: {', '.join(channels)}")
 
 
 def has_failed(findings: Iterable[Finding]) -> bool:
     """Return whether a gateway could not work."""
-    return worst(findings) is FindingVerdict.FAILED
+    return worst(findings) is Verdict.FAILED
 
 
-def worst(findings: Iterable[Finding]) -> FindingVerdict:
+def worst(findings: Iterable[Finding]) -> Verdict:
     """Judge all findings as one."""
     found = {finding.verdict for finding in findings}
-    grave = (FindingVerdict.FAILED, FindingVerdict.WARNING)
-    return next((one for one in grave if one in found), FindingVerdict.OK)
+    grave = (Verdict.FAILED, Verdict.WARNING)
+    return next((one for one in grave if one in found), Verdict.OK)
 
 
 def _inspect_log(redis: Redis, names: Names) -> Iterator[Finding]:
@@ -153,10 +135,10 @@ def _identify(redis: Redis) -> Finding:
         server: Any = redis.info("server")
         user: Any = redis.acl_whoami()
     except RedisError as error:
-        return Finding("version", FindingVerdict.WARNING, f"not available: {error}")
+        return Finding("version", Verdict.WARNING, f"not available: {error}")
     name = str(server.get("server_name", "redis"))
     version = server.get(f"{name}_version", server.get("redis_version"))
-    return Finding("version", FindingVerdict.OK, f"{name} {version}, user {user}")
+    return Finding("version", Verdict.OK, f"{name} {version}, user {user}")
 
 
 def _persistence(redis: Redis) -> Finding:
@@ -167,16 +149,14 @@ def _persistence(redis: Redis) -> Finding:
         snapshots: Any = redis.config_get("save")
     except RedisError as error:
         return Finding(
-            subject, FindingVerdict.OK, f"not available ({error}); make sure that appendonly is on"
+            subject, Verdict.OK, f"not available ({error}); make sure that appendonly is on"
         )
     if state.get("aof_enabled"):
-        return Finding(subject, FindingVerdict.OK, "append-only file")
+        return Finding(subject, Verdict.OK, "append-only file")
     lost = (
         "entries since the last snapshot" if snapshots.get("save") else "the log and the sessions"
     )
-    return Finding(
-        subject, FindingVerdict.WARNING, f"appendonly is off: a restart of Redis loses {lost}"
-    )
+    return Finding(subject, Verdict.WARNING, f"appendonly is off: a restart of Redis loses {lost}")
 
 
 def _permission(subject: str, calls: Mapping[str, Call]) -> Finding:
@@ -187,8 +167,8 @@ def _permission(subject: str, calls: Mapping[str, Call]) -> Finding:
             refused.setdefault(error, []).append(name)
     if refused:
         detail = "; ".join(f"{' '.join(names)}: {error}" for error, names in refused.items())
-        return Finding(subject, FindingVerdict.FAILED, detail)
-    return Finding(subject, FindingVerdict.OK, f"permitted: {' '.join(calls)}")
+        return Finding(subject, Verdict.FAILED, detail)
+    return Finding(subject, Verdict.OK, f"permitted: {' '.join(calls)}")
 
 
 def _refusal(call: Call) -> str:
@@ -213,7 +193,7 @@ def _may_publish(redis: Redis, channels: Iterable[str]) -> Finding:
             channel for channel in channels if trials.is_refused_in_transaction(redis, channel)
         ]
     except RedisError as error:
-        return Finding(subject, FindingVerdict.WARNING, f"not checked, MULTI failed: {error}")
+        return Finding(subject, Verdict.WARNING, f"not checked, MULTI failed: {error}")
     if refused:
-        return Finding(subject, FindingVerdict.FAILED, f"not permitted: {' '.join(refused)}")
-    return Finding(subject, FindingVerdict.OK, f"permitted: {' '.join(channels)}")
+        return Finding(subject, Verdict.FAILED, f"not permitted: {' '.join(refused)}")
+    return Finding(subject, Verdict.OK, f"permitted: {' '.join(channels)}")

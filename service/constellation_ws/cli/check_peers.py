@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from redis.exceptions import RedisError
 
-from constellation_ws.cli.check import Finding, FindingVerdict
+from constellation_ws.cli.findings import Finding, Verdict
 from constellation_ws.peers.directory import KEY_SECONDS, REFRESH_SECONDS, Peer, read_entry
 from constellation_ws.peers.proof import NONCE_BYTES, Challenge, Proof, is_welcome, sign_proof
 from constellation_ws.peers.wire import UNREADABLE, Framed, Frames, Kind, frame
@@ -30,21 +30,19 @@ def inspect_peers(redis: Any, names: Names) -> Iterator[Finding]:
         entries = redis.zrangebyscore(names.peers, float(seconds), "+inf", withscores=True)
         key = redis.get(names.peer_key(int(seconds) // KEY_SECONDS))
     except RedisError as error:
-        yield Finding(_SUBJECT, FindingVerdict.WARNING, f"not checked: {explain(error)}")
+        yield Finding(_SUBJECT, Verdict.WARNING, f"not checked: {explain(error)}")
         return
     if not entries:
-        yield Finding(_SUBJECT, FindingVerdict.OK, "no pod is registered now")
+        yield Finding(_SUBJECT, Verdict.OK, "no pod is registered now")
     for entry, lives_until in entries:
         peer = read_entry(entry)
         if peer is None:
-            yield Finding(_SUBJECT, FindingVerdict.OK, "a pod of another release is not asked")
+            yield Finding(_SUBJECT, Verdict.OK, "a pod of another release is not asked")
             continue
         finding = _inspect(peer, bytes(key or b""))
-        if finding.verdict is FindingVerdict.FAILED and not _lives(
-            redis, names, entry, lives_until
-        ):
+        if finding.verdict is Verdict.FAILED and not _lives(redis, names, entry, lives_until):
             detail = f"{peer.instance} has ended and is about to be forgotten"
-            finding = Finding(_SUBJECT, FindingVerdict.OK, detail)
+            finding = Finding(_SUBJECT, Verdict.OK, detail)
         yield finding
 
 
@@ -69,10 +67,10 @@ def _inspect(peer: Peer, key: bytes) -> Finding:
             "CONSTELLATION_PEER_ADDRESS"
         )
         detail = f"{peer.instance} at {address} cannot be used: {reason}; {remedy}"
-        return Finding(_SUBJECT, FindingVerdict.FAILED, detail)
+        return Finding(_SUBJECT, Verdict.FAILED, detail)
     taken_ms = (time.perf_counter() - started) * 1_000
     return Finding(
-        _SUBJECT, FindingVerdict.OK, f"{peer.instance} at {address} answered in {taken_ms:.1f} ms"
+        _SUBJECT, Verdict.OK, f"{peer.instance} at {address} answered in {taken_ms:.1f} ms"
     )
 
 

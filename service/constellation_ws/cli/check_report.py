@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from constellation_ws.cli import check
-from constellation_ws.cli.check import Finding, FindingVerdict
 from constellation_ws.cli.check_peers import inspect_peers
+from constellation_ws.cli.findings import Finding, Verdict
 from constellation_ws.cli.redis_connection import RedisFailed, connected
 from constellation_ws.cli.reporting import FAILED, exit_on, to_table, write_json
 from constellation_ws.interface.table import Interface
@@ -42,11 +42,11 @@ def conclusion(findings: Iterable[Finding]) -> str:
     worst = check.worst(findings)
     named = ", ".join(dict.fromkeys(one.subject for one in findings if one.verdict is worst))
     match worst:
-        case FindingVerdict.FAILED:
+        case Verdict.FAILED:
             return f"FAILED: a gateway could not work; see {named}"
-        case FindingVerdict.WARNING:
+        case Verdict.WARNING:
             return f"ok: a gateway would work, with warnings; see {named}"
-        case FindingVerdict.OK:
+        case _:
             return "ok: a gateway would work"
 
 

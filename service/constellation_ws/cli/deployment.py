@@ -76,7 +76,7 @@ def pods(redis: Redis, names: Names) -> list[Pod]:
 def users(redis: Redis, names: Names, after: str = "") -> Iterator[OnlineUser]:
     """Yield the cluster's online users after one, in the order of their ids, a page at a time.
 
-    Who comes or goes meanwhile is listed or not. Raises RedisFailed.
+    Users that connect or disconnect meanwhile may be missing. Raises RedisFailed.
     """
     instances = [pod.instance for pod in pods(redis, names)]
     while page := _page(redis, names, instances, after):

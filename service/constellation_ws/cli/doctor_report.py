@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from constellation_ws.cli import tokens
 from constellation_ws.cli.doctor.delivery import Inside
 from constellation_ws.cli.doctor.examination import Extent, examine
-from constellation_ws.cli.doctor.findings import Finding, Verdict, conclusion, failed
 from constellation_ws.cli.doctor.target import Target, read_target
+from constellation_ws.cli.findings import Finding, Verdict, conclusion, failed
 from constellation_ws.cli.redis_connection import RedisFailed, connected
 from constellation_ws.cli.reporting import FAILED, complain, write_json
 from constellation_ws.interface.table import Interface

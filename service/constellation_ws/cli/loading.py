@@ -64,7 +64,7 @@ def interface(values: Settings, *, requires_keys: bool = True) -> Interface:
 def _log_to_stderr() -> None:
     """Keep what parts of the gateway log out of stdout, which is for results.
 
-    Warnings are shown. Whoever wants more (`serve`) sets up logs of its own.
+    Warnings are shown. A command that logs more (`serve`) sets up its own logs.
     """
     import structlog
 

@@ -6,21 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.processes import HOST
-from tests.proxies.nginx import nginx_user, reloaded_nginx
+from tests.proxies.nginx import NGINX_HEAD, nginx_user, reloaded_nginx
 from tests.proxies.running import Reloaded
 
-# One worker: each has a turn of its own, and a test would see them all begin with the first pod.
-_NGINX = """
-{user}
-daemon off;
-pid nginx.pid;
-error_log stderr warn;
-worker_processes 1;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
+_NGINX = (
+    NGINX_HEAD
+    + """\
     map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
     upstream pods {{
         {servers}
@@ -39,6 +30,7 @@ http {{
     }}
 }}
 """
+)
 
 
 def nginx(folder: Path) -> Reloaded:

@@ -3,14 +3,13 @@
 import pytest
 
 from constellation_ws.cli.check import (
-    Finding,
-    FindingVerdict,
     has_failed,
     inspect_certificates,
     inspect_files,
     inspect_interface,
     inspect_variables,
 )
+from constellation_ws.cli.findings import Finding, Verdict
 from constellation_ws.interface import table
 from constellation_ws.runtime.open_files import share
 from constellation_ws.settings.variables import UnknownVariable
@@ -20,13 +19,11 @@ from constellation_ws.settings.variables import UnknownVariable
     ("verdicts", "failed"),
     [
         ([], False),
-        ([FindingVerdict.OK, FindingVerdict.WARNING], False),
-        ([FindingVerdict.OK, FindingVerdict.FAILED, FindingVerdict.OK], True),
+        ([Verdict.OK, Verdict.WARNING], False),
+        ([Verdict.OK, Verdict.FAILED, Verdict.OK], True),
     ],
 )
-def test_warnings_do_not_fail_and_one_failure_does(
-    verdicts: list[FindingVerdict], failed: bool
-) -> None:
+def test_warnings_do_not_fail_and_one_failure_does(verdicts: list[Verdict], failed: bool) -> None:
     findings = [Finding("redis", verdict, "") for verdict in verdicts]
 
     assert has_failed(findings) is failed
@@ -35,30 +32,28 @@ def test_warnings_do_not_fail_and_one_failure_does(
 def test_typos_warn_each_by_its_name() -> None:
     finding = inspect_variables([UnknownVariable("A_B", "A_C"), UnknownVariable("D", None)])
 
-    assert finding.verdict is FindingVerdict.WARNING
+    assert finding.verdict is Verdict.WARNING
     assert "did you mean A_C?" in finding.detail
     assert "D is not a setting" in finding.detail
-    assert inspect_variables([]).verdict is FindingVerdict.OK
+    assert inspect_variables([]).verdict is Verdict.OK
 
 
 def test_certificates_that_are_not_valid_fail() -> None:
     finding = inspect_certificates(["A names 'a': expired", "B names 'b': expired"])
 
-    assert finding.verdict is FindingVerdict.FAILED
+    assert finding.verdict is Verdict.FAILED
     assert finding.detail == "A names 'a': expired; B names 'b': expired"
-    assert inspect_certificates([]).verdict is FindingVerdict.OK
+    assert inspect_certificates([]).verdict is Verdict.OK
 
 
 @pytest.mark.parametrize(
     ("limit", "verdict", "words"),
     [
-        (524_288, FindingVerdict.OK, "524,288 are enough for 50,000 connections"),
-        (1_024, FindingVerdict.WARNING, "1,024 limit this pod to 608 connections, not 50,000"),
+        (524_288, Verdict.OK, "524,288 are enough for 50,000 connections"),
+        (1_024, Verdict.WARNING, "1,024 limit this pod to 608 connections, not 50,000"),
     ],
 )
-def test_a_low_limit_of_open_files_is_a_warning(
-    limit: int, verdict: FindingVerdict, words: str
-) -> None:
+def test_a_low_limit_of_open_files_is_a_warning(limit: int, verdict: Verdict, words: str) -> None:
     finding = inspect_files(share(limit, 1_000), 50_000)
 
     assert finding.verdict is verdict
@@ -70,6 +65,6 @@ def test_the_channels_are_counted_and_named_in_order() -> None:
 
     channels = "chat:deleted, chat:messageRead, chat:new, chat:newMessage, chat:typing, user:status"
     assert found == [
-        Finding("interface", FindingVerdict.OK, "/chats: 2 requests, 0 backends"),
-        Finding("routes", FindingVerdict.OK, f"6 channels: {channels}"),
+        Finding("interface", Verdict.OK, "/chats: 2 requests, 0 backends"),
+        Finding("routes", Verdict.OK, f"6 channels: {channels}"),
     ]

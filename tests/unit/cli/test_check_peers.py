@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from constellation_ws.cli.check import Finding, FindingVerdict
 from constellation_ws.cli.check_peers import inspect_peers
+from constellation_ws.cli.findings import Finding, Verdict
 from constellation_ws.peers.directory import KEY_SECONDS, REFRESH_SECONDS
 from constellation_ws.peers.link import IncomingLink
 from constellation_ws.peers.wire import VERSION, Kind, frame
@@ -96,7 +96,7 @@ class Saying(asyncio.Protocol):
 
 async def test_no_pod_is_no_fault(known: Redis) -> None:
     (finding,) = await findings(known)
-    assert (finding.verdict, finding.detail) == (FindingVerdict.OK, "no pod is registered now")
+    assert (finding.verdict, finding.detail) == (Verdict.OK, "no pod is registered now")
 
 
 async def test_each_pod_that_proves_itself_is_fine(known: Redis) -> None:
@@ -104,7 +104,7 @@ async def test_each_pod_that_proves_itself_is_fine(known: Redis) -> None:
         register(known, "one", one)
         register(known, "two", two)
         found = await findings(known)
-    assert [finding.verdict for finding in found] == [FindingVerdict.OK, FindingVerdict.OK]
+    assert [finding.verdict for finding in found] == [Verdict.OK, Verdict.OK]
     for finding, (name, port) in zip(found, [("one", one), ("two", two)], strict=True):
         assert finding.detail.startswith(f"{name} at {HOST}:{port} answered in ")
 
@@ -130,7 +130,7 @@ async def test_whoever_else_listens_there_is_found_out(
     async with listening(factory) as port:
         _lives(clock, known, register(known, "one", port))
         (finding,) = await findings(known)
-    assert finding.verdict is FindingVerdict.FAILED
+    assert finding.verdict is Verdict.FAILED
     assert f"one at {HOST}:{port} cannot be used: {reason}" in finding.detail
     assert "CONSTELLATION_PEER_ADDRESS" in finding.detail
 
@@ -142,7 +142,7 @@ async def test_an_address_where_nobody_listens_fails_while_its_pod_lives(
         pass
     _lives(clock, known, register(known, "one", port))
     (finding,) = await findings(known)
-    assert finding.verdict is FindingVerdict.FAILED
+    assert finding.verdict is Verdict.FAILED
     assert "NetworkPolicy" in finding.detail
 
 
@@ -154,7 +154,7 @@ async def test_an_address_that_is_none_fails_and_the_other_pods_are_checked(
         _lives(clock, known, register(known, "a-wrong-one", 1, host=host))
         register(known, "one", port)
         found = await findings(known)
-    assert [finding.verdict for finding in found] == [FindingVerdict.FAILED, FindingVerdict.OK]
+    assert [finding.verdict for finding in found] == [Verdict.FAILED, Verdict.OK]
     assert f"{host}:1 cannot be used" in found[0].detail
 
 
@@ -163,7 +163,7 @@ async def test_a_pod_that_has_just_ended_is_no_fault(known: Redis) -> None:
         pass
     register(known, "one", port)
     (finding,) = await findings(known)
-    assert finding.verdict is FindingVerdict.OK
+    assert finding.verdict is Verdict.OK
     assert finding.detail == "one has ended and is about to be forgotten"
 
 
@@ -172,7 +172,7 @@ async def test_a_pod_of_another_release_is_not_asked(known: Redis, entry: str) -
     register(known, "", 0, entry=entry)
     (finding,) = await findings(known)
     assert (finding.verdict, finding.detail) == (
-        FindingVerdict.OK,
+        Verdict.OK,
         "a pod of another release is not asked",
     )
 
@@ -186,7 +186,7 @@ async def test_an_expired_entry_is_no_pod(known: Redis) -> None:
 async def test_a_redis_that_does_not_answer_is_a_warning() -> None:
     with Redis(host=HOST, port=1, socket_timeout=1) as redis:
         (finding,) = await findings(redis)
-    assert finding.verdict is FindingVerdict.WARNING
+    assert finding.verdict is Verdict.WARNING
     assert finding.detail.startswith("not checked: ")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from constellation_ws.cli.check import Finding, FindingVerdict
 from constellation_ws.cli.check_report import conclusion
+from constellation_ws.cli.findings import Finding, Verdict
 
-OK, WARNING, FAILED = FindingVerdict.OK, FindingVerdict.WARNING, FindingVerdict.FAILED
+OK, WARNING, FAILED = Verdict.OK, Verdict.WARNING, Verdict.FAILED
 
 
 @pytest.mark.parametrize(
@@ -21,5 +21,5 @@ OK, WARNING, FAILED = FindingVerdict.OK, FindingVerdict.WARNING, FindingVerdict.
         ),
     ],
 )
-def test_the_verdict_names_the_worst(verdicts: dict[str, FindingVerdict], said: str) -> None:
+def test_the_verdict_names_the_worst(verdicts: dict[str, Verdict], said: str) -> None:
     assert conclusion(Finding(name, one, "") for name, one in verdicts.items()) == said

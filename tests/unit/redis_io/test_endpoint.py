@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.cli import check as inspection
 from constellation_ws.cli import redis_connection
-from constellation_ws.cli.check import FindingVerdict
+from constellation_ws.cli.findings import Verdict
 from constellation_ws.redis_io.address import label
 from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.redis_io.link import make_client
@@ -58,7 +58,7 @@ def _failed(url: str) -> dict[str, str]:
         found = inspection.inspect(
             plain, label(url), {}, DEFAULT, (), keeps_log=True, announces=False
         )
-        return {one.subject: one.detail for one in found if one.verdict is FindingVerdict.FAILED}
+        return {one.subject: one.detail for one in found if one.verdict is Verdict.FAILED}
 
 
 def of(form: str, valkey: Valkey | LastingValkey, password: str = "") -> str:

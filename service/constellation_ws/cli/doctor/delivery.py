@@ -13,8 +13,8 @@ from redis import Redis
 
 from constellation_ws.cli import deployment, status
 from constellation_ws.cli.deployment import Pod
-from constellation_ws.cli.doctor.findings import Finding, failed, ok, skipped
 from constellation_ws.cli.doctor.target import Http, words_of
+from constellation_ws.cli.findings import Finding, failed, ok, skipped
 from constellation_ws.cli.lean_client import LeanClient, Lost, Refused
 from constellation_ws.cli.redis_connection import RedisFailed, required
 from constellation_ws.messages.commands import EMITTER_CHANNEL

@@ -1,6 +1,6 @@
 """What clients notice of a roll-out: is the close of a pod passed on, and do they find another pod?
 
-Nothing here starts one: whoever examines rolls the pods meanwhile.
+Nothing here starts one: the operator rolls the pods meanwhile.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from constellation_ws.cli.doctor.findings import Finding, failed, ok, skipped, warning
 from constellation_ws.cli.doctor.target import Http
+from constellation_ws.cli.findings import Finding, failed, ok, skipped, warning
 from constellation_ws.cli.lean_client import LeanClient, Lost, Refused
 
 _CLIENTS = 8

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from constellation_ws.cli.doctor import draining, idle, origins, pods, polling, reaching, websockets
 from constellation_ws.cli.doctor.delivery import Inside, check_delivery
-from constellation_ws.cli.doctor.findings import Finding, Verdict, failed, skipped
 from constellation_ws.cli.doctor.target import Http, Target, connected
+from constellation_ws.cli.findings import Finding, Verdict, failed, skipped
 from constellation_ws.cli.redis_connection import RedisFailed
 
 _NO_REDIS = "set REDIS_URL as the pods have it, or run doctor in a pod"

@@ -7,8 +7,8 @@ import time
 
 import aiohttp
 
-from constellation_ws.cli.doctor.findings import Finding, failed, ok, skipped, warning
 from constellation_ws.cli.doctor.target import Http, words_of
+from constellation_ws.cli.findings import Finding, failed, ok, skipped, warning
 from constellation_ws.cli.lean_client import (
     LeanClient,
     Lost,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import aiohttp
 
-from constellation_ws.cli.doctor.findings import Finding, failed, ok, skipped
 from constellation_ws.cli.doctor.target import Http, words_of
+from constellation_ws.cli.findings import Finding, failed, ok, skipped
 from constellation_ws.cli.lean_client import read_handshake
 
 _ALLOW = "Access-Control-Allow-Origin"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from constellation_ws.cli.deployment import Pod
-from constellation_ws.cli.doctor.findings import Finding, failed, ok, skipped, warning
 from constellation_ws.cli.doctor.target import Answer, Http
+from constellation_ws.cli.findings import Finding, failed, ok, skipped, warning
 from constellation_ws.cli.lean_client import read_handshake
 
 _HANDSHAKES = 16

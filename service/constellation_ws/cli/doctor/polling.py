@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from constellation_ws.cli.doctor.findings import Finding, failed, ok, skipped, warning
 from constellation_ws.cli.doctor.target import Answer, Http, Target
+from constellation_ws.cli.findings import Finding, failed, ok, skipped, warning
 from constellation_ws.cli.lean_client import Refused, connect_packet, read_answer, read_handshake
 
 _SESSIONS = 3

@@ -7,8 +7,8 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 
-from constellation_ws.cli.doctor.findings import Finding, failed, ok, skipped, warning
 from constellation_ws.cli.doctor.target import REQUEST_SECONDS, Answer, Http, Target, words_of
+from constellation_ws.cli.findings import Finding, failed, ok, skipped, warning
 from constellation_ws.cli.lean_client import read_handshake
 
 _SOON_DAYS = 14

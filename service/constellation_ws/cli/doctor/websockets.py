@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
 
-from constellation_ws.cli.doctor.findings import Finding, failed, ok, warning
 from constellation_ws.cli.doctor.polling import CUT_PEERS, UNKNOWN
 from constellation_ws.cli.doctor.target import REQUEST_SECONDS, Answer, Http, words_of
+from constellation_ws.cli.findings import Finding, failed, ok, warning
 from constellation_ws.cli.lean_client import LeanClient, Lost, Refused, read_handshake
 
 _UPGRADES = 4

@@ -10,9 +10,9 @@ import pytest
 from constellation_ws.cli.deployment import Pod
 from constellation_ws.cli.doctor import delivery, draining, idle, pods, polling, websockets
 from constellation_ws.cli.doctor.draining import Moved
-from constellation_ws.cli.doctor.findings import Verdict
 from constellation_ws.cli.doctor.pods import Met
 from constellation_ws.cli.doctor.target import Answer
+from constellation_ws.cli.findings import Verdict
 from constellation_ws.cli.lean_client import Lost
 
 OK, SKIPPED, WARNING, FAILED = Verdict.OK, Verdict.SKIPPED, Verdict.WARNING, Verdict.FAILED

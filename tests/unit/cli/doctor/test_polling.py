@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from constellation_ws.cli.doctor.findings import Verdict
 from constellation_ws.cli.doctor.polling import check_polling
 from constellation_ws.cli.doctor.target import Target, connected, read_target
+from constellation_ws.cli.findings import Verdict
 from tests.processes import HOST
 
 OPEN = '0{"sid":"abcdefgh1","pingInterval":25000,"pingTimeout":20000}'

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from constellation_ws.cli.doctor.findings import Finding, Verdict
 from constellation_ws.cli.doctor.reaching import check_address, is_trusted
 from constellation_ws.cli.doctor.target import Target, read_target
+from constellation_ws.cli.findings import Finding, Verdict
 from tests.certificates import HOST, Authority
 from tests.processes import unused_port
 

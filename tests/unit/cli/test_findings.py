@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from constellation_ws.cli.doctor.findings import (
+from constellation_ws.cli.findings import (
     Finding,
     conclusion,
     failed,
