@@ -23,6 +23,11 @@ class ClientRequest:
     """Its JSON text as the client wrote it; None where the request has binary values."""
 
     @property
+    def json(self) -> bytes:
+        """The first argument as JSON; null where it has binary values, which hold no id."""
+        return bytes(self.raw or b"null")
+
+    @property
     def fields(self) -> dict[str, Any]:
         """The fields of the first argument; none where that is no object."""
         return self.argument if isinstance(self.argument, dict) else {}
@@ -31,7 +36,6 @@ class ClientRequest:
     def link(self) -> TraceContext | None:
         """What the client says of its own trace.
 
-        It is a link, never a parent: else whoever can reach the port could have all that it does
-        recorded.
+        It is a link, never a parent: else any client could have all that it does recorded.
         """
         return trace_context.parse(self.fields.get(PARENT), self.fields.get(STATE))

@@ -28,8 +28,6 @@ Answer = Mapping[str, Any]
 Handler = Callable[[ClientRequest], Awaitable[Answer | Refusal]]
 """Gives the ack's data, or why there is none."""
 
-_NO_ARGUMENT = b"null"
-
 
 class RoomRequests:
     """Lets members join rooms and leave them."""
@@ -45,8 +43,7 @@ class RoomRequests:
         reader = RequestReader(row, self._limits.max_id_chars)
 
         async def handle(request: ClientRequest) -> Answer | Refusal:
-            # What has binary values has no id that could be read.
-            wanted = reader.read(bytes(request.raw or _NO_ARGUMENT))
+            wanted = reader.read(request.json)
             if isinstance(wanted, Refusal):
                 return wanted
             member = request.member

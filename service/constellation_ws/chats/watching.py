@@ -22,7 +22,6 @@ from constellation_ws.messages.events import UserId
 from constellation_ws.messages.namespaces import scoped, standing_rooms
 from constellation_ws.redis_io.link import RedisUnavailable
 
-_NO_ARGUMENT = b"null"
 _ASKED_AT_ONCE = 10
 """Users about whom access is asked at a time. The first refusal ends the request: else one request
 of somebody who may watch nobody would cost the API a hundred questions."""
@@ -45,7 +44,7 @@ class Watching:
         reader = WatchReader(row, self._limits.max_id_chars)
 
         async def handle(request: ClientRequest) -> Answer | Refusal:
-            users = reader.read(bytes(request.raw or _NO_ARGUMENT))
+            users = reader.read(request.json)
             if isinstance(users, Refusal):
                 return users
             if row.watches:
