@@ -211,10 +211,9 @@ class RedisLog:
     def _receive(self, pairs: list[Any]) -> None:
         """Deliver the entries of one reply to XREAD."""
         self._note_following()
-        fresh = later_than(self.delivered, pairs)
-        batch = self._advance(read_entries(fresh))
+        batch, appended = self._take(pairs)
         self._tail.ask_next()  # before the batch is carried out: Redis works meanwhile
-        self._compare(positions(fresh))
+        self._compare(appended)
         self._deliver(batch, is_level=len(pairs) < PAGE)
 
     def _compare(self, appended: list[bytes]) -> None:
@@ -237,10 +236,14 @@ class RedisLog:
         if self.disconnected_at is not None:
             return
         self._tail.note_appended()
-        fresh = later_than(self.delivered, pairs)
-        batch = self._advance(read_entries(fresh))
-        self._compare(positions(fresh))
+        batch, appended = self._take(pairs)
+        self._compare(appended)
         self._deliver(batch, is_level=False)
+
+    def _take(self, pairs: list[Any]) -> tuple[list[Logged], list[bytes]]:
+        """Count what was not delivered yet as delivered; return it, and the positions in it."""
+        fresh = later_than(self.delivered, pairs)
+        return self._advance(read_entries(fresh)), positions(fresh)
 
     def _advance(self, entries: list[Logged]) -> list[Logged]:
         """Count entries as delivered."""
