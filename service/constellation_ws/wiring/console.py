@@ -194,23 +194,6 @@ class Console(NoConsole):
         )
 
 
-def make_console(
-    settings: Settings,
-    events: Events,
-    clients: Clients,
-    make_actions: Callable[[], Actions],
-    reading: PodReading,
-    metrics: Metrics,
-    health: Health,
-    jobs: BackgroundJobs,
-    spawn: Spawn,
-) -> Console | NoConsole:
-    """Make what the settings say."""
-    if settings.console == "off":
-        return NoConsole(events.bus.all_pods, jobs)
-    return Console(settings, events, clients, make_actions, reading, metrics, health, jobs, spawn)
-
-
 class _NotCounted:
     """The console's requests are people who look: they are not among the metrics of services."""
 

@@ -16,7 +16,7 @@ from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.background_jobs import BackgroundJobs
 from constellation_ws.wiring.clients import Clients
-from constellation_ws.wiring.console import make_console
+from constellation_ws.wiring.console import Console, NoConsole
 from constellation_ws.wiring.consumer import Consumer
 from constellation_ws.wiring.disconnecting import Disconnecting
 from constellation_ws.wiring.events import Events
@@ -48,18 +48,24 @@ class Gateway:
         self.peering = Peering(settings, events, clients, metrics, spawn, tracing)
         self.health = health = Health(self._readiness())
         self.services = Services(settings, events, clients, health, metrics, spawn, tracing)
-        self.console = make_console(
-            settings,
+        self.console = self._make_console(spawn)
+        self._consumer = self._make_consumer()
+
+    def _make_console(self, spawn: Spawn) -> Console | NoConsole:
+        events, clients, metrics = self.events, self.clients, self.metrics
+        if self.settings.console == "off":
+            return NoConsole(events.bus.all_pods, self._jobs)
+        return Console(
+            self.settings,
             events,
             clients,
             self.services.make_actions,
-            PodReading(settings, events, clients, metrics, health, self._drain),
+            PodReading(self.settings, events, clients, metrics, self.health, self._drain),
             metrics,
-            health,
-            jobs,
+            self.health,
+            self._jobs,
             spawn,
         )
-        self._consumer = self._make_consumer()
 
     def parts(self, reconnect_clients: Callable[[], None]) -> Parts:
         """Give what has to run; `reconnect_clients` is called for a gap in the log. Never waits."""
