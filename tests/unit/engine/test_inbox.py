@@ -249,7 +249,7 @@ async def test_thousands_of_ends_at_once_are_handled_in_turns_with_the_loop(
         await world.settled()
     assert len(ends) == 1_000
     assert len(set(ends)) > 900
-    assert len(world.tasks) == 1
+    assert world.tasks.spawned_count == 1
 
 
 async def test_an_end_that_cannot_be_handled_costs_itself_only(

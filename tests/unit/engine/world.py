@@ -99,6 +99,37 @@ class Seen(Observer):
         self.answered.append(sid)
 
 
+class Tasks:
+    """Runs what the engine asks for; a failure of it fails the test at its end."""
+
+    def __init__(self) -> None:
+        self.spawned_count = 0
+        self._kept: set[asyncio.Task[None]] = set()
+
+    @property
+    def running_count(self) -> int:
+        """Those that are not done."""
+        return sum(not task.done() for task in self._kept)
+
+    def spawn(self, work: Any) -> asyncio.Task[None]:
+        """Run this."""
+        self.spawned_count += 1
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._kept.add(task)
+        task.add_done_callback(self._forget_success)
+        return task
+
+    async def end(self) -> None:
+        """Wait for all, and fail for one that has failed."""
+        ended = await asyncio.gather(*self._kept, return_exceptions=True)
+        assert not [failure for failure in ended if isinstance(failure, Exception)]
+
+    def _forget_success(self, task: asyncio.Task[None]) -> None:
+        # A cancelled task would keep the frames it was cancelled in, and their sessions.
+        if task.cancelled() or task.exception() is None:
+            self._kept.discard(task)
+
+
 class World:
     """A gateway's engine and Socket.IO server, without the gateway."""
 
@@ -107,7 +138,7 @@ class World:
         engine: Engine,
         admission: Admission,
         observer: Seen,
-        tasks: set[asyncio.Task[None]],
+        tasks: Tasks,
         connections: set[Any],
         keep_alive_seconds: int = 2,
     ) -> None:
@@ -225,7 +256,7 @@ class World:
             "members": len(self.rooms),
             "namespaces": len(server.membership.rooms) - 1,
             "rooms": self.rooms.room_count,
-            "tasks": sum(not task.done() for task in self.tasks),
+            "tasks": self.tasks.running_count,
         }
         return {name: count for name, count in counts.items() if count}
 
@@ -278,8 +309,7 @@ class World:
         for session in list(self.engine.sockets.values()):
             self.engine.abort_slow(session)
         await self._uvicorn.shutdown()
-        ended = await asyncio.gather(*self.tasks, return_exceptions=True)
-        assert not [failure for failure in ended if isinstance(failure, Exception)]
+        await self.tasks.end()
 
     async def _pages(self, scope: Any, receive: Any, send: Any) -> None:
         length = [(b"content-length", b"%d" % len(self.answer))]
@@ -287,7 +317,7 @@ class World:
         await send({"type": "http.response.body", "body": self.answer})
 
     def _is_settled(self) -> bool:
-        return all(task.done() for task in self.tasks)
+        return not self.tasks.running_count
 
     def _judge(self, member: Member, request_bytes: int) -> Denied | None:
         return self.gate(member, request_bytes)
@@ -308,11 +338,11 @@ async def serving(
 ) -> AsyncIterator[World]:
     """Serve an engine with these limits for the length of an `async with`."""
     connections: set[Any] = set()
-    seen, tasks = Seen(), set[asyncio.Task[None]]()
+    seen, tasks = Seen(), Tasks()
     engine = Engine(
         replace(LIMITS, **limits),
         pod_tag=pod_tag,
-        spawn=functools.partial(_spawn, tasks),
+        spawn=tasks.spawn,
         turns=TurnQueue(),
         observer=seen,
     )
@@ -335,13 +365,6 @@ async def serving(
             yield world
         finally:
             await world.stop()
-
-
-def _spawn(tasks: set[asyncio.Task[None]], work: Any) -> asyncio.Task[None]:
-    """Run what the engine asks for; a failure of it fails the test at its end."""
-    task: asyncio.Task[None] = asyncio.create_task(work)
-    tasks.add(task)
-    return task
 
 
 def event(number: int, payload: bytes = b"") -> Frame:

@@ -85,10 +85,10 @@ async def test_a_request_with_binary_values_has_no_argument(world: World, backen
 async def test_a_request_that_comes_alone_needs_no_task(world: World, backend: Backend) -> None:
     async with world.member() as client:
         await world.settled()
-        before = len(world.tasks)
+        before = world.tasks.spawned_count
         await client.send('42/chats,7["report",1]')
         assert await client.message() == '43/chats,7[{"n":1.0}]'
-        assert len(world.tasks) == before
+        assert world.tasks.spawned_count == before
 
 
 async def test_requests_are_begun_in_their_order_however_they_come(
