@@ -10,7 +10,7 @@ from constellation_ws.interface import table
 from constellation_ws.observability.probes import Health, create_app
 from constellation_ws.process.lifecycle import DEADLINE_MARGIN_SECONDS
 from constellation_ws.redis_io.address import SentinelAddress, read_sentinel
-from constellation_ws.settings.settings import Settings, fields
+from constellation_ws.settings.settings import Settings, fields, load
 from tests.certificates import Authority
 from tests.chart.rendering import (
     CASES,
@@ -157,7 +157,7 @@ def read_as_a_pod(
     mounted = str(Authority(folder).cert_file)
     for name, value in variables.items():
         monkeypatch.setenv(name, value.replace("/etc/redis-ca/ca.crt", mounted))
-    return Settings()
+    return load()
 
 
 @CASE

@@ -237,7 +237,7 @@ def test_user_and_passwords_of_redis_come_from_keys_of_a_secret_as_they_are(
     assert [one for one in objects if one["kind"] == "Secret"] == []
     for name in (name for name in told if "REDIS" in name):
         monkeypatch.setenv(name, "@" if name in found else told[name])
-    assert load().redis_address() == address
+    assert load().redis.address() == address
 
 
 def test_the_first_probe_leaves_python_time_to_start() -> None:

@@ -7,9 +7,10 @@ import re
 import subprocess
 from typing import Any
 
+import pytest
 import yaml
 
-from constellation_ws.settings.settings import Settings, fields
+from constellation_ws.settings.settings import fields, load
 from tests.chaos.balancer import caddy_executable
 from tests.processes import REPOSITORY
 from tools.example import EXAMPLES, example
@@ -26,14 +27,17 @@ def plain(environment: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def test_the_gateways_accept_their_settings() -> None:
+def test_the_gateways_accept_their_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {name for name, _ in fields()}
     for name in ("gateway-1", "gateway-2"):
         given = plain(SERVICES[name]["environment"])
         assert given.keys() <= known
-        settings = Settings(**given)
-        assert settings.auth_mode == "jwt"
-        drain = settings.drain_delay_seconds + settings.drain_window_seconds
+        with monkeypatch.context() as environment:
+            for variable, value in given.items():
+                environment.setenv(variable, value)
+            settings = load()
+        assert settings.identity.auth_mode == "jwt"
+        drain = settings.draining.drain_delay_seconds + settings.draining.drain_window_seconds
         assert drain + 10 <= int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from constellation_ws.process.lifecycle import Life
 from constellation_ws.runtime import listening
 from constellation_ws.runtime.last_resort import LastResort
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.settings import load
 from tests.simulation.hosts import Host
 from tests.simulation.network import Listening
 
@@ -31,7 +31,7 @@ class Pod:
         self.hears_since_ms: int | None = None
         """Since when it has received what is published; None while it does not."""
         with _environment(settings, host):
-            self._settings = Settings()
+            self._settings = load()
         self.life: Life
         host.begin(self._run())
 

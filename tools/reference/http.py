@@ -8,12 +8,12 @@ from typing import Any
 
 from constellation_ws.cli.schema import Format, document
 from constellation_ws.interface.table import load
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.settings import defaults
 from tools.reference import Row, code, table
 
 
 def block() -> str:
-    described = json.loads(document(Format.OPENAPI, Settings.model_construct(), load()))
+    described = json.loads(document(Format.OPENAPI, defaults(), load()))
     rows = _rows(described["paths"])
     return table(("request", "what it does", "scope", "parameters", "answers"), rows)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
 
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.settings import defaults
 from constellation_ws.wiring import gauges
 from constellation_ws.wiring.gateway import Gateway
 from tools.reference import Row, table
@@ -21,7 +21,7 @@ def block() -> str:
 
 def made_gateway() -> Gateway:
     """Make a gateway with default settings that never runs."""
-    gateway = Gateway(Settings.model_construct(), lambda work: None)
+    gateway = Gateway(defaults(), lambda work: None)
     gauges.register(gateway)
     return gateway
 

@@ -48,7 +48,7 @@ def publish(
     from constellation_ws.wiring.interface import compile_routes
 
     values = loading.settings_with_warnings()
-    telemetry.set_up_logs(values.log_level, values.log_format)
+    telemetry.set_up_logs(values.watching.log_level, values.watching.log_format)
     table = compile_routes(loading.interface(values, requires_keys=False))
     raise typer.Exit(
         publish_report.run(values, table, channel, json, is_strict=strict, as_json=as_json)
@@ -82,18 +82,18 @@ def send(
 
     values = loading.settings_with_warnings()
     namespaces = namespaces_of(loading.interface(values, requires_keys=False))
-    names = values.redis_names()
+    names = values.redis.names()
     target = to if room else user_room(UserId(to))
     with exit_on(ASKED_WRONGLY, commanding.InvalidCommand):
         command = commanding.emission(
-            namespaces, namespace, target, event, json.encode(), values.max_event_bytes
+            namespaces, namespace, target, event, json.encode(), values.limits.max_event_bytes
         )
-    with exit_on(FAILED, RedisFailed), connected(values.redis_address(), names) as redis:
+    with exit_on(FAILED, RedisFailed), connected(values.redis.address(), names) as redis:
         if room:
             online = any(commanding.members(redis, names, one, 1) for one in command.rooms or ())
         else:
             online = len(deployment.whereabouts(redis, names, UserId(to))) > 0
-        log_id = commanding.send(redis, names, command, keeps_log=values.delivery == "durable")
+        log_id = commanding.send(redis, names, command, keeps_log=values.delivery.mode == "durable")
     if as_json:
         write_json({"accepted": True, "id": log_id, "online": online})
     else:
@@ -117,8 +117,8 @@ def kick(
     from constellation_ws.messages.events import UserId
 
     values = loading.settings_with_warnings()
-    names = values.redis_names()
-    with exit_on(FAILED, RedisFailed), connected(values.redis_address(), names) as redis:
+    names = values.redis.names()
+    with exit_on(FAILED, RedisFailed), connected(values.redis.address(), names) as redis:
         done = commanding.disconnect(redis, names, UserId(user), reason)
     if as_json:
         write_json({"user": user, "disconnected": done.sockets, "unanswered": done.missing})

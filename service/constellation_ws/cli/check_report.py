@@ -78,25 +78,25 @@ def _facts(shown: Iterable[Effective], findings: Iterable[Finding]) -> Mapping[s
 
 def _findings(values: Settings, interface: Interface) -> list[Finding]:
     files = open_files.share(
-        open_files.raise_limit(), values.tcp_max_connections, values.api_connections()
+        open_files.raise_limit(), values.limits.tcp_max_connections, values.api_connections()
     )
-    names, address = values.redis_names(), values.redis_address()
+    names, address = values.redis.names(), values.redis.address()
     with exit_on(FAILED, RedisFailed), connected(address, names) as redis:
         findings = [
             check.inspect_variables(settings.unknown_variables()),
             check.inspect_certificates(values.invalid_certificates(datetime.now(UTC))),
-            check.inspect_files(files, values.max_connections),
+            check.inspect_files(files, values.limits.max_connections),
             *check.inspect_interface(interface),
             *check.inspect(
                 redis,
-                values.redis_label(),
+                values.redis.label(),
                 compile_routes(interface),
                 names,
-                values.emitter_channels().patterns,
-                keeps_log=values.delivery == "durable",
-                announces=values.presence_events != "off" or interface.watches,
+                values.redis.emitter_channels().patterns,
+                keeps_log=values.delivery.mode == "durable",
+                announces=values.presence.presence_events != "off" or interface.watches,
             ),
         ]
-        if values.peer_port is not None:
+        if values.listening.peer_port is not None:
             findings += inspect_peers(redis, names)
     return findings

@@ -134,10 +134,10 @@ def bench(
     with (
         exit_on(ASKED_WRONGLY, tokens.NoSecret),
         exit_on(FAILED, RedisFailed, benching.NobodyConnected),
-        connected(values.redis_address(), values.redis_names()) as redis,
+        connected(values.redis.address(), values.redis.names()) as redis,
     ):
         plan = benching.Plan(clients, rate, seconds)
-        auth_of = partial(tokens.auth_of, values, now_seconds=time.time())
+        auth_of = partial(tokens.auth_of, values.identity, now_seconds=time.time())
         run = benching.Bench(target, plan, redis, auth_of, complain)
         report = asyncio.run(run.run())
     if as_json:

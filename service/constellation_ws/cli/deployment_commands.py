@@ -33,8 +33,8 @@ def users(
     from constellation_ws.cli.redis_connection import RedisFailed, connected
 
     values = loading.settings_with_warnings()
-    names, count = values.redis_names(), 0
-    with exit_on(FAILED, RedisFailed), connected(values.redis_address(), names) as redis:
+    names, count = values.redis.names(), 0
+    with exit_on(FAILED, RedisFailed), connected(values.redis.address(), names) as redis:
         for one in islice(deployment.users(redis, names, after), limit):
             count += 1
             if as_json:
@@ -63,8 +63,8 @@ def who(
     from constellation_ws.messages.events import UserId
 
     values = loading.settings_with_warnings()
-    names, found = values.redis_names(), list[sessions.Session]()
-    with exit_on(FAILED, RedisFailed), connected(values.redis_address(), names) as redis:
+    names, found = values.redis.names(), list[sessions.Session]()
+    with exit_on(FAILED, RedisFailed), connected(values.redis.address(), names) as redis:
         pods = deployment.whereabouts(redis, names, UserId(user))
         if show_sessions:
             found = sessions.of_user(redis, names, UserId(user), complain)
@@ -90,9 +90,9 @@ def status(as_json: AsJson = False) -> None:
     from constellation_ws.cli.redis_connection import RedisFailed, connected
 
     values = loading.settings_with_warnings()
-    names = values.redis_names()
-    with exit_on(FAILED, RedisFailed), connected(values.redis_address(), names) as redis:
-        found = overview.inspect(redis, names, values.delivery)
+    names = values.redis.names()
+    with exit_on(FAILED, RedisFailed), connected(values.redis.address(), names) as redis:
+        found = overview.inspect(redis, names, values.delivery.mode)
     problems = list(found.problems())
     if as_json:
         write_json(found.facts())

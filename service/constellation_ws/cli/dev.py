@@ -21,7 +21,7 @@ def develop(values: Settings) -> int:
         "Starting a gateway that restarts when its source changes. Press Ctrl-C to stop.",
         flush=True,
     )
-    files = (values.interface_file, values.routes_file)
+    files = (values.delivery.interface_file, values.delivery.routes_file)
     extra = [file for file in files if file is not None]
     with local.place(values, {}) as where:
         return asyncio.run(_develop(where, extra))

@@ -68,7 +68,7 @@ def run(values: Settings, interface: Interface, asked: Asked, as_json: bool) -> 
 def _own_token(values: Settings, asked: Asked) -> str | None:
     """Sign a token where the settings have the secret; who has none sees what a client sees."""
     try:
-        return tokens.sign(values, asked.user, time.time(), _TOKEN_SECONDS)
+        return tokens.sign(values.identity, asked.user, time.time(), _TOKEN_SECONDS)
     except tokens.NoSecret:
         return None
 
@@ -86,5 +86,5 @@ def _inside(values: Settings) -> Iterator[Inside | None]:
     if not any(os.environ.get(name) for name in _REDIS_VARIABLES):
         yield None
         return
-    with connected(values.redis_address(), values.redis_names()) as redis:
-        yield Inside(redis, values.redis_names(), values.delivery)
+    with connected(values.redis.address(), values.redis.names()) as redis:
+        yield Inside(redis, values.redis.names(), values.delivery.mode)

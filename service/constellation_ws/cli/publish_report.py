@@ -18,7 +18,7 @@ def run(
     doubts = 0
     with (
         exit_on(FAILED, RedisFailed),
-        connected(values.redis_address(), values.redis_names()) as redis,
+        connected(values.redis.address(), values.redis.names()) as redis,
         brief_traces() as tracing,
     ):
         for published in publisher.publish(
@@ -26,8 +26,8 @@ def run(
             table,
             ((channel, event) for event in publisher.events(text)),
             tracing,
-            counts_all=counts_all(values.redis_address()),
-            max_event_bytes=values.max_event_bytes,
+            counts_all=counts_all(values.redis.address()),
+            max_event_bytes=values.limits.max_event_bytes,
             is_strict=is_strict,
         ):
             _show(published, as_json=as_json)

@@ -58,13 +58,13 @@ def _asyncapi(values: Settings, interface: Interface) -> str:
         _clients(values, interface),
         interface.routes,
         REQUESTS,
-        Ports(values.ws_port, values.tcp_port),
+        Ports(values.listening.ws_port, values.listening.tcp_port),
     )
     return _indented(msgspec.json.encode(described))
 
 
 def _clients(values: Settings, interface: Interface) -> clients.Clients:
-    return clients.of_namespaces(interface, has_tokens=values.auth_mode == "jwt")
+    return clients.of_namespaces(interface, has_tokens=values.identity.auth_mode == "jwt")
 
 
 def _indented(document: bytes) -> str:

@@ -39,10 +39,15 @@ def explain(
     name, payload = words[-2], words[-1].encode(errors="surrogateescape")
     if is_request:
         found = explainer.explain_request(
-            interface, name, payload, namespace, client_limits(values), values.chat_access
+            interface,
+            name,
+            payload,
+            namespace,
+            client_limits(values.limits),
+            values.chat_access.mode,
         )
     else:
-        found = explainer.explain_event(interface, name, payload, values.max_event_bytes)
+        found = explainer.explain_event(interface, name, payload, values.limits.max_event_bytes)
     print(found.to_json() if as_json else to_table(found.to_lines()))
     raise typer.Exit(0 if found.is_accepted else FAILED)
 
@@ -93,7 +98,7 @@ def token(
     values = loading.settings_with_warnings()
     with exit_on(ASKED_WRONGLY, tokens.NoSecret, tokens.InvalidClaim):
         claims, now = tokens.read_claims(claim or ()), time.time()
-        signed = tokens.sign(values, user, now, seconds, chat, claims)
+        signed = tokens.sign(values.identity, user, now, seconds, chat, claims)
     if as_json:
         write_json({"token": signed, "user": user, "expiresAt": int(now + seconds)})
     else:

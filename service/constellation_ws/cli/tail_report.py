@@ -29,12 +29,12 @@ class Asked:
 
 def run(values: Settings, interface: Interface, asked: Asked) -> int:
     """Print events as they pass, and give the exit code."""
-    table, emitters = compile_routes(interface), values.emitter_channels()
-    commands = CommandReader(emitters, namespaces_of(interface), values.max_event_bytes)
-    live = unrecorded(table, emitters.patterns, keeps_log=values.delivery == "durable")
-    names, (count, seconds) = values.redis_names(), (asked.patience.events, asked.patience.seconds)
+    table, emitters = compile_routes(interface), values.redis.emitter_channels()
+    commands = CommandReader(emitters, namespaces_of(interface), values.limits.max_event_bytes)
+    live = unrecorded(table, emitters.patterns, keeps_log=values.delivery.mode == "durable")
+    names, (count, seconds) = values.redis.names(), (asked.patience.events, asked.patience.seconds)
     until, shown = time.monotonic() + (math.inf if seconds is None else seconds), 0
-    with exit_on(FAILED, RedisFailed), connected(values.redis_address(), names) as redis:
+    with exit_on(FAILED, RedisFailed), connected(values.redis.address(), names) as redis:
         reader = Reader(table, commands)
         passed = follow(redis, names, reader, live, since_seconds=asked.since_seconds, until=until)
         for one in islice(filter(asked.wanted.matches, passed), count):

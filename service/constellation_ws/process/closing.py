@@ -50,7 +50,7 @@ async def close_evenly(gateway: Gateway, reason: str) -> int:
     # reached a client without offsets.
     await _over_window(
         sessions,
-        gateway.settings.drain_window_seconds,
+        gateway.settings.draining.drain_window_seconds,
         lambda session: gateway.clients.closing.close(session, reason),
         may_close=lambda session: session.closed or session.is_flushed,
     )
@@ -61,7 +61,7 @@ async def close_tunnels(gateway: Gateway) -> None:
     """Have the sessions of other pods closed, evenly, whose WebSocket is on this pod."""
     await _over_window(
         list(gateway.peering.peers.tunnels),
-        gateway.settings.drain_window_seconds,
+        gateway.settings.draining.drain_window_seconds,
         lambda tunnel: tunnel.close_session(),
     )
 
@@ -101,7 +101,7 @@ async def report_gap(gateway: Gateway) -> None:
 async def close_aged(gateway: Gateway, report_alive: Callable[[], None]) -> None:
     """Close connections that are too old, forever: their clients resume on another pod."""
     sockets, ends = gateway.clients.engine.sockets, DueTimes()
-    most_seconds = gateway.settings.max_connection_age_seconds
+    most_seconds = gateway.settings.draining.max_connection_age_seconds
     while True:
         report_alive()
         now = time.monotonic()

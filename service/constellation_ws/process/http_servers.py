@@ -44,13 +44,13 @@ def public_config(gateway: Gateway) -> uvicorn.Config:
     """Configure the public port: polling and upgrades are the engine's, the rest are pages."""
     settings, engine = gateway.settings, gateway.clients.engine
     admission = gateway.clients.admission
-    has_metrics = settings.metrics_port is None
+    has_metrics = settings.watching.metrics_port is None
     registry = gateway.metrics.registry if has_metrics else None
     pages: AsgiApp = create_app(gateway.health, registry, gateway.events.namespaces.scopes)
     pages = gateway.console.public(trace_pages(pages, gateway.tracing))
     polling = LongPolling(engine, admission, gateway.clients.polls, gateway.peering.elsewhere)
     upgrades = {SOCKET_IO_PATH: Upgrades(engine, admission, gateway.peering.elsewhere).handle}
-    most = settings.max_half_open_connections
+    most = settings.limits.max_half_open_connections
     lobby = Lobby(most, admission.refuse, admission.is_crowded, admission.is_out_of_sockets)
     idle = Lobby(most, admission.refuse, reason=TOO_MANY_IDLE)
     return uvicorn.Config(
@@ -61,7 +61,7 @@ def public_config(gateway: Gateway) -> uvicorn.Config:
         ),
         ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade
         backlog=4096,
-        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_keep_alive=settings.limits.keep_alive_seconds,
         **_QUIET_HTTP,
     )
 
@@ -92,7 +92,7 @@ def api_config(gateway: Gateway, connections: set[object]) -> uvicorn.Config:
             HttpProtocol, turns=gateway.clients.engine.turns, upgrades={}, lobby=lobby, idle=idle
         ),
         ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade, and refuses it here
-        timeout_keep_alive=gateway.settings.keep_alive_seconds,
+        timeout_keep_alive=gateway.settings.limits.keep_alive_seconds,
         **_QUIET_HTTP,
     )
 
@@ -102,6 +102,6 @@ def metrics_config(gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         gateway.console.private(create_metrics_app(gateway.metrics.registry)),
         ws="none",
-        timeout_keep_alive=gateway.settings.keep_alive_seconds,
+        timeout_keep_alive=gateway.settings.limits.keep_alive_seconds,
         **_QUIET_HTTP,
     )

@@ -95,7 +95,7 @@ class Life:
             held.push_async_callback(gateway.clients.backends.aclose)
             servers = open_http_ports(held, gateway)
             held.push_async_callback(tcp.aclose, TCP_GRACE_SECONDS)
-            await tcp.start(self._settings.tcp_host, self._settings.tcp_port)
+            await tcp.start(self._settings.listening.tcp_host, self._settings.listening.tcp_port)
             await open_peer_port(held, gateway)
             held.enter_context(self._signals())
             await self._run_parts(servers)
@@ -162,7 +162,7 @@ class Life:
         }
         if gateway.clients.identification.authentication.has_tokens:
             parts["expiry"] = close_expired(gateway, expect("expiry"))
-        if self._settings.max_connection_age_seconds:
+        if self._settings.draining.max_connection_age_seconds:
             parts["rebalancing"] = close_aged(gateway, expect("rebalancing"))
         return parts
 
@@ -183,13 +183,13 @@ class Life:
     async def _announce(self, servers: dict[str, HttpServer]) -> None:
         for server in servers.values():
             await server.listening()
-        warn_of_shortage(self._gateway.clients.files, self._settings.max_connections)
+        warn_of_shortage(self._gateway.clients.files, self._settings.limits.max_connections)
         self._gateway.health.enter(ProcessPhase.SERVING)
         logger.info(
             "listening",
             **port_numbers(self._gateway, servers),
-            redis=self._settings.redis_label(),
-            delivery=self._settings.delivery,
+            redis=self._settings.redis.label(),
+            delivery=self._settings.delivery.mode,
             version=__version__,
         )
 
@@ -198,7 +198,7 @@ class Life:
         engine, started = self._gateway.clients.engine, time.monotonic()
         self._gateway.begin_drain(time.time() + self._planned_drain_seconds())
         logger.info("draining", sockets=len(engine.sockets))
-        await asyncio.sleep(self._settings.drain_delay_seconds)
+        await asyncio.sleep(self._settings.draining.drain_delay_seconds)
         self._gateway.peering.peers.begin_drain()
         closed, _ = await asyncio.gather(
             close_evenly(self._gateway, "drain"), close_tunnels(self._gateway)
@@ -209,7 +209,8 @@ class Life:
         logger.info("drained", sockets=closed, seconds=round(time.monotonic() - started, 1))
 
     def _planned_drain_seconds(self) -> float:
-        return self._settings.drain_delay_seconds + self._settings.drain_window_seconds
+        draining = self._settings.draining
+        return draining.drain_delay_seconds + draining.drain_window_seconds
 
     def _log_how_it_ended(self, draining: asyncio.Task[None]) -> None:
         left = len(self._gateway.clients.engine.sockets)
@@ -241,7 +242,7 @@ class Life:
             signal.SIGTERM: functools.partial(self.stop, signal.SIGTERM),
             signal.SIGINT: functools.partial(self.stop, signal.SIGINT),
             signal.SIGUSR1: functools.partial(_set_log_level, "debug"),
-            signal.SIGUSR2: functools.partial(_set_log_level, self._settings.log_level),
+            signal.SIGUSR2: functools.partial(_set_log_level, self._settings.watching.log_level),
         }
         for number, action in actions.items():
             loop.add_signal_handler(number, action)

@@ -44,8 +44,9 @@ def _check_token(token: SecretStr) -> SecretStr:
 class ChatAccessSettings(Part):
     """The part of the environment that says who may join a chat."""
 
-    chat_access: Literal["open", "claim", "http", "nest"] = Field(
+    mode: Literal["open", "claim", "http", "nest"] = Field(
         "open",
+        validation_alias="CONSTELLATION_CHAT_ACCESS",
         description="Who may join a chat: with `open` everybody, with `claim` users whose token "
         "lists it, with `http` and `nest` users that the API allows (HTTP, NestJS TCP).",
     )
@@ -74,16 +75,16 @@ class ChatAccessSettings(Part):
         "After it the join is refused with `access_unavailable`.",
     )
 
-    def chat_access_faults(self, auth_mode: str) -> Iterator[str]:
+    def faults(self, auth_mode: str) -> Iterator[str]:
         """Say in a line each which of these settings contradict one another."""
-        schemes = _SCHEMES.get(self.chat_access)
+        schemes = _SCHEMES.get(self.mode)
         if schemes and urlsplit(self.chat_access_url or "").scheme not in schemes:
             takes = " or ".join(f"{scheme}://" for scheme in schemes)
             yield (
-                f"CONSTELLATION_CHAT_ACCESS={self.chat_access} requires that "
+                f"CONSTELLATION_CHAT_ACCESS={self.mode} requires that "
                 f"CONSTELLATION_CHAT_ACCESS_URL begins with {takes}"
             )
-        if self.chat_access == "claim" and auth_mode != "jwt":
+        if self.mode == "claim" and auth_mode != "jwt":
             yield (
                 "CONSTELLATION_CHAT_ACCESS=claim requires CONSTELLATION_AUTH_MODE=jwt: without "
                 "tokens no chats are listed for a user, and nobody could join any"

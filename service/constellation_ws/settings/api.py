@@ -41,7 +41,7 @@ class ApiSettings(Part):
         "of the first one. Each key takes about 200 bytes in Redis for so long.",
     )
 
-    def api_faults(self) -> Iterator[str]:
+    def faults(self) -> Iterator[str]:
         """Say in a line each what of these settings cannot be used."""
         text = self.api_keys.get_secret_value()
         if self.api_port is None:
@@ -52,7 +52,7 @@ class ApiSettings(Part):
         else:
             yield from (f"{_KEYS} (set, not shown): {fault}" for fault in keys.faults(text))
 
-    def api_callers(self) -> keys.Keys:
+    def callers(self) -> keys.Keys:
         """Give the keys; without the port there are none."""
         text = self.api_keys.get_secret_value()
         return keys.read_keys(text) if text else keys.Keys(())

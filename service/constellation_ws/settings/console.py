@@ -24,8 +24,9 @@ def is_loopback(host: str) -> bool:
 class ConsoleSettings(Part):
     """The part of the environment that says what operators see in a browser."""
 
-    console: Literal["off", "read", "write", "local"] = Field(
+    mode: Literal["off", "read", "write", "local"] = Field(
         "off",
+        validation_alias=_CONSOLE,
         description="Whether operators may look into the deployment at `/console/` of "
         "`CONSTELLATION_METRICS_PORT`: `read` shows it, `write` also publishes events and "
         "disconnects users. `local` is for development: no key, on `WS_PORT`, which must then "
@@ -45,17 +46,17 @@ class ConsoleSettings(Part):
         "`text` also their content, which may be private.",
     )
 
-    def console_faults(self, ws_host: str, metrics_port: int | None) -> Iterator[str]:
+    def faults(self, ws_host: str, metrics_port: int | None) -> Iterator[str]:
         """Say in a line each which of these settings cannot be used."""
         key = self.console_key.get_secret_value()
-        has_key = self.console in ("read", "write") and self.console_access == "key"
-        if self.console in ("read", "write") and metrics_port is None:
-            yield f"{_CONSOLE}={self.console} requires {_METRICS_PORT}: the console is served there"
-        if self.console == "local" and not is_loopback(ws_host):
+        has_key = self.mode in ("read", "write") and self.console_access == "key"
+        if self.mode in ("read", "write") and metrics_port is None:
+            yield f"{_CONSOLE}={self.mode} requires {_METRICS_PORT}: the console is served there"
+        if self.mode == "local" and not is_loopback(ws_host):
             yield f"{_CONSOLE}=local requires CONSTELLATION_WS_HOST=127.0.0.1: it has no key"
         if has_key and not key:
             yield (
-                f"{_CONSOLE}={self.console} requires {_KEY}, or {_ACCESS}=proxy where a proxy "
+                f"{_CONSOLE}={self.mode} requires {_KEY}, or {_ACCESS}=proxy where a proxy "
                 "authenticates people"
             )
         elif key and not has_key:

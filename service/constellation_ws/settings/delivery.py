@@ -24,8 +24,9 @@ class DeliverySettings(Part):
         description="TOML file with additional channels: `[[route]]` entries that are added to "
         "the interface.",
     )
-    delivery: Literal["durable", "live"] = Field(
+    mode: Literal["durable", "live"] = Field(
         "durable",
+        validation_alias="CONSTELLATION_DELIVERY",
         description="`durable` stores events in a Redis stream, so that clients can resume; "
         "`live` delivers them from Pub/Sub directly to the sockets.",
     )
@@ -57,9 +58,9 @@ class DeliverySettings(Part):
         description="Seconds in which a client must answer a ping.",
     )
 
-    def delivery_faults(self) -> Iterator[str]:
+    def faults(self) -> Iterator[str]:
         """Say in a line each which of these settings contradict one another."""
-        if self.delivery == "live":
+        if self.mode == "live":
             if self.recovery == "always":
                 yield (
                     "CONSTELLATION_RECOVERY=always needs CONSTELLATION_DELIVERY=durable: "

@@ -105,7 +105,7 @@ class IdentitySettings(Part):
         "`Authorization: Bearer` header has one. Requires CONSTELLATION_CORS_ORIGINS.",
     )
 
-    def identity_faults(self, cors_origins: tuple[str, ...]) -> Iterator[str]:
+    def faults(self, cors_origins: tuple[str, ...]) -> Iterator[str]:
         """Say in a line each which of these settings contradict one another."""
         if self.auth_mode == "trusted":
             yield from self._useless()

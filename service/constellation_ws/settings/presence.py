@@ -47,7 +47,7 @@ class PresenceSettings(Part):
         "are not signed.",
     )
 
-    def presence_faults(self) -> Iterator[str]:
+    def faults(self) -> Iterator[str]:
         """Say in a line each which of these settings contradict one another."""
         if self.presence_events == "http":
             if self.presence_url is None:

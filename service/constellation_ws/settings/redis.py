@@ -62,8 +62,8 @@ class RedisSettings(Part):
         "of a Redis restart, so that a restart does not empty the Service.",
     )
 
-    def redis_address(self) -> str:
-        """Give the URL to connect to, password included: never log it, see `redis_label`."""
+    def address(self) -> str:
+        """Give the URL to connect to, password included: never log it, see `label`."""
         if self.redis_url is None:
             url = redis_address.url_of(self.redis_host, self.redis_port, self.redis_db)
             password = self.redis_password
@@ -73,7 +73,7 @@ class RedisSettings(Part):
         sentinel = self.redis_sentinel_password.get_secret_value()
         return credentials.with_sentinel_password(url, sentinel)
 
-    def redis_faults(self) -> Iterator[str]:
+    def faults(self) -> Iterator[str]:
         """Say which credentials have no effect, or another than expected."""
         url = "" if self.redis_url is None else self.redis_url.get_secret_value()
         password, sentinel = self.redis_url_password, self.redis_sentinel_password
@@ -95,11 +95,11 @@ class RedisSettings(Part):
                     "sentinel_password too: remove one"
                 )
 
-    def redis_label(self) -> str:
+    def label(self) -> str:
         """Give the address without credentials or query, fit for logs."""
-        return redis_address.label(self.redis_address())
+        return redis_address.label(self.address())
 
-    def redis_names(self) -> Names:
+    def names(self) -> Names:
         """Give the names of the deployment's keys and channels."""
         return Names(self.redis_prefix)
 
@@ -107,9 +107,9 @@ class RedisSettings(Part):
         """Give the channels on which Socket.IO emitters publish."""
         return EmitterChannels(self.emitter_key or "")
 
-    def redis_files(self) -> TlsFiles:
+    def files(self) -> TlsFiles:
         """Name the files that the URL of Redis names for TLS."""
-        options = redis_address.tls_options(self.redis_address())
+        options = redis_address.tls_options(self.address())
         files = {
             option: NamedFile(Path(options[option]), "REDIS_URL", option)
             for option in ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs")

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
-from typing import Self
+from typing import Any
 
-from pydantic import ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from constellation_ws.redis_io import address as redis_address
@@ -39,40 +39,37 @@ class InvalidSettings(ValueError):
     """The environment cannot be read; `str()` has one line per fault, secrets masked."""
 
 
-# pydantic lists the fields of the last base first: that is the order of the documentation.
-class Settings(
-    ConsoleSettings,
-    WatchingSettings,
-    LimitSettings,
-    IdentitySettings,
-    ChatAccessSettings,
-    ApiSettings,
-    PresenceSettings,
-    TlsSettings,
-    DrainingSettings,
-    DeliverySettings,
-    RedisSettings,
-    ListeningSettings,
-):
-    """The environment of one gateway process."""
+class Settings(BaseModel):
+    """The environment of one gateway process, by part, in the order of the documentation."""
 
-    @model_validator(mode="after")
-    def _check_together(self) -> Self:
-        faults = [
-            *self.identity_faults(self.cors_origins),
-            *self.chat_access_faults(self.auth_mode),
-            *self.api_faults(),
-            *self.presence_faults(),
-            *self.console_faults(self.ws_host, self.metrics_port),
-            *self._port_faults(),
-            *self.delivery_faults(),
-            *self.tls_faults(),
-            *self.redis_faults(),
-            *self.redis_files().faults(),
-        ]
-        if faults:
-            raise ValueError("\n".join(faults))
-        return self
+    model_config = ConfigDict(frozen=True)
+
+    listening: ListeningSettings = Field(default_factory=ListeningSettings)
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    delivery: DeliverySettings = Field(default_factory=DeliverySettings)
+    draining: DrainingSettings = Field(default_factory=DrainingSettings)
+    tls: TlsSettings = Field(default_factory=TlsSettings)
+    presence: PresenceSettings = Field(default_factory=PresenceSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)
+    chat_access: ChatAccessSettings = Field(default_factory=ChatAccessSettings)
+    identity: IdentitySettings = Field(default_factory=IdentitySettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    watching: WatchingSettings = Field(default_factory=WatchingSettings)
+    console: ConsoleSettings = Field(default_factory=ConsoleSettings)
+
+    def faults(self) -> Iterator[str]:
+        """Say in a line each which settings contradict one another, or what they name."""
+        listening = self.listening
+        yield from self.identity.faults(listening.cors_origins)
+        yield from self.chat_access.faults(self.identity.auth_mode)
+        yield from self.api.faults()
+        yield from self.presence.faults()
+        yield from self.console.faults(listening.ws_host, self.watching.metrics_port)
+        yield from self._port_faults()
+        yield from self.delivery.faults()
+        yield from self.tls.faults()
+        yield from self.redis.faults()
+        yield from self.redis.files().faults()
 
     def invalid_certificates(self, now: datetime) -> Iterator[str]:
         """Say in a line each which certificates have expired, or are not valid yet.
@@ -80,17 +77,18 @@ class Settings(
         That is no fault of the settings: it stops nobody who does not need that certificate, and
         the file may be replaced while the gateway runs.
         """
-        yield from self.tcp_tls_files().invalid_at(now)
-        yield from self.redis_files().invalid_at(now)
+        yield from self.tls.files().invalid_at(now)
+        yield from self.redis.files().invalid_at(now)
 
     def _port_faults(self) -> Iterator[str]:
         """Find two interfaces on one port: the error of the system names no setting."""
+        listening = self.listening
         ports = [
-            ("WS_PORT", self.ws_host, self.ws_port),
-            ("TCP_PORT", self.tcp_host, self.tcp_port),
-            ("CONSTELLATION_METRICS_PORT", self.ws_host, self.metrics_port),
-            ("CONSTELLATION_PEER_PORT", self.ws_host, self.peer_port),
-            ("CONSTELLATION_API_PORT", self.ws_host, self.api_port),
+            ("WS_PORT", listening.ws_host, listening.ws_port),
+            ("TCP_PORT", listening.tcp_host, listening.tcp_port),
+            ("CONSTELLATION_METRICS_PORT", listening.ws_host, self.watching.metrics_port),
+            ("CONSTELLATION_PEER_PORT", listening.ws_host, listening.peer_port),
+            ("CONSTELLATION_API_PORT", listening.ws_host, self.api.api_port),
         ]
         for (one, host, port), (other, other_host, other_port) in combinations(ports, 2):
             if port and port == other_port and addresses_overlap(host, other_host):
@@ -98,15 +96,16 @@ class Settings(
 
     def own_address(self) -> str:
         """Give the address at which other pods reach this one."""
-        if self.peer_address is not None:
-            return self.peer_address
-        if self.ws_host not in WILDCARDS:
-            return self.ws_host
-        return address_towards(*redis_address.first_node(self.redis_address()))
+        listening = self.listening
+        if listening.peer_address is not None:
+            return listening.peer_address
+        if listening.ws_host not in WILDCARDS:
+            return listening.ws_host
+        return address_towards(*redis_address.first_node(self.redis.address()))
 
     def api_connections(self) -> int:
         """Give how many connections the HTTP API may have: none where it is off."""
-        return 0 if self.api_port is None else self.api_max_connections
+        return 0 if self.api.api_port is None else self.limits.api_max_connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +119,26 @@ class Effective:
 
 def load() -> Settings:
     """Read the environment. Raises InvalidSettings with one line per fault."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        known = dict(fields())
-        lines = [explain(fault, known) for fault in error.errors(include_url=False)]
-        raise InvalidSettings("\n".join(lines)) from error
+    known, parts, faults = dict(fields()), dict[str, Part](), list[str]()
+    for name, part in _parts():
+        try:
+            parts[name] = part()
+        except ValidationError as error:
+            faults += [explain(fault, known) for fault in error.errors(include_url=False)]
+    if not faults:
+        settings = Settings.model_validate(parts)
+        faults += settings.faults()
+    if faults:
+        raise InvalidSettings("\n".join(faults))
+    return settings
+
+
+def defaults(**values: Mapping[str, Any]) -> Settings:
+    """Make the settings of an empty environment, with these values of parts instead, unchecked."""
+    parts: dict[str, Any] = {
+        name: part.model_construct(**values.get(name, {})) for name, part in _parts()
+    }
+    return Settings.model_construct(**parts)
 
 
 def log_format() -> LogFormat:
@@ -142,16 +155,24 @@ class _LogFormatAlone(Part):
 
 def fields() -> Iterator[tuple[str, FieldInfo]]:
     """Yield (environment variable, its field) in the order of the documentation."""
-    for field in Settings.model_fields.values():
-        yield str(field.validation_alias), field
+    for _, part in _parts():
+        for field in part.model_fields.values():
+            yield str(field.validation_alias), field
 
 
 def effective(settings: Settings) -> Iterator[Effective]:
     """Yield every setting with its value, in the order of the documentation."""
+    for part_name, _ in _parts():
+        part: Part = getattr(settings, part_name)
+        for name, field in type(part).model_fields.items():
+            value, is_default = show(getattr(part, name)), name not in part.model_fields_set
+            yield Effective(str(field.validation_alias), value, is_default)
+
+
+def _parts() -> Iterator[tuple[str, type[Part]]]:
     for name, field in Settings.model_fields.items():
-        value = show(getattr(settings, name))
-        is_default = name not in settings.model_fields_set
-        yield Effective(str(field.validation_alias), value, is_default)
+        assert isinstance(field.annotation, type), "declared above"
+        yield name, field.annotation
 
 
 def environment() -> Mapping[str, str]:

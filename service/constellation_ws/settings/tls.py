@@ -34,7 +34,7 @@ class TlsSettings(Part):
         "with a certificate signed by one of them can connect.",
     )
 
-    def tls_faults(self) -> Iterator[str]:
+    def faults(self) -> Iterator[str]:
         """Say in a line each what of these settings, or of their files, cannot work."""
         if (self.tcp_tls_cert_file is None) is not (self.tcp_tls_key_file is None):
             yield f"{_CERT} and {_KEY} must be set together"
@@ -42,9 +42,9 @@ class TlsSettings(Part):
             # Half set, the port would be open to everybody.
             yield f"{_CLIENT_CA} needs {_CERT}"
         else:
-            yield from self.tcp_tls_files().faults()
+            yield from self.files().faults()
 
-    def tcp_tls_files(self) -> TlsFiles:
+    def files(self) -> TlsFiles:
         """Give the files of the TCP port; without a certificate the port has no TLS."""
         return TlsFiles(
             cert=_named(self.tcp_tls_cert_file, _CERT),

@@ -16,7 +16,7 @@ from constellation_ws.announcing.record import Record
 from constellation_ws.chats.no_announcer import NO_ANNOUNCER
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io.names import Names
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.presence import PresenceSettings
 
 Parts = dict[str, Coroutine[Any, Any, None]]
 
@@ -84,7 +84,7 @@ class Posting(Announcing):
 
 
 def make_announcing(
-    settings: Settings,
+    settings: PresenceSettings,
     redis: Redis,
     names: Names,
     instance: str,

@@ -10,22 +10,22 @@ from constellation_ws.access.nest import NestApi
 from constellation_ws.access.queries import Api
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.runtime.spawning import Spawn
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.access import ChatAccessSettings
 
 
-def make_access(settings: Settings, metrics: Metrics, spawn: Spawn) -> Access:
+def make_access(settings: ChatAccessSettings, metrics: Metrics, spawn: Spawn) -> Access:
     """Make it."""
-    if settings.chat_access == "open":
+    if settings.mode == "open":
         return Everybody()
-    if settings.chat_access == "claim":
+    if settings.mode == "claim":
         return TokenChats()
     timeout = settings.chat_access_timeout_seconds
     return Asked(_api(settings, timeout), metrics, spawn=spawn, timeout_seconds=timeout)
 
 
-def _api(settings: Settings, timeout_seconds: float) -> Api:
+def _api(settings: ChatAccessSettings, timeout_seconds: float) -> Api:
     url = settings.chat_access_url or ""
-    if settings.chat_access == "http":
+    if settings.mode == "http":
         return HttpApi(url, settings.chat_access_token.get_secret_value(), timeout_seconds)
     parts = urlsplit(url)
     assert parts.hostname is not None, "checked by the settings"

@@ -63,7 +63,7 @@ class Clients:
         """None where the container has no limit of its own."""
         self.pressure = Pressure(self.overload, metrics, self.memory)
         self.files = open_files.share(
-            open_files.limit(), settings.tcp_max_connections, settings.api_connections()
+            open_files.limit(), settings.limits.tcp_max_connections, settings.api_connections()
         )
         self.http_connections: set[object] = set()
         """Open connections of the public port that are no WebSocket; uvicorn keeps them there."""
@@ -75,29 +75,31 @@ class Clients:
         self.identification = identification(settings, trace_headers, claims)
         self.engine = self._make_engine(settings, events, metrics, spawn)
         self.admission = self._make_admission(settings)
-        gate = Gate(bounds.client_limits(settings), metrics)
+        gate = Gate(bounds.client_limits(settings.limits), metrics)
         self.acknowledging = Acknowledging(events.bus.all_pods, jobs, metrics)
         self.server = Server(self.engine, events.membership, gate.check, self.acknowledging.take)
         self.closing = SessionClosing(self.engine, self.server, events.rooms, events.sessions)
-        self.access = make_access(settings, metrics, spawn)
+        self.access = make_access(settings.chat_access, metrics, spawn)
         self.recovery = self._make_recovery(events, jobs, metrics, tracing)
         redis, instance, names = events.redis.requests, events.bus.instance, events.names
         watches = events.interface.watches
-        self.announcing = make_announcing(settings, redis, names, instance, metrics, watches)
+        self.announcing = make_announcing(
+            settings.presence, redis, names, instance, metrics, watches
+        )
         self.presence = Presence(redis, instance, names, self.announcing.announcer)
         self.expiries = DueTimes()
         """When the tokens of which members end, by `Member.key`."""
         self.members = self._make_members(settings, events, metrics, tracing)
         interface, endpoint, keys = events.interface, events.redis_endpoint, environment()
         self.backends = Backends(interface, events.redis, endpoint, metrics, tracing, spawn, keys)
-        self._forward(requests, metrics, tracing, settings.max_id_chars)
+        self._forward(requests, metrics, tracing, settings.limits.max_id_chars)
         self.polls = Polls(self.engine, self.admission)
 
     def _make_admission(self, settings: Settings) -> Admission:
         return Admission(
             self.engine,
-            cors_origins=settings.cors_origins,
-            proxies=Proxies(settings.trusted_proxies),
+            cors_origins=settings.listening.cors_origins,
+            proxies=Proxies(settings.limits.trusted_proxies),
             http_connections=self.http_connections,
             tunnels=self.tunnels,
             is_overloaded=self.overload.is_on,
@@ -180,7 +182,7 @@ class Clients:
             [one.event for one in requests if one.to is not None],
             self.server,
             events.rooms,
-            bounds.client_limits(settings),
+            bounds.client_limits(settings.limits),
             metrics,
             authentication=self.identification.authentication if is_identified else Anyone(),
             access=self.access,

@@ -123,18 +123,18 @@ class Console(NoConsole):
 
     def _make_door(self, actions: Actions, health: Health, spawn: Spawn, clients: Clients) -> Door:
         settings, lock = self._settings, _lock(self._settings)
-        may_act = settings.console != "read"
+        may_act = settings.console.mode != "read"
         cluster = Cluster(self._events.bus.all_pods.inspect, clients.presence.pods)
         operations = Operations(
             actions,
             cluster,
             socket.gethostname(),
             may_act=may_act,
-            shows_text=settings.console_events == "text" or lock is Lock.LOCAL,
+            shows_text=settings.console.console_events == "text" or lock is Lock.LOCAL,
         )
-        own_key = settings.console_key.get_secret_value() or secrets.token_urlsafe(24)
+        own_key = settings.console.console_key.get_secret_value() or secrets.token_urlsafe(24)
         keys = _keys(own_key, EVERYTHING if may_act else (Scope.READ,))
-        limits = ApiLimits(settings.max_event_bytes + _FRAME_BYTES, _REQUESTS)
+        limits = ApiLimits(settings.limits.max_event_bytes + _FRAME_BYTES, _REQUESTS)
         documents = {f"{PREFIX}interface": self._describe(is_local=True)}
         api = Api(
             operations.rows(), documents, keys, limits, _NotCounted(), spawn, health.is_draining
@@ -168,7 +168,7 @@ class Console(NoConsole):
 
     def public(self, pages: AsgiApp) -> AsgiApp:
         """Give the pages of the public port: all of it only on a developer's own gateway."""
-        is_local = self._settings.console == "local"
+        is_local = self._settings.console.mode == "local"
         page = FirstLook(pages, self._describe(is_local=is_local))
         if not is_local:
             return page
@@ -177,20 +177,20 @@ class Console(NoConsole):
 
     def private(self, pages: AsgiApp) -> AsgiApp:
         """Give the pages of the port of the metrics."""
-        if self._settings.console == "local":
+        if self._settings.console.mode == "local":
             return pages
         return ConsolePages(pages, self._door, is_home=True)
 
     def _describe(self, *, is_local: bool) -> bytes:
-        settings = self._settings
+        settings, delivery = self._settings, self._settings.delivery
         return interface.describe(
             self._events.interface,
-            has_tokens=settings.auth_mode == "jwt",
-            has_recovery=settings.delivery == "durable" and settings.recovery != "off",
-            publishes=is_local and settings.console != "read",
+            has_tokens=settings.identity.auth_mode == "jwt",
+            has_recovery=delivery.mode == "durable" and delivery.recovery != "off",
+            publishes=is_local and settings.console.mode != "read",
             shows_channels=is_local,
             redis=_shown_redis(settings),
-            tcp_port=settings.tcp_port,
+            tcp_port=settings.listening.tcp_port,
         )
 
 
@@ -202,7 +202,7 @@ class _NotCounted:
 
 
 def _lock(settings: Settings) -> Lock:
-    return Lock.LOCAL if settings.console == "local" else Lock(settings.console_access)
+    return Lock.LOCAL if settings.console.mode == "local" else Lock(settings.console.console_access)
 
 
 def _keys(key: str, scopes: Iterable[Scope]) -> Keys:
@@ -211,8 +211,8 @@ def _keys(key: str, scopes: Iterable[Scope]) -> Keys:
 
 def _shown_redis(settings: Settings) -> str:
     """Give the address of Redis for a snippet: on a developer's machine, and without a password."""
-    url = settings.redis_address()
-    return url if settings.console == "local" and "@" not in url else ""
+    url = settings.redis.address()
+    return url if settings.console.mode == "local" and "@" not in url else ""
 
 
 def _address(clients: Clients, eio_sid: str) -> str:
@@ -221,12 +221,13 @@ def _address(clients: Clients, eio_sid: str) -> str:
 
 
 def _describing(settings: Settings, events: Events) -> Describing:
+    max_event_bytes = settings.limits.max_event_bytes
     return Describing(
         events.bus.instance,
         events.table,
         events.rooms,
-        CommandReader(settings.emitter_channels(), events.namespaces, settings.max_event_bytes),
+        CommandReader(settings.redis.emitter_channels(), events.namespaces, max_event_bytes),
         commands_channel=events.names.commands,
-        max_event_bytes=settings.max_event_bytes,
-        shows_text=settings.console_events == "text" or settings.console == "local",
+        max_event_bytes=max_event_bytes,
+        shows_text=settings.console.console_events == "text" or settings.console.mode == "local",
     )

@@ -47,7 +47,7 @@ class Durable:
     ) -> None:
         """What comes on `volatile` channels is delivered live, and not recorded."""
         self._bus = bus
-        self._grace_seconds = settings.redis_grace_seconds
+        self._grace_seconds = settings.redis.redis_grace_seconds
         unrecorded = Unrecorded(bus.instance.encode(), _UNRECORDED_BYTES)
         self.log = RedisLog(redis.vital, redis.requests, names, unrecorded, metrics)
         self._recorder = Recorder(
@@ -56,15 +56,15 @@ class Durable:
             unrecorded,
             names,
             metrics,
-            window_seconds=settings.recovery_window_seconds + TRIM_MARGIN_SECONDS,
-            max_entries=settings.log_max_entries,
+            window_seconds=settings.delivery.recovery_window_seconds + TRIM_MARGIN_SECONDS,
+            max_entries=settings.delivery.log_max_entries,
             volatile=frozenset(channel.encode() for channel in volatile),
         )
         self.resuming: Resuming | NotResuming = NotResuming()
-        if settings.recovery != "off":
+        if settings.delivery.recovery != "off":
             self.resuming = Resuming(self.log, redis.sessions, names, rooms, relay, settings)
         self.send_all = Producer(redis.once, names, volatile).append_all
-        self.once = Once(redis.requests, names, APPENDING, settings.api_idempotency_seconds)
+        self.once = Once(redis.requests, names, APPENDING, settings.api.api_idempotency_seconds)
 
     def parts(
         self,

@@ -27,14 +27,14 @@ class Events:
 
     def __init__(self, settings: Settings, metrics: Metrics, tracing: Tracing | NoTracing) -> None:
         """Raises InvalidInterface."""
-        self.names = settings.redis_names()
-        self.redis_endpoint = Endpoint(settings.redis_address(), self.names)
+        self.names = settings.redis.names()
+        self.redis_endpoint = Endpoint(settings.redis.address(), self.names)
         self.redis = RedisClients(self.redis_endpoint)
-        emitters = settings.emitter_channels()
+        emitters = settings.redis.emitter_channels()
         self.interface = load_interface(settings)
         self.namespaces = namespaces_of(self.interface)
         self.table = compile_routes(self.interface, is_traced=tracing.is_on)
-        is_durable = settings.delivery == "durable"
+        is_durable = settings.delivery.mode == "durable"
         bus_redis = self.redis.vital if is_durable else self.redis.once
         self.board = Board(self.redis.requests, self.names)
         routes = self._with_status_route(is_traced=tracing.is_on)
@@ -47,7 +47,7 @@ class Events:
             self.rooms,
             self.fanout,
             metrics,
-            max_event_bytes=settings.max_event_bytes,
+            max_event_bytes=settings.limits.max_event_bytes,
             tracing=tracing,
             emitters=emitters,
             namespaces=self.namespaces,
@@ -66,7 +66,7 @@ class Events:
 
     def _make_delivery(self, settings: Settings, metrics: Metrics) -> Durable | Live:
         redis, bus, names = self.redis, self.bus, self.names
-        if settings.delivery == "durable":
+        if settings.delivery.mode == "durable":
             volatile = frozenset(row.channel for row in self.interface.routes if row.volatile)
             return Durable(settings, redis, bus, names, self.relay, self.rooms, metrics, volatile)
         return Live(settings, redis, bus, names, metrics)

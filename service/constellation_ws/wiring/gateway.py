@@ -53,7 +53,7 @@ class Gateway:
 
     def _make_console(self, spawn: Spawn) -> Console | NoConsole:
         events, clients, metrics = self.events, self.clients, self.metrics
-        if self.settings.console == "off":
+        if self.settings.console.mode == "off":
             return NoConsole(events.bus.all_pods, self._jobs)
         return Console(
             self.settings,
@@ -110,7 +110,7 @@ class Gateway:
         )
 
     def _readiness(self) -> list[Callable[[], HealthCheck]]:
-        grace = self.settings.redis_grace_seconds
+        grace = self.settings.redis.redis_grace_seconds
         return [
             *self.events.delivery.readiness(),
             functools.partial(check_redis, self.events.bus, grace),

@@ -15,6 +15,7 @@ from constellation_ws.auth.identity import Headers, proof_in
 from constellation_ws.auth.key_endpoint import KeyEndpoint
 from constellation_ws.auth.tokens import Rules
 from constellation_ws.observability.probes import HealthCheck
+from constellation_ws.settings.identity import IdentitySettings
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.resuming import Parts
 
@@ -48,31 +49,31 @@ def identification(
     kept_claims: frozenset[str] = frozenset(),
 ) -> Identification:
     """Make what the settings ask for; headers and claims of some names are kept for others."""
-    keep = functools.partial(
-        _keep, with_proof=settings.auth_mode == "jwt", cookie=settings.jwt_cookie, names=also_kept
-    )
-    if settings.auth_mode == "trusted":
-        return Identification(Trust(settings.max_id_chars), keep)
-    rules, cookie = _rules(settings, kept_claims), settings.jwt_cookie
-    if settings.jwt_jwks_url is not None:
-        endpoint = KeyEndpoint(settings.jwt_jwks_url, rules.algorithms)
+    tokens, cookie = settings.identity, settings.identity.jwt_cookie
+    with_proof = tokens.auth_mode == "jwt"
+    keep = functools.partial(_keep, with_proof=with_proof, cookie=cookie, names=also_kept)
+    if tokens.auth_mode == "trusted":
+        return Identification(Trust(settings.limits.max_id_chars), keep)
+    rules = _rules(tokens, settings.limits.max_id_chars, kept_claims)
+    if tokens.jwt_jwks_url is not None:
+        endpoint = KeyEndpoint(tokens.jwt_jwks_url, rules.algorithms)
         verifier = TokenVerifier(rules, endpoint, cookie)
         check = functools.partial(_check_keys, endpoint)
         return Identification(verifier, keep, {"keys": endpoint.run}, (check,))
-    key = settings.verification_key()
+    key = tokens.verification_key()
     assert key is not None, "checked with the settings"
     return Identification(TokenVerifier(rules, FixedKey(key), cookie), keep)
 
 
-def _rules(settings: Settings, kept_claims: frozenset[str]) -> Rules:
+def _rules(tokens: IdentitySettings, max_id_chars: int, kept_claims: frozenset[str]) -> Rules:
     return Rules(
-        frozenset(settings.allowed_algorithms()),
-        settings.jwt_issuer,
-        settings.jwt_audience,
-        settings.jwt_leeway_seconds,
-        settings.jwt_user_claim,
-        settings.jwt_chats_claim,
-        settings.max_id_chars,
+        frozenset(tokens.allowed_algorithms()),
+        tokens.jwt_issuer,
+        tokens.jwt_audience,
+        tokens.jwt_leeway_seconds,
+        tokens.jwt_user_claim,
+        tokens.jwt_chats_claim,
+        max_id_chars,
         kept_claims,
     )
 
@@ -92,7 +93,7 @@ def _keep(
 
 def warn_of_trust(settings: Settings) -> None:
     """Warn where others than this machine reach the port, as they do not with `dev` and `demo`."""
-    if settings.auth_mode == "trusted" and not _is_local(settings.ws_host):
+    if settings.identity.auth_mode == "trusted" and not _is_local(settings.listening.ws_host):
         logger.warning(
             "clients are not authenticated: they can claim any user id",
             auth_mode="trusted",

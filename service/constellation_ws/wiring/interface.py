@@ -15,10 +15,10 @@ def load(values: Settings, *, requires_keys: bool = True) -> Interface:
     """Read the table. Raises InvalidInterface, also where a backend's key is not in the environment
     and `requires_keys`."""
     return table.load(
-        values.interface_file,
-        values.routes_file,
-        own_prefix=values.redis_prefix,
-        emitters=values.emitter_channels(),
+        values.delivery.interface_file,
+        values.delivery.routes_file,
+        own_prefix=values.redis.redis_prefix,
+        emitters=values.redis.emitter_channels(),
         environment=settings.environment() if requires_keys else None,
     )
 

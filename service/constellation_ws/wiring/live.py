@@ -31,11 +31,11 @@ class Live:
     ) -> None:
         self._bus = bus
         self._metrics = metrics
-        window_seconds = settings.recovery_window_seconds + TRIM_MARGIN_SECONDS
+        window_seconds = settings.delivery.recovery_window_seconds + TRIM_MARGIN_SECONDS
         self._direct = DirectEntries(redis.vital, names, window_seconds)
         self.resuming = NotResuming()
         self.send_all = bus.publisher.publish_all
-        self.once = Once(redis.requests, names, PUBLISHING, settings.api_idempotency_seconds)
+        self.once = Once(redis.requests, names, PUBLISHING, settings.api.api_idempotency_seconds)
 
     def parts(
         self,

@@ -52,7 +52,7 @@ class Peering:
         spawn: Spawn,
         tracing: Tracing | NoTracing,
     ) -> None:
-        self._is_on = settings.peer_port is not None
+        self._is_on = settings.listening.peer_port is not None
         parts = (clients.members, events.delivery.resuming.moving(), metrics, spawn, tracing)
         inside = Inside(
             clients.engine,

@@ -35,7 +35,7 @@ class PodReading:
         drain: Callable[[], tuple[float, int]],
     ) -> None:
         """`drain` gives its deadline in Unix time, and the connections at its begin."""
-        self._is_durable = settings.delivery == "durable"
+        self._is_durable = settings.delivery.mode == "durable"
         self._events = events
         self._clients = clients
         self._metrics = metrics

@@ -47,9 +47,9 @@ class Resuming:
         relay: Relay,
         settings: Settings,
     ) -> None:
-        window_seconds = settings.recovery_window_seconds
+        window_seconds = settings.delivery.recovery_window_seconds
         self._log = redis_log
-        self._offsets = Offsets(settings.recovery)
+        self._offsets = Offsets(settings.delivery.recovery)
         self._store = SessionStore(redis, names)
         self.sessions = Sessions(redis_log, self._store, rooms, window_seconds=window_seconds)
         self.recent = RecentEntries(_RECENT_BYTES)

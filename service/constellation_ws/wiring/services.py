@@ -53,17 +53,17 @@ class Services:
                 tracing,
                 events.names,
                 events.namespaces,
-                max_event_bytes=settings.max_event_bytes,
+                max_event_bytes=settings.limits.max_event_bytes,
             )
 
         self.make_actions = make_actions
         self.tcp = NestTcp(
             Rpc(make_actions(), events.table, socket.gethostname(), tracing).patterns(),
             _TcpReport(metrics),
-            bounds.tcp_limits(settings, clients.files),
+            bounds.tcp_limits(settings.limits, clients.files),
             spawn,
             clients.engine.turns,
-            bounds.tcp_tls(settings),
+            bounds.tcp_tls(settings.tls),
         )
         self.api = _make_api(settings, make_actions(), events, metrics, health, spawn)
 
@@ -76,13 +76,13 @@ def _make_api(
     health: Health,
     spawn: Spawn,
 ) -> Api:
-    per_second = settings.api_max_requests_per_second
+    per_second = settings.limits.api_max_requests_per_second
     rows = Operations(actions).rows()
     return Api(
         rows,
         {openapi.PATH: openapi.document(rows, events.table, events.namespaces.scopes)},
-        settings.api_callers(),
-        ApiLimits(settings.max_event_bytes + _FRAME_BYTES, Rate(per_second, 2 * per_second)),
+        settings.api.callers(),
+        ApiLimits(settings.limits.max_event_bytes + _FRAME_BYTES, Rate(per_second, 2 * per_second)),
         _ApiReport(metrics),
         spawn,
         health.is_draining,

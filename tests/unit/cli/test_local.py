@@ -97,7 +97,7 @@ def test_credentials_are_in_the_url_and_only_there() -> None:
 
     assert where.redis_url == "redis+sentinel://a:b@redis/0/chat?sentinel_password=c"
     with patch.dict(os.environ, where.environment, clear=True):
-        assert settings.load().redis_address() == where.redis_url
+        assert settings.load().redis.address() == where.redis_url
 
 
 def test_the_rest_is_local_and_without_a_drain() -> None:

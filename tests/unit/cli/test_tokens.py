@@ -12,14 +12,14 @@ from constellation_ws.auth.identity import Identity
 from constellation_ws.auth.jwt_keys import VerificationKey
 from constellation_ws.auth.tokens import TOKEN_EXPIRED, Rules, verify
 from constellation_ws.cli.tokens import InvalidClaim, NoSecret, auth_of, read_claims, sign
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.identity import IdentitySettings
 from tests.tokens import SECRET
 
 WITH_SECRET = {"auth_mode": "jwt", "jwt_secret": SecretStr(SECRET)}
 
 
-def settings(**fields: object) -> Settings:
-    return Settings.model_construct(**fields)  # type: ignore[arg-type]
+def settings(**fields: object) -> IdentitySettings:
+    return IdentitySettings.model_construct(**fields)  # type: ignore[arg-type]
 
 
 def test_a_token_has_what_the_settings_require() -> None:

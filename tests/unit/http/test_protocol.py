@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from constellation_ws.http import protocol as http_protocol
 from constellation_ws.process.http_servers import metrics_config, public_config
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.settings import defaults
 from constellation_ws.wiring.gateway import Gateway
 from tests.conformance.wire import request, upgrade_headers
 from tests.unit.engine.world import MOST_IDLE, PATH, TARGET, World, serving
@@ -176,10 +176,10 @@ async def test_an_idle_connection_stays_for_as_long_as_is_set() -> None:
 
 
 def test_both_http_ports_keep_idle_connections_for_longer_than_balancers() -> None:
-    gateway = Gateway(Settings.model_construct(), lambda work: None)
+    gateway = Gateway(defaults(), lambda work: None)
     for config in (public_config(gateway), metrics_config(gateway)):
         assert config.timeout_keep_alive == 75
-    gateway = Gateway(Settings.model_construct(keep_alive_seconds=620), lambda work: None)
+    gateway = Gateway(defaults(limits={"keep_alive_seconds": 620}), lambda work: None)
     assert public_config(gateway).timeout_keep_alive == 620
 
 

@@ -20,7 +20,7 @@ from constellation_ws.process.closing import (
     close_expired,
     closed_by,
 )
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.settings import defaults
 from constellation_ws.wiring.gateway import Gateway
 from tests.loop_turns import Others
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
@@ -33,11 +33,8 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, window_seconds: float = 0.0) -> None:
         monkeypatch.setattr("constellation_ws.runtime.turns.TURN_SECONDS", 0.0)  # a step is a turn
-        values: dict[str, Any] = {
-            "drain_window_seconds": window_seconds,
-            "max_connection_age_seconds": 0.01,
-        }
-        self.gateway = Gateway(Settings.model_construct(**values), lambda work: work.close())
+        draining = {"drain_window_seconds": window_seconds, "max_connection_age_seconds": 0.01}
+        self.gateway = Gateway(defaults(draining=draining), lambda work: work.close())
         self.others = Others()
         self.closed_at: list[int] = []
         self.closed: list[Session] = []

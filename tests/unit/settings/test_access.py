@@ -11,8 +11,8 @@ PREFIX = "CONSTELLATION_CHAT_ACCESS"
 
 
 def test_every_chat_is_open_unless_somebody_says_otherwise() -> None:
-    assert read().chat_access == "open"
-    assert read().chat_access_timeout_seconds == 2
+    assert read().chat_access.mode == "open"
+    assert read().chat_access.chat_access_timeout_seconds == 2
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_every_chat_is_open_unless_somebody_says_otherwise() -> None:
 )
 def test_a_mode_and_its_url_fit_together(mode: str, url: str | None) -> None:
     values = read(**{PREFIX: mode, **({f"{PREFIX}_URL": url} if url else {})})
-    assert (values.chat_access, values.chat_access_url) == (mode, url)
+    assert (values.chat_access.mode, values.chat_access.chat_access_url) == (mode, url)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_claims_of_tokens_that_nobody_asks_for_are_refused_with_a_sentence() -> 
     values = read(
         **{PREFIX: "claim", "CONSTELLATION_AUTH_MODE": "jwt", "CONSTELLATION_JWT_SECRET": secret}
     )
-    assert values.chat_access == "claim"
+    assert values.chat_access.mode == "claim"
 
 
 @pytest.mark.parametrize(

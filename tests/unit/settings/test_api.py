@@ -21,7 +21,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
 def test_without_a_port_there_is_no_api() -> None:
     settings = load()
 
-    assert (settings.api_port, settings.api_connections()) == (None, 0)
+    assert (settings.api.api_port, settings.api_connections()) == (None, 0)
 
 
 def test_a_port_and_keys_are_an_api(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,8 +30,8 @@ def test_a_port_and_keys_are_an_api(monkeypatch: pytest.MonkeyPatch) -> None:
 
     settings = load()
 
-    assert (settings.api_port, settings.api_connections()) == (8080, 1_000)
-    assert [key.name for key in settings.api_callers()] == ["billing", "mailer"]
+    assert (settings.api.api_port, settings.api_connections()) == (8080, 1_000)
+    assert [key.name for key in settings.api.callers()] == ["billing", "mailer"]
     assert "0123456789abcdef" not in repr(settings)
 
 

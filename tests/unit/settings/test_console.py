@@ -12,7 +12,7 @@ GOOD = "a-key-of-operators"
 
 
 def test_it_is_off_and_shows_no_texts_by_default() -> None:
-    assert (load().console, load().console_events) == ("off", "metadata")
+    assert (load().console.mode, load().console.console_events) == ("off", "metadata")
 
 
 @pytest.mark.parametrize(

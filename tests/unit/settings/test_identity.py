@@ -20,11 +20,11 @@ def fault(**variables: str) -> str:
 
 
 def algorithms(**variables: str) -> tuple[str, ...]:
-    return read(**JWT, **variables).allowed_algorithms()
+    return read(**JWT, **variables).identity.allowed_algorithms()
 
 
 def test_tokens_are_not_asked_for_unless_somebody_says_so() -> None:
-    assert read().auth_mode == "trusted"
+    assert read().identity.auth_mode == "trusted"
 
 
 def test_a_key_that_would_not_be_used_stops_the_start() -> None:

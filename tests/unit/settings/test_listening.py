@@ -16,7 +16,7 @@ def test_an_origin_that_no_page_has_is_named_with_the_reason() -> None:
     ("text", "port"), [("7757", 7757), ("0", 0), ("off", None), ("OFF", None), ("65535", 65_535)]
 )
 def test_the_peer_port_is_a_port_or_off(text: str, port: int | None) -> None:
-    assert read(CONSTELLATION_PEER_PORT=text).peer_port == port
+    assert read(CONSTELLATION_PEER_PORT=text).listening.peer_port == port
 
 
 @pytest.mark.parametrize("text", ["on", "-1", "65536", "7757.5", "none", "off,", "tcp://10.0.0.1"])
@@ -28,8 +28,8 @@ def test_a_peer_port_that_is_none_is_named(text: str) -> None:
 
 
 def test_the_peer_port_is_on_unless_it_is_switched_off() -> None:
-    assert read().peer_port == 7757
-    assert read(CONSTELLATION_PEER_PORT="").peer_port == 7757
+    assert read().listening.peer_port == 7757
+    assert read(CONSTELLATION_PEER_PORT="").listening.peer_port == 7757
 
 
 @pytest.mark.parametrize("address", ["10.0.0.7:7757", "http://pod", "a b", "pod/1", "[fd00::1]"])

@@ -21,14 +21,14 @@ def fault(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
 
 
 def test_nothing_is_announced_by_default() -> None:
-    assert load().presence_events == "off"
+    assert load().presence.presence_events == "off"
 
 
 def test_a_url_and_a_key_are_for_posting(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in ((EVENTS, "http"), (URL, "https://api/presence"), (KEY, "hunter2")):
         monkeypatch.setenv(name, value)
     settings = load()
-    assert settings.presence_url == "https://api/presence"
+    assert settings.presence.presence_url == "https://api/presence"
     assert "hunter2" not in repr(settings)
 
 

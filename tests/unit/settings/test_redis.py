@@ -18,7 +18,7 @@ from tests.unit.settings.test_settings import faults, read
     ],
 )
 def test_the_url_wins_over_the_four(variables: dict[str, str], address: str) -> None:
-    assert read(**variables).redis_address() == address
+    assert read(**variables).redis.address() == address
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_the_url_wins_over_the_four(variables: dict[str, str], address: str) -> 
     ],
 )
 def test_credentials_of_their_own_need_no_encoding(variables: dict[str, str], address: str) -> None:
-    assert read(**variables).redis_address() == address
+    assert read(**variables).redis.address() == address
 
 
 SENTINEL = "CONSTELLATION_REDIS_SENTINEL_PASSWORD"
@@ -113,7 +113,7 @@ def test_files_of_redis_tls_are_read_at_the_start(scheme: str, tmp_path: Path) -
     ],
 )
 def test_the_emitters_key_names_their_channels(key: str, patterns: tuple[str, ...]) -> None:
-    assert read(CONSTELLATION_EMITTER_KEY=key).emitter_channels().patterns == patterns
+    assert read(CONSTELLATION_EMITTER_KEY=key).redis.emitter_channels().patterns == patterns
 
 
 @pytest.mark.parametrize("key", ["a*", "a?", "[ab]", "a\\", "a#b", "a b", "x" * 65])

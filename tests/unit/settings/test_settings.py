@@ -107,7 +107,7 @@ def test_a_request_must_fit_into_a_packet() -> None:
 
 def test_the_tcp_port_reads_what_it_refuses_as_too_large() -> None:
     values = read()
-    assert values.tcp_max_frame_bytes > values.max_event_bytes
+    assert values.limits.tcp_max_frame_bytes > values.limits.max_event_bytes
 
     (line,) = faults(CONSTELLATION_MAX_EVENT_BYTES="2000000")
     assert line.startswith("CONSTELLATION_TCP_MAX_FRAME_BYTES")
@@ -136,7 +136,7 @@ def test_typos_are_found_and_known_names_are_not() -> None:
 def test_no_view_of_the_settings_shows_the_password(secret: str) -> None:
     values = read(REDIS_PASSWORD=secret)
 
-    assert values.redis_password.get_secret_value() == secret
+    assert values.redis.redis_password.get_secret_value() == secret
     assert "hunter2" not in _views(values)
 
 
@@ -170,7 +170,7 @@ def test_a_fault_elsewhere_shows_no_secret_either(secret: str) -> None:
 
 def _views(values: Settings) -> str:
     shown = [one.value for one in settings.effective(values)]
-    return f"{values!r}{values}{shown}{values.redis_label()}{values.model_dump()}"
+    return f"{values!r}{values}{shown}{values.redis.label()}{values.model_dump()}"
 
 
 def test_tls_is_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_no_interface_may_share_the_peer_port() -> None:
     (fault,) = faults(CONSTELLATION_PEER_PORT="7000")
     assert "CONSTELLATION_PEER_PORT" in fault
     assert "WS_PORT" in fault
-    assert read(CONSTELLATION_PEER_PORT="0", WS_PORT="0").peer_port == 0
+    assert read(CONSTELLATION_PEER_PORT="0", WS_PORT="0").listening.peer_port == 0
 
 
 @pytest.mark.parametrize("address", ["10.0.0.7", "fd00::1", "pod-1.pods.svc"])

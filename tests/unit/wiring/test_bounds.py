@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from constellation_ws.runtime import open_files
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.settings import defaults
 from constellation_ws.wiring import bounds
 
 
@@ -15,12 +15,8 @@ from constellation_ws.wiring import bounds
 def test_any_event_can_be_replayed_and_no_replay_is_too_much_at_once(
     buffer_bytes: int, event_bytes: int
 ) -> None:
-    settings = Settings.model_validate(
-        {
-            "CONSTELLATION_MAX_WRITE_BUFFER_BYTES": buffer_bytes,
-            "CONSTELLATION_MAX_EVENT_BYTES": event_bytes,
-        }
-    )
+    limits = {"max_write_buffer_bytes": buffer_bytes, "max_event_bytes": event_bytes}
+    settings = defaults(limits=limits)
     replayed = bounds.replay_limits(settings)
     engine = bounds.engine_limits(settings, open_files.share(100_000, 1_000))
     assert replayed.max_bytes > event_bytes

@@ -13,17 +13,20 @@ from constellation_ws.console.questions import PodHistory, PodRooms, PodSockets,
 from constellation_ws.delivery.rooms import Member, Stage
 from constellation_ws.messages.events import Room, Sid, UserId, user_room
 from constellation_ws.observability.probes import create_metrics_app
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.settings import defaults
 from constellation_ws.wiring.console import Console
 from constellation_ws.wiring.gateway import Gateway
 from tests.unit.console.test_pages import get
 
 KEY = "a-key-of-operators"
-ON = {"console": "read", "metrics_port": 9090, "console_key": SecretStr(KEY)}
+ON = {
+    "console": {"mode": "read", "console_key": SecretStr(KEY)},
+    "watching": {"metrics_port": 9090},
+}
 
 
 def made(**values: Any) -> Gateway:
-    return Gateway(Settings.model_construct(**values), lambda work: work.close())
+    return Gateway(defaults(**values), lambda work: work.close())
 
 
 def connect(gateway: Gateway, user: str, *rooms: str) -> None:
@@ -112,7 +115,7 @@ async def test_the_console_is_on_the_port_of_the_metrics_and_the_page_on_the_pub
 
 
 async def test_a_developers_gateway_has_all_on_its_public_port() -> None:
-    gateway = made(console="local", ws_host="127.0.0.1")
+    gateway = made(console={"mode": "local"}, listening={"ws_host": "127.0.0.1"})
     metrics = create_metrics_app(gateway.metrics.registry)
     assert gateway.console.private(metrics) is metrics
     table = await get(

@@ -9,15 +9,18 @@ import pytest
 
 from constellation_ws.engine.elsewhere import Nowhere
 from constellation_ws.observability.probes import ProcessPhase
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.settings import defaults
 from constellation_ws.wiring.gateway import Gateway
 from tests.tables import EXTENDS
 
 EVERY_POD = {"redis topology", "heartbeat", "presence", "errands", "engine", "pressure"}
 
 
+ALONE = {"listening": {"peer_port": None}}
+
+
 def made(**values: Any) -> Gateway:
-    return Gateway(Settings.model_construct(**values), lambda work: work.close())
+    return Gateway(defaults(**values), lambda work: work.close())
 
 
 def parts_of(gateway: Gateway) -> set[str]:
@@ -35,8 +38,8 @@ def parts_of(gateway: Gateway) -> set[str]:
             {"subscription", "log", "recorder", "store", "sessions", "backlog", "read-back"}
             | {"peers", "peer links"},
         ),
-        ({"recovery": "off", "peer_port": None}, {"subscription", "log", "recorder"}),
-        ({"delivery": "live", "peer_port": None}, {"subscription", "direct entries"}),
+        ({"delivery": {"recovery": "off"}, **ALONE}, {"subscription", "log", "recorder"}),
+        ({"delivery": {"mode": "live"}, **ALONE}, {"subscription", "direct entries"}),
     ],
 )
 async def test_what_runs_follows_from_the_settings(values: dict[str, Any], parts: set[str]) -> None:
@@ -47,7 +50,7 @@ async def test_what_runs_follows_from_the_settings(values: dict[str, Any], parts
     ("values", "checks"),
     [
         ({}, ["phase", "log", "recording", "redis", "connections", "load", "peers"]),
-        ({"delivery": "live", "peer_port": None}, ["phase", "redis", "connections", "load"]),
+        ({"delivery": {"mode": "live"}, **ALONE}, ["phase", "redis", "connections", "load"]),
     ],
 )
 async def test_what_readiness_looks_at_follows_from_the_settings(
@@ -61,18 +64,21 @@ async def test_a_table_in_which_clients_watch_announces_and_lets_no_service_publ
 ) -> None:
     file = tmp_path / "interface.toml"
     file.write_text(f'{EXTENDS}[[request]]\nevent = "watch"\nwatches = "userIds"\n')
-    gateway, channel = made(interface_file=file, delivery="live"), "constellation:presence"
+    gateway, channel = (
+        made(delivery={"interface_file": file, "mode": "live"}),
+        "constellation:presence",
+    )
 
     assert "presence events" in parts_of(gateway)
     assert channel in gateway.events.bus._channels
     assert channel not in gateway.events.table
-    without = made(delivery="live")
+    without = made(delivery={"mode": "live"})
     assert "presence events" not in parts_of(without)
     assert channel not in without.events.bus._channels
 
 
 async def test_without_a_peer_port_no_other_pod_is_asked() -> None:
-    assert isinstance(made(peer_port=None).peering.elsewhere, Nowhere)
+    assert isinstance(made(**ALONE).peering.elsewhere, Nowhere)
     assert not isinstance(made().peering.elsewhere, Nowhere)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from constellation_ws.observability.probes import ProcessPhase
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.settings import defaults
 from constellation_ws.wiring import gauges
 from constellation_ws.wiring.durable import Durable
 from constellation_ws.wiring.gateway import Gateway
@@ -23,7 +23,7 @@ class Line:
 
 @pytest.fixture
 async def gateway() -> Gateway:
-    gateway = Gateway(Settings.model_construct(), lambda work: work.close())
+    gateway = Gateway(defaults(), lambda work: work.close())
     gauges.register(gateway)
     return gateway
 
@@ -66,6 +66,6 @@ async def test_the_logs_lag_is_told_only_where_there_is_a_log(gateway: Gateway) 
     assert isinstance(gateway.events.delivery, Durable)
     gateway.events.delivery.log.lag_seconds = 1.5
     assert read(gateway, "log_lag_seconds") == 1.5
-    live = Gateway(Settings.model_construct(delivery="live"), lambda work: work.close())
+    live = Gateway(defaults(delivery={"mode": "live"}), lambda work: work.close())
     gauges.register(live)
     assert read(live, "log_lag_seconds") is None

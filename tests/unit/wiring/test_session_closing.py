@@ -6,7 +6,7 @@ import pytest
 
 from constellation_ws.delivery.rooms import Member
 from constellation_ws.messages.events import Sid
-from constellation_ws.settings.settings import Settings
+from constellation_ws.settings.settings import defaults
 from constellation_ws.wiring.gateway import Gateway
 
 
@@ -14,7 +14,7 @@ class World:
     """A gateway that is made and never run, with one session that has a member."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        gateway = Gateway(Settings.model_construct(), lambda work: work.close())
+        gateway = Gateway(defaults(), lambda work: work.close())
         self.closing = gateway.clients.closing
         self.session = gateway.clients.engine.open("", "", [])
         self.member = Member(Sid("s1"), self.session.sid, self.session)
