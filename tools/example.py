@@ -94,7 +94,7 @@ async def service(one: Example, environment: Mapping[str, str]) -> AsyncIterator
         await local.end(process)
 
 
-async def run(one: Example, where: local.Place) -> int:
+async def run(one: Example, where: local.LocalEndpoint) -> int:
     """Show an example until Ctrl-C; give the exit code."""
     port = local.free_port(one.port, HOST, must=one.is_port_fixed)
     environment = {
@@ -116,7 +116,9 @@ async def run(one: Example, where: local.Place) -> int:
     return 0 if stop.is_set() else 1
 
 
-def how_it_was_started(one: Example, where: local.Place, environment: Mapping[str, str]) -> str:
+def how_it_was_started(
+    one: Example, where: local.LocalEndpoint, environment: Mapping[str, str]
+) -> str:
     """Write the commands, with their variables."""
     shown = {"REDIS_URL": where.redis_url, "WS_PORT": str(where.ws_port), **one.gateway}
     gateway = " ".join(f"{name}={value}" for name, value in shown.items())

@@ -114,7 +114,7 @@ def make_engine(timing: Timing, spawn: Spawn) -> Engine:
         max_payload_bytes=1_000_000,
         max_request_bytes=100_000,
         max_write_buffer_bytes=10_000_000,
-        max_packets_per_heartbeat=1_000_000,
+        max_packets_per_ping_interval=1_000_000,
         max_connections=10_000,
         max_connections_per_address=0,
         connects=Rate(10_000, 10_000),

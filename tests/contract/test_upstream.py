@@ -33,11 +33,11 @@ from redis.asyncio.connection import AbstractConnection, Connection
 from redis.exceptions import RedisError, ResponseError
 from socketio import async_manager, async_server, base_manager, base_server
 from socketio import packet as sio
-from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
+from socketio.exceptions import ConnectionRefusedError as ConnectRefused
 from uvicorn.protocols.http import flow_control
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.http.lobby import Lobby
 from constellation_ws.http.protocol import HttpProtocol
 from constellation_ws.http.refusals import response_to
@@ -112,7 +112,7 @@ class StockServer(socketio.AsyncServer):  # type: ignore[misc]  # python-socketi
     def _on_connect(self, sid: str, environ: Any, auth: Any) -> None:
         self.heard.append(("connect", environ, auth))
         if auth == "refuse me":
-            raise HandshakeRefused("No.", {"code": "unauthorized"})
+            raise ConnectRefused("No.", {"code": "unauthorized"})
 
     def _on_disconnect(self, sid: str, reason: str) -> None:
         self.heard.append(("disconnect", reason))
@@ -390,7 +390,7 @@ async def test_engineio_asks_a_socket_for_no_more_than_a_session_of_ours_has() -
     assert server.transport("a") == "websocket"
     await server.disconnect("a")
     assert here.closes == 1, "engineio.AsyncServer.disconnect no longer calls the socket's close()"
-    offered = set(Session.__slots__) | set(vars(Session))
+    offered = set(EngineSession.__slots__) | set(vars(EngineSession))
     assert {"closed", "upgraded", "connected", "session", "close", "send"} <= offered
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from constellation_ws.settings.limits import LimitSettings
 from constellation_ws.settings.settings import defaults, fields
-from constellation_ws.wiring.bounds import max_packets_per_heartbeat
+from constellation_ws.wiring.bounds import max_packets_per_ping_interval
 from tests.documentation.pages import names, text_of
 from tests.processes import REPOSITORY
 from tools.reference import STALE, commands, metrics, refusals, updated
@@ -67,7 +67,7 @@ def test_the_table_of_limits_has_every_limit_with_its_default() -> None:
             continue
         row = rf"\| `{field.validation_alias}` \| {field.default}( \(none\))? \|"
         assert re.search(row, table), f"{field.validation_alias} {field.default}"
-    assert f"| {max_packets_per_heartbeat(defaults())} |" in table
+    assert f"| {max_packets_per_ping_interval(defaults())} |" in table
     sources = "\n".join(one.read_text("utf-8") for one in (REPOSITORY / "service").rglob("*.py"))
     for code in re.findall(r'(?:code|outcome|reason)="([a-z_ ]+)"', table):
         assert f'"{code}"' in sources or f'"{code.replace("_", " ")}"' in sources, code

@@ -6,7 +6,7 @@ Not here: where the bytes come from.
 import json
 from typing import Any
 
-from constellation_ws.access.answers import Answer, NoAnswer, read_participants, read_verdict
+from constellation_ws.access.answers import ApiAnswer, NoAnswer, read_participants, read_verdict
 from constellation_ws.messages.events import ChatId, UserId
 from constellation_ws.nest.framing import FramingError, read_reply
 
@@ -30,7 +30,7 @@ def check(data: bytes) -> None:
         assert USER in map(_id, response["data"]["metadata"]["participants"])
 
 
-def _by_http(status: int, body: bytes) -> Answer | None:
+def _by_http(status: int, body: bytes) -> ApiAnswer | None:
     try:
         return read_verdict(CHAT, status, body)
     except NoAnswer:

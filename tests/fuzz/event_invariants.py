@@ -9,8 +9,8 @@ from typing import Any
 
 from constellation_ws.delivery.routes import (
     MAX_REMOVALS,
-    Message,
     Route,
+    RoutedEvent,
     compile_table,
 )
 from constellation_ws.interface import table
@@ -157,7 +157,7 @@ def _check_route(entry: RouteRow, route: Route, payload: bytes) -> None:
     assert body == {key: value for key, value in published.items() if key in entry.keys}
 
 
-def _route(route: Route, payload: bytes) -> Message | None:
+def _route(route: Route, payload: bytes) -> RoutedEvent | None:
     try:
         return route.route(payload)
     except MalformedEvent:

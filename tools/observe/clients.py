@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import aiohttp
 
-from constellation_ws.cli.local import Place
+from constellation_ws.cli.local import LocalEndpoint
 
-Where = Callable[[], Place | None]
+Where = Callable[[], LocalEndpoint | None]
 """Gives a pod that takes clients, None while there is none."""
 
 _NAMESPACE = "/chats"
@@ -50,7 +50,7 @@ class Client:
                     await self._visit(place)
             await asyncio.sleep(_AGAIN_SECONDS * (0.5 + random.random()))
 
-    async def _visit(self, place: Place) -> None:
+    async def _visit(self, place: LocalEndpoint) -> None:
         """Stay for as long as the connection, or until it is lost on the way: that is by lot."""
         last = self.events + random.randint(*_LEAVES_AFTER_EVENTS)
         url = f"{place.url}/socket.io/?EIO=4&transport=websocket"
@@ -100,7 +100,7 @@ class Client:
 class PollingClient(Client):
     """One that gets its events by long-polling."""
 
-    async def _visit(self, place: Place) -> None:
+    async def _visit(self, place: LocalEndpoint) -> None:
         url = f"{place.url}/socket.io/?EIO=4&transport=polling"
         last = self.events + random.randint(*_LEAVES_AFTER_EVENTS)
         session = ""
@@ -121,7 +121,7 @@ class PollingClient(Client):
 class RoamingClient(Client):
     """One with the default options of socket.io-client, behind a balancer that is not sticky."""
 
-    async def _visit(self, place: Place) -> None:
+    async def _visit(self, place: LocalEndpoint) -> None:
         last = self.events + random.randint(*_LEAVES_AFTER_EVENTS)
         (opened,) = await self._request(place, "")
         session = f"&sid={json.loads(opened[1:])['sid']}"
@@ -137,15 +137,15 @@ class RoamingClient(Client):
             await websocket.send_str("5")
             await self._listen(websocket, last)
 
-    def _any(self, place: Place) -> Place:
+    def _any(self, place: LocalEndpoint) -> LocalEndpoint:
         return self._where() or place
 
-    def _other(self, place: Place) -> Place:
+    def _other(self, place: LocalEndpoint) -> LocalEndpoint:
         """Give another pod, where there is one, so that the session moves."""
         found = (self._where() for _ in range(_TRIES))
         return next((one for one in found if one is not None and one != place), place)
 
-    async def _request(self, place: Place, session: str, said: str = "") -> list[str]:
+    async def _request(self, place: LocalEndpoint, session: str, said: str = "") -> list[str]:
         """Send packets, or poll for them. Raises aiohttp.ClientError where it is refused."""
         url = f"{place.url}/socket.io/?EIO=4&transport=polling{session}"
         method = "POST" if said else "GET"
@@ -164,7 +164,7 @@ async def sleep_on(user: str, where: Where) -> None:
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
-async def _fall_asleep(user: str, place: Place) -> None:
+async def _fall_asleep(user: str, place: LocalEndpoint) -> None:
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _DEAF_BYTES)
     deaf.setblocking(False)

@@ -24,7 +24,7 @@ from opentelemetry.trace import SpanKind, Tracer
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from constellation_ws.cli.local import Place
+from constellation_ws.cli.local import LocalEndpoint
 from tools.observe.clients import Client, PollingClient, RoamingClient, Where, knock, sleep_on
 
 _CHATS, _USERS_OF_CHAT = 8, 5
@@ -41,10 +41,10 @@ _PATTERNS = ("ping", "isUserOnline", "getOnlineUsers")
 Event = tuple[str, dict[str, Any]]
 
 
-async def run(redis_url: str, traces_url: str, places: Callable[[], list[Place]]) -> None:
+async def run(redis_url: str, traces_url: str, places: Callable[[], list[LocalEndpoint]]) -> None:
     """Go on for ever; who is cancelled takes all of it along."""
 
-    def where() -> Place | None:
+    def where() -> LocalEndpoint | None:
         found = places()
         return random.choice(found) if found else None
 
@@ -131,7 +131,7 @@ async def _ask(where: Where) -> None:
         await asyncio.sleep(_STEP_SECONDS)
 
 
-async def _ask_all(place: Place, number: int) -> None:
+async def _ask_all(place: LocalEndpoint, number: int) -> None:
     reader, writer = await asyncio.open_connection(place.host, place.tcp_port)
     try:
         for pattern in _PATTERNS:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from constellation_ws.cli import local
-from constellation_ws.cli.local import CannotStart, Place
+from constellation_ws.cli.local import CannotStart, LocalEndpoint
 
 DRAIN_SECONDS = 8
 """Long enough to be seen by a Prometheus that looks every second."""
@@ -20,7 +20,7 @@ class Pod:
     """One gateway. `life` holds its process."""
 
     name: str
-    where: Place
+    where: LocalEndpoint
     takes_clients: bool = True
     life: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -30,7 +30,7 @@ class Pods:
 
     def __init__(
         self,
-        first: Place,
+        first: LocalEndpoint,
         extra: Mapping[str, str],
         stop: asyncio.Event,
         on_change: Callable[[Mapping[str, str]], None],
@@ -40,7 +40,7 @@ class Pods:
         self._pods: list[Pod] = []
 
     @property
-    def open(self) -> list[Place]:
+    def open(self) -> list[LocalEndpoint]:
         """Where clients may go."""
         return [pod.where for pod in self._pods if pod.takes_clients]
 
@@ -78,7 +78,7 @@ class Pods:
     def _tell(self) -> None:
         self._on_change({pod.name: pod.where.url.partition("//")[2] for pod in self._pods})
 
-    def _place(self, number: int) -> Place:
+    def _place(self, number: int) -> LocalEndpoint:
         where = self._first
         if number > 1:
             ports = [local.free_port(0, where.host, must=True) for _ in range(2)]
@@ -93,7 +93,7 @@ class Pods:
 
 @asynccontextmanager
 async def running_pods(
-    first: Place,
+    first: LocalEndpoint,
     extra: Mapping[str, str],
     stop: asyncio.Event,
     on_change: Callable[[Mapping[str, str]], None],

@@ -37,7 +37,7 @@ class World:
     prometheus: Prometheus
     traces: Traces
     page: Page
-    place: local.Place
+    place: local.LocalEndpoint
 
 
 @asynccontextmanager

@@ -36,7 +36,7 @@ class Access(Protocol):
     async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
         """Say why somebody may not join a chat; None where it may, with no step in between."""
 
-    async def find_lost(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
+    async def find_revoked(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
         """Say in which of some rooms somebody may be no more; None where that is not known."""
 
     def outdated(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str]:
@@ -57,7 +57,7 @@ class Everybody:
     async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
         return None
 
-    async def find_lost(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
+    async def find_revoked(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
         return frozenset()
 
     def outdated(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str]:
@@ -78,7 +78,7 @@ class TokenChats:
     async def refusal(self, identity: Identity, chat: ChatId) -> Refusal | None:
         return None if chat in (identity.chats or ()) else FORBIDDEN
 
-    async def find_lost(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
+    async def find_revoked(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
         return self.outdated(identity, rooms)
 
     def outdated(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str]:
@@ -129,7 +129,7 @@ class Asked:
             return ACCESS_UNAVAILABLE
         return None if verdicts[chat].allowed else FORBIDDEN
 
-    async def find_lost(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
+    async def find_revoked(self, identity: Identity, rooms: Iterable[str]) -> frozenset[str] | None:
         """Say in which of some rooms somebody may be no more; None where that is not known."""
         chats = [ChatId(room.removeprefix(_CHAT_PREFIX)) for room in _chat_rooms(rooms)]
         verdicts = await self._ask(identity.user, chats, Kind.RESUME)

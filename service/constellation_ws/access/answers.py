@@ -21,7 +21,7 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """The API's answer to whether one user may be in one chat, and what it says besides."""
 
     allowed: bool
@@ -60,13 +60,13 @@ _read_details = msgspec.json.Decoder(_Details).decode
 _read_chat = msgspec.json.Decoder(_Chat).decode
 
 
-def read_verdict(chat: ChatId, status: int, body: bytes) -> Answer:
+def read_verdict(chat: ChatId, status: int, body: bytes) -> ApiAnswer:
     """Read an HTTP answer: 200 with `{"allowed": true | false}`, or 403 or 404 for no.
 
     `chatIds` beside `allowed` names further chats that the user may join. Raises NoAnswer.
     """
     if status in (403, 404):
-        return Answer(False)
+        return ApiAnswer(False)
     if status != 200:
         raise NoAnswer(f"the API answered with HTTP status {status}")
     try:
@@ -75,14 +75,14 @@ def read_verdict(chat: ChatId, status: int, body: bytes) -> Answer:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NoAnswer('the API did not answer with {"allowed": true | false}') from error
     if verdict.chatIds is None:
-        return Answer(verdict.allowed)
+        return ApiAnswer(verdict.allowed)
     chats = frozenset(map(str, verdict.chatIds))
     if chat in chats and not verdict.allowed:
         raise NoAnswer("the API's answer contradicts itself: not allowed, but in chatIds")
-    return Answer(verdict.allowed, chats=chats | {chat} if verdict.allowed else chats)
+    return ApiAnswer(verdict.allowed, chats=chats | {chat} if verdict.allowed else chats)
 
 
-def read_participants(user: UserId, reply: Reply) -> Answer:
+def read_participants(user: UserId, reply: Reply) -> ApiAnswer:
     """Read `{success, data: {metadata: {participants}}}`, `getChatDetails`' answer.
 
     A participant is an id, or an object with `userId` or `id`; a number counts as its decimal
@@ -93,12 +93,12 @@ def read_participants(user: UserId, reply: Reply) -> Answer:
     try:
         details = _read_details(reply.response)
         if not details.success:
-            return Answer(False, users=frozenset())
+            return ApiAnswer(False, users=frozenset())
         participants = _read_chat(details.data).metadata.participants
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NoAnswer("the API's answer has no list of participants") from error
     users = frozenset(found for one in participants if (found := _id(one)) is not None)
-    return Answer(user in users, users=users)
+    return ApiAnswer(user in users, users=users)
 
 
 def _id(participant: str | int | _Participant) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from constellation_ws.access.answers import Answer, NoAnswer, read_verdict
+from constellation_ws.access.answers import ApiAnswer, NoAnswer, read_verdict
 from constellation_ws.backends.posting import PostFailed, Posting
 from constellation_ws.messages.events import ChatId, UserId
 from constellation_ws.runtime.deadline import deadline
@@ -25,7 +25,7 @@ class HttpApi:
         """Say what a question is about: the user, where answers name all chats of one."""
         return user if self._names_chats else (user, chat)
 
-    async def ask(self, user: UserId, chat: ChatId) -> Answer:
+    async def ask(self, user: UserId, chat: ChatId) -> ApiAnswer:
         """Ask once. Raises NoAnswer, or TimeoutError where none comes in time."""
         question = msgspec.json.encode({"userId": user, "chatId": chat})
         try:

@@ -15,7 +15,7 @@ import sys
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from constellation_ws.access.answers import Answer
+from constellation_ws.access.answers import ApiAnswer
 from constellation_ws.messages.events import ChatId, UserId
 
 YES_SECONDS = 10.0
@@ -98,7 +98,7 @@ class Known:
         ends = (self._ends.get((chat, one)) for one in (user, None))
         return all(end is None or end[0] < number for end in ends)
 
-    def learn(self, user: UserId, chat: ChatId, answer: Answer, number: int, now: float) -> None:
+    def learn(self, user: UserId, chat: ChatId, answer: ApiAnswer, number: int, now: float) -> None:
         """Retain the answer to a question about a user and a chat."""
         if not answer.allowed:
             self._contradict(user, chat, number)

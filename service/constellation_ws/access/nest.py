@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from constellation_ws.access.answers import MAX_ANSWER_BYTES, Answer, NoAnswer, read_participants
+from constellation_ws.access.answers import MAX_ANSWER_BYTES, ApiAnswer, NoAnswer, read_participants
 from constellation_ws.messages.events import ChatId, UserId
 from constellation_ws.nest.client import ConnectTimeout, LineLost, NestClient, NoReply
 from constellation_ws.nest.framing import Reply
@@ -27,7 +27,7 @@ class NestApi:
         """Say what a question is about: the chat, as an answer names all its users."""
         return chat
 
-    async def ask(self, user: UserId, chat: ChatId) -> Answer:
+    async def ask(self, user: UserId, chat: ChatId) -> ApiAnswer:
         """Ask once. Raises NoAnswer, or TimeoutError where none comes in time."""
         try:
             try:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from constellation_ws.access.answers import Answer, NoAnswer
+from constellation_ws.access.answers import ApiAnswer, NoAnswer
 from constellation_ws.access.known import AccessVerdict, Known
 from constellation_ws.access.limit import CallLimit
 from constellation_ws.access.queue import AccessQuery, Kind, Queue
@@ -37,7 +37,7 @@ class Api(Protocol):
     def subject(self, user: UserId, chat: ChatId) -> object:
         """Say what a question is about: those about the same are asked once at a time."""
 
-    async def ask(self, user: UserId, chat: ChatId) -> Answer:
+    async def ask(self, user: UserId, chat: ChatId) -> ApiAnswer:
         """Ask once. Raises NoAnswer, or TimeoutError where none comes in time."""
 
     async def aclose(self) -> None:
@@ -60,7 +60,7 @@ class _Question:
         self.waiters: list[tuple[AccessQuery, ChatId]] = []
         self.task: asyncio.Task[Any] | None = None
 
-    def verdict(self, answer: Answer, query: AccessQuery, chat: ChatId) -> AccessVerdict | None:
+    def verdict(self, answer: ApiAnswer, query: AccessQuery, chat: ChatId) -> AccessVerdict | None:
         """Say what its answer means for a query; None where the query must ask for itself."""
         allowed = None
         if answer.users is not None and chat == self.chat:
@@ -219,7 +219,7 @@ class Queries:
         if outcome in ("yes", "no"):
             self._limit.answered(question.started, now, others_wait=bool(self._queue))
 
-    def _complete(self, question: _Question, answer: Answer | None) -> None:
+    def _complete(self, question: _Question, answer: ApiAnswer | None) -> None:
         """Pass an answer on to all who wait for it; None is none."""
         if question not in self._calls:
             return
@@ -236,7 +236,7 @@ class Queries:
             self._pump()
 
     def _pass_on(
-        self, question: _Question, answer: Answer | None, query: AccessQuery, chat: ChatId
+        self, question: _Question, answer: ApiAnswer | None, query: AccessQuery, chat: ChatId
     ) -> None:
         verdict = None if answer is None else question.verdict(answer, query, chat)
         if verdict is not None:

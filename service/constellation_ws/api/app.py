@@ -19,7 +19,7 @@ from constellation_ws.api.bodies import Gone, Holding, InHand, Receive
 from constellation_ws.api.keys import ApiKey, Keys
 from constellation_ws.api.operations import Call, Operation
 from constellation_ws.api.paths import BadPath, Paths
-from constellation_ws.api.problems import Answer, MethodRefused, problem, success
+from constellation_ws.api.problems import ApiResponse, MethodRefused, problem, success
 from constellation_ws.api.reading import (
     check_media_type,
     read_body,
@@ -123,7 +123,7 @@ class Api:
             return str(scope["method"]), {}
         return route, {"http.route": route.partition(" ")[2]}
 
-    async def _respond(self, scope: Scope, receive: Receive) -> tuple[str, Answer]:
+    async def _respond(self, scope: Scope, receive: Receive) -> tuple[str, ApiResponse]:
         route = UNKNOWN_ROUTE
         try:
             target = self._find(scope)
@@ -134,7 +134,7 @@ class Api:
         except RequestRefused as refusal:
             return route, problem(refusal)
         except Gone:
-            return route, Answer(HTTPStatus.BAD_REQUEST, (), b"", "gone")  # nobody reads it
+            return route, ApiResponse(HTTPStatus.BAD_REQUEST, (), b"", "gone")  # nobody reads it
         except Exception:
             logger.exception("api request failed", route=route)
             return route, problem(RequestRefused("internal_error", "an error of the gateway"))
@@ -156,7 +156,7 @@ class Api:
 
     async def _serve(
         self, operation: Operation, in_path: Mapping[str, str], scope: Scope, receive: Receive
-    ) -> Answer:
+    ) -> ApiResponse:
         headers = scope["headers"]
         key = self._admit(operation, headers)
         with self._in_hand.one() as holding:

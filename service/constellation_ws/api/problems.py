@@ -50,7 +50,7 @@ _HEADERS: Mapping[HTTPStatus, Headers] = {
 OK = "ok"
 
 
-class Answer(NamedTuple):
+class ApiResponse(NamedTuple):
     """What is sent back."""
 
     status: HTTPStatus
@@ -73,12 +73,12 @@ def write_problem(code: str, message: str, accepted: list[bool] | None = None) -
     return msgspec.json.encode(Problem(Error(code, message), accepted))
 
 
-def success(status: HTTPStatus, answer: msgspec.Struct | msgspec.Raw) -> Answer:
+def success(status: HTTPStatus, answer: msgspec.Struct | msgspec.Raw) -> ApiResponse:
     """Answer what was asked."""
-    return Answer(status, (JSON,), msgspec.json.encode(answer), OK)
+    return ApiResponse(status, (JSON,), msgspec.json.encode(answer), OK)
 
 
-def problem(refusal: RequestRefused) -> Answer:
+def problem(refusal: RequestRefused) -> ApiResponse:
     """Answer why not."""
     status = STATUSES[refusal.code]
     headers = (JSON, *_HEADERS.get(status, ()))
@@ -86,4 +86,4 @@ def problem(refusal: RequestRefused) -> Answer:
         headers = (*headers, (b"allow", refusal.methods.encode()))
     accepted = refusal.accepted if isinstance(refusal, PartlyPublished) else None
     body = write_problem(refusal.code, refusal.message, accepted)
-    return Answer(status, headers, body, refusal.code)
+    return ApiResponse(status, headers, body, refusal.code)

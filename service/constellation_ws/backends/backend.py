@@ -31,7 +31,7 @@ logger = structlog.get_logger(__name__)
 _STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 
-class Outcome(StrEnum):
+class BackendOutcome(StrEnum):
     """How a request ended, as metrics and spans show it."""
 
     OK = "ok"
@@ -44,7 +44,7 @@ class Outcome(StrEnum):
     """Not sent: the breaker is open."""
 
 
-_FAILED = ((Outcome.UNAVAILABLE, UNAVAILABLE), (Outcome.TIMEOUT, TIMED_OUT))
+_FAILED = ((BackendOutcome.UNAVAILABLE, UNAVAILABLE), (BackendOutcome.TIMEOUT, TIMED_OUT))
 
 Answered = Callable[[msgspec.Raw | Refusal], None]
 
@@ -92,20 +92,20 @@ class GuardedBackend:
         self._breaker = Breaker()
         self._shown = self._breaker.state
         self._waiting = 0
-        self._outcomes = {one: metrics.backend_requests.of(name, one) for one in Outcome}
-        self._oks = self._outcomes[Outcome.OK]
+        self._outcomes = {one: metrics.backend_requests.of(name, one) for one in BackendOutcome}
+        self._oks = self._outcomes[BackendOutcome.OK]
         self._seconds = metrics.backend_seconds.of(name)
         self._state = metrics.backend_breaker.labels(name)
 
     def begin(self, target: Target, request: BackendRequest, answered: Answered) -> None:
         """Send a request, unless too many wait or the breaker is open; never waits."""
         if self._waiting >= self._max_concurrent:
-            answered(self._refuse(Outcome.BUSY))
+            answered(self._refuse(BackendOutcome.BUSY))
             return
         started = self._clock()
         admission = self._breaker.admit(started)
         if admission is None:
-            answered(self._refuse(Outcome.OPEN))
+            answered(self._refuse(BackendOutcome.OPEN))
             return
         self._show_state()
         self._waiting += 1
@@ -131,11 +131,13 @@ class GuardedBackend:
             outcome, answer = _FAILED[isinstance(result, NoAnswer)]
             self._note_failure(sent, result, outcome, now)
         else:
-            outcome, answer = Outcome.REFUSED if isinstance(result, Refusal) else Outcome.OK, result
+            is_refused = isinstance(result, Refusal)
+            outcome = BackendOutcome.REFUSED if is_refused else BackendOutcome.OK
+            answer = result
             self._breaker.succeeded(sent.admission)
         self._show_state()
         # The hash of an Enum is a call of its own, so the usual outcome is not looked up.
-        count = self._oks if outcome is Outcome.OK else self._outcomes[outcome]
+        count = self._oks if outcome is BackendOutcome.OK else self._outcomes[outcome]
         count.value += 1
         self._seconds.add(now - sent.started)
         if self._tracing.is_on:
@@ -146,7 +148,7 @@ class GuardedBackend:
         sent.answered(answer)
 
     def _note_failure(
-        self, sent: _Sent, failure: BackendFailed, outcome: Outcome, now: float
+        self, sent: _Sent, failure: BackendFailed, outcome: BackendOutcome, now: float
     ) -> None:
         if failure.is_down:
             self._breaker.failed(sent.admission, now, failure.event)
@@ -158,7 +160,7 @@ class GuardedBackend:
         line = partial(logger.warning, text, target=sent.target.name, reason=str(failure))
         self._tracing.within(sent.span, line)
 
-    def _refuse(self, outcome: Outcome) -> Refusal:
+    def _refuse(self, outcome: BackendOutcome) -> Refusal:
         self._outcomes[outcome].value += 1
         return UNAVAILABLE
 

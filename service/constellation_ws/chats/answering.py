@@ -8,7 +8,7 @@ from typing import Any
 from opentelemetry.trace import SpanKind, get_current_span
 
 from constellation_ws.chats.client_request import ClientRequest
-from constellation_ws.chats.requests import Answer, Handler
+from constellation_ws.chats.requests import AckData, Handler
 from constellation_ws.messages.admission import Refusal
 from constellation_ws.messages.trace_context import PARENT
 from constellation_ws.observability.metrics import Metrics
@@ -51,7 +51,7 @@ class Answering:
 
         return handle
 
-    def _ack(self, event: str, result: Refusal | Answer) -> Ack:
+    def _ack(self, event: str, result: Refusal | AckData) -> Ack:
         outcome = result.code if isinstance(result, Refusal) else "ok"
         self._metrics.requests.add(event, outcome)
         get_current_span().set_attribute("constellation.outcome", outcome)

@@ -9,7 +9,7 @@ import msgspec
 
 from constellation_ws.auth.identity import Identity
 from constellation_ws.delivery.rooms import Member, Rooms
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.messages.commands import Selection
 from constellation_ws.messages.events import Room
 from constellation_ws.messages.namespaces import Scope, scope_of
@@ -39,7 +39,7 @@ class Home(Protocol):
     def release(self, member: Member) -> MovedMember:
         """Give a member away that goes on at another pod; its session has been given already."""
 
-    def adopt(self, moved: MovedMember, session: Session, rooms: Iterable[str]) -> Member:
+    def adopt(self, moved: MovedMember, session: EngineSession, rooms: Iterable[str]) -> Member:
         """Go on with a member of another pod, in these rooms. Nobody notices."""
 
     async def disconnect(self, member: Member) -> None:
@@ -57,7 +57,7 @@ class Members:
         self._rooms = rooms
         self._homes = homes
 
-    def of_session(self, session: Session) -> Sequence[Member]:
+    def of_session(self, session: EngineSession) -> Sequence[Member]:
         """Give the members of an Engine.IO session, at most one in each namespace."""
         return self._rooms.of_session(session.sid)
 
@@ -69,7 +69,7 @@ class Members:
         """Give a member away that goes on at another pod; its session has been given already."""
         return self._homes[member.scope].release(member)
 
-    def adopt(self, moved: MovedMember, session: Session, rooms: Iterable[str]) -> Member:
+    def adopt(self, moved: MovedMember, session: EngineSession, rooms: Iterable[str]) -> Member:
         """Go on with a member of another pod, in these rooms of a namespace that is served."""
         return self._homes[moved.scope].adopt(moved, session, rooms)
 

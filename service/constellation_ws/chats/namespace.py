@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 from opentelemetry.trace import Span, SpanKind
-from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
+from socketio.exceptions import ConnectionRefusedError as ConnectRefused
 
 from constellation_ws.auth.identity import Headers, Identity, renewed
 from constellation_ws.chats.answering import Answering
@@ -28,11 +28,11 @@ from constellation_ws.chats.neighbours import (
     Server,
     Sessions,
 )
-from constellation_ws.chats.requests import Answer, Handler, RoomRequests
+from constellation_ws.chats.requests import AckData, Handler, RoomRequests
 from constellation_ws.chats.watching import Watching
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.welcome import RetryLater, Welcome
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.interface.built_in import REFRESH
 from constellation_ws.interface.rows import RequestRow
 from constellation_ws.messages import trace_context
@@ -147,7 +147,7 @@ class Namespace:
         self._depart(member.user, _MOVED)
         return moved
 
-    def adopt(self, moved: MovedMember, session: Session, rooms: Iterable[str]) -> Member:
+    def adopt(self, moved: MovedMember, session: EngineSession, rooms: Iterable[str]) -> Member:
         """Go on with a member of another pod, in these rooms. Nobody notices."""
         member = Member(Sid(moved.sid), session.sid, session, self._scope)
         former = self._rooms.by_own_room(member.own_room)
@@ -189,11 +189,11 @@ class Namespace:
                 raise await self._refused_connect(refusal, span)
             return await self._enter(sid, identity, auth, span)
 
-    async def _refused_connect(self, refusal: Refusal, span: Span) -> HandshakeRefused | RetryLater:
+    async def _refused_connect(self, refusal: Refusal, span: Span) -> ConnectRefused | RetryLater:
         self._metrics.connects.add(refusal.code)
         span.set_attribute("constellation.code", refusal.code)
         if not refusal.is_temporary:
-            return HandshakeRefused(refusal.message, {"code": refusal.code})
+            return ConnectRefused(refusal.message, {"code": refusal.code})
         # The code is in the text, since repetitions of one text are left out of the log.
         logger.warning(f"client refused for now: {refusal.code}")
         if refusal is not DRAINING:
@@ -239,7 +239,7 @@ class Namespace:
         if user and not self._rooms.is_online(user):
             self._attendance.depart(user, reason)
 
-    async def _refresh(self, request: ClientRequest) -> Answer | Refusal:
+    async def _refresh(self, request: ClientRequest) -> AckData | Refusal:
         """Let a newer token of the same user carry the connection on."""
         member, said = request.member, request.argument
         token = said.get("token") if isinstance(said, dict) else None

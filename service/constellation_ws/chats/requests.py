@@ -23,9 +23,9 @@ from constellation_ws.messages.admission import (
 from constellation_ws.messages.events import ChatId
 from constellation_ws.messages.namespaces import scoped, standing_rooms
 
-Answer = Mapping[str, Any]
+AckData = Mapping[str, Any]
 """The `data` of a positive ack."""
-Handler = Callable[[ClientRequest], Awaitable[Answer | Refusal]]
+Handler = Callable[[ClientRequest], Awaitable[AckData | Refusal]]
 """Gives the ack's data, or why there is none."""
 
 
@@ -42,7 +42,7 @@ class RoomRequests:
         """Make the handler of a row with joins or leaves."""
         reader = RequestReader(row, self._limits.max_id_chars)
 
-        async def handle(request: ClientRequest) -> Answer | Refusal:
+        async def handle(request: ClientRequest) -> AckData | Refusal:
             wanted = reader.read(request.json)
             if isinstance(wanted, Refusal):
                 return wanted

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from constellation_ws.chats.client_request import ClientRequest
 from constellation_ws.chats.neighbours import Access, Board, Sessions
-from constellation_ws.chats.requests import Answer, Handler
+from constellation_ws.chats.requests import AckData, Handler
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.interface.rows import RequestRow
 from constellation_ws.interface.watches import WatchReader, watch_room, watched_chat
@@ -43,7 +43,7 @@ class Watching:
         """Make the handler of a row with watches or unwatches."""
         reader = WatchReader(row, self._limits.max_id_chars)
 
-        async def handle(request: ClientRequest) -> Answer | Refusal:
+        async def handle(request: ClientRequest) -> AckData | Refusal:
             users = reader.read(request.json)
             if isinstance(users, Refusal):
                 return users
@@ -55,7 +55,7 @@ class Watching:
 
     async def _watch(
         self, member: Member, users: Sequence[UserId], row: RequestRow
-    ) -> Answer | Refusal:
+    ) -> AckData | Refusal:
         wanted = {
             user: room
             for user in users
@@ -108,7 +108,7 @@ class Watching:
             self._rooms.leave(member, room)
         await self._sessions.removed(member, rooms)
 
-    async def _unwatch(self, member: Member, users: Sequence[UserId]) -> Answer | Refusal:
+    async def _unwatch(self, member: Member, users: Sequence[UserId]) -> AckData | Refusal:
         names = [watch_room(user, access) for user in users for access in ("none", "chat")]
         rooms = [room for room in scoped(member.scope, names) if room in member.rooms]
         # Written before it is done: a change that comes meanwhile is still the member's.

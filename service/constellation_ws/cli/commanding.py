@@ -29,7 +29,7 @@ from constellation_ws.messages.events import (
 from constellation_ws.messages.namespaces import Namespaces
 from constellation_ws.redis_io import asking
 from constellation_ws.redis_io.all_pods import ASK_SECONDS
-from constellation_ws.redis_io.asking import Answer, Counted, Listed, MalformedAnswer
+from constellation_ws.redis_io.asking import Counted, Listed, MalformedAnswer, Reply
 from constellation_ws.redis_io.names import Names
 
 _ASK = 1
@@ -43,7 +43,7 @@ class InvalidCommand(ValueError):
 class Answered:
     """The pods' answers, and which pods that live did not answer in time."""
 
-    answers: list[Answer]
+    answers: list[Reply]
     missing: list[str]
 
 
@@ -127,8 +127,8 @@ def _ask(redis: Redis, names: Names, command: Command, reply: str) -> Answered:
     return Answered(answers, sorted(living - {one.pod for one in answers}))
 
 
-def _answers(replies: Any, living: Collection[str]) -> list[Answer]:
-    answers: list[Answer] = []
+def _answers(replies: Any, living: Collection[str]) -> list[Reply]:
+    answers: list[Reply] = []
     deadline = time.monotonic() + ASK_SECONDS
     while {*living} - {one.pod for one in answers}:
         left = deadline - time.monotonic()

@@ -102,7 +102,7 @@ def run(values: Settings) -> int:
         return asyncio.run(_run(where))
 
 
-async def _run(where: local.Place) -> int:
+async def _run(where: local.LocalEndpoint) -> int:
     with local.stop_signals() as stop:
         async with local.gateway(where) as process:
             if not await local.ready(process, where, stop):
@@ -122,7 +122,7 @@ def _farewell(code: int | None) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _users(where: local.Place) -> AsyncIterator[asyncio.Queue[News]]:
+async def _users(where: local.LocalEndpoint) -> AsyncIterator[asyncio.Queue[News]]:
     news: asyncio.Queue[News] = asyncio.Queue()
     async with (
         connected(where.url, ALICE, [CHAT], news),

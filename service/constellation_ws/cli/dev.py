@@ -27,7 +27,7 @@ def develop(values: Settings) -> int:
         return asyncio.run(_develop(where, extra))
 
 
-async def _develop(where: local.Place, extra: Iterable[Path]) -> int:
+async def _develop(where: local.LocalEndpoint, extra: Iterable[Path]) -> int:
     seen, has_been_ready = times(extra), False
     with local.stop_signals() as stop:
         while not stop.is_set():
@@ -71,6 +71,6 @@ def changes(before: Mapping[Path, int], after: Mapping[Path, int]) -> list[str]:
     return sorted(path.name for path in paths if before.get(path) != after.get(path))
 
 
-def _greet(where: local.Place) -> bool:
+def _greet(where: local.LocalEndpoint) -> bool:
     print(f"\nThe gateway is ready.\n\n{local.how_to_join(where)}", flush=True)
     return True

@@ -51,7 +51,7 @@ class CannotStart(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LocalEndpoint:
     """Where everything is."""
 
     host: str
@@ -75,7 +75,7 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[Place]:
+def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[LocalEndpoint]:
     """Hold a Redis for a local gateway and say where both are.
 
     What the environment names is used; the rest is a Valkey of our own and ports that are free.
@@ -97,11 +97,11 @@ def place(values: Settings, overrides: Mapping[str, str]) -> Iterator[Place]:
         defaults = _DEFAULTS | page | dict(overrides)
         environment = defaults | set_by_hand | own | _this_package()
         reached = _HOST if host in WILDCARDS else host
-        yield Place(reached, ws_port, tcp_port, redis_url, not is_named, environment)
+        yield LocalEndpoint(reached, ws_port, tcp_port, redis_url, not is_named, environment)
 
 
 @contextlib.asynccontextmanager
-async def gateway(where: Place) -> AsyncIterator[Process]:
+async def gateway(where: LocalEndpoint) -> AsyncIterator[Process]:
     """Hold a gateway process; at the end it drains and ends, or is killed."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "constellation_ws", "serve"),
@@ -115,7 +115,7 @@ async def gateway(where: Place) -> AsyncIterator[Process]:
         await end(process)
 
 
-async def ready(process: Process, where: Place, stop: asyncio.Event) -> bool:
+async def ready(process: Process, where: LocalEndpoint, stop: asyncio.Event) -> bool:
     """Wait until the gateway takes clients; False when it ended instead, or `stop` was set."""
     with contextlib.suppress(TimeoutError):
         probes = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_SECONDS))
@@ -148,7 +148,7 @@ async def wait(stop: asyncio.Event, seconds: float) -> None:
             await stop.wait()
 
 
-def how_to_join(where: Place) -> str:
+def how_to_join(where: LocalEndpoint) -> str:
     """Print how to connect, in lines to be pasted."""
     command = shlex.quote(_own_command())
     redis = f"REDIS_URL={where.redis_url} " if where.owns_redis else ""
@@ -235,7 +235,7 @@ def _this_package() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root])}
 
 
-async def _is_ready(http: aiohttp.ClientSession, where: Place) -> bool:
+async def _is_ready(http: aiohttp.ClientSession, where: LocalEndpoint) -> bool:
     try:
         async with http.get(f"{where.url}/readyz") as answer:
             return answer.status == 200

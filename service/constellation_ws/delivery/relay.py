@@ -17,7 +17,7 @@ from constellation_ws.delivery.effects import Asked, Effect, MembershipEnded, Mo
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.paths import Path
 from constellation_ws.delivery.rooms import Member, Rooms
-from constellation_ws.delivery.routes import Message, Table
+from constellation_ws.delivery.routes import RoutedEvent, Table
 from constellation_ws.delivery.timing import Timing
 from constellation_ws.log.layout import Logged
 from constellation_ws.messages import commands
@@ -88,7 +88,7 @@ class Relay:
         self._tracing = tracing
         self._effects: list[Effect] = []
 
-    def take(self, batch: list[Published]) -> list[Effect]:
+    def deliver(self, batch: list[Published]) -> list[Effect]:
         """Deliver one read from Redis, in its order. A broken message costs itself only.
 
         Returns what others have to do, in its order.
@@ -98,14 +98,14 @@ class Relay:
             self._pass_on(channel, payload, b"")
         return self._end_batch(len(batch), b"", 0.0)
 
-    def take_logged(self, batch: list[Logged], age_seconds: float) -> list[Effect]:
+    def deliver_logged(self, batch: list[Logged], age_seconds: float) -> list[Effect]:
         """Deliver one read from the log, as `take`; its newest entry was so old then."""
         self._begin_batch()
         for offset, channel, payload in batch:
             self._pass_on(channel, payload, offset)
         return self._end_batch(len(batch), batch[-1][0], age_seconds)
 
-    def read(self, channel: bytes, payload: bytes) -> Message | commands.Command | None:
+    def read(self, channel: bytes, payload: bytes) -> RoutedEvent | commands.Command | None:
         """Say what an entry of the log means to those who were away; None for nothing."""
         if len(payload) > self._max_event_bytes:
             return None

@@ -39,7 +39,7 @@ MAX_REMOVALS = 100_000
 """Most that one event may remove: of two long lists every pair would be one, for seconds."""
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
+class RoutedEvent(msgspec.Struct, frozen=True, gc=False):
     """What goes out, to whom: all that delivery needs to know of an event."""
 
     event: EventName
@@ -107,7 +107,7 @@ class Route:
         # Keys that only address the event follow the payload's and are unset before it is encoded.
         self._hidden = [attribute[key] for key in keys if key not in row.keys]
 
-    def route(self, raw: bytes) -> Message | None:
+    def route(self, raw: bytes) -> RoutedEvent | None:
         """Decide who gets the event; None where the table says that nothing is sent.
 
         Raises MalformedEvent where the event is not readable or names nobody.
@@ -129,7 +129,7 @@ class Route:
         traceparent = UNSET if self._traceparent is None else self._traceparent(fields)
         for name in self._hidden:
             setattr(fields, name, UNSET)
-        return Message(
+        return RoutedEvent(
             self.event,
             fields,
             rooms,
@@ -141,7 +141,7 @@ class Route:
             self.namespace,
         )
 
-    def _route_leniently(self, fields: Fields) -> Message | None:
+    def _route_leniently(self, fields: Fields) -> RoutedEvent | None:
         """Route an event with addresses such as `1.0`, or with lists of which some are no ids.
 
         Elements that are no ids are left out. What is sent stays as it was published.
@@ -225,7 +225,7 @@ class TypedRoute(Route):
         self._types = Types(row.types)
         self._decode_typed = Decoder(fields_of(self._types.keys)).decode
 
-    def route(self, raw: bytes) -> Message | None:
+    def route(self, raw: bytes) -> RoutedEvent | None:
         """As `Route.route`."""
         values = msgspec.structs.astuple(self._decode_typed(raw))
         if misfit := self._types.misfit(values):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from constellation_ws.delivery.routes import Message, Route
+from constellation_ws.delivery.routes import Route, RoutedEvent
 from constellation_ws.interface.rows import RouteRow
 from constellation_ws.messages.namespaces import Scope
 
@@ -20,7 +20,7 @@ class StatusRoute(Route):
         super().__init__(row, scope, is_traced=is_traced)
         self._note = note
 
-    def route(self, raw: bytes) -> Message | None:
+    def route(self, raw: bytes) -> RoutedEvent | None:
         """As `Route.route`."""
         self._note(raw)
         return super().route(raw)

@@ -13,7 +13,7 @@ import engineio
 
 from constellation_ws.engine.limits import EngineLimits
 from constellation_ws.engine.observer import Observer
-from constellation_ws.engine.session import NOOP, Session, UpgradeProbe
+from constellation_ws.engine.session import NOOP, EngineSession, UpgradeProbe
 from constellation_ws.engine.slow import SlowConsumers
 from constellation_ws.http.bounded_reading import BoundedReading
 from constellation_ws.runtime.turn_queue import TurnQueue
@@ -41,20 +41,20 @@ class ConnectionHost(Protocol):
     """What a connection uses of the engine whose sessions it carries."""
 
     limits: EngineLimits
-    slow: SlowConsumers[Session]
+    slow: SlowConsumers[EngineSession]
     observer: Observer
     turns: TurnQueue
 
-    def count_packets(self, session: Session, packets: int) -> bool:
+    def count_packets(self, session: EngineSession, packets: int) -> bool:
         """Count packets of a client. If they are too many, close it and return False."""
 
-    def receive_packet(self, session: Session, packet: str, *, is_alone: bool) -> None:
+    def receive_packet(self, session: EngineSession, packet: str, *, is_alone: bool) -> None:
         """Handle one text packet of an open session; `is_alone` where nothing came with it."""
 
-    def receive_message(self, session: Session, data: bytes) -> None:
+    def receive_message(self, session: EngineSession, data: bytes) -> None:
         """Queue a message for its handler."""
 
-    def remove(self, session: Session, reason: str) -> None:
+    def remove(self, session: EngineSession, reason: str) -> None:
         """Remove a session whose transport is closed or does not work."""
 
     def add_pending_close(self, connection: WebSocketConnection) -> None:
@@ -76,7 +76,7 @@ class WebSocketConnection(BoundedReading):
         self.begin_reading(transport, engine.turns)
         self._engine = engine
         self._parser = Parser(engine.limits.max_payload_bytes)
-        self._session: Session | None = None
+        self._session: EngineSession | None = None
         self._sent_close_code: int | None = None
         """Code of our Close frame, once it is written."""
         self._unused_load = 0
@@ -85,12 +85,12 @@ class WebSocketConnection(BoundedReading):
         bound = engine.limits.max_write_buffer_bytes
         transport.set_write_buffer_limits(high=bound, low=bound)
 
-    def carry(self, session: Session) -> None:
+    def carry(self, session: EngineSession) -> None:
         """Become the transport of a session."""
         self._session = session
         session.websocket, session.write = self, self._transport.write
 
-    def probe(self, session: Session) -> None:
+    def probe(self, session: EngineSession) -> None:
         """Begin the upgrade of a session that polls."""
         self._session = session
         session.upgrade_probe = UpgradeProbe.SILENT
@@ -232,7 +232,7 @@ class WebSocketConnection(BoundedReading):
             elif message.code == self._sent_close_code and self._session is not None:
                 # The answer repeats our code, so all that was written before it has arrived.
                 # Another code is the client's own close, which crossed ours and proves nothing.
-                self._engine.observer.close_answered(self._session.sid)
+                self._engine.observer.close_acknowledged(self._session.sid)
             self._close_transport()
         elif isinstance(message, Failure):
             self._close_on_failure(message)
@@ -279,7 +279,7 @@ class WebSocketConnection(BoundedReading):
             self._session = None
             self.close(CloseCode.PROTOCOL_ERROR, "no upgrade")
 
-    def upgrade(self, session: Session) -> None:
+    def upgrade(self, session: EngineSession) -> None:
         """Carry a session that has polled, with the packets that waited for its next poll."""
         waiting = [_reframe(packet) for packet in session.pop_outbox() if packet != NOOP]
         session.upgrade_probe = UpgradeProbe.NONE

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.runtime.turns import paced
 
@@ -48,11 +48,11 @@ class InboxHost(Protocol):
     def spawn(self, work: Coroutine[Any, Any, None]) -> object:
         """Run a coroutine as a task."""
 
-    def close(self, session: Session, reason: str) -> None:
+    def close(self, session: EngineSession, reason: str) -> None:
         """Close a session after all that was sent to it."""
 
 
-def handle(engine: InboxHost, session: Session, message: str) -> None:
+def handle(engine: InboxHost, session: EngineSession, message: str) -> None:
     """Handle a message at once, without a task unless it has to wait; for one that came alone.
 
     Behind others of its session it is queued. Whoever sends many at once has to wait for a task.
@@ -66,7 +66,7 @@ def handle(engine: InboxHost, session: Session, message: str) -> None:
         engine.spawn(_handle(engine, session, rest))
 
 
-def put(engine: InboxHost, session: Session, item: InboxItem) -> None:
+def put(engine: InboxHost, session: EngineSession, item: InboxItem) -> None:
     """Queue an item behind those before it. If the inbox is full, the WebSocket is paused."""
     if session.inbox is None and isinstance(item, SessionClosed):
         engine.closed_sessions.add(session, item)  # nothing comes after it
@@ -80,7 +80,7 @@ def put(engine: InboxHost, session: Session, item: InboxItem) -> None:
         session.websocket.pause_reading()
 
 
-def is_full(session: Session) -> bool:
+def is_full(session: EngineSession) -> bool:
     """Return whether a client should wait before it sends more."""
     return session.inbox is not None and len(session.inbox) >= MAX_INBOX
 
@@ -94,10 +94,10 @@ class ClosedSessions:
 
     def __init__(self, engine: InboxHost) -> None:
         self._engine = engine
-        self._waiting: deque[tuple[Session, SessionClosed]] = deque()
+        self._waiting: deque[tuple[EngineSession, SessionClosed]] = deque()
         self._is_running = False
 
-    def add(self, session: Session, closed: SessionClosed) -> None:
+    def add(self, session: EngineSession, closed: SessionClosed) -> None:
         """Have the `disconnect` handler called soon."""
         self._waiting.append((session, closed))
         if not self._is_running:
@@ -116,12 +116,12 @@ class ClosedSessions:
         finally:
             self._is_running = False
 
-    def _popped(self) -> Iterator[tuple[Session, SessionClosed]]:
+    def _popped(self) -> Iterator[tuple[EngineSession, SessionClosed]]:
         while self._waiting:
             yield self._waiting.popleft()
 
 
-async def _handle(engine: InboxHost, session: Session, rest: Rest | None) -> None:
+async def _handle(engine: InboxHost, session: EngineSession, rest: Rest | None) -> None:
     """Handle the rest of a message, and the items of the inbox until it is empty."""
     inbox = session.inbox
     assert inbox is not None, "made by the caller"
@@ -141,7 +141,7 @@ async def _handle(engine: InboxHost, session: Session, rest: Rest | None) -> Non
     session.inbox = None
 
 
-def _dispatch(engine: InboxHost, session: Session, item: InboxItem) -> Rest | None:
+def _dispatch(engine: InboxHost, session: EngineSession, item: InboxItem) -> Rest | None:
     """Handle an item as far as that needs no waiting."""
     try:
         if isinstance(item, SessionClosed):
@@ -155,7 +155,7 @@ def _dispatch(engine: InboxHost, session: Session, item: InboxItem) -> Rest | No
     return rest
 
 
-async def _finish(engine: InboxHost, session: Session, rest: Rest) -> None:
+async def _finish(engine: InboxHost, session: EngineSession, rest: Rest) -> None:
     try:
         await rest()
     except Exception:  # the other half of that boundary

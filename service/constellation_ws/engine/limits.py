@@ -24,7 +24,7 @@ class EngineLimits:
     """Of a Socket.IO packet with its attachments."""
     max_write_buffer_bytes: int
     """What may be buffered for one client for any length of time."""
-    max_packets_per_heartbeat: int
+    max_packets_per_ping_interval: int
     """What one connection may send between two pings: packets and frames of any kind, including
     fragments and control frames; large ones count by their size."""
     max_connections: int

@@ -18,5 +18,5 @@ class Observer:
     def ponged(self, sid: str) -> None:
         """A session's client has answered a PING."""
 
-    def close_answered(self, sid: str) -> None:
+    def close_acknowledged(self, sid: str) -> None:
         """A session's client has answered our Close frame."""

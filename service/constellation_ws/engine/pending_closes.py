@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterator
 from typing import Protocol
 
 from constellation_ws.engine.deadlines import Deadlines
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 
 CLOSE_SECONDS = 5.0
 """How long a closed session waits for its client to receive the close."""
@@ -27,7 +27,7 @@ class PendingCloses:
     """The pending closes of one engine, of both transports."""
 
     def __init__(self) -> None:
-        self._polling: dict[str, Session] = {}
+        self._polling: dict[str, EngineSession] = {}
         self._fetches: Deadlines[str] = Deadlines(CLOSE_SECONDS)
         self._websockets: Deadlines[ClosingWebSocket] = Deadlines(CLOSE_SECONDS)
 
@@ -39,12 +39,12 @@ class PendingCloses:
         """How many of them are WebSockets."""
         return len(self._websockets)
 
-    def add_polling(self, session: Session) -> None:
+    def add_polling(self, session: EngineSession) -> None:
         """Keep a closed polling session until its client has fetched its last packets."""
         self._polling[session.sid] = session
         self._fetches.add(session.sid, time.monotonic())
 
-    def pop_polling(self, sid: str) -> Session | None:
+    def pop_polling(self, sid: str) -> EngineSession | None:
         """Remove and return a closed polling session; None if there is none of this ID."""
         self._fetches.remove(sid)
         return self._polling.pop(sid, None)

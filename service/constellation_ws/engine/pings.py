@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from constellation_ws.engine.limits import EngineLimits
 from constellation_ws.engine.observer import Observer
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.engine.wheel import Wheel
 from constellation_ws.websocket import text_frame
 
@@ -18,7 +18,7 @@ class Pings:
     """Pings the sessions of one engine. `advance` must be called once each `step_seconds`."""
 
     def __init__(
-        self, limits: EngineLimits, observer: Observer, timed_out: Callable[[Session], None]
+        self, limits: EngineLimits, observer: Observer, timed_out: Callable[[EngineSession], None]
     ) -> None:
         """`timed_out` is called with a session that has not answered within the ping timeout."""
         interval, timeout = limits.ping_interval_seconds, limits.ping_timeout_seconds
@@ -31,23 +31,23 @@ class Pings:
     def __len__(self) -> int:
         return len(self._wheel)
 
-    def add(self, session: Session) -> None:
+    def add(self, session: EngineSession) -> None:
         """Ping a new session from now on."""
         # Spread from the start: after a roll thousands connect within a second, and their pings
         # would stay together. Earlier than the interval, so that a client that never answers is
         # closed when interval and timeout are over, whatever the wheel rounds up.
         self._wheel.put(session, self._interval_seconds * random.uniform(0.7, 0.9))
 
-    def add_moved(self, session: Session) -> None:
+    def add_moved(self, session: EngineSession) -> None:
         """Continue with a session that another pod has pinged."""
         seconds = self._timeout_seconds if session.awaits_pong else self._interval_seconds
         self._wheel.put(session, seconds)
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: EngineSession) -> None:
         """Do not ping a session any more."""
         self._wheel.remove(session)
 
-    def receive_pong(self, session: Session) -> None:
+    def receive_pong(self, session: EngineSession) -> None:
         """Note that a client has answered; it is pinged again after the interval."""
         session.awaits_pong = False
         self._wheel.put(session, self._interval_seconds)
@@ -56,13 +56,13 @@ class Pings:
     def advance(self) -> Iterator[None]:
         """Advance by one step: ping whose time it is, one session at each step of the iterator."""
         for session in self._wheel.advance():
-            assert isinstance(session, Session), "nothing else is put there"
+            assert isinstance(session, EngineSession), "nothing else is put there"
             # Between two steps it may have answered, which puts it back, or have been closed.
             if session.slot < 0 and not session.closed:
                 self._ping(session)
             yield
 
-    def _ping(self, session: Session) -> None:
+    def _ping(self, session: EngineSession) -> None:
         if session.awaits_pong:
             self._timed_out(session)
             return

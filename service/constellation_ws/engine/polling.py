@@ -14,8 +14,8 @@ from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.elsewhere import Elsewhere
 from constellation_ws.engine.polls import (
     TEXT,
+    AsgiMessage,
     Headers,
-    Message,
     Polls,
     Receive,
     UnreadableBody,
@@ -28,8 +28,8 @@ from constellation_ws.http.refusals import (
 )
 from constellation_ws.http.responses import HttpResponse
 
-Scope = Message
-Send = Callable[[Message], Awaitable[None]]
+Scope = AsgiMessage
+Send = Callable[[AsgiMessage], Awaitable[None]]
 
 _NO_STORE = (b"cache-control", b"no-store")
 _CLOSE = (b"connection", b"close")

@@ -15,7 +15,7 @@ from typing import Any
 from constellation_ws.engine import inbox
 from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.server import Engine
-from constellation_ws.engine.session import CLOSE, NOOP, Session, UpgradeProbe
+from constellation_ws.engine.session import CLOSE, NOOP, EngineSession, UpgradeProbe
 from constellation_ws.http.refusals import (
     BAD_METHOD,
     BAD_REQUEST,
@@ -27,8 +27,8 @@ from constellation_ws.http.refusals import (
 from constellation_ws.http.responses import HttpResponse
 from constellation_ws.messages.admission import Refusal
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
+AsgiMessage = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[AsgiMessage]]
 Headers = list[tuple[bytes, bytes]]
 
 _MAX_RESPONSE_BYTES = 1_000_000
@@ -66,7 +66,7 @@ class Polls:
         """
         has_body = True
 
-        async def receive() -> Message:
+        async def receive() -> AsgiMessage:
             nonlocal has_body
             if has_body:
                 has_body = False
@@ -98,7 +98,7 @@ class Polls:
             return await self._post(session, receive)
         return self.refuse(BAD_METHOD)
 
-    async def _poll(self, session: Session, receive: Receive) -> HttpResponse:
+    async def _poll(self, session: EngineSession, receive: Receive) -> HttpResponse:
         """Wait for packets. A second poll while one waits closes the session."""
         if session.poll is not None:
             self._engine.close(session, self._engine.reason.TRANSPORT_ERROR)
@@ -117,7 +117,7 @@ class Polls:
             return self.refuse(UNKNOWN_SESSION)
         return _packets_response(packets)
 
-    def _last_of(self, session: Session) -> list[str]:
+    def _last_of(self, session: EngineSession) -> list[str]:
         """Remove and return what is queued for a closed session, its close in a response of its
         own.
 
@@ -130,7 +130,7 @@ class Polls:
             self._engine.pending_closes.add_polling(session)
         return packets
 
-    async def _wait(self, session: Session, receive: Receive) -> None:
+    async def _wait(self, session: EngineSession, receive: Receive) -> None:
         """Wait for packets. If the client disconnects meanwhile, its session is removed."""
         session.poll = asyncio.get_running_loop().create_future()
         watch = self._engine.spawn(self._watch(session, receive))
@@ -141,14 +141,14 @@ class Polls:
             if isinstance(watch, asyncio.Task):
                 watch.cancel()
 
-    async def _watch(self, session: Session, receive: Receive) -> None:
+    async def _watch(self, session: EngineSession, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         if session.poll is not None and not session.poll.done():
             # What is sent from now on would be lost without notice.
             self._engine.remove(session, self._engine.reason.TRANSPORT_CLOSE)
 
-    async def _post(self, session: Session, receive: Receive) -> HttpResponse:
+    async def _post(self, session: EngineSession, receive: Receive) -> HttpResponse:
         """Receive packets. A second POST at a time closes the session: their order is unknown."""
         if session.post is not None:
             self._engine.close(session, self._engine.reason.TRANSPORT_ERROR)
@@ -160,7 +160,7 @@ class Polls:
             session.post = None
 
     async def _receive_body(
-        self, session: Session, may_go_on: asyncio.Future[None], receive: Receive
+        self, session: EngineSession, may_go_on: asyncio.Future[None], receive: Receive
     ) -> HttpResponse:
         try:
             body = await self.read_body(receive)
@@ -184,7 +184,7 @@ class Polls:
             await may_go_on  # as a WebSocket is not read meanwhile
         return HttpResponse(HTTPStatus.OK, [TEXT], b"ok")
 
-    def _receive(self, session: Session, packet: str | bytes) -> None:
+    def _receive(self, session: EngineSession, packet: str | bytes) -> None:
         if session.closed:
             return
         if isinstance(packet, bytes):

@@ -19,7 +19,7 @@ from constellation_ws.engine.limits import EngineLimits, Sites
 from constellation_ws.engine.observer import Observer
 from constellation_ws.engine.pending_closes import PendingCloses
 from constellation_ws.engine.pings import Pings
-from constellation_ws.engine.session import CLOSE, Handshake, MovedSession, Session
+from constellation_ws.engine.session import CLOSE, EngineSession, Handshake, MovedSession
 from constellation_ws.engine.slow import SlowConsumers
 from constellation_ws.http import refusals
 from constellation_ws.http.addresses import site_of
@@ -56,13 +56,15 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
-        self.slow: SlowConsumers[Session] = SlowConsumers(limits, self.abort_slow)
-        self.sockets: dict[str, Session] = {}  # python-engineio's name; python-socketio reads it
+        self.slow: SlowConsumers[EngineSession] = SlowConsumers(limits, self.abort_slow)
+        self.sockets: dict[
+            str, EngineSession
+        ] = {}  # python-engineio's name; python-socketio reads it
         self._pod_tag = pod_tag
         self._kept_headers = kept_headers
         self.sites = Sites(limits.max_connections_per_address)
         self.pings = Pings(limits, observer, self._time_out)
-        self._unused: Deadlines[Session] = Deadlines(limits.connect_timeout_seconds)
+        self._unused: Deadlines[EngineSession] = Deadlines(limits.connect_timeout_seconds)
         self._probes: Deadlines[WebSocketConnection] = Deadlines(UPGRADE_SECONDS)
         self.pending_closes = PendingCloses()
         self.closed_sessions = inbox.ClosedSessions(self)
@@ -73,7 +75,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     # Opening
 
-    def open(self, query: str, address: str, headers: list[tuple[bytes, bytes]]) -> Session:
+    def open(self, query: str, address: str, headers: list[tuple[bytes, bytes]]) -> EngineSession:
         """Open a session and call the handler of `connect`. The caller gives it a transport."""
         session = self._register(self._pod_tag + self.generate_id(), address, time.monotonic())
         self.pings.add(session)
@@ -82,8 +84,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.handlers["connect"](session.sid, handshake)
         return session
 
-    def _register(self, sid: str, address: str, opened_at: float) -> Session:
-        session = self.sockets[sid] = Session(self, sid, opened_at)
+    def _register(self, sid: str, address: str, opened_at: float) -> EngineSession:
+        session = self.sockets[sid] = EngineSession(self, sid, opened_at)
         if self.limits.max_connections_per_address:
             session.site = site_of(address)
             self.sites.enter(session.site)
@@ -102,7 +104,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         connection.carry(session)
         return connection
 
-    def release(self, session: Session, handshake: Handshake) -> MovedSession:
+    def release(self, session: EngineSession, handshake: Handshake) -> MovedSession:
         """Remove a session that another pod continues; `disconnect` is not called."""
         session.write_pending()
         self._unregister(session)
@@ -117,11 +119,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """Close a connection that probes unless `has_upgraded` is called in time."""
         self._probes.add(connection, time.monotonic())
 
-    def expect_use(self, session: Session) -> None:
+    def expect_use(self, session: EngineSession) -> None:
         """Close the session unless `mark_used` is called within the connect timeout."""
         self._unused.add(session, time.monotonic())
 
-    def mark_used(self, session: Session) -> None:
+    def mark_used(self, session: EngineSession) -> None:
         """Note that the client has connected to a namespace: the session may stay."""
         self._unused.remove(session)
 
@@ -130,7 +132,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         """How many WebSockets carry no session: they probe, or are being closed."""
         return len(self._probes) + self.pending_closes.websockets
 
-    def find(self, sid: str) -> Session | Refusal:
+    def find(self, sid: str) -> EngineSession | Refusal:
         """Return an open session of this pod, or the refusal UNKNOWN_SESSION."""
         return self.sockets.get(sid) or refusals.UNKNOWN_SESSION
 
@@ -141,7 +143,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     # Receiving
 
-    def receive_packet(self, session: Session, packet: str, *, is_alone: bool = False) -> None:
+    def receive_packet(
+        self, session: EngineSession, packet: str, *, is_alone: bool = False
+    ) -> None:
         """Handle one text packet of an open session, which came with no other if it is alone."""
         kind = packet[:1]
         if kind == "4":
@@ -155,25 +159,25 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         elif packet not in ("5", "6"):  # an upgrade or noop out of place is ignored
             self.close_on_parse_error(session)
 
-    def count_packets(self, session: Session, packets: int) -> bool:
+    def count_packets(self, session: EngineSession, packets: int) -> bool:
         """Count packets that a client has sent. If they are too many, close it and return False.
 
         Requests have limits of their own. This limit is for packets that request nothing but cost
         time: pings, pongs, empty packets. It is per ping interval, as a rate would cost more.
         """
         session.packets_received += packets
-        if session.packets_received <= self.limits.max_packets_per_heartbeat:
+        if session.packets_received <= self.limits.max_packets_per_ping_interval:
             return True
         self.close(session, PACKET_FLOOD, CloseCode.POLICY_VIOLATION)
         return False
 
-    def receive_message(self, session: Session, data: str | bytes) -> None:
+    def receive_message(self, session: EngineSession, data: str | bytes) -> None:
         """Queue a message for its handler: one of a session at a time, in order."""
         inbox.put(self, session, data)
 
     # Closing
 
-    def remove(self, session: Session, reason: str) -> None:
+    def remove(self, session: EngineSession, reason: str) -> None:
         """Remove a session at once, without a close packet, and have `disconnect` called."""
         if session.closed:
             return
@@ -181,7 +185,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         session.wake_poll()
         inbox.put(self, session, inbox.SessionClosed(reason))
 
-    def _unregister(self, session: Session) -> None:
+    def _unregister(self, session: EngineSession) -> None:
         session.closed, session.write = True, None
         self.sockets.pop(session.sid, None)
         if session.site is not None:
@@ -190,7 +194,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.slow.release(session)
         self.mark_used(session)
 
-    def close(self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL) -> None:
+    def close(
+        self, session: EngineSession, reason: str, code: CloseCode = CloseCode.NORMAL
+    ) -> None:
         """Close a session after all that was sent to it. Its client reconnects.
 
         A Socket.IO DISCONNECT would keep a JavaScript client from reconnecting; a closed transport
@@ -204,7 +210,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self._begin_close(session, reason, code)
 
     def _begin_close(
-        self, session: Session, reason: str, code: CloseCode = CloseCode.NORMAL
+        self, session: EngineSession, reason: str, code: CloseCode = CloseCode.NORMAL
     ) -> None:
         if session.websocket is not None:
             session.write_pending()
@@ -215,14 +221,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
                 self.pending_closes.add_polling(session)
         self.remove(session, reason)
 
-    def close_on_parse_error(self, session: Session) -> None:
+    def close_on_parse_error(self, session: EngineSession) -> None:
         """Close a session whose client violates the protocol; a poll that waits gets the close."""
         if session.poll is not None or session.upgraded:
             self.close(session, "parse error")
         else:
             self.remove(session, "parse error")
 
-    def abort_slow(self, session: Session) -> None:
+    def abort_slow(self, session: EngineSession) -> None:
         """Abort a session for whose client too much is buffered."""
         if session.closed:
             return
@@ -280,7 +286,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             connection.close_probe()
             yield
 
-    def _time_out(self, session: Session) -> None:
+    def _time_out(self, session: EngineSession) -> None:
         # A polling client that does not poll would not receive a close either.
         close = self.close if session.upgraded else self.remove
         close(session, self.reason.PING_TIMEOUT)

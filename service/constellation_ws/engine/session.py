@@ -56,9 +56,9 @@ class SessionHost(Protocol):
     """What a session needs of the engine that holds it."""
 
     limits: EngineLimits
-    slow: SlowConsumers[Session]
+    slow: SlowConsumers[EngineSession]
 
-    def close(self, session: Session, reason: str) -> None:
+    def close(self, session: EngineSession, reason: str) -> None:
         """Close a session after all that was sent to it."""
 
 
@@ -75,7 +75,7 @@ class MovedSession(msgspec.Struct, frozen=True, array_like=True):
     """For how long it is open; a pod of the release before does not say it."""
 
 
-class Session:
+class EngineSession:
     """A client's Engine.IO session; it replaces python-engineio's `AsyncSocket`.
 
     python-engineio and python-socketio require the names `closed`, `connected`, `upgraded`,

@@ -13,7 +13,7 @@ from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.elsewhere import Elsewhere
 from constellation_ws.engine.server import Engine
-from constellation_ws.engine.session import Session, UpgradeProbe
+from constellation_ws.engine.session import EngineSession, UpgradeProbe
 from constellation_ws.http import refusals
 from constellation_ws.http.query import check_query, read_query
 from constellation_ws.http.upgrade_request import UpgradeRequest
@@ -107,18 +107,21 @@ class TunnelledConnection(WebSocketConnection):
         self,
         engine: Engine,
         transport: asyncio.Transport,
-        upgraded: Callable[[Session], None],
+        upgraded: Callable[[EngineSession], None],
     ) -> None:
         super().__init__(engine, transport)
         self._upgraded = upgraded
 
-    def upgrade(self, session: Session) -> None:
+    def upgrade(self, session: EngineSession) -> None:
         super().upgrade(session)
         self._upgraded(session)
 
 
 def accept_tunnelled(
-    engine: Engine, transport: asyncio.Transport, sid: str, upgraded: Callable[[Session], None]
+    engine: Engine,
+    transport: asyncio.Transport,
+    sid: str,
+    upgraded: Callable[[EngineSession], None],
 ) -> asyncio.Protocol | Refusal:
     """Begin to upgrade a session to a WebSocket that another pod has received.
 
@@ -133,7 +136,7 @@ def accept_tunnelled(
     return connection
 
 
-def _begin_probe(engine: Engine, connection: WebSocketConnection, session: Session) -> None:
+def _begin_probe(engine: Engine, connection: WebSocketConnection, session: EngineSession) -> None:
     if session.upgraded or session.upgrade_probe is not UpgradeProbe.NONE:
         # As the reference server does. A refused handshake would be an error in many clients, and
         # in programs that use `ws` one that nobody catches.

@@ -7,9 +7,9 @@ from typing import Any
 
 from constellation_ws.runtime.turn_queue import TurnQueue
 
-Message = MutableMapping[str, Any]
+AsgiMessage = MutableMapping[str, Any]
 AsgiApp = Callable[
-    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    [AsgiMessage, Callable[[], Awaitable[AsgiMessage]], Callable[[AsgiMessage], Awaitable[None]]],
     Awaitable[None],
 ]
 
@@ -18,9 +18,9 @@ def in_turns(application: AsgiApp, turns: TurnQueue) -> AsgiApp:
     """Let each request wait for its turn: even a page that is refused costs a third of one."""
 
     async def wait_and_answer(
-        scope: Message,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
+        scope: AsgiMessage,
+        receive: Callable[[], Awaitable[AsgiMessage]],
+        send: Callable[[AsgiMessage], Awaitable[None]],
     ) -> None:
         await turns.wait()
         await application(scope, receive, send)

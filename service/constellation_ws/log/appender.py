@@ -51,7 +51,7 @@ class AnswerReceiver(Protocol):
     def deliver_appended(self, entries: list[Logged]) -> None:
         """Deliver what this pod has appended, unless it has read it already."""
 
-    def deliver_answer(self, pairs: list[Any]) -> None:
+    def deliver_reply(self, pairs: list[Any]) -> None:
         """Deliver the entries in a reply to the recorder, unless this pod has read them already."""
 
     def note_alive(self, asked_at: float) -> None:
@@ -98,7 +98,7 @@ class Appender:
                 appended = [(log_id, one.channel, one.payload) for log_id, one in pairs]
                 self._receiver.deliver_appended(appended)
             else:
-                self._receiver.deliver_answer(reply)
+                self._receiver.deliver_reply(reply)
             on_recorded()
 
         self.unanswered += 1
@@ -128,7 +128,7 @@ class Appender:
 
     def _deliver(self, reply: Any) -> None:
         _check(reply)
-        self._receiver.deliver_answer(reply)
+        self._receiver.deliver_reply(reply)
 
     def _renew(self, lease_seconds: float, recorded_position: bytes, answered: Answered) -> None:
         milliseconds = int(lease_seconds * 1000)

@@ -58,7 +58,7 @@ class Epochs:
         """The last entry of the last look, as long as it is to be adopted."""
         return None if self._found is None else self._found.last
 
-    def lose(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
         """Let the epoch be ended at the next look."""
         self._loss = self._loss or reason
 
@@ -132,7 +132,7 @@ class Epochs:
             # Redis is full or read-only. The log can still be followed; nobody resumes meanwhile.
             if str(error) != self.fault:
                 logger.warning("the log's epoch cannot be written", reason=reason, error=str(error))
-            self.lose(reason)
+            self.end(reason)
             self.fault = str(error)
             return False
         self._loss, self.fault = None, ""

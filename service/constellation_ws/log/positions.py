@@ -9,7 +9,7 @@ What raises a position, and what does not:
 | `pinged`: a PING was written behind all up to `at` | as it was | as it was |
 | `ponged`: its client has answered that PING | that `at` | as it was |
 | `close_sent`: our Close frame was written behind all up to `at` | as it was | as it was |
-| `close_answered`: its client has answered that frame | that `at` | that `at` |
+| `close_acknowledged`: its client has answered that frame | that `at` | that `at` |
 | `transport_closed`: the transport is gone; nothing later than `at` was sent | as it was | `at` |
 
 Bytes that a kernel or a proxy has accepted prove nothing, so closing a connection raises nothing.
@@ -185,7 +185,7 @@ class Ticket:
         if self.transport_closed_at is None:
             self.close_sent_at = at
 
-    def close_answered(self) -> None:
+    def close_acknowledged(self) -> None:
         """Note that the Close frame was answered: all before it has arrived, and nothing else."""
         if self.close_sent_at is not None:
             self.proven = max(self.proven, self.close_sent_at)

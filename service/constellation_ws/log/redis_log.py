@@ -115,12 +115,12 @@ class RedisLog:
         """
         logger.error("received events could not be recorded", reason=reason, events=count)
         self._metrics.lost_events.labels(reason).inc(count)
-        self._epochs.lose(reason)
+        self._epochs.end(reason)
         self._look_again()
 
     def damaged(self, reason: str) -> None:
         """End the epoch: entries were removed by something other than the recorder."""
-        self._epochs.lose(reason)
+        self._epochs.end(reason)
         self._look_again()
 
     def note(self, reply: LeaseReply) -> None:
@@ -227,7 +227,7 @@ class RedisLog:
         self._tail.note_appended()
         self._deliver(self._advance(later_than(self.delivered, entries)), is_level=False)
 
-    def deliver_answer(self, pairs: list[Any]) -> None:
+    def deliver_reply(self, pairs: list[Any]) -> None:
         """Deliver the entries in a reply to the recorder, unless this pod has read them already.
 
         Those of others are compared as well: what an earlier recorder has appended must not be

@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind
 from constellation_ws.chats.members import Members
 from constellation_ws.delivery.rooms import Member, Stage
 from constellation_ws.engine.server import Engine
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.moving.client import MovedClient, MovedMembership, Offer, encode
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
@@ -54,11 +54,11 @@ class Departures:
         self._spawn = spawn
         self._tracing = tracing
 
-    def begin(self, session: Session, tunnel: TunnelExit) -> None:
+    def begin(self, session: EngineSession, tunnel: TunnelExit) -> None:
         """Begin to move a session through the tunnel of its WebSocket."""
         self._spawn(self._depart(session, tunnel))
 
-    async def _depart(self, session: Session, tunnel: TunnelExit) -> None:
+    async def _depart(self, session: EngineSession, tunnel: TunnelExit) -> None:
         with self._tracing.act("move session", SpanKind.PRODUCER) as span:
             outcome = await self._try(session, tunnel, traceparent_of(span))
             span.set_attribute("constellation.outcome", outcome)
@@ -68,7 +68,7 @@ class Departures:
     def _count(self, outcome: str) -> None:
         self._metrics.moved_sessions.labels("out", outcome).inc()
 
-    async def _try(self, session: Session, tunnel: TunnelExit, traceparent: str) -> str:
+    async def _try(self, session: EngineSession, tunnel: TunnelExit, traceparent: str) -> str:
         """Move a session; return the outcome, empty if its client has disconnected meanwhile."""
         for pause_seconds in itertools.chain(_PAUSES_SECONDS, itertools.repeat(_LATER_SECONDS)):
             await asyncio.sleep(pause_seconds)
@@ -92,7 +92,7 @@ class Departures:
             tunnel.keep()
         return ""
 
-    async def _is_quiet(self, session: Session) -> bool:
+    async def _is_quiet(self, session: EngineSession) -> bool:
         """Wait up to 2 seconds until nothing that the client has sent is being handled."""
         until = time.monotonic() + _QUIET_SECONDS
         while not session.closed:
@@ -105,7 +105,7 @@ class Departures:
             await asyncio.sleep(_LOOK_SECONDS)
         return False
 
-    def _offer(self, session: Session) -> Offer | None:
+    def _offer(self, session: EngineSession) -> Offer | None:
         """Return the offer of a session; None if it cannot move now."""
         if session.closed:
             return None
@@ -116,7 +116,7 @@ class Departures:
                 return None
         return Offer(place)
 
-    def _send(self, session: Session, tunnel: TunnelExit, traceparent: str) -> bool:
+    def _send(self, session: EngineSession, tunnel: TunnelExit, traceparent: str) -> bool:
         """Send a session to the other pod. Returns False, without effect, if it cannot move now."""
         members = self._members.of_session(session)
         if not all(self._can_go(member) for member in members):

@@ -38,7 +38,7 @@ class NoSessions:
     def ponged(self, eio_sid: str) -> None:
         """Nothing is noted."""
 
-    def close_answered(self, eio_sid: str) -> None:
+    def close_acknowledged(self, eio_sid: str) -> None:
         """Nothing is noted."""
 
     def forget(self, members: Collection[Member]) -> None:

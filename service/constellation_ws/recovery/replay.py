@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from constellation_ws.delivery.routes import Message
+from constellation_ws.delivery.routes import RoutedEvent
 from constellation_ws.log.ids import LogId, parse_id
 from constellation_ws.log.layout import Logged
 from constellation_ws.log.positions import RoomChange
@@ -18,7 +18,7 @@ from constellation_ws.messages.commands import Command, Emit, Empty, Join, Leave
 from constellation_ws.messages.frames import Frame, encode_emit, encode_event
 from constellation_ws.messages.namespaces import Scope, scope_of
 
-Meaning = Message | Command | None
+Meaning = RoutedEvent | Command | None
 Move = Join | Leave | Empty | Regroup
 """What changes the rooms of members and is sent to nobody."""
 Read = Callable[[bytes, bytes], Meaning]
@@ -65,12 +65,12 @@ class DecodedEntry:
         self.to: Sequence[str] | None = _NOBODY
         """The rooms that it is sent to, None for everyone in the default namespace."""
         self.except_rooms: Sequence[str] = _NOBODY
-        if isinstance(meaning, Message | Emit):
+        if isinstance(meaning, RoutedEvent | Emit):
             self.to, self.except_rooms = meaning.rooms, meaning.except_rooms
-        self.move: Message | Move | None = None
+        self.move: RoutedEvent | Move | None = None
         """What may change the rooms of a member."""
         if isinstance(meaning, Move) or (
-            isinstance(meaning, Message) and (meaning.empties or meaning.removals)
+            isinstance(meaning, RoutedEvent) and (meaning.empties or meaning.removals)
         ):
             self.move = meaning
 
@@ -83,7 +83,7 @@ class DecodedEntry:
         """Encode it, where it reaches anybody."""
         if self._frame is None:
             meaning, self._meaning = self._meaning, None
-            if isinstance(meaning, Message):
+            if isinstance(meaning, RoutedEvent):
                 self._frame = encode_event(
                     meaning.event, meaning.body, self.offset, meaning.namespace
                 )
@@ -137,7 +137,7 @@ class DecodedEntries:
 def whom_it_concerns(meaning: Meaning) -> Concerned:
     """Name the rooms that an entry is sent to, and those whose members it may move."""
     match meaning:
-        case Message():
+        case RoutedEvent():
             is_move = meaning.empties or meaning.removals
             return meaning.rooms, (_moved(meaning) if is_move else _NOBODY)
         case Emit(rooms=rooms):
@@ -151,7 +151,7 @@ def whom_it_concerns(meaning: Meaning) -> Concerned:
     return _NOBODY, _NOBODY
 
 
-def _moved(message: Message) -> Sequence[str]:
+def _moved(message: RoutedEvent) -> Sequence[str]:
     return [*message.empties, *{removal.who for removal in message.removals}]
 
 
@@ -257,10 +257,10 @@ class Walk:
         (self._member_of.add if change.is_in else self._member_of.discard)(change.room)
 
 
-def _move(move: Message | Move, member_of: set[str], scope: Scope) -> None:
+def _move(move: RoutedEvent | Move, member_of: set[str], scope: Scope) -> None:
     """Let an entry change the rooms of a member."""
     match move:
-        case Message(empties=empties, removals=removals):
+        case RoutedEvent(empties=empties, removals=removals):
             member_of.difference_update(empties)
             for removal in removals:
                 if removal.who in member_of:

@@ -173,14 +173,14 @@ class Sessions:
             self._closed.popitem(last=False)
         self._closed.setdefault(eio_sid, (now, []))[1].append(ticket)
 
-    def close_answered(self, eio_sid: str) -> None:
+    def close_acknowledged(self, eio_sid: str) -> None:
         """Note that a client has answered our Close frame: all before it has arrived."""
         for member in self._rooms.of_session(eio_sid):
             if member.ticket is not None:
-                member.ticket.close_answered()  # it is about to leave
+                member.ticket.close_acknowledged()  # it is about to leave
         _, tickets = self._closed.pop(eio_sid, (0.0, ()))
         for ticket in tickets:
-            ticket.close_answered()
+            ticket.close_acknowledged()
             self._save(ticket, self._window_seconds)
 
     async def flush(self) -> None:

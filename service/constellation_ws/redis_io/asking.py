@@ -55,7 +55,7 @@ class Reported(msgspec.Struct, frozen=True, array_like=True):
     """What it means is known to who asked; `null` of a pod that has no console."""
 
 
-Answer = Counted | Listed | Reported
+Reply = Counted | Listed | Reported
 AckAnswer = Reached | Acked
 
 _encode = msgspec.json.Encoder().encode
@@ -66,7 +66,7 @@ _ACK_MARK = b"ack "
 """What the answers to an event with acks begin with: their numbers are not those of questions."""
 
 
-def write(ask: int, answer: Answer, *, is_named: bool = True) -> bytes:
+def write(ask: int, answer: Reply, *, is_named: bool = True) -> bytes:
     """Write the answer to the question with this number, as it travels between pods.
 
     Counts have a form of their own: it is that of the releases before, which knew no other.
@@ -77,7 +77,7 @@ def write(ask: int, answer: Answer, *, is_named: bool = True) -> bytes:
     return b"%d %d%b" % (ask, answer.count, name)
 
 
-def read(payload: bytes) -> tuple[int, Answer]:
+def read(payload: bytes) -> tuple[int, Reply]:
     """Read an answer and the number of its question. Raises MalformedAnswer."""
     ask, _, answer = payload.partition(b" ")
     try:
@@ -132,7 +132,7 @@ class Question:
         self._unnamed = 0
         """Answers of pods of the release before, which do not say their names."""
         self._subscribers: int | None = None
-        self.answers: list[Answer] = []
+        self.answers: list[Reply] = []
         self.complete = asyncio.Event()
 
     def expect(self, subscribers: int) -> None:
@@ -140,7 +140,7 @@ class Question:
         self._subscribers = subscribers
         self._check()
 
-    def add(self, answer: Answer) -> None:
+    def add(self, answer: Reply) -> None:
         """Note one pod's answer."""
         self.answers.append(answer)
         self._missing.discard(answer.pod)

@@ -24,7 +24,7 @@ from constellation_ws.runtime.turns import Turn
 
 __all__ = ["FAULTS"]
 
-Answer = TypeVar("Answer")
+Reply = TypeVar("Reply")
 
 OnReplies = Callable[[hiredis.Reader], None]
 """Takes all complete replies out of the reader; a read is a batch."""
@@ -110,7 +110,7 @@ class Link(asyncio.Protocol):
         """
         await asyncio.shield(self._useless)  # who waits for a while only must not end the link
 
-    async def answer(self, expected: asyncio.Future[Answer]) -> Answer:
+    async def answer(self, expected: asyncio.Future[Reply]) -> Reply:
         """Wait for a future that a reply completes. Raises what ends the connection before."""
         either: set[asyncio.Future[Any]] = {expected, self._disconnected}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

@@ -41,7 +41,7 @@ class Admission:
     def admits_connect(self, eio_sid: str) -> bool:
         """Whether a CONNECT may be handled; a session that sends too many is closed."""
         session = self._engine.sockets.get(eio_sid)
-        load = self._engine.limits.max_packets_per_heartbeat // MAX_CONNECTS_PER_HEARTBEAT
+        load = self._engine.limits.max_packets_per_ping_interval // MAX_CONNECTS_PER_HEARTBEAT
         return session is None or self._engine.count_packets(session, max(1, load))
 
     def admits(self, eio_sid: str, member: Member | None, head: Head, size: int) -> bool:

@@ -9,13 +9,13 @@ from typing import Any
 
 import socketio
 from socketio import packet as sio
-from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
+from socketio.exceptions import ConnectionRefusedError as ConnectRefused
 
 from constellation_ws.delivery.rooms import Member, Stage
 from constellation_ws.delivery.welcome import RetryLater, Welcome
 from constellation_ws.engine.inbox import Rest
 from constellation_ws.engine.server import CONNECT_TIMEOUT, Engine
-from constellation_ws.engine.session import Handshake, MovedSession, Session
+from constellation_ws.engine.session import EngineSession, Handshake, MovedSession
 from constellation_ws.messages.admission import PACKET_FLOOD, Refusal, invalid_namespace
 from constellation_ws.socketio.admission import Admission, RequestGate
 from constellation_ws.socketio.incomplete import Incomplete
@@ -87,7 +87,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             welcome = await self._trigger_event(
                 "connect", namespace, sid, self.environ[eio_sid], data
             )
-        except HandshakeRefused as refused:
+        except ConnectRefused as refused:
             await self._send_packet(
                 eio_sid,
                 self.packet_class(sio.CONNECT_ERROR, data=refused.error_args, namespace=namespace),
@@ -274,17 +274,17 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
             # Left over where the connect handler failed: upstream would keep it for good.
             self.membership.index.remove(member)
 
-    def is_between_packets(self, session: Session) -> bool:
+    def is_between_packets(self, session: EngineSession) -> bool:
         """Tell whether nothing that a client has sent waits for more, or for an answer."""
         is_whole = session.inbox is None and session.sid not in self._incomplete
         return is_whole and not self.requests.has_unanswered(session.sid)
 
-    def release(self, session: Session) -> MovedSession:
+    def release(self, session: EngineSession) -> MovedSession:
         """Give a session away that another pod goes on with; its member has been given already."""
         handshake: Handshake = self.environ.pop(session.sid)
         return self._engine.release(session, handshake)
 
-    def close_session(self, session: Session, reason: str) -> None:
+    def close_session(self, session: EngineSession, reason: str) -> None:
         """Close a session after all that was sent to it, so that its client comes back."""
         self._engine.close(session, reason, CloseCode.SERVICE_RESTART)
 

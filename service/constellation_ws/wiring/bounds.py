@@ -31,7 +31,7 @@ def engine_limits(settings: Settings, files: Shares) -> EngineLimits:
         limits.max_payload_bytes,
         limits.max_request_bytes,
         limits.max_write_buffer_bytes,
-        max_packets_per_heartbeat(settings),
+        max_packets_per_ping_interval(settings),
         limits.max_connections,
         limits.max_connections_per_address,
         Rate(per_second, 5 * per_second),
@@ -41,7 +41,7 @@ def engine_limits(settings: Settings, files: Shares) -> EngineLimits:
     )
 
 
-def max_packets_per_heartbeat(settings: Settings) -> int:
+def max_packets_per_ping_interval(settings: Settings) -> int:
     """Allow twice what lawful requests can come to between two heartbeats."""
     limits = settings.limits
     average = limits.max_requests_per_second * settings.delivery.ping_interval_seconds

@@ -214,5 +214,5 @@ class _EngineReport(Observer):
     def ponged(self, sid: str) -> None:
         self._sessions.ponged(sid)
 
-    def close_answered(self, sid: str) -> None:
-        self._sessions.close_answered(sid)
+    def close_acknowledged(self, sid: str) -> None:
+        self._sessions.close_acknowledged(sid)

@@ -63,18 +63,18 @@ class Consumer:
         self._accept_acks = accept_acks
         self._console = console
 
-    def take(self, batch: list[Published]) -> bool:
+    def deliver(self, batch: list[Published]) -> bool:
         """Deliver one read from Pub/Sub; return whether the recorder has released its lease."""
         if self._console.is_looked_at:
             self._console.look(batch)
-        effects = self._relay.take(batch)
+        effects = self._relay.deliver(batch)
         return bool(effects) and self._apply(effects)
 
-    def take_logged(self, batch: list[Logged], age_seconds: float) -> None:
+    def deliver_logged(self, batch: list[Logged], age_seconds: float) -> None:
         """Deliver one read from the log; its newest entry was so old then."""
         if self._console.is_looked_at:
             self._console.look_at_logged(batch, age_seconds)
-        effects = self._relay.take_logged(batch, age_seconds)
+        effects = self._relay.deliver_logged(batch, age_seconds)
         if effects:
             self._apply(effects)
 

@@ -138,7 +138,7 @@ class _Intake:
     def receive(self, batch: list[Published]) -> None:
         """Receive one read from Pub/Sub."""
         commands = self._recorder.receive(batch)
-        if commands and self._consumer.take(commands):
+        if commands and self._consumer.deliver(commands):
             self._recorder.nudge()
 
     def interrupted(self, *, is_lossy: bool) -> None:
@@ -166,7 +166,7 @@ class _Follower:
     def deliver(self, batch: list[Logged]) -> None:
         """Deliver one read from the log, and retain it."""
         self._recent.append(batch)
-        self._consumer.take_logged(batch, self._log.lag_seconds)
+        self._consumer.deliver_logged(batch, self._log.lag_seconds)
 
     def report_gap(self, reason: str) -> None:
         """Let every client connect again: its session may have missed something."""

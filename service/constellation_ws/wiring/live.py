@@ -76,7 +76,7 @@ class _Listener:
 
     def receive(self, batch: list[Published]) -> None:
         """Deliver one read."""
-        self._consumer.take(batch)
+        self._consumer.deliver(batch)
 
     def interrupted(self, *, is_lossy: bool) -> None:
         """Count what may be lost: without a log nobody can resume, and no client is notified."""

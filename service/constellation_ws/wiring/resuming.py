@@ -81,7 +81,7 @@ class Resuming:
             offsets=self._offsets,
             close=close,
             fence=fence,
-            find_revoked=access.find_lost,
+            find_revoked=access.find_revoked,
             tracing=tracing,
         )
 

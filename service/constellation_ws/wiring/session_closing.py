@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.engine.server import Engine
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.recovery.none import NoSessions
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.socketio.server import Server
@@ -21,7 +21,7 @@ class SessionClosing:
         self._rooms = rooms
         self._sessions = sessions
 
-    def close(self, session: Session, reason: str) -> None:
+    def close(self, session: EngineSession, reason: str) -> None:
         """Close a session so that its client reconnects; its Close frame proves what arrived."""
         if not session.closed:
             for member in self._rooms.of_session(session.sid):

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from constellation_ws.access.access import Asked, TokenChats
-from constellation_ws.access.answers import Answer, NoAnswer
+from constellation_ws.access.answers import ApiAnswer, NoAnswer
 from constellation_ws.access.known import NO_SECONDS, YES_SECONDS
 from constellation_ws.access.limit import FIRST_CALLS
 from constellation_ws.auth.identity import Identity
@@ -38,7 +38,7 @@ class Members:
     def subject(self, user: UserId, chat: ChatId) -> object:
         return user, chat
 
-    async def ask(self, user: UserId, chat: ChatId) -> Answer:
+    async def ask(self, user: UserId, chat: ChatId) -> ApiAnswer:
         self.asked.append((user, chat))
         answer = (user, chat) in self.members  # as it is when it looks, before it answers
         self.open += 1
@@ -49,7 +49,7 @@ class Members:
         if self.fault is not None:
             raise self.fault
         self.on_answer()
-        return Answer(answer)
+        return ApiAnswer(answer)
 
     async def aclose(self) -> None:
         self.is_closed = True
@@ -77,7 +77,7 @@ class Asking:
 
     async def lost(self, *rooms: str) -> frozenset[str] | None:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return await self.access.find_lost(BOB, rooms)
+            return await self.access.find_revoked(BOB, rooms)
 
     async def begin(self, *joins: tuple[Identity, str]) -> list[asyncio.Task[Refusal | None]]:
         """Begin to join and wait until all that can be asked has been."""
@@ -271,7 +271,7 @@ async def test_a_token_names_the_chats_that_its_bearer_may_join(
         assert may is (chat in joined)
     rooms = ["user:bob", "chat:c", "chat:d", "team"]
     lost = {room for room in ("chat:c", "chat:d") if room[5:] not in joined}
-    assert await claims.find_lost(identity, rooms) == lost
+    assert await claims.find_revoked(identity, rooms) == lost
     assert claims.outdated(identity, rooms) == lost
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.access.answers import Answer, NoAnswer, read_participants, read_verdict
+from constellation_ws.access.answers import ApiAnswer, NoAnswer, read_participants, read_verdict
 from constellation_ws.messages.events import ChatId, UserId
 from constellation_ws.nest.framing import Reply
 
@@ -39,12 +39,12 @@ def found(value: object, user: str = BOB) -> bool:
     ],
 )
 def test_an_http_answer_says_yes_or_no(body: bytes, allowed: bool) -> None:
-    assert read_verdict(CHAT, 200, body) == Answer(allowed)
+    assert read_verdict(CHAT, 200, body) == ApiAnswer(allowed)
 
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_some_http_statuses_are_a_no_whatever_they_carry(status: int) -> None:
-    assert read_verdict(CHAT, status, b'{"allowed": true}') == Answer(False)
+    assert read_verdict(CHAT, status, b'{"allowed": true}') == ApiAnswer(False)
 
 
 @pytest.mark.parametrize("status", [100, 201, 204, 301, 302, 400, 401, 429, 500, 502, 503])
@@ -89,14 +89,14 @@ def test_no_bytes_are_taken_for_a_yes_by_chance_or_raise_anything_else(body: byt
 @pytest.mark.parametrize(
     ("body", "answer"),
     [
-        (b'{"allowed": true, "chatIds": ["c", 7]}', Answer(True, chats=frozenset(["c", "7"]))),
-        (b'{"allowed": true, "chatIds": []}', Answer(True, chats=frozenset(["c"]))),
-        (b'{"allowed": false, "chatIds": ["d"]}', Answer(False, chats=frozenset(["d"]))),
-        (b'{"allowed": false, "chatIds": []}', Answer(False, chats=frozenset())),
-        (b'{"allowed": true, "chatIds": null}', Answer(True)),
+        (b'{"allowed": true, "chatIds": ["c", 7]}', ApiAnswer(True, chats=frozenset(["c", "7"]))),
+        (b'{"allowed": true, "chatIds": []}', ApiAnswer(True, chats=frozenset(["c"]))),
+        (b'{"allowed": false, "chatIds": ["d"]}', ApiAnswer(False, chats=frozenset(["d"]))),
+        (b'{"allowed": false, "chatIds": []}', ApiAnswer(False, chats=frozenset())),
+        (b'{"allowed": true, "chatIds": null}', ApiAnswer(True)),
     ],
 )
-def test_an_http_answer_may_name_further_chats_of_the_user(body: bytes, answer: Answer) -> None:
+def test_an_http_answer_may_name_further_chats_of_the_user(body: bytes, answer: ApiAnswer) -> None:
     assert read_verdict(CHAT, 200, body) == answer
 
 
@@ -119,10 +119,10 @@ def test_chats_that_cannot_be_read_or_contradict_the_verdict_are_no_answer(body:
 def test_a_nest_answer_names_all_users_of_the_chat() -> None:
     reply = Reply("1", json.dumps(details(["eve", 7, {"userId": "bob"}, {}])).encode(), None)
     users = frozenset(["eve", "7", "bob"])
-    assert read_participants(BOB, reply) == Answer(True, users=users)
-    assert read_participants(UserId("mallory"), reply) == Answer(False, users=users)
+    assert read_participants(BOB, reply) == ApiAnswer(True, users=users)
+    assert read_participants(UserId("mallory"), reply) == ApiAnswer(False, users=users)
     no_chat = Reply("1", b'{"success": false}', None)
-    assert read_participants(BOB, no_chat) == Answer(False, users=frozenset())
+    assert read_participants(BOB, no_chat) == ApiAnswer(False, users=frozenset())
 
 
 @pytest.mark.parametrize(

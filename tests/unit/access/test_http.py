@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from constellation_ws.access.answers import MAX_ANSWER_BYTES, Answer, NoAnswer
+from constellation_ws.access.answers import MAX_ANSWER_BYTES, ApiAnswer, NoAnswer
 from constellation_ws.access.http import HttpApi
 from constellation_ws.messages.events import ChatId, UserId
 from tests.http_site import Site, http_site
@@ -212,9 +212,9 @@ async def test_a_question_is_about_the_user_where_the_api_names_chats(
     one, other = (api.subject(BOB, chat) for chat in (CHAT, ChatId("d")))
     assert one != other
     site.answer = name_chats
-    assert await api.ask(BOB, CHAT) == Answer(True, chats=frozenset([CHAT, "d"]))
+    assert await api.ask(BOB, CHAT) == ApiAnswer(True, chats=frozenset([CHAT, "d"]))
     assert api.subject(BOB, CHAT) == api.subject(BOB, ChatId("d"))
     assert api.subject(BOB, CHAT) != api.subject(UserId("eve"), CHAT)
     site.answer = say_yes
-    assert await api.ask(BOB, CHAT) == Answer(True)
+    assert await api.ask(BOB, CHAT) == ApiAnswer(True)
     assert api.subject(BOB, CHAT) != api.subject(BOB, ChatId("d"))

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constellation_ws.access import known as access_known
-from constellation_ws.access.answers import Answer
+from constellation_ws.access.answers import ApiAnswer
 from constellation_ws.access.known import ENDS_SECONDS, NO_SECONDS, YES_SECONDS, Known
 from constellation_ws.messages.events import ChatId, UserId
 
 BOB, EVE = UserId("bob"), UserId("eve")
 C, D = ChatId("c"), ChatId("d")
-YES, NO = Answer(True), Answer(False)
+YES, NO = ApiAnswer(True), ApiAnswer(False)
 
 
 class Memory:
@@ -23,7 +23,7 @@ class Memory:
         self.known = Known()
         self.now = 0.0
 
-    def learn(self, answer: Answer, user: UserId = BOB, chat: ChatId = C) -> None:
+    def learn(self, answer: ApiAnswer, user: UserId = BOB, chat: ChatId = C) -> None:
         self.known.learn(user, chat, answer, self.known.number(), self.now)
 
     def recall(self, user: UserId = BOB, chat: ChatId = C) -> bool | None:
@@ -49,8 +49,8 @@ def test_an_answer_counts_for_its_user_and_chat_and_for_its_time(memory: Memory)
 
 
 def test_a_yes_counts_for_all_who_are_named_and_a_no_for_nobody_else(memory: Memory) -> None:
-    memory.learn(Answer(True, users=frozenset(["bob", "eve"])))
-    memory.learn(Answer(True, chats=frozenset(["d", "e"])), BOB, D)
+    memory.learn(ApiAnswer(True, users=frozenset(["bob", "eve"])))
+    memory.learn(ApiAnswer(True, chats=frozenset(["d", "e"])), BOB, D)
     assert memory.recall(BOB, C) is memory.recall(EVE, C) is True
     assert memory.recall(BOB, D) is memory.recall(BOB, ChatId("e")) is True
     assert memory.recall(UserId("mallory"), C) is None
@@ -58,10 +58,11 @@ def test_a_yes_counts_for_all_who_are_named_and_a_no_for_nobody_else(memory: Mem
 
 
 @pytest.mark.parametrize(
-    "yes", [YES, Answer(True, users=frozenset(["bob", "eve"])), Answer(True, chats=frozenset("cd"))]
+    "yes",
+    [YES, ApiAnswer(True, users=frozenset(["bob", "eve"])), ApiAnswer(True, chats=frozenset("cd"))],
 )
 def test_an_end_voids_what_was_asked_before_and_nothing_of_others(
-    yes: Answer, memory: Memory
+    yes: ApiAnswer, memory: Memory
 ) -> None:
     memory.learn(yes)
     memory.known.end(C, EVE, memory.now)
@@ -78,7 +79,7 @@ def test_an_end_voids_what_was_asked_before_and_nothing_of_others(
 def test_an_answer_to_what_was_asked_before_an_end_does_not_count(memory: Memory) -> None:
     number = memory.known.number()
     memory.known.end(C, BOB, memory.now)
-    memory.known.learn(BOB, C, Answer(True, users=frozenset(["bob", "eve"])), number, memory.now)
+    memory.known.learn(BOB, C, ApiAnswer(True, users=frozenset(["bob", "eve"])), number, memory.now)
     assert memory.recall(BOB) is None
     assert memory.recall(EVE) is True
     assert not memory.known.counts(BOB, C, number)
@@ -87,8 +88,8 @@ def test_an_answer_to_what_was_asked_before_an_end_does_not_count(memory: Memory
 
 def test_of_two_answers_that_of_the_later_question_counts(memory: Memory) -> None:
     early, late = memory.known.number(), memory.known.number()
-    users = Answer(True, users=frozenset(["bob"]))
-    memory.known.learn(BOB, C, Answer(False, users=frozenset()), late, memory.now)
+    users = ApiAnswer(True, users=frozenset(["bob"]))
+    memory.known.learn(BOB, C, ApiAnswer(False, users=frozenset()), late, memory.now)
     memory.known.learn(BOB, C, users, early, memory.now)
     assert memory.recall() is False
 
@@ -97,13 +98,13 @@ def test_of_two_answers_that_of_the_later_question_counts(memory: Memory) -> Non
     ("yes", "no"),
     [
         (YES, NO),
-        (Answer(True, users=frozenset(["bob"])), Answer(False, users=frozenset(["eve"]))),
-        (Answer(True, chats=frozenset(["c"])), Answer(False, chats=frozenset(["d"]))),
-        (Answer(True, chats=frozenset(["c"])), NO),
+        (ApiAnswer(True, users=frozenset(["bob"])), ApiAnswer(False, users=frozenset(["eve"]))),
+        (ApiAnswer(True, chats=frozenset(["c"])), ApiAnswer(False, chats=frozenset(["d"]))),
+        (ApiAnswer(True, chats=frozenset(["c"])), NO),
     ],
 )
 def test_a_yes_does_not_come_back_when_a_later_no_has_expired(
-    yes: Answer, no: Answer, memory: Memory
+    yes: ApiAnswer, no: ApiAnswer, memory: Memory
 ) -> None:
     memory.learn(yes)
     memory.learn(no)
@@ -144,7 +145,7 @@ def test_what_is_retained_has_a_bound_in_bytes_and_the_oldest_goes_first(
     monkeypatch.setattr(access_known, "MAX_YES_BYTES", 1_000_000)
     users = frozenset(f"user-{n}" for n in range(1_000))
     for n in range(50):
-        memory.learn(Answer(True, users=users | {"bob"}), BOB, ChatId(f"c{n}"))
+        memory.learn(ApiAnswer(True, users=users | {"bob"}), BOB, ChatId(f"c{n}"))
         assert memory.known._yes_bytes <= 1_000_000
     assert memory.recall(BOB, ChatId("c0")) is None
     assert memory.recall(BOB, ChatId("c49")) is True
@@ -181,7 +182,7 @@ def test_a_yes_is_never_older_than_an_end_a_later_no_or_its_time(
     for step in steps:
         match step:
             case ("learn", str(user), str(chat), bool(allowed)):
-                memory.learn(Answer(allowed), UserId(user), ChatId(chat))
+                memory.learn(ApiAnswer(allowed), UserId(user), ChatId(chat))
                 last[user, chat] = (allowed, memory.now)
             case ("end", user, str(chat)):
                 memory.known.end(ChatId(chat), user and UserId(str(user)), memory.now)  # type: ignore[arg-type]

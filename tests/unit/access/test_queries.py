@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from constellation_ws.access import queries as access_queries
 from constellation_ws.access import queue as access_queue
-from constellation_ws.access.answers import Answer, NoAnswer
+from constellation_ws.access.answers import ApiAnswer, NoAnswer
 from constellation_ws.access.known import YES_SECONDS, Known
 from constellation_ws.access.limit import FIRST_CALLS, LEAST_CALLS, CallLimit
 from constellation_ws.access.queries import Queries
@@ -38,7 +38,7 @@ class Api:
     def subject(self, user: UserId, chat: ChatId) -> object:
         return chat if self.names_users else user if self.names_chats else (user, chat)
 
-    async def ask(self, user: UserId, chat: ChatId) -> Answer:
+    async def ask(self, user: UserId, chat: ChatId) -> ApiAnswer:
         self.asked += 1
         if self.is_held:
             call = (user, chat, asyncio.get_running_loop().create_future())
@@ -49,7 +49,7 @@ class Api:
         users, chats = frozenset(self.members.get(chat, ())), None
         if self.names_chats:
             chats = frozenset(one for one, found in self.members.items() if user in found)
-        return Answer(user in users, users if self.names_users else None, chats)
+        return ApiAnswer(user in users, users if self.names_users else None, chats)
 
     async def aclose(self) -> None:
         pass
@@ -376,7 +376,7 @@ async def test_many_who_are_answered_from_memory_do_not_hold_up_the_loop(
     await world.settle()
     checks = [world.run(f"u{n}", "c") for n in range(100)]
     await world.settle()
-    yes = Answer(True, users=frozenset(world.api.members["c"]))
+    yes = ApiAnswer(True, users=frozenset(world.api.members["c"]))
     world.known.learn(UserId("u0"), ChatId("c"), yes, world.known.number(), world.now)
     await world.answer(calls=1)
     await asyncio.gather(*checks)

@@ -74,7 +74,7 @@ def test_without_a_log_it_is_published(deployment: Deployment) -> None:
 class Answering:
     """Pods that answer each command, on a connection of their own."""
 
-    def __init__(self, valkey: Valkey, *answers: asking.Answer) -> None:
+    def __init__(self, valkey: Valkey, *answers: asking.Reply) -> None:
         self._valkey = valkey
         self._answers = answers
         self._is_subscribed = threading.Event()

@@ -9,13 +9,13 @@ from unittest.mock import patch
 import pytest
 
 from constellation_ws.cli import local
-from constellation_ws.cli.local import Place, free_port, how_to_join
+from constellation_ws.cli.local import LocalEndpoint, free_port, how_to_join
 from constellation_ws.settings import settings
 
 HOST = "127.0.0.1"
 
 
-def place(environment: Mapping[str, str], overrides: Mapping[str, str]) -> Place:
+def place(environment: Mapping[str, str], overrides: Mapping[str, str]) -> LocalEndpoint:
     """The place of a gateway in such an environment; a Redis is always named."""
     with (
         patch.dict(os.environ, environment, clear=True),
@@ -123,7 +123,7 @@ def test_the_page_is_only_where_nobody_else_reaches_it(host: str, has_page: bool
 
 @pytest.mark.parametrize("owns_redis", [True, False])
 def test_only_a_redis_of_our_own_is_written_out(owns_redis: bool) -> None:
-    where = Place(HOST, 27000, 27756, "redis://:hunter2@redis", owns_redis, {})
+    where = LocalEndpoint(HOST, 27000, 27756, "redis://:hunter2@redis", owns_redis, {})
 
     words = how_to_join(where)
 

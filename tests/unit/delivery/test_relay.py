@@ -23,7 +23,7 @@ from constellation_ws.delivery.effects import Asked, Effect, MembershipEnded, Mo
 from constellation_ws.delivery.fanout import Fanout
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Member, Rooms, Stage
-from constellation_ws.delivery.routes import Message, Table, compile_table
+from constellation_ws.delivery.routes import RoutedEvent, Table, compile_table
 from constellation_ws.interface.rows import RouteRow
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import (
@@ -125,14 +125,14 @@ class Pod:
 
     def take(self, batch: list[tuple[bytes, bytes]]) -> None:
         """One batch on several channels."""
-        self._note(self.relay.take(batch))
+        self._note(self.relay.deliver(batch))
 
     def log(self, *entries: tuple[str, str, dict[str, Any]]) -> None:
         """One batch from the log: offset, channel and message."""
         batch = [
             (offset.encode(), *published(channel, event)) for offset, channel, event in entries
         ]
-        self._note(self.relay.take_logged(batch, age_seconds=0.0))
+        self._note(self.relay.deliver_logged(batch, age_seconds=0.0))
 
     def tell(self, *orders: commands.Command) -> None:
         """One batch of commands."""
@@ -591,7 +591,7 @@ def test_what_comes_by_the_log_carries_its_offset_to_who_wants_it(pod: Pod) -> N
 def test_an_entry_is_read_without_being_carried_out(pod: Pod) -> None:
     bob = pod.client("bob")
     message = pod.relay.read(*published("chat:new", {"userId": "bob"}))
-    assert isinstance(message, Message)
+    assert isinstance(message, RoutedEvent)
     assert (message.event, list(message.rooms)) == ("new-chat", ["user:bob"])
     join = Join(Room("user:bob"), Room("team"))
     assert pod.relay.read(DEFAULT.commands.encode(), commands.encode(join)) == join
@@ -699,7 +699,7 @@ def test_any_bytes_on_any_channel_are_survived(batch: list[tuple[str, bytes]]) -
     pod = Pod()
     bob = pod.client("bob")
     with capture_logs():
-        pod.relay.take([*(published(*one) for one in batch)])
+        pod.relay.deliver([*(published(*one) for one in batch)])
     pod.publish("chat:new", {"userId": "bob"})
     assert bob.heard == [["new-chat", {}]]
     assert pod.disconnected == []

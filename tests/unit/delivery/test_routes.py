@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.delivery.routes import Message, Route, Table, compile_table
+from constellation_ws.delivery.routes import Route, RoutedEvent, Table, compile_table
 from constellation_ws.interface.rows import Removal, RouteRow
 from constellation_ws.messages.commands import Leave
 from constellation_ws.messages.events import MalformedEvent, Room
@@ -46,18 +46,18 @@ ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6) 
 every_key = sorted({key for keys in PAYLOAD_KEYS.values() for key in keys.split()} | {"to", "x"})
 
 
-def routed(channel: str, event: dict[str, Any] | str | bytes) -> Message:
+def routed(channel: str, event: dict[str, Any] | str | bytes) -> RoutedEvent:
     message = maybe_routed(channel, event)
     assert message is not None
     return message
 
 
-def maybe_routed(channel: str, event: dict[str, Any] | str | bytes) -> Message | None:
+def maybe_routed(channel: str, event: dict[str, Any] | str | bytes) -> RoutedEvent | None:
     text = json.dumps(event) if isinstance(event, dict) else event
     return CONTRACT[channel].route(text.encode() if isinstance(text, str) else text)
 
 
-def payload(message: Message) -> str:
+def payload(message: RoutedEvent) -> str:
     return msgspec.json.encode(message.body).decode()
 
 

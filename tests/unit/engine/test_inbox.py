@@ -10,7 +10,7 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from constellation_ws.engine.inbox import MAX_INBOX
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.http.bounded_reading import PIECE_BYTES
 from tests.loop_turns import Others
 from tests.unit.engine.world import World, heard, serving
@@ -55,7 +55,7 @@ def asking(*numbers: int) -> bytes:
     return b"".join(frames)
 
 
-def waiting(session: Session) -> int:
+def waiting(session: EngineSession) -> int:
     return len(session.inbox or ())
 
 

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from constellation_ws.engine.connection import WebSocketConnection
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.http.protocol import HttpProtocol
 from tests.conformance.wire import request, upgrade_headers
 from tests.unit.engine.world import PATH, TARGET, World, join, serving
@@ -269,7 +269,7 @@ async def test_nothing_is_left_of_all_of_them_at_once(world: World) -> None:
     world.pass_seconds(100)
     await world.empty()
     gc.collect()
-    kinds = (Session, WebSocketConnection)
+    kinds = (EngineSession, WebSocketConnection)
     # By type: a proxy whose object is gone cannot be asked what it is.
     assert not [found for found in gc.get_objects() if issubclass(type(found), kinds)]
 

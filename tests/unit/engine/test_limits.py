@@ -101,7 +101,7 @@ async def shut_out(world: World, client: Wire) -> int:
 )
 async def test_a_flood_of_what_is_no_request_is_closed_and_told_why(frame: bytes) -> None:
     ended: list[str] = []
-    async with serving(max_packets_per_heartbeat=100) as world, world.member() as client:
+    async with serving(max_packets_per_ping_interval=100) as world, world.member() as client:
         world.on("disconnect", lambda sid, reason: ended.append(reason))
         await client.write(frame * 20_000)
         assert await shut_out(world, client) == FLOODED
@@ -114,7 +114,7 @@ EMPTY_FRAGMENT = client_frame(CONTINUATION, last=False)
 @pytest.mark.parametrize("is_connected", [True, False])
 async def test_fragments_that_complete_nothing_count_one_each(is_connected: bool) -> None:
     """Counted by the read, three megabytes a second of them went unnoticed."""
-    async with serving(max_packets_per_heartbeat=1_000) as world, world.websocket() as client:
+    async with serving(max_packets_per_ping_interval=1_000) as world, world.websocket() as client:
         await client.message()
         if is_connected:
             await join(client)
@@ -127,7 +127,7 @@ async def test_fragments_that_complete_nothing_count_one_each(is_connected: bool
 
 async def test_payload_counts_by_its_size() -> None:
     large = client_frame(TEXT, b"3" + b"x" * 99_999)
-    async with serving(max_packets_per_heartbeat=10) as world, world.member() as client:
+    async with serving(max_packets_per_ping_interval=10) as world, world.member() as client:
         await client.write(large)
         await client.write(client_frame(PING))
         assert (await client.frame())[0] == PONG
@@ -136,7 +136,7 @@ async def test_payload_counts_by_its_size() -> None:
 
 
 async def test_how_the_network_cuts_a_message_does_not_count() -> None:
-    async with serving(max_packets_per_heartbeat=15) as world, world.member() as client:
+    async with serving(max_packets_per_ping_interval=15) as world, world.member() as client:
         frame = client_frame(TEXT, b"3" + b"x" * 999)
         await client.write(*chopped(frame * 8, 20))
         await client.write(client_frame(PING))
@@ -144,7 +144,7 @@ async def test_how_the_network_cuts_a_message_does_not_count() -> None:
 
 
 async def test_a_flood_that_does_not_stop_is_cut_off_when_the_goodbye_has_had_its_time() -> None:
-    async with serving(max_packets_per_heartbeat=100) as world, world.member() as client:
+    async with serving(max_packets_per_ping_interval=100) as world, world.member() as client:
         flooding = asyncio.create_task(flood(client))
         await eventually(lambda: not world.sids, PATIENCE_SECONDS, "the session is closed")
         assert world.left()["pending closes"] == 1
@@ -155,7 +155,7 @@ async def test_a_flood_that_does_not_stop_is_cut_off_when_the_goodbye_has_had_it
 
 
 async def test_who_goes_on_after_the_goodbye_of_its_session_is_not_read_for_long() -> None:
-    async with serving(max_packets_per_heartbeat=1_000) as world, world.member() as client:
+    async with serving(max_packets_per_ping_interval=1_000) as world, world.member() as client:
         (session,) = world.engine.sockets.values()
         world.engine.close(session, "enough")
         flooding = asyncio.create_task(flood(client))
@@ -211,7 +211,7 @@ async def test_a_websocket_that_carries_no_session_may_send_little(frame: bytes)
 
 
 async def test_a_flood_before_the_namespace_is_counted_as_a_refusal() -> None:
-    async with serving(max_packets_per_heartbeat=100) as world, world.websocket() as client:
+    async with serving(max_packets_per_ping_interval=100) as world, world.websocket() as client:
         await client.message()
         await client.write(client_frame(PING) * 200)
         assert await shut_out(world, client) == FLOODED
@@ -220,7 +220,7 @@ async def test_a_flood_before_the_namespace_is_counted_as_a_refusal() -> None:
 
 
 async def test_a_post_with_too_many_packets_is_refused_before_it_is_read() -> None:
-    async with serving(max_packets_per_heartbeat=100) as world, world.http() as http:
+    async with serving(max_packets_per_ping_interval=100) as world, world.http() as http:
         polling = await http.open()
         answer = await polling.post("\x1e".join(["3"] * 20_000))
         assert (answer.status, world.refused[0]) == (429, "packet_flood")
@@ -228,7 +228,7 @@ async def test_a_post_with_too_many_packets_is_refused_before_it_is_read() -> No
 
 
 async def test_each_heartbeat_gives_as_many_packets_anew() -> None:
-    async with serving(max_packets_per_heartbeat=30) as world, world.websocket() as client:
+    async with serving(max_packets_per_ping_interval=30) as world, world.websocket() as client:
         await client.message()
         await join(client)
         for _ in range(5):

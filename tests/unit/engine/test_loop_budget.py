@@ -124,7 +124,7 @@ FLOODS = {
 @pytest.mark.parametrize("name", FLOODS)
 async def test_no_turn_parses_more_of_a_websocket_than_it_may(name: str, work: Work) -> None:
     flood = FLOODS[name]
-    async with serving(max_packets_per_heartbeat=UNLIMITED) as world, world.member() as client:
+    async with serving(max_packets_per_ping_interval=UNLIMITED) as world, world.member() as client:
         sending = asyncio.create_task(client.write(flood))
         await all_is_parsed(world, work, len(flood))
         await sending
@@ -165,7 +165,7 @@ async def test_no_turn_parses_more_of_http_than_it_may(name: str, work: Work) ->
 async def test_a_request_of_many_packets_is_taken_in_turns(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(max_packets_per_heartbeat=UNLIMITED) as world, world.http() as http:
+    async with serving(max_packets_per_ping_interval=UNLIMITED) as world, world.http() as http:
         _count(work, monkeypatch, world.engine, "receive_packet", "packets")
         polling = await http.open()
         await polling.send("40/chats")

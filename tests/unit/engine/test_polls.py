@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.http.responses import HttpResponse
 from tests.unit.engine.world import World, heard, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -29,7 +29,7 @@ class There:
     def __init__(self, world: World) -> None:
         self.world = world
         self.polls = world.polls
-        self.session: Session = world.engine.open("EIO=4", "10.0.0.9", [])
+        self.session: EngineSession = world.engine.open("EIO=4", "10.0.0.9", [])
         self.gone: list[asyncio.Future[None]] = []
 
     async def ask(self, method: str, body: bytes = b"", sid: str | None = None) -> HttpResponse:

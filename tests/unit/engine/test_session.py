@@ -8,7 +8,7 @@ import pytest
 from engineio import packet as eio
 
 from constellation_ws.engine.server import Engine
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.messages.frames import Frame
 from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.websocket import binary_frame, text_frame
@@ -62,7 +62,7 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def polling(engine: Engine) -> Session:
+def polling(engine: Engine) -> EngineSession:
     return engine.open("", "", [])
 
 
@@ -72,7 +72,7 @@ def line() -> Line:
 
 
 @pytest.fixture
-def upgraded(polling: Session, line: Line) -> Session:
+def upgraded(polling: EngineSession, line: Line) -> EngineSession:
     polling.websocket, polling.write = line, line.sent.append
     return polling
 
@@ -80,7 +80,7 @@ def upgraded(polling: Session, line: Line) -> Session:
 MISSED = Frame(b'42/chats,["x",1]', (), b"5-0")
 
 
-async def test_on_polling_packets_wait_in_their_order(polling: Session) -> None:
+async def test_on_polling_packets_wait_in_their_order(polling: EngineSession) -> None:
     polling.send_message("ю")
     polling.send_message(b"\x01\x02\x03\x04")
     polling.send_message(b"")
@@ -94,7 +94,7 @@ async def test_on_polling_packets_wait_in_their_order(polling: Session) -> None:
 
 
 async def test_what_waits_is_counted_on_either_transport(
-    engine: Engine, polling: Session, line: Line
+    engine: Engine, polling: EngineSession, line: Line
 ) -> None:
     polling.send_message("hello")
     assert polling.waiting_bytes == len("4hello")
@@ -107,7 +107,7 @@ async def test_what_waits_is_counted_on_either_transport(
     assert polling.waiting_bytes == upgraded.waiting_bytes == 0
 
 
-async def test_on_a_websocket_packets_leave_at_once(upgraded: Session, line: Line) -> None:
+async def test_on_a_websocket_packets_leave_at_once(upgraded: EngineSession, line: Line) -> None:
     upgraded.send_message("ю")
     upgraded.send_message(b"\x01")
     upgraded.send_control("2")
@@ -122,32 +122,32 @@ async def test_on_a_websocket_packets_leave_at_once(upgraded: Session, line: Lin
 
 
 def test_what_was_missed_leaves_with_its_offsets_in_one_write(
-    upgraded: Session, line: Line
+    upgraded: EngineSession, line: Line
 ) -> None:
     upgraded.send_after([MISSED, MISSED], "0/chats,{}")
     missed = text_frame(b'42/chats,["x",1,"5-0"]')
     assert line.sent == [missed + missed + text_frame(b"40/chats,{}")]
 
 
-def test_what_was_missed_waits_with_its_offsets_on_polling(polling: Session) -> None:
+def test_what_was_missed_waits_with_its_offsets_on_polling(polling: EngineSession) -> None:
     polling.send_after([MISSED], "0/chats,{}")
     assert polling.pop_outbox() == ['42/chats,["x",1,"5-0"]', "40/chats,{}"]
 
 
-def test_nothing_waits_for_a_session_that_is_closed(engine: Engine, polling: Session) -> None:
+def test_nothing_waits_for_a_session_that_is_closed(engine: Engine, polling: EngineSession) -> None:
     engine.remove(polling, "gone")
     polling.send_message("late")
     polling.queue("4late")
     assert polling.outbox == []
 
 
-def test_nothing_waits_beside_a_websocket(upgraded: Session) -> None:
+def test_nothing_waits_beside_a_websocket(upgraded: EngineSession) -> None:
     upgraded.queue("4stray")
     assert upgraded.outbox == []
 
 
 def test_up_to_the_bound_packets_wait_and_beyond_it_the_session_is_closed(
-    engine: Engine, polling: Session
+    engine: Engine, polling: EngineSession
 ) -> None:
     polling.queue("4" + "x" * 99)
     assert not polling.closed
@@ -158,7 +158,7 @@ def test_up_to_the_bound_packets_wait_and_beyond_it_the_session_is_closed(
 
 
 def test_a_farewell_to_a_session_at_its_bound_closes_it_all_the_same(
-    engine: Engine, polling: Session
+    engine: Engine, polling: EngineSession
 ) -> None:
     polling.queue("4" + "x" * 99)
     engine.close(polling, "enough")
@@ -166,13 +166,13 @@ def test_a_farewell_to_a_session_at_its_bound_closes_it_all_the_same(
     assert engine.pending_closes.pop_polling(polling.sid) is None
 
 
-async def test_python_engineios_close_ends_the_session(upgraded: Session, line: Line) -> None:
+async def test_python_engineios_close_ends_the_session(upgraded: EngineSession, line: Line) -> None:
     await upgraded.close()
     assert not upgraded.connected
     assert line.closed == (1000, "server disconnect")
 
 
-async def test_an_upgraded_session_says_so(polling: Session, line: Line) -> None:
+async def test_an_upgraded_session_says_so(polling: EngineSession, line: Line) -> None:
     assert not polling.upgraded
     polling.websocket = line
     assert polling.upgraded
@@ -181,7 +181,7 @@ async def test_an_upgraded_session_says_so(polling: Session, line: Line) -> None
 
 @pytest.mark.parametrize("collected", [b"event", [b"ev", b"ent"]])
 async def test_whatever_is_sent_comes_behind_what_the_fan_out_has_collected(
-    upgraded: Session, line: Line, collected: bytes | list[bytes]
+    upgraded: EngineSession, line: Line, collected: bytes | list[bytes]
 ) -> None:
     for send in (
         lambda: upgraded.send_message("hello"),
@@ -198,7 +198,7 @@ async def test_whatever_is_sent_comes_behind_what_the_fan_out_has_collected(
 
 
 async def test_a_ping_and_a_close_come_behind_what_the_fan_out_has_collected(
-    engine: Engine, upgraded: Session, line: Line
+    engine: Engine, upgraded: EngineSession, line: Line
 ) -> None:
     upgraded.pending = b"event"
     for _ in range(1_000):

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from constellation_ws.engine.connection import WebSocketConnection
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.engine.slow import GRACE_SECONDS
 from tests.conformance.wire import Wire
 from tests.unit.engine.world import World, flood, heard, serving
@@ -25,7 +25,7 @@ LARGE = b"x" * 20_000
 @pytest_asyncio.fixture
 async def world() -> AsyncIterator[World]:
     async with serving(
-        max_write_buffer_bytes=100_000, max_packets_per_heartbeat=1_000_000_000
+        max_write_buffer_bytes=100_000, max_packets_per_ping_interval=1_000_000_000
     ) as world:
         yield world
 
@@ -92,7 +92,7 @@ async def test_a_burst_below_the_bound_harms_nobody(world: World) -> None:
     assert world.dropped == 0
 
 
-async def publish_until_watched(world: World, session: Session) -> int:
+async def publish_until_watched(world: World, session: EngineSession) -> int:
     """Publish until more waits than may for long; return how many events it took."""
     number = 0
     while session.strain is None:
@@ -108,7 +108,7 @@ async def roomy() -> AsyncIterator[World]:
     async with serving(
         max_write_buffer_bytes=100_000,
         max_event_bytes=1_000_000,
-        max_packets_per_heartbeat=1_000_000_000,
+        max_packets_per_ping_interval=1_000_000_000,
         ping_interval_seconds=600,
     ) as world:
         yield world

@@ -55,7 +55,7 @@ LIMITS = EngineLimits(
     max_payload_bytes=100_000,
     max_request_bytes=20_000,
     max_write_buffer_bytes=262_144,
-    max_packets_per_heartbeat=20_000,
+    max_packets_per_ping_interval=20_000,
     max_connections=1_000,
     max_connections_per_address=0,
     connects=Rate(10_000, 10_000),
@@ -95,7 +95,7 @@ class Seen(Observer):
     def pinged(self, sid: str) -> None:
         self.on_ping(sid)
 
-    def close_answered(self, sid: str) -> None:
+    def close_acknowledged(self, sid: str) -> None:
         self.answered.append(sid)
 
 

@@ -75,7 +75,7 @@ def test_a_close_of_ours_proves_nothing_until_it_is_answered() -> None:
     assert (one.proven, one.transport_closed_at) == (at(10), at(20)), (
         "nothing was sent after the close"
     )
-    one.close_answered()
+    one.close_acknowledged()
     assert (one.proven, one.transport_closed_at) == (at(20), at(20))
 
 
@@ -83,7 +83,7 @@ def test_an_answer_to_a_close_that_was_never_sent_proves_nothing() -> None:
     one = ticket()
     one.transport_closed(at(20))
     one.close_sent(at(30))
-    one.close_answered()
+    one.close_acknowledged()
     assert (one.proven, one.transport_closed_at) == (at(10), at(20))
 
 
@@ -124,7 +124,7 @@ def test_nothing_that_has_not_arrived_is_ever_taken_for_proven(
                 close_sent = sent
                 one.close_sent(at(sent))
             case "answer" if close_sent is not None and arrived >= close_sent and not has_stalled:
-                one.close_answered()
+                one.close_acknowledged()
             case "lose" if not is_lost:
                 is_lost = True
                 one.transport_closed(at(sent))

@@ -12,7 +12,7 @@ from constellation_ws.delivery.rooms import Member
 from constellation_ws.engine.admission import Admission
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.server import Engine
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.messages.commands import Selection
 from constellation_ws.messages.events import NAMESPACE, Room, Sid, UserId, chat_room, user_room
 from constellation_ws.messages.namespaces import DEFAULT_SCOPE, Namespaces, Scope
@@ -39,13 +39,13 @@ class Members:
         self.disconnected: list[str] = []
         self.served = {DEFAULT_SCOPE}
 
-    def of_session(self, session: Session) -> list[Member]:
+    def of_session(self, session: EngineSession) -> list[Member]:
         return self.rooms.of_session(session.sid)
 
     def serves(self, scope: Scope) -> bool:
         return scope in self.served
 
-    def adopt(self, moved: MovedMember, session: Session, rooms: Iterable[str]) -> Member:
+    def adopt(self, moved: MovedMember, session: EngineSession, rooms: Iterable[str]) -> Member:
         member = Member(Sid(moved.sid), session.sid, session, moved.scope)
         self.rooms.add(member)
         member.admit(moved.identity.user, None)
@@ -141,7 +141,7 @@ class Pod:
             if task.done():
                 task.result()
 
-    def on_websocket(self) -> tuple[Session, Line]:
+    def on_websocket(self) -> tuple[EngineSession, Line]:
         """Open a session on a WebSocket."""
         line = Line()
         session = self.engine.open("EIO=4", "10.0.0.9", [])
@@ -151,7 +151,7 @@ class Pod:
         return session, line
 
     def with_member(
-        self, session: Session, sid: str = "sio", scope: Scope = DEFAULT_SCOPE
+        self, session: EngineSession, sid: str = "sio", scope: Scope = DEFAULT_SCOPE
     ) -> Member:
         """Let a session be connected to a namespace."""
         moved = MovedMember(sid, Identity(USER), False, [], 1.0, 0, scope)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.engine.session import Session
+from constellation_ws.engine.session import EngineSession
 from constellation_ws.process.closing import (
     age,
     close_aged,
@@ -37,11 +37,11 @@ class World:
         self.gateway = Gateway(defaults(draining=draining), lambda work: work.close())
         self.others = Others()
         self.closed_at: list[int] = []
-        self.closed: list[Session] = []
+        self.closed: list[EngineSession] = []
         monkeypatch.setattr(self.gateway.clients.closing, "close", self._close)
         self.sessions = [self.gateway.clients.engine.open("", "", []) for _ in range(MANY)]
 
-    def _close(self, session: Session, reason: str) -> None:
+    def _close(self, session: EngineSession, reason: str) -> None:
         self.closed_at.append(self.others.turns)
         self.closed.append(session)
         self.gateway.clients.server.close_session(session, reason)
@@ -99,7 +99,7 @@ async def test_a_token_that_is_refreshed_while_others_expire_counts(
     refreshed = world.sessions[-1]
     close = world.gateway.clients.closing.close
 
-    def refresh_and_close(session: Session, reason: str) -> None:
+    def refresh_and_close(session: EngineSession, reason: str) -> None:
         if session is world.sessions[0]:
             expiries.put(refreshed.sid, time.time() + 3_600)
         close(session, reason)

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
-from constellation_ws.delivery.routes import Message
+from constellation_ws.delivery.routes import RoutedEvent
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
 from constellation_ws.log.layout import Logged
 from constellation_ws.log.positions import DeliveryProof, RoomChange
@@ -71,7 +71,7 @@ class Pod:
 
     def _read(self, channel: bytes, payload: bytes) -> Meaning:
         self.decoded += 1
-        return Message(EventName("e"), Fields(), [channel.decode()], (), ())
+        return RoutedEvent(EventName("e"), Fields(), [channel.decode()], (), ())
 
     def deliver(self, count: int, room: str = "user:other", at_ms: int | None = None) -> None:
         """Deliver events for the members of a room."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from constellation_ws.delivery.routes import Message
+from constellation_ws.delivery.routes import RoutedEvent
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
 from constellation_ws.log.layout import Logged
 from constellation_ws.log.recent_entries import RecentEntries
@@ -76,7 +76,7 @@ def _id(entry: Logged) -> LogId:
 def read(channel: bytes, payload: bytes) -> Meaning:
     """An entry whose number ends with n is for user n; all others are for the crowd."""
     room = b"user:%b" % payload[-1:] if payload.isdigit() else b"crowd"
-    return Message(EventName("e"), Fields(), [room.decode()], (), ())
+    return RoutedEvent(EventName("e"), Fields(), [room.decode()], (), ())
 
 
 class Pod:

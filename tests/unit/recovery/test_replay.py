@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.delivery.routes import Message
+from constellation_ws.delivery.routes import RoutedEvent
 from constellation_ws.log.ids import BEGINNING, format_id
 from constellation_ws.log.layout import Logged
 from constellation_ws.log.positions import RoomChange
@@ -31,8 +31,8 @@ LEAVES = st.lists(st.builds(Leave, ROOM, ROOM), max_size=2)
 def said_to(
     rooms: Sequence[str], except_: Sequence[str] = (), empties: Sequence[str] = (),
     removals: Sequence[Leave] = (),
-) -> Message:  # fmt: skip
-    return Message(EventName("e"), Fields(), rooms, except_, empties, removals=removals)
+) -> RoutedEvent:  # fmt: skip
+    return RoutedEvent(EventName("e"), Fields(), rooms, except_, empties, removals=removals)
 
 
 MESSAGES = st.builds(said_to, ROOMS, ROOMS.map(lambda rooms: rooms[:1]), ROOMS, LEAVES) | st.builds(
@@ -70,14 +70,14 @@ def naive(
         while to_come and to_come[0][0] < place:
             _, room, is_in = to_come.pop(0)
             (mine.add if is_in else mine.discard)(room)
-        if isinstance(meaning, Message | Emit) and place > seen:
+        if isinstance(meaning, RoutedEvent | Emit) and place > seen:
             to_me = meaning.rooms is None or any(room in mine for room in meaning.rooms)
             if to_me and not any(room in mine for room in meaning.except_rooms):
                 heard.append(place)
         if place > rooms_at:
             before = set(mine)
             match meaning:
-                case Message(empties=empties, removals=removals):
+                case RoutedEvent(empties=empties, removals=removals):
                     mine.difference_update(empties)
                     for removal in removals:
                         if removal.who in mine:

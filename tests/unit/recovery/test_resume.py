@@ -211,7 +211,7 @@ async def test_a_close_that_the_client_answers_is_proof_and_one_before_is_none(
     missed = await a.log_event()
     await a.lose(member)
     if is_answered:
-        a.sessions.close_answered(member.eio_sid)
+        a.sessions.close_acknowledged(member.eio_sid)
         await a.sessions.flush()
     _, resumed = await b.connect(pid=welcome.pid)
     assert resumed.is_recovered is is_answered

@@ -22,7 +22,7 @@ REPORTED = Reported("pod-a", Raw(b'{"n":[1]}'))
 
 
 @pytest.mark.parametrize("answer", [Counted(3, "pod-a"), LISTED, Listed([], "pod-a"), REPORTED])
-def test_what_is_written_is_read(answer: asking.Answer) -> None:
+def test_what_is_written_is_read(answer: asking.Reply) -> None:
     assert asking.read(asking.write(7, answer)) == (7, answer)
 
 

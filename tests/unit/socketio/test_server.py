@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from socketio.exceptions import ConnectionRefusedError as HandshakeRefused
+from socketio.exceptions import ConnectionRefusedError as ConnectRefused
 
 from constellation_ws.delivery.rooms import Member, Stage
 from constellation_ws.delivery.welcome import RetryLater
@@ -135,7 +135,7 @@ async def test_who_connects_slowly_is_not_disconnected_by_its_own_second_try(
 async def test_a_refusal_tells_why_and_leaves_the_connection_for_another_try(
     world: World,
 ) -> None:
-    answers = iter([HandshakeRefused("No.", {"code": "unauthorized"}), None])
+    answers = iter([ConnectRefused("No.", {"code": "unauthorized"}), None])
 
     def connect(sid: str, handshake: Any, auth: Any) -> None:
         answer = next(answers)
@@ -375,7 +375,7 @@ async def test_what_is_too_large_and_for_no_namespace_is_no_packet(
 
 
 async def test_connects_are_counted_for_what_they_may_cost() -> None:
-    refusal = HandshakeRefused("No.", {"code": "unauthorized"})
+    refusal = ConnectRefused("No.", {"code": "unauthorized"})
     tries = 0
 
     def connect(sid: str, handshake: Any, auth: Any) -> None:
@@ -383,7 +383,7 @@ async def test_connects_are_counted_for_what_they_may_cost() -> None:
         tries += 1
         raise refusal
 
-    async with serving(max_packets_per_heartbeat=10_000) as world, world.websocket() as client:
+    async with serving(max_packets_per_ping_interval=10_000) as world, world.websocket() as client:
         world.on("connect", connect)
         await client.message()
         for _ in range(200):

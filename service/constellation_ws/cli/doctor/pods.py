@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from constellation_ws.cli.deployment import Pod
-from constellation_ws.cli.doctor.target import Answer, Http
+from constellation_ws.cli.doctor.target import Http, Response
 from constellation_ws.cli.findings import Finding, failed, ok, skipped, warning
 from constellation_ws.cli.lean_client import read_handshake
 
@@ -101,7 +101,7 @@ async def check_readiness(http: Http) -> Finding:
     return failed("readiness", detail, _BALANCER)
 
 
-def _report(answer: Answer) -> Mapping[str, Any] | None:
+def _report(answer: Response) -> Mapping[str, Any] | None:
     try:
         said = json.loads(answer.text)
     except ValueError:

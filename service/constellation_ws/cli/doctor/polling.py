@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from constellation_ws.cli.doctor.target import Answer, Http, Target
+from constellation_ws.cli.doctor.target import Http, Response, Target
 from constellation_ws.cli.findings import Finding, failed, ok, skipped, warning
 from constellation_ws.cli.lean_client import Refused, connect_packet, read_answer, read_handshake
 
@@ -44,7 +44,7 @@ _FULL = "`constellation-ws status` and INFO memory: Redis is full, read-only or 
 class Failure(Exception):
     """A request of a session was not answered as it should be."""
 
-    def __init__(self, answer: Answer, what: str) -> None:
+    def __init__(self, answer: Response, what: str) -> None:
         super().__init__(f"{what}: {answer}")
         self.answer = answer
 

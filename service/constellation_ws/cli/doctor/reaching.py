@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 
-from constellation_ws.cli.doctor.target import REQUEST_SECONDS, Answer, Http, Target, words_of
+from constellation_ws.cli.doctor.target import REQUEST_SECONDS, Http, Response, Target, words_of
 from constellation_ws.cli.findings import Finding, failed, ok, skipped, warning
 from constellation_ws.cli.lean_client import read_handshake
 
@@ -85,7 +85,7 @@ def _unreachable(fault: str) -> str:
 
 async def check_path(http: Http) -> tuple[Finding, bool]:
     """Ask for an Engine.IO handshake; say whether there was one."""
-    answer = Answer(0)
+    answer = Response(0)
     for _ in range(_ATTEMPTS):
         answer = await http.handshake()
         if not (answer.status == 503 and answer.code):
@@ -98,7 +98,7 @@ async def check_path(http: Http) -> tuple[Finding, bool]:
     return ok("path", detail), True
 
 
-async def _explain_path(http: Http, answer: Answer) -> Finding:
+async def _explain_path(http: Http, answer: Response) -> Finding:
     path = http.target.path
     if answer.code:
         remedy = "look up the code in the README; the gateway's log has it too"

@@ -75,7 +75,7 @@ def read_target(url: str, path: str, namespace: str, user: str) -> Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """The answer to one request; status 0 where there was none."""
 
     status: int
@@ -119,7 +119,7 @@ class Http:
         body: str | None = None,
         headers: Mapping[str, str] | None = None,
         seconds: float = REQUEST_SECONDS,
-    ) -> Answer:
+    ) -> Response:
         """GET, or POST a body; a fault is an answer too."""
         try:
             async with self.session.request(
@@ -131,19 +131,19 @@ class Http:
                 timeout=aiohttp.ClientTimeout(total=seconds),
             ) as response:
                 text = await response.text(errors="replace")
-                return Answer(response.status, text, dict(response.headers))
+                return Response(response.status, text, dict(response.headers))
         except _FAULTS as error:
-            return Answer(0, fault=words_of(error))
+            return Response(0, fault=words_of(error))
 
-    async def poll(self, sid: str, seconds: float = REQUEST_SECONDS) -> Answer:
+    async def poll(self, sid: str, seconds: float = REQUEST_SECONDS) -> Response:
         """GET what waits for a session."""
         return await self.ask(self.target.engine_url("polling", sid), seconds=seconds)
 
-    async def post(self, sid: str, packet: str) -> Answer:
+    async def post(self, sid: str, packet: str) -> Response:
         """POST a packet of a session."""
         return await self.ask(self.target.engine_url("polling", sid), body=packet)
 
-    async def handshake(self, headers: Mapping[str, str] | None = None) -> Answer:
+    async def handshake(self, headers: Mapping[str, str] | None = None) -> Response:
         """Open a session by polling."""
         return await self.ask(self.target.engine_url("polling"), headers=headers)
 

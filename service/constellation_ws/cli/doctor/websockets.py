@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 import aiohttp
 
 from constellation_ws.cli.doctor.polling import CUT_PEERS, UNKNOWN
-from constellation_ws.cli.doctor.target import REQUEST_SECONDS, Answer, Http, words_of
+from constellation_ws.cli.doctor.target import REQUEST_SECONDS, Http, Response, words_of
 from constellation_ws.cli.findings import Finding, failed, ok, warning
 from constellation_ws.cli.lean_client import LeanClient, Lost, Refused, read_handshake
 
@@ -75,7 +75,7 @@ async def _explain(http: Http, error: BaseException) -> Finding:
     return judge_refused(answer, error)
 
 
-def judge_refused(answer: Answer, error: BaseException) -> Finding:
+def judge_refused(answer: Response, error: BaseException) -> Finding:
     """Say why no WebSocket opens."""
     match answer.code:
         case "no_upgrade":

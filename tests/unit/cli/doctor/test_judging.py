@@ -11,7 +11,7 @@ from constellation_ws.cli.deployment import Pod
 from constellation_ws.cli.doctor import delivery, draining, idle, pods, polling, websockets
 from constellation_ws.cli.doctor.draining import Moved
 from constellation_ws.cli.doctor.pods import Met
-from constellation_ws.cli.doctor.target import Answer
+from constellation_ws.cli.doctor.target import Response
 from constellation_ws.cli.findings import Verdict
 from constellation_ws.cli.lean_client import Lost
 
@@ -53,13 +53,13 @@ def test_acks_show_whether_redis_can_be_written(codes: list[str], verdict: Verdi
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (Answer(400, '{"data":{"code":"no_upgrade"}}'), "removes the Upgrade header"),
-        (Answer(505, '{"data":{"code":"old_http"}}'), "HTTP/1.0"),
-        (Answer(502, "<html>"), "a proxy does not pass WebSockets (HTTP 502)"),
-        (Answer(403, '{"data":{"code":"forbidden_origin"}}'), "refused: forbidden_origin"),
+        (Response(400, '{"data":{"code":"no_upgrade"}}'), "removes the Upgrade header"),
+        (Response(505, '{"data":{"code":"old_http"}}'), "HTTP/1.0"),
+        (Response(502, "<html>"), "a proxy does not pass WebSockets (HTTP 502)"),
+        (Response(403, '{"data":{"code":"forbidden_origin"}}'), "refused: forbidden_origin"),
     ],
 )
-def test_why_no_websocket_opens(answer: Answer, says: str) -> None:
+def test_why_no_websocket_opens(answer: Response, says: str) -> None:
     finding = websockets.judge_refused(answer, ValueError("refused"))
     assert finding.verdict is FAILED
     assert says in finding.detail

@@ -8,7 +8,7 @@ import ssl
 import aiohttp
 import pytest
 
-from constellation_ws.cli.doctor.target import Answer, read_target, words_of
+from constellation_ws.cli.doctor.target import Response, read_target, words_of
 
 
 @pytest.mark.parametrize(
@@ -28,15 +28,15 @@ def test_a_url_of_any_kind_is_a_target(url: str, base: str, port: int) -> None:
 @pytest.mark.parametrize(
     ("answer", "code", "is_from_proxy", "said"),
     [
-        (Answer(503, '{"data":{"code":"draining"}}'), "draining", False, "HTTP 503 draining"),
-        (Answer(503, "<html>"), "", True, "HTTP 503"),
-        (Answer(502, "[]"), "", True, "HTTP 502"),
-        (Answer(404, '{"data":{}}'), "", False, "HTTP 404"),
-        (Answer(0, fault="no answer in time"), "", False, "no answer in time"),
+        (Response(503, '{"data":{"code":"draining"}}'), "draining", False, "HTTP 503 draining"),
+        (Response(503, "<html>"), "", True, "HTTP 503"),
+        (Response(502, "[]"), "", True, "HTTP 502"),
+        (Response(404, '{"data":{}}'), "", False, "HTTP 404"),
+        (Response(0, fault="no answer in time"), "", False, "no answer in time"),
     ],
 )
 def test_an_answer_says_who_gave_it(
-    answer: Answer, code: str, is_from_proxy: bool, said: str
+    answer: Response, code: str, is_from_proxy: bool, said: str
 ) -> None:
     assert (answer.code, answer.is_from_proxy, str(answer)) == (code, is_from_proxy, said)
 
