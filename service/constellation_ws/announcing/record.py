@@ -1,4 +1,4 @@
-"""The record in Redis of who was announced as online: the door to `scripts`."""
+"""The record in Redis of who was announced as online: what calls `scripts`."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Recovery(Protocol):
     """What the namespace needs of whoever gives members their sessions."""
 
     async def open(self, member: Member, user: UserId, auth: Any) -> Welcome | None:
-        """Give a member the session that it claims, with its rooms, or a new one.
+        """Give a member the session that its client presents, with its rooms, or a new one.
 
         None where nobody can resume.
         """

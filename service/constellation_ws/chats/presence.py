@@ -117,7 +117,7 @@ class Presence:
             await asyncio.sleep(_STEP_SECONDS)
 
     async def withdraw(self) -> None:
-        """Say goodbye: this pod's users fade unless they have come back elsewhere in time.
+        """Leave: this pod's users fade unless they have come back elsewhere in time.
 
         Nothing is written after it, since every write prolongs this pod's life in Redis.
         """

@@ -113,11 +113,11 @@ async def _run(where: local.LocalEndpoint) -> int:
                     await _play(story(number, int(time.time() * 1_000)), redis, news)
                     if stop.is_set() or process.returncode is not None:
                         break
-            print(f"\n{_farewell(process.returncode)}", flush=True)
+            print(f"\n{_last_line(process.returncode)}", flush=True)
             return 0 if process.returncode is None else 1
 
 
-def _farewell(code: int | None) -> str:
+def _last_line(code: int | None) -> str:
     return "Stopping" if code is None else f"The gateway exited with code {code}."
 
 

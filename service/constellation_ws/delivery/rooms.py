@@ -72,7 +72,7 @@ class Member:
         """Whether each event ends with its log ID, which a client presents when it resumes."""
         self.rooms: set[str] = set()
         self.allowance: Any = None
-        """The door's own memory of the member: its request allowance."""
+        """What the namespace remembers of the member: its request allowance."""
         self.unanswered = 0
         """Requests of it that a backend has not answered, while its next ones are handled."""
 

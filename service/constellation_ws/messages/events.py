@@ -25,7 +25,7 @@ RESERVED_EVENTS = frozenset({"connect", "connect_error", "disconnect", "disconne
 """Names that Socket.IO keeps for itself: a client that is sent one drops its connection."""
 
 UNSENDABLE_EVENTS = RESERVED_EVENTS | {"newListener", "removeListener", "__disconnect_final"}
-"""Names of events that no door accepts.
+"""Names of events that no port accepts.
 
 The parsers of socket.io-client 4.0 to 4.8 refuse them as a parse error: the connection is closed,
 and a client with recovery gets the event again after each resume. The last one is python-socketio's

@@ -1,6 +1,6 @@
 """Which JSON values are ids of users, chats and rooms, and how they are written as text. Pure.
 
-One rule for all doors, so that a publisher's number and a client's number name the same room:
+One rule for all ports, so that a publisher's number and a client's number name the same room:
 
 - a string that is not empty is an id as it is;
 - a number is an id if its value is whole, and counts as its decimal digits: `1.0` and `1e0` are

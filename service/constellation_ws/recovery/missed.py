@@ -113,8 +113,8 @@ class MissedEvents:
             return ResumeOutcome.ACCESS_UNAVAILABLE
         if isinstance(offset, str) and offset.endswith(UNDECIDED):
             return ResumeOutcome.UNPROVEN
-        claimed = parse_id(offset) if isinstance(offset, str) else None
-        start = resume_from(record.proof, claimed)
+        presented = parse_id(offset) if isinstance(offset, str) else None
+        start = resume_from(record.proof, presented)
         try:
             async with asyncio.timeout(_REACH_SECONDS):
                 epoch = await self._log.current()

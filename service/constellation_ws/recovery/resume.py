@@ -37,7 +37,7 @@ logger = structlog.get_logger(__name__)
 _MAX_ATTEMPTS = 5
 """Resumes in a row from the same offset: an event that a client cannot handle must not cut it off
 for ever."""
-_RECOVERY_CLAIM = "recovery"
+_RECOVERY_KEY = "recovery"
 
 
 class Offsets(StrEnum):
@@ -98,14 +98,14 @@ class Recovery:
         the user and puts a new member into its user's room; a recovered one is in its rooms by
         then, and has received nothing yet.
         """
-        claim = auth if isinstance(auth, dict) else {}
+        presented = auth if isinstance(auth, dict) else {}
         owner = f"{self._instance}.{next(self._owners)}"
-        has_offsets = self._offsets is Offsets.ALWAYS or claim.get(_RECOVERY_CLAIM) is True
-        pid = claim.get("pid")
+        has_offsets = self._offsets is Offsets.ALWAYS or presented.get(_RECOVERY_KEY) is True
+        pid, offset = presented.get("pid"), presented.get("offset")
         if isinstance(pid, str) and 0 < len(pid) <= 64:
             has_offsets = True  # only a client that can resume presents one
             with self._tracing.act("replay") as span:
-                outcome, welcome = await self._resume(member, user, pid, owner, claim.get("offset"))
+                outcome, welcome = await self._resume(member, user, pid, owner, offset)
                 span.set_attribute("constellation.outcome", outcome.value)
                 span.set_attribute("constellation.events", len(welcome.missed) if welcome else 0)
             self._metrics.recoveries.labels(outcome.value).inc()

@@ -108,9 +108,9 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # python-socketio is 
         member = self.membership.member_of(eio_sid, namespace)
         if member is None:
             return
-        member.connect()  # also one that has left: its farewell says so
+        member.connect()  # also one that has left: its end is queued
         if session is None:
-            return  # it left while the handler waited; its farewell cleans up
+            return  # it left while the handler waited; what is queued for its end cleans up
         self._engine.mark_used(session)
         answer: dict[str, str] = {"sid": member.sid}
         if welcome is not None and welcome.pid is not None:
