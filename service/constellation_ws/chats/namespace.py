@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 from opentelemetry.trace import Span, SpanKind
@@ -70,7 +70,6 @@ class Namespace:
         name: str,
         scope: Scope,
         requests: Sequence[RequestRow],
-        forwarded: Sequence[str],
         server: Server,
         rooms: Rooms,
         limits: Limits,
@@ -85,7 +84,7 @@ class Namespace:
         expiries: DueTimes,
         tracing: Tracing | NoTracing = NO_TRACING,
     ) -> None:
-        """`requests` are the namespace's rows without `to`, `forwarded` its other events.
+        """`requests` are the namespace's rows; those with `to` are answered by backends.
 
         `expiries` says when the tokens of which members end, by `Member.key`; to close them then is
         somebody else's.
@@ -105,18 +104,20 @@ class Namespace:
         self._expiries = expiries
         self._arriving = Arrivals()
         self._is_draining = False
-        asked = RoomRequests(rooms, limits, access, sessions)
-        watching = Watching(rooms, limits, access, sessions, board)
-        handlers = {
+        self._register(requests, board)
+
+    def _register(self, requests: Sequence[RequestRow], board: Board) -> None:
+        """Register what answers; of the events for backends only the names are known here."""
+        asked = RoomRequests(self._rooms, self._limits, self._access, self._sessions)
+        watching = Watching(self._rooms, self._limits, self._access, self._sessions, board)
+        handlers: dict[str, Handler] = {
             row.event: (watching if row.watches or row.unwatches else asked).handler(row)
             for row in requests
+            if row.to is None
         }
-        if authentication.has_tokens:
+        if self._authentication.has_tokens:
             handlers[REFRESH] = self._refresh
-        self._register(handlers, forwarded)
-
-    def _register(self, handlers: Mapping[str, Handler], forwarded: Sequence[str]) -> None:
-        """Register what answers; of `forwarded` events only the names are known here."""
+        forwarded = [row.event for row in requests if row.to is not None]
         server, name = self._server, self._name
         answering = Answering(self._metrics, self._tracing)
         server.on("connect", self._connect, namespace=name)

@@ -75,7 +75,7 @@ def send(
     As sendToUser and sendToRoom: it needs no channel in the interface. With the log, who is away
     for a moment gets it after the reconnect.
     """
-    from constellation_ws.cli import commanding, deployment
+    from constellation_ws.cli import commanding
     from constellation_ws.cli.redis_connection import RedisFailed, connected
     from constellation_ws.messages.events import UserId, user_room
     from constellation_ws.wiring.interface import namespaces_of
@@ -89,18 +89,19 @@ def send(
             namespaces, namespace, target, event, json.encode(), values.limits.max_event_bytes
         )
     with exit_on(FAILED, RedisFailed), connected(values.redis.address(), names) as redis:
-        if room:
-            online = any(commanding.members(redis, names, one, 1) for one in command.rooms or ())
-        else:
-            online = len(deployment.whereabouts(redis, names, UserId(to))) > 0
+        online = commanding.is_reached(redis, names, command, None if room else UserId(to))
         log_id = commanding.send(redis, names, command, keeps_log=values.delivery.mode == "durable")
+    _show_sent(log_id, online, as_json)
+    if not online:
+        warn(f"nobody is in {to} now" if room else f"{to} is not online")
+    raise typer.Exit(FAILED if strict and not online else 0)
+
+
+def _show_sent(log_id: str | None, online: bool, as_json: bool) -> None:
     if as_json:
         write_json({"accepted": True, "id": log_id, "online": online})
     else:
         print(f"accepted{f' as {log_id}' if log_id else ''}", flush=True)
-    if not online:
-        warn(f"nobody is in {to} now" if room else f"{to} is not online")
-    raise typer.Exit(FAILED if strict and not online else 0)
 
 
 def kick(

@@ -23,6 +23,7 @@ from constellation_ws.cli.doctor.target import Http, Target, connected
 from constellation_ws.cli.lean_client import LeanClient, Lost, Refused
 from constellation_ws.cli.redis_connection import required
 from constellation_ws.messages.commands import EMITTER_CHANNEL
+from constellation_ws.runtime import open_files
 
 _EVENT = "bench"
 _CONNECTING = 50
@@ -152,6 +153,7 @@ class Bench:
 
         Raises NobodyConnected and RedisFailed.
         """
+        open_files.raise_limit()
         async with connected(self._target, keeps_alive=True) as http:
             before = await _resident_bytes(http)
             stop, turn = asyncio.Event(), asyncio.Semaphore(_CONNECTING)

@@ -98,48 +98,46 @@ def doctor(
     )
 
 
+_Rate = Annotated[
+    float, typer.Option(min=0.1, metavar="EVENTS", help="Events a second, all together.")
+]
+_Seconds = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="How long to publish.")]
+
+
 def bench(
     url: GatewayUrl = DEFAULT_URL,
     clients: Annotated[
         int, typer.Option(min=1, metavar="CLIENTS", help="How many clients connect.")
     ] = 100,
-    rate: Annotated[
-        float, typer.Option(min=0.1, metavar="EVENTS", help="Events a second, all together.")
-    ] = 100.0,
-    seconds: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="How long to publish.")
-    ] = 10.0,
+    rate: _Rate = 100.0,
+    seconds: _Seconds = 10.0,
     namespace: Namespace = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a deployment with many clients, and events for them.
 
-    Prints how soon events arrived, and how many were lost or doubled. It publishes on the Redis of
-    the settings, to users of its own. With tokens it needs CONSTELLATION_JWT_SECRET. Exit code 1 if
-    an event was lost or doubled, or a client was refused.
+    It publishes on the Redis of the settings, to users of its own, and prints how soon events
+    arrived. With tokens it needs CONSTELLATION_JWT_SECRET. Exit code 1 if an event was lost or
+    doubled, or a client was refused.
     """
     from constellation_ws.cli import bench as benching
     from constellation_ws.cli import client, tokens
     from constellation_ws.cli.doctor.target import read_target
     from constellation_ws.cli.redis_connection import RedisFailed, connected
-    from constellation_ws.runtime import open_files
 
     with exit_on(ASKED_WRONGLY, client.InvalidUrl):
         address = client.check_url(url)
     values = loading.settings_with_warnings()
-    open_files.raise_limit()
     name = namespace or loading.interface(values, requires_keys=False).namespaces[0].name
-    target = read_target(address, "/socket.io/", name, f"bench-{secrets.token_hex(4)}")
-
     with (
         exit_on(ASKED_WRONGLY, tokens.NoSecret),
         exit_on(FAILED, RedisFailed, benching.NobodyConnected),
         connected(values.redis.address(), values.redis.names()) as redis,
     ):
-        plan = benching.Plan(clients, rate, seconds)
+        target = read_target(address, "/socket.io/", name, f"bench-{secrets.token_hex(4)}")
         auth_of = partial(tokens.auth_of, values.identity, now_seconds=time.time())
-        run = benching.Bench(target, plan, redis, auth_of, complain)
-        report = asyncio.run(run.run())
+        plan = benching.Plan(clients, rate, seconds)
+        report = asyncio.run(benching.Bench(target, plan, redis, auth_of, complain).run())
     if as_json:
         write_json(report.facts())
     else:

@@ -112,6 +112,16 @@ def members(redis: Redis, names: Names, room: Room, limit: int) -> set[UserId]:
     return {user for one in found.answers if isinstance(one, Listed) for user in one.users}
 
 
+def is_reached(redis: Redis, names: Names, command: Emit, user: UserId | None) -> bool:
+    """Return whether the user is online, or without one if anybody is in a room of the command.
+
+    Raises RedisFailed.
+    """
+    if user is not None:
+        return len(deployment.whereabouts(redis, names, user)) > 0
+    return any(members(redis, names, room, 1) for room in command.rooms or ())
+
+
 def _ask(redis: Redis, names: Names, command: Command, reply: str) -> Answered:
     """Publish a command, and wait until all pods that live have answered, for two seconds at most.
 

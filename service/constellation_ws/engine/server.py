@@ -36,6 +36,7 @@ CONNECT_TIMEOUT = "connect timeout"
 """Why a session was closed that nobody has marked as used."""
 _LOOK_SECONDS = 0.1
 _NOBODY = Observer()
+_NORMAL = CloseCode.NORMAL
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is untyped
@@ -57,9 +58,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         super().__init__(async_mode="asgi", monitor_clients=False)
         self.limits = limits
         self.slow: SlowConsumers[EngineSession] = SlowConsumers(limits, self.abort_slow)
-        self.sockets: dict[
-            str, EngineSession
-        ] = {}  # python-engineio's name; python-socketio reads it
+        # python-engineio's name; python-socketio reads it.
+        self.sockets: dict[str, EngineSession] = {}
         self._pod_tag = pod_tag
         self._kept_headers = kept_headers
         self.sites = Sites(limits.max_connections_per_address)
@@ -143,9 +143,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
 
     # Receiving
 
-    def receive_packet(
-        self, session: EngineSession, packet: str, *, is_alone: bool = False
-    ) -> None:
+    def receive_packet(self, session: EngineSession, packet: str, is_alone: bool = False) -> None:
         """Handle one text packet of an open session, which came with no other if it is alone."""
         kind = packet[:1]
         if kind == "4":
@@ -194,9 +192,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.slow.release(session)
         self.mark_used(session)
 
-    def close(
-        self, session: EngineSession, reason: str, code: CloseCode = CloseCode.NORMAL
-    ) -> None:
+    def close(self, session: EngineSession, reason: str, code: CloseCode = _NORMAL) -> None:
         """Close a session after all that was sent to it. Its client reconnects.
 
         A Socket.IO DISCONNECT would keep a JavaScript client from reconnecting; a closed transport
@@ -209,9 +205,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             session.resume_reading()
         self._begin_close(session, reason, code)
 
-    def _begin_close(
-        self, session: EngineSession, reason: str, code: CloseCode = CloseCode.NORMAL
-    ) -> None:
+    def _begin_close(self, session: EngineSession, reason: str, code: CloseCode = _NORMAL) -> None:
         if session.websocket is not None:
             session.write_pending()
             session.websocket.close(code, reason)

@@ -29,6 +29,7 @@ class Metrics(RemoteMetrics):
         ProcessCollector(registry=registry)
         self._declare_clients(registry)
         self._declare_events(registry)
+        self._declare_commands(registry)
         self._declare_load(registry)
         self._declare_recording(registry)
         self._declare_recovery(registry)
@@ -75,7 +76,7 @@ class Metrics(RemoteMetrics):
         )
 
     def _declare_events(self, registry: CollectorRegistry) -> None:
-        """Events and commands that are read from Redis."""
+        """Events that are read from Redis."""
         self.events = Tally(
             "constellation_events",
             "Events read from Redis by channel and outcome "
@@ -95,6 +96,9 @@ class Metrics(RemoteMetrics):
             ["event"],
             registry,
         )
+
+    def _declare_commands(self, registry: CollectorRegistry) -> None:
+        """Commands that are read from Redis, and what comes of those of emitters."""
         self.commands = Counter(
             "constellation_commands",
             "Commands between pods and from external emitters, by kind, and those dropped "

@@ -40,7 +40,7 @@ from constellation_ws.wiring.background_jobs import BackgroundJobs
 from constellation_ws.wiring.chat_access import make_access
 from constellation_ws.wiring.events import Events
 from constellation_ws.wiring.fencing import Fencing
-from constellation_ws.wiring.identification import identification
+from constellation_ws.wiring.identification import Identification, identification
 from constellation_ws.wiring.session_closing import SessionClosing
 
 _TRACE_HEADERS = frozenset(key.encode() for key in TRACE_KEYS)
@@ -69,10 +69,7 @@ class Clients:
         """Open connections of the public port that are no WebSocket; uvicorn keeps them there."""
         self.tunnels: set[TunnelEntrance] = set()
         """WebSockets of this pod whose session is on another one."""
-        requests = events.interface.requests
-        trace_headers = _TRACE_HEADERS if tracing.is_on else frozenset()
-        claims = frozenset(claim for row in requests for claim in row.claims)
-        self.identification = identification(settings, trace_headers, claims)
+        self.identification = self._make_identification(settings, events, tracing)
         self.engine = self._make_engine(settings, events, metrics, spawn)
         self.admission = self._make_admission(settings)
         gate = Gate(bounds.client_limits(settings.limits), metrics)
@@ -82,18 +79,23 @@ class Clients:
         self.access = make_access(settings.chat_access, metrics, spawn)
         self.recovery = self._make_recovery(events, jobs, metrics, tracing)
         redis, instance, names = events.redis.requests, events.bus.instance, events.names
-        watches = events.interface.watches
-        self.announcing = make_announcing(
-            settings.presence, redis, names, instance, metrics, watches
-        )
+        watches, presence = events.interface.watches, settings.presence
+        self.announcing = make_announcing(presence, redis, names, instance, metrics, watches)
         self.presence = Presence(redis, instance, names, self.announcing.announcer)
         self.expiries = DueTimes()
         """When the tokens of which members end, by `Member.key`."""
         self.members = self._make_members(settings, events, metrics, tracing)
         interface, endpoint, keys = events.interface, events.redis_endpoint, environment()
         self.backends = Backends(interface, events.redis, endpoint, metrics, tracing, spawn, keys)
-        self._forward(requests, metrics, tracing, settings.limits.max_id_chars)
+        self._forward(interface.requests, metrics, tracing, settings.limits.max_id_chars)
         self.polls = Polls(self.engine, self.admission)
+
+    def _make_identification(
+        self, settings: Settings, events: Events, tracing: Tracing | NoTracing
+    ) -> Identification:
+        trace_headers = _TRACE_HEADERS if tracing.is_on else frozenset()
+        claims = frozenset(claim for row in events.interface.requests for claim in row.claims)
+        return identification(settings, trace_headers, claims)
 
     def _make_admission(self, settings: Settings) -> Admission:
         return Admission(
@@ -174,12 +176,10 @@ class Clients:
         tracing: Tracing | NoTracing,
     ) -> Namespace:
         is_identified = row.identity == "required"
-        requests = [one for one in events.interface.requests if one.namespace == row.name]
         return Namespace(
             row.name,
             events.namespaces.scope(row.name),
-            [one for one in requests if one.to is None],
-            [one.event for one in requests if one.to is not None],
+            [one for one in events.interface.requests if one.namespace == row.name],
             self.server,
             events.rooms,
             bounds.client_limits(settings.limits),
