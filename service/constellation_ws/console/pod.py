@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import os
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -15,12 +17,14 @@ from constellation_ws.console import questions
 from constellation_ws.console.questions import (
     History,
     PodHistory,
+    PodListing,
     PodRooms,
     PodSockets,
     PodStatus,
     PodTail,
     RoomInfo,
     SocketInfo,
+    Sockets,
     Status,
     Tail,
     TopRooms,
@@ -28,7 +32,7 @@ from constellation_ws.console.questions import (
 )
 from constellation_ws.console.samples import STEP_SECONDS, Samples
 from constellation_ws.console.tail import Tails
-from constellation_ws.delivery.rooms import Member, Rooms
+from constellation_ws.delivery.rooms import Member, Rooms, Stage
 from constellation_ws.engine.server import Engine
 from constellation_ws.messages.events import Room, UserId, user_room
 from constellation_ws.messages.namespaces import Namespaces, scope_of
@@ -37,11 +41,13 @@ from constellation_ws.runtime.turns import paced
 MAX_SOCKETS = 50
 MAX_SHOWN_ROOMS = 50
 MAX_ROOMS = 200
+MAX_LISTED = 200
+"""Sockets that are listed without naming a user: 64 KB and 0.6 ms, with 11 rooms each."""
 _MEMORY = Path("/proc/self/statm")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _OF_USER = user_room(UserId(""))
 
-Answer = PodStatus | PodHistory | PodSockets | PodRooms | PodTail
+Answer = PodStatus | PodHistory | PodSockets | PodListing | PodRooms | PodTail
 
 
 class Pod:
@@ -85,6 +91,8 @@ class Pod:
                 return PodHistory(STEP_SECONDS, round(age, 2), self._samples.all())
             case Who(user):
                 return self._sockets_of(UserId(user))
+            case Sockets(limit):
+                return await self._list(min(limit, MAX_LISTED))
             case TopRooms(prefix, limit, has_users):
                 return await self._largest_rooms(prefix, min(limit, MAX_ROOMS), has_users)
             case Tail():
@@ -98,6 +106,15 @@ class Pod:
         ]
         newest = heapq.nlargest(MAX_SOCKETS, members, key=self._opened_at)
         return PodSockets(self._name, [self._describe(one) for one in newest], len(members))
+
+    async def _list(self, limit: int) -> PodListing:
+        connected = (one for one in self._rooms if one.stage is Stage.CONNECTED)
+        first = list(islice(connected, limit))
+        sockets = [self._describe(member) async for member in paced(first)]
+        scopes = self._namespaces.scopes.items()
+        counts = {name: len(self._rooms.members(scope)) for name, scope in scopes if scope}
+        counts[self._namespaces.default] = len(self._rooms) - sum(counts.values())
+        return PodListing(sockets, counts)
 
     def _opened_at(self, member: Member) -> float:
         session = self._engine.sockets.get(member.eio_sid)
@@ -121,6 +138,8 @@ class Pod:
             len(names),
             recovery,
             session.waiting_bytes if session is not None else 0,
+            member.user or "",
+            hashlib.blake2b(member.eio_sid.encode(), digest_size=6).hexdigest(),
         )
 
     async def _largest_rooms(self, prefix: str, limit: int, has_users: bool) -> PodRooms:

@@ -25,6 +25,12 @@ class Who(msgspec.Struct, frozen=True, tag="who"):
     user: str
 
 
+class Sockets(msgspec.Struct, frozen=True, tag="sockets"):
+    """Which sockets are there? Those that connected first, so that a list remains what it was."""
+
+    limit: int
+
+
 class TopRooms(msgspec.Struct, frozen=True, tag="rooms"):
     """Which rooms have most members, of those whose name begins so?"""
 
@@ -47,7 +53,7 @@ class Tail(msgspec.Struct, frozen=True, tag="tail"):
     limit: int = 100
 
 
-Query = Status | History | Who | TopRooms | Tail
+Query = Status | History | Who | Sockets | TopRooms | Tail
 
 
 class PodStatus(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -82,6 +88,7 @@ class PodStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """Since its start, as the next ones."""
     slow_consumers: int = 0
     drain: Drain | None = None
+    pid: int = 0
 
 
 class Drain(msgspec.Struct, frozen=True):
@@ -115,6 +122,10 @@ class SocketInfo(msgspec.Struct, frozen=True):
     recovery: str
     """`offsets`, `position` or `none`: how it would resume."""
     waiting_bytes: int
+    user: str = ""
+    client: str = ""
+    """The same for all sockets of one connection. No Engine.IO session ID: whoever knows that of a
+    client that polls can read its events."""
 
 
 class PodSockets(msgspec.Struct, frozen=True):
@@ -124,6 +135,14 @@ class PodSockets(msgspec.Struct, frozen=True):
     """Of the pod."""
     sockets: list[SocketInfo]
     count: int
+
+
+class PodListing(msgspec.Struct, frozen=True):
+    """Sockets of a pod, of whatever user."""
+
+    sockets: list[SocketInfo]
+    namespaces: dict[str, int]
+    """How many sockets each has, listed or not."""
 
 
 class RoomInfo(msgspec.Struct, frozen=True):

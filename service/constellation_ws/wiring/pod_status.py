@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 import time
@@ -90,6 +91,7 @@ class PodReading:
             lost_events=_total(metrics.lost_events),
             slow_consumers=_total(metrics.slow_consumers),
             drain=self._drain(sessions),
+            pid=os.getpid(),
         )
 
     def _count_websockets(self, now: float) -> int:

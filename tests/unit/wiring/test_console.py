@@ -9,7 +9,14 @@ from msgspec import Raw
 from pydantic import SecretStr
 
 from constellation_ws.console import questions
-from constellation_ws.console.questions import PodHistory, PodRooms, PodSockets, PodStatus
+from constellation_ws.console.pod import MAX_LISTED
+from constellation_ws.console.questions import (
+    PodHistory,
+    PodListing,
+    PodRooms,
+    PodSockets,
+    PodStatus,
+)
 from constellation_ws.delivery.rooms import Member, Stage
 from constellation_ws.messages.events import Room, Sid, UserId, user_room
 from constellation_ws.observability.probes import create_metrics_app
@@ -88,6 +95,17 @@ async def test_a_pod_tells_the_sockets_of_a_user_but_no_secret_of_their_sessions
     # An Engine.IO session id is all that a request needs to read what the session gets.
     assert "bob-session" not in repr(found)
     assert (await asked(gateway, questions.Who("ann"), PodSockets)).count == 0
+
+
+async def test_a_pod_lists_the_sockets_that_connected_first_and_counts_all() -> None:
+    gateway = made(**ON)
+    for number in range(MAX_LISTED + 1):
+        connect(gateway, f"u{number}", "chat:1")
+    found = await asked(gateway, questions.Sockets(MAX_LISTED + 1), PodListing)
+    assert [one.user for one in found.sockets] == [f"u{number}" for number in range(MAX_LISTED)]
+    assert found.namespaces == {"/chats": MAX_LISTED + 1}
+    assert len({one.client for one in found.sockets}) == MAX_LISTED
+    assert "u0-session" not in repr(found)
 
 
 async def test_a_pod_tells_its_largest_rooms_and_those_of_users_only_if_asked() -> None:
