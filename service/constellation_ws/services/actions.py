@@ -18,7 +18,7 @@ from constellation_ws.chats.presence import OnlinePage, Presence, PresenceUnavai
 from constellation_ws.delivery.routes import Table
 from constellation_ws.messages import commands
 from constellation_ws.messages.acks import Acks
-from constellation_ws.messages.commands import AckRequest, Join, Leave
+from constellation_ws.messages.commands import AckRequest, DisconnectAll, Join, Leave, Regroup
 from constellation_ws.messages.events import (
     UNSENDABLE_EVENTS,
     MalformedEvent,
@@ -175,6 +175,19 @@ class Actions:
         """Take all of a user's sockets in a namespace, on every pod, out of a room."""
         who, where = self._rooms(namespace, user_room(user), room)
         await self._send(self._commands, commands.encode(Leave(who, where)))
+
+    async def regroup(
+        self, who: Room, namespace: str, *, enters: Sequence[Room] = (), leaves: Sequence[Room] = ()
+    ) -> None:
+        """Have everyone in a room, or the socket of a sid, enter and leave rooms, on every pod."""
+        meant = self._rooms(namespace, who)
+        come, gone = self._rooms(namespace, *enters), self._rooms(namespace, *leaves)
+        await self._send(self._commands, commands.encode(Regroup(meant, (), come, gone)))
+
+    async def disconnect_all(self, who: Room, namespace: str) -> None:
+        """Disconnect everyone in a room, or the socket of a sid, from a namespace, on every pod."""
+        command = DisconnectAll(self._rooms(namespace, who), ())
+        await self._send(self._commands, commands.encode(command))
 
     async def disconnect(self, user: UserId, reason: str) -> int:
         """Disconnect all of a user's sockets, on every pod, and say how many there were."""

@@ -11,7 +11,7 @@ import pytest
 from constellation_ws.chats.presence import PresenceUnavailable
 from constellation_ws.messages import commands
 from constellation_ws.messages.acks import Acks
-from constellation_ws.messages.commands import Emit
+from constellation_ws.messages.commands import DisconnectAll, Emit, Regroup
 from constellation_ws.messages.events import Room, Sid, UserId
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Tracing
@@ -183,6 +183,21 @@ async def test_an_emission_may_be_sent_once() -> None:
     command = commands.decode(payload)
     assert isinstance(command, Emit)
     assert (command.args, command.rooms) == (msgspec.Raw(b'["e",1]'), ("chat:1",))
+
+
+async def test_a_room_or_a_socket_is_moved_and_disconnected_by_its_name() -> None:
+    redis = Redis()
+
+    sid, first, second = Room("sid"), Room("chat:1"), Room("chat:2")
+    await actions(redis).regroup(sid, "/chats", enters=[first], leaves=[second])
+    await actions(redis).disconnect_all(first, "")
+
+    assert [commands.decode(payload) for _, payload in redis.sent] == [
+        Regroup((sid,), (), enters=(first,), leaves=(second,)),
+        DisconnectAll((first,), ()),
+    ]
+    with pytest.raises(RequestRefused):
+        await actions(redis).disconnect_all(first, "/nowhere")
 
 
 async def test_published_events_carry_their_own_trace_on() -> None:
