@@ -67,6 +67,20 @@ def refusal(headers: Headers, lock: Lock, keys: Keys) -> RequestRefused | None:
     return None if is_known else RequestRefused("unauthorized", "this is not the console's key")
 
 
+class RefusalLog:
+    """Tells operators of somebody who tries, now and then."""
+
+    def __init__(self) -> None:
+        self._logged_at = -_LOG_SECONDS
+
+    def note(self, code: str, address: str) -> None:
+        """Log a refusal, unless one was logged just now."""
+        now = time.monotonic()
+        if now - self._logged_at >= _LOG_SECONDS:
+            self._logged_at = now
+            logger.warning("console request refused", code=code, address=address)
+
+
 class Door:
     """Admits requests to the API."""
 
@@ -76,7 +90,7 @@ class Door:
         self._lock = lock
         self._keys = keys
         self._authorization = (b"authorization", b"Bearer " + own_key.encode())
-        self._logged_at = -_LOG_SECONDS
+        self._log = RefusalLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -88,18 +102,10 @@ class Door:
                 scope = {**scope, "headers": [*kept, self._authorization]}
             await self._api(scope, receive, send)
             return
-        self._log(refused, scope)
+        self._log.note(refused.code, (scope.get("client") or ("", 0))[0])
         answer = problem(refused)
         fields = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
         fields.append((b"cache-control", b"no-store"))
         status = int(answer.status)
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": answer.body})
-
-    def _log(self, refused: RequestRefused, scope: Scope) -> None:
-        """Tell operators of somebody who tries, now and then."""
-        now = time.monotonic()
-        if now - self._logged_at >= _LOG_SECONDS:
-            self._logged_at = now
-            address = (scope.get("client") or ("", 0))[0]
-            logger.warning("console request refused", code=refused.code, address=address)

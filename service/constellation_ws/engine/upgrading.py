@@ -27,6 +27,9 @@ from constellation_ws.websocket import (
     upgrade_response,
 )
 
+SOCKET_IO_PATH = "/socket.io"
+"""Where clients connect that are told nothing else."""
+
 
 @lru_cache(maxsize=16)  # nearly all clients send one of a few queries; one with a sid is sent once
 def _parameters(query: str) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ import uvicorn
 
 from constellation_ws.api.problems import JSON, write_problem
 from constellation_ws.engine.polling import LongPolling
-from constellation_ws.engine.upgrading import Upgrades
+from constellation_ws.engine.upgrading import SOCKET_IO_PATH, Upgrades
 from constellation_ws.http.in_turns import in_turns
 from constellation_ws.http.lobby import Lobby
 from constellation_ws.http.protocol import HttpProtocol
@@ -27,7 +27,6 @@ from constellation_ws.observability.telemetry import trace_api, trace_pages
 from constellation_ws.websocket import Refuse
 from constellation_ws.wiring.gateway import Gateway
 
-SOCKET_IO_PATH = "/socket.io"
 _QUIET_HTTP: dict[str, Any] = {
     "lifespan": "off",
     "log_config": None,
@@ -99,9 +98,15 @@ def api_config(gateway: Gateway, connections: set[object]) -> uvicorn.Config:
 
 def metrics_config(gateway: Gateway) -> uvicorn.Config:
     """Configure the port of the metrics, and of the console where there is one."""
+    most = gateway.settings.limits.max_half_open_connections
+    lobby, idle = Lobby(most, response_to), Lobby(most, response_to, reason=TOO_MANY_IDLE)
+    turns, upgrades = gateway.clients.engine.turns, gateway.console.upgrades
     return uvicorn.Config(
         gateway.console.private(create_metrics_app(gateway.metrics.registry)),
-        ws="none",
+        http=functools.partial(  # type: ignore[arg-type]
+            HttpProtocol, turns=turns, upgrades=upgrades, lobby=lobby, idle=idle
+        ),
+        ws=asyncio.Protocol,  # never made: HttpProtocol takes every upgrade
         timeout_keep_alive=gateway.settings.limits.keep_alive_seconds,
         **_QUIET_HTTP,
     )

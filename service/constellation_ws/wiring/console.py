@@ -7,7 +7,7 @@ import functools
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Raw
 
@@ -23,6 +23,7 @@ from constellation_ws.console.pod import Pod
 from constellation_ws.console.samples import STEP_SECONDS, Bounds, Samples
 from constellation_ws.console.tail import Tails
 from constellation_ws.delivery.command_reading import CommandReader
+from constellation_ws.http.upgrade_request import Upgrade
 from constellation_ws.log.layout import Logged
 from constellation_ws.messages.admission import Rate
 from constellation_ws.messages.commands import Inspect
@@ -33,6 +34,7 @@ from constellation_ws.redis_io.bus import Published
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.services.actions import Actions
 from constellation_ws.settings.settings import Settings
+from constellation_ws.wiring.admin_ui import AdminPort, NoAdminUi
 from constellation_ws.wiring.background_jobs import BackgroundJobs
 from constellation_ws.wiring.clients import Clients
 from constellation_ws.wiring.events import Events
@@ -73,6 +75,11 @@ class NoConsole:
 
     async def _report(self, query: Raw) -> Raw:
         return _NOT_ASKED
+
+    @property
+    def upgrades(self) -> Mapping[str, Upgrade]:
+        """The WebSocket handshakes of the port of the metrics, by path."""
+        return {}
 
     def parts(self) -> Parts:
         """Nothing has to run."""
@@ -119,21 +126,33 @@ class Console(NoConsole):
             self._samples,
             self._tails,
         )
-        self._door = self._make_door(make_actions(), health, spawn, clients)
+        actions, may_act = make_actions(), settings.console.mode != "read"
+        cluster = Cluster(events.bus.all_pods.inspect, clients.presence.pods)
+        own_key = settings.console.console_key.get_secret_value() or secrets.token_urlsafe(24)
+        keys = _keys(own_key, EVERYTHING if may_act else (Scope.READ,))
+        self._door = self._make_door(actions, cluster, keys, own_key, health, spawn)
+        self._admin: AdminPort | NoAdminUi = NoAdminUi()
+        if _lock(settings) is Lock.KEY:
+            turns, pod = clients.engine.turns, events.bus.instance
+            self._admin = AdminPort(pod, cluster, actions, keys, spawn, turns, may_act=may_act)
 
-    def _make_door(self, actions: Actions, health: Health, spawn: Spawn, clients: Clients) -> Door:
+    def _make_door(
+        self,
+        actions: Actions,
+        cluster: Cluster,
+        keys: Keys,
+        own_key: str,
+        health: Health,
+        spawn: Spawn,
+    ) -> Door:
         settings, lock = self._settings, _lock(self._settings)
-        may_act = settings.console.mode != "read"
-        cluster = Cluster(self._events.bus.all_pods.inspect, clients.presence.pods)
         operations = Operations(
             actions,
             cluster,
             socket.gethostname(),
-            may_act=may_act,
+            may_act=settings.console.mode != "read",
             shows_text=settings.console.console_events == "text" or lock is Lock.LOCAL,
         )
-        own_key = settings.console.console_key.get_secret_value() or secrets.token_urlsafe(24)
-        keys = _keys(own_key, EVERYTHING if may_act else (Scope.READ,))
         limits = ApiLimits(settings.limits.max_event_bytes + _FRAME_BYTES, _REQUESTS)
         documents = {f"{PREFIX}interface": self._describe(is_local=True)}
         api = Api(
@@ -157,9 +176,14 @@ class Console(NoConsole):
     async def _report(self, query: Raw) -> Raw:
         return await self._pod.answer(query)
 
+    @property
+    def upgrades(self) -> Mapping[str, Upgrade]:
+        """The WebSocket handshakes of the port of the metrics, by path."""
+        return self._admin.upgrades
+
     def parts(self) -> Parts:
         """Give what has to run."""
-        return {"console": self._measure()}
+        return {"console": self._measure(), **self._admin.parts()}
 
     async def _measure(self) -> None:
         while True:
@@ -179,7 +203,7 @@ class Console(NoConsole):
         """Give the pages of the port of the metrics."""
         if self._settings.console.mode == "local":
             return pages
-        return ConsolePages(pages, self._door, is_home=True)
+        return self._admin.pages(ConsolePages(pages, self._door, is_home=True))
 
     def _describe(self, *, is_local: bool) -> bytes:
         settings, delivery = self._settings, self._settings.delivery

@@ -34,7 +34,8 @@ async def get(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"path": path, "method": method, "headers": list(headers)}
+    at: dict[str, Any] = {"type": "http", "path": path, "query_string": b""}
+    scope = {**at, "method": method, "headers": list(headers)}
     await app(scope, lambda: None, send)  # type: ignore[arg-type, return-value]
     return sent[0]["status"], sent[1]["body"].decode(), dict(sent[0]["headers"])
 

@@ -23,6 +23,7 @@ from constellation_ws.observability.probes import create_metrics_app
 from constellation_ws.settings.settings import defaults
 from constellation_ws.wiring.console import Console
 from constellation_ws.wiring.gateway import Gateway
+from constellation_ws.wiring.resuming import Parts
 from tests.unit.console.test_pages import get
 
 KEY = "a-key-of-operators"
@@ -47,6 +48,13 @@ def connect(gateway: Gateway, user: str, *rooms: str) -> None:
     index.add(member)
     for room in (user_room(UserId(user)), *rooms):
         index.enter(member, Room(room))
+
+
+def closed(parts: Parts) -> list[str]:
+    """Name what would run."""
+    for work in parts.values():
+        work.close()
+    return list(parts)
 
 
 async def asked(gateway: Gateway, query: questions.Query, kind: type[Any]) -> Any:
@@ -130,6 +138,23 @@ async def test_the_console_is_on_the_port_of_the_metrics_and_the_page_on_the_pub
     table = msgspec.json.decode((await get(public, "/page/interface.json"))[1])
     assert (table["publishes"], table["channels"], table["redis"]) == (False, [], "")
     assert table["namespaces"][0]["requests"][0]["event"] == "join-chat"
+
+
+async def test_the_admin_ui_connects_where_the_console_has_a_key_and_nowhere_else() -> None:
+    gateway = made(**ON)
+    metrics = create_metrics_app(gateway.metrics.registry)
+    polling = "/socket.io/"
+    assert (await get(gateway.console.private(metrics), polling))[0] == 400
+    assert list(gateway.console.upgrades) == ["/socket.io"]
+    assert "admin ui" in closed(gateway.console.parts())
+    proxied = {"mode": "write", "console_access": "proxy"}
+    local = {"console": {"mode": "local"}, "listening": {"ws_host": "127.0.0.1"}}
+    for other in ({}, {"console": proxied, "watching": {"metrics_port": 9090}}, local):
+        gateway = made(**other)
+        metrics = create_metrics_app(gateway.metrics.registry)
+        assert (await get(gateway.console.private(metrics), polling))[0] == 404
+        assert not gateway.console.upgrades
+        assert "admin ui" not in closed(gateway.console.parts())
 
 
 async def test_a_developers_gateway_has_all_on_its_public_port() -> None:
