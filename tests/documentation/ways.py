@@ -141,7 +141,7 @@ def _command(words: list[str]) -> str:
 
 
 def _is_module(name: str) -> bool:
-    if name in ("pytest", "venv", "pip"):
+    if name in ("pytest", "venv", "pip", "http.server"):
         return True
     path = REPOSITORY.joinpath(*name.split("."))
     return path.is_dir() or path.with_suffix(".py").is_file()

@@ -28,9 +28,10 @@ class ConsoleSettings(Part):
         "off",
         validation_alias=_CONSOLE,
         description="Whether operators may look into the deployment at `/console/` of "
-        "`CONSTELLATION_METRICS_PORT`: `read` shows it, `write` also publishes events and "
-        "disconnects users. `local` is for development: no key, on `WS_PORT`, which must then "
-        "listen on this machine only. See docs/console.md.",
+        "`CONSTELLATION_METRICS_PORT`: `read` shows it, `write` also publishes events, "
+        "disconnects users and, in the Socket.IO Admin UI, moves them between rooms. `local` is "
+        "for development: no key, on `WS_PORT`, which must then listen on this machine only. See "
+        "docs/console.md.",
     )
     console_access: Literal["key", "proxy"] = Field(
         "key",
