@@ -153,24 +153,23 @@ def _missed(
     """Give what was due and did not arrive."""
     received = {number for _, number in session.received}
     begin, end = session.opened_ms + slack_ms, session.ended_ms
-    missed: dict[int, Event] = {}
 
-    def consider(event: Event) -> None:
-        if (
+    def is_lacking(event: Event) -> bool:
+        return (
             event.number not in received
             and event.is_accepted
             and event.sent_ms > begin
             and (end is None or event.sent_ms < end)
-        ):
-            missed[event.number] = event
+        )
 
-    for event in ledger.to_user(story.user):
-        consider(event)
+    missed = {event.number: event for event in ledger.to_user(story.user) if is_lacking(event)}
     for stay in session.stays:
         for event in ledger.to_room(stay.room):
+            if not is_lacking(event):
+                continue  # most are not, and a deadline takes a walk over all disasters
             deadline_ms = timeline.deadline(event.settled_ms, story.group)
             if stay.is_due(event.sent_ms, deadline_ms, slack_ms):
-                consider(event)
+                missed[event.number] = event
     return list(missed.values())
 
 
