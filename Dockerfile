@@ -16,8 +16,10 @@ RUN python3 -m venv /app && \
     /app/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/runtime.txt
 COPY pyproject.toml LICENSE ./
 COPY service service
+COPY tools/build_hook.py tools/
 RUN /build/tools/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . && \
     /app/bin/python -m pip install --no-deps --no-index --find-links dist constellation-ws && \
+    /app/bin/python -c "import constellation_ws.runtime._sending" && \
     /app/bin/python -m pip uninstall --yes setuptools pip && \
     /build/tools/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
         --output-file sbom.cdx.json /app/bin/python

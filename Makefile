@@ -163,9 +163,13 @@ clean: ## Remove everything that setup, tests and builds created
 	@rm -rf $(VENV) $(VENV)-* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find tests benchmarks examples -name node_modules -prune -exec rm -rf {} + 2>/dev/null || true
 	@find service tests benchmarks tools -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	@rm -f service/constellation_ws/runtime/_sending.abi3.so
+
+# What is compiled at installation, and how.
+SENDING := service/constellation_ws/runtime/_sending.c tools/build_hook.py
 
 # The project itself is installed without its dependencies: the lock has named them already.
-$(VENV)/.ready: requirements/test.txt pyproject.toml service/constellation_ws/__init__.py tools/make-venv tools/link-node
+$(VENV)/.ready: requirements/test.txt pyproject.toml service/constellation_ws/__init__.py $(SENDING) tools/make-venv tools/link-node
 	@tools/make-venv $(VENV) $(PYTHON)
 	@echo "Installing Python packages"
 	@$(INSTALL) --require-hashes -r requirements/test.txt
@@ -174,7 +178,7 @@ $(VENV)/.ready: requirements/test.txt pyproject.toml service/constellation_ws/__
 	@touch $@
 
 # The demo's part of the same packages in the same versions, for who only wants to look. Before or after the rest.
-$(VENV)/.demo: requirements/demo.txt pyproject.toml service/constellation_ws/__init__.py tools/make-venv
+$(VENV)/.demo: requirements/demo.txt pyproject.toml service/constellation_ws/__init__.py $(SENDING) tools/make-venv
 	@tools/make-venv $(VENV) $(PYTHON)
 	@echo "Installing what the demo needs: this takes up to a minute, once"
 	@$(INSTALL) --require-hashes -r requirements/demo.txt

@@ -1,7 +1,8 @@
 """How the image is built where no registry can be reached: on a base that is made here.
 
 The base bears the name that the Dockerfile asks for. It is this machine's Debian with Debian's
-Python, so that may be an older one than the real base's; the Dockerfile is carried out as it is.
+Python and its headers, so that may be an older one than the real base's; the Dockerfile is carried
+out as it is.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ VALKEY = "docker.io/valkey/valkey:image-test"
 VERSION = "9.8.7"
 """What the image is told that it is."""
 
-_PACKAGES = "python3,python3-venv,ca-certificates"
+_PACKAGES = "python3,python3-venv,libpython3-dev,ca-certificates"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _SOURCE = f"deb [signed-by={_KEYRING}] $(REPO_URI) $(RELEASE) $(COMPONENT)"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -26,6 +26,10 @@ def test_it_runs_as_a_user_that_is_told_by_number_and_is_not_root(image: Image) 
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", image.config["User"])
 
 
+def test_it_has_what_is_compiled(image: Image) -> None:
+    assert list(image.root.glob("app/lib/python3*/site-packages/**/runtime/_sending.abi3.so"))
+
+
 def test_it_starts_the_gateway_itself_and_leaves_probes_to_kubernetes(image: Image) -> None:
     assert image.config["Entrypoint"] == ["constellation-ws"]
     assert image.config["Cmd"] == ["serve"]

@@ -15,6 +15,7 @@ from collections.abc import Collection
 
 from constellation_ws.delivery.rooms import Member, Outlet
 from constellation_ws.messages.frames import Frame
+from constellation_ws.runtime import direct
 from constellation_ws.runtime.turns import Turn
 
 AT_ONCE = 512
@@ -117,22 +118,21 @@ def _forms(frames: list[Frame], audience: Collection[Member]) -> _Forms | Frame:
 def _write_run(frames: list[Frame], audience: Collection[Member]) -> int:
     """Write the same bytes to everyone; say how many were written to."""
     forms, unwritten = _forms(frames, audience), 0
-    plain = logged = None  # a call per recipient would be felt
+    plain, logged = list[Outlet](), list[Outlet]()
     for member in audience:
-        write = member.outlet.write
-        if write is not None:
-            if member.has_offsets:
-                if logged is None:
-                    logged = forms.websocket(True)
-                write(logged)
-            else:
-                if plain is None:
-                    plain = forms.websocket(False)
-                write(plain)
-            continue
-        unwritten += 1
-        if not member.outlet.closed:
-            _queue(member.outlet, forms.polling(member.has_offsets))
+        outlet = member.outlet
+        if outlet.descriptor >= 0:
+            (logged if member.has_offsets else plain).append(outlet)
+        elif outlet.write is not None:
+            outlet.write(forms.websocket(member.has_offsets))
+        else:
+            unwritten += 1
+            if not outlet.closed:
+                _queue(outlet, forms.polling(member.has_offsets))
+    if plain:
+        direct.send(plain, forms.websocket(False))
+    if logged:
+        direct.send(logged, forms.websocket(True))
     return len(audience) - unwritten
 
 
@@ -161,6 +161,7 @@ def _write_joined(touched: list[Outlet]) -> tuple[int, int]:
     """
     joined: dict[tuple[int, ...], bytes] = {}
     mixed = gone = 0
+    outlets, written = list[Outlet](), list[bytes]()
     for outlet in touched:
         pending, outlet.pending = outlet.pending, None
         if isinstance(pending, list):
@@ -173,10 +174,15 @@ def _write_joined(touched: list[Outlet]) -> tuple[int, int]:
             continue  # written since, ahead of something that had to come behind it
         else:
             data = pending
-        if outlet.write is not None:
+        if outlet.descriptor >= 0:
+            outlets.append(outlet)
+            written.append(data)
+        elif outlet.write is not None:
             outlet.write(data)
         else:
             gone += 1
+    if outlets:
+        direct.send(outlets, written)
     return len(touched) - gone, mixed
 
 

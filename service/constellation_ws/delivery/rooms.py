@@ -30,6 +30,8 @@ class Outlet(Protocol):
     closed: bool
     write: Callable[[bytes], None] | None
     """Sends ready WebSocket frames; None while the session polls, and once it is closed."""
+    descriptor: int
+    """Of the socket, while it may be written to past its transport; else -1. For `direct`."""
     pending: bytes | list[bytes] | None
     """Room for what a batch brings; `fanout` empties it soon. What else is written comes behind."""
 

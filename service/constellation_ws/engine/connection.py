@@ -16,6 +16,7 @@ from constellation_ws.engine.observer import Observer
 from constellation_ws.engine.session import NOOP, EngineSession, UpgradeProbe
 from constellation_ws.engine.slow import SlowConsumers
 from constellation_ws.http.bounded_reading import BoundedReading
+from constellation_ws.runtime import direct
 from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.websocket import (
     Close,
@@ -70,7 +71,14 @@ class ConnectionHost(Protocol):
 class WebSocketConnection(BoundedReading):
     """A WebSocket after its HTTP handshake."""
 
-    __slots__ = ("_engine", "_parser", "_sent_close_code", "_session", "_unused_load")
+    __slots__ = (
+        "_descriptor",
+        "_engine",
+        "_parser",
+        "_sent_close_code",
+        "_session",
+        "_unused_load",
+    )
 
     def __init__(self, engine: ConnectionHost, transport: asyncio.Transport) -> None:
         self.begin_reading(transport, engine.turns)
@@ -80,15 +88,19 @@ class WebSocketConnection(BoundedReading):
         self._sent_close_code: int | None = None
         """Code of our Close frame, once it is written."""
         self._unused_load = 0
+        self._descriptor = direct.descriptor_of(transport)
         # Above this bound the transport calls `pause_writing`, below it `resume_writing`. Only in
-        # between are writes checked.
-        bound = engine.limits.max_write_buffer_bytes
+        # between are writes checked. Who writes past a transport must know of its first byte.
+        bound = 0 if self._is_direct() else engine.limits.max_write_buffer_bytes
         transport.set_write_buffer_limits(high=bound, low=bound)
 
     def carry(self, session: EngineSession) -> None:
         """Become the transport of a session."""
         self._session = session
-        session.websocket, session.write = self, self._transport.write
+        session.websocket = self
+        self._write_freely(session)
+        if self._is_direct() and self._transport.get_write_buffer_size():
+            self.pause_writing()  # called before, on whom the transport had then
 
     def probe(self, session: EngineSession) -> None:
         """Begin the upgrade of a session that polls."""
@@ -157,26 +169,39 @@ class WebSocketConnection(BoundedReading):
             session.upgrade_probe = UpgradeProbe.NONE
 
     def pause_writing(self) -> None:
-        """Watch a client for which much is buffered. A closed session has its own timeout."""
+        """Check each write from now on, as something is buffered."""
         session = self._session
-        if session is None or self._is_probing():
-            self.abort()
-        elif not session.closed:
-            session.write = self._write_watched
-            self._engine.slow.note(session, 0)
+        if session is not None and session.write is not None:
+            session.write, session.descriptor = self._write_checked, direct.NOT_DIRECT
+        self._check_buffer(0)
 
     def resume_writing(self) -> None:
-        """Stop watching: the buffer is below the bound again."""
+        """Write without checks: what was buffered is sent."""
         session = self._session
-        if session is not None and session.strain is not None:
+        if session is not None and not self._is_probing():
             self._engine.slow.release(session)
             if session.write is not None:
-                session.write = self._transport.write
+                self._write_freely(session)
 
-    def _write_watched(self, data: bytes) -> None:
+    def _write_freely(self, session: EngineSession) -> None:
+        session.write, session.descriptor = self._transport.write, self._descriptor
+
+    def _write_checked(self, data: bytes) -> None:
         self._transport.write(data)
-        if self._session is not None and not self._session.closed:
-            self._engine.slow.note(self._session, len(data))
+        self._check_buffer(len(data))
+
+    def _check_buffer(self, added_bytes: int) -> None:
+        """Watch a client for which too much is buffered. A closed session has its own timeout."""
+        session = self._session
+        is_above = self.waiting_bytes() > self._engine.limits.max_write_buffer_bytes
+        if session is None or self._is_probing():
+            if is_above:
+                self.abort()
+        elif not session.closed and (is_above or session.strain is not None):
+            self._engine.slow.note(session, added_bytes)
+
+    def _is_direct(self) -> bool:
+        return self._descriptor != direct.NOT_DIRECT
 
     # What a session calls
 
@@ -219,9 +244,8 @@ class WebSocketConnection(BoundedReading):
         """Answer consecutive pings in one write, as each write is a system call."""
         if self._sent_close_code is None:
             session = self._session
-            is_watched = session is not None and session.strain is not None
-            write = self._write_watched if is_watched else self._transport.write
-            write(b"".join(pongs))
+            write = None if session is None or self._is_probing() else session.write
+            (write or self._transport.write)(b"".join(pongs))
         pongs.clear()
 
     def _receive_other(self, message: Received) -> None:

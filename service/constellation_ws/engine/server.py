@@ -24,6 +24,7 @@ from constellation_ws.engine.slow import SlowConsumers
 from constellation_ws.http import refusals
 from constellation_ws.http.addresses import site_of
 from constellation_ws.messages.admission import PACKET_FLOOD, Refusal
+from constellation_ws.runtime.direct import NOT_DIRECT
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.runtime.turns import paced
@@ -184,7 +185,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         inbox.put(self, session, inbox.SessionClosed(reason))
 
     def _unregister(self, session: EngineSession) -> None:
-        session.closed, session.write = True, None
+        session.closed, session.write, session.descriptor = True, None, NOT_DIRECT
         self.sockets.pop(session.sid, None)
         if session.site is not None:
             self.sites.leave(session.site)

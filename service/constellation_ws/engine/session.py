@@ -23,6 +23,7 @@ from constellation_ws.engine.carrier import WebSocket
 from constellation_ws.engine.limits import EngineLimits
 from constellation_ws.engine.slow import SlowConsumers, Strain
 from constellation_ws.messages.frames import Frame
+from constellation_ws.runtime.direct import NOT_DIRECT
 from constellation_ws.websocket import binary_frame, text_frame
 
 _SERVER_DISCONNECT = engineio.AsyncServer.reason.SERVER_DISCONNECT
@@ -85,6 +86,7 @@ class EngineSession:
     __slots__ = (
         "awaits_pong",
         "closed",
+        "descriptor",
         "engine",
         "inbox",
         "opened_at",
@@ -113,6 +115,8 @@ class EngineSession:
         self.websocket: WebSocket | None = None
         self.write: Callable[[bytes], None] | None = None
         """The WebSocket's raw write; None while polling and once closed. For `fanout`."""
+        self.descriptor = NOT_DIRECT
+        """Of the WebSocket, while nothing waits in its transport; otherwise -1. For `direct`."""
         self.pending: bytes | list[bytes] | None = None
         """What `fanout` has collected for this session and not written yet."""
         self.outbox: list[str] = []

@@ -54,6 +54,7 @@ class SlowConsumers(Generic[Watched]):
 
     def __init__(self, limits: EngineLimits, abort: Callable[[Watched], None]) -> None:
         self._max_bytes = limits.max_burst_bytes
+        self._much_bytes = limits.max_write_buffer_bytes
         self._least_bytes = limits.max_write_buffer_bytes // _LEAST_PART
         self._abort = abort
         self._deadlines: Deadlines[Watched] = Deadlines(GRACE_SECONDS)
@@ -83,7 +84,10 @@ class SlowConsumers(Generic[Watched]):
         for session in self._deadlines.pop_due(now_seconds):
             if session.strain is None:
                 continue  # it has received enough meanwhile, or was closed
-            if session.strain.taken(session.waiting_bytes) < self._least_bytes:
+            waiting = session.waiting_bytes
+            if waiting <= self._much_bytes:
+                session.strain = None
+            elif session.strain.taken(waiting) < self._least_bytes:
                 self._abort(session)
             else:
                 self._deadlines.add(session, now_seconds)

@@ -15,6 +15,7 @@ from constellation_ws.delivery.fanout import AT_ONCE, Fanout
 from constellation_ws.delivery.rooms import Member, Stage
 from constellation_ws.messages.events import Sid
 from constellation_ws.messages.frames import Frame
+from constellation_ws.runtime.direct import NOT_DIRECT
 from tests.loop_turns import Others
 
 FRAMES = [Frame(b"42/chats,[%d]" % number, (), b"%d-0" % number) for number in range(4)]
@@ -32,6 +33,7 @@ class Outlet:
         self.pending: bytes | list[bytes] | None = None
         self.writes: list[bytes] = []
         self.packets: list[str] = []
+        self.descriptor = NOT_DIRECT
         self.write = self.writes.append if websocket else None
 
     def queue(self, packet: str) -> None:

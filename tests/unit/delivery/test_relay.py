@@ -44,6 +44,7 @@ from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NO_TRACING, NoTracing
 from constellation_ws.observability.tracing import Passed, Tracing
 from constellation_ws.redis_io.names import DEFAULT
+from constellation_ws.runtime.direct import NOT_DIRECT
 from tests.event_cases import EventCase, event_cases
 from tests.seen_spans import Seen
 from tests.tables import compiled
@@ -62,6 +63,7 @@ class Client:
 
     def __init__(self, number: int, user: str) -> None:
         self.closed = False
+        self.descriptor = NOT_DIRECT
         self.write: Callable[[bytes], None] | None = None
         self.pending: bytes | list[bytes] | None = None
         self.packets: list[str] = []

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from constellation_ws.delivery.rooms import Member, Rooms, Stage, session_of
 from constellation_ws.messages.events import Room, Sid, UserId
 from constellation_ws.messages.namespaces import DEFAULT_SCOPE, Scope
+from constellation_ws.runtime.direct import NOT_DIRECT
 
 NAMES = [Room(name) for name in ("user:1", "user:2", "chat:1", "chat:2", "")]
 names = st.sampled_from(NAMES)
@@ -31,6 +32,7 @@ class Nowhere:
 
     def __init__(self) -> None:
         self.closed = False
+        self.descriptor = NOT_DIRECT
         self.write: Callable[[bytes], None] | None = None
         self.pending: bytes | list[bytes] | None = None
 

@@ -12,10 +12,21 @@ import pytest_asyncio
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.engine.session import EngineSession
 from constellation_ws.engine.slow import GRACE_SECONDS
+from constellation_ws.runtime import direct
 from tests.conformance.wire import Wire
 from tests.unit.engine.world import World, flood, heard, serving
 from tests.waiting import PATIENCE_SECONDS, eventually
 from tests.websocket_frames import client_close
+
+
+@pytest.fixture(autouse=True, params=["past transports", "by transports"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write in either way: what holds for one holds for the other."""
+    if request.param == "by transports":
+        monkeypatch.setattr(direct, "IS_COMPILED", False)
+    elif not direct.IS_COMPILED:
+        pytest.skip("_sending was not compiled here")
+
 
 KERNEL_BYTES = 16_000_000
 """More than the kernel's buffers on both sides take."""

@@ -21,6 +21,7 @@ from constellation_ws.messages.frames import Frame
 from constellation_ws.messages.trace_context import TraceContext
 from constellation_ws.observability.spans import ids_of, inject
 from constellation_ws.observability.tracing import Odds, Passed
+from constellation_ws.runtime.direct import NOT_DIRECT
 from tests.seen_spans import Seen
 
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -32,6 +33,7 @@ FRAME = Frame(b"0123456789", (b"abc",))
 class Connection:
     """A socket as far as a delivery looks at it."""
 
+    descriptor = NOT_DIRECT
     write: Callable[[bytes], None] | None = None
     pending: bytes | list[bytes] | None = None
     is_flushed = True

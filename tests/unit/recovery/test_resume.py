@@ -24,6 +24,7 @@ from constellation_ws.recovery.resume import Offsets, Recovery
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.recovery.store import SessionStore
 from constellation_ws.redis_io.names import DEFAULT
+from constellation_ws.runtime.direct import NOT_DIRECT
 from tests.pod_parts import make_log, produce, trim
 from tests.tables import compiled
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
@@ -38,6 +39,7 @@ class Outlet:
 
     def __init__(self) -> None:
         self.closed = False
+        self.descriptor = NOT_DIRECT
         self.write: Callable[[bytes], None] | None = None
         self.pending: bytes | list[bytes] | None = None
         self.is_flushed = True
