@@ -104,7 +104,11 @@ async def slow_api(kind: str) -> AsyncIterator[ChatApi]:
 
 @pytest.mark.parametrize(
     ("kind", "users", "chats_each"),
-    [("http", 300, 10), ("nest", 300, 10), ("nest", 60, 60)],
+    [
+        pytest.param("http", 300, 10, marks=pytest.mark.long),
+        ("nest", 300, 10),
+        pytest.param("nest", 60, 60, marks=pytest.mark.long),
+    ],
 )
 async def test_all_sessions_of_a_killed_pod_are_recovered_however_many_questions_that_takes(
     kind: str,

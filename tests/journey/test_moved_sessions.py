@@ -567,8 +567,10 @@ async def test_a_moved_session_is_resumed_after_its_new_pod_was_killed(
 
 @pytest.mark.parametrize(
     "settings",
-    [{"CONSTELLATION_DELIVERY": "live"}, {"CONSTELLATION_RECOVERY": "off"}],
-    ids=["live", "no recovery"],
+    [
+        pytest.param({"CONSTELLATION_DELIVERY": "live"}, id="live", marks=pytest.mark.long),
+        pytest.param({"CONSTELLATION_RECOVERY": "off"}, id="no recovery"),
+    ],
 )
 async def test_a_session_that_cannot_move_is_tunnelled_and_its_client_closed_at_a_drain(
     settings: dict[str, object], own_valkey: Valkey, gateway: StartGateway, client: Roamer

@@ -120,6 +120,7 @@ async def test_everything_goes_on_while_the_slot_of_our_keys_is_moved(
                 assert await pod.metric("constellation_log_gaps_total") == 0
 
 
+@pytest.mark.long
 async def test_everything_goes_on_while_the_slot_is_moved_by_valkey_itself(
     tmp_path: Path, gateway: StartGateway, js: JsClients, mine: str
 ) -> None:

@@ -52,6 +52,7 @@ async def is_said(redis: Redis, user: str, *expected: tuple[str, str], within: f
 ONLINE = ("online", "connected")
 
 
+@pytest.mark.long
 async def test_tabs_reconnects_and_pods_that_stop_or_die(
     gateway: StartGateway, js: JsClients, mine: str
 ) -> None:

@@ -184,7 +184,9 @@ async def cut_off(program: Program, wire: Forwarder) -> None:
     await program.until(lambda: len(program.disconnects) >= times, "the client noticed")
 
 
-@pytest.mark.parametrize("block", ["README.md", "docs/trust.md"])
+@pytest.mark.parametrize(
+    "block", ["README.md", pytest.param("docs/trust.md", marks=pytest.mark.long)]
+)
 async def test_a_printed_client_survives_network_cuts(
     block: str, own_valkey: Valkey, gateway: StartGateway, tmp_path: Path
 ) -> None:

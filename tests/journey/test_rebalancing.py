@@ -15,7 +15,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 MAX_AGE_SECONDS = 3
 
 
-@pytest.mark.parametrize("transports", [WEBSOCKET, POLLING], ids=["websocket", "polling"])
+@pytest.mark.parametrize(
+    "transports",
+    [
+        pytest.param(WEBSOCKET, id="websocket"),
+        pytest.param(POLLING, id="polling", marks=pytest.mark.long),
+    ],
+)
 async def test_a_client_that_is_moved_gets_every_event_once_and_in_order(
     transports: list[str],
     valkey: Valkey,

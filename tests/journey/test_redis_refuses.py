@@ -176,7 +176,7 @@ async def test_a_black_hole_where_appends_should_go_delays_events_and_loses_none
         await one.has_all()
 
 
-@pytest.mark.parametrize("paused", ["redis", "gateway"])
+@pytest.mark.parametrize("paused", ["redis", pytest.param("gateway", marks=pytest.mark.long)])
 async def test_a_pause_longer_than_any_timeout_delays_events_and_loses_none(
     paused: str, gateway: StartGateway, js: JsClients, own_valkey: Valkey
 ) -> None:
