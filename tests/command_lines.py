@@ -3,6 +3,7 @@
 Lives here: starting, watching and ending them. What they should say is said by the tests.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -71,8 +72,12 @@ class Command:
             return True
         return False
 
-    def kill(self) -> None:
-        """End it, and what it has left of its group, at once."""
+    def end(self) -> None:
+        """End it, and what it has left of its group: in order, so that it ends its gateway."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(PATIENCE_SECONDS)
         if not self.group_is_gone():
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -113,6 +118,6 @@ class Terminal:
         return await self.start(*arguments, redis=redis, stdin=stdin, **settings).ended()
 
     def close(self) -> None:
-        """Kill what still runs."""
+        """End what still runs."""
         for command in self._started:
-            command.kill()
+            command.end()
