@@ -16,8 +16,8 @@ ATTACKS_ARGS ?=
 MUTATE_ARGS ?=
 LOCK_ARGS ?=
 
-# Four workers keep two cores busy, as journeys mostly wait. The tests of a file share what they start.
-SIDE_BY_SIDE := --numprocesses 4 --dist loadfile --no-loadscope-reorder
+# Three workers keep two cores busy, as journeys mostly wait; with four a busy machine misses deadlines. The tests of a file share what they start.
+SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin

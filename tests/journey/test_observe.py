@@ -26,7 +26,7 @@ from tools.observe.world import World, running_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PATIENCE = 45.0
+PATIENCE = 90.0
 NAMES = re.compile(r"\b(?:constellation|process)_\w+")
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
 
