@@ -16,7 +16,8 @@ ATTACKS_ARGS ?=
 MUTATE_ARGS ?=
 LOCK_ARGS ?=
 
-# Three workers keep two cores busy, as journeys mostly wait; with four a busy machine misses deadlines. The tests of a file share what they start.
+# Three workers keep two cores busy, as journeys mostly wait; with four a busy machine misses deadlines. The tests of a
+# file share what they start.
 SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv

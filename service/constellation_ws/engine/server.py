@@ -70,9 +70,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.pending_closes = PendingCloses()
         self.closed_sessions = inbox.ClosedSessions(self)
         """Closed sessions whose `disconnect` handler has not run yet."""
-        self.spawn = spawn
-        self.turns = turns
-        self.observer = observer
+        self.spawn, self.turns, self.observer = spawn, turns, observer
 
     # Opening
 

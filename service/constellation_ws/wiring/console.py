@@ -130,35 +130,28 @@ class Console(NoConsole):
         cluster = Cluster(events.bus.all_pods.inspect, clients.presence.pods)
         own_key = settings.console.console_key.get_secret_value() or secrets.token_urlsafe(24)
         keys = _keys(own_key, EVERYTHING if may_act else (Scope.READ,))
-        self._door = self._make_door(actions, cluster, keys, own_key, health, spawn)
+        operations = self._make_operations(actions, cluster, may_act=may_act)
+        self._door = self._make_door(operations, keys, own_key, health, spawn)
         self._admin: AdminPort | NoAdminUi = NoAdminUi()
         if _lock(settings) is Lock.KEY:
             turns, pod = clients.engine.turns, events.bus.instance
             self._admin = AdminPort(pod, cluster, actions, keys, spawn, turns, may_act=may_act)
 
+    def _make_operations(self, actions: Actions, cluster: Cluster, *, may_act: bool) -> Operations:
+        shows_text = _shows_text(self._settings)
+        name = socket.gethostname()
+        return Operations(actions, cluster, name, may_act=may_act, shows_text=shows_text)
+
     def _make_door(
-        self,
-        actions: Actions,
-        cluster: Cluster,
-        keys: Keys,
-        own_key: str,
-        health: Health,
-        spawn: Spawn,
+        self, operations: Operations, keys: Keys, own_key: str, health: Health, spawn: Spawn
     ) -> Door:
-        settings, lock = self._settings, _lock(self._settings)
-        operations = Operations(
-            actions,
-            cluster,
-            socket.gethostname(),
-            may_act=settings.console.mode != "read",
-            shows_text=settings.console.console_events == "text" or lock is Lock.LOCAL,
-        )
+        settings = self._settings
         limits = ApiLimits(settings.limits.max_event_bytes + _FRAME_BYTES, _REQUESTS)
         documents = {f"{PREFIX}interface": self._describe(is_local=True)}
         api = Api(
             operations.rows(), documents, keys, limits, _NotCounted(), spawn, health.is_draining
         )
-        return Door(api, lock, keys, own_key)
+        return Door(api, _lock(settings), keys, own_key)
 
     @property
     def is_looked_at(self) -> bool:
@@ -253,5 +246,9 @@ def _describing(settings: Settings, events: Events) -> Describing:
         CommandReader(settings.redis.emitter_channels(), events.namespaces, max_event_bytes),
         commands_channel=events.names.commands,
         max_event_bytes=max_event_bytes,
-        shows_text=settings.console.console_events == "text" or settings.console.mode == "local",
+        shows_text=_shows_text(settings),
     )
+
+
+def _shows_text(settings: Settings) -> bool:
+    return settings.console.console_events == "text" or settings.console.mode == "local"
