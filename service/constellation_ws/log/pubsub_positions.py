@@ -84,6 +84,14 @@ class Stretches:
         stretch = self._by_tick.get(tick)
         return None if stretch is None else (stretch, stretch.begin + index)
 
+    def find_received(self, position: bytes) -> int | None:
+        """Find the number of a message; None where this subscription has not brought it."""
+        found = self.find(position)
+        if found is None:
+            return None
+        stretch, number = found
+        return number if stretch.end is None or number < stretch.end else None
+
 
 def parse_position(position: bytes) -> tuple[bytes, int]:
     """Read a position: its tick, and the index behind it, 0 where that is no number."""

@@ -199,23 +199,22 @@ class Unrecorded:
             self._ahead.add(positions[count:])
         stretch, number = last
         # The log may be ahead of this subscription, or continue after it has ended.
-        begin, end = max(self._first, self._recorded), stretch.clamp(number + 1)
-        missing = 0
-        if end > begin and not self._is_next(positions, begin, end):
-            found = {at[1] for at in map(self._stretches.find, positions) if at is not None}
-            wanted = range(max(begin, self._compared_from), end)
-            missing = len(wanted) - len(found.intersection(wanted))
-        self._note_recorded(stretch, end)
+        due = range(max(self._first, self._recorded), stretch.clamp(number + 1))
+        missing = self._count_missing(positions, stretch, due)
+        self._note_recorded(stretch, due.stop)
         return missing
 
     def _count_retained(self, end: int) -> int:
         """Count the messages before a number that the log was not seen to have."""
         return max(0, min(end, self.end) - max(self._first, self._compared_from))
 
-    def _is_next(self, positions: Sequence[bytes], begin: int, end: int) -> bool:
-        """Return whether these are the messages that were expected next, none of them missing."""
-        first = self._stretches.find(positions[0])
-        return first is not None and first[1] == begin == end - len(positions)
+    def _count_missing(self, positions: Sequence[bytes], last: Stretch, due: range) -> int:
+        """Count the messages of these numbers that are not at these positions."""
+        if len(due) == len(positions) and self._stretches.find(positions[0]) == (last, due.start):
+            return 0  # within one stretch nothing is unknown: these were expected next
+        wanted = range(max(due.start, self._compared_from), due.stop)
+        found = set(map(self._stretches.find_received, positions))
+        return len(wanted) - len(found.intersection(wanted))
 
     def give_up(self) -> int:
         """Discard what must not be recorded any more; return how many messages that were.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 
 import pytest
@@ -102,6 +103,18 @@ def test_messages_that_the_log_passes_over_are_counted_once() -> None:
     assert one.compare([b"t:5", b"t:7"]) == 3
     assert one.compare([b"t:8"]) == 0
     assert payloads(one) == []
+
+
+def test_an_unknown_entry_does_not_make_up_for_one_that_is_missing() -> None:
+    """Each pod was subscribed while another was not."""
+    one = subscribed(b"0", tick=b"a")
+    one.begin_after(None)
+    one.tick(b"here alone")
+    one.receive(b"c", b"missed")
+    one.interrupt(is_lossy=False, received_at=0)
+    one.tick(b"b")
+    one.receive(b"c", b"1")
+    assert one.compare([b"a:0", b"elsewhere:0", b"b:0"]) == 1
 
 
 def test_after_a_gap_of_the_log_nothing_counts_as_passed_over() -> None:
@@ -395,12 +408,27 @@ class Recording(RuleBasedStateMachine):
         if not one.is_alive:
             return
         if one.is_subscribed:
-            one.is_subscribed = False
-            one.unrecorded.interrupt(is_lossy=is_lossy, received_at=0)
-            if one is self.recorder:
-                self.recorder = None
+            self.interrupt(one, is_lossy=is_lossy)
         else:
             self.subscribe(one)
+
+    @rule(counts=st.lists(st.integers(0, 2), min_size=2, max_size=4), randomness=st.randoms())
+    def kill_all_subscriptions(self, counts: list[int], randomness: random.Random) -> None:
+        """So many messages are published after each pod that is subscribed again."""
+        for one in self.alive():
+            if one.is_subscribed:
+                self.interrupt(one, is_lossy=False)
+        for one, count in zip(
+            randomness.sample(self.alive(), len(self.alive())), counts, strict=False
+        ):
+            self.subscribe(one)
+            self.publish(count)
+
+    def interrupt(self, one: Pod, *, is_lossy: bool) -> None:
+        one.is_subscribed = False
+        one.unrecorded.interrupt(is_lossy=is_lossy, received_at=0)
+        if one is self.recorder:
+            self.recorder = None
 
     @rule(is_replaced=st.booleans(), which=st.integers(0, 9))
     def die(self, is_replaced: bool, which: int) -> None:
