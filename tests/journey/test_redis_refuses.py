@@ -195,3 +195,21 @@ async def test_a_pause_longer_than_any_timeout_delays_events_and_loses_none(
                 os.kill(one.pod.pid, signal.SIGCONT)
         await one.publish(5)
         await one.has_all()
+
+
+async def test_what_redis_discards_for_a_slow_subscriber_is_reported(
+    gateway: StartGateway, js: JsClients, own_valkey: Valkey
+) -> None:
+    """Redis counts a receiver, and closes the connection above its limit of unsent bytes."""
+    async with world(gateway, js, own_valkey) as one:
+        await one.redis.config_set("client-output-buffer-limit", "pubsub 1mb 0 0")
+        os.kill(one.pod.pid, signal.SIGSTOP)
+        try:
+            event = json.dumps({"userId": "u", "chatId": "n", "text": "x" * 50_000})
+            while await one.redis.publish("chat:new", event):
+                pass  # Redis goes on counting until the buffers between are full as well
+        finally:
+            os.kill(one.pod.pid, signal.SIGCONT)
+        await one.client.until(lambda: len(one.client.recovered) > 1, "it has connected again")
+        assert one.client.recovered[-1] is False
+        await one.says("in the middle of a message")

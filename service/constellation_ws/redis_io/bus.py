@@ -215,7 +215,7 @@ class RedisBus:
                 return None
 
     async def _drop(self, current: Subscription, listener: Listener, error: Exception) -> None:
-        # If Redis closed the connection itself, all that it had sent has arrived.
+        # If Redis closed the connection behind a whole message, all that it counted has arrived.
         is_orderly = type(error) is ConnectionError
         listener.interrupted(is_lossy=not is_orderly)
         await current.close()

@@ -50,6 +50,13 @@ def _unavailable(sentence: str, cause: Exception) -> RedisUnavailable:
     return fault
 
 
+class RedisCutShort(ConnectionError):
+    """Redis closed the connection in the middle of a reply, and has discarded what follows.
+
+    So it does above `client-output-buffer-limit`.
+    """
+
+
 class RedisMoved(ConnectionError):
     """Another Redis is to be used. The link still works until it is closed, if its Redis does."""
 
@@ -161,6 +168,8 @@ class Link(asyncio.Protocol):
             self.fail(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is None and self._parser.has_data():
+            exc = RedisCutShort("Redis closed the connection in the middle of a message")
         self.fail(exc or ConnectionError("Redis closed the connection"))
 
     def fail(self, error: Exception) -> None:
