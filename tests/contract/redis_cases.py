@@ -19,7 +19,10 @@ def _eval(script: str, keys: Sequence[str], *arguments: object) -> Words:
 
 LOG, STATE = "{t}:log", "{t}:state"
 _BOTH = (LOG, STATE)
-BEGIN = _eval(log.REPLACE, _BOTH, "", "first", "new")
+_NUMBER = 9_000_000_000_000_000
+"""Later than any clock says, so the numbers of epochs are the same wherever this is run."""
+_FIRST, _SECOND = f"{_NUMBER + 1}-first", f"{_NUMBER + 2}-second"
+BEGIN = _eval(log.REPLACE, _BOTH, "", "first", "new", _NUMBER)
 _LEASE = _eval(log.REQUEST_LEASE, [STATE], "pod.1", 2000, "pod", 0, 0)
 _MESSAGE = ("chat:new", '{"a":1}', "pod.1 1")
 _PRESENCE = [f"{{t}}:{name}" for name in ("shares", "share", "announced", "state", "stream")]
@@ -96,8 +99,9 @@ CASES: dict[str, list[Words]] = {
         _eval(log.LOOK, _BOTH, "0-0"), _eval(log.LOOK, _BOTH, "5-5"),
         _eval(log.TRIM, _BOTH, "pod.1", 120_000, 2), _eval(log.TRIM, _BOTH, "wrong", 120_000, 2),
         ("XLEN", LOG), ("XTRIM", LOG, "MAXLEN", 1), _eval(log.TRIM, _BOTH, "pod.1", 120_000, 2),
-        _eval(log.LOOK, _BOTH, "0-0"), _eval(log.REPLACE, _BOTH, "first", "second", "removed"),
-        _eval(log.LOOK, _BOTH, "0-0"), _eval(log.CONFIRM_WATCHED, [STATE], "second", "abc"),
+        _eval(log.LOOK, _BOTH, "0-0"),
+        _eval(log.REPLACE, _BOTH, _FIRST, "second", "removed", _NUMBER + 1),
+        _eval(log.LOOK, _BOTH, "0-0"), _eval(log.CONFIRM_WATCHED, [STATE], _SECOND, "abc"),
         _eval(log.TRIM_UNRECORDED, _BOTH, 0), _eval(log.RELEASE, [STATE], "pod.1"),
         _eval(log.RELEASE, [STATE], "pod.1"), ("DEL", LOG), _eval(log.LOOK, _BOTH, "7-7"),
         _eval(log.TRIM_UNRECORDED, _BOTH, 1000),

@@ -28,8 +28,6 @@ class Pod:
         self.failure = ""
         """Why it ended by itself."""
         self.is_asked_to_stop = False
-        self.hears_since_ms: int | None = None
-        """Since when it has received what is published; None while it does not."""
         with _environment(settings, host):
             self._settings = load()
         self.life: Life
@@ -58,16 +56,6 @@ class Pod:
     @property
     def is_recorder(self) -> bool:
         return self.is_alive and hasattr(self, "life") and self.gateway.events.delivery.is_recorder
-
-    def note_hearing(self) -> None:
-        """Note since when it receives what is published, as far as it knows."""
-        if self.host.is_paused or not self.is_alive:
-            return
-        hears = hasattr(self, "life") and self.gateway.events.bus.disconnected_at is None
-        if not hears:
-            self.hears_since_ms = None
-        elif self.hears_since_ms is None:
-            self.hears_since_ms = self.host.universe.now_ms
 
     def lost_count(self) -> float:
         """Give how many losses it has counted; what an operator reads at /metrics."""

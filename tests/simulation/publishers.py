@@ -10,13 +10,13 @@ import asyncio
 import itertools
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import hiredis
 
 from tests.chaos.events import Events, Parcel
-from tests.chaos.ledger import Outcome, Way
+from tests.chaos.ledger import Event, Outcome, Way
 from tests.chaos.names import LOG_KEY
 from tests.simulation.hosts import Host
 
@@ -45,11 +45,20 @@ class Publishers:
         self.lanes = itertools.count(1)
         self._lines: dict[Way, Line] = {}
         self._refused: deque[Parcel] = deque()
+        self.published: dict[bytes, Event] = {}
+        """What was sent by PUBLISH, by its data."""
 
     def start(self) -> None:
         """Publish until `is_stopped`."""
         for way in self._pauses:
             self._host.call_soon(self._step, way)
+
+    def doubt(self, published: Iterable[bytes]) -> None:
+        """Take back what PUBLISH promised for these data."""
+        for data in published:
+            event = self.published.get(data)
+            if event is not None and event.is_accepted:
+                event.outcome = Outcome.UNKNOWN
 
     def send(self, parcel: Parcel) -> bool:
         """Send one event, if there is a connection; else one is opened."""
@@ -132,6 +141,8 @@ class Line(asyncio.Protocol):
         event.sent_ms = self._host.universe.now_ms
         event.outcome = Outcome.UNDER_WAY
         self._waiting.append(parcel)
+        if event.way is Way.PUBLISH:
+            self._owner.published[parcel.data] = event
         assert self._transport is not None, "ready"
         self._transport.write(self._pack(parcel))
         self._host.call_later(self._patience, self._look_after, parcel)

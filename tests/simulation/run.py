@@ -162,16 +162,18 @@ def _settle(world: World) -> list[str]:
             universe.run(_STEP_SECONDS)
         if not is_done():
             troubles.append(f"not so {_BACK_SECONDS:g} s after the last fault: {name}")
-    lacking: list[str] = []
     deadline = universe.now + _BACK_SECONDS
     # Once more for those whose sessions were just being closed: they have new ones, and miss it.
-    while universe.now < deadline:
-        wanted = [number for way in Way for number in _send_last(world, way)]
-        universe.run(_ARRIVE_SECONDS, lambda wanted=wanted: not _lacking(world, wanted))
-        lacking = _lacking(world, wanted)
-        if not lacking:
-            break
+    while (lacking := _reach_all(world)) and universe.now < deadline:
+        pass
     return lacking
+
+
+def _reach_all(world: World) -> list[str]:
+    """Send everybody an event by each way; name the clients that one has not reached."""
+    wanted = [number for way in Way for number in _send_last(world, way)]
+    world.universe.run(_ARRIVE_SECONDS, lambda: not _lacking(world, wanted))
+    return _lacking(world, wanted)
 
 
 def _lacking(world: World, numbers: Sequence[int]) -> list[str]:
@@ -197,6 +199,7 @@ def _judge(world: World) -> list[Verdict]:
     """Judge everybody, once nothing is missing or the time to report it is over."""
     deadline = world.timeline.deadline(world.universe.now_ms)
     world.ledger.doubt(world.timeline.cuts)
+    world.publishers.doubt(world.doubted)
     while True:
         verdicts = [judge(world.ledger, one.story, world.timeline) for one in world.clients]
         is_missing = any(

@@ -25,8 +25,8 @@ _LOOK_SECONDS = 0.5
 _PROBE_SECONDS = 0.5
 """How often readiness is looked at; an ingress knows no more than that."""
 _TOGGLE_SECONDS = 0.4
-_RECORDED_MS = 3_000
-"""What was published so long ago is recorded, unless something hinders that."""
+_RETAINED_MS = 40_000
+"""Nothing that hinders recording lasts for so long."""
 _RATES = {Way.PUBLISH: 12.0, Way.XADD: 5.0, Way.TCP: 3.0}
 
 
@@ -49,6 +49,8 @@ class World:
         self.universe = Universe(seed, self._unhandled)
         self.network = Network()
         self.timeline = Timeline()
+        self.doubted: list[bytes] = []
+        """What was published and may be lost in silence."""
         self.ledger = Ledger()
         self.counts = Counts()
         self.settings = {**SETTINGS, "CONSTELLATION_LOG_LEVEL": "info", **(settings or {})}
@@ -103,22 +105,15 @@ class World:
         return all(pod.is_ready for pod in self.pods) and recorders == 1
 
     def doubt_after_kill(self, victim: Pod) -> None:
-        """Take back what PUBLISH promised, where only a killed pod had received it.
+        """Take back what PUBLISH promised, where only pods that were killed had received it.
 
         Until an event is recorded it is in the memory of the pods that were subscribed.
         """
-        now_ms = self.universe.now_ms
-        others = [pod.hears_since_ms for pod in self.pods if pod is not victim and pod.is_alive]
-        known = [since_ms for since_ms in others if since_ms is not None]
-        recent = [
-            one.start_ms
-            for one in self.timeline.strikes
-            if one.is_lossy and one.ends() > now_ms - _RECORDED_MS
-        ]
-        begin_ms = min([*recent, now_ms]) - _RECORDED_MS
-        end_ms = min(known, default=now_ms)
-        if end_ms > begin_ms:
-            self.timeline.cuts.append((begin_ms, end_ms))
+        alive = {pod.name for pod in self.pods if pod is not victim and pod.is_alive}
+        recent_ms = self.universe.now_ms - _RETAINED_MS
+        for one in self.redis.receipts:
+            if one.at_ms >= recent_ms and one.receivers and not one.receivers & alive:
+                self.doubted.append(one.payload)
 
     def sample(self, pod: Pod) -> None:
         """Note what a pod has counted as lost."""
@@ -168,7 +163,6 @@ class World:
         """Probe the pods, read their counters, and start those again that have ended."""
         for slot, pod in enumerate(self.pods):
             self.sample(pod)
-            pod.note_hearing()
             if not pod.is_alive and not pod.is_asked_to_stop:
                 self.troubles.append(f"{pod.name} ended by itself: {pod.exit_code} {pod.failure}")
                 self.pods[slot] = self.launch()

@@ -20,7 +20,7 @@ import hiredis
 from redis.asyncio import Redis
 
 from constellation_ws.log.ids import LogId, format_id
-from constellation_ws.log.layout import Logged
+from constellation_ws.log.layout import PAGE, Logged
 from constellation_ws.log.pubsub_positions import Received
 from constellation_ws.log.scripts import APPEND, DAMAGED, LOST_LEASE, TRIM
 from constellation_ws.redis_io.link import Link, open_link
@@ -56,6 +56,9 @@ class AnswerReceiver(Protocol):
 
     def note_alive(self, asked_at: float) -> None:
         """Note that Redis has answered what was sent at this monotonic time."""
+
+    def note_lease(self, until: float) -> None:
+        """Note until which monotonic time no pod but this one can record."""
 
 
 Answered = Callable[[Any], None]
@@ -131,8 +134,15 @@ class Appender:
         self._receiver.deliver_reply(reply)
 
     def _renew(self, lease_seconds: float, recorded_position: bytes, answered: Answered) -> None:
+        until = time.monotonic() + lease_seconds
+
+        def confirm(reply: Any) -> None:
+            answered(reply)
+            if len(reply) < PAGE:  # else what others have recorded before is not read to its end
+                self._receiver.note_lease(until)
+
         milliseconds = int(lease_seconds * 1000)
-        self._send([*self._append_words, self._seen(), milliseconds, recorded_position], answered)
+        self._send([*self._append_words, self._seen(), milliseconds, recorded_position], confirm)
 
     def tick(self, name: bytes) -> None:
         """Publish a tick: messages that are published after it get positions from it."""

@@ -21,12 +21,17 @@ class Comparison:
         self._begins_after = BEGINNING
         """What the recorder said when the log was not longer than this may be about entries that
         this pod has not read."""
-        self._epoch_began = -math.inf
-        """Monotonic time at which the epoch of the last look began."""
+        self._epoch_began = self._looked_at = -math.inf
+        """Monotonic times at which the epoch of the last look began, and of that look."""
+        self._held_until = -math.inf
 
-    def begin_epoch(self, began: float) -> None:
-        """Note at which monotonic time the log's epoch began."""
-        self._epoch_began = began
+    def note_lease(self, until: float) -> None:
+        """Note until which monotonic time no pod but this one can record."""
+        self._held_until = until
+
+    def look(self, looked_at: float, age_seconds: float) -> None:
+        """Note at which monotonic time the log was looked at, and how old its epoch was."""
+        self._epoch_began, self._looked_at = looked_at - age_seconds, looked_at
 
     def begin_after(self, last: LogId, position: bytes | None) -> None:
         """Note that this pod reads all behind the entry `last`.
@@ -63,4 +68,7 @@ class Comparison:
 
     def note_gap(self, reason: str) -> None:
         """Note that a new epoch has begun here, or that entries were passed over, and why."""
-        self._unrecorded.begin_epoch(self._epoch_began, is_in_doubt=reason in DAMAGES)
+        is_known = self._looked_at < self._held_until
+        """Whether this pod has recorded all that was recorded, and so knows of each message."""
+        is_in_doubt = reason in DAMAGES and not is_known
+        self._unrecorded.begin_epoch(self._epoch_began, is_in_doubt=is_in_doubt)

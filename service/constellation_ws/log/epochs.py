@@ -14,7 +14,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from constellation_ws.log.ids import LogId
-from constellation_ws.log.state import LeaseReply, LogState, Look, find_gap
+from constellation_ws.log.state import LeaseReply, LogState, Look, find_gap, is_outdated
 
 logger = structlog.get_logger(__name__)
 
@@ -79,11 +79,8 @@ class Epochs:
         look = await self._state.look(delivered)
         if not look.is_watched and not has_watched:
             look = await self._await_watcher(look, delivered)
-        if self._known is not None and look.epoch not in ("", self._known):
-            self._loss, self.fault = (
-                None,
-                "",
-            )  # whoever ended it has reported our loss
+        if look.epoch and not self._is_ours(look.epoch):
+            self._loss, self.fault = None, ""  # whoever ended it has reported our loss
         is_unwatched = bool(look.epoch) and not (look.is_watched or has_watched)
         reason = find_gap(self._known, delivered, look) or self._loss
         if is_unwatched:
@@ -122,12 +119,18 @@ class Epochs:
     def _has_to_end(self, look: Look, reason: str | None) -> bool:
         if not look.epoch:
             return True
-        is_ours = self._known in (None, look.epoch)
-        return is_ours and reason is not None and reason != _FELL_BEHIND
+        return self._is_ours(look.epoch) and reason is not None and reason != _FELL_BEHIND
+
+    def _is_ours(self, epoch: str) -> bool:
+        """Return whether this pod has to end it, if anything was lost.
+
+        One that it does not know yet was begun by a pod that has noticed the loss as well.
+        """
+        return self._known in (None, epoch) or is_outdated(epoch, self._known)
 
     async def _replace(self, look: Look, reason: str) -> bool:
         try:
-            await self._state.replace(look.epoch, reason)
+            await self._state.replace(look.epoch, reason, known=self._known)
         except ResponseError as error:
             # Redis is full or read-only. The log can still be followed; nobody resumes meanwhile.
             if str(error) != self.fault:

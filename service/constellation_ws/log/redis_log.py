@@ -6,9 +6,9 @@ This pod's view of it: its tail, its epoch, and appending. Who gets what is not 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
@@ -32,10 +32,6 @@ from constellation_ws.redis_io.link import (
 from constellation_ws.redis_io.names import Names
 
 logger = structlog.get_logger(__name__)
-
-_WATCHED_SECONDS = 3.0
-"""A connection whose loss is noticed so soon after the last answered question has been read until
-then: an XREAD takes a second, and the next one follows."""
 
 
 class LogChanged(ConnectionError):
@@ -94,29 +90,34 @@ class RedisLog:
     async def reached(self, log_id: LogId) -> None:
         """Wait until this pod has delivered up to this entry, which another one may have before."""
         while self.delivered < log_id:
-            await self._step()
+            await self.moved()
 
     async def current(self) -> str:
         """Wait until the epoch is known here, and give it."""
         while (epoch := self.epoch) is None:
-            await self._step()
+            await self.moved()
         return epoch
 
-    async def _step(self) -> None:
+    async def moved(self, most_seconds: float | None = None) -> None:
+        """Wait until something is delivered or the epoch is known, or for so many seconds."""
         self._is_awaited = True
-        await self._moved.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_seconds):
+                await self._moved.wait()
 
     # Epochs
 
-    def lose(self, reason: str, count: int) -> None:
+    def lose(self, reason: str, count: int, *, is_reported: bool = False) -> None:
         """End the epoch: events that this pod has received are lost, and it is not known which.
 
         No session of the deployment can be recovered, and every connected client reconnects.
+        `is_reported` says that they have done so already: the epoch began after the loss.
         """
         logger.error("received events could not be recorded", reason=reason, events=count)
         self._metrics.lost_events.labels(reason).inc(count)
-        self._epochs.end(reason)
-        self._look_again()
+        if not is_reported:
+            self._epochs.end(reason)
+            self._look_again()
 
     def damaged(self, reason: str) -> None:
         """End the epoch: entries were removed by something other than the recorder."""
@@ -144,7 +145,7 @@ class RedisLog:
         """Find where to continue, and whether entries are missing. Raises what FAULTS names."""
         is_first, asked = self._epochs.is_first_look, self.delivered
         look = await self._epochs.look(asked, has_watched=self._has_watched())
-        self._comparison.begin_epoch(time.monotonic() - look.age_seconds)
+        self._comparison.look(time.monotonic(), look.age_seconds)
         if is_first:
             await self._begin_at(look)
         elif self._epochs.has_gap() and look.last < asked:
@@ -157,17 +158,11 @@ class RedisLog:
             self._comparison.pass_over(look.last)
 
     def _has_watched(self) -> bool:
-        """Return whether this pod has read the log up to when its connection was lost.
-
-        A process that was paused, or whose Redis was silent, notices a lost connection late. It has
-        not seen entries that were appended meanwhile and that a restarted Redis has lost. A reply
-        may have waited for as long as the process was paused, so it proves only that Redis was
-        available when the command was sent.
-        """
+        """Return whether this pod has read the log up to when its connection was lost."""
         if self._epochs.is_first_look:
             return False
         disconnected_at = time.monotonic() if self.disconnected_at is None else self.disconnected_at
-        return disconnected_at - self._tail.alive_at < _WATCHED_SECONDS
+        return self._tail.was_alive_at(disconnected_at)
 
     async def _begin_at(self, look: Look) -> None:
         """Begin at the end of the log; received messages up to its last position are recorded."""
@@ -277,6 +272,10 @@ class RedisLog:
         """Note that Redis has answered what was sent at this monotonic time."""
         self._tail.note_alive(asked_at)
 
+    def note_lease(self, until: float) -> None:
+        """Note until which monotonic time no pod but this one can record."""
+        self._comparison.note_lease(until)
+
     def _note_following(self) -> None:
         if self.disconnected_at is not None and self.has_followed:
             logger.info("following the log again", after=format_id(self.delivered).decode())
@@ -291,7 +290,7 @@ class RedisLog:
 
     # Appending
 
-    def open_appender(self, lease_id: str) -> AbstractAsyncContextManager[Appender]:
+    def open_appender(self, lease_id: str) -> contextlib.AbstractAsyncContextManager[Appender]:
         """Hold a connection that appends while this lease is held. Raises what FAULTS names.
 
         The entries in its replies are delivered like those that are read.

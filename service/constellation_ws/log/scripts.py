@@ -4,7 +4,7 @@ State of the log, a hash (`Names.state`):
 
 | field | what |
 | --- | --- |
-| `epoch` | random name of this history of the log; another one means that something was lost |
+| `epoch` | name of this history of the log: a number that rises, and a random part |
 | `start`, `reason` | last ID when the epoch began, and why it did |
 | `begun` | when it began, by Redis' clock in ms |
 | `watched` | run ID of the Redis up to whose start some pod has seen every entry |
@@ -204,14 +204,15 @@ REPLACE = (
     + """
 local epoch = redis.call('HGET', KEYS[2], 'epoch') or ''
 if epoch ~= ARGV[1] then return 0 end
+local name = string.format('%.0f-%s', math.max(now_ms(), tonumber(ARGV[4]) + 1), ARGV[2])
 if not inspect(KEYS[1]).exists then
-  redis.call('XADD', KEYS[1], '0-1', 'epoch', ARGV[2])
+  redis.call('XADD', KEYS[1], '0-1', 'epoch', name)
   redis.call('XTRIM', KEYS[1], 'MAXLEN', 0)
 end
 local found = inspect(KEYS[1])
 local last = found['last-generated-id']
 redis.call(
-  'HSET', KEYS[2], 'epoch', ARGV[2], 'reason', ARGV[3], 'start', last, 'trimmed', last,
+  'HSET', KEYS[2], 'epoch', name, 'reason', ARGV[3], 'start', last, 'trimmed', last,
   'removed', removed(found), 'last', last, 'begun', string.format('%.0f', now_ms()),
   'watched', run_id())
 if epoch == '' then
@@ -221,7 +222,8 @@ end
 return 1
 """
 )
-"""KEYS: log, state. ARGV: the epoch that is to end (empty: there is none), the new one, why.
+"""KEYS: log, state. ARGV: the epoch that is to end (empty: there is none), the random part of the
+new one, why, the number that the new one has to exceed.
 
 Returns 1 where it was replaced, 0 where another pod was faster."""
 

@@ -108,9 +108,9 @@ class LogState:
             bytes(holder).decode(),
         )
 
-    async def release(self, lease_id: str) -> None:
-        """Release the lease, if it is the one with this ID."""
-        await self._release(keys=[self._names.state], args=[lease_id])
+    async def release(self, lease_id: str) -> bool:
+        """Release the lease; return False where it was not the one with this ID."""
+        return bool(await self._release(keys=[self._names.state], args=[lease_id]))
 
     async def look(self, delivered: LogId) -> Look:
         """Find out whether the log is still what a pod knows that has delivered up to this ID."""
@@ -135,9 +135,13 @@ class LogState:
         """Note that this pod has seen every entry up to the start of the Redis that runs now."""
         await self._confirm_watched(keys=[self._names.state], args=[look.epoch, look.run_id])
 
-    async def replace(self, epoch: str, reason: str) -> None:
-        """End an epoch, unless another pod has done so already; empty where there is none."""
-        words = [epoch, secrets.token_hex(8), reason]
+    async def replace(self, epoch: str, reason: str, *, known: str | None) -> None:
+        """End an epoch, unless another pod has done so already; empty where there is none.
+
+        The new one is later than that and than the one that this pod knows.
+        """
+        later_than = max(_number(epoch), _number(known or ""))
+        words = [epoch, secrets.token_hex(8), reason, later_than]
         await self._replace(keys=[self._names.log, self._names.state], args=words)
 
 
@@ -149,12 +153,26 @@ def find_gap(known: str | None, delivered: LogId, look: Look) -> str | None:
     if known is None:
         return look.damage or None
     if look.epoch != known:
-        return look.reason or "replaced"
+        return "rolled_back" if is_outdated(look.epoch, known) else look.reason or "replaced"
     if look.trimmed > delivered:
         return "trimmed"
     if look.last < delivered or (delivered > look.trimmed and not look.has_delivered):
         return "rolled_back"
     return look.damage or None
+
+
+def is_outdated(epoch: str, known: str) -> bool:
+    """Return whether an epoch did not follow the known one: Redis has gone back to before that.
+
+    Those of earlier releases have no numbers, and count as later.
+    """
+    return epoch != known and 0 < _number(epoch) <= _number(known)
+
+
+def _number(epoch: str) -> int:
+    """Read the number of an epoch; 0 where it has none."""
+    number, dash, _ = epoch.partition("-")
+    return int(number) if dash and number.isdigit() else 0
 
 
 def _id(raw: bytes) -> LogId:

@@ -22,6 +22,9 @@ _BLOCK_MILLISECONDS = 1_000
 _FIRST_BLOCK_MILLISECONDS = 1
 """The first reply says that the log is followed: a pod is not ready before it."""
 _SILENCE_SECONDS = 5.0
+_WATCHED_SECONDS = 3.0
+"""A connection whose loss is noticed so soon after the last answered question has been read until
+then: an XREAD takes a second, and the next one follows."""
 _QUIET_SECONDS = 0.002
 """How long after the last append's reply this pod asks for entries itself again."""
 
@@ -100,6 +103,16 @@ class Tail:
     def note_alive(self, asked_at: float) -> None:
         """Note that Redis has answered what was sent at this monotonic time."""
         self.alive_at = max(self.alive_at, asked_at)
+
+    def was_alive_at(self, monotonic: float) -> bool:
+        """Return whether the log had been read up to then, if its connection was lost at that time.
+
+        A process that was paused, or whose Redis was silent, notices a lost connection late. It has
+        not seen entries that were appended meanwhile and that a restarted Redis has lost. A reply
+        may have waited for as long as the process was paused, so it proves only that Redis was
+        available when the command was sent.
+        """
+        return monotonic - self.alive_at < _WATCHED_SECONDS
 
     def note_appended(self) -> None:
         """Note that an append has returned the next entries."""

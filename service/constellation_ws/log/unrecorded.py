@@ -47,14 +47,14 @@ class Unrecorded:
         self._compared_from = _UNKNOWN
         """Messages from this number on are missing if the log passes them over. Of those before it
         an entry may be among those that were never read here."""
-        self._has_recorded = False
-        """Whether this pod has recorded what was recorded last, and so knows of each message."""
         self._doubted = 0
         """Messages before this number may have been recorded in a log that has lost them."""
         self._epoch_began = -math.inf
         self._left, self._left_at = 0, -math.inf
         """Messages before this number were received on a subscription that has ended, and when the
         last of them was."""
+        self._excused = 0
+        """If messages before this number are lost, that was reported with the epoch."""
         self.discarded = 0
         """Messages that were discarded above the bound, in all."""
         self._begin_provisional(is_lossy=False)
@@ -136,7 +136,6 @@ class Unrecorded:
 
     def confirm(self, number: int) -> None:
         """Note that this pod's own appends have recorded all before this number."""
-        self._has_recorded = True
         self._drop_before(number)
 
     def confirm_position(self, position: bytes) -> int:
@@ -216,17 +215,19 @@ class Unrecorded:
         found = set(map(self._stretches.find_received, positions))
         return len(wanted) - len(found.intersection(wanted))
 
-    def give_up(self) -> int:
-        """Discard what must not be recorded any more; return how many messages that were.
+    def give_up(self) -> tuple[int, bool]:
+        """Discard what must not be recorded any more.
 
         Called once all that was published before this pod got the lease is received. Besides what
         is in doubt, that is what earlier subscriptions brought, where the log ends with entries of
         the time between: its place is before these.
+
+        Returns how many messages that were, and whether the epoch has told the sessions concerned.
         """
-        end = max(self._doubted, self._left if self._ahead else 0)
-        count = min(max(0, end - self._first), len(self._received))
+        end = min(max(self._doubted, self._left if self._ahead else 0), self.end)
+        count, is_reported = max(0, end - self._first), end <= max(self._excused, self._first)
         self._drop_before(end)
-        return count
+        return count, is_reported
 
     def begin_epoch(self, began: float, *, is_in_doubt: bool) -> None:
         """Note that what was lost before the log's epoch is reported.
@@ -235,14 +236,14 @@ class Unrecorded:
         after the other: what the last of them receives there may come after it, and sessions of the
         new epoch wait for that.
 
-        `is_in_doubt` says that the log had lost entries: messages of now may be among them. Only
-        the pod that recorded them knows, so it records first; if it cannot, the others give them
-        up, and they are lost. What was delivered must not be recorded again.
+        `is_in_doubt` says that the log had lost entries, and messages of now may be among them.
+        Only the pod that recorded until then knows, so it records first; if it cannot, the others
+        give them up, and they are lost. What was delivered must not be recorded again.
         """
         self._epoch_began = began
         self._holes.clear()
         self._excuse_left()
-        if is_in_doubt and not self._has_recorded:
+        if is_in_doubt:
             self._doubted = self.end
             if self._left_at <= began:
                 self._compared_from = max(self._compared_from, self.end)
@@ -252,6 +253,7 @@ class Unrecorded:
         """What an ended subscription brought before the epoch began is reported, if it is lost."""
         if self._left_at <= self._epoch_began:
             self._compared_from = max(self._compared_from, self._left)
+            self._excused = self._left
 
     def forgive(self) -> None:
         """Note that the holes were reported: this pod does not wait for others any more."""
@@ -286,8 +288,6 @@ class Unrecorded:
         if self._holes:
             self._holes = [hole for hole in self._holes if not hole.is_before(stretch)]
         self._recorded = max(self._recorded, number)
-        if number > self._first:
-            self._has_recorded = False
         self._drop_before(number)
 
     def _drop_before(self, number: int) -> None:

@@ -17,6 +17,8 @@ logger = structlog.get_logger(__name__)
 
 STEP_SECONDS = 2.0
 """Timeout of each step."""
+RECORDER_SECONDS = 6.0
+"""Timeout of having recorded what only this pod may have received."""
 TCP_GRACE_SECONDS = 1.0
 """Timeout of the requests on the TCP port that are being processed."""
 CANCEL_SECONDS = 0.2
@@ -30,7 +32,7 @@ async def stop_parts(gateway: Gateway) -> None:
     await asyncio.gather(
         _step("presence", gateway.clients.presence.withdraw()),
         _step("presence events", gateway.clients.announcing.withdraw()),
-        _step("recorder", gateway.events.delivery.hand_over()),
+        _step("recorder", gateway.events.delivery.hand_over(), RECORDER_SECONDS),
         _step("sessions", gateway.events.sessions.flush()),
         _step("peers", gateway.peering.peers.aclose()),
     )
@@ -49,10 +51,10 @@ async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
         _, left = await asyncio.wait(left, timeout=CANCEL_SECONDS)
 
 
-async def _step(name: str, work: Awaitable[None]) -> None:
+async def _step(name: str, work: Awaitable[None], seconds: float = STEP_SECONDS) -> None:
     """Do one step, with a timeout: what is not done in time expires elsewhere by itself."""
     try:
-        async with asyncio.timeout(STEP_SECONDS):
+        async with asyncio.timeout(seconds):
             await work
     except TimeoutError:
         logger.warning("shutdown step timed out", step=name)

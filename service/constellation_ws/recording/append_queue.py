@@ -28,9 +28,6 @@ class AppendQueue:
         self._sent = 0
         """Number of the first message that was not sent to the log yet."""
         self._gathering: asyncio.TimerHandle | None = None
-        self.emptied = asyncio.Event()
-        """Set unless something was appended since all that was received was recorded."""
-        self.emptied.set()
 
     def begin(self, appender: Appender) -> None:
         """Append all that is not recorded yet, and from now on what is received."""
@@ -80,13 +77,9 @@ class AppendQueue:
         self._append(appender, fresh, self._sent)
 
     def _append(self, appender: Appender, fresh: list[Received], until: int) -> None:
-        self.emptied.clear()
-
         def note_recorded() -> None:
             self._metrics.recorded.inc(len(fresh))
             self._unrecorded.confirm(until)
-            if self._unrecorded.end == self._unrecorded.begin:
-                self.emptied.set()
             self._batching.answered(time.monotonic())
             if appender is self._appender:
                 self.append_soon()

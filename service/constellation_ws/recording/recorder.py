@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import time
 
 import structlog
@@ -22,6 +21,7 @@ from constellation_ws.messages import commands
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.append_queue import AppendQueue
 from constellation_ws.recording.fault import RecordingFault
+from constellation_ws.recording.lease import ANSWER_SECONDS, LEASE_SECONDS, RecorderLease
 from constellation_ws.recording.phase import RecorderEvent, RecorderPhase, next_phase
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
@@ -29,15 +29,13 @@ from constellation_ws.redis_io.names import Names
 
 logger = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 2.0
-"""With the poll below, a dead recorder is replaced within three seconds."""
 POLL_SECONDS = 0.5
 """How often the recorder renews its lease and the others ask for it; each reply also names the
 log's epoch."""
 PATIENCE_SECONDS = 0.7
 """How long a pod that missed something lets others ask first: each has asked by then."""
-ANSWER_SECONDS = 1.0
-"""An append that is unanswered for so long ends the recording, before the lease expires."""
+_RETIRE_SECONDS = 4.0
+"""By then a dead recorder is replaced, patience included, and has caught up."""
 _STEP_SECONDS = 0.25
 _TRIM_SECONDS = 1.0
 
@@ -69,12 +67,11 @@ class Recorder:
         self._commands_channel = names.commands.encode()
         self._phase = RecorderPhase.UNSUBSCRIBED
         self._queue = AppendQueue(unrecorded, metrics)
-        self._recordings = itertools.count()
+        self._lease = RecorderLease(redis_log, bus.instance)
         self._positioned_at = 0.0
         self._received_at = 0.0
         """Monotonic time at which the last event was received."""
         self._news = asyncio.Event()
-        self._lease_id = ""
         self._barrier, self._passed = b"", asyncio.Event()
         self._discarded = 0
         self.fault = RecordingFault()
@@ -170,16 +167,14 @@ class Recorder:
 
     async def _try(self) -> None:
         candidacy = self._candidacy()
-        async with asyncio.timeout(ANSWER_SECONDS):
-            reply = await self._log.state.request_lease(candidacy, LEASE_SECONDS)
+        reply = await self._lease.request(candidacy)
         self._log.note(reply)
         if reply.is_granted:
-            self._lease_id = candidacy.lease_id
             try:
                 if reply.epoch == self._log.epoch:  # else what is recorded is not known here yet
                     await self._record(candidacy.lease_id)
             finally:
-                await self._release(candidacy.lease_id)
+                await self._lease.release()
         elif self._log.fault:
             self.fault.note(self._log.fault, self.unrecorded_events)
         elif reply.holder and not reply.holder.startswith(f"{self._bus.instance}."):
@@ -187,17 +182,11 @@ class Recorder:
 
     def _candidacy(self) -> Candidacy:
         """Ask for the lease only while positions are known and the log is followed."""
-        if self._phase is not RecorderPhase.CANDIDATE or self._log.epoch is None:
+        is_able = self._phase is RecorderPhase.CANDIDATE and not self._bus.is_retired
+        if not is_able or self._log.epoch is None:
             return ONLY_ASKING
-        pod = self._bus.instance
         patience = PATIENCE_SECONDS if self._unrecorded.has_hole else 0.0
-        waiting = time.monotonic() - self._positioned_at
-        return Candidacy(f"{pod}.{next(self._recordings)}", pod, patience, waiting)
-
-    async def _release(self, lease_id: str) -> None:
-        with contextlib.suppress(TimeoutError, *FAULTS):
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._log.state.release(lease_id)
+        return self._lease.candidacy(patience, time.monotonic() - self._positioned_at)
 
     # Recording
 
@@ -208,8 +197,9 @@ class Recorder:
                 appender = await held.enter_async_context(self._log.open_appender(lease_id))
             await self._level(appender)
             await self._catch_up(appender)
-            if doubted := self._unrecorded.give_up():
-                self._log.lose("doubted", doubted)
+            doubted, is_reported = self._unrecorded.give_up()
+            if doubted:
+                self._log.lose("doubted", doubted, is_reported=is_reported)
             if self._unrecorded.is_lossy:
                 self._log.lose("interrupted", 1)
             self._unrecorded.forgive()
@@ -252,7 +242,7 @@ class Recorder:
                 renewed = now
                 appender.renew(LEASE_SECONDS, self._unrecorded.recorded_position)
                 appender.tick(self._bus.next_tick())
-                await self._look_for_epoch()
+                await self._lease.look_for_epoch()
             if now - trimmed >= _TRIM_SECONDS:
                 trimmed = now
                 appender.trim(self._window_seconds, self._max_entries)
@@ -260,37 +250,42 @@ class Recorder:
                 async with asyncio.timeout(_STEP_SECONDS):
                     await appender.disconnected()
 
-    async def _look_for_epoch(self) -> None:
-        """Ask whether another pod has ended the epoch; those that ask for the lease learn it so."""
-        with contextlib.suppress(TimeoutError, *FAULTS):
-            async with asyncio.timeout(_STEP_SECONDS):
-                self._log.note_epoch(
-                    await self._log.state.request_lease(ONLY_ASKING, LEASE_SECONDS)
-                )
-
     # Ending
 
     async def retire(self) -> None:
-        """Record what was received, release the lease for good, and notify the other pods.
+        """See what was received recorded, release the lease for good, and notify the other pods.
 
-        The subscription ends first, so that this pod records all that Redis delivers to it.
+        What only this pod has received is lost if it leaves before. Until all of it is recorded the
+        pod remains a candidate; then the subscription ends, so that Redis does not count it any
+        more, and the rest is recorded.
         """
+        await self._await_recorded(_RETIRE_SECONDS)
         self._bus.retire()
-        if self.holds_lease:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    await self._queue.emptied.wait()
+        await self._await_recorded(ANSWER_SECONDS)
         held_lease = self.holds_lease
         self._advance(RecorderEvent.RETIRED)
+        if left := self.unrecorded_events:
+            logger.warning(
+                "this pod stops before all that it has received is recorded; other pods do that "
+                "if they have received it too", unrecorded=left
+            )  # fmt: skip
         if not held_lease:
             return
-        await self._release(self._lease_id)
+        await self._lease.release()
         try:
             await self._bus.all_pods.send(commands.Handover())
         except (*FAULTS, RedisUnavailable) as error:
             logger.warning(
                 "the other pods were not notified that the lease is released", error=str(error)
             )
+
+    async def _await_recorded(self, seconds: float) -> None:
+        """Wait until the log has, or has passed over, all that was received until now."""
+        end = self._unrecorded.end
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._unrecorded.begin < end:
+                    await self._log.moved(POLL_SECONDS)
 
     async def _wait_for_news(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -93,7 +93,8 @@ class RedisBus:
         self._channels = (*channels, *shared, *own)
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
         self._ticks = itertools.count()
-        self._is_retired = False
+        self.is_retired = False
+        """Whether the subscription was ended for good."""
         self._current: Subscription | None = None
         self.disconnected_at: float | None = time.monotonic()
         """Monotonic time since which there is no subscription; None while it is active."""
@@ -111,7 +112,7 @@ class RedisBus:
 
     def retire(self) -> None:
         """End the subscription for good: Redis counts this process as a receiver no more."""
-        self._is_retired = True
+        self.is_retired = True
         if self._current is not None:
             self._current.end()
 
@@ -122,7 +123,7 @@ class RedisBus:
         nothing that was published meanwhile.
         """
         try:
-            while not self._is_retired:
+            while not self.is_retired:
                 self._current = await self._renew(self._current, listener)
         finally:
             if self._current is not None:
@@ -206,7 +207,7 @@ class RedisBus:
                 logger.info("subscribing to another Redis", reason=str(error))
                 return current
             except FAULTS as error:
-                if self._is_retired:
+                if self.is_retired:
                     return current
                 self._note_disconnected("connection", str(error))
                 await self._drop(current, listener, error)

@@ -7,7 +7,7 @@ from typing import Any
 
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.recording import recorder
-from constellation_ws.recording.recorder import Recorder
+from constellation_ws.recording.lease import RecorderLease
 from constellation_ws.redis_io import bus
 from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.redis_io.endpoint import Endpoint
@@ -32,7 +32,7 @@ def unread_dropped() -> None:
 
     async def drop(self: RedisBus, current: Any, listener: Any) -> Any:
         left = await await_end(self, current, listener)
-        if left is not None and not self._is_retired:
+        if left is not None and not self.is_retired:
             await left.close()
         return None
 
@@ -47,15 +47,15 @@ def recorded_twice() -> None:
 
 def lease_elsewhere() -> None:
     """The lease is renewed on another connection than the one that appends."""
-    recorder.ANSWER_SECONDS = 1e9
-    look_for_epoch = Recorder._look_for_epoch
+    recorder.ANSWER_SECONDS = 1e9  # type: ignore[attr-defined]
+    look_for_epoch = RecorderLease.look_for_epoch
 
-    async def renew(self: Recorder) -> None:
+    async def renew(self: RecorderLease) -> None:
         until = str(int((time.time() + 5) * 1000))
         await self._log._redis.hset(self._log._names.state, "until", until)
         await look_for_epoch(self)
 
-    Recorder._look_for_epoch = renew  # type: ignore[method-assign]
+    RecorderLease.look_for_epoch = renew  # type: ignore[method-assign]
 
 
 def appended_again() -> None:

@@ -48,7 +48,11 @@ def _ignore_damage() -> None:
 
 def loss_unreported() -> None:
     """Events that cannot be recorded any more are forgotten."""
-    RedisLog.lose = lambda self, reason, count: None  # type: ignore[method-assign]
+
+    def lose(self: RedisLog, reason: str, count: int, *, is_reported: bool = False) -> None:
+        """Forget them."""
+
+    RedisLog.lose = lose  # type: ignore[method-assign]
 
 
 def clients_unreported() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tests.simulation.hosts import WALL_CLOCK, Host
@@ -31,8 +33,24 @@ REFUSALS = {
 }
 
 
+_RECEIPTS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Which hosts a message was sent to."""
+
+    at_ms: int
+    payload: bytes
+    receivers: frozenset[str]
+
+
 class Session(Protocol):
     """One connection of a client, as the server sees it."""
+
+    @property
+    def client(self) -> str:
+        """Name of the host at the other end."""
 
     def push(self, parts: Sequence[Any]) -> None:
         """Send what was published."""
@@ -55,6 +73,8 @@ class RedisModel:
         self._subscribers: dict[bytes, dict[Session, None]] = {}
         self._patterns: dict[bytes, tuple[re.Pattern[str], dict[Session, None]]] = {}
         self._blocked: list[Session] = []
+        self.receipts: deque[Receipt] = deque(maxlen=_RECEIPTS)
+        """The last messages that were published."""
 
     def start(self, host: Host) -> None:
         """Serve on a host."""
@@ -139,8 +159,11 @@ class RedisModel:
     def _send_published(self) -> None:
         published, self.data.published = self.data.published, []
         for channel, payload in published:
-            for session in self._subscribers.get(channel, ()):
+            sessions = self._subscribers.get(channel, {})
+            for session in sessions:
                 session.push([b"message", channel, payload])
+            receivers = frozenset(session.client for session in sessions)
+            self.receipts.append(Receipt(self.host.universe.now_ms, payload, receivers))
             for pattern, (matcher, sessions) in self._patterns.items():
                 if matcher.match(channel.decode("latin-1")):
                     for session in sessions:

@@ -14,6 +14,7 @@ from tests.simulation.redis_model.replies import OK, Reply, encode, encode_push
 
 if TYPE_CHECKING:
     from tests.simulation.redis_model.server import RedisModel
+    from tests.simulation.transports import Transport
 
 
 class ClientSession(asyncio.Protocol):
@@ -29,6 +30,11 @@ class ClientSession(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._out: list[bytes] = []
         self._transport: asyncio.Transport
+
+    @property
+    def client(self) -> str:
+        """Name of the host at the other end."""
+        return cast("Transport", self._transport).peer.host.name
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)

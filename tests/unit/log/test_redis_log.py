@@ -118,7 +118,7 @@ async def test_a_restart_that_no_pod_has_watched_ends_the_epoch(
         async with following(later):
             assert later.log.epoch != epoch
         restart(mortal)
-        monkeypatch.setattr("constellation_ws.log.redis_log._WATCHED_SECONDS", 0.0)
+        monkeypatch.setattr("constellation_ws.log.tail._WATCHED_SECONDS", 0.0)
         async with following(paused):
             await eventually(lambda: paused.gaps, PATIENCE_SECONDS, "the gap")
             await eventually(paused.is_current, PATIENCE_SECONDS, "it is current")
@@ -204,6 +204,24 @@ async def test_a_log_that_came_back_shorter_is_another_history(redis: Redis, goe
         assert one.log.epoch not in (None, epoch)
     assert one.gaps == ["rolled_back"]
     assert one.heard == [b"1", b"2", *([b"3"] if goes_on else [])]
+
+
+async def test_an_epoch_that_was_ended_and_came_back_is_another_history(redis: Redis) -> None:
+    """Sessions of it would be recovered without what was recorded before Redis went back."""
+    one = Pod(redis)
+    async with following(one):
+        state: Any = await redis.hgetall(DEFAULT.state)
+        ended_epoch = one.log.epoch
+        one.log.lose("passed_over", 1)
+        await eventually(lambda: one.gaps, PATIENCE_SECONDS, "the gap")
+        await eventually(one.is_current, PATIENCE_SECONDS, "it is current")
+        epoch = one.log.epoch
+    await redis.hset(DEFAULT.state, mapping=state)
+    async with following(one):
+        await eventually(lambda: len(one.gaps) > 1, PATIENCE_SECONDS, "another gap")
+        await eventually(one.is_current, PATIENCE_SECONDS, "it is current")
+        assert one.log.epoch not in (epoch, ended_epoch)
+    assert one.gaps == ["passed_over", "rolled_back"]
 
 
 DAMAGES = {

@@ -16,7 +16,7 @@ from constellation_ws.log.ids import LogId
 from constellation_ws.log.state import Look
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.recording import batching
+from constellation_ws.recording import batching, lease
 from constellation_ws.recording import recorder as recording
 from constellation_ws.recording.recorder import Recorder
 from constellation_ws.redis_io.bus import Published, RedisBus
@@ -140,13 +140,14 @@ async def test_fewer_than_usual_are_waited_with_for_a_moment(valkey: Valkey, red
 
 
 def test_a_dead_recorder_is_replaced_within_three_seconds() -> None:
-    assert recording.LEASE_SECONDS + recording.POLL_SECONDS <= 3
+    assert lease.LEASE_SECONDS + recording.POLL_SECONDS <= 3
 
 
 async def test_a_retiring_recorder_hands_over_at_once_and_nothing_is_lost_or_doubled(
     valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "LEASE_SECONDS", 10 * PATIENCE_SECONDS)  # nobody waits for it
+    for module in (lease, recording):  # nobody waits for it
+        monkeypatch.setattr(module, "LEASE_SECONDS", 10 * PATIENCE_SECONDS)
     async with pods(valkey, 3) as three:
         for round_ in range(2):
             (recorder,) = [pod for pod in three if pod.records()]
@@ -158,6 +159,22 @@ async def test_a_retiring_recorder_hands_over_at_once_and_nothing_is_lost_or_dou
             await eventually(partial(one_records, others), PATIENCE_SECONDS, "another records")
             await is_recorded(redis, round_ * 50 + 50)
             assert not recorder.records()
+
+
+async def test_a_pod_that_retires_has_recorded_first_what_only_it_has_received(
+    valkey: Valkey, redis: Redis
+) -> None:
+    async with pods(valkey, 2) as two:
+        (recorder,) = [pod for pod in two if pod.records()]
+        (other,) = [pod for pod in two if pod is not recorder]
+        await recorder.stop()
+        for number in range(10):
+            await redis.publish(CHANNEL, str(number))
+        await eventually(
+            lambda: other.recorder.unrecorded_events == 10, PATIENCE_SECONDS, "it has all"
+        )
+        await other.recorder.retire()
+        assert await recorded(redis) == list(range(10))
 
 
 async def test_a_recorder_that_dies_is_replaced_and_its_successor_knows_what_is_missing(

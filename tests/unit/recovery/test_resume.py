@@ -408,7 +408,7 @@ async def test_a_session_that_was_written_before_a_loss_is_not_recovered(
     await a.lose(member)
     epoch = b.log.epoch
     assert epoch is not None
-    await b.log.state.replace(epoch, "rolled_back")
+    await b.log.state.replace(epoch, "rolled_back", known=epoch)
     b.log.note(await b.log.state.request_lease(ONLY_ASKING, 5))
     await eventually(lambda: b.gaps, PATIENCE_SECONDS, "the pod knows of it")
     assert not (await b.connect(pid=welcome.pid))[1].is_recovered
@@ -423,7 +423,7 @@ async def test_a_pod_that_has_not_learned_of_a_loss_yet_recovers_nobody_from_bef
     await a.lose(member)
     epoch = a.log.epoch
     assert epoch is not None
-    await a.log.state.replace(epoch, "passed_over")
+    await a.log.state.replace(epoch, "passed_over", known=epoch)
     assert a.log.epoch == epoch
     _, again = await a.connect(pid=welcome.pid)
     assert not again.is_recovered

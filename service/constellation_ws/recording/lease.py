@@ -1,0 +1,61 @@
+"""The recorder's lease, as one pod asks for it and releases it. Its appends renew it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import math
+
+from redis.exceptions import ConnectionError
+
+from constellation_ws.log.redis_log import RedisLog
+from constellation_ws.log.state import ONLY_ASKING, Candidacy, LeaseReply
+from constellation_ws.redis_io.link import FAULTS
+
+LEASE_SECONDS = 2.0
+"""With the time between two questions, a dead recorder is replaced within three seconds."""
+ANSWER_SECONDS = 1.0
+"""Redis has so long to answer: less than the lease lasts."""
+_LOOK_SECONDS = 0.25
+
+
+class RecorderLease:
+    """Asks for the lease under a new ID each time."""
+
+    def __init__(self, redis_log: RedisLog, instance: str) -> None:
+        """`instance` is this process's own."""
+        self._log = redis_log
+        self._instance = instance
+        self._numbers = itertools.count()
+        self._id = ""
+        """Of the last candidacy."""
+
+    def candidacy(self, patience_seconds: float, waiting_seconds: float) -> Candidacy:
+        """Make what this pod says of itself when it asks; the durations are of `Candidacy`."""
+        self._id = f"{self._instance}.{next(self._numbers)}"
+        return Candidacy(self._id, self._instance, patience_seconds, waiting_seconds)
+
+    async def request(self, candidacy: Candidacy) -> LeaseReply:
+        """Ask for the lease. Raises TimeoutError, or what FAULTS names."""
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await self._log.state.request_lease(candidacy, LEASE_SECONDS)
+
+    async def look_for_epoch(self) -> None:
+        """Ask whether another pod has ended the epoch; those that ask for the lease learn it so."""
+        with contextlib.suppress(TimeoutError, *FAULTS):
+            async with asyncio.timeout(_LOOK_SECONDS):
+                reply = await self._log.state.request_lease(ONLY_ASKING, LEASE_SECONDS)
+                self._log.note_epoch(reply)
+
+    async def release(self) -> None:
+        """Release the lease that was granted last, if Redis answers: others may record then."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                is_released = await self._log.state.release(self._id)
+        except ConnectionError:
+            return  # Redis is gone, so nobody else can record either
+        except (TimeoutError, *FAULTS):
+            is_released = True  # perhaps
+        if is_released:
+            self._log.note_lease(-math.inf)
