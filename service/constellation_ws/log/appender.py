@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import hiredis
 from redis.asyncio import Redis
 
+from constellation_ws.log.comparison import Comparison
 from constellation_ws.log.ids import LogId, format_id
 from constellation_ws.log.layout import PAGE, Logged
 from constellation_ws.log.pubsub_positions import Received
@@ -47,6 +48,7 @@ class AnswerReceiver(Protocol):
     """The pod's view of the log, as far as the recorder needs it."""
 
     delivered: LogId
+    comparison: Comparison
 
     def deliver_appended(self, entries: list[Logged]) -> None:
         """Deliver what this pod has appended, unless it has read it already."""
@@ -56,9 +58,6 @@ class AnswerReceiver(Protocol):
 
     def note_alive(self, asked_at: float) -> None:
         """Note that Redis has answered what was sent at this monotonic time."""
-
-    def note_lease(self, until: float) -> None:
-        """Note until which monotonic time no pod but this one can record."""
 
 
 Answered = Callable[[Any], None]
@@ -77,6 +76,8 @@ class Appender:
         self._trim_words = ("EVALSHA", _digest(TRIM), 2, names.log, names.state, lease_id)
         self._receiver = receiver
         self._sent: deque[tuple[float, Answered]] = deque()
+        self._is_whole = False
+        """Whether all entries were there since this recording began, as far as Redis can tell."""
         self.unanswered = 0
         """Appends that were sent and not confirmed."""
         for script in (APPEND, TRIM):  # this node may not have them
@@ -138,8 +139,9 @@ class Appender:
 
         def confirm(reply: Any) -> None:
             answered(reply)
-            if len(reply) < PAGE:  # else what others have recorded before is not read to its end
-                self._receiver.note_lease(until)
+            # Not before this pod has read all that others have recorded, and none was removed.
+            if self._is_whole and len(reply) < PAGE:
+                self._receiver.comparison.note_lease(until)
 
         milliseconds = int(lease_seconds * 1000)
         self._send([*self._append_words, self._seen(), milliseconds, recorded_position], confirm)
@@ -150,7 +152,15 @@ class Appender:
 
     def trim(self, window_seconds: float, max_entries: int) -> None:
         """Remove what is older than the window or above the number."""
-        self._send([*self._trim_words, int(window_seconds * 1000), max_entries], _check_trim)
+        window_ms = int(window_seconds * 1000)
+        self._send([*self._trim_words, window_ms, max_entries], self._note_trimmed)
+
+    def _note_trimmed(self, reply: Any) -> None:
+        if reply == b"lost":
+            raise LostLease("another pod records")
+        if reply:
+            raise LogDamaged(bytes(reply).decode())
+        self._is_whole = True
 
     def receive(self, parser: hiredis.Reader) -> None:
         """Handle Redis' replies. Raises LostLease, LogDamaged or Refused."""
@@ -196,13 +206,6 @@ def _check(reply: Any) -> None:
         raise LostLease("another pod records")
     if reply == DAMAGED:
         raise LogDamaged("removed")
-
-
-def _check_trim(reply: Any) -> None:
-    if reply == b"lost":
-        raise LostLease("another pod records")
-    if reply:
-        raise LogDamaged(bytes(reply).decode())
 
 
 def _digest(script: str) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from constellation_ws.log.ids import BEGINNING, LogId
-from constellation_ws.log.state import DAMAGES, LeaseReply
+from constellation_ws.log.state import DAMAGES, LeaseReply, Look
 from constellation_ws.log.unrecorded import Unrecorded
 
 
@@ -18,33 +18,40 @@ class Comparison:
         self._recorded = b"", BEGINNING
         """What the recorder said last: a position before which all is recorded, and how far this
         pod has to read the log before it can check that."""
-        self._begins_after = BEGINNING
-        """What the recorder said when the log was not longer than this may be about entries that
-        this pod has not read."""
+        self.begins_after = BEGINNING
+        """Entries up to this one are not compared: some of them may not be read here. So is what
+        the recorder said when the log was not longer."""
         self._epoch_began = self._looked_at = -math.inf
         """Monotonic times at which the epoch of the last look began, and of that look."""
         self._held_until = -math.inf
+        self._run_id = self._whole_run_id = self._subscribed_run_id = ""
+        """Which start of which Redis was looked at last, had the log without a gap, and is
+        subscribed to."""
 
     def note_lease(self, until: float) -> None:
         """Note until which monotonic time no pod but this one can record."""
         self._held_until = until
 
-    def look(self, looked_at: float, age_seconds: float) -> None:
-        """Note at which monotonic time the log was looked at, and how old its epoch was."""
-        self._epoch_began, self._looked_at = looked_at - age_seconds, looked_at
+    def note_subscription(self, run_id: str) -> None:
+        """Note which start of which Redis messages are received from now; empty if unknown."""
+        self._subscribed_run_id = run_id
+
+    def look(self, look: Look, looked_at: float) -> None:
+        """Note what the log was found to be, and at which monotonic time."""
+        self._epoch_began, self._looked_at = looked_at - look.age_seconds, looked_at
+        self._run_id = look.run_id
+
+    def note_whole(self) -> None:
+        """Note that the log has lost nothing that was in it before the last look."""
+        self._whole_run_id = self._run_id
 
     def begin_after(self, last: LogId, position: bytes | None) -> None:
         """Note that this pod reads all behind the entry `last`.
 
         `position` is that of the last entry up to there which has one.
         """
-        self._begins_after = last
+        self.begins_after = last
         self._unrecorded.begin_after(position)
-
-    def pass_over(self, last: LogId) -> None:
-        """Note that this pod has not read some of the entries up to `last`."""
-        self._begins_after = last
-        self._unrecorded.pass_over()
 
     def compare(self, positions: Sequence[bytes]) -> int:
         """Compare entries of the log, by their positions, with what was received.
@@ -62,13 +69,23 @@ class Comparison:
         if delivered < up_to:
             return 0
         self._recorded = reply.recorded_position, reply.recorded_log_id
-        if up_to < self._begins_after:
+        if up_to < self.begins_after:
             return 0
         return self._unrecorded.confirm_position(position)
 
     def note_gap(self, reason: str) -> None:
         """Note that a new epoch has begun here, or that entries were passed over, and why."""
-        is_known = self._looked_at < self._held_until
-        """Whether this pod has recorded all that was recorded, and so knows of each message."""
-        is_in_doubt = reason in DAMAGES and not is_known
-        self._unrecorded.begin_epoch(self._epoch_began, is_in_doubt=is_in_doubt)
+        self._unrecorded.begin_epoch(self._epoch_began, self._doubted(reason))
+        self.note_whole()
+
+    def _doubted(self, reason: str) -> int:
+        """Return before which message all may have been in the log, which has lost entries.
+
+        None if this pod has recorded all that was recorded, and so knows of each. What came from a
+        Redis that was started since was not in the log of the one before.
+        """
+        if reason not in DAMAGES or self._looked_at < self._held_until:
+            return 0
+        if self._run_id and self._run_id == self._subscribed_run_id != self._whole_run_id:
+            return self._unrecorded.left
+        return self._unrecorded.end

@@ -55,7 +55,7 @@ class RedisLog:
         """
         self._redis = redis
         self._names = names
-        self._comparison = Comparison(unrecorded)
+        self.comparison = Comparison(unrecorded)
         self._metrics = metrics
         self.state = LogState(redis, names)
         self.reader = LogReader(redis_requests, names, self.damaged)
@@ -117,35 +117,36 @@ class RedisLog:
         self._metrics.lost_events.labels(reason).inc(count)
         if not is_reported:
             self._epochs.end(reason)
-            self._look_again()
+            self.look_again()
 
     def damaged(self, reason: str) -> None:
         """End the epoch: entries were removed by something other than the recorder."""
         self._epochs.end(reason)
-        self._look_again()
+        self.look_again()
 
     def note(self, reply: LeaseReply) -> None:
         """Compare a reply of Redis with what is known here, and act on the difference."""
         if self.disconnected_at is not None or self.note_epoch(reply):
             return  # about to be looked at
-        if missing := self._comparison.confirm(reply, self.delivered):
+        if missing := self.comparison.confirm(reply, self.delivered):
             self.lose("passed_over", missing)
 
     def note_epoch(self, reply: LeaseReply) -> bool:
         """Compare the epoch in a reply of Redis with the known one; return whether they differ."""
         must_look = self.disconnected_at is None and self._epochs.must_look(reply)
         if must_look:
-            self._look_again()
+            self.look_again()
         return must_look
 
-    def _look_again(self) -> None:
+    def look_again(self) -> None:
+        """Examine the log from the beginning, as after a lost connection."""
         self._tail.fail(LogChanged("the log is checked again"))
 
     async def _catch_up(self) -> None:
         """Find where to continue, and whether entries are missing. Raises what FAULTS names."""
         is_first, asked = self._epochs.is_first_look, self.delivered
         look = await self._epochs.look(asked, has_watched=self._has_watched())
-        self._comparison.look(time.monotonic(), look.age_seconds)
+        self.comparison.look(look, time.monotonic())
         if is_first:
             await self._begin_at(look)
         elif self._epochs.has_gap() and look.last < asked:
@@ -153,9 +154,11 @@ class RedisLog:
             # new: only what comes now is new for certain. Else this pod's own appends may have
             # been answered since it looked, and must not be read again.
             self.delivered = look.last
-            self._comparison.begin_after(look.last, await self._last_position(look.last))
+            await self._compare_after(look.last)
         elif self._epochs.has_gap() and not look.has_delivered:
-            self._comparison.pass_over(look.last)
+            await self._compare_after(look.last)
+        if not self._epochs.has_gap():
+            self.comparison.note_whole()
 
     def _has_watched(self) -> bool:
         """Return whether this pod has read the log up to when its connection was lost."""
@@ -167,19 +170,20 @@ class RedisLog:
     async def _begin_at(self, look: Look) -> None:
         """Begin at the end of the log; received messages up to its last position are recorded."""
         self.delivered = look.last
-        self._comparison.begin_after(look.last, await self._last_position(look.last))
+        await self._compare_after(look.last)
         assert self._follower is not None, "runs"
         self._follower.begin_after(look.last)
 
-    async def _last_position(self, last: LogId) -> bytes | None:
-        """Read the position of the last entry up to this ID that has one."""
+    async def _compare_after(self, last: LogId) -> None:
+        """Compare entries behind this one, from the position of the last before that has one."""
         pairs: Any = await self._redis.xrevrange(self._names.log, format_id(last), count=PAGE)
-        return next((fields[b"at"] for _, fields in pairs if b"at" in fields), None)
+        found = (fields[b"at"] for _, fields in pairs if b"at" in fields)
+        self.comparison.begin_after(last, next(found, None))
 
     def _report(self, reason: str) -> None:
         logger.error("gap in the log", reason=reason)
         self._metrics.log_gaps.labels(reason).inc()
-        self._comparison.note_gap(reason)
+        self.comparison.note_gap(reason)
         assert self._follower is not None, "runs"
         self._follower.begin_after(self.delivered)
         self._follower.report_gap(reason)
@@ -212,7 +216,7 @@ class RedisLog:
         self._deliver(batch, is_level=len(pairs) < PAGE)
 
     def _compare(self, appended: list[bytes]) -> None:
-        if appended and (missing := self._comparison.compare(appended)):
+        if appended and (missing := self.comparison.compare(appended)):
             self.lose("passed_over", missing)
 
     def deliver_appended(self, entries: list[Logged]) -> None:
@@ -238,7 +242,8 @@ class RedisLog:
     def _take(self, pairs: list[Any]) -> tuple[list[Logged], list[bytes]]:
         """Count what was not delivered yet as delivered; return it, and the positions in it."""
         fresh = later_than(self.delivered, pairs)
-        return self._advance(read_entries(fresh)), positions(fresh)
+        compared = positions(later_than(self.comparison.begins_after, fresh))
+        return self._advance(read_entries(fresh)), compared
 
     def _advance(self, entries: list[Logged]) -> list[Logged]:
         """Count entries as delivered."""
@@ -271,10 +276,6 @@ class RedisLog:
     def note_alive(self, asked_at: float) -> None:
         """Note that Redis has answered what was sent at this monotonic time."""
         self._tail.note_alive(asked_at)
-
-    def note_lease(self, until: float) -> None:
-        """Note until which monotonic time no pod but this one can record."""
-        self._comparison.note_lease(until)
 
     def _note_following(self) -> None:
         if self.disconnected_at is not None and self.has_followed:

@@ -50,7 +50,7 @@ class Unrecorded:
         self._doubted = 0
         """Messages before this number may have been recorded in a log that has lost them."""
         self._epoch_began = -math.inf
-        self._left, self._left_at = 0, -math.inf
+        self.left, self._left_at = 0, -math.inf
         """Messages before this number were received on a subscription that has ended, and when the
         last of them was."""
         self._excused = 0
@@ -113,7 +113,7 @@ class Unrecorded:
         `is_lossy` says that Redis may have sent what never arrived; `received_at` is the monotonic
         time in seconds at which the last message was received.
         """
-        self._left, self._left_at = self.end, received_at
+        self.left, self._left_at = self.end, received_at
         self._excuse_left()
         self._begin_provisional(is_lossy=is_lossy)
 
@@ -149,7 +149,6 @@ class Unrecorded:
             return 0
         stretch, number = found[0], found[0].clamp(found[1])
         missing = self._count_retained(number)
-        self._compared_from = min(self._compared_from, number)
         self._note_recorded(stretch, number)
         return missing
 
@@ -160,7 +159,7 @@ class Unrecorded:
         subscription, unless it is received yet.
         """
         self._ahead.clear()
-        self._compared_from = self._left
+        self._compared_from = self.left
         if position is None:
             return
         found = self._stretches.find(position)
@@ -171,21 +170,12 @@ class Unrecorded:
             self._compared_from = stretch.clamp(number + 1)
             self._note_recorded(stretch, self._compared_from)
 
-    def pass_over(self) -> None:
-        """Note that entries are not read here: comparing begins with the next that is."""
-        self._compared_from = _UNKNOWN
-
     def compare(self, positions: Sequence[bytes]) -> int:
         """Note the positions of entries that were read from the log, in its order.
 
         Returns how many messages are missing there though later ones are in it: they will never
         be recorded, since the order of the stream cannot be kept any more.
         """
-        if self._compared_from == _UNKNOWN:
-            self.begin_after(positions[0])
-            positions = positions[1:]
-            if not positions:
-                return 0
         count, last = len(positions), self._stretches.find(positions[-1])
         while last is None and count > 1:  # up to the last that is known
             count -= 1
@@ -224,36 +214,38 @@ class Unrecorded:
 
         Returns how many messages that were, and whether the epoch has told the sessions concerned.
         """
-        end = min(max(self._doubted, self._left if self._ahead else 0), self.end)
+        end = min(max(self._doubted, self.left if self._ahead else 0), self.end)
         count, is_reported = max(0, end - self._first), end <= max(self._excused, self._first)
         self._drop_before(end)
         return count, is_reported
 
-    def begin_epoch(self, began: float, *, is_in_doubt: bool) -> None:
+    def begin_epoch(self, began: float, doubted: int) -> None:
         """Note that what was lost before the log's epoch is reported.
 
         `began` is the monotonic time in seconds at which it began. Pods leave a former primary one
         after the other: what the last of them receives there may come after it, and sessions of the
         new epoch wait for that.
 
-        `is_in_doubt` says that the log had lost entries, and messages of now may be among them.
-        Only the pod that recorded until then knows, so it records first; if it cannot, the others
-        give them up, and they are lost. What was delivered must not be recorded again.
+        The log may have held the messages before the number `doubted`, and have lost them. A pod
+        that knows better records first; if there is none, the others give them up, and they are
+        lost. What was delivered must not be recorded again.
         """
         self._epoch_began = began
         self._holes.clear()
+        if self._is_provisional:  # whatever is published meanwhile is missed after all
+            self._holes.append(Hole(self.end, self._interruptions, is_lossy=False))
         self._excuse_left()
-        if is_in_doubt:
-            self._doubted = self.end
+        if doubted > self._first:
+            self._doubted = doubted
             if self._left_at <= began:
-                self._compared_from = max(self._compared_from, self.end)
+                self._compared_from = max(self._compared_from, doubted)
             self._holes.append(Hole(self.end, 0, is_lossy=False))
 
     def _excuse_left(self) -> None:
         """What an ended subscription brought before the epoch began is reported, if it is lost."""
         if self._left_at <= self._epoch_began:
-            self._compared_from = max(self._compared_from, self._left)
-            self._excused = self._left
+            self._compared_from = max(self._compared_from, self.left)
+            self._excused = self.left
 
     def forgive(self) -> None:
         """Note that the holes were reported: this pod does not wait for others any more."""

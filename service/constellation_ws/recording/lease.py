@@ -58,4 +58,4 @@ class RecorderLease:
         except (TimeoutError, *FAULTS):
             is_released = True  # perhaps
         if is_released:
-            self._log.note_lease(-math.inf)
+            self._log.comparison.note_lease(-math.inf)

@@ -124,6 +124,7 @@ class Recorder:
     def _receive_tick(self, name: bytes) -> None:
         if not self._unrecorded.is_positioned:
             self._positioned_at = time.monotonic()
+            self._log.comparison.note_subscription(self._bus.run_id)
         if missing := self._unrecorded.tick(name):
             self._log.lose("passed_over", missing)
         if name == self._barrier:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
+from constellation_ws.log.confirmation import LogConfirmation
 from constellation_ws.log.ids import LogId, parse_id
 from constellation_ws.log.positions import RoomChange, Start, resume_from
 from constellation_ws.log.recent_entries import RecentEntries
@@ -18,6 +19,7 @@ from constellation_ws.messages.namespaces import scope_of, standing_rooms
 from constellation_ws.recovery.readback import WORK_UNIT, Gone, Readback
 from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.recovery.replay import DecodedEntries, Read, Replay, ReplayLimits, Walk
+from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
 
 _REACH_SECONDS = 2.0
 """How long to wait until this pod has delivered as far as a client has received."""
@@ -75,8 +77,8 @@ class Found:
 
 
 class MissedEvents:
-    """Finds what sessions missed in one log. `run` and `read_back` must run in one task each while
-    the process lives."""
+    """Finds what sessions missed in one log. `run`, `read_back` and `confirm` must run in one task
+    each while the process lives."""
 
     def __init__(
         self,
@@ -88,6 +90,8 @@ class MissedEvents:
     ) -> None:
         """Nobody resumes from before the window."""
         self._log = redis_log
+        confirmation = LogConfirmation(redis_log)
+        self._confirmed, self.confirm = confirmation.epoch, confirmation.run
         self._recent = recent
         self._limits = limits
         self._keep_ms = int((window_seconds + _MARGIN_SECONDS) * 1000)
@@ -117,12 +121,14 @@ class MissedEvents:
         start = resume_from(record.proof, presented)
         try:
             async with asyncio.timeout(_REACH_SECONDS):
-                epoch = await self._log.current()
+                epoch = await self._confirmed()
                 if epoch != record.epoch:
                     return ResumeOutcome.OTHER_EPOCH
                 await self._log.reached(max(start.after, record.rooms_at))
         except TimeoutError:
             return ResumeOutcome.GONE  # of an earlier log, or invented
+        except FAULTS as error:
+            raise RedisUnavailable("the log cannot be looked at") from error
         if start.after < record.horizon:
             return ResumeOutcome.GONE
         missed = await self._missed(record, user, start.after, revoked)

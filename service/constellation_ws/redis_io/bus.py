@@ -110,6 +110,11 @@ class RedisBus:
         """Return a tick that no other pod and no other call gives."""
         return b"%b.%d" % (self.instance.encode(), next(self._ticks))
 
+    @property
+    def run_id(self) -> str:
+        """Which start of which Redis is subscribed to; empty where that is not known."""
+        return "" if self._current is None else self._current.run_id
+
     def retire(self) -> None:
         """End the subscription for good: Redis counts this process as a receiver no more."""
         self.is_retired = True

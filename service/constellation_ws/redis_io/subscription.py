@@ -8,6 +8,7 @@ the tick on. So nothing is missed or received twice, however long Redis was sile
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
@@ -41,6 +42,9 @@ class Subscription:
         self._ticks = names.ticks.encode()
         self._held = AsyncExitStack()
         self._link: Link | None = None
+        self.run_id = ""
+        """Which start of which Redis it is connected to; empty where a user may not ask."""
+        self._has_run_id = False
         self._begins_at = b""
         self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ends_at: bytes | None = None
@@ -63,7 +67,10 @@ class Subscription:
         # One connection for both: all messages have their positions in the same stream.
         by_pattern = [("PSUBSCRIBE", *patterns)] if patterns else []
         self._link.send_together(
-            ("SUBSCRIBE", *channels), *by_pattern, ("PUBLISH", self._ticks, tick)
+            ("INFO", "server"),
+            ("SUBSCRIBE", *channels),
+            *by_pattern,
+            ("PUBLISH", self._ticks, tick),
         )
         await self._link.answer(self._begun)
 
@@ -105,6 +112,9 @@ class Subscription:
         """Deliver out what has arrived whole; keep what is ours, pass the rest on as one batch."""
         batch: list[Published] = []
         while (reply := parser.gets()) is not False:
+            if not self._has_run_id:
+                self._has_run_id, self.run_id = True, run_id_of(reply)
+                continue
             if isinstance(reply, hiredis.ReplyError):
                 raise ConnectionError(f"Redis refused the subscription: {reply}")
             if type(reply) is int or reply[0] != b"message":
@@ -143,6 +153,12 @@ class Subscription:
         self._deliver = _discard
         if not self._ended.done():
             self._ended.set_result(None)
+
+
+def run_id_of(reply: object) -> str:
+    """Read the run ID in a reply to INFO; empty where it has none, or is an error."""
+    found = re.search(rb"run_id:(\w+)", reply) if isinstance(reply, bytes) else None
+    return found[1].decode() if found else ""
 
 
 def _discard(batch: list[Published]) -> None:

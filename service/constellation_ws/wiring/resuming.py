@@ -96,6 +96,7 @@ class Resuming:
             "sessions": self.sessions.run(expect("sessions")),
             "backlog": self._missed_events.run(expect("backlog")),
             "read-back": self._missed_events.read_back(),
+            "confirmation of the log": self._missed_events.confirm(),
         }
 
     def report_gap(self, reconnect_clients: Callable[[], None]) -> None:

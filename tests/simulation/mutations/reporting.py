@@ -39,11 +39,11 @@ def _ignore_damage() -> None:
     assert check in _appender.APPEND, "the script has changed"
     _appender.APPEND = _appender.APPEND.replace(check, "")
 
-    def check_trim(reply: Any) -> None:
+    def note_trimmed(self: Any, reply: Any) -> None:
         if reply == b"lost":
             raise appender.LostLease("another pod records")
 
-    _appender._check_trim = check_trim
+    appender.Appender._note_trimmed = note_trimmed  # type: ignore[method-assign]
 
 
 def loss_unreported() -> None:

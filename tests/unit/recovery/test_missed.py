@@ -19,6 +19,7 @@ from constellation_ws.log.layout import Logged
 from constellation_ws.log.positions import DeliveryProof, RoomChange
 from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.log.redis_log import RedisLog
+from constellation_ws.log.state import Look
 from constellation_ws.messages.events import EventName, Fields, UserId
 from constellation_ws.recovery import missed, readback
 from constellation_ws.recovery.missed import Found, MissedEvents, ResumeOutcome
@@ -37,7 +38,7 @@ class Log:
     """What `MissedEvents` needs of the log where all is in memory; reading it never ends."""
 
     def __init__(self) -> None:
-        self.reader = self
+        self.reader = self.state = self
         self.epoch: str | None = EPOCH
         self.delivered: LogId = BEGINNING
 
@@ -49,6 +50,9 @@ class Log:
     async def reached(self, log_id: LogId) -> None:
         while self.delivered < log_id:  # noqa: ASYNC110 - the test sets it
             await asyncio.sleep(0)
+
+    async def look(self, delivered: LogId) -> Look:
+        return Look(EPOCH, BEGINNING, "", BEGINNING, delivered, True, "", 0, "", "")
 
     async def trimmed(self, up_to: LogId) -> LogId:
         await asyncio.Event().wait()
@@ -67,7 +71,8 @@ class Pod:
             self.log, self.recent, self._read, LIMITS, WINDOW_SECONDS,
         )  # fmt: skip
         self.delivered = 0
-        self.tasks = [asyncio.create_task(self.missed_events.read_back())]
+        parts = (self.missed_events.read_back(), self.missed_events.confirm())
+        self.tasks = [asyncio.create_task(part) for part in parts]
 
     def _read(self, channel: bytes, payload: bytes) -> Meaning:
         self.decoded += 1
@@ -207,7 +212,8 @@ async def test_finding_has_a_deadline(pod: Pod, monkeypatch: pytest.MonkeyPatch)
 async def test_a_log_that_is_replaced_meanwhile_is_gone(pod: Pod) -> None:
     pod.deliver(5_000)
     finding = asyncio.create_task(pod.find(10, "user:me"))
-    await asyncio.sleep(0)
+    while not pod.decoded:  # noqa: ASYNC110 - a turn of the loop is all that it takes
+        await asyncio.sleep(0)
     pod.recent.start(BEGINNING)
     assert await finding is ResumeOutcome.GONE
 

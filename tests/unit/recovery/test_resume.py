@@ -79,6 +79,7 @@ class Pod:
             asyncio.create_task(self.log.run(self)),
             asyncio.create_task(self.store.run(lambda: self.log.delivered, self.recovery.fence)),
             asyncio.create_task(self.missed_events.read_back()),
+            asyncio.create_task(self.missed_events.confirm()),
         ]
         self._names = iter(range(1_000))
 

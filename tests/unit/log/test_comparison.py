@@ -1,0 +1,71 @@
+"""What may have been in a log that has lost entries, and what certainly was not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from constellation_ws.log.comparison import Comparison
+from constellation_ws.log.ids import BEGINNING
+from constellation_ws.log.state import Look
+from constellation_ws.log.unrecorded import Unrecorded
+
+FIRST = Look("1-a", BEGINNING, "", BEGINNING, BEGINNING, True, "", 50, "first run", "first run")
+SECOND = replace(FIRST, epoch="2-b", age_seconds=0, run_id="second run")
+
+
+def subscriber(run_id: str) -> tuple[Unrecorded, Comparison]:
+    """One that has a message of an ended subscription, and one of a subscription to this Redis."""
+    unrecorded = Unrecorded(b"pod", 1 << 20)
+    comparison = Comparison(unrecorded)
+    comparison.look(FIRST, 0)
+    comparison.begin_after(BEGINNING, None)
+    comparison.note_whole()
+    unrecorded.tick(b"a")
+    unrecorded.receive(b"c", b"before")
+    unrecorded.interrupt(is_lossy=False, received_at=50)
+    unrecorded.tick(b"b")
+    comparison.note_subscription(run_id)
+    unrecorded.receive(b"c", b"now")
+    return unrecorded, comparison
+
+
+@pytest.mark.parametrize(
+    ("run_id", "lost"),
+    [("second run", (1, True)), ("first run", (2, False)), ("", (2, False))],
+)
+def test_what_a_redis_that_was_started_since_has_sent_was_not_in_the_log_before(
+    run_id: str, lost: tuple[int, bool]
+) -> None:
+    unrecorded, comparison = subscriber(run_id)
+    comparison.look(SECOND, 100)
+    comparison.note_gap("replaced")
+    assert unrecorded.give_up() == lost
+
+
+def test_what_a_redis_has_sent_may_have_been_in_the_log_that_it_lost_itself() -> None:
+    unrecorded, comparison = subscriber("second run")
+    comparison.look(SECOND, 100)
+    comparison.note_whole()
+    comparison.look(replace(SECOND, epoch="3-c"), 200)
+    comparison.note_gap("replaced")
+    assert unrecorded.give_up() == (2, False)
+
+
+@pytest.mark.parametrize(("held_until", "count"), [(101, 0), (100, 1)])
+def test_the_pod_that_recorded_until_the_loss_knows_what_was_recorded(
+    held_until: float, count: int
+) -> None:
+    unrecorded, comparison = subscriber("second run")
+    comparison.note_lease(held_until)
+    comparison.look(SECOND, 100)
+    comparison.note_gap("replaced")
+    assert unrecorded.give_up()[0] == count
+
+
+def test_a_log_that_is_whole_leaves_nothing_in_doubt() -> None:
+    unrecorded, comparison = subscriber("second run")
+    comparison.look(SECOND, 100)
+    comparison.note_gap("trimmed")
+    assert unrecorded.give_up()[0] == 0
