@@ -32,7 +32,7 @@ class Epochs:
 
     def __init__(self, state: LogState) -> None:
         self._state = state
-        self._known: str | None = None
+        self.known: str | None = None
         """The epoch under which this pod has delivered; None before the first look."""
         self._found: Look | None = None
         """The last look, until this pod has delivered all that was there then."""
@@ -46,12 +46,12 @@ class Epochs:
     @property
     def current(self) -> str | None:
         """The epoch that this pod has delivered so far; None while that is not known."""
-        return None if self._found is not None or self._loss is not None else self._known
+        return None if self._found is not None or self._loss is not None else self.known
 
     @property
     def is_first_look(self) -> bool:
         """Whether this pod has not begun to deliver yet."""
-        return self._known is None
+        return self.known is None
 
     @property
     def target(self) -> LogId | None:
@@ -64,11 +64,11 @@ class Epochs:
 
     def must_look(self, reply: LeaseReply) -> bool:
         """Return whether Redis names another epoch than this pod knows, or one is to be ended."""
-        if self._known is None:
+        if self.known is None:
             return False  # it is about to look
         if self._found is not None and self._found.epoch == reply.epoch:
             return False  # it is known, and adopted soon
-        return reply.epoch != self._known or self._loss is not None
+        return reply.epoch != self.known or self._loss is not None
 
     async def look(self, delivered: LogId, *, has_watched: bool) -> Look:
         """Compare the log with what was delivered, and end its epoch if something is missing.
@@ -82,7 +82,7 @@ class Epochs:
         if look.epoch and not self._is_ours(look.epoch):
             self._loss, self.fault = None, ""  # whoever ended it has reported our loss
         is_unwatched = bool(look.epoch) and not (look.is_watched or has_watched)
-        reason = find_gap(self._known, delivered, look) or self._loss
+        reason = find_gap(self.known, delivered, look) or self._loss
         if is_unwatched:
             reason = reason or UNWATCHED
         elif reason is None and not look.is_watched:
@@ -111,7 +111,7 @@ class Epochs:
     def adopt(self) -> str | None:
         """Note that all of the last look is delivered; return the reason of a gap, if any."""
         if self._found is not None and self._found.epoch:
-            self._known = self._found.epoch
+            self.known = self._found.epoch
         self._found = None
         reason, self._gap = self._gap, None
         return reason
@@ -126,11 +126,11 @@ class Epochs:
 
         One that it does not know yet was begun by a pod that has noticed the loss as well.
         """
-        return self._known in (None, epoch) or is_outdated(epoch, self._known)
+        return self.known in (None, epoch) or is_outdated(epoch, self.known)
 
     async def _replace(self, look: Look, reason: str) -> bool:
         try:
-            await self._state.replace(look.epoch, reason, known=self._known)
+            await self._state.replace(look.epoch, reason, known=self.known)
         except ResponseError as error:
             # Redis is full or read-only. The log can still be followed; nobody resumes meanwhile.
             if str(error) != self.fault:

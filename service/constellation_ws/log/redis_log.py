@@ -64,7 +64,7 @@ class RedisLog:
         self._attempts = 0
         self._moved = asyncio.Event()
         self._is_awaited = False
-        self._epochs = Epochs(self.state)
+        self.epochs = Epochs(self.state)
         self.lag_seconds = 0.0
         """Age that the newest entry had when it was read, by Redis' clock; 0 when none waits."""
         self.delivered: LogId = BEGINNING
@@ -80,12 +80,7 @@ class RedisLog:
         None while that is not known: before the first look, after the connection to Redis was lost
         until this pod has caught up, and from a loss until it is recorded as such.
         """
-        return None if self.disconnected_at is not None else self._epochs.current
-
-    @property
-    def fault(self) -> str:
-        """Why a loss cannot be recorded as such, in Redis' own words; empty where it can."""
-        return self._epochs.fault
+        return None if self.disconnected_at is not None else self.epochs.current
 
     async def reached(self, log_id: LogId) -> None:
         """Wait until this pod has delivered up to this entry, which another one may have before."""
@@ -116,12 +111,12 @@ class RedisLog:
         logger.error("received events could not be recorded", reason=reason, events=count)
         self._metrics.lost_events.labels(reason).inc(count)
         if not is_reported:
-            self._epochs.end(reason)
+            self.epochs.end(reason)
             self.look_again()
 
     def damaged(self, reason: str) -> None:
         """End the epoch: entries were removed by something other than the recorder."""
-        self._epochs.end(reason)
+        self.epochs.end(reason)
         self.look_again()
 
     def note(self, reply: LeaseReply) -> None:
@@ -133,7 +128,7 @@ class RedisLog:
 
     def note_epoch(self, reply: LeaseReply) -> bool:
         """Compare the epoch in a reply of Redis with the known one; return whether they differ."""
-        must_look = self.disconnected_at is None and self._epochs.must_look(reply)
+        must_look = self.disconnected_at is None and self.epochs.must_look(reply)
         if must_look:
             self.look_again()
         return must_look
@@ -144,25 +139,25 @@ class RedisLog:
 
     async def _catch_up(self) -> None:
         """Find where to continue, and whether entries are missing. Raises what FAULTS names."""
-        is_first, asked = self._epochs.is_first_look, self.delivered
-        look = await self._epochs.look(asked, has_watched=self._has_watched())
+        is_first, asked = self.epochs.is_first_look, self.delivered
+        look = await self.epochs.look(asked, has_watched=self._has_watched())
         self.comparison.look(look, time.monotonic())
         if is_first:
             await self._begin_at(look)
-        elif self._epochs.has_gap() and look.last < asked:
+        elif self.epochs.has_gap() and look.last < asked:
             # Where the log has gone back, what was delivered before cannot be told from what is
             # new: only what comes now is new for certain. Else this pod's own appends may have
             # been answered since it looked, and must not be read again.
             self.delivered = look.last
             await self._compare_after(look.last)
-        elif self._epochs.has_gap() and not look.has_delivered:
+        elif self.epochs.has_gap() and not look.has_delivered:
             await self._compare_after(look.last)
-        if not self._epochs.has_gap():
+        if not self.epochs.has_gap():
             self.comparison.note_whole()
 
     def _has_watched(self) -> bool:
         """Return whether this pod has read the log up to when its connection was lost."""
-        if self._epochs.is_first_look:
+        if self.epochs.is_first_look:
             return False
         disconnected_at = time.monotonic() if self.disconnected_at is None else self.disconnected_at
         return self._tail.was_alive_at(disconnected_at)
@@ -260,10 +255,10 @@ class RedisLog:
         if batch:
             assert self._follower is not None, "runs"
             self._follower.deliver(batch)
-        target = self._epochs.target
+        target = self.epochs.target
         if target is not None:
             if is_level or self.delivered >= target:
-                reason = self._epochs.adopt()
+                reason = self.epochs.adopt()
                 if reason is not None:
                     self._report(reason)
         elif not batch:

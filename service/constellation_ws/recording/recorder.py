@@ -176,8 +176,8 @@ class Recorder:
                     await self._record(candidacy.lease_id)
             finally:
                 await self._lease.release()
-        elif self._log.fault:
-            self.fault.note(self._log.fault, self.unrecorded_events)
+        elif self._log.epochs.fault:
+            self.fault.note(self._log.epochs.fault, self.unrecorded_events)
         elif reply.holder and not reply.holder.startswith(f"{self._bus.instance}."):
             self.fault.end()  # another pod records
 

@@ -124,7 +124,7 @@ class Recovery:
             user,
             member.own_room,
             member.rooms,
-            epoch=self._log.epoch or "",
+            epoch=self._log.epochs.known or "",
             begin=self._log.delivered,
             has_offsets=has_offsets,
         )

@@ -290,8 +290,8 @@ async def test_an_epoch_that_cannot_be_written_yet_is_ended_later_and_unknown_me
         await redis.config_set("maxmemory", "1")
         try:
             one.log.lose("passed_over", 1)
-            await eventually(lambda: one.log.fault, PATIENCE_SECONDS, "Redis refuses")
-            assert "maxmemory" in one.log.fault
+            await eventually(lambda: one.log.epochs.fault, PATIENCE_SECONDS, "Redis refuses")
+            assert "maxmemory" in one.log.epochs.fault
             await eventually(one.is_following, PATIENCE_SECONDS, "it is followed all the same")
             assert one.log.epoch is None
         finally:
