@@ -73,7 +73,8 @@ class Timeline:
     def deadline(self, moment_ms: float, group: str | None = None) -> float:
         """Say by when a loss at this moment must have been reported to a client of this group.
 
-        Time during a lossy disaster does not count, nor time in which the client itself is cut off.
+        Time during a lossy disaster does not count, nor time in which pods are late, since one of
+        them may be the only one that knows, nor time in which the client itself is cut off.
         """
         left, at = float(REPORT_MS), moment_ms
         for start, end in self._disturbed(group):
@@ -106,5 +107,5 @@ class Timeline:
         return [
             (one.start_ms, one.ends())
             for one in self.strikes
-            if (one.is_lossy if one.group is None else one.group == group)
+            if (one.is_lossy or one.delays if one.group is None else one.group == group)
         ]

@@ -109,12 +109,13 @@ class Directory:
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def leave(self) -> None:
-        """Remove this pod's entry."""
-        if not self._own:
+        """Remove this pod's entry. Tried once: it expires by itself."""
+        own, self._own = self._own, ""
+        if not own:
             return
         try:
             async with asyncio.timeout(_REPLY_SECONDS):
-                await self._redis.zrem(self._names.peers, self._own)
+                await self._redis.zrem(self._names.peers, own)
         except (TimeoutError, *FAULTS) as error:
             logger.debug("the peer entry could not be removed", error=str(error))
 

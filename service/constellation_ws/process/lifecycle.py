@@ -31,7 +31,7 @@ from constellation_ws.process.closing import (
 )
 from constellation_ws.process.ports import open_http_ports, open_peer_port, port_numbers
 from constellation_ws.process.servers import HttpServer
-from constellation_ws.process.shutdown import CANCEL_SECONDS, TCP_GRACE_SECONDS, cancel, stop_parts
+from constellation_ws.process.shutdown import TCP_GRACE_SECONDS, cancel, stop_parts
 from constellation_ws.runtime import loop_lag
 from constellation_ws.runtime.last_resort import LastResort
 from constellation_ws.runtime.open_files import warn_of_shortage
@@ -49,6 +49,8 @@ The chart adds it to the grace period."""
 _LAST_CLOSES_SECONDS = 7.0
 """Part of that margin, in which the last clients acknowledge their close: five seconds, a step of
 the timer wheel, and a second to spare."""
+_END_SECONDS = 1.0
+"""Kept for cancelling tasks that wait for a Redis that hangs, and for closing its connections."""
 _IMMEDIATE_STOP_SECONDS = 1.0
 """What all of stopping may take after a second signal."""
 _FAILURE_STOP_SECONDS = 5.0
@@ -113,7 +115,7 @@ class Life:
             self._stop_now.set()
             seconds, code, reason = _IMMEDIATE_STOP_SECONDS, 128 + number, "a second signal"
             self._exit_code = code
-        self._stop_by = time.monotonic() + seconds - 2 * CANCEL_SECONDS
+        self._stop_by = time.monotonic() + seconds - min(_END_SECONDS, seconds * 2 / 5)
         self._last_resort.end_in(seconds, code, reason)
 
     async def _run_parts(self, servers: dict[str, HttpServer]) -> None:

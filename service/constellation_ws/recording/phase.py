@@ -6,7 +6,7 @@ Pure. The phases and their transitions, as a table:
 | --- | --- | --- |
 | UNSUBSCRIBED | a tick was received | CANDIDATE |
 | CANDIDATE | the lease was granted and the log is delivered up to its end | RECORDING |
-| CANDIDATE | the subscription ended | UNSUBSCRIBED |
+| CANDIDATE | the subscription ended, or does not bring this pod's own tick | UNSUBSCRIBED |
 | RECORDING | the subscription ended | INTERRUPTED |
 | RECORDING | another pod records, Redis refuses, or an append is unanswered | CANDIDATE |
 | INTERRUPTED | a tick was received | CANDIDATE |
@@ -24,7 +24,7 @@ class RecorderPhase(Enum):
     """What the recorder is doing."""
 
     UNSUBSCRIBED = auto()
-    """There is no subscription, or its first tick has not arrived."""
+    """There is no subscription, or a tick that it should bring has not arrived."""
     CANDIDATE = auto()
     """It asks for the lease."""
     RECORDING = auto()
@@ -41,6 +41,7 @@ class RecorderEvent(Enum):
     POSITIONED = auto()
     GRANTED = auto()
     INTERRUPTED = auto()
+    DEAF = auto()
     FAILED = auto()
     RETIRED = auto()
 
@@ -50,6 +51,7 @@ _NEXT = {
     (RecorderPhase.INTERRUPTED, RecorderEvent.POSITIONED): RecorderPhase.CANDIDATE,
     (RecorderPhase.CANDIDATE, RecorderEvent.GRANTED): RecorderPhase.RECORDING,
     (RecorderPhase.CANDIDATE, RecorderEvent.INTERRUPTED): RecorderPhase.UNSUBSCRIBED,
+    (RecorderPhase.CANDIDATE, RecorderEvent.DEAF): RecorderPhase.UNSUBSCRIBED,
     (RecorderPhase.RECORDING, RecorderEvent.INTERRUPTED): RecorderPhase.INTERRUPTED,
     (RecorderPhase.RECORDING, RecorderEvent.FAILED): RecorderPhase.CANDIDATE,
 }

@@ -225,12 +225,17 @@ class Recorder:
         """Receive all that was published before this pod got the lease.
 
         The log may be ahead of a subscription that is read late, and messages that are received
-        next may have been recorded long ago. A tick of our own arrives after all of them.
+        next may have been recorded long ago. A tick of our own arrives after all of them. If it
+        does not, the subscription may be dead, and another pod has to record.
         """
         self._barrier, self._passed = self._bus.next_tick(), asyncio.Event()
         appender.tick(self._barrier)
-        async with asyncio.timeout(ANSWER_SECONDS):
-            await self._passed.wait()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._passed.wait()
+        except TimeoutError:
+            self._advance(RecorderEvent.DEAF)
+            raise
 
     async def _keep_on(self, appender: Appender) -> None:
         """Renew, tick and trim until this pod stops recording. Raises why appending failed."""
