@@ -9,6 +9,7 @@ import structlog
 from constellation_ws.delivery.rooms import Member
 from constellation_ws.messages.admission import (
     TOO_MANY_REQUESTS,
+    Allowance,
     Denied,
     Limits,
     check_request_size,
@@ -28,7 +29,7 @@ class Gate:
     def check(self, member: Member, request_bytes: int) -> Denied | None:
         """Say why a request is not read; None where it is."""
         if member.allowance is None:
-            return None
+            member.allow(Allowance(self._limits.requests, time.monotonic()))
         refusal = check_request_size(request_bytes, self._limits)
         if not member.allowance.consume(self._limits.requests, time.monotonic()):
             refusal = TOO_MANY_REQUESTS

@@ -133,7 +133,8 @@ class Namespace:
     def release(self, member: Member) -> MovedMember:
         """Give a member away that goes on at another pod; its session has been given already."""
         assert member.identity is not None, "connected"
-        allowance_left, overdrawn = member.allowance.spent
+        allowance = member.allowance or Allowance(self._limits.requests, time.monotonic())
+        allowance_left, overdrawn = allowance.spent
         moved = MovedMember(
             member.sid,
             member.identity,
@@ -158,7 +159,8 @@ class Namespace:
         user = moved.identity.user
         allowance = Allowance(self._limits.requests, time.monotonic())
         allowance.go_on(moved.allowance_left, moved.overdrawn)
-        member.admit(user, allowance)
+        member.admit(user)
+        member.allow(allowance)
         self._note(member, moved.identity)
         member.give_offsets(moved.has_offsets)
         member.connect()
@@ -210,7 +212,7 @@ class Namespace:
         assert member is not None, "pre-connected by the server"
         user = identity.user
         span.set_attribute("user.id", user)
-        member.admit(user, Allowance(self._limits.requests, time.monotonic()))
+        member.admit(user)
         self._note(member, identity)
         welcome = await self._recovery.open(member, user, auth)
         # From here on nothing waits: what is delivered next reaches a member of its rooms.

@@ -74,7 +74,7 @@ class Member:
         """Whether each event ends with its log ID, which a client presents when it resumes."""
         self.rooms: set[str] = set()
         self.allowance: Any = None
-        """What the namespace remembers of the member: its request allowance."""
+        """What it may still ask for; None before its first request: most ask for nothing."""
         self.unanswered = 0
         """Requests of it that a backend has not answered, while its next ones are handled."""
 
@@ -96,9 +96,13 @@ class Member:
         """Note that it is about to leave the namespace."""
         self.stage = Stage.LEAVING
 
-    def admit(self, user: UserId, allowance: Any) -> None:
-        """Note who it is, and what it may ask for."""
-        self.user, self.allowance = user, allowance
+    def admit(self, user: UserId) -> None:
+        """Note who it is."""
+        self.user = user
+
+    def allow(self, allowance: Any) -> None:
+        """Note what it may ask for."""
+        self.allowance = allowance
 
     def identify(self, identity: Identity) -> None:
         """Note what proves its user now."""

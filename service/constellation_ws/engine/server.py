@@ -227,7 +227,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
             return
         self.observer.aborted_slow()
         websocket = session.websocket
-        session.outbox, session.outbox_bytes = [], 0
+        session.outbox, session.outbox_bytes = None, 0
         self.remove(session, "slow consumer")
         if websocket is not None:
             websocket.abort()

@@ -119,8 +119,8 @@ class EngineSession:
         """Of the WebSocket, while nothing waits in its transport; otherwise -1. For `direct`."""
         self.pending: bytes | list[bytes] | None = None
         """What `fanout` has collected for this session and not written yet."""
-        self.outbox: list[str] = []
-        """Packets that wait for the next poll, in polling's encoding."""
+        self.outbox: list[str] | None = None
+        """Packets that wait for the next poll, in polling's encoding; None if there are none."""
         self.outbox_bytes = 0
         self.poll: Future[None] | None = None
         """The poll that waits for packets."""
@@ -229,7 +229,10 @@ class EngineSession:
         """Queue a packet for the next poll. A session for which too much is queued is aborted."""
         if self.closed or self.websocket is not None:
             return
-        self.outbox.append(packet)
+        if self.outbox is None:
+            self.outbox = [packet]
+        else:
+            self.outbox.append(packet)
         self.outbox_bytes += len(packet)
         if self.outbox_bytes > self.engine.limits.max_write_buffer_bytes:
             self.engine.slow.note(self, len(packet))
@@ -249,12 +252,12 @@ class EngineSession:
 
     def pop_outbox(self, max_bytes: int | None = None) -> list[str]:
         """Remove and return queued packets: all, or up to `max_bytes`, but one at least."""
-        packets = self.outbox
+        packets = self.outbox or []
         count = len(packets)
         if max_bytes is not None and self.outbox_bytes > max_bytes:
             sizes = accumulate(map(len, packets))
             count = max(1, sum(1 for _ in takewhile(lambda size: size <= max_bytes, sizes)))
-        taken, self.outbox = packets[:count], packets[count:]
+        taken, self.outbox = packets[:count], packets[count:] or None
         self.outbox_bytes -= sum(map(len, taken))
         if self.outbox_bytes <= self.engine.limits.max_write_buffer_bytes:
             self.engine.slow.release(self)
@@ -262,7 +265,7 @@ class EngineSession:
 
     def put_back(self, packet: str) -> None:
         """Queue a packet again, before all others."""
-        self.outbox.insert(0, packet)
+        self.outbox = [packet, *(self.outbox or [])]
         self.outbox_bytes += len(packet)
 
     async def send(self, packet: eio.Packet) -> None:

@@ -70,7 +70,7 @@ class World:
     def __init__(self, row: RequestRow = ROW, tracing: Tracing | NoTracing = NO_TRACING) -> None:
         self.shop = Shop()
         self.member = Member(Sid("sid"), "eio", Nowhere(), Scope("/orders,"))
-        self.member.admit(UserId("u"), None)
+        self.member.admit(UserId("u"))
         self.member.identify(Identity(UserId("u"), claims={"tenant": "t", "role": "admin"}))
         self.member.rooms = {"/orders,", "/orders,user:u", "/orders,order:7"}
         self.metrics = Metrics()

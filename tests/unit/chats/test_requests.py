@@ -32,7 +32,7 @@ class Pod:
         self.rooms = Rooms((DEFAULT_SCOPE, ORDERS))
         self.member = Member(Sid("sid"), "eio", Nowhere(), scope)
         self.rooms.add(self.member)
-        self.member.admit(UserId("u"), None)
+        self.member.admit(UserId("u"))
         self.member.identify(Identity(UserId("u")))
         for room in (scope, scope + "user:u"):
             if room:

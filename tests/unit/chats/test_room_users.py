@@ -16,7 +16,7 @@ from tests.unit.delivery.test_rooms import Nowhere
 def member(number: int, user: str | None) -> Member:
     one = Member(Sid(f"sid-{number}"), f"eio-{number}", Nowhere())
     if user is not None:
-        one.admit(UserId(user), None)
+        one.admit(UserId(user))
     return one
 
 

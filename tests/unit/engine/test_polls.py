@@ -85,7 +85,7 @@ async def test_a_client_that_has_hung_up_before_its_poll_arrives_loses_its_sessi
 
 async def test_a_poll_can_be_ended_with_nothing(there: There) -> None:
     there.polls.finish_poll(there.session.sid)  # none waits: nothing to fetch later
-    assert there.session.outbox == []
+    assert there.session.outbox is None
     polling = there.begin("GET")
     await there.waits()
     there.polls.finish_poll(there.session.sid)

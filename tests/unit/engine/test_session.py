@@ -90,7 +90,7 @@ async def test_on_polling_packets_wait_in_their_order(polling: EngineSession) ->
     assert not polling.is_flushed
     assert polling.pop_outbox() == ["4ю", "bAQIDBA==", "b", "2", "4hello", "6"]
     assert polling.is_flushed
-    assert (polling.outbox, polling.outbox_bytes) == ([], 0)
+    assert (polling.outbox, polling.outbox_bytes) == (None, 0)
 
 
 async def test_what_waits_is_counted_on_either_transport(
@@ -118,7 +118,7 @@ async def test_on_a_websocket_packets_leave_at_once(upgraded: EngineSession, lin
         text_frame(b"2"),
         binary_frame(b"\x02"),
     ]
-    assert upgraded.outbox == []
+    assert upgraded.outbox is None
 
 
 def test_what_was_missed_leaves_with_its_offsets_in_one_write(
@@ -138,12 +138,12 @@ def test_nothing_waits_for_a_session_that_is_closed(engine: Engine, polling: Eng
     engine.remove(polling, "gone")
     polling.send_message("late")
     polling.queue("4late")
-    assert polling.outbox == []
+    assert polling.outbox is None
 
 
 def test_nothing_waits_beside_a_websocket(upgraded: EngineSession) -> None:
     upgraded.queue("4stray")
-    assert upgraded.outbox == []
+    assert upgraded.outbox is None
 
 
 def test_up_to_the_bound_packets_wait_and_beyond_it_the_session_is_closed(
@@ -153,7 +153,7 @@ def test_up_to_the_bound_packets_wait_and_beyond_it_the_session_is_closed(
     assert not polling.closed
     polling.queue("4")
     assert polling.closed
-    assert polling.outbox == []
+    assert polling.outbox is None
     assert polling.sid not in engine.sockets
 
 

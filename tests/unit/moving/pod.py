@@ -48,7 +48,7 @@ class Members:
     def adopt(self, moved: MovedMember, session: EngineSession, rooms: Iterable[str]) -> Member:
         member = Member(Sid(moved.sid), session.sid, session, moved.scope)
         self.rooms.add(member)
-        member.admit(moved.identity.user, None)
+        member.admit(moved.identity.user)
         member.identify(moved.identity)
         member.give_offsets(moved.has_offsets)
         member.connect()
