@@ -111,8 +111,18 @@ async def test_rooms_of_all_pods_are_added_up_the_largest_first() -> None:
     assert found.sampled
     assert found.silent == ["hanging"]
     assert not pods.asked[0].has_users
-    await console(pods).rooms(Call(shapes.RoomsQuery("user:b"), None))
-    assert pods.asked[1].has_users
+
+
+@pytest.mark.parametrize(
+    ("prefix", "has_users"),
+    [("", False), ("chat:", False), ("user:b", True), ("/a,user:b", True), ("/a,chat:", False)],
+)
+async def test_rooms_of_users_are_listed_where_they_are_asked_for(
+    prefix: str, has_users: bool
+) -> None:
+    pods = Pods()
+    await console(pods).rooms(Call(shapes.RoomsQuery(prefix), None))
+    assert pods.asked[0].has_users is has_users
 
 
 async def test_a_pod_without_a_console_is_silent() -> None:
