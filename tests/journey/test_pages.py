@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from tests.chromium import CHROMIUM, MISSING, Page, browser_page
 from tests.journey.conftest import StartGateway
 from tests.processes import HOST, Valkey
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = [
     pytest.mark.long,
@@ -126,11 +127,50 @@ async def test_events_are_sampled_in_a_flood_and_the_page_goes_on_to_react(
         await page.open(f"{pod.http_url}/console/#/events")
         await page.shows("Waiting for events.")
         async with connected(pod.http_url, "bob"), flood(valkey, "bob"):
-            await page.shows(", a sample of ", "#main [role=status]")
+            await page.shows(", a sample of ", "#main .rate")
             rows = await page.ask("document.querySelectorAll('.events tbody tr').length")
             await page.click("#nav [data-view=users]")
             await page.shows("bob", ".pick")
         assert 0 < rows <= MOST_ROWS
+        assert await faults_of(page) == []
+
+
+REFRESHES = "performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/bob'))"
+WATCH_WHAT_IS_ANNOUNCED = """
+window.announced = [];
+for (const one of document.querySelectorAll("[role=status]"))
+  new MutationObserver(() => announced.push(one.textContent))
+    .observe(one, { childList: true, characterData: true, subtree: true });
+"""
+
+
+async def test_the_console_is_used_by_keyboard_and_heard_without_being_seen(
+    valkey: Valkey, gateway: StartGateway, tmp_path: Path
+) -> None:
+    local: dict[str, Any] = {
+        "CONSTELLATION_CONSOLE": "local",
+        "CONSTELLATION_WS_HOST": HOST,
+        "CONSTELLATION_REDIS_PREFIX": "console-keyboard",
+    }
+    async with gateway(valkey.url, **local) as pod, browser_page(tmp_path) as page:
+        async with connected(pod.http_url, "bob"):
+            await page.open(f"{pod.http_url}/console/#/users/bob")
+            await page.shows("online, 1 socket", "#main [role=status]")
+            await page.shows("live", "#state")
+            await page.click("#skip")
+            assert await page.ask("document.activeElement.id") == "main"
+            assert await page.ask("location.hash") == "#/users/bob"
+
+            await page.ask("document.querySelector('.rooms a').focus()")
+            await page.ask(WATCH_WHAT_IS_ANNOUNCED)
+            seen = await page.ask(f"{REFRESHES}.length")
+            await eventually(
+                lambda: page.ask(f"{REFRESHES}.length >= {seen + 2}"), PATIENCE_SECONDS, "asked"
+            )
+            assert await page.ask("document.activeElement.textContent") == "user:bob"
+            assert await page.ask("window.announced") == [], "nothing has changed"
+        await page.shows("offline", "#main [role=status]")
+        assert "offline" in await page.ask("window.announced")
         assert await faults_of(page) == []
 
 
