@@ -27,6 +27,7 @@
 enum { ABSENT_PER_MARKER = 128, MARKERS_IN_FLIGHT = 2, PROOF_EVENTS = 3, SPARE_FILES = 64 };
 enum { MAX_UNANSWERED_PER_CLIENT = 8 }; // what the gateway allows
 #define POSITION "{\"lat\":52.5163,\"lng\":13.3777,\"speed\":8.5,\"at\":%" PRIu64 "}"
+enum { MAX_SLICES = 1024 };
 static const double PATIENCE_SECONDS = 30;
 static const double LINGER_SECONDS = 0.2; // for what should not come: deliveries that are doubled
 
@@ -38,6 +39,9 @@ struct load {
     int timer_fd;
     bool checking_contents;
     uint64_t events; // published, of the kind that is measured
+    double began;    // measuring
+    int slices;
+    size_t slice_ends[MAX_SLICES]; // counts of latencies
     int next_user;
 };
 
@@ -206,12 +210,23 @@ static void run_closed_loop(struct load *load, double seconds, void (*publish_mo
     }
 }
 
+// So that whoever changes something meanwhile can tell what came before it from what came after.
+static void end_slice(struct load *load) {
+    double slice = load->options.slice_seconds;
+    if (!load->book.timing || slice <= 0 || load->slices == MAX_SLICES) return;
+    if (now_seconds() - load->began >= (load->slices + 1) * slice)
+        load->slice_ends[load->slices++] = load->book.latency_count;
+}
+
 static void run_open_loop(struct load *load, double seconds) {
     long interval_ns = (long)(1e9 / load->options.rate);
     struct itimerspec beat = {{0, interval_ns}, {0, interval_ns}}, silence = {{0, 0}, {0, 0}};
     timerfd_settime(load->timer_fd, 0, &beat, NULL);
     double end = now_seconds() + seconds;
-    while (now_seconds() < end) pump(load, 100);
+    while (now_seconds() < end) {
+        pump(load, 100);
+        end_slice(load);
+    }
     timerfd_settime(load->timer_fd, 0, &silence, NULL);
 }
 
@@ -308,17 +323,29 @@ static void prove_requests(struct load *load) {
     subscriber_close(&backend);
 }
 
+static void print_slices(struct load *load) {
+    printf(",\"began_s\":%.3f,\"slices_p99_ms\":[", load->began);
+    for (int i = 0; i < load->slices; i++) {
+        size_t from = i ? load->slice_ends[i - 1] : 0;
+        printf("%s%.3f", i ? "," : "",
+               deliveries_slice_latency_ms(&load->book, from, load->slice_ends[i], 0.99));
+    }
+    printf("]");
+}
+
 // From empty queues to empty queues, so that every delivery is counted with all the CPU that it cost, and no other.
 static void measure(struct load *load) {
     run(load, load->options.warmup_seconds);
     pump_until_delivered(load);
     struct reading before = take_reading(load);
     load->book.timing = load->options.workload == LATENCY;
+    load->began = now_seconds();
     run(load, load->options.seconds);
     pump_until_delivered(load);
     struct reading after = take_reading(load);
     pump_for(load, LINGER_SECONDS);
     print_span("measured", &before, &after);
+    if (load->options.slice_seconds > 0) print_slices(load);
     if (load->options.workload == LATENCY)
         printf(",\"samples\":%zu,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f",
                load->book.latency_count, deliveries_latency_ms(&load->book, 0.5),
@@ -333,6 +360,7 @@ static void begin(struct load *load) {
     load->crowd.epoll_fd = epoll_create1(0);
     load->crowd.port = load->options.ws_port;
     load->crowd.chats_per_client = load->options.chats;
+    load->crowd.first_user = load->options.first_user;
     load->crowd.take_event = take_event;
     load->crowd.take_ack = take_ack;
     load->crowd.context = load;
@@ -349,9 +377,10 @@ int main(int count, char **arguments) {
     begin(&load);
     printf("{\"workload\":\"%s\",\"clients\":%d", load.options.workload_name, load.options.clients);
     connect_crowd(&load);
-    if (load.options.workload == REQUESTS) prove_requests(&load);
+    if (load.options.workload == HOLD) pump_for(&load, load.options.seconds);
+    else if (load.options.workload == REQUESTS) prove_requests(&load);
     else prove_delivery(&load);
-    if (load.options.workload != CONNECT) measure(&load);
+    if (load.options.workload != CONNECT && load.options.workload != HOLD) measure(&load);
     deliveries_close(&load.book);
     printf(",\"missing\":%" PRIu64 ",\"doubled_or_late\":%" PRIu64 "}\n", load.book.missing,
            load.book.doubled_or_late);

@@ -55,6 +55,12 @@ def pinned(cores: frozenset[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def allow_open_files() -> None:
     """Raise the soft limit to the hard one, for us and for all that we start."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -48,8 +48,12 @@ static int ascending(const void *left, const void *right) {
 }
 
 double deliveries_latency_ms(struct deliveries *book, double quantile) {
-    if (book->latency_count == 0) return 0;
-    qsort(book->latencies_us, book->latency_count, sizeof *book->latencies_us, ascending);
-    size_t rank = (size_t)(quantile * (double)(book->latency_count - 1));
+    return deliveries_slice_latency_ms(book, 0, book->latency_count, quantile);
+}
+
+double deliveries_slice_latency_ms(struct deliveries *book, size_t from, size_t to, double quantile) {
+    if (to <= from) return 0;
+    qsort(book->latencies_us + from, to - from, sizeof *book->latencies_us, ascending);
+    size_t rank = from + (size_t)(quantile * (double)(to - from - 1));
     return book->latencies_us[rank] / 1e3;
 }

@@ -42,4 +42,7 @@ void deliveries_close(struct deliveries *book);
 // A quantile of the recorded latencies, in milliseconds. Sorts them; 0 when there are none.
 double deliveries_latency_ms(struct deliveries *book, double quantile);
 
+// The same of those taken from one count of latencies to another; before the latencies of all are asked for.
+double deliveries_slice_latency_ms(struct deliveries *book, size_t from, size_t to, double quantile);
+
 #endif

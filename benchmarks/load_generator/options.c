@@ -7,16 +7,17 @@
 
 static enum workload workload_named(const char *name) {
     static const char *const names[] = {"fanout", "unicast", "dropped", "latency",
-                                        "connect", "requests"};
-    for (int i = 0; i < 6; i++)
+                                        "connect", "hold",    "requests"};
+    for (int i = 0; i < 7; i++)
         if (strcmp(name, names[i]) == 0) return (enum workload)i;
-    fail("No workload is called %s: fanout, unicast, dropped, latency, connect or requests.", name);
+    fail("No workload is called %s: fanout, unicast, dropped, latency, connect, hold or requests.", name);
 }
 
 static void set_option(struct options *options, const char *name, const char *value) {
     const struct { const char *name; int *whole; double *real; } settings[] = {
         {"clients", &options->clients, NULL},
         {"warm-clients", &options->warm_clients, NULL},
+        {"first-user", &options->first_user, NULL},
         {"at-once", &options->at_once, NULL},
         {"chats", &options->chats, NULL},
         {"in-flight", &options->in_flight, NULL},
@@ -28,6 +29,7 @@ static void set_option(struct options *options, const char *name, const char *va
         {"warmup-seconds", NULL, &options->warmup_seconds},
         {"seconds", NULL, &options->seconds},
         {"settle-seconds", NULL, &options->settle_seconds},
+        {"slice-seconds", NULL, &options->slice_seconds},
     };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         if (strcmp(name, settings[i].name) != 0) continue;

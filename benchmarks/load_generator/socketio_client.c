@@ -131,9 +131,10 @@ void chat_name(char name[32], const struct client *client, int index) {
     else snprintf(name, 32, "c%d-%d", index + 1, client->number / NEIGHBOURS);
 }
 
-static void enter_namespace(struct client *client) {
+static void enter_namespace(const struct crowd *crowd, struct client *client) {
     char packet[64];
-    snprintf(packet, sizeof packet, "40/chats,{\"userId\":\"u%d\"}", client->number);
+    snprintf(packet, sizeof packet, "40/chats,{\"userId\":\"u%d\"}",
+             crowd->first_user + client->number);
     send_text(client, packet);
     client->state = ENTERING;
 }
@@ -191,7 +192,7 @@ static void take_packet(struct crowd *crowd, struct client *client, const char *
     else if (length == 1 && packet[0] == '2')
         send_text(client, "3");
     else if (starts_with(packet, length, "0{") && client->state == OPENING)
-        enter_namespace(client);
+        enter_namespace(crowd, client);
     else if (starts_with(packet, length, "40/chats,") && client->state == ENTERING)
         join_next(crowd, client);
     else if (starts_with(packet, length, "43/chats,") && client->state == JOINING)

@@ -10,7 +10,7 @@ enum client_state { UNUSED, CONNECTING, UPGRADING, OPENING, ENTERING, JOINING, R
 
 struct client {
     int fd;
-    int number; // its user is "u<number>"
+    int number; // its user is "u<first_user + number>"
     enum client_state state;
     int chats_joined;
     // The part of a frame that a read ended with. Most reads end with a whole frame, so most clients never own memory.
@@ -28,6 +28,7 @@ struct crowd {
     int epoll_fd;
     int port;
     int chats_per_client;
+    int first_user;
     int size;
     int started;
     int ready;

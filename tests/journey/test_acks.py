@@ -51,12 +51,14 @@ async def test_every_socket_answers_from_its_pod_over_its_transport(
         silent = await js.connect(pods.b.chats_url, user=user)
         answer = await nest.ask("sendToUser", question(user, HASTY))
         assert (len(answer["acks"]), answer["unanswered"], answer["complete"]) == (3, 1, True)
+        assert answer["delivered"] == 4
         assert (await silent.event("question")).payload == {"n": 1}
         # An ack of an event that it never got is ignored.
         bystander.write('43/chats,7["never asked"]')
         assert await nest.ask("sendToUser", question(f"nobody{mine}", PATIENT)) == {
             "accepted": True,
             "acks": [],
+            "delivered": 0,
             "unanswered": 0,
             "complete": True,
         }

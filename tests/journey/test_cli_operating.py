@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 import pytest
 
+from constellation_ws.cli import bench as benching
 from constellation_ws.cli.bench import Bench, NobodyConnected, Plan
 from constellation_ws.cli.bench_report import Report
 from constellation_ws.cli.doctor.draining import check_drain
@@ -21,7 +22,7 @@ from constellation_ws.cli.doctor.target import connected, read_target
 from constellation_ws.cli.findings import Verdict
 from constellation_ws.cli.lean_client import LeanClient, Lost
 from constellation_ws.cli.main import run
-from constellation_ws.cli.redis_connection import RedisFailed
+from constellation_ws.cli.redis_connection import RedisFailed, made
 from constellation_ws.cli.redis_connection import connected as redis_connected
 from constellation_ws.redis_io.names import DEFAULT
 from tests.command_lines import Done
@@ -216,9 +217,20 @@ async def test_a_bench_of_nobody_says_why(pods: Pods, valkey: Valkey, mine: str)
             await bench.run()
 
 
+async def test_a_bench_of_a_wrong_address_says_so(
+    valkey: Valkey, mine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benching, "_FIRST_SECONDS", 0.1)
+    target = read_target(f"http://{HOST}:{unused_port()}", "/socket.io/", "/chats", mine)
+    with redis_connected(valkey.url, DEFAULT) as redis:
+        bench = Bench(target, Plan(2, 1, 1), redis, lambda _: {"userId": mine}, lambda _: None)
+        with pytest.raises(NobodyConnected, match=r"to http://.*: connection refused\."):
+            await bench.run()
+
+
 async def test_a_bench_without_its_redis_says_so(pods: Pods, mine: str) -> None:
     target = read_target(pods.a.http_url, "/socket.io/", "/chats", mine)
-    with redis_connected(f"redis://{HOST}:{unused_port()}/0", DEFAULT) as redis:
+    with made(f"redis://{HOST}:{unused_port()}/0", DEFAULT) as redis:
         bench = Bench(target, Plan(1, 1, 1), redis, lambda user: {"userId": user}, lambda _: None)
         with pytest.raises(RedisFailed, match="did not accept the events: Connection refused"):
             await bench.run()

@@ -88,7 +88,8 @@ async def test_the_acks_of_a_users_connections_are_answered(
             pass
 
     acks = [{"sid": bob.id, "data": "yes"}]
-    assert answer == {"accepted": True, "acks": acks, "unanswered": 0, "complete": True}
+    counts = {"delivered": 1, "unanswered": 0, "complete": True}
+    assert answer == {"accepted": True, "acks": acks, **counts}
     for refused_path, headers in ((path, {"Idempotency-Key": "k"}), ("/v1/rooms/r/send", {})):
         refused = await api.refused("POST", refused_path, body, headers=headers)
         assert refused == (400, "invalid_request")

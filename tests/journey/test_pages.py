@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from redis.asyncio import Redis
 from tests.chromium import CHROMIUM, MISSING, Page, browser_page
 from tests.journey.conftest import StartGateway
 from tests.processes import HOST, Valkey
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = [
     pytest.mark.long,
@@ -81,6 +83,95 @@ async def test_the_page_is_connected_when_it_opens_and_shows_what_it_publishes(
             for headers in ({}, OURS | foreign, OURS | {"Host": "evil.example"}):
                 async with http.post(publish, json=event, headers=headers) as answer:
                     assert answer.status in {403, 404}
+
+
+FLOOD_PER_SECOND = 1_000
+MOST_ROWS = 300
+
+
+@asynccontextmanager
+async def flood(valkey: Valkey, user: str) -> AsyncIterator[None]:
+    """Publish as many events a second, evenly, as long as this is held."""
+    event = json.dumps({"chatId": "c-9", "recipientId": user, "text": "flood"})
+    is_over, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    async def publish() -> None:
+        sent, began = 0, loop.time()
+        async with Redis.from_url(valkey.url) as redis:
+            while not is_over.is_set():
+                due = int((loop.time() - began) * FLOOD_PER_SECOND) - sent
+                async with redis.pipeline(transaction=False) as pipe:
+                    for _ in range(due):
+                        pipe.publish("chat:newMessage", event)
+                    await pipe.execute()
+                sent += due
+                await asyncio.sleep(0.02)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(publish())
+        try:
+            yield
+        finally:
+            is_over.set()
+
+
+async def test_events_are_sampled_in_a_flood_and_the_page_goes_on_to_react(
+    valkey: Valkey, gateway: StartGateway, tmp_path: Path
+) -> None:
+    local: dict[str, Any] = {
+        "CONSTELLATION_CONSOLE": "local",
+        "CONSTELLATION_WS_HOST": HOST,
+        "CONSTELLATION_REDIS_PREFIX": "console-flood",
+    }
+    async with gateway(valkey.url, **local) as pod, browser_page(tmp_path) as page:
+        await page.open(f"{pod.http_url}/console/#/events")
+        await page.shows("Waiting for events.")
+        async with connected(pod.http_url, "bob"), flood(valkey, "bob"):
+            await page.shows(", a sample of ", "#main .rate")
+            rows = await page.ask("document.querySelectorAll('.events tbody tr').length")
+            await page.click("#nav [data-view=users]")
+            await page.shows("bob", ".pick")
+        assert 0 < rows <= MOST_ROWS
+        assert await faults_of(page) == []
+
+
+REFRESHES = "performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/bob'))"
+WATCH_WHAT_IS_ANNOUNCED = """
+window.announced = [];
+for (const one of document.querySelectorAll("[role=status]"))
+  new MutationObserver(() => announced.push(one.textContent))
+    .observe(one, { childList: true, characterData: true, subtree: true });
+"""
+
+
+async def test_the_console_is_used_by_keyboard_and_heard_without_being_seen(
+    valkey: Valkey, gateway: StartGateway, tmp_path: Path
+) -> None:
+    local: dict[str, Any] = {
+        "CONSTELLATION_CONSOLE": "local",
+        "CONSTELLATION_WS_HOST": HOST,
+        "CONSTELLATION_REDIS_PREFIX": "console-keyboard",
+    }
+    async with gateway(valkey.url, **local) as pod, browser_page(tmp_path) as page:
+        async with connected(pod.http_url, "bob"):
+            await page.open(f"{pod.http_url}/console/#/users/bob")
+            await page.shows("online, 1 socket", "#main [role=status]")
+            await page.shows("live", "#state")
+            await page.click("#skip")
+            assert await page.ask("document.activeElement.id") == "main"
+            assert await page.ask("location.hash") == "#/users/bob"
+
+            await page.ask("document.querySelector('.rooms a').focus()")
+            await page.ask(WATCH_WHAT_IS_ANNOUNCED)
+            seen = await page.ask(f"{REFRESHES}.length")
+            await eventually(
+                lambda: page.ask(f"{REFRESHES}.length >= {seen + 2}"), PATIENCE_SECONDS, "asked"
+            )
+            assert await page.ask("document.activeElement.textContent") == "user:bob"
+            assert await page.ask("window.announced") == [], "nothing has changed"
+        await page.shows("offline", "#main [role=status]")
+        assert "offline" in await page.ask("window.announced")
+        assert await faults_of(page) == []
 
 
 async def test_the_console_shows_a_deployment_to_whoever_has_its_key(

@@ -17,7 +17,7 @@ _WHERE = """
               those of the chart, with what this Prometheus answers, and the alerts
   Prometheus  {prometheus}/graph
   Traces      {traces}
-  Gateway     {gateway}/metrics, the first of two pods
+  Gateway     {gateway}/metrics (the first of two pods)
   Redis       {redis}
 
 Forty clients chat, one never reads, one is refused, and every minute a pod is replaced.

@@ -141,13 +141,18 @@ class Presence:
             return any(score is not None for score in await pipe.execute())
 
     async def online(self, cursor: str, limit: int) -> OnlinePage:
-        """List up to `limit` online users after `cursor`. Raises PresenceUnavailable."""
+        """List up to `limit` online users after `cursor`. Raises PresenceUnavailable.
+
+        Of the own users only those are added whom Redis does not have yet: to walk over all of them
+        would hold up a pod of fifty thousand by some 30 ms for each page.
+        """
         start = f"({cursor}" if cursor else "-"
+        unsaved = [user for user, is_here in self._unsaved.items() if is_here]
         async with self._question() as pipe:
             for key in await self._keys():
                 pipe.zrangebylex(key, start, "+", start=0, num=limit + 1)
             pages = await pipe.execute()
-        return _merge(pages, self._here, cursor, limit)
+        return _merge(pages, unsaved, cursor, limit)
 
     async def pods(self) -> frozenset[str]:
         """Name the pods that have lately shown that they live. Raises PresenceUnavailable.
@@ -236,11 +241,11 @@ class Presence:
 
 
 def _merge(
-    pages: Sequence[Iterable[bytes]], here: Iterable[UserId], cursor: str, limit: int
+    pages: Sequence[Iterable[bytes]], unsaved: Iterable[UserId], cursor: str, limit: int
 ) -> OnlinePage:
-    """Merge the pods' pages into one; bytes sort as Redis sorts them."""
-    found = {user for page in pages for user in page}
-    found.update(encoded for user in here if (encoded := user.encode()) > cursor.encode())
+    """Merge the pods' pages and who is in none yet; bytes sort as Redis sorts them."""
+    found, after = {user for page in pages for user in page}, cursor.encode()
+    found.update(encoded for user in unsaved if (encoded := user.encode()) > after)
     ordered = sorted(found)
     users = [UserId(user.decode()) for user in ordered[:limit]]
     return OnlinePage(users, users[-1] if len(ordered) > limit else None)

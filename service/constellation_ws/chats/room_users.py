@@ -20,11 +20,13 @@ async def list_users(members: Collection[Member], cursor: str, limit: int) -> li
     """
     everybody, first = tuple(members), list[UserId]()
     async for start in paced(range(0, len(everybody), _CHUNK)):
-        users = _users(everybody[start : start + _CHUNK], cursor)
+        last = first[-1] if len(first) == limit else None
+        users = _users(everybody[start : start + _CHUNK], cursor, last)
         first = heapq.nsmallest(limit, users.union(first))
     return first
 
 
-def _users(members: Iterable[Member], cursor: str) -> set[UserId]:
-    users = {member.user for member in members}
-    return {user for user in users if user is not None and user > cursor}
+def _users(members: Iterable[Member], cursor: str, before: str | None) -> set[UserId]:
+    """Give the users behind `cursor`; of a page that is full only those who push its last out."""
+    found = {user for one in members if (user := one.user) is not None and user > cursor}
+    return found if before is None else {user for user in found if user < before}

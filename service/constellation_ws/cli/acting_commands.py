@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from constellation_ws.cli import loading
-from constellation_ws.cli.arguments import AsJson, Namespace, User
+from constellation_ws.cli.arguments import AsJson, Namespace, User, not_empty
 from constellation_ws.cli.reporting import ASKED_WRONGLY, FAILED, exit_on, warn, write_json
 
 
@@ -57,7 +57,10 @@ def publish(
 
 def send(
     to: Annotated[
-        str, typer.Argument(metavar="USER|ROOM", help="User id; with --room a room's name.")
+        str,
+        typer.Argument(
+            metavar="USER|ROOM", help="User id; with --room a room's name.", callback=not_empty
+        ),
     ],
     event: Annotated[str, typer.Argument(metavar="EVENT", help="Name of the event.")],
     json: Annotated[str, typer.Argument(metavar="JSON", help="Its argument.")],

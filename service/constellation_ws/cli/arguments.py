@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-User = Annotated[str, typer.Argument(metavar="USER", help="User id.")]
+
+def not_empty(value: str) -> str:
+    """Return an id or a name; none is empty: a script's variable was."""
+    if not value:
+        raise typer.BadParameter("it is empty")
+    return value
+
+
+User = Annotated[str, typer.Argument(metavar="USER", help="User id.", callback=not_empty)]
+ConnectedAs = Annotated[str, typer.Option("--user", metavar="USER", help="User id to connect as.")]
+"""Any text: what the gateway makes of it is shown."""
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON: one object per line.")]
 GatewayUrl = Annotated[
     str, typer.Option(metavar="URL", help="URL of the gateway, or of what leads to it.")

@@ -66,7 +66,7 @@ class Report:
 
     def _rows(self) -> Iterator[tuple[str, str]]:
         refused = f", {self.refused:,} refused ({self.fault})" if self.refused else ""
-        yield "clients", f"{self.clients:,} on {self.pods} pods{refused}"
+        yield "clients", f"{self.clients:,} on {self.pods} pod{'s' * (self.pods != 1)}{refused}"
         yield "connect", _written(self.connects)
         counts = f"{self.published:,} published, {self.received:,} received"
         yield "events", f"{counts}, {self.lost:,} lost, {self.doubled:,} doubled"

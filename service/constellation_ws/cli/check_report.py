@@ -9,7 +9,7 @@ from typing import Any
 from constellation_ws.cli import check
 from constellation_ws.cli.check_peers import inspect_peers
 from constellation_ws.cli.findings import Finding, Verdict
-from constellation_ws.cli.redis_connection import RedisFailed, connected
+from constellation_ws.cli.redis_connection import RedisFailed, made
 from constellation_ws.cli.reporting import FAILED, exit_on, to_table, write_json
 from constellation_ws.interface.table import Interface
 from constellation_ws.runtime import open_files
@@ -81,7 +81,7 @@ def _findings(values: Settings, interface: Interface) -> list[Finding]:
         open_files.raise_limit(), values.limits.tcp_max_connections, values.api_connections()
     )
     names, address = values.redis.names(), values.redis.address()
-    with exit_on(FAILED, RedisFailed), connected(address, names) as redis:
+    with exit_on(FAILED, RedisFailed), made(address, names) as redis:
         findings = [
             check.inspect_variables(settings.unknown_variables()),
             check.inspect_certificates(values.invalid_certificates(datetime.now(UTC))),

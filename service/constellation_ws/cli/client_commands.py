@@ -14,6 +14,7 @@ from constellation_ws.cli import loading
 from constellation_ws.cli.arguments import (
     DEFAULT_URL,
     AsJson,
+    ConnectedAs,
     Count,
     GatewayUrl,
     Namespace,
@@ -30,7 +31,7 @@ from constellation_ws.cli.reporting import (
 
 
 def listen(
-    user: Annotated[str, typer.Option(metavar="USER", help="User id to connect as.")],
+    user: ConnectedAs,
     chat: Annotated[
         list[str] | None, typer.Option(metavar="CHAT", help="Chat to join; repeatable.")
     ] = None,
@@ -60,7 +61,7 @@ def listen(
 
 def doctor(
     url: GatewayUrl = DEFAULT_URL,
-    user: Annotated[str, typer.Option(metavar="USER", help="User id to connect as.")] = "doctor",
+    user: ConnectedAs = "doctor",
     token: Token = None,
     origin: Annotated[
         str | None,

@@ -26,6 +26,7 @@ from constellation_ws.settings.settings import Settings
 
 ALICE, BOB, CHAT = UserId("alice"), UserId("bob"), ChatId("c-1")
 _TICK_SECONDS = 1.0
+_FIRST_SECONDS = 5.0
 _WIDTH = 44
 
 
@@ -109,6 +110,7 @@ async def _run(where: local.LocalEndpoint) -> int:
                 return 0 if stop.is_set() else 1  # the gateway has said why
             print(f"\n{local.how_to_join(where)}\nPress Ctrl-C to stop.\n", flush=True)
             async with _users(where) as news, Redis.from_url(where.redis_url) as redis:
+                await recorded(redis, news)
                 for number in itertools.count():
                     await _play(story(number, int(time.time() * 1_000)), redis, news)
                     if stop.is_set() or process.returncode is not None:
@@ -132,6 +134,18 @@ async def _users(where: local.LocalEndpoint) -> AsyncIterator[asyncio.Queue[News
             print(news.get_nowait(), flush=True)
         print(f"\n{'time':<8}  {'to':<6} {'event':<13} {'what':<{_WIDTH}}{'ms':>8}", flush=True)
         yield news
+
+
+async def recorded(redis: Redis, news: asyncio.Queue[News]) -> None:
+    """Wait until an event has arrived: a gateway begins to record some tenths of a second after it
+    is ready, and the first line that people see would show this and not what a delivery takes.
+    """
+    payload = {"userId": BOB, "status": "here", "notifyUsers": [ALICE]}
+    with contextlib.suppress(RedisError, TimeoutError):
+        await redis.publish("user:status", json.dumps(payload))
+        async with asyncio.timeout(_FIRST_SECONDS):
+            while not isinstance(await news.get(), Heard):
+                pass
 
 
 async def _play(scene: Scene, redis: Redis, news: asyncio.Queue[News]) -> None:

@@ -165,7 +165,9 @@ def run(arguments: list[str]) -> int:
     try:
         return app(arguments or ["--help"], prog_name=_NAME, standalone_mode=False) or 0
     except typer.TyperException as error:
-        complain(f"{error.format_message().rstrip('.')}. See {_NAME} --help.")
+        fault = error.format_message().replace("Value error, ", "").rstrip(".")
+        command = getattr(getattr(error, "ctx", None), "command_path", _NAME)
+        complain(f"{fault}. See {command} --help.")
         return ASKED_WRONGLY
     except typer.Abort:
         return INTERRUPTED

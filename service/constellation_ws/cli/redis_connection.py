@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from constellation_ws.redis_io.address import ClusterAddress, SentinelAddress, read
+from constellation_ws.redis_io.address import ClusterAddress, SentinelAddress, label, read
 from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.redis_io.faults import explain
 from constellation_ws.redis_io.names import Names
@@ -28,16 +28,32 @@ class RedisFailed(ConnectionError):
 def connected(redis_url: str, names: Names) -> Iterator[Redis]:
     """Hold a connection for a command or a few; a failure is reported at once and not retried.
 
+    Raises RedisFailed, which names the address: it may be the default one, not the deployment's.
+    """
+    with made(redis_url, names) as redis:
+        with required(_unusable(redis_url)):
+            redis.connection_pool.release(redis.connection_pool.get_connection())
+        yield redis
+
+
+@contextmanager
+def made(redis_url: str, names: Names) -> Iterator[Redis]:
+    """Hold a client that connects when it is first used, for who reports that fault otherwise.
+
     Raises RedisFailed where no Sentinel and no node of a Cluster says where it is.
     """
     try:
         redis = _make_client(redis_url, names)
     except RedisError as error:
-        raise RedisFailed(f"Redis cannot be used: {error}.") from error
+        raise RedisFailed(f"{_unusable(redis_url)}: {error}.") from error
     try:
         yield redis
     finally:
         redis.close()
+
+
+def _unusable(redis_url: str) -> str:
+    return f"Redis cannot be used at {label(redis_url)}"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from constellation_ws.cli import loading
-from constellation_ws.cli.arguments import AsJson, Namespace
+from constellation_ws.cli.arguments import AsJson, Namespace, User
 from constellation_ws.cli.reporting import ASKED_WRONGLY, FAILED, exit_on, to_table, write_json
 
 
@@ -75,7 +75,7 @@ def schema(
 
 
 def token(
-    user: Annotated[str, typer.Argument(metavar="USER", help="User id.")],
+    user: User,
     seconds: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="How long it is valid.")
     ] = 3600.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -18,6 +19,10 @@ from constellation_ws.services.refusals import RequestRefused
 
 _MAX_ASKING = 4
 """Questions at a time; others wait. Each keeps every pod busy for up to some milliseconds."""
+
+_LIVING_SECONDS = 1.0
+"""How long the list of pods is used: an open page asks several questions a second, and Redis would
+be asked for it before each. A pod that has just started answers whether it is listed or not."""
 
 Report = TypeVar("Report", bound=msgspec.Struct)
 
@@ -47,13 +52,15 @@ class Cluster:
         """`pods` names those that live. Raises PresenceUnavailable."""
         self._ask = ask
         self._pods = pods
+        self._living: Collection[str] = ()
+        self._listed_at = -_LIVING_SECONDS
         self._asking = asyncio.Semaphore(_MAX_ASKING)
 
     async def ask(self, query: Query, kind: type[Report]) -> Asked[Report]:
         """Ask a question whose answers are of this kind. Raises RequestRefused."""
         async with self._asking:
             try:
-                pods = await self._pods()
+                pods = await self._list_pods()
                 answers, silent = await self._ask(Raw(questions.encode(query)), pods)
             except (RedisUnavailable, PresenceUnavailable) as error:
                 raise RequestRefused("unavailable", str(error)) from error
@@ -64,3 +71,8 @@ class Cluster:
             except msgspec.DecodeError:
                 off.add(one.pod)  # `null`, or of a release whose answer was another
         return Asked(sorted(reports, key=lambda one: one[0]), sorted(off))
+
+    async def _list_pods(self) -> Collection[str]:
+        if time.monotonic() - self._listed_at >= _LIVING_SECONDS:
+            self._living, self._listed_at = await self._pods(), time.monotonic()
+        return self._living

@@ -118,7 +118,8 @@ class Operations:
     async def rooms(self, call: Call[shapes.RoomsQuery, None]) -> shapes.Rooms:
         """Ask all pods for their largest rooms, and add up what they say."""
         prefix, limit = call.at.prefix, call.at.limit
-        query = questions.TopRooms(prefix, limit, has_users=prefix.startswith(_OF_USERS))
+        has_users = prefix.removeprefix(scope_of(Room(prefix))).startswith(_OF_USERS)
+        query = questions.TopRooms(prefix, limit, has_users)
         asked = await self._cluster.ask(query, PodRooms)
         members, is_sampled = Counter[str](), False
         for _, found in asked.reports:

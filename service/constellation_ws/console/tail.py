@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from constellation_ws.console.describing import Described, Describing
@@ -48,6 +48,8 @@ class _Viewer:
     def __init__(self, query: Tail, now: float) -> None:
         self.query = query
         self.asked_at = now
+        self._channel = query.channel.encode()
+        self._most = EXAMINED_PER_SECOND if query.room else SHOWN_PER_SECOND
         self._kept: deque[tuple[int, Described]] = deque(maxlen=MAX_KEPT)
         self._number = 0
         self._passed = 0
@@ -55,23 +57,19 @@ class _Viewer:
         self._shift = 0
         """One of 2^shift events is examined."""
 
-    @property
-    def _most(self) -> int:
-        return EXAMINED_PER_SECOND if self.query.room else SHOWN_PER_SECOND
-
-    def offer(self, entry: Entry, digest: int, now: float) -> bool:
+    def offer(self, channel: bytes, digest: int, now: float) -> bool:
         """Count an event; return whether it is to be described."""
-        if self.query.channel and entry[1] != self.query.channel.encode():
+        if self._channel and channel != self._channel:
             return False
         self._passed += 1
-        if now - self._second.began_at >= 1:
-            self._shift = _shift(self._second.offered, self._most)
-            self._second = _Second(now)
-        self._second.offered += 1
-        is_sampled = digest & ((1 << self._shift) - 1) == 0
-        if not is_sampled or self._second.examined >= self._most:
+        second = self._second
+        if now - second.began_at >= 1:
+            self._shift = _shift(second.offered, self._most)
+            second = self._second = _Second(now)
+        second.offered += 1
+        if digest & ((1 << self._shift) - 1) or second.examined >= self._most:
             return False
-        self._second.examined += 1
+        second.examined += 1
         return True
 
     def take(self, one: Described) -> None:
@@ -109,6 +107,8 @@ class Tails:
     def __init__(self, describing: Describing) -> None:
         self._describing = describing
         self._viewers: dict[str, _Viewer] = {}
+        self._lasts_until = 0.0
+        """Until then no tail ends, whatever its viewer does."""
         self.is_on = False
         """Whether anybody looks: asked before each batch."""
 
@@ -126,33 +126,31 @@ class Tails:
         self._viewers[query.viewer] = viewer
         while len(self._viewers) > MAX_TAILS:
             del self._viewers[next(iter(self._viewers))]
-        self.is_on = True
+        self._end_old(now)
         after = query.after.get(self._describing.instance, 0)
         return viewer.answer(after, min(query.limit, MAX_KEPT), now)
 
-    def look(self, batch: Iterable[Entry], age_seconds: float | None) -> None:
+    def look(self, batch: Sequence[Entry], age_seconds: float | None) -> None:
         """Look at a batch before it is delivered; `age_seconds` is that of its newest entry."""
-        now = time.monotonic()
-        self._end_old(now)
-        if not self.is_on:
-            return
-        entries = list(batch)
-        newest = entries[-1][0] if entries else b""
-        for entry in entries:
-            self._show(entry, self._describing.age(entry[0], newest, age_seconds), now)
-
-    def _show(self, entry: Entry, age_seconds: float | None, now: float) -> None:
-        if not self._describing.is_shown(entry[1], entry[2]):
-            return
-        digest = zlib.crc32(entry[0] or entry[2])
-        wanted = [one for one in self._viewers.values() if one.offer(entry, digest, now)]
-        if wanted:
-            described = self._describing.describe(entry, digest, age_seconds, now)
-            for viewer in wanted:
-                viewer.take(described)
+        now, describing = time.monotonic(), self._describing
+        if now > self._lasts_until:
+            self._end_old(now)
+        viewers = self._viewers.values()
+        for entry in batch:
+            if not describing.is_shown(entry[1], entry[2]):
+                continue
+            digest = zlib.crc32(entry[0] or entry[2])
+            wanted = [one for one in viewers if one.offer(entry[1], digest, now)]
+            if wanted:
+                age = describing.age(entry[0], batch[-1][0], age_seconds)
+                described = describing.describe(entry, digest, age, now)
+                for viewer in wanted:
+                    viewer.take(described)
 
     def _end_old(self, now: float) -> None:
         viewers: Mapping[str, _Viewer] = self._viewers
         for name in [n for n, one in viewers.items() if now - one.asked_at > TAIL_SECONDS]:
             del self._viewers[name]
-        self.is_on = bool(self._viewers)
+        asked_at = [one.asked_at for one in self._viewers.values()]
+        self._lasts_until = min(asked_at, default=now) + TAIL_SECONDS
+        self.is_on = bool(asked_at)

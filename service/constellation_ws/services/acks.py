@@ -41,6 +41,10 @@ class SentToUser(msgspec.Struct, frozen=True):
     acks: Annotated[
         list[Ack] | UnsetType, Meta(description="Who has acknowledged the event. Only with `ack`.")
     ] = UNSET
+    delivered: Annotated[
+        int | UnsetType,
+        Meta(description="To how many connections it was written, on all pods. Only with `ack`."),
+    ] = UNSET
     unanswered: Annotated[
         int | UnsetType,
         Meta(description="Connections that have not answered in time. Only with `ack`."),
@@ -49,7 +53,7 @@ class SentToUser(msgspec.Struct, frozen=True):
         bool | UnsetType,
         Meta(
             description="Whether every pod has reported to which connections it sent the event; "
-            "if not, `unanswered` may be too low. Only with `ack`."
+            "if not, `delivered` and `unanswered` may be too low. Only with `ack`."
         ),
     ] = UNSET
 
@@ -57,4 +61,5 @@ class SentToUser(msgspec.Struct, frozen=True):
 def sent_with_acks(acks: Acks) -> SentToUser:
     """Write what became of an event."""
     answered = [Ack(sid, data) for sid, data in acks.by_sid.items()]
-    return SentToUser(True, answered, acks.unanswered, acks.is_complete)
+    delivered = len(answered) + acks.unanswered
+    return SentToUser(True, answered, delivered, acks.unanswered, acks.is_complete)

@@ -160,7 +160,7 @@ class Console(NoConsole):
 
     def look(self, batch: list[Published]) -> None:
         """Show what Pub/Sub has brought to those who look."""
-        self._tails.look(((b"", *one) for one in batch), None)
+        self._tails.look([(b"", *one) for one in batch], None)
 
     def look_at_logged(self, batch: list[Logged], age_seconds: float) -> None:
         """Show what the log has brought to those who look."""

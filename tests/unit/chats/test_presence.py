@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -221,6 +221,26 @@ async def test_users_on_two_pods_are_listed_once(a: Stepping, b: Stepping) -> No
             assert await everyone(pod, limit=2) == [["a", "b"], ["both"]]
 
 
+async def test_a_page_does_not_walk_over_all_users_of_the_pod(a: Stepping) -> None:
+    class Counted(set[UserId]):
+        """Users that nobody may walk over."""
+
+        def __iter__(self) -> Iterator[UserId]:
+            raise AssertionError("a page costs as much as the pod has users")
+
+    async with running(a):
+        for number in range(3):
+            a.arrive(user(number))
+
+        async def are_written() -> bool:
+            return not a._unsaved
+
+        await eventually(are_written, PATIENCE_SECONDS, "all are written")
+        a._here = Counted(a._here)
+        a.arrive(user("late"))
+        assert (await a.online("", 10)).users == ["0", "1", "2", "late"]
+
+
 async def test_pages_are_whole_and_in_the_order_of_redis_whatever_the_ids(
     a: Stepping, b: Stepping
 ) -> None:
@@ -423,19 +443,19 @@ async def test_a_goodbye_to_a_redis_that_is_gone_is_no_error() -> None:
 
 @given(st.lists(users, max_size=3), users, st.integers(1, 6))
 def test_pages_of_all_pods_merge_completely_and_without_doubles(
-    pods: list[set[UserId]], here: set[UserId], limit: int
+    pods: list[set[UserId]], unsaved: set[UserId], limit: int
 ) -> None:
     seen: list[UserId] = []
     cursor: str | None = ""
     while cursor is not None:
         after = cursor.encode()
         pages = [sorted(one.encode() for one in pod if one.encode() > after) for pod in pods]
-        page = presence._merge([found[: limit + 1] for found in pages], here, cursor, limit)
+        page = presence._merge([found[: limit + 1] for found in pages], unsaved, cursor, limit)
         assert len(page.users) == limit or page.cursor is None
         assert page.users or not seen, "a cursor always leads to somebody"
         seen += page.users
         cursor = page.cursor
-    assert seen == sorted(here.union(*pods), key=str.encode)
+    assert seen == sorted(unsaved.union(*pods), key=str.encode)
 
 
 class Told:

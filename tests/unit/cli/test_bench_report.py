@@ -47,7 +47,7 @@ def test_what_is_lost_doubled_or_refused_fails() -> None:
         (replace(REPORT, lost=1), "events   4 published, 4 received, 1 lost, 0 doubled"),
         (
             replace(REPORT, refused=1, fault="unauthorized: No token."),
-            "clients  2 on 1 pods, 1 refused (unauthorized: No token.)",
+            "clients  2 on 1 pod, 1 refused (unauthorized: No token.)",
         ),
         (replace(REPORT, reconnects=3, recovered=2), "reconnects  3, 2 recovered"),
     ],

@@ -1,14 +1,26 @@
 """The demo's story: events that reach the users, told in a few words."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
+from redis.asyncio import Redis
 
-from constellation_ws.cli.client import Heard
-from constellation_ws.cli.demo import ALICE, BOB, CHAT, Scene, describe, story, to_line
+from constellation_ws.cli import demo
+from constellation_ws.cli.client import Heard, News, Note
+from constellation_ws.cli.demo import (
+    ALICE,
+    BOB,
+    CHAT,
+    Scene,
+    describe,
+    recorded,
+    story,
+    to_line,
+)
 from constellation_ws.cli.publish import doubt_of
 from constellation_ws.messages.events import chat_room, user_room
 from tests.tables import compiled
@@ -96,6 +108,38 @@ def test_lines_align_whatever_was_said_and_name_the_time_it_took() -> None:
     assert "bob has stopped typing" in short
     assert short.endswith(" 1.2")
     assert long.endswith("...  1000.0")
+
+
+class Recording:
+    """A Redis whose gateway delivers, after a note, what is published."""
+
+    def __init__(self, news: asyncio.Queue[News], *, delivers: bool) -> None:
+        self.news = news
+        self.delivers = delivers
+        self.published: list[Scene] = []
+
+    async def publish(self, channel: str, payload: str) -> None:
+        self.published.append(Scene(channel, json.loads(payload)))
+        self.news.put_nowait(Note("a note"))
+        if self.delivers:
+            self.news.put_nowait(heard("user-status"))
+
+
+async def test_the_show_begins_once_an_event_has_arrived() -> None:
+    redis = Recording(asyncio.Queue(), delivers=True)
+    await recorded(cast("Redis", redis), redis.news)
+    assert redis.news.empty()
+    (scene,) = redis.published
+    message = TABLE[scene.channel].route(json.dumps(scene.payload).encode())
+    assert message is not None
+    assert list(message.rooms) == [user_room(ALICE)]
+
+
+async def test_the_show_begins_also_where_nothing_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_FIRST_SECONDS", 0.01)
+    redis = Recording(asyncio.Queue(), delivers=False)
+    await recorded(cast("Redis", redis), redis.news)
+    assert redis.news.empty()
 
 
 def test_a_delivery_of_unknown_age_has_no_time() -> None:

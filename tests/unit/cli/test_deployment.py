@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from constellation_ws.cli import deployment as reading
-from constellation_ws.cli.redis_connection import RedisFailed, connected
+from constellation_ws.cli.redis_connection import RedisFailed, connected, made
 from constellation_ws.messages.events import UserId
 from tests.processes import HOST, unused_port
 from tests.unit.cli.conftest import NAMES, Deployment
@@ -69,9 +69,19 @@ def test_a_user_is_found_on_each_pod(deployment: Deployment) -> None:
 
 
 def test_a_redis_that_is_away_is_a_sentence() -> None:
-    url = f"redis://:hunter2@{HOST}:{unused_port()}/0"
+    where = f"{HOST}:{unused_port()}/0"
+    url, where = f"redis://:hunter2@{where}", f"redis://{where}"
     with (
-        connected(url, NAMES) as redis,
+        pytest.raises(RedisFailed, match=rf"^Redis cannot be used at {where}: Connection refused"),
+        connected(url, NAMES),
+    ):
+        pass
+
+
+def test_what_redis_does_not_answer_is_a_sentence() -> None:
+    url = f"redis://{HOST}:{unused_port()}/0"
+    with (
+        made(url, NAMES) as redis,
         pytest.raises(RedisFailed, match=r"^The pods cannot be read: Connection refused\."),
     ):
         reading.pods(redis, NAMES)

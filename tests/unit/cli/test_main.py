@@ -73,6 +73,12 @@ def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> Non
         (["publish", "chat:new", "{}", "{}"], "{}"),
         (["schema"], "--asyncapi, --typescript, --openapi"),
         (["schema", "--asyncapi", "--openapi"], "exactly one"),
+        (["send", "bob"], "See constellation-ws send --help."),
+        (["completion", "tcsh"], ": 'tcsh' is not one of 'bash', 'zsh', 'fish'."),
+        (["who", ""], "it is empty"),
+        (["token", ""], "it is empty"),
+        (["send", "", "hello", "{}"], "it is empty"),
+        (["kick", ""], "it is empty"),
     ],
 )
 def test_what_is_not_understood_is_named_in_one_line_and_ends_with_code_2(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec import Raw
 from constellation_ws.api.operations import Call
 from constellation_ws.api.shapes import NoParameters
 from constellation_ws.chats.presence import OnlinePage, PresenceUnavailable
-from constellation_ws.console import questions, shapes
+from constellation_ws.console import cluster, questions, shapes
 from constellation_ws.console.cluster import Cluster
 from constellation_ws.console.operations import Operations
 from constellation_ws.console.questions import PodRooms, PodSockets, PodTail, RoomInfo, Seen
@@ -32,8 +33,10 @@ class Pods:
         self.answers = answers
         self.asked: list[Any] = []
         self.fault: Exception | None = None
+        self.listed = 0
 
     async def living(self) -> Collection[str]:
+        self.listed += 1
         if isinstance(self.fault, PresenceUnavailable):
             raise self.fault
         return frozenset(self.answers)
@@ -78,8 +81,8 @@ class Doing:
 
 def console(pods: Pods, doing: Doing | None = None) -> Operations:
     actions = cast("Actions", doing or Doing())
-    cluster = Cluster(pods.ask, pods.living)
-    return Operations(actions, cluster, "pod-a", may_act=True, shows_text=False)
+    asking = Cluster(pods.ask, pods.living)
+    return Operations(actions, asking, "pod-a", may_act=True, shows_text=False)
 
 
 @pytest.mark.parametrize(
@@ -111,14 +114,39 @@ async def test_rooms_of_all_pods_are_added_up_the_largest_first() -> None:
     assert found.sampled
     assert found.silent == ["hanging"]
     assert not pods.asked[0].has_users
-    await console(pods).rooms(Call(shapes.RoomsQuery("user:b"), None))
-    assert pods.asked[1].has_users
+
+
+@pytest.mark.parametrize(
+    ("prefix", "has_users"),
+    [("", False), ("chat:", False), ("user:b", True), ("/a,user:b", True), ("/a,chat:", False)],
+)
+async def test_rooms_of_users_are_listed_where_they_are_asked_for(
+    prefix: str, has_users: bool
+) -> None:
+    pods = Pods()
+    await console(pods).rooms(Call(shapes.RoomsQuery(prefix), None))
+    assert pods.asked[0].has_users is has_users
 
 
 async def test_a_pod_without_a_console_is_silent() -> None:
     pods = Pods(a=PodSockets("pod-a", [], 1), b=None)
     found = await console(pods).user(Call(shapes.UserPath("bob"), None))
     assert (found.count, found.online, found.silent) == (1, True, ["b", "hanging"])
+
+
+async def test_an_open_page_does_not_have_redis_list_the_pods_for_each_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=lambda: now))
+    pods = Pods(a=PodSockets("pod-a", [], 1))
+    operations = console(pods)
+    for expected in (1, 1):
+        await operations.user(Call(shapes.UserPath("bob"), None))
+        assert pods.listed == expected
+    now += 1.0
+    await operations.user(Call(shapes.UserPath("bob"), None))
+    assert pods.listed == 2
 
 
 async def test_a_tail_goes_on_where_it_ended() -> None:

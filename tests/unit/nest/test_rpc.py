@@ -257,6 +257,7 @@ async def test_the_acks_of_a_users_sockets_are_answered(pod: Pod) -> None:
     assert await asking == {
         "accepted": True,
         "acks": [{"sid": "s1", "data": 1}, {"sid": "s2", "data": "\ud83d"}],
+        "delivered": 2,
         "unanswered": 0,
         "complete": True,
     }

@@ -54,7 +54,7 @@ def _connect(url: str) -> None:
 
 def _failed(url: str) -> dict[str, str]:
     """What `check` finds to be impossible, and why."""
-    with redis_connection.connected(url, DEFAULT) as plain:
+    with redis_connection.made(url, DEFAULT) as plain:
         found = inspection.inspect(
             plain, label(url), {}, DEFAULT, (), keeps_log=True, announces=False
         )

@@ -16,7 +16,8 @@ export async function call(path = "", { method = "GET", query = {}, body, signal
   if (key) headers.Authorization = `Bearer ${key}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const url = `api${path && `/${path}`}${asked.size ? `?${asked}` : ""}`;
-  const response = await fetch(url, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal, cache: "no-store" });
+  const response = await fetch(url, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal, cache: "no-store" })
+    .catch((error) => { throw error.name === "AbortError" ? error : new Refused("away", "no answer from the gateway", 0); });
   const text = await response.text();
   let answer = {};
   try {

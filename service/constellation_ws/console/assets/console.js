@@ -1,6 +1,6 @@
 // The frame of the console: who is signed in, which view is shown, and whether what it shows is fresh.
-import { call, dropKey, hasKey, keepKey } from "./api.js";
-import { $, clock, h, show, themes } from "./dom.js";
+import { call, dropKey, hasKey, keepKey, Refused } from "./api.js";
+import { $, clock, h, say, show, themes } from "./dom.js";
 import { overview } from "./pods.js";
 import { rooms, users } from "./people.js";
 import { publishing } from "./publishing.js";
@@ -14,6 +14,7 @@ let shown = null; // the name of the view
 
 themes($("theme"));
 addEventListener("hashchange", enter);
+$("skip").onclick = (event) => { event.preventDefault(); $("main").focus(); }; // addresses behind # are views
 $("sign-in").addEventListener("cancel", (event) => event.preventDefault());
 $("sign-in-form").onsubmit = (event) => { event.preventDefault(); keepKey($("key").value); $("key").value = ""; start(); };
 $("sign-out").onclick = () => { current.abort(); dropKey(); show($("main")); start(); };
@@ -41,8 +42,7 @@ function askForKey() {
   $("sign-in-fault").hidden = !hasKey();
   $("sign-in-fault").textContent = "That is not the console's key.";
   dropKey();
-  $("freshness").textContent = "signed out";
-  $("freshness").className = "pill";
+  fresh("signed out", "");
   if (!$("sign-in").open) $("sign-in").showModal();
   $("key").focus();
 }
@@ -71,8 +71,7 @@ async function guard(work) {
   try {
     const done = await work();
     if (signal.aborted) return undefined;
-    $("freshness").textContent = `live, ${clock()}`;
-    $("freshness").className = "pill good";
+    fresh("live", "good", `, ${clock()}`);
     return done;
   } catch (error) {
     if (signal.aborted) return undefined;
@@ -81,11 +80,17 @@ async function guard(work) {
   }
 }
 
+// Screen readers announce the state when it changes; the time beside it changes every second and is no news.
+function fresh(state, kind, at = "") {
+  say($("state"), state);
+  $("state-at").textContent = at;
+  $("freshness").className = `pill ${kind}`;
+}
+
 function failed(error) {
-  const isAway = error instanceof TypeError;
-  $("freshness").textContent = isAway ? "no answer from the gateway" : error.message;
-  $("freshness").className = "pill bad";
-  if (!permissions) show($("main"), h("p", { class: "notice bad" }, isAway ? "The gateway does not answer; trying again." : error.message));
+  fresh(error.message, "bad");
+  if (!(error instanceof Refused)) reportError(error); // a fault of these scripts is not one of the gateway
+  if (!permissions) show($("main"), h("p", { class: "notice bad" }, error.code === "away" ? "The gateway does not answer; trying again." : error.message));
 }
 
 function confirm(title, text, yes) {

@@ -29,6 +29,19 @@ export function show(element, ...children) {
   element.replaceChildren(...children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false).map(node));
 }
 
+// Writes into a live region, which announces whatever is written: only what is new.
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+// Shows the same again, as it is now: the link that has the focus keeps it.
+export function redraw(element, ...children) {
+  const place = [...element.querySelectorAll("a")].indexOf(document.activeElement), before = document.activeElement;
+  show(element, ...children);
+  const link = element.querySelectorAll("a")[place];
+  if (link && link.href === before.href) link.focus({ preventScroll: true });
+}
+
 // What a number is read as: 1,234 or 12.3k.
 export function count(value) {
   return value >= 100_000 ? `${(value / 1000).toFixed(0)}k` : Math.round(value).toLocaleString("en");

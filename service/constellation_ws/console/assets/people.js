@@ -1,6 +1,6 @@
 // Users and their sockets, rooms and their members: found by how a name begins, a page at a time.
 import { call, part, repeat } from "./api.js";
-import { bytes, count, duration, h, show } from "./dom.js";
+import { bytes, count, duration, h, redraw, say, show } from "./dom.js";
 
 const PAGE = 50, DETAIL_SECONDS = 3;
 const RECOVERY = {
@@ -103,30 +103,36 @@ function item(view, name, prefix, number) {
 }
 
 function userDetail(place, { signal, guard, permissions, confirm }, user) {
-  const state = h("span", { class: "pill", role: "status" }, "asking"), sockets = h("div", {}), outcome = h("p", { class: "notice", role: "status", hidden: true });
+  const state = h("span", { class: "pill", role: "status" }, "asking"), table = h("table", {}), note = h("p", { class: "more hint" }), outcome = h("p", { class: "notice", role: "status", hidden: true });
   const kick = permissions.mayAct && h("button", { type: "button", class: "danger", onclick: async () => {
     if (!(await confirm(`Disconnect ${user}?`, "All of the user's connections are closed, on every pod. Their clients do not reconnect by themselves.", "Disconnect"))) return;
     const done = await guard(() => call(`users/${part(user)}/connections`, { method: "DELETE" }));
     if (!done) return;
     outcome.hidden = false;
-    outcome.textContent = `${count(done.disconnected)} connections closed.`;
+    outcome.textContent = `${count(done.disconnected)} ${done.disconnected === 1 ? "connection" : "connections"} closed.`;
   } }, "Disconnect");
   show(place, h("section", { class: "card", "aria-labelledby": "user-title" },
     h("header", {}, h("h2", { id: "user-title", class: "id" }, user), state,
       h("a", { class: "button", href: `#/events?room=${part(`user:${user}`)}` }, "Their events"), kick),
-    outcome, sockets));
+    outcome, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Sockets" }, table), note));
   repeat(DETAIL_SECONDS, signal, () => guard(async () => {
     const found = await call(`users/${part(user)}`, { signal });
-    state.textContent = found.online ? `online, ${count(found.count)} ${found.count === 1 ? "socket" : "sockets"}` : "offline";
+    say(state, found.online ? `online, ${count(found.count)} ${found.count === 1 ? "socket" : "sockets"}` : "offline");
     state.className = `pill ${found.online ? "good" : ""}`;
     if (kick) kick.disabled = found.count === 0;
-    show(sockets, found.sockets.length ? socketTable(found) : h("p", { class: "empty" }, found.online
-      ? "Online by presence, though no pod has a socket now: a reload, or a pod that was killed." : "No socket on any pod."));
+    redraw(table, found.sockets.length > 0 && socketRows(found));
+    say(note, noteOf(found));
   }));
 }
 
-function socketTable({ sockets, count: all, silent }) {
-  return [h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Sockets" }, h("table", {},
+function noteOf({ online, sockets, count: all, silent }) {
+  const some = all > sockets.length ? `The newest ${sockets.length} of ${all} are shown. ` : "";
+  const none = online ? "Online by presence, though no pod has a socket now: a reload, or a pod that was killed. " : "No socket on any pod. ";
+  return `${sockets.length ? some : none}${silent.length ? `${silent.length} pods did not answer.` : ""}`;
+}
+
+function socketRows({ sockets }) {
+  return [
     h("thead", {}, h("tr", {}, ["Socket", "Pod", "Transport", "Address", "Since", "Recovery", "Rooms"].map((one) => h("th", { scope: "col" }, one)))),
     h("tbody", {}, sockets.map(({ pod, name, socket }) => h("tr", {},
       h("td", {}, h("code", {}, socket.sid), h("div", { class: "hint" }, socket.namespace)),
@@ -136,9 +142,7 @@ function socketTable({ sockets, count: all, silent }) {
       h("td", {}, h("code", {}, socket.address || "unknown")),
       h("td", {}, duration(socket.seconds)),
       h("td", {}, h("span", { title: RECOVERY[socket.recovery] }, socket.recovery)),
-      h("td", {}, roomLinks(socket))))))),
-  (all > sockets.length || silent.length > 0) && h("p", { class: "more hint" },
-    all > sockets.length ? `The newest ${sockets.length} of ${all} are shown. ` : "", silent.length ? `${silent.length} pods did not answer.` : "")];
+      h("td", {}, roomLinks(socket)))))];
 }
 
 function roomLinks({ rooms: names, room_count: all }) {

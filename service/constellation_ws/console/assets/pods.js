@@ -1,7 +1,7 @@
 // The overview: how the deployment is, what it did in the last 15 minutes, each pod, and drains.
 import { call, repeat } from "./api.js";
 import { chart, KINDS, merged } from "./charts.js";
-import { bytes, count, duration, h, milliseconds, rate, show, svg } from "./dom.js";
+import { bytes, count, duration, h, milliseconds, rate, say, show, svg } from "./dom.js";
 
 const STATUS_SECONDS = 2, HISTORY_SECONDS = 15;
 
@@ -9,9 +9,9 @@ export function overview(main, { signal, guard }) {
   const figures = h("section", { class: "figures", "aria-label": "The deployment now" });
   const picture = h("div", { class: "picture" });
   const table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Pods, table" });
-  const notes = h("div", { role: "status" });
+  const silence = h("p", { class: "notice warn", role: "status", hidden: true });
   const charts = KINDS.map((kind) => ({ kind, chart: chart(kind.name, kind.at > 3 ? milliseconds : kind.at ? rate : count) }));
-  show(main, figures, notes,
+  show(main, figures, silence,
     h("section", { class: "charts", "aria-label": "The last 15 minutes" }, charts.map((one) => one.chart.element)),
     h("section", { class: "card", "aria-labelledby": "pods-title" }, h("header", {}, h("h2", { id: "pods-title" }, "Pods")), picture, table));
 
@@ -20,7 +20,8 @@ export function overview(main, { signal, guard }) {
     named(pods);
     pods.sort((a, b) => a.status.name.localeCompare(b.status.name) || a.pod.localeCompare(b.pod));
     show(figures, figuresOf(pods));
-    show(notes, silent.length > 0 && h("p", { class: "notice warn" }, `${silent.length} ${silent.length === 1 ? "pod does" : "pods do"} not answer: just gone, busy, or without a console. Numbers lack what they have.`));
+    silence.hidden = silent.length === 0;
+    say(silence, silent.length ? `${silent.length} ${silent.length === 1 ? "pod does" : "pods do"} not answer: just gone, busy, or without a console. Numbers lack what they have.` : "");
     show(picture, pictureOf(pods));
     show(table, tableOf(pods));
   }));

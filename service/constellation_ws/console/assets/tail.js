@@ -17,7 +17,7 @@ export function events(main, { signal, guard, permissions, query }) {
   const viewer = crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (one) => one.toString(16).padStart(2, "0")).join("");
   const channel = h("input", { id: "channel", list: "channels", placeholder: "all", value: query.get("channel") ?? "", autocomplete: "off" });
   const room = h("input", { id: "room", placeholder: "all, or user:ID, chat:ID", value: query.get("room") ?? "", autocomplete: "off", spellcheck: "false" });
-  const state = h("span", { class: "hint", role: "status" }), body = h("tbody"), known = h("datalist", { id: "channels" });
+  const state = h("span", { class: "hint rate" }), body = h("tbody"), known = h("datalist", { id: "channels" });
   const pause = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
     isPaused = !isPaused;
     pause.setAttribute("aria-pressed", isPaused);
