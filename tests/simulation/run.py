@@ -13,7 +13,8 @@ import structlog
 from tests.chaos.ledger import Way
 from tests.chaos.plan import Lane
 from tests.chaos.report import sum_up
-from tests.chaos.verdict import Fault, Verdict, judge
+from tests.chaos.timeline import Timeline
+from tests.chaos.verdict import Fault, Finding, Verdict, judge
 from tests.simulation import plan
 from tests.simulation.determinism import determined
 from tests.simulation.faults import FAULTS
@@ -206,8 +207,26 @@ def _judge(world: World) -> list[Verdict]:
             one.fault is Fault.MISSING for verdict in verdicts for one in verdict.findings
         )
         if not is_missing or world.universe.now_ms > deadline:
-            return verdicts
+            return _excused(verdicts, world.timeline)
         world.universe.run(1.0)
+
+
+def _excused(verdicts: Sequence[Verdict], timeline: Timeline) -> list[Verdict]:
+    """Leave out new sessions that followed on a loss: they are how it is reported.
+
+    Two faults that lose nothing may do so together, such as the death of a pod and a pause of the
+    one that has all that the first had not recorded.
+    """
+    lost_ms = {event.sent_ms for one in verdicts for event in one.lost}
+
+    def is_report(finding: Finding) -> bool:
+        return finding.fault is Fault.NEEDLESS and any(
+            ms <= finding.ms <= timeline.deadline(ms) for ms in lost_ms
+        )
+
+    for verdict in verdicts:
+        verdict.findings[:] = [one for one in verdict.findings if not is_report(one)]
+    return list(verdicts)
 
 
 def _sum_up(

@@ -25,6 +25,10 @@ _LOOK_SECONDS = 0.5
 _PROBE_SECONDS = 0.5
 """How often readiness is looked at; an ingress knows no more than that."""
 _TOGGLE_SECONDS = 0.4
+_UNDER_WAY_MS = 50
+"""For so long a message may be under way."""
+_SILENCE_SECONDS = 15.0
+"""After so long a pod has replaced a silent subscription."""
 _RETAINED_MS = 40_000
 """Nothing that hinders recording lasts for so long."""
 _RATES = {Way.PUBLISH: 12.0, Way.XADD: 5.0, Way.TCP: 3.0}
@@ -49,6 +53,8 @@ class World:
         self.universe = Universe(seed, self._unhandled)
         self.network = Network()
         self.timeline = Timeline()
+        self.held: list[tuple[str, float, float]] = []
+        """Pods that what Redis publishes did not reach, and from when until when, in ms."""
         self.doubted: list[bytes] = []
         """What was published and may be lost in silence."""
         self.ledger = Ledger()
@@ -107,13 +113,21 @@ class World:
     def doubt_after_kill(self, victim: Pod) -> None:
         """Take back what PUBLISH promised, where only pods that were killed had received it.
 
-        Until an event is recorded it is in the memory of the pods that were subscribed.
+        Until an event is recorded it is in the memory of the pods that were subscribed. It is in
+        nobody's on a link that is held: Redis has counted that pod, and has not reached it.
         """
         alive = {pod.name for pod in self.pods if pod is not victim and pod.is_alive}
         recent_ms = self.universe.now_ms - _RETAINED_MS
         for one in self.redis.receipts:
-            if one.at_ms >= recent_ms and one.receivers and not one.receivers & alive:
+            held = {name for name, begun, over in self.held if begun <= one.at_ms <= over}
+            if one.at_ms >= recent_ms and one.receivers and not one.receivers & alive - held:
                 self.doubted.append(one.payload)
+
+    def note_held(self, name: str, seconds: float) -> None:
+        """Note that what Redis publishes does not reach a pod, until it has another connection."""
+        now_ms = self.universe.now_ms
+        over_ms = now_ms + 1_000 * (seconds + _SILENCE_SECONDS)
+        self.held.append((name, now_ms - _UNDER_WAY_MS, over_ms))
 
     def sample(self, pod: Pod) -> None:
         """Note what a pod has counted as lost."""

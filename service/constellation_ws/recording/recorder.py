@@ -235,6 +235,7 @@ class Recorder:
                 await self._passed.wait()
         except TimeoutError:
             self._advance(RecorderEvent.DEAF)
+            self._bus.doubt()
             raise
 
     async def _keep_on(self, appender: Appender) -> None:

@@ -115,6 +115,11 @@ class RedisBus:
         """Which start of which Redis is subscribed to; empty where that is not known."""
         return "" if self._current is None else self._current.run_id
 
+    def doubt(self) -> None:
+        """Subscribe again, since the subscription may be dead without a sign."""
+        if self._current is not None:
+            self._current.supersede("the subscription does not bring what this pod has published")
+
     def retire(self) -> None:
         """End the subscription for good: Redis counts this process as a receiver no more."""
         self.is_retired = True
@@ -209,7 +214,7 @@ class RedisBus:
                     self._note_disconnected("silent", "no heartbeat received")
                     return current
             except RedisMoved as error:
-                logger.info("subscribing to another Redis", reason=str(error))
+                logger.info("subscribing again", reason=str(error))
                 return current
             except FAULTS as error:
                 if self.is_retired:

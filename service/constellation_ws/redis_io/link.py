@@ -58,7 +58,8 @@ class RedisCutShort(ConnectionError):
 
 
 class RedisMoved(ConnectionError):
-    """Another Redis is to be used. The link still works until it is closed, if its Redis does."""
+    """Another Redis is to be used, or another connection. This one still works until it is closed,
+    if its Redis does."""
 
 
 def make_client(url: str, *, retries: int, names: Names = DEFAULT) -> Redis:
@@ -133,8 +134,13 @@ class Link(asyncio.Protocol):
 
     def moved(self, node: Node) -> None:
         """Note which Redis is to be used now."""
-        if node != self._node and not self._useless.done():
-            self._useless.set_exception(RedisMoved(f"{label_node(node)} is to be used now"))
+        if node != self._node:
+            self.supersede(f"{label_node(node)} is to be used now")
+
+    def supersede(self, reason: str) -> None:
+        """Have another link opened in place of this one, which works until then, if it does."""
+        if not self._useless.done():
+            self._useless.set_exception(RedisMoved(reason))
 
     def data_received(self, data: bytes) -> None:
         if len(data) <= _PIECE_BYTES:

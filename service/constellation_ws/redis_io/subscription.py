@@ -99,6 +99,11 @@ class Subscription:
         assert self._link is not None, "opened"
         await self._link.disconnected()
 
+    def supersede(self, reason: str) -> None:
+        """Have another subscription opened; this one is read until then."""
+        if self._link is not None:
+            self._link.supersede(reason)
+
     def end(self) -> None:
         """End the connection with an error: it is no longer needed."""
         if self._link is not None:

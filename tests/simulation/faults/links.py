@@ -50,6 +50,8 @@ def _hold(mark: bytes, *, is_delivered: bool) -> Callable[[World, Blow], Steps]:
             if link is not None:
                 world.note("director", f"{link.client.host.name}: holds {' and '.join(directions)}")
                 link.hold(*directions)
+                if mark == _SUBSCRIBES and "in" in directions:
+                    world.note_held(link.client.host.name, blow.seconds)
             yield blow.seconds
             if link is not None and is_delivered:
                 link.release()

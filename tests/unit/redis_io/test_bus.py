@@ -194,6 +194,33 @@ async def test_a_connection_that_is_dead_is_given_up_and_that_may_be_a_loss(
     assert pod.listener.interruptions[0] is True
 
 
+async def test_a_subscription_that_is_doubted_is_replaced_and_nothing_is_missed(
+    pod: Pod, redis: Redis
+) -> None:
+    lines = await redis.client_list(_type="pubsub")
+    for number in range(200):
+        if number == 100:
+            pod.bus.doubt()
+        await redis.publish("chat:new", str(number))
+    await eventually(
+        lambda: len([one for one in pod.heard if one[0] == b"chat:new"]) == 200,
+        PATIENCE_SECONDS, "all have arrived",
+    )  # fmt: skip
+    assert [int(one[1]) for one in pod.heard if one[0] == b"chat:new"] == list(range(200))
+
+    async def is_another() -> bool:
+        now = await redis.client_list(_type="pubsub")
+        return len(now) == len(lines) and not {line["id"] for line in now} & {
+            line["id"] for line in lines
+        }
+
+    await eventually(is_another, PATIENCE_SECONDS, "it is another connection")
+
+
+async def test_a_subscription_knows_which_start_of_redis_it_is_on(pod: Pod, redis: Redis) -> None:
+    assert pod.bus.run_id == (await redis.info("server"))["run_id"]
+
+
 def test_a_dead_subscription_is_noticed_in_time_and_a_late_heartbeat_forgiven() -> None:
     assert redis_bus.SILENCE_SECONDS < 15
     assert redis_bus.SILENCE_SECONDS >= 3 * redis_bus.HEARTBEAT_SECONDS
