@@ -75,7 +75,10 @@ class RedisBus:
         names: Names = DEFAULT,
         emitters: EmitterChannels = DEFAULT_EMITTERS,
         namespaces: Namespaces = DEFAULT_NAMESPACES,
+        *,
+        asks_run_id: bool = False,
     ) -> None:
+        """`asks_run_id` says whether to learn which start of which Redis a subscription is on."""
         self.instance = secrets.token_urlsafe(6)
         """Tells this process apart from every other, a restarted one of the same name too."""
         self._redis = redis
@@ -92,6 +95,7 @@ class RedisBus:
         shared = (names.commands, names.ticks, commands.EMITTER_CHANNEL)
         self._channels = (*channels, *shared, *own)
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
+        self._asks_run_id = asks_run_id
         self._ticks = itertools.count()
         self.is_retired = False
         """Whether the subscription was ended for good."""
@@ -151,7 +155,10 @@ class RedisBus:
             current.end_at(tick)
         try:
             async with asyncio.timeout(_SUBSCRIBE_SECONDS):
-                await fresh.open(self._redis, self._channels, self._emitters.patterns, tick)
+                await fresh.open(
+                    self._redis, self._channels, self._emitters.patterns, tick,
+                    asks_run_id=self._asks_run_id,
+                )  # fmt: skip
         except (TimeoutError, *FAULTS) as error:
             await fresh.close()
             if current is not None:

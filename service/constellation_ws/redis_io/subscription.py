@@ -44,7 +44,7 @@ class Subscription:
         self._link: Link | None = None
         self.run_id = ""
         """Which start of which Redis it is connected to; empty where a user may not ask."""
-        self._has_run_id = False
+        self._awaits_run_id = False
         self._begins_at = b""
         self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ends_at: bytes | None = None
@@ -59,15 +59,25 @@ class Subscription:
         return self._link is not None and self._link.is_superseded
 
     async def open(
-        self, redis: Redis, channels: tuple[str, ...], patterns: tuple[str, ...], tick: bytes
+        self,
+        redis: Redis,
+        channels: tuple[str, ...],
+        patterns: tuple[str, ...],
+        tick: bytes,
+        *,
+        asks_run_id: bool,
     ) -> None:
-        """Subscribe, and wait for the tick that is its first message. Raises what FAULTS names."""
+        """Subscribe, and wait for the tick that is its first message. Raises what FAULTS names.
+
+        `asks_run_id` says whether to learn `run_id`, which takes the permission for INFO.
+        """
         self._begins_at = tick
         self._link = await self._held.enter_async_context(open_subscription(redis, self._receive))
         # One connection for both: all messages have their positions in the same stream.
         by_pattern = [("PSUBSCRIBE", *patterns)] if patterns else []
+        self._awaits_run_id = asks_run_id
         self._link.send_together(
-            ("INFO", "server"),
+            *([("INFO", "server")] if asks_run_id else []),
             ("SUBSCRIBE", *channels),
             *by_pattern,
             ("PUBLISH", self._ticks, tick),
@@ -117,8 +127,8 @@ class Subscription:
         """Deliver out what has arrived whole; keep what is ours, pass the rest on as one batch."""
         batch: list[Published] = []
         while (reply := parser.gets()) is not False:
-            if not self._has_run_id:
-                self._has_run_id, self.run_id = True, run_id_of(reply)
+            if self._awaits_run_id:
+                self._awaits_run_id, self.run_id = False, run_id_of(reply)
                 continue
             if isinstance(reply, hiredis.ReplyError):
                 raise ConnectionError(f"Redis refused the subscription: {reply}")

@@ -38,7 +38,15 @@ class Events:
         bus_redis = self.redis.vital if is_durable else self.redis.once
         self.board = Board(self.redis.requests, self.names)
         routes = self._with_status_route(is_traced=tracing.is_on)
-        self.bus = RedisBus(bus_redis, routes, metrics, self.names, emitters, self.namespaces)
+        self.bus = RedisBus(
+            bus_redis,
+            routes,
+            metrics,
+            self.names,
+            emitters,
+            self.namespaces,
+            asks_run_id=is_durable,
+        )
         self.membership = Membership(self.namespaces)
         self.rooms = self.membership.index
         self.fanout = Fanout()

@@ -40,7 +40,7 @@ class Pod:
     ) -> None:
         self.redis = make_client(url, retries=5)
         self.metrics = Metrics()
-        self.bus = RedisBus(self.redis, [CHANNEL], self.metrics)
+        self.bus = RedisBus(self.redis, [CHANNEL], self.metrics, asks_run_id=True)
         unrecorded = Unrecorded(self.bus.instance.encode(), max_bytes)
         self.log = make_log(self.redis, self.metrics, unrecorded)
         self.follower = Follower()

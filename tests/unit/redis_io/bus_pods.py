@@ -23,7 +23,7 @@ class Pod:
 
     def __init__(self, redis: Redis, emitters: EmitterChannels = DEFAULT_EMITTERS) -> None:
         self.metrics = Metrics()
-        self.bus = RedisBus(redis, CHANNELS, self.metrics, DEFAULT, emitters)
+        self.bus = RedisBus(redis, CHANNELS, self.metrics, DEFAULT, emitters, asks_run_id=True)
         self.listener = Listener()
 
     @property

@@ -36,7 +36,7 @@ def parts_of(gateway: Gateway) -> set[str]:
         (
             {},
             {"subscription", "log", "recorder", "store", "sessions", "backlog", "read-back"}
-            | {"peers", "peer links"},
+            | {"confirmation of the log", "peers", "peer links"},
         ),
         ({"delivery": {"recovery": "off"}, **ALONE}, {"subscription", "log", "recorder"}),
         ({"delivery": {"mode": "live"}, **ALONE}, {"subscription", "direct entries"}),
