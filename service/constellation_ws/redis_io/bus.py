@@ -154,11 +154,7 @@ class RedisBus:
         if current is not None:
             current.end_at(tick)
         try:
-            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
-                await fresh.open(
-                    self._redis, self._channels, self._emitters.patterns, tick,
-                    asks_run_id=self._asks_run_id,
-                )  # fmt: skip
+            await self._open(fresh, tick)
         except (TimeoutError, *FAULTS) as error:
             await fresh.close()
             if current is not None:
@@ -174,6 +170,24 @@ class RedisBus:
         self._note_active()
         fresh.deliver_to(listener.receive)
         return await self._await_end(fresh, listener)
+
+    async def _open(self, fresh: Subscription, tick: bytes) -> None:
+        """Subscribe. Raises TimeoutError, or what FAULTS names.
+
+        What waits to be read was sent in time: the process may have been paused, and Redis counts
+        it as a receiver from then on.
+        """
+        async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+            await fresh.open(
+                self._redis, self._channels, self._emitters.patterns, tick,
+                asks_run_id=self._asks_run_id,
+            )  # fmt: skip
+        try:
+            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+                await fresh.begun()
+        except TimeoutError:
+            async with asyncio.timeout(_READ_SECONDS):
+                await fresh.begun()
 
     async def _back_off(
         self, current: Subscription | None, listener: Listener

@@ -67,7 +67,7 @@ class Subscription:
         *,
         asks_run_id: bool,
     ) -> None:
-        """Subscribe, and wait for the tick that is its first message. Raises what FAULTS names.
+        """Subscribe; `begun` says when that is done. Raises what FAULTS names.
 
         `asks_run_id` says whether to learn `run_id`, which takes the permission for INFO.
         """
@@ -82,6 +82,10 @@ class Subscription:
             *by_pattern,
             ("PUBLISH", self._ticks, tick),
         )
+
+    async def begun(self) -> None:
+        """Wait for the tick that is its first message. Raises as `disconnected`."""
+        assert self._link is not None, "opened"
         await self._link.answer(self._begun)
 
     def deliver_to(self, deliver: Deliver) -> None:

@@ -71,7 +71,7 @@ MUTATIONS = (
     ),
     Mutation(
         "loss-unreported", "received events that cannot be recorded are forgotten",
-        "cut-redis-links+rollback", loss_unreported,
+        "kill-pubsub+pause", loss_unreported,
     ),
     Mutation(
         "clients-unreported", "connected clients are not told of a gap", "rollback+flushall",

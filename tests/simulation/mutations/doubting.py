@@ -1,0 +1,77 @@
+"""What pods know of a log that is not what it was, and of each other's messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from constellation_ws.log import epochs, state
+from constellation_ws.log.comparison import Comparison
+from constellation_ws.log.confirmation import LogConfirmation
+from constellation_ws.log.pubsub_positions import Stretch
+from constellation_ws.log.unrecorded import Unrecorded
+from constellation_ws.recording.recorder import Recorder
+from tests.simulation.mutations.kinds import Mutation
+
+
+def epoch_comes_back() -> None:
+    """An epoch that was ended is taken for a new one where Redis has gone back to it."""
+    for module in (epochs, state):
+        module.is_outdated = lambda epoch, known: False  # type: ignore[attr-defined]
+
+
+def nothing_doubted() -> None:
+    """What a lost log may have held is recorded again."""
+    Comparison._doubted = lambda self, reason: 0  # type: ignore[method-assign]
+
+
+def resumed_unseen() -> None:
+    """A session is resumed without a look at the log."""
+
+    async def epoch(self: LogConfirmation) -> str:
+        return await self._log.current()
+
+    LogConfirmation.epoch = epoch  # type: ignore[method-assign]
+
+
+def left_unrecorded() -> None:
+    """A pod that stops does not wait until what it has received is recorded."""
+
+    async def leave(self: Recorder, seconds: float) -> None:
+        """Wait for nothing."""
+
+    Recorder._await_recorded = leave  # type: ignore[method-assign]
+
+
+def counted_together() -> None:
+    """As many entries as messages are taken for the same ones."""
+    count = Unrecorded._count_missing
+
+    def compare(self: Unrecorded, positions: Sequence[Any], last: Stretch, due: range) -> int:
+        return 0 if len(due) == len(positions) else count(self, positions, last, due)
+
+    Unrecorded._count_missing = compare  # type: ignore[method-assign]
+
+
+MUTATIONS = (
+    Mutation(
+        "epoch-comes-back", "an epoch that was ended is taken for a new one",
+        "kill-pubsub+rollback+away", epoch_comes_back,
+    ),
+    Mutation(
+        "nothing-doubted", "what a lost log may have held is recorded again",
+        "pause+empty-restart", nothing_doubted,
+    ),
+    Mutation(
+        "resumed-unseen", "a session is resumed without a look at the log",
+        "pause+delete-log+isolate-pod", resumed_unseen,
+    ),
+    Mutation(
+        "left-unrecorded", "a pod stops with messages that only it has received",
+        "kill-pubsub+roll-all", left_unrecorded,
+    ),
+    Mutation(
+        "counted-together", "entries are compared with messages by how many there are",
+        "kill-pubsub+hold-append", counted_together,
+    ),
+)  # fmt: skip
