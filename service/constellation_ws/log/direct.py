@@ -87,8 +87,10 @@ class DirectEntries:
         """Deliver the entries of one reply to XREAD that no recorder has appended."""
         if pairs:
             self._after = pairs[-1][0]
+        self._tail.note_read(len(pairs), len(pairs))
         self._tail.ask_next()
         direct = [pair for pair in pairs if b"at" not in pair[1][::2]]
         if direct:
             assert self._deliver is not None, "runs"
-            self._deliver([(channel, data) for _, channel, data in read_entries(direct)])
+            logged = read_entries(direct).logged
+            self._deliver([(channel, data) for _, channel, data in logged])

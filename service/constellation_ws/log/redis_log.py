@@ -19,7 +19,7 @@ from constellation_ws.log.comparison import Comparison
 from constellation_ws.log.epochs import Epochs
 from constellation_ws.log.follower import Follower
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
-from constellation_ws.log.layout import PAGE, Logged, id_of, later_than, positions, read_entries
+from constellation_ws.log.layout import Content, Logged, id_of, later_than, read_entries
 from constellation_ws.log.reading import LogReader
 from constellation_ws.log.state import LeaseReply, LogState, Look
 from constellation_ws.log.tail import Tail
@@ -36,6 +36,10 @@ logger = structlog.get_logger(__name__)
 _WATCHED_SECONDS = 3.0
 """A connection whose loss is noticed so soon after the last answered question has been read until
 then: an XREAD takes a second, and the next one follows."""
+
+
+_LAST_PAGE, _LAST_PAGES = 50, 20
+"""Where the last entry of a recorder is looked for: the newest thousand, a few at a time."""
 
 
 class LogChanged(ConnectionError):
@@ -177,9 +181,17 @@ class RedisLog:
         self._follower.begin_after(look.last)
 
     async def _last_position(self, last: LogId) -> bytes | None:
-        """Read the position of the last entry up to this ID that has one."""
-        pairs: Any = await self._redis.xrevrange(self._names.log, format_id(last), count=PAGE)
-        return next((fields[b"at"] for _, fields in pairs if b"at" in fields), None)
+        """Read the position of the last message up to this ID that has one."""
+        found: Any = format_id(last)
+        for _ in range(_LAST_PAGES):
+            pairs: Any = await self._redis.xrevrange(self._names.log, found, count=_LAST_PAGE)
+            for _, fields in pairs:
+                if b"at" in fields:
+                    return bytes(fields[b"at"])
+            if len(pairs) < _LAST_PAGE:
+                break
+            found = b"(" + pairs[-1][0]
+        return None
 
     def _report(self, reason: str) -> None:
         logger.error("gap in the log", reason=reason)
@@ -211,13 +223,19 @@ class RedisLog:
     def _receive(self, pairs: list[Any]) -> None:
         """Deliver the entries of one reply to XREAD."""
         self._note_following()
-        batch, appended = self._take(pairs)
+        content = self._take(pairs)
+        is_level = self._tail.note_read(len(pairs), len(content.logged))
         self._tail.ask_next()  # before the batch is carried out: Redis works meanwhile
-        self._compare(appended)
-        self._deliver(batch, is_level=len(pairs) < PAGE)
+        self._compare(content)
+        self._deliver(content.logged, is_level=is_level)
 
-    def _compare(self, appended: list[bytes]) -> None:
-        if appended and (missing := self._comparison.compare(appended)):
+    def _compare(self, content: Content) -> None:
+        for fault in content.faults:
+            log_id = fault.log_id.decode()
+            logger.error("an entry of the log cannot be read", id=log_id, reason=fault.reason)
+            if fault.is_recorded:
+                self.lose("unreadable", 1)
+        if content.runs and (missing := self._comparison.compare(content.runs)):
             self.lose("passed_over", missing)
 
     def deliver_appended(self, entries: list[Logged]) -> None:
@@ -236,14 +254,15 @@ class RedisLog:
         if self.disconnected_at is not None:
             return
         self._tail.note_appended()
-        batch, appended = self._take(pairs)
-        self._compare(appended)
-        self._deliver(batch, is_level=False)
+        content = self._take(pairs)
+        self._compare(content)
+        self._deliver(content.logged, is_level=False)
 
-    def _take(self, pairs: list[Any]) -> tuple[list[Logged], list[bytes]]:
-        """Count what was not delivered yet as delivered; return it, and the positions in it."""
-        fresh = later_than(self.delivered, pairs)
-        return self._advance(read_entries(fresh)), positions(fresh)
+    def _take(self, pairs: list[Any]) -> Content:
+        """Count what was not delivered yet as delivered, and return it."""
+        content = read_entries(later_than(self.delivered, pairs))
+        self._advance(content.logged)
+        return content
 
     def _advance(self, entries: list[Logged]) -> list[Logged]:
         """Count entries as delivered."""

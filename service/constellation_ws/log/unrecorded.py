@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
-from constellation_ws.log.pubsub_positions import Hole, Received, Stretch, Stretches
+from constellation_ws.log.pubsub_positions import Hole, Received, Run, Stretch, Stretches
 from constellation_ws.log.read_ahead import ReadAhead
 
 _UNKNOWN = sys.maxsize
@@ -176,35 +176,30 @@ class Unrecorded:
         """Note that entries are not read here: comparing begins with the next that is."""
         self._compared_from = _UNKNOWN
 
-    def compare(self, positions: Sequence[bytes]) -> int:
-        """Note the positions of entries that were read from the log, in its order.
+    def compare(self, runs: Sequence[Run]) -> int:
+        """Note the positions of what was read from the log, in its order.
 
         Returns how many messages are missing there though later ones are in it: they will never
         be recorded, since the order of the stream cannot be kept any more.
         """
         if self._compared_from == _UNKNOWN:
-            self.begin_after(positions[0])
-            positions = positions[1:]
-            if not positions:
+            self.begin_after(runs[0].begin)
+            runs = [*runs[0].rest(), *runs[1:]]
+            if not runs:
                 return 0
-        count, last = len(positions), self._stretches.find(positions[-1])
-        while last is None and count > 1:  # up to the last that is known
-            count -= 1
-            last = self._stretches.find(positions[count - 1])
+        last = self._stretches.find_last(runs)
         if last is None:
-            self._ahead.add(positions)
+            self._ahead.add(runs)
             return 0
+        stretch, number, place = last
         self._ahead.clear()
-        if count < len(positions):
-            self._ahead.add(positions[count:])
-        stretch, number = last
+        self._ahead.add(runs[place + 1 :])
         # The log may be ahead of this subscription, or continue after it has ended.
         begin, end = max(self._first, self._recorded), stretch.clamp(number + 1)
         missing = 0
-        if end > begin and not self._is_next(positions, begin, end):
-            found = {at[1] for at in map(self._stretches.find, positions) if at is not None}
+        if end > begin and not self._is_next(runs, begin, end):
             wanted = range(max(begin, self._compared_from), end)
-            missing = len(wanted) - len(found.intersection(wanted))
+            missing = len(wanted) - len(self._stretches.numbers(runs).intersection(wanted))
         self._note_recorded(stretch, end)
         return missing
 
@@ -212,10 +207,10 @@ class Unrecorded:
         """Count the messages before a number that the log was not seen to have."""
         return max(0, min(end, self.end) - max(self._first, self._compared_from))
 
-    def _is_next(self, positions: Sequence[bytes], begin: int, end: int) -> bool:
+    def _is_next(self, runs: Sequence[Run], begin: int, end: int) -> bool:
         """Return whether these are the messages that were expected next, none of them missing."""
-        first = self._stretches.find(positions[0])
-        return first is not None and first[1] == begin == end - len(positions)
+        first = self._stretches.find(runs[0].begin)
+        return first is not None and first[1] == begin == end - sum(run.length for run in runs)
 
     def give_up(self) -> int:
         """Discard what must not be recorded any more; return how many messages that were.

@@ -41,7 +41,7 @@ def unread_dropped() -> None:
 
 def recorded_twice() -> None:
     """What others have recorded is not compared with what this pod has received."""
-    Unrecorded.compare = lambda self, positions: 0  # type: ignore[method-assign]
+    Unrecorded.compare = lambda self, runs: 0  # type: ignore[method-assign]
     Unrecorded.confirm_position = lambda self, position: 0  # type: ignore[method-assign]
 
 
