@@ -15,8 +15,8 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
+from constellation_ws.log.append_scripts import TRIM_UNRECORDED
 from constellation_ws.log.layout import read_entries
-from constellation_ws.log.scripts import TRIM_UNRECORDED
 from constellation_ws.log.tail import ReadRefused, Tail
 from constellation_ws.redis_io.link import FAULTS, backoff_seconds
 from constellation_ws.redis_io.names import Names

@@ -22,6 +22,7 @@ from constellation_ws.messages import commands
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.append_queue import AppendQueue
 from constellation_ws.recording.fault import RecordingFault
+from constellation_ws.recording.inquiry import Inquiry
 from constellation_ws.recording.phase import RecorderEvent, RecorderPhase, next_phase
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
@@ -54,17 +55,22 @@ class Recorder:
         metrics: Metrics,
         *,
         window_seconds: float,
-        max_entries: int,
+        max_events: int,
+        packs_appends: bool = True,
         volatile: frozenset[bytes] = frozenset(),
     ) -> None:
-        """Messages on `volatile` channels are never recorded. All pods must agree on these."""
+        """Messages on `volatile` channels are never recorded. All pods must agree on these.
+
+        With `packs_appends` an append is one entry of the log, while all pods can read that.
+        """
         self._bus = bus
         self._volatile = volatile
         self._log = redis_log
         self._unrecorded = unrecorded
         self._metrics = metrics
         self._window_seconds = window_seconds
-        self._max_entries = max_entries
+        self._max_events = max_events
+        self._inquiry = Inquiry(redis_log, wants_packing=packs_appends)
         self._ticks_channel = names.ticks.encode()
         self._commands_channel = names.commands.encode()
         self._phase = RecorderPhase.UNSUBSCRIBED
@@ -244,6 +250,7 @@ class Recorder:
     async def _keep_on(self, appender: Appender) -> None:
         """Renew, tick and trim until this pod stops recording. Raises why appending failed."""
         renewed = trimmed = 0.0
+        self._inquiry.begin()
         while self._phase is RecorderPhase.RECORDING:
             if appender.waiting_seconds > ANSWER_SECONDS:
                 raise Unanswered("Redis does not answer appends")
@@ -252,21 +259,13 @@ class Recorder:
                 renewed = now
                 appender.renew(LEASE_SECONDS, self._unrecorded.recorded_position)
                 appender.tick(self._bus.next_tick())
-                await self._look_for_epoch()
+                await self._inquiry.make(appender, self._lease_id)
             if now - trimmed >= _TRIM_SECONDS:
                 trimmed = now
-                appender.trim(self._window_seconds, self._max_entries)
+                appender.trim(self._window_seconds, self._max_events)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STEP_SECONDS):
                     await appender.disconnected()
-
-    async def _look_for_epoch(self) -> None:
-        """Ask whether another pod has ended the epoch; those that ask for the lease learn it so."""
-        with contextlib.suppress(TimeoutError, *FAULTS):
-            async with asyncio.timeout(_STEP_SECONDS):
-                self._log.note_epoch(
-                    await self._log.state.request_lease(ONLY_ASKING, LEASE_SECONDS)
-                )
 
     # Ending
 

@@ -35,9 +35,11 @@ def removal_unnoticed() -> None:
 
 def _ignore_damage() -> None:
     """Let the recorder append and trim without a look at what should be there."""
-    check = "if is_later(seen, last) or not has(KEYS[1], seen) then return -1 end"
-    assert check in _appender.APPEND, "the script has changed"
-    _appender.APPEND = _appender.APPEND.replace(check, "")
+    check = "if is_later(seen, last) or not has(log, seen) then return nil end"
+    for name in ("APPEND", "APPEND_PACKED"):
+        script = getattr(_appender, name)
+        assert check in script, "the script has changed"
+        setattr(_appender, name, script.replace(check, ""))
 
     def check_trim(reply: Any) -> None:
         if reply == b"lost":
