@@ -10,13 +10,16 @@ NOT_PACKED = -2
 
 _LAST_ID = """
 -- The last ID of the log; nil where the entry that a pod has delivered is gone from it.
+-- Nearly always that is the last one. It is not read, as a packed entry costs more to read than to
+-- append: where others have removed it, and nothing came after it, the next trim finds that.
 local function last_id(log, seen, trimmed)
-  local entry = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
-  local last = entry and entry[1] or '0-0'
-  if last ~= seen and is_later(seen, trimmed or '0-0') then
-    if is_later(seen, last) or not has(log, seen) then return nil end
+  local is_needed = is_later(seen, trimmed or '0-0')
+  if #redis.call('XRANGE', log, '(' .. seen, '+', 'COUNT', 1) == 0 then
+    if is_needed and redis.call('XLEN', log) == 0 then return nil end
+    return seen
   end
-  return last
+  if is_needed and not has(log, seen) then return nil end
+  return redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1][1]
 end
 """
 
@@ -55,8 +58,7 @@ APPEND_PACKED = (
     + _LAST_ID
     + """
 -- The ID of an entry of so many messages: those before its last have the numbers before.
-local function packed_id(log, last, count)
-  if last == '0-0' then last = inspect(log)['last-generated-id'] end
+local function packed_id(last, count)
   local ms, seq = string.match(last, '^(%d+)-(%d+)$')
   local now = now_ms()
   if now > tonumber(ms) then return string.format('%.0f-%.0f', now, count - 1) end
@@ -70,7 +72,7 @@ if state[3] ~= 'packed 1' then return -2 end
 local seen, count = ARGV[2], tonumber(ARGV[3])
 local last = last_id(KEYS[1], seen, state[2])
 if not last then return -1 end
-local id = packed_id(KEYS[1], last, count)
+local id = packed_id(last, count)
 redis.call('XADD', KEYS[1], id, 'packed', ARGV[4], 'at', ARGV[5])
 local extra = (tonumber(state[4] or '') or 0) + count - 1
 redis.call('HSET', KEYS[2], 'packed', id, 'extra', string.format('%.0f', extra))

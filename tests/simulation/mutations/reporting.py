@@ -35,11 +35,11 @@ def removal_unnoticed() -> None:
 
 def _ignore_damage() -> None:
     """Let the recorder append and trim without a look at what should be there."""
-    check = "if is_later(seen, last) or not has(log, seen) then return nil end"
+    check = "local is_needed = is_later(seen, trimmed or '0-0')"
     for name in ("APPEND", "APPEND_PACKED"):
         script = getattr(_appender, name)
         assert check in script, "the script has changed"
-        setattr(_appender, name, script.replace(check, ""))
+        setattr(_appender, name, script.replace(check, "local is_needed = false"))
 
     def check_trim(reply: Any) -> None:
         if reply == b"lost":
