@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 
 import structlog
 from redis.exceptions import ResponseError
@@ -20,6 +21,8 @@ logger = structlog.get_logger(__name__)
 
 _FELL_BEHIND = "trimmed"
 """The only gap that concerns this pod alone: it was too slow, and the log is complete."""
+_CAME_BACK = "rolled_back"
+_MAX_PAST = 100
 UNWATCHED = "unwatched"
 """Redis was restarted, and no pod knows what the log held before."""
 _WATCHER_SECONDS = 2.0
@@ -34,6 +37,8 @@ class Epochs:
         self._state = state
         self._known: str | None = None
         """The epoch under which this pod has delivered; None before the first look."""
+        self._past: deque[str] = deque(maxlen=_MAX_PAST)
+        """Epochs that this pod has seen end."""
         self._found: Look | None = None
         """The last look, until this pod has delivered all that was there then."""
         self._gap: str | None = None
@@ -79,13 +84,12 @@ class Epochs:
         look = await self._state.look(delivered)
         if not look.is_watched and not has_watched:
             look = await self._await_watcher(look, delivered)
-        if self._known is not None and look.epoch not in ("", self._known):
-            self._loss, self.fault = (
-                None,
-                "",
-            )  # whoever ended it has reported our loss
+        is_past = look.epoch in self._past
+        if self._known is not None and look.epoch not in ("", self._known) and not is_past:
+            self._loss, self.fault = None, ""  # whoever ended it has reported our loss
         is_unwatched = bool(look.epoch) and not (look.is_watched or has_watched)
-        reason = find_gap(self._known, delivered, look) or self._loss
+        # An older snapshot brings back an epoch that was ended, and its sessions lack something.
+        reason = _CAME_BACK if is_past else find_gap(self._known, delivered, look) or self._loss
         if is_unwatched:
             reason = reason or UNWATCHED
         elif reason is None and not look.is_watched:
@@ -114,6 +118,8 @@ class Epochs:
     def adopt(self) -> str | None:
         """Note that all of the last look is delivered; return the reason of a gap, if any."""
         if self._found is not None and self._found.epoch:
+            if self._known not in (None, self._found.epoch):
+                self._past.append(str(self._known))
             self._known = self._found.epoch
         self._found = None
         reason, self._gap = self._gap, None
@@ -122,7 +128,7 @@ class Epochs:
     def _has_to_end(self, look: Look, reason: str | None) -> bool:
         if not look.epoch:
             return True
-        is_ours = self._known in (None, look.epoch)
+        is_ours = self._known in (None, look.epoch) or look.epoch in self._past
         return is_ours and reason is not None and reason != _FELL_BEHIND
 
     async def _replace(self, look: Look, reason: str) -> bool:

@@ -365,3 +365,28 @@ async def _is_later_than(redis: Redis, log_id: LogId) -> None:
 
 async def _break_connections(redis: Redis) -> None:
     await redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+async def test_an_epoch_that_was_ended_and_comes_back_with_a_snapshot_is_ended_again(
+    redis: Redis,
+) -> None:
+    """Its sessions would be recovered, though something of it was lost."""
+    one, other = Pod(redis), Pod(redis)
+    async with following(one, other):
+        seen = [one.log.epoch]
+        snapshot: Any = await redis.dump(DEFAULT.state)
+        one.log.lose("interrupted", 1)
+        await eventually(lambda: one.log.epoch not in (None, *seen), PATIENCE_SECONDS, "a new one")
+        seen.append(one.log.epoch)
+        other.log.damaged("removed")
+        await eventually(lambda: other.log.epoch == seen[-1], PATIENCE_SECONDS, "both have it")
+        await redis.restore(DEFAULT.state, 0, snapshot, replace=True)
+        for pod in (one, other):
+            pod.log.note_epoch(await pod.log.state.request_lease(ONLY_ASKING, 0))
+        await eventually(
+            lambda: one.log.epoch == other.log.epoch and one.log.epoch not in (None, *seen),
+            PATIENCE_SECONDS,
+            "a third one",
+        )
+    assert one.gaps == ["interrupted", "rolled_back"]
+    assert other.gaps[-1] == "rolled_back"
