@@ -34,6 +34,9 @@ from constellation_ws.log.pubsub_positions import Received
 from constellation_ws.redis_io.link import Link, open_link
 from constellation_ws.redis_io.names import Names
 
+_LEAST_PACKED = 2
+"""Messages. One alone costs as much as a plain entry, which people can read."""
+
 
 class LostLease(ConnectionError):
     """Another pod is the recorder now; nothing was appended."""
@@ -105,7 +108,7 @@ class Appender:
         `on_recorded` is called once Redis has confirmed them.
         """
         self.unanswered += 1
-        if self._may_pack and len(received) > 1:
+        if self._may_pack and len(received) >= _LEAST_PACKED:
             self._append_packed(received, on_recorded)
         else:
             self._append_plain(received, on_recorded)
