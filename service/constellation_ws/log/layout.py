@@ -27,7 +27,7 @@ Logged = tuple[bytes, bytes, bytes]
 class Fault:
     """A packed entry that cannot be read."""
 
-    log_id: bytes
+    id: str
     reason: str
     is_recorded: bool
     """Whether a recorder has appended it, so that received messages are in it."""
@@ -67,7 +67,7 @@ def _read_packed(content: Content, log_id: bytes, fields: list[bytes]) -> None:
     try:
         runs, logged = packing.unpack(log_id, fields[1])
     except packing.Unreadable as error:
-        content.faults.append(Fault(log_id, str(error), b"at" in fields[2::2]))
+        content.faults.append(Fault(log_id.decode(), str(error), b"at" in fields[2::2]))
         content.logged.append((log_id, b"", b""))
     else:
         content.logged += logged

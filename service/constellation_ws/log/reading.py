@@ -77,4 +77,22 @@ class LogReader:
         return any(id_of(one) == log_id for one in read_named(pairs).logged)
 
 
+async def last_position(redis: Redis, names: Names, last: LogId) -> bytes | None:
+    """Read the position of the last message up to this ID that has one. Raises what FAULTS names.
+
+    Looked for in the newest thousand entries, a few at a time.
+    """
+    found: Any = format_id(last)
+    for _ in range(_LAST_PAGES):
+        pairs: Any = await redis.xrevrange(names.log, found, count=_LAST_PAGE)
+        for _, fields in pairs:
+            if b"at" in fields:
+                return bytes(fields[b"at"])
+        if len(pairs) < _LAST_PAGE:
+            break
+        found = b"(" + pairs[-1][0]
+    return None
+
+
+_LAST_PAGE, _LAST_PAGES = 50, 20
 _UNAVAILABLE = "the log cannot be read: Redis is away"

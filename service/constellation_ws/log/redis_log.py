@@ -20,15 +20,12 @@ from constellation_ws.log.epochs import Epochs
 from constellation_ws.log.follower import Follower
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
 from constellation_ws.log.layout import Content, Logged, id_of, later_than, read_entries
-from constellation_ws.log.reading import LogReader
+from constellation_ws.log.reading import LogReader, last_position
 from constellation_ws.log.state import LeaseReply, LogState, Look
 from constellation_ws.log.tail import Tail
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.redis_io.link import (
-    FAULTS,
-    backoff_seconds,
-)
+from constellation_ws.redis_io.link import FAULTS, backoff_seconds
 from constellation_ws.redis_io.names import Names
 
 logger = structlog.get_logger(__name__)
@@ -36,10 +33,6 @@ logger = structlog.get_logger(__name__)
 _WATCHED_SECONDS = 3.0
 """A connection whose loss is noticed so soon after the last answered question has been read until
 then: an XREAD takes a second, and the next one follows."""
-
-
-_LAST_PAGE, _LAST_PAGES = 50, 20
-"""Where the last entry of a recorder is looked for: the newest thousand, a few at a time."""
 
 
 class LogChanged(ConnectionError):
@@ -155,8 +148,7 @@ class RedisLog:
             # Where the log has gone back, what was delivered before cannot be told from what is
             # new: only what comes now is new for certain. Else this pod's own appends may have
             # been answered since it looked, and must not be read again.
-            self.delivered = look.last
-            self._comparison.begin_after(look.last, await self._last_position(look.last))
+            await self._begin_after(look.last)
         elif self._epochs.has_gap() and not look.has_delivered:
             self._comparison.pass_over(look.last)
 
@@ -175,23 +167,14 @@ class RedisLog:
 
     async def _begin_at(self, look: Look) -> None:
         """Begin at the end of the log; received messages up to its last position are recorded."""
-        self.delivered = look.last
-        self._comparison.begin_after(look.last, await self._last_position(look.last))
+        await self._begin_after(look.last)
         assert self._follower is not None, "runs"
         self._follower.begin_after(look.last)
 
-    async def _last_position(self, last: LogId) -> bytes | None:
-        """Read the position of the last message up to this ID that has one."""
-        found: Any = format_id(last)
-        for _ in range(_LAST_PAGES):
-            pairs: Any = await self._redis.xrevrange(self._names.log, found, count=_LAST_PAGE)
-            for _, fields in pairs:
-                if b"at" in fields:
-                    return bytes(fields[b"at"])
-            if len(pairs) < _LAST_PAGE:
-                break
-            found = b"(" + pairs[-1][0]
-        return None
+    async def _begin_after(self, last: LogId) -> None:
+        self.delivered = last
+        position = await last_position(self._redis, self._names, last)
+        self._comparison.begin_after(last, position)
 
     def _report(self, reason: str) -> None:
         logger.error("gap in the log", reason=reason)
@@ -231,8 +214,7 @@ class RedisLog:
 
     def _compare(self, content: Content) -> None:
         for fault in content.faults:
-            log_id = fault.log_id.decode()
-            logger.error("an entry of the log cannot be read", id=log_id, reason=fault.reason)
+            logger.error("an entry of the log cannot be read", id=fault.id, reason=fault.reason)
             if fault.is_recorded:
                 self.lose("unreadable", 1)
         if content.runs and (missing := self._comparison.compare(content.runs)):

@@ -269,7 +269,7 @@ class Unrecorded:
     def _discard(self) -> None:
         """Discard the oldest: the newest may still be recorded in time."""
         while self._bytes > self._max_bytes and self._received:
-            self._pop()
+            self._pop(1)
             self.discarded += 1
         later = [hole for hole in self._holes if hole.number > self._first]
         self._holes = [Hole(self._first, 0, is_lossy=True), *later]
@@ -287,9 +287,12 @@ class Unrecorded:
         self._drop_before(number)
 
     def _drop_before(self, number: int) -> None:
-        for _ in range(min(number - self._first, len(self._received))):
-            self._pop()
+        self._pop(min(number - self._first, len(self._received)))
 
-    def _pop(self) -> None:
-        self._bytes -= len(self._received.popleft().payload) + _OBJECT_BYTES
-        self._first += 1
+    def _pop(self, count: int) -> None:
+        pop, payload_bytes = self._received.popleft, 0
+        for _ in range(count):
+            payload_bytes += len(pop().payload)
+        if count > 0:
+            self._bytes -= payload_bytes + count * _OBJECT_BYTES
+            self._first += count

@@ -85,4 +85,4 @@ def test_entries_of_both_forms_are_read_in_their_order() -> None:
         (b"5-0", b"", b""),
     ]  # fmt: skip
     assert content.runs == [Run(b"tick", 9, 1), Run(b"tick", 0, 2)]
-    assert [one.log_id for one in content.faults] == [b"5-0"]
+    assert [one.id for one in content.faults] == ["5-0"]
