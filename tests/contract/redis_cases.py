@@ -82,6 +82,8 @@ CASES: dict[str, list[Words]] = {
         ("XADD", "s", "MAXLEN", "2", "8-0", "a", "b"),
         ("XADD", "s", "MAXLEN", "~", "1", "9-0", "a", "b"),
         ("XLEN", "s"), ("XADD", "s", "MAXLEN", "1", "9-1", "a", "b"), ("XLEN", "s"),
+        ("XADD", "none", "NOMKSTREAM", "*", "a", "b"), ("EXISTS", "none"),
+        ("XADD", "s", "NOMKSTREAM", "9-2", "a", "b"),
     ],
     "scripts": [
         _eval("return {1, 'a', {2, false, 3}, true, false}", []), _eval("return 3.7", []),

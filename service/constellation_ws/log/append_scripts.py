@@ -11,13 +11,11 @@ NOT_PACKED = -2
 _LAST_ID = """
 -- The last ID of the log; nil where the entry that a pod has delivered is gone from it.
 -- Nearly always that is the last one. It is not read, as a packed entry costs more to read than to
--- append: where others have removed it, and nothing came after it, the next trim finds that.
+-- append: where others have removed it, and nothing came after it, XADD finds that the stream is
+-- gone, or the next trim that an entry is.
 local function last_id(log, seen, trimmed)
   local is_needed = is_later(seen, trimmed or '0-0')
-  if #redis.call('XRANGE', log, '(' .. seen, '+', 'COUNT', 1) == 0 then
-    if is_needed and redis.call('XLEN', log) == 0 then return nil end
-    return seen
-  end
+  if #redis.call('XRANGE', log, '(' .. seen, '+', 'COUNT', 1) == 0 then return seen end
   if is_needed and not has(log, seen) then return nil end
   return redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1][1]
 end
@@ -39,8 +37,11 @@ if ARGV[3] ~= '' then
 end
 local ids = {}
 for i = 5, #ARGV, 3 do
-  ids[#ids + 1] = redis.call(
-    'XADD', KEYS[1], '*', 'channel', ARGV[i], 'data', ARGV[i + 1], 'at', ARGV[i + 2])
+  local id = redis.call(
+    'XADD', KEYS[1], 'NOMKSTREAM', '*', 'channel', ARGV[i], 'data', ARGV[i + 1],
+    'at', ARGV[i + 2])
+  if not id then return -1 end
+  ids[#ids + 1] = id
 end
 if last == seen then return ids end
 return redis.call('XRANGE', KEYS[1], '(' .. seen, '+', 'COUNT', 100)
@@ -73,7 +74,9 @@ local seen, count = ARGV[2], tonumber(ARGV[3])
 local last = last_id(KEYS[1], seen, state[2])
 if not last then return -1 end
 local id = packed_id(last, count)
-redis.call('XADD', KEYS[1], id, 'packed', ARGV[4], 'at', ARGV[5])
+if not redis.call('XADD', KEYS[1], 'NOMKSTREAM', id, 'packed', ARGV[4], 'at', ARGV[5]) then
+  return -1
+end
 local extra = (tonumber(state[4] or '') or 0) + count - 1
 redis.call('HSET', KEYS[2], 'packed', id, 'extra', string.format('%.0f', extra))
 if last == seen then return id end

@@ -39,7 +39,8 @@ def _ignore_damage() -> None:
     for name in ("APPEND", "APPEND_PACKED"):
         script = getattr(_appender, name)
         assert check in script, "the script has changed"
-        setattr(_appender, name, script.replace(check, "local is_needed = false"))
+        changed = script.replace(check, "local is_needed = false").replace("'NOMKSTREAM', ", "")
+        setattr(_appender, name, changed)
 
     def check_trim(reply: Any) -> None:
         if reply == b"lost":
