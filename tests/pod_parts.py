@@ -5,11 +5,14 @@ Lives here: who consumes a log or a subscription, recording what it was given.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from redis.asyncio import Redis
 
 from constellation_ws.log.ids import LogId
 from constellation_ws.log.layout import Logged
 from constellation_ws.log.producer import Producer
+from constellation_ws.log.pubsub_positions import Run, parse_position
 from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.log.state import Candidacy
 from constellation_ws.log.unrecorded import Unrecorded
@@ -33,18 +36,29 @@ def make_log(
     )
 
 
+def runs_at(positions: Iterable[bytes]) -> list[Run]:
+    """Give positions as entries of the log have them: those that follow each other together."""
+    runs: list[Run] = []
+    for tick, index in map(parse_position, positions):
+        if runs and (runs[-1].tick, runs[-1].end) == (tick, index):
+            runs[-1] = Run(tick, runs[-1].first, runs[-1].length + 1)
+        else:
+            runs.append(Run(tick, index, 1))
+    return runs
+
+
 async def produce(redis: Redis, channel: str, data: bytes) -> None:
     """Append one message as a producer does."""
     (log_id,) = await Producer(redis, DEFAULT).append_all([(channel, data)])
     assert isinstance(log_id, str)
 
 
-async def trim(log: RedisLog, window_seconds: float, max_entries: int) -> None:
+async def trim(log: RedisLog, window_seconds: float, max_events: int) -> None:
     """Remove entries as the recorder does."""
     asked = Candidacy("trimmer.1", "trimmer", 0, 0)
     assert (await log.state.request_lease(asked, 5)).is_granted
     async with log.open_appender("trimmer.1") as appender:
-        appender.trim(window_seconds, max_entries)
+        appender.trim(window_seconds, max_events)
         await appender.renewed(5, b"")
     await log.state.release("trimmer.1")
 

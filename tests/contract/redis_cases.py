@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from constellation_ws.announcing import scripts as announcing
+from constellation_ws.log import append_scripts as appending
 from constellation_ws.log import scripts as log
 from constellation_ws.recovery.acquisition import _ACQUIRE
 from constellation_ws.recovery.store import _DROP, _SAVE
@@ -17,7 +18,7 @@ def _eval(script: str, keys: Sequence[str], *arguments: object) -> Words:
     return ("EVAL", script, len(keys), *keys, *arguments)
 
 
-LOG, STATE = "{t}:log", "{t}:state"
+LOG, STATE, PODS, READERS = (f"{{t}}:{name}" for name in ("log", "state", "pods", "readers"))
 _BOTH = (LOG, STATE)
 _NUMBER = 9_000_000_000_000_000
 """Later than any clock says, so the numbers of epochs are the same wherever this is run."""
@@ -25,6 +26,19 @@ _FIRST, _SECOND = f"{_NUMBER + 1}-first", f"{_NUMBER + 2}-second"
 BEGIN = _eval(log.REPLACE, _BOTH, "", "first", "new", _NUMBER)
 _LEASE = _eval(log.REQUEST_LEASE, [STATE], "pod.1", 2000, "pod", 0, 0)
 _MESSAGE = ("chat:new", '{"a":1}', "pod.1 1")
+
+
+def _packed(seen: str, count: int) -> Words:
+    return _eval(appending.APPEND_PACKED, _BOTH, "pod.1", seen, count, "packed", "pod.1 1")
+
+
+def _permit(lease_id: str, *, wanted: str = "1", least_ms: int = 0) -> Words:
+    keys = [STATE, PODS, READERS]
+    return _eval(appending.PERMIT_PACKING, keys, lease_id, wanted, least_ms)
+
+
+_FAR = 4_000_000_000
+"""Seconds: a pod that lives until then."""
 _PRESENCE = [f"{{t}}:{name}" for name in ("shares", "share", "announced", "state", "stream")]
 _POSTING = ["{t}:posting", "{t}:stream", "{t}:state"]
 _LOOK = [_PRESENCE[0], _PRESENCE[1], _PRESENCE[3]]
@@ -71,6 +85,8 @@ CASES: dict[str, list[Words]] = {
         ("XADD", "s", "MAXLEN", "2", "8-0", "a", "b"),
         ("XADD", "s", "MAXLEN", "~", "1", "9-0", "a", "b"),
         ("XLEN", "s"), ("XADD", "s", "MAXLEN", "1", "9-1", "a", "b"), ("XLEN", "s"),
+        ("XADD", "none", "NOMKSTREAM", "*", "a", "b"), ("EXISTS", "none"),
+        ("XADD", "s", "NOMKSTREAM", "9-2", "a", "b"),
     ],
     "scripts": [
         _eval("return {1, 'a', {2, false, 3}, true, false}", []), _eval("return 3.7", []),
@@ -92,19 +108,36 @@ CASES: dict[str, list[Words]] = {
         _LEASE, BEGIN, BEGIN, _LEASE,
         _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 0, 0),
         _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 700, 900),
-        _eval(log.APPEND, _BOTH, "pod.1", "0-1", 2000, "pod.1 0"),
-        _eval(log.APPEND, _BOTH, "pod.1", "0-0", 2000, "pod.1 1", *_MESSAGE, *_MESSAGE),
-        _eval(log.APPEND, _BOTH, "wrong", "0-0", "", "", *_MESSAGE),
-        _eval(log.APPEND, _BOTH, "pod.1", "0-0", "", "", *_MESSAGE),
+        _eval(appending.APPEND, _BOTH, "pod.1", "0-1", 2000, "pod.1 0"),
+        _eval(appending.APPEND, _BOTH, "pod.1", "0-0", 2000, "pod.1 1", *_MESSAGE, *_MESSAGE),
+        _eval(appending.APPEND, _BOTH, "wrong", "0-0", "", "", *_MESSAGE),
+        _eval(appending.APPEND, _BOTH, "pod.1", "0-0", "", "", *_MESSAGE),
         _eval(log.LOOK, _BOTH, "0-0"), _eval(log.LOOK, _BOTH, "5-5"),
-        _eval(log.TRIM, _BOTH, "pod.1", 120_000, 2), _eval(log.TRIM, _BOTH, "wrong", 120_000, 2),
-        ("XLEN", LOG), ("XTRIM", LOG, "MAXLEN", 1), _eval(log.TRIM, _BOTH, "pod.1", 120_000, 2),
+        _eval(appending.TRIM, _BOTH, "pod.1", 120_000, 2),
+        _eval(appending.TRIM, _BOTH, "wrong", 120_000, 2),
+        ("XLEN", LOG), ("XTRIM", LOG, "MAXLEN", 1),
+        _eval(appending.TRIM, _BOTH, "pod.1", 120_000, 2),
         _eval(log.LOOK, _BOTH, "0-0"),
         _eval(log.REPLACE, _BOTH, _FIRST, "second", "removed", _NUMBER + 1),
         _eval(log.LOOK, _BOTH, "0-0"), _eval(log.CONFIRM_WATCHED, [STATE], _SECOND, "abc"),
-        _eval(log.TRIM_UNRECORDED, _BOTH, 0), _eval(log.RELEASE, [STATE], "pod.1"),
+        _eval(appending.TRIM_UNRECORDED, _BOTH, 0), _eval(log.RELEASE, [STATE], "pod.1"),
         _eval(log.RELEASE, [STATE], "pod.1"), ("DEL", LOG), _eval(log.LOOK, _BOTH, "7-7"),
-        _eval(log.TRIM_UNRECORDED, _BOTH, 1000),
+        _eval(appending.TRIM_UNRECORDED, _BOTH, 1000),
+    ],
+    "packed entries": [
+        BEGIN, _LEASE, _packed("0-0", 2), ("ZADD", PODS, _FAR, "pod", 5, "gone"), _permit("pod.1"),
+        ("HGET", STATE, "removed"), ("ZADD", READERS, _FAR, "pod"), _permit("wrong"),
+        _permit("pod.1"), _permit("pod.1", least_ms=60_000), _permit("pod.1"),
+        ("HMGET", STATE, "removed", "gone"), _packed("0-1", 2), _packed("0-0", 3),
+        ("XRANGE", LOG, "-", "+"), _packed("0-0", 200), ("HMGET", STATE, "packed", "extra"),
+        _eval(appending.TRIM, _BOTH, "pod.1", 120_000, 100), ("HMGET", STATE, "removed", "gone"),
+        ("HMGET", STATE, "counts", "trimmed"), _eval(log.LOOK, _BOTH, "0-0"),
+        _permit("pod.1", wanted=""), ("ZADD", PODS, _FAR, "old"), _permit("pod.1"),
+        _eval(appending.TRIM, _BOTH, "pod.1", 120_000, 1), ("ZREM", PODS, "old"),
+        ("XADD", LOG, "9000000000000-123456789012345678", "channel", "c"), _packed("0-0", 2),
+        ("XADD", LOG, "9000000000100-5", "channel", "c"), _packed("0-0", 2),
+        _eval(log.REPLACE, _BOTH, _FIRST, "second", "removed", _NUMBER + 1), ("HGETALL", STATE),
+        _packed("0-0", 2),
     ],
     "sessions": [
         _eval(_SAVE, ["k"], "a.1", 60_000, 1, "u", "{}", 4, "room a", "", "room b", "+1-0", "c"),

@@ -41,6 +41,7 @@ RUN_BY: dict[tuple[str, str], str] = {
     ("docs/delivery.md", "redis"): "tests/journey/test_topologies.py",
     ("docs/interface.md", "console"): "tests/unit/cli/test_main.py",
     ("docs/interface.md", "toml"): "tests/unit/interface/test_documented.py",
+    ("docs/log.md", "python"): "tests/unit/log/test_documented_form.py",
     ("docs/migrate.md", "js"): "tests/journey/test_migrate.py",
     ("docs/migrate.md", "sh"): "tests/journey/test_migrate.py",
     ("docs/migrate.md", "toml"): "tests/journey/test_migrate.py",

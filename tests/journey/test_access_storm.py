@@ -12,7 +12,7 @@ import pytest
 from constellation_ws.access.limit import FIRST_CALLS
 from tests.chat_api import ChatApi, HttpChatApi, http_chat_api, nest_chat_api
 from tests.journey.conftest import StartGateway
-from tests.journey.test_recovery import Raw, raw
+from tests.journey.raw_clients import Raw, raw
 from tests.processes import Gateway, Valkey, running_valkey, unused_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from tests.chat_api import ChatApi, http_chat_api, nest_chat_api
 from tests.journey.conftest import Pods, StartGateway
 from tests.journey.publishing import Publisher
-from tests.journey.test_recovery import passed, raw, say_in
+from tests.journey.raw_clients import passed, raw, say_in
 from tests.js_clients import JsClient, JsClients
 from tests.nest_client import nest_client
 from tests.processes import Gateway, Valkey, running_valkey, unused_port

@@ -15,7 +15,7 @@ import pytest_asyncio
 from tests.issuer import Issuer, running_issuer
 from tests.journey.conftest import Pods, StartGateway
 from tests.journey.publishing import Publisher
-from tests.journey.test_recovery import raw
+from tests.journey.raw_clients import raw
 from tests.js_clients import POLLING, WEBSOCKET, JsClient, JsClients
 from tests.processes import Gateway, Valkey, ended_gateway
 from tests.tokens import SECRET, claims_of, key_pair, signed, token_of, unsigned

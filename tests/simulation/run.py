@@ -10,6 +10,7 @@ from random import Random
 
 import structlog
 
+from constellation_ws.log import appender
 from tests.chaos.ledger import Way
 from tests.chaos.plan import Lane
 from tests.chaos.report import sum_up
@@ -75,8 +76,12 @@ def run(task: Task) -> Outcome:
     size = Size(pods=chance.choice((2, 3, 3, 3, 4)), clients=chance.choice((8, 14, 22, 30)))
     if task.is_small:
         size = Size(pods=chance.choice((2, 3)), clients=8, rooms=2)
+    settings = {}
+    if chance.random() < 0.5:
+        settings["CONSTELLATION_LOG_PACKING"] = "auto"
+        appender._LEAST_PACKED = 1  # events seldom come together: else few entries are packed
     outcome = Outcome(task.seed, task.drawn())
-    world = World(f"{task.seed} universe", size)
+    world = World(f"{task.seed} universe", size, settings)
     logging.getLogger("asyncio").disabled = True
     _log_to(world)
     with determined(world.universe), virtual_ports():

@@ -125,7 +125,7 @@ class Presence:
         try:
             now = await self._redis_seconds()
             async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.zadd(self._pods_key, {self._instance: now + RELOAD_SECONDS})
+                self._show(pipe, now, now + RELOAD_SECONDS)
                 pipe.expire(self._key, int(RELOAD_SECONDS))
                 await pipe.execute()
         except _FAULTS as error:
@@ -226,11 +226,21 @@ class Presence:
             pipe.expire(self._key, LIFETIME_SECONDS)
             await pipe.execute()
 
+    def _show(self, pipe: Any, now: float, lives_until: float) -> None:
+        """Show that this pod lives, and that it reads packed entries of the log.
+
+        A pod of an earlier release does not say the latter, and as long as it lives none are
+        written. So it is said first, and holds for longer.
+        """
+        pipe.zadd(self._names.readers, {self._instance: now + 3 * LIFETIME_SECONDS})
+        pipe.zadd(self._pods_key, {self._instance: lives_until})
+
     async def _refresh(self) -> None:
         """Show that this pod lives; write its users again where Redis has lost them."""
         now = await self._redis_seconds()
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zadd(self._pods_key, {self._instance: now + LIFETIME_SECONDS})
+            self._show(pipe, now, now + LIFETIME_SECONDS)
+            pipe.zremrangebyscore(self._names.readers, "-inf", now)
             pipe.zremrangebyscore(self._pods_key, "-inf", now - LIFETIME_SECONDS)
             pipe.expire(self._key, LIFETIME_SECONDS)
             pipe.zcard(self._key)

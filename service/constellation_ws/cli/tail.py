@@ -19,6 +19,7 @@ from redis import Redis
 from constellation_ws.cli.redis_connection import required
 from constellation_ws.delivery.command_reading import CommandReader
 from constellation_ws.delivery.routes import Table
+from constellation_ws.log.layout import Logged, read_named
 from constellation_ws.messages.commands import EMITTER_CHANNEL, Command, Emit
 from constellation_ws.messages.events import ChatId, MalformedEvent, UserId, chat_room, user_room
 from constellation_ws.redis_io.names import Names
@@ -166,9 +167,10 @@ def follow(
         last = _beginning(asked, since_seconds)
         while (left := until - time.monotonic()) > 0:
             block_ms = max(1, int(min(left, _BLOCK_SECONDS) * 1000))
-            for log_id, fields in _entries(asked, names, last, block_ms):
-                last = log_id
-                yield _logged(reader, log_id, fields)
+            pairs = _entries(asked, names, last, block_ms)
+            last = pairs[-1][0] if pairs else last
+            for logged in read_named(pairs).logged:
+                yield _passed(reader, logged)
             if live.channels:
                 yield from _published(reader, subscription)
 
@@ -190,11 +192,11 @@ def _flat(pairs: Any) -> list[Any]:
     return pairs[0] if pairs and isinstance(pairs[0], list) else list(pairs)
 
 
-def _logged(reader: Reader, log_id: bytes, fields: Mapping[bytes, bytes]) -> Passed:
+def _passed(reader: Reader, logged: Logged) -> Passed:
+    log_id, channel, data = logged
     text = log_id.decode()
     at = datetime.fromtimestamp(int(text.partition("-")[0]) / 1000, UTC)
-    channel = fields.get(b"channel", b"").decode(errors="replace")
-    return reader.read(at, text, channel, fields.get(b"data", b""))
+    return reader.read(at, text, channel.decode(errors="replace"), data)
 
 
 def _published(reader: Reader, subscription: Any) -> Iterator[Passed]:

@@ -19,13 +19,25 @@ from typing import Any, Protocol
 import hiredis
 from redis.asyncio import Redis
 
+from constellation_ws.log.append_scripts import (
+    APPEND,
+    APPEND_PACKED,
+    DAMAGED,
+    LOST_LEASE,
+    MOST_ENTRIES,
+    NOT_PACKED,
+    TRIM,
+)
 from constellation_ws.log.comparison import Comparison
 from constellation_ws.log.ids import LogId, format_id
-from constellation_ws.log.layout import PAGE, Logged
+from constellation_ws.log.layout import Logged
+from constellation_ws.log.packing import ids_up_to, pack
 from constellation_ws.log.pubsub_positions import Received
-from constellation_ws.log.scripts import APPEND, DAMAGED, LOST_LEASE, TRIM
 from constellation_ws.redis_io.link import Link, open_link
 from constellation_ws.redis_io.names import Names
+
+_LEAST_PACKED = 2
+"""Messages. One alone costs as much as a plain entry, which people can read."""
 
 
 class LostLease(ConnectionError):
@@ -72,15 +84,18 @@ class Appender:
     def __init__(self, link: Link, names: Names, lease_id: str, receiver: AnswerReceiver) -> None:
         self._link = link
         self._names = names
-        self._append_words = ("EVALSHA", _digest(APPEND), 2, names.log, names.state, lease_id)
-        self._trim_words = ("EVALSHA", _digest(TRIM), 2, names.log, names.state, lease_id)
+        keys_and_lease = 2, names.log, names.state, lease_id
+        self._append_words = ("EVALSHA", _digest(APPEND), *keys_and_lease)
+        self._pack_words = ("EVALSHA", _digest(APPEND_PACKED), *keys_and_lease)
+        self._trim_words = ("EVALSHA", _digest(TRIM), *keys_and_lease)
         self._receiver = receiver
         self._sent: deque[tuple[float, Answered]] = deque()
         self._is_whole = False
         """Whether all entries were there since this recording began, as far as Redis can tell."""
         self.unanswered = 0
         """Appends that were sent and not confirmed."""
-        for script in (APPEND, TRIM):  # this node may not have them
+        self._may_pack = False
+        for script in (APPEND, APPEND_PACKED, TRIM):  # this node may not have them
             self._send(["SCRIPT", "LOAD", script], _ignore)
 
     @property
@@ -88,8 +103,22 @@ class Appender:
         """How long the oldest command has been waiting for its reply."""
         return time.monotonic() - self._sent[0][0] if self._sent else 0.0
 
+    def permit_packing(self, may_pack: bool) -> None:
+        """Note whether all pods can read packed entries."""
+        self._may_pack = may_pack
+
     def append(self, received: Sequence[Received], on_recorded: Callable[[], None]) -> None:
-        """Append messages; `on_recorded` is called once Redis has confirmed them."""
+        """Append messages, as one entry if that is permitted.
+
+        `on_recorded` is called once Redis has confirmed them.
+        """
+        self.unanswered += 1
+        if self._may_pack and len(received) >= _LEAST_PACKED:
+            self._append_packed(received, on_recorded)
+        else:
+            self._append_plain(received, on_recorded)
+
+    def _append_plain(self, received: Sequence[Received], on_recorded: Callable[[], None]) -> None:
         words: list[str | bytes | int] = [*self._append_words, self._seen(), "", ""]
         for one in received:
             words += (one.channel, one.payload, one.position)
@@ -98,14 +127,30 @@ class Appender:
             self.unanswered -= 1
             _check(reply)
             if reply and isinstance(reply[0], bytes):
-                pairs = zip(reply, received, strict=True)
-                appended = [(log_id, one.channel, one.payload) for log_id, one in pairs]
-                self._receiver.deliver_appended(appended)
+                self._receiver.deliver_appended(_logged(reply, received))
             else:
                 self._receiver.deliver_reply(reply)
             on_recorded()
 
-        self.unanswered += 1
+        self._send(words, confirm)
+
+    def _append_packed(self, received: Sequence[Received], on_recorded: Callable[[], None]) -> None:
+        count = len(received)
+        words = (*self._pack_words, self._seen(), count, pack(received), received[-1].position)
+
+        def confirm(reply: Any) -> None:
+            if reply == NOT_PACKED:  # a pod that cannot read packed entries has ended the epoch
+                self._may_pack = False
+                self._append_plain(received, on_recorded)
+                return
+            self.unanswered -= 1
+            _check(reply)
+            if isinstance(reply, bytes):
+                self._receiver.deliver_appended(_logged(ids_up_to(reply, count), received))
+            else:
+                self._receiver.deliver_reply(reply)
+            on_recorded()
+
         self._send(words, confirm)
 
     async def renewed(self, lease_seconds: float, recorded_position: bytes) -> bool:
@@ -140,7 +185,7 @@ class Appender:
         def confirm(reply: Any) -> None:
             answered(reply)
             # Not before this pod has read all that others have recorded, and none was removed.
-            if self._is_whole and len(reply) < PAGE:
+            if self._is_whole and len(reply) < MOST_ENTRIES:
                 self._receiver.comparison.note_lease(until)
 
         milliseconds = int(lease_seconds * 1000)
@@ -150,10 +195,10 @@ class Appender:
         """Publish a tick: messages that are published after it get positions from it."""
         self._send(["PUBLISH", self._names.ticks, name], _ignore)
 
-    def trim(self, window_seconds: float, max_entries: int) -> None:
+    def trim(self, window_seconds: float, max_messages: int) -> None:
         """Remove what is older than the window or above the number."""
         window_ms = int(window_seconds * 1000)
-        self._send([*self._trim_words, window_ms, max_entries], self._note_trimmed)
+        self._send([*self._trim_words, window_ms, max_messages], self._note_trimmed)
 
     def _note_trimmed(self, reply: Any) -> None:
         if reply == b"lost":
@@ -199,6 +244,12 @@ async def open_appender(
         appender = Appender(link, names, lease_id, receiver)
         receive = appender.receive
         yield appender
+
+
+def _logged(ids: Sequence[bytes], received: Sequence[Received]) -> list[Logged]:
+    """Return messages as they are in the log now."""
+    pairs = zip(ids, received, strict=True)
+    return [(log_id, one.channel, one.payload) for log_id, one in pairs]
 
 
 def _check(reply: Any) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from constellation_ws.log.ids import BEGINNING, LogId
+from constellation_ws.log.pubsub_positions import Run
 from constellation_ws.log.state import DAMAGES, LeaseReply, Look
 from constellation_ws.log.unrecorded import Unrecorded
 
@@ -53,12 +54,12 @@ class Comparison:
         self.begins_after = last
         self._unrecorded.begin_after(position)
 
-    def compare(self, positions: Sequence[bytes]) -> int:
-        """Compare entries of the log, by their positions, with what was received.
+    def compare(self, runs: Sequence[Run]) -> int:
+        """Compare what is in the log, by its positions, with what was received.
 
         Returns how many messages are missing.
         """
-        return self._unrecorded.compare(positions)
+        return self._unrecorded.compare(runs)
 
     def confirm(self, reply: LeaseReply, delivered: LogId) -> int:
         """Compare what the recorder said with what was received, once all that it said is read.

@@ -15,8 +15,8 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
+from constellation_ws.log.append_scripts import TRIM_UNRECORDED
 from constellation_ws.log.layout import read_entries
-from constellation_ws.log.scripts import TRIM_UNRECORDED
 from constellation_ws.log.tail import ReadRefused, Tail
 from constellation_ws.redis_io.link import FAULTS, backoff_seconds
 from constellation_ws.redis_io.names import Names
@@ -87,8 +87,10 @@ class DirectEntries:
         """Deliver the entries of one reply to XREAD that no recorder has appended."""
         if pairs:
             self._after = pairs[-1][0]
+        self._tail.note_read(len(pairs), len(pairs))
         self._tail.ask_next()
         direct = [pair for pair in pairs if b"at" not in pair[1][::2]]
         if direct:
             assert self._deliver is not None, "runs"
-            self._deliver([(channel, data) for _, channel, data in read_entries(direct)])
+            logged = read_entries(direct).logged
+            self._deliver([(channel, data) for _, channel, data in logged])

@@ -6,7 +6,9 @@ message on every pod.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -28,6 +30,45 @@ class Received(msgspec.Struct, frozen=True, gc=False):
     def position(self) -> bytes:
         """Its name, the same on every pod that has been subscribed since the tick."""
         return b"%b:%d" % (self.tick, self.index)
+
+
+class Run(NamedTuple):
+    """Positions in a row behind one tick."""
+
+    tick: bytes
+    first: int
+    length: int
+    """How many they are."""
+
+    @property
+    def end(self) -> int:
+        """The index behind the last."""
+        return self.first + self.length
+
+    @property
+    def begin(self) -> bytes:
+        """The first position."""
+        return b"%b:%d" % (self.tick, self.first)
+
+    @property
+    def last(self) -> bytes:
+        """The last position."""
+        return b"%b:%d" % (self.tick, self.end - 1)
+
+
+def runs_of(received: Sequence[Received]) -> list[Run]:
+    """Return the positions of messages, at least one, that follow each other in the stream."""
+    first, last = received[0], received[-1]
+    if first.tick == last.tick and last.index - first.index == len(received) - 1:
+        return [Run(first.tick, first.index, len(received))]
+    runs: list[Run] = []
+    tick, begin, end = first.tick, first.index, first.index
+    for one in received:
+        if one.tick != tick or one.index != end:
+            runs.append(Run(tick, begin, end - begin))
+            tick, begin, end = one.tick, one.index, one.index
+        end += 1
+    return [*runs, Run(tick, begin, end - begin)]
 
 
 @dataclass(slots=True)
@@ -80,17 +121,44 @@ class Stretches:
 
     def find(self, position: bytes) -> tuple[Stretch, int] | None:
         """Find the stretch of a position, and the number that its message has or would have."""
-        tick, index = parse_position(position)
+        return self._find(*parse_position(position))
+
+    def find_last(self, runs: Sequence[Run]) -> tuple[Stretch, int, int] | None:
+        """Find the last position whose tick is known, as `find` does, and its run's place."""
+        for place in range(len(runs) - 1, -1, -1):
+            if found := self._find(runs[place].tick, runs[place].end - 1):
+                return *found, place
+        return None
+
+    def numbers(self, runs: Iterable[Run]) -> set[int]:
+        """Return the numbers of those that this pod has received, or may receive.
+
+        Others may have received more of a stretch that has ended here.
+        """
+        numbers: set[int] = set()
+        for run in runs:
+            if found := self._find(run.tick, run.first):
+                stretch, number = found
+                numbers.update(range(number, stretch.clamp(number + run.length)))
+        return numbers
+
+    def is_row(self, runs: Sequence[Run], stretch: Stretch, numbers: range) -> bool:
+        """Return whether runs whose last is of this stretch are exactly these numbers of it.
+
+        Where the first is of it too, no other tick is between: entries have the stream's order.
+        """
+        found = self._find(runs[0].tick, runs[0].first)
+        return (
+            found is not None
+            and found[0] is stretch
+            and found[1] == numbers.start
+            and stretch.begin + runs[-1].end == numbers.stop
+            and sum(run.length for run in runs) == len(numbers)
+        )
+
+    def _find(self, tick: bytes, index: int) -> tuple[Stretch, int] | None:
         stretch = self._by_tick.get(tick)
         return None if stretch is None else (stretch, stretch.begin + index)
-
-    def find_received(self, position: bytes) -> int | None:
-        """Find the number of a message; None where this subscription has not brought it."""
-        found = self.find(position)
-        if found is None:
-            return None
-        stretch, number = found
-        return number if stretch.end is None or number < stretch.end else None
 
 
 def parse_position(position: bytes) -> tuple[bytes, int]:

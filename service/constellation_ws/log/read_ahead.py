@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from constellation_ws.log.pubsub_positions import parse_position
+from constellation_ws.log.pubsub_positions import Run, parse_position
 
 _MAX_TICKS = 1_000
 
@@ -49,12 +49,12 @@ class ReadAhead:
         tick, index = parse_position(position)
         self._by_tick = {tick: Ahead(index + 1, is_begin=True, end=index + 1)}
 
-    def add(self, positions: Sequence[bytes]) -> None:
-        """Note entries that were read."""
-        for tick, index in map(parse_position, positions):
-            ahead = self._by_tick.setdefault(tick, Ahead(0, is_begin=False, end=0))
-            ahead.end = max(ahead.end, index + 1)
-            ahead.count += 1
+    def add(self, runs: Sequence[Run]) -> None:
+        """Note the positions of what was read."""
+        for run in runs:
+            ahead = self._by_tick.setdefault(run.tick, Ahead(0, is_begin=False, end=0))
+            ahead.end = max(ahead.end, run.end)
+            ahead.count += run.length
         while len(self._by_tick) > _MAX_TICKS:
             del self._by_tick[next(iter(self._by_tick))]
 

@@ -19,16 +19,13 @@ from constellation_ws.log.comparison import Comparison
 from constellation_ws.log.epochs import Epochs
 from constellation_ws.log.follower import Follower
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
-from constellation_ws.log.layout import PAGE, Logged, id_of, later_than, positions, read_entries
-from constellation_ws.log.reading import LogReader
+from constellation_ws.log.layout import Content, Logged, id_of, later_than, read_entries
+from constellation_ws.log.reading import LogReader, last_position
 from constellation_ws.log.state import LeaseReply, LogState, Look
 from constellation_ws.log.tail import Tail
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.redis_io.link import (
-    FAULTS,
-    backoff_seconds,
-)
+from constellation_ws.redis_io.link import FAULTS, backoff_seconds
 from constellation_ws.redis_io.names import Names
 
 logger = structlog.get_logger(__name__)
@@ -171,9 +168,8 @@ class RedisLog:
 
     async def _compare_after(self, last: LogId) -> None:
         """Compare entries behind this one, from the position of the last before that has one."""
-        pairs: Any = await self._redis.xrevrange(self._names.log, format_id(last), count=PAGE)
-        found = (fields[b"at"] for _, fields in pairs if b"at" in fields)
-        self.comparison.begin_after(last, next(found, None))
+        position = await last_position(self._redis, self._names, last)
+        self.comparison.begin_after(last, position)
 
     def _report(self, reason: str) -> None:
         logger.error("gap in the log", reason=reason)
@@ -205,13 +201,18 @@ class RedisLog:
     def _receive(self, pairs: list[Any]) -> None:
         """Deliver the entries of one reply to XREAD."""
         self._note_following()
-        batch, appended = self._take(pairs)
+        content = self._take(pairs)
+        is_level = self._tail.note_read(len(pairs), len(content.logged))
         self._tail.ask_next()  # before the batch is carried out: Redis works meanwhile
-        self._compare(appended)
-        self._deliver(batch, is_level=len(pairs) < PAGE)
+        self._compare(content)
+        self._deliver(content.logged, is_level=is_level)
 
-    def _compare(self, appended: list[bytes]) -> None:
-        if appended and (missing := self.comparison.compare(appended)):
+    def _compare(self, content: Content) -> None:
+        for fault in content.faults:
+            logger.error("an entry of the log cannot be read", id=fault.id, reason=fault.reason)
+            if fault.is_recorded:
+                self.lose("unreadable", 1)
+        if content.runs and (missing := self.comparison.compare(content.runs)):
             self.lose("passed_over", missing)
 
     def deliver_appended(self, entries: list[Logged]) -> None:
@@ -230,15 +231,19 @@ class RedisLog:
         if self.disconnected_at is not None:
             return
         self._tail.note_appended()
-        batch, appended = self._take(pairs)
-        self._compare(appended)
-        self._deliver(batch, is_level=False)
+        content = self._take(pairs)
+        self._compare(content)
+        self._deliver(content.logged, is_level=False)
 
-    def _take(self, pairs: list[Any]) -> tuple[list[Logged], list[bytes]]:
+    def _take(self, pairs: list[Any]) -> Content:
         """Count what was not delivered yet as delivered; return it, and the positions in it."""
         fresh = later_than(self.delivered, pairs)
-        compared = positions(later_than(self.comparison.begins_after, fresh))
-        return self._advance(read_entries(fresh)), compared
+        content = read_entries(fresh)
+        compared = later_than(self.comparison.begins_after, fresh)
+        if len(compared) < len(fresh):
+            content.runs = read_entries(compared).runs
+        self._advance(content.logged)
+        return content
 
     def _advance(self, entries: list[Logged]) -> list[Logged]:
         """Count entries as delivered."""

@@ -1,4 +1,6 @@
-"""The scripts that keep the log: each step that must not be divided runs inside Redis.
+"""The scripts that keep the log's state: each step that must not be divided runs inside Redis.
+
+Those that change its entries are in `append_scripts`.
 
 State of the log, a hash (`Names.state`):
 
@@ -10,10 +12,19 @@ State of the log, a hash (`Names.state`):
 | `watched` | run ID of the Redis up to whose start some pod has seen every entry |
 | `trimmed` | all entries up to this ID may have been removed by the recorder |
 | `removed`, `last` | entries removed so far and the last ID, when the recorder last looked |
+| `gone` | the entries removed so far while `removed` says `packed 1`, see below |
+| `packing` | since when `removed` says that, by Redis' clock in ms |
+| `packed` | the last packed entry |
+| `extra` | messages in packed entries so far, beyond one for each entry |
+| `counts` | IDs, and how many messages had been appended up to each |
 | `holder`, `until` | ID of the recorder's lease, and its end by Redis' clock in ms |
 | `place`, `placed` | position of the stream before which all is recorded, and the last ID then |
 | `senior`, `since` | of the candidates that wait, the one that was subscribed first, and when |
 | `entered`, `seen` | since when this is known, and when it last asked |
+
+While the log may hold packed entries, `removed` says `packed 1`. A release that cannot read these
+compares `removed` with a number: it finds the log damaged, and ends the epoch before it serves any
+session. See docs/decisions/0015-packed-entries.md.
 
 The hash never expires, and an epoch begins with a stream that exists, though it may be empty: a
 Redis Cluster that moves the slot answers TRYAGAIN to a script one of whose keys does not exist.
@@ -21,7 +32,7 @@ Redis Cluster that moves the slot answers TRYAGAIN to a script one of whose keys
 
 from __future__ import annotations
 
-_LIBRARY = """
+LIBRARY = """
 local function inspect(key)
   local found = {['last-generated-id'] = '0-0', ['entries-added'] = 0, ['length'] = 0}
   local info = redis.pcall('XINFO', 'STREAM', key)
@@ -59,9 +70,10 @@ local function now_ms()
 end
 -- Why entries that should be there are not; empty where they are.
 local function damage(state, log, found)
-  local kept = redis.call('HMGET', state, 'removed', 'last', 'trimmed')
+  local kept = redis.call('HMGET', state, 'removed', 'last', 'trimmed', 'gone')
   if not kept[1] then return '' end
-  if removed(found) ~= kept[1] then return 'removed' end
+  local count = kept[1] == 'packed 1' and kept[4] or kept[1]
+  if removed(found) ~= count then return 'removed' end
   if is_later(kept[2], found['last-generated-id']) then return 'rolled_back' end
   if is_later(kept[2], kept[3]) and not has(log, kept[2]) then return 'removed' end
   return ''
@@ -69,7 +81,7 @@ end
 """
 
 REQUEST_LEASE = (
-    _LIBRARY
+    LIBRARY
     + """
 local lease_id, lease, instance = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local patience, since = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -110,7 +122,7 @@ return {1, epoch, place, placed, lease_id}
 Returns {1 for granted, epoch, recorded position, last ID then, holder}."""
 
 RELEASE = (
-    _LIBRARY
+    LIBRARY
     + """
 if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'holder', '', 'until', string.format('%.0f', now_ms()))
@@ -119,69 +131,8 @@ return 1
 )
 """KEYS: state. ARGV: lease ID."""
 
-LOST_LEASE = 0
-DAMAGED = -1
-
-APPEND = (
-    _LIBRARY
-    + """
-local state = redis.call('HMGET', KEYS[2], 'holder', 'trimmed')
-if state[1] ~= ARGV[1] then return 0 end
-local seen = ARGV[2]
-local entry = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
-local last = entry and entry[1] or '0-0'
-if last ~= seen and is_later(seen, state[2] or '0-0') then
-  if is_later(seen, last) or not has(KEYS[1], seen) then return -1 end
-end
-if ARGV[3] ~= '' then
-  redis.call(
-    'HSET', KEYS[2], 'until', string.format('%.0f', now_ms() + tonumber(ARGV[3])),
-    'place', ARGV[4], 'placed', last)
-end
-local ids = {}
-for i = 5, #ARGV, 3 do
-  ids[#ids + 1] = redis.call(
-    'XADD', KEYS[1], '*', 'channel', ARGV[i], 'data', ARGV[i + 1], 'at', ARGV[i + 2])
-end
-if last == seen then return ids end
-return redis.call('XRANGE', KEYS[1], '(' .. seen, '+', 'COUNT', 1000)
-"""
-)
-"""KEYS: log, state. ARGV: lease ID, last ID that this pod has delivered, lease ms (empty where the
-lease is not renewed), recorded position, then channel, data and position of each message.
-
-Returns the new IDs, the entries since that last ID where there are others, or a number: 0 where the
-lease is another's, -1 where what was delivered is gone from the log. Then nothing is appended.
-"""
-
-TRIM = (
-    _LIBRARY
-    + """
-if redis.call('HGET', KEYS[2], 'holder') ~= ARGV[1] then return 'lost' end
-local found = inspect(KEYS[1])
-local fault = damage(KEYS[2], KEYS[1], found)
-if fault ~= '' then return fault end
-local oldest = string.format('%.0f-0', math.max(0, now_ms() - tonumber(ARGV[2])))
-local gone = redis.call('XREVRANGE', KEYS[1], '(' .. oldest, '-', 'COUNT', 1)[1]
-local mark = gone and gone[1]
-redis.call('XTRIM', KEYS[1], 'MINID', oldest)
-if redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[3]) > 0 then
-  local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1][1]
-  local ms, seq = string.match(first, '^(%d+)-(%d+)$')
-  -- All before the first that is left; sequence numbers are larger than Lua's are exact.
-  mark = string.format('%.0f-18446744073709551615', ms - 1)
-  if seq ~= '0' then mark = string.format('%s-%.0f', ms, seq - 1) end
-end
-if mark then redis.call('HSET', KEYS[2], 'trimmed', mark) end
-found = inspect(KEYS[1])
-redis.call('HSET', KEYS[2], 'removed', removed(found), 'last', found['last-generated-id'])
-return ''
-"""
-)
-"""KEYS: log, state. ARGV: lease ID, window ms, most entries. Returns why not; empty if it did."""
-
 LOOK = (
-    _LIBRARY
+    LIBRARY
     + """
 local state = redis.call(
   'HMGET', KEYS[2], 'epoch', 'start', 'reason', 'trimmed', 'begun', 'watched')
@@ -200,7 +151,7 @@ Returns {epoch, start, reason, trimmed, last ID, 1 where the delivered entry is 
 age of the epoch in ms, run ID, the run ID up to which it is watched}."""
 
 REPLACE = (
-    _LIBRARY
+    LIBRARY
     + """
 local epoch = redis.call('HGET', KEYS[2], 'epoch') or ''
 if epoch ~= ARGV[1] then return 0 end
@@ -215,6 +166,7 @@ redis.call(
   'HSET', KEYS[2], 'epoch', name, 'reason', ARGV[3], 'start', last, 'trimmed', last,
   'removed', removed(found), 'last', last, 'begun', string.format('%.0f', now_ms()),
   'watched', run_id())
+redis.call('HDEL', KEYS[2], 'gone', 'packing', 'packed')
 if epoch == '' then
   redis.call('HSET', KEYS[2], 'holder', '', 'until', string.format('%.0f', now_ms()), 'place', '',
     'placed', '0-0')
@@ -234,14 +186,3 @@ end
 return 0
 """
 """KEYS: state. ARGV: the epoch, the run ID up to whose start a pod has seen every entry of it."""
-
-TRIM_UNRECORDED = (
-    _LIBRARY
-    + """
-local state = redis.call('HMGET', KEYS[2], 'holder', 'until')
-local now = now_ms()
-if state[1] and state[1] ~= '' and tonumber(state[2]) > now then return 0 end
-return redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-0', math.max(0, now - ARGV[1])))
-"""
-)
-"""KEYS: log, state. ARGV: window ms. Removes what is older, unless a recorder does that."""

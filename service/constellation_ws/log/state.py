@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from redis.asyncio import Redis
 
+from constellation_ws.log.append_scripts import PERMIT_PACKING
 from constellation_ws.log.ids import BEGINNING, LogId, format_id, parse_id
 from constellation_ws.log.scripts import CONFIRM_WATCHED, LOOK, RELEASE, REPLACE, REQUEST_LEASE
 from constellation_ws.redis_io.names import Names
@@ -28,6 +30,20 @@ class Candidacy:
 
 DAMAGES = ("removed", "rolled_back", "replaced", "unwatched")
 """Why a log may lack entries that a pod has delivered."""
+_MARKED_SECONDS = 2.0
+"""How long the log has to be marked before entries are packed: a pod of a release that cannot read
+them, and that looked at the log just before, appears among the pods within this time."""
+
+
+class Packing(Enum):
+    """Whether a recorder's appends may be packed entries."""
+
+    REFUSED = 0
+    PERMITTED = 1
+    UNREADABLE = -1
+    """Refused, and packed entries are in the log that a living pod cannot read."""
+
+
 ONLY_ASKING = Candidacy("", "", 0, 0)
 
 
@@ -83,6 +99,7 @@ class LogState:
         """`redis` may try again: each of these may be done twice."""
         self._names = names
         self._request_lease: Any = redis.register_script(REQUEST_LEASE)
+        self._permit_packing: Any = redis.register_script(PERMIT_PACKING)
         self._release: Any = redis.register_script(RELEASE)
         self._look: Any = redis.register_script(LOOK)
         self._replace: Any = redis.register_script(REPLACE)
@@ -107,6 +124,12 @@ class LogState:
             _id(recorded_log_id),
             bytes(holder).decode(),
         )
+
+    async def permit_packing(self, lease_id: str, *, is_wanted: bool) -> Packing:
+        """Ask, for the recorder with this lease, whether its appends may be packed."""
+        words = [lease_id, "1" if is_wanted else "", int(_MARKED_SECONDS * 1000)]
+        keys = [self._names.state, self._names.pods, self._names.readers]
+        return Packing(await self._permit_packing(keys=keys, args=words))
 
     async def release(self, lease_id: str) -> bool:
         """Release the lease; return False where it was not the one with this ID."""

@@ -1,6 +1,6 @@
 """Reading the tail of the log: XREAD after XREAD over one connection of its own.
 
-What the entries mean is not known here.
+What is in the entries is not known here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 import hiredis
 from redis.asyncio import Redis
 
-from constellation_ws.log.layout import PAGE, tail_pairs
+from constellation_ws.log.layout import tail_pairs
+from constellation_ws.log.paging import PageSize
 from constellation_ws.redis_io.link import Link, open_link
 from constellation_ws.redis_io.names import Names
 
@@ -49,12 +50,17 @@ class Tail:
     ) -> None:
         """`after` returns the ID of the last entry that was received.
 
-        `on_pairs` receives the pairs of each reply, perhaps none, and calls `ask_next`.
+        `on_pairs` receives the pairs of each reply, perhaps none, and calls `note_read` and then
+        `ask_next`.
         """
         self._redis = redis
         self._log_key = names.log
         self._after = after
         self._on_pairs = on_pairs
+        self._page = PageSize()
+        self.note_read = self._page.note
+        """Takes how many entries a reply had, and how many messages those held; returns whether the
+        log held no more."""
         self._link: Link | None = None
         self._deadline: asyncio.Timeout | None = None
         self._extended_at = 0.0
@@ -123,8 +129,8 @@ class Tail:
         assert self._link is not None, "asked while the link is open"
         self._asked_at = time.monotonic()
         self._link.send(
-            "XREAD", "COUNT", PAGE, "BLOCK", block_milliseconds, "STREAMS", self._log_key,
-            self._after(),
+            "XREAD", "COUNT", self._page.entries, "BLOCK", block_milliseconds, "STREAMS",
+            self._log_key, self._after(),
         )  # fmt: skip
 
     def _receive(self, parser: hiredis.Reader) -> None:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
-from constellation_ws.log.pubsub_positions import Hole, Received, Stretch, Stretches
+from constellation_ws.log.pubsub_positions import Hole, Received, Run, Stretch, Stretches
 from constellation_ws.log.read_ahead import ReadAhead
 
 _UNKNOWN = sys.maxsize
@@ -170,26 +170,22 @@ class Unrecorded:
             self._compared_from = stretch.clamp(number + 1)
             self._note_recorded(stretch, self._compared_from)
 
-    def compare(self, positions: Sequence[bytes]) -> int:
-        """Note the positions of entries that were read from the log, in its order.
+    def compare(self, runs: Sequence[Run]) -> int:
+        """Note the positions of what was read from the log, in its order.
 
         Returns how many messages are missing there though later ones are in it: they will never
         be recorded, since the order of the stream cannot be kept any more.
         """
-        count, last = len(positions), self._stretches.find(positions[-1])
-        while last is None and count > 1:  # up to the last that is known
-            count -= 1
-            last = self._stretches.find(positions[count - 1])
+        last = self._stretches.find_last(runs)
         if last is None:
-            self._ahead.add(positions)
+            self._ahead.add(runs)
             return 0
+        stretch, number, place = last
         self._ahead.clear()
-        if count < len(positions):
-            self._ahead.add(positions[count:])
-        stretch, number = last
+        self._ahead.add(runs[place + 1 :])
         # The log may be ahead of this subscription, or continue after it has ended.
         due = range(max(self._first, self._recorded), stretch.clamp(number + 1))
-        missing = self._count_missing(positions, stretch, due)
+        missing = self._count_missing(runs[: place + 1], stretch, due)
         self._note_recorded(stretch, due.stop)
         return missing
 
@@ -197,13 +193,12 @@ class Unrecorded:
         """Count the messages before a number that the log was not seen to have."""
         return max(0, min(end, self.end) - max(self._first, self._compared_from))
 
-    def _count_missing(self, positions: Sequence[bytes], last: Stretch, due: range) -> int:
-        """Count the messages of these numbers that are not at these positions."""
-        if len(due) == len(positions) and self._stretches.find(positions[0]) == (last, due.start):
-            return 0  # within one stretch nothing is unknown: these were expected next
+    def _count_missing(self, runs: Sequence[Run], last: Stretch, due: range) -> int:
+        """Count the messages of these numbers that are not in runs which end in this stretch."""
         wanted = range(max(due.start, self._compared_from), due.stop)
-        found = set(map(self._stretches.find_received, positions))
-        return len(wanted) - len(found.intersection(wanted))
+        if not wanted or self._stretches.is_row(runs, last, due):
+            return 0
+        return len(wanted) - len(self._stretches.numbers(runs).intersection(wanted))
 
     def give_up(self) -> tuple[int, bool]:
         """Discard what must not be recorded any more.
@@ -267,7 +262,7 @@ class Unrecorded:
     def _discard(self) -> None:
         """Discard the oldest: the newest may still be recorded in time."""
         while self._bytes > self._max_bytes and self._received:
-            self._pop()
+            self._pop(1)
             self.discarded += 1
         later = [hole for hole in self._holes if hole.number > self._first]
         self._holes = [Hole(self._first, 0, is_lossy=True), *later]
@@ -283,9 +278,12 @@ class Unrecorded:
         self._drop_before(number)
 
     def _drop_before(self, number: int) -> None:
-        for _ in range(min(number - self._first, len(self._received))):
-            self._pop()
+        self._pop(min(number - self._first, len(self._received)))
 
-    def _pop(self) -> None:
-        self._bytes -= len(self._received.popleft().payload) + _OBJECT_BYTES
-        self._first += 1
+    def _pop(self, count: int) -> None:
+        pop, payload_bytes = self._received.popleft, 0
+        for _ in range(count):
+            payload_bytes += len(pop().payload)
+        if count > 0:
+            self._bytes -= payload_bytes + count * _OBJECT_BYTES
+            self._first += count

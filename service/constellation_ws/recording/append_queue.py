@@ -11,8 +11,9 @@ from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.batching import Batching
 
-_MAX_MESSAGES = 1_000
-"""In one append."""
+_MAX_MESSAGES = 500
+_MAX_BYTES = 256 * 1024
+"""In one append, which may become one entry of the log: pods read several entries at once."""
 _MAX_UNANSWERED = 1
 
 
@@ -69,7 +70,7 @@ class AppendQueue:
         if appender.unanswered >= _MAX_UNANSWERED:
             return
         self._sent = max(self._sent, self._unrecorded.begin)
-        fresh = self._unrecorded.since(self._sent, _MAX_MESSAGES)
+        fresh = _first_of(self._unrecorded.since(self._sent, _MAX_MESSAGES))
         if not fresh:
             return
         self._batching.appended(len(fresh))
@@ -85,3 +86,13 @@ class AppendQueue:
                 self.append_soon()
 
         appender.append(fresh, note_recorded)
+
+
+def _first_of(received: list[Received]) -> list[Received]:
+    """Return as many as one append may have; a larger message is one alone."""
+    size = 0
+    for place, one in enumerate(received):
+        size += len(one.payload)
+        if size > _MAX_BYTES and place > 0:
+            return received[:place]
+    return received

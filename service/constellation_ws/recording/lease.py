@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import math
 
 from redis.exceptions import ConnectionError
 
+from constellation_ws.log.appender import Appender
 from constellation_ws.log.redis_log import RedisLog
-from constellation_ws.log.state import ONLY_ASKING, Candidacy, LeaseReply
+from constellation_ws.log.state import Candidacy, LeaseReply
+from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.redis_io.link import FAULTS
 
 LEASE_SECONDS = 2.0
 """With the time between two questions, a dead recorder is replaced within three seconds."""
 ANSWER_SECONDS = 1.0
 """Redis has so long to answer: less than the lease lasts."""
-_LOOK_SECONDS = 0.25
 
 
 class RecorderLease:
@@ -41,13 +41,6 @@ class RecorderLease:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await self._log.state.request_lease(candidacy, LEASE_SECONDS)
 
-    async def look_for_epoch(self) -> None:
-        """Ask whether another pod has ended the epoch; those that ask for the lease learn it so."""
-        with contextlib.suppress(TimeoutError, *FAULTS):
-            async with asyncio.timeout(_LOOK_SECONDS):
-                reply = await self._log.state.request_lease(ONLY_ASKING, LEASE_SECONDS)
-                self._log.note_epoch(reply)
-
     async def release(self) -> None:
         """Release the lease that was granted last, if Redis answers: others may record then."""
         try:
@@ -59,3 +52,13 @@ class RecorderLease:
             is_released = True  # perhaps
         if is_released:
             self._log.comparison.note_lease(-math.inf)
+
+
+async def level(appender: Appender, unrecorded: Unrecorded) -> None:
+    """Deliver all that the log holds: what is unrecorded here after that is not in the log.
+
+    Raises TimeoutError if that takes too long: the lease would expire.
+    """
+    async with asyncio.timeout(ANSWER_SECONDS):
+        while not await appender.renewed(LEASE_SECONDS, unrecorded.recorded_position):
+            pass

@@ -21,7 +21,8 @@ from constellation_ws.messages import commands
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.append_queue import AppendQueue
 from constellation_ws.recording.fault import RecordingFault
-from constellation_ws.recording.lease import ANSWER_SECONDS, LEASE_SECONDS, RecorderLease
+from constellation_ws.recording.inquiry import Inquiry
+from constellation_ws.recording.lease import ANSWER_SECONDS, LEASE_SECONDS, RecorderLease, level
 from constellation_ws.recording.phase import RecorderEvent, RecorderPhase, next_phase
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
@@ -52,17 +53,22 @@ class Recorder:
         metrics: Metrics,
         *,
         window_seconds: float,
-        max_entries: int,
+        max_events: int,
+        packs_appends: bool = False,
         volatile: frozenset[bytes] = frozenset(),
     ) -> None:
-        """Messages on `volatile` channels are never recorded. All pods must agree on these."""
+        """Messages on `volatile` channels are never recorded. All pods must agree on these.
+
+        With `packs_appends` an append is one entry of the log, while all pods can read that.
+        """
         self._bus = bus
         self._volatile = volatile
         self._log = redis_log
         self._unrecorded = unrecorded
         self._metrics = metrics
         self._window_seconds = window_seconds
-        self._max_entries = max_entries
+        self._max_events = max_events
+        self._inquiry = Inquiry(redis_log, wants_packing=packs_appends)
         self._ticks_channel = names.ticks.encode()
         self._commands_channel = names.commands.encode()
         self._phase = RecorderPhase.UNSUBSCRIBED
@@ -196,7 +202,7 @@ class Recorder:
         async with contextlib.AsyncExitStack() as held:
             async with asyncio.timeout(ANSWER_SECONDS):
                 appender = await held.enter_async_context(self._log.open_appender(lease_id))
-            await self._level(appender)
+            await level(appender, self._unrecorded)
             await self._catch_up(appender)
             doubted, is_reported = self._unrecorded.give_up()
             if doubted:
@@ -210,16 +216,7 @@ class Recorder:
             self.fault.end()
             logger.info("this pod is the recorder now", unrecorded=self.unrecorded_events)
             self._queue.begin(appender)
-            await self._keep_on(appender)
-
-    async def _level(self, appender: Appender) -> None:
-        """Deliver all that the log holds: what is unrecorded here after that is not in the log.
-
-        Raises TimeoutError if that takes too long: the lease would expire.
-        """
-        async with asyncio.timeout(ANSWER_SECONDS):
-            while not await appender.renewed(LEASE_SECONDS, self._unrecorded.recorded_position):
-                pass
+            await self._keep_on(appender, lease_id)
 
     async def _catch_up(self, appender: Appender) -> None:
         """Receive all that was published before this pod got the lease.
@@ -238,9 +235,10 @@ class Recorder:
             self._bus.doubt()
             raise
 
-    async def _keep_on(self, appender: Appender) -> None:
+    async def _keep_on(self, appender: Appender, lease_id: str) -> None:
         """Renew, tick and trim until this pod stops recording. Raises why appending failed."""
         renewed = trimmed = 0.0
+        self._inquiry.begin()
         while self._phase is RecorderPhase.RECORDING:
             if appender.waiting_seconds > ANSWER_SECONDS:
                 raise Unanswered("Redis does not answer appends")
@@ -249,10 +247,10 @@ class Recorder:
                 renewed = now
                 appender.renew(LEASE_SECONDS, self._unrecorded.recorded_position)
                 appender.tick(self._bus.next_tick())
-                await self._lease.look_for_epoch()
+                await self._inquiry.make(appender, lease_id)
             if now - trimmed >= _TRIM_SECONDS:
                 trimmed = now
-                appender.trim(self._window_seconds, self._max_entries)
+                appender.trim(self._window_seconds, self._max_events)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STEP_SECONDS):
                     await appender.disconnected()

@@ -158,10 +158,10 @@ class _Scan:
             if self._at >= up_to:
                 return
             page = await self._reader.page(self._at, up_to, self._page)
-            self._read.append(page)
-            self._at = self._read.last if len(page) == self._page else up_to
-            size = sum(len(payload) for _, _, payload in page)
-            fitting = len(page) * _PAGE_BYTES // (size + 1)
+            self._read.append(page.logged)
+            self._at = up_to if page.is_last else self._read.last
+            size = sum(len(payload) for _, _, payload in page.logged)
+            fitting = page.entries * _PAGE_BYTES // (size + 1)
             self._page = max(1, min(2 * self._page, fitting, _MAX_PAGE))
             await _in_units(self._read.index, self._entries.concerned, WORK_UNIT)
 

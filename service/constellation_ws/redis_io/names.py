@@ -54,6 +54,11 @@ class Names:
         return f"{self.slot}:presence:pods"
 
     @property
+    def readers(self) -> str:
+        """The sorted set of pods that can read packed entries of the log."""
+        return f"{self.slot}:presence:readers"
+
+    @property
     def peers(self) -> str:
         """The sorted set of pods that accept each other's requests, with their addresses."""
         return f"{self.slot}:peers"

@@ -44,6 +44,12 @@ class DeliverySettings(Part):
         1_000_000,
         description="Maximum number of events in the log, whatever their age.",
     )
+    log_packing: Literal["auto", "off"] = Field(
+        "off",
+        description="`auto` stores events that are appended together as one entry of the stream, "
+        "while all pods run a release that can read it; `off` stores each event as an entry. Set "
+        "`auto` once all pods run a release that has this setting.",
+    )
     max_replay_events: Count = Field(
         1_000,
         description="Maximum number of events that one resume replays; a client that missed more "

@@ -57,7 +57,8 @@ class Durable:
             names,
             metrics,
             window_seconds=settings.delivery.recovery_window_seconds + TRIM_MARGIN_SECONDS,
-            max_entries=settings.delivery.log_max_entries,
+            max_events=settings.delivery.log_max_entries,
+            packs_appends=settings.delivery.log_packing == "auto",
             volatile=frozenset(channel.encode() for channel in volatile),
         )
         self.resuming: Resuming | NotResuming = NotResuming()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from constellation_ws.log.appender import Appender
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.recording import recorder
-from constellation_ws.recording.lease import RecorderLease
+from constellation_ws.recording.inquiry import Inquiry
 from constellation_ws.redis_io import bus
 from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.redis_io.endpoint import Endpoint
@@ -41,21 +42,21 @@ def unread_dropped() -> None:
 
 def recorded_twice() -> None:
     """What others have recorded is not compared with what this pod has received."""
-    Unrecorded.compare = lambda self, positions: 0  # type: ignore[method-assign]
+    Unrecorded.compare = lambda self, runs: 0  # type: ignore[method-assign]
     Unrecorded.confirm_position = lambda self, position: 0  # type: ignore[method-assign]
 
 
 def lease_elsewhere() -> None:
     """The lease is renewed on another connection than the one that appends."""
     recorder.ANSWER_SECONDS = 1e9  # type: ignore[attr-defined]
-    look_for_epoch = RecorderLease.look_for_epoch
+    make = Inquiry.make
 
-    async def renew(self: RecorderLease) -> None:
+    async def renew(self: Inquiry, appender: Appender, lease_id: str) -> None:
         until = str(int((time.time() + 5) * 1000))
         await self._log._redis.hset(self._log._names.state, "until", until)
-        await look_for_epoch(self)
+        await make(self, appender, lease_id)
 
-    RecorderLease.look_for_epoch = renew  # type: ignore[method-assign]
+    Inquiry.make = renew  # type: ignore[method-assign]
 
 
 def appended_again() -> None:

@@ -47,6 +47,8 @@ class Stream:
 
 def xadd(data: Keyspace, words: list[bytes]) -> Reply:
     at, trimming = 2, list[bytes]()
+    may_make = words[at].upper() != b"NOMKSTREAM"
+    at += not may_make
     if words[at].upper() in (b"MAXLEN", b"MINID"):
         length = 3 if words[at + 1] in (b"~", b"=") else 2
         trimming = words[at : at + length]
@@ -54,7 +56,10 @@ def xadd(data: Keyspace, words: list[bytes]) -> Reply:
     name, fields = words[at], words[at + 1 :]
     if not fields or len(fields) % 2:
         raise Refusal("ERR wrong number of arguments for 'xadd' command")
-    stream = data.find(words[1], Stream) or Stream()
+    stream = data.find(words[1], Stream)
+    if stream is None and not may_make:
+        return None
+    stream = stream or Stream()
     entry_id = stream.next_id(data.now_ms) if name == b"*" else _id(name, 0)
     if entry_id <= stream.last:
         raise Refusal(

@@ -33,6 +33,7 @@ from tests.processes import running_valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 PODS = "{constellation:events}:presence:pods"
+READERS = "{constellation:events}:presence:readers"
 USERS_OF_A = "{constellation:events}:presence:users:pod-a"
 ODD_IDS = ["-", "+", "(", "[", "(a", "a b", "1", "10", "2", "Б", "а", "я", "🙂", "\U0010ffff", "é"]
 
@@ -508,3 +509,27 @@ async def test_thousands_who_leave_at_once_leave_turns_to_others(
     assert others.turns > 900
     assert pod.user_count == 1
     assert len(told.lines) == 1_000 + 999, "who came back meanwhile has not left"
+
+
+async def test_a_pod_says_that_it_reads_packed_entries_before_it_says_that_it_lives(
+    redis: Redis,
+) -> None:
+    """And for longer: else the recorder would take it for one of an earlier release."""
+    with pytest.MonkeyPatch.context() as patch:
+        commands: list[tuple[object, ...]] = []
+        pipeline = type(redis.pipeline(transaction=False))
+        zadd = pipeline.zadd
+
+        def noted(self: Any, name: str, mapping: dict[str, float]) -> Any:
+            commands.append((name, mapping))
+            return zadd(self, name, mapping)
+
+        patch.setattr(pipeline, "zadd", noted)
+        pod = Presence(redis, "pod-a")
+        await pod._refresh()
+        await pod.withdraw()
+    assert [name for name, _ in commands] == 2 * [READERS, PODS]
+    reads_until, lives_until = [await redis.zscore(key, "pod-a") for key in (READERS, PODS)]
+    assert reads_until is not None
+    assert lives_until is not None
+    assert float(reads_until) > float(lives_until) + LIFETIME_SECONDS

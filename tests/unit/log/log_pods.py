@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -13,8 +14,12 @@ from constellation_ws.log.pubsub_positions import Received
 from constellation_ws.log.state import Candidacy
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
+from constellation_ws.redis_io.names import DEFAULT
 from tests.pod_parts import PLENTY_OF_BYTES, Follower, make_log
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
+
+_FAR = 4_000_000_000
+"""Seconds: until then a pod lives."""
 
 
 class Pod:
@@ -74,6 +79,27 @@ async def append(appender: Appender, *indexes: int) -> None:
     appender.append([received(index) for index in indexes], done.set)
     async with asyncio.timeout(PATIENCE_SECONDS):
         await done.wait()
+
+
+async def show_pod(redis: Redis, instance: str, *, reads: bool = True) -> None:
+    """Let a pod live for long, one that reads packed entries or one of an earlier release."""
+    if reads:
+        await redis.zadd(DEFAULT.readers, {instance: _FAR})
+    await redis.zadd(DEFAULT.pods, {instance: _FAR})
+
+
+async def may_pack(redis: Redis, appender: Appender) -> None:
+    """Let the log have been marked for long, and the appender know."""
+    gone: Any = await redis.hget(DEFAULT.state, "removed")
+    mark: Any = {"removed": "packed 1", "gone": gone, "packing": "1"}
+    await redis.hset(DEFAULT.state, mapping=mark)
+    appender.permit_packing(True)
+
+
+async def produced(redis: Redis, count: int) -> None:
+    """Append entries as producers do."""
+    for number in range(count):
+        await redis.xadd(DEFAULT.log, {"channel": "c", "data": str(number)})
 
 
 def received(index: int) -> Received:

@@ -20,6 +20,7 @@ from tests.unit.log.log_pods import (
     candidacy,
     ended,
     following,
+    may_pack,
     received,
 )
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -77,6 +78,59 @@ async def test_an_append_answers_with_all_that_is_new_in_the_log(
     logged = [entry for batch in pod.follower.batches for entry in batch]
     assert pod.heard == [*others, b"0", b"1", b"2"]
     assert logged == [(log_id, f[b"channel"], f[b"data"]) for log_id, f in entries]
+
+
+@pytest.mark.parametrize("others", [[], [b"other", b"another"]], ids=["alone", "behind-others"])
+async def test_what_is_appended_together_is_one_entry_if_that_is_permitted(
+    redis: Redis, others: list[bytes]
+) -> None:
+    pod, reader = Pod(redis), Pod(redis, received=4)
+    async with following(pod, reader), appending(pod) as appender:
+        await may_pack(redis, appender)
+        for data in others:
+            await redis.xadd(DEFAULT.log, {"channel": "chat:new", "data": data})
+        await append(appender, 0, 1, 2)
+        await append(appender, 3)
+        await eventually(lambda: b"3" in reader.heard, PATIENCE_SECONDS, "all")
+        entries: Any = await redis.xrange(DEFAULT.log)
+    assert len(entries) == len(others) + 2
+    assert pod.heard == reader.heard == [*others, b"0", b"1", b"2", b"3"]
+    logged = [[one for batch in each.follower.batches for one in batch] for each in (pod, reader)]
+    assert logged[0] == logged[1]
+    assert [one[0] for one in logged[0][-2:]] == [log_id for log_id, _ in entries[-2:]]
+    assert [fields[b"at"] for _, fields in entries[len(others) :]] == [b"tick:2", b"tick:3"]
+    assert len(reader.unrecorded.since(0, 9)) == 0
+
+
+async def test_a_pod_that_lacks_a_message_between_packed_ones_finds_it_missing(
+    redis: Redis,
+) -> None:
+    pod, reader = Pod(redis), Pod(redis, received=6)
+    async with following(pod, reader), appending(pod) as appender:
+        await may_pack(redis, appender)
+        await append(appender, 0, 1)
+        await append(appender, 2, 4)
+        await eventually(lambda: reader.gaps, PATIENCE_SECONDS, "the gap")
+    assert reader.metrics.lost_events.labels("passed_over")._value.get() == 1
+
+
+async def test_a_packed_append_comes_to_nothing_without_the_lease_or_on_a_damaged_log(
+    redis: Redis,
+) -> None:
+    pod = Pod(redis)
+    async with following(pod), appending(pod) as appender:
+        await may_pack(redis, appender)
+        await append(appender, 0, 1)
+        async with pod.log.open_appender("b.1") as other:
+            other.permit_packing(True)
+            other.append([received(2), received(3)], lambda: None)
+            with pytest.raises(LostLease):
+                await ended(other)
+        await redis.delete(DEFAULT.log)
+        appender.append([received(2), received(3)], lambda: None)
+        with pytest.raises(LogDamaged):
+            await ended(appender)
+    assert await redis.xlen(DEFAULT.log) == 0
 
 
 async def test_nothing_is_appended_to_a_log_that_lacks_what_was_delivered(redis: Redis) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from constellation_ws.log import read_ahead
 from constellation_ws.log.read_ahead import ReadAhead
+from tests.pod_parts import runs_at
 
 
 def ahead(*positions: bytes) -> ReadAhead:
     one = ReadAhead()
-    one.add(positions)
+    one.add(runs_at(positions))
     return one
 
 
@@ -42,7 +43,7 @@ def test_an_unknown_tick_changes_nothing() -> None:
 def test_what_lies_before_the_beginning_is_not_missing() -> None:
     one = ReadAhead()
     one.begin(b"a:4")
-    one.add([b"a:5", b"a:7"])
+    one.add(runs_at([b"a:5", b"a:7"]))
     found = one.take(b"a")
     assert found is not None
     assert (found.begin, found.end, found.missing, found.is_begin) == (5, 8, 1, True)

@@ -12,6 +12,8 @@ from redis.asyncio import Redis
 
 from constellation_ws.log.appender import LogDamaged
 from constellation_ws.log.ids import LogId, parse_id
+from constellation_ws.log.packing import pack
+from constellation_ws.log.pubsub_positions import Received
 from constellation_ws.log.state import ONLY_ASKING
 from constellation_ws.redis_io.link import make_client
 from constellation_ws.redis_io.names import DEFAULT
@@ -27,6 +29,9 @@ from tests.unit.log.log_pods import (
 )
 from tests.valkeys import LastingValkey, lasting_valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
+
+_FAR_MS = 4_000_000_000_000
+"""Later than any ID that Redis gives here."""
 
 
 @pytest.fixture
@@ -369,6 +374,25 @@ async def test_waiting_for_what_another_pod_has_delivered_already(redis: Redis) 
         async with asyncio.timeout(PATIENCE_SECONDS):
             await one.log.reached(log_id)
         assert one.heard == [b"d"]
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+async def test_entries_up_to_where_comparing_begins_are_delivered_and_not_compared(
+    redis: Redis, is_packed: bool
+) -> None:
+    """Else they would make up for one that is missing behind them."""
+    one, messages = Pod(redis), [Received(b"later", n, b"c", b"%d" % n) for n in range(4)]
+    async with following(one):
+        one.log.comparison.begin_after((_FAR_MS, 1), messages[1].position)
+        if is_packed:
+            fields: Any = {"packed": pack(messages[:2]), "at": messages[1].position}
+            await redis.xadd(DEFAULT.log, fields, id=f"{_FAR_MS}-1")
+        for message in (*([] if is_packed else messages[:2]), messages[3]):
+            fields = {"channel": message.channel, "data": message.payload, "at": message.position}
+            await redis.xadd(DEFAULT.log, fields, id=f"{_FAR_MS}-{message.index}")
+        await eventually(lambda: len(one.heard) == 3, PATIENCE_SECONDS, "it has heard all")
+    assert one.heard == [b"0", b"1", b"3"]
+    assert one.unrecorded.tick(b"later") == 1, "the third is missing"
 
 
 async def _is_later_than(redis: Redis, log_id: LogId) -> None:

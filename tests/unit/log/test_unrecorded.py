@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from constellation_ws.log.pubsub_positions import Received
 from constellation_ws.log.unrecorded import Unrecorded
+from tests.pod_parts import runs_at
 
 PLENTY = 1 << 30
 
@@ -71,7 +72,7 @@ def test_since_gives_what_is_unrecorded_from_a_number_on(
 
 def test_it_forgets_what_is_in_the_log_and_only_that() -> None:
     one = subscribed(b"0", b"1", b"2", b"3")
-    assert one.compare([b"t:0", b"t:1"]) == 0
+    assert one.compare(runs_at([b"t:0", b"t:1"])) == 0
     assert payloads(one) == [b"2", b"3"]
     assert (one.begin, one.end, one.recorded_position) == (2, 4, b"t:2")
     one.confirm(4)
@@ -81,22 +82,22 @@ def test_it_forgets_what_is_in_the_log_and_only_that() -> None:
 
 def test_equal_messages_in_a_row_are_told_apart_by_their_place() -> None:
     one = subscribed(b"same", b"same", b"same")
-    one.compare([b"t:1"])
+    one.compare(runs_at([b"t:1"]))
     assert len(one.since(0, 9)) == 1
 
 
 def test_entries_of_a_time_before_the_subscription_say_nothing() -> None:
     one = subscribed(b"0")
-    assert one.compare([b"older:7", b"no position", b""]) == 0
+    assert one.compare(runs_at([b"older:7", b"no position", b""])) == 0
     assert payloads(one) == [b"0"]
 
 
 def test_messages_that_the_log_passes_over_are_counted_once() -> None:
     one = subscribed(*(b"%d" % n for n in range(9)))
-    one.compare([b"t:0"])
-    assert one.compare([b"t:1", b"t:2"]) == 0
-    assert one.compare([b"t:5", b"t:7"]) == 3
-    assert one.compare([b"t:8"]) == 0
+    one.compare(runs_at([b"t:0"]))
+    assert one.compare(runs_at([b"t:1", b"t:2"])) == 0
+    assert one.compare(runs_at([b"t:5", b"t:7"])) == 3
+    assert one.compare(runs_at([b"t:8"])) == 0
     assert payloads(one) == []
 
 
@@ -109,14 +110,26 @@ def test_an_unknown_entry_does_not_make_up_for_one_that_is_missing() -> None:
     one.interrupt(is_lossy=False, received_at=0)
     one.tick(b"b")
     one.receive(b"c", b"1")
-    assert one.compare([b"a:0", b"elsewhere:0", b"b:0"]) == 1
+    assert one.compare(runs_at([b"a:0", b"elsewhere:0", b"b:0"])) == 1
+
+
+def test_an_entry_that_was_not_received_does_not_make_up_for_one_that_is_missing() -> None:
+    """Its tick comes later, or others received it after this subscription had ended."""
+    one = subscribed(b"0", b"missed", b"2")
+    assert one.compare(runs_at([b"t:0", b"t:2", b"later:0"])) == 1
+    one = subscribed(b"0", b"missed", b"2")
+    one.interrupt(is_lossy=False, received_at=0)
+    one.tick(b"u")
+    one.receive(b"c", b"missed, too")
+    one.receive(b"c", b"4")
+    assert one.compare(runs_at([b"t:0", b"t:2", b"t:3", b"u:1"])) == 2
 
 
 def test_after_a_gap_of_the_log_nothing_counts_as_passed_over() -> None:
     one = subscribed(b"0", b"1", b"2", b"3")
-    one.compare([b"t:0"])
+    one.compare(runs_at([b"t:0"]))
     one.begin_after(b"t:1")
-    assert one.compare([b"t:2"]) == 0
+    assert one.compare(runs_at([b"t:2"])) == 0
 
 
 @pytest.mark.parametrize(("received_at", "lost"), [(9, 0), (11, 1)])
@@ -126,7 +139,7 @@ def test_what_was_received_where_others_had_left_is_lost_unless_it_is_recorded(
 ) -> None:
     """Its sender was told of a receiver, and the sessions of the new epoch wait for it."""
     one = subscribed(b"0", tick=b"a")
-    one.compare([b"a:0"])
+    one.compare(runs_at([b"a:0"]))
     one.receive(b"c", b"left behind")
     if is_noticed_first:
         one.begin_epoch(10, 0)
@@ -135,9 +148,9 @@ def test_what_was_received_where_others_had_left_is_lost_unless_it_is_recorded(
         one.begin_epoch(10, 0)
     one.tick(b"b")
     one.receive(b"c", b"1")
-    assert one.compare([b"b:0"]) == lost
+    assert one.compare(runs_at([b"b:0"])) == lost
     one.receive(b"c", b"2")
-    assert one.compare([b"b:1"]) == 0
+    assert one.compare(runs_at([b"b:1"])) == 0
 
 
 def test_a_new_pod_finds_what_the_recorder_missed_from_its_first_message_on() -> None:
@@ -146,7 +159,7 @@ def test_a_new_pod_finds_what_the_recorder_missed_from_its_first_message_on() ->
     one.begin_after(b"before:7")
     one.tick(b"b")
     one.receive(b"c", b"1")
-    assert one.compare([b"b:0"]) == 1
+    assert one.compare(runs_at([b"b:0"])) == 1
 
 
 @pytest.mark.parametrize("is_log_empty", [False, True])
@@ -164,13 +177,13 @@ def test_what_the_log_held_when_a_pod_began_is_not_missing_though_its_tick_comes
     for payload in (b"recorded", b"recorded", b"2", b"3"):
         one.receive(b"c", payload)
     assert payloads(one) == [b"2", b"3"]
-    assert one.compare([b"b:3"]) == 1
+    assert one.compare(runs_at([b"b:3"])) == 1
 
 
 def test_what_is_missing_before_entries_that_were_read_early_is_found_with_their_tick() -> None:
     one = subscribed(tick=b"a")
     one.begin_after(None)
-    assert one.compare([b"b:0", b"b:2"]) == 0, "its tick is not received yet"
+    assert one.compare(runs_at([b"b:0", b"b:2"])) == 0, "its tick is not received yet"
     one.receive(b"c", b"missed")
     assert one.tick(b"b") == 2, "one before the tick, one behind it"
     assert payloads(one) == []
@@ -181,7 +194,7 @@ def test_what_came_before_an_absence_is_not_recorded_behind_what_came_during_it(
     one = subscribed(b"before", tick=b"a")
     one.begin_after(None)
     one.interrupt(is_lossy=False, received_at=0)
-    one.compare([b"meanwhile:0"])
+    one.compare(runs_at([b"meanwhile:0"]))
     one.tick(b"b")
     one.receive(b"c", b"after")
     assert one.give_up() == (1, False)
@@ -191,17 +204,17 @@ def test_what_came_before_an_absence_is_not_recorded_behind_what_came_during_it(
 def test_a_pod_that_missed_something_has_a_hole_until_the_log_is_past_it() -> None:
     one = subscribed(b"0", tick=b"a")
     assert one.has_hole, "others may have what was published before it subscribed"
-    one.compare([b"a:0"])
+    one.compare(runs_at([b"a:0"]))
     assert not one.has_hole
     one.interrupt(is_lossy=True, received_at=0)
     one.tick(b"b")
     one.receive(b"c", b"1")
     assert one.has_hole
     assert one.is_lossy
-    one.compare([b"a:5"])  # of the hole: others received it, and one has recorded it
+    one.compare(runs_at([b"a:5"]))  # of the hole: others received it, and one has recorded it
     assert one.has_hole
     assert payloads(one) == [b"1"], "which comes behind the hole"
-    one.compare([b"b:0"])
+    one.compare(runs_at([b"b:0"]))
     assert not one.has_hole
     assert not one.is_lossy
 
@@ -224,7 +237,7 @@ def test_the_recorders_word_covers_what_it_names(
 
 def test_what_the_recorder_says_is_recorded_and_the_log_lacks_is_passed_over() -> None:
     one = subscribed(b"0", b"1", tick=b"a")
-    one.compare([b"a:0"])
+    one.compare(runs_at([b"a:0"]))
     one.tick(b"b")
     assert one.confirm_position(b"b:0") == 1
     assert payloads(one) == []
@@ -232,13 +245,13 @@ def test_what_the_recorder_says_is_recorded_and_the_log_lacks_is_passed_over() -
 
 def test_a_log_that_is_ahead_of_the_subscription_is_not_recorded_twice() -> None:
     one = subscribed(b"0", tick=b"a")
-    one.compare([b"a:0", b"a:1", b"b:0"])
+    one.compare(runs_at([b"a:0", b"a:1", b"b:0"]))
     one.receive(b"c", b"1")
     one.tick(b"b")
     one.receive(b"c", b"2")
     one.receive(b"c", b"3")
     assert payloads(one) == [b"3"]
-    one.compare([b"b:3"])
+    one.compare(runs_at([b"b:3"]))
     for _ in range(3):
         one.receive(b"c", b"more")
     assert payloads(one) == [b"more"]
@@ -259,10 +272,10 @@ def test_a_hole_behind_a_stretch_that_was_quiet_is_not_taken_for_one_before_it()
 def test_a_log_that_goes_on_after_the_subscription_ended_passes_nothing_over() -> None:
     """A pod that is being replaced ended its epoch: nobody was recovered after a roll."""
     one = subscribed(b"0", tick=b"a")
-    one.compare([b"a:0"])
-    assert one.compare([b"a:1"]) == 0
-    assert one.compare([b"a:2"]) == 0
-    assert one.compare([b"a:3", b"a:4"]) == 0
+    one.compare(runs_at([b"a:0"]))
+    assert one.compare(runs_at([b"a:1"])) == 0
+    assert one.compare(runs_at([b"a:2"])) == 0
+    assert one.compare(runs_at([b"a:3", b"a:4"])) == 0
 
 
 def test_a_reported_hole_is_a_hole_no_more() -> None:
@@ -275,7 +288,7 @@ def test_a_reported_hole_is_a_hole_no_more() -> None:
 def test_what_a_damaged_log_may_have_held_is_not_recorded_again() -> None:
     """Another pod may have recorded and delivered it; so that pod goes first."""
     one = subscribed(b"0", b"1", b"2")
-    one.compare([b"t:0"])
+    one.compare(runs_at([b"t:0"]))
     one.begin_epoch(0, one.end)
     one.receive(b"c", b"3")
     assert one.has_hole
@@ -286,7 +299,7 @@ def test_what_a_damaged_log_may_have_held_is_not_recorded_again() -> None:
 
 def test_what_came_before_the_epoch_is_reported_with_it() -> None:
     one = subscribed(b"0", b"1")
-    one.compare([b"t:0"])
+    one.compare(runs_at([b"t:0"]))
     one.interrupt(is_lossy=False, received_at=9)
     one.begin_epoch(10, one.end)
     assert one.give_up() == (1, True)
@@ -305,8 +318,8 @@ def test_above_the_bound_the_oldest_are_discarded_which_is_a_loss_unless_others_
     assert one.is_lossy
     one.tick(b"b")
     one.receive(b"c", b"new")
-    assert one.compare([b"a:%d" % n for n in range(100)]) == 0
-    one.compare([b"b:0"])
+    assert one.compare(runs_at([b"a:%d" % n for n in range(100)])) == 0
+    one.compare(runs_at([b"b:0"]))
     assert not one.is_lossy
 
 
@@ -314,7 +327,7 @@ def test_above_the_bound_the_oldest_are_discarded_which_is_a_loss_unless_others_
 def test_a_position_names_its_tick_and_its_place(name: bytes) -> None:
     assert Received(name, 7, b"c", b"p").position == name + b":7"
     one = subscribed(b"0", b"1", tick=name)
-    one.compare([name + b":0"])
+    one.compare(runs_at([name + b":0"]))
     assert payloads(one) == [b"1"]
 
 
@@ -442,7 +455,7 @@ class Recording(RuleBasedStateMachine):
         fresh = [position for position, _ in self.log[one.read :]]
         one.read = len(self.log)
         if fresh:
-            self.report_passed_over(one, one.unrecorded.compare(fresh))
+            self.report_passed_over(one, one.unrecorded.compare(runs_at(fresh)))
 
     @rule()
     def renew(self) -> None:

@@ -76,7 +76,17 @@ async def test_nothing_is_appended_while_this_pod_does_not_record() -> None:
 async def test_an_append_has_a_bound() -> None:
     world = World(*[b"%d" % number for number in range(1_500)])
     world.begin()
-    assert [len(one) for one in world.connection.appends] == [1_000]
+    assert [len(one) for one in world.connection.appends] == [500]
     world.connection.answer()
     await eventually(lambda: len(world.connection.appends) == 2, PATIENCE_SECONDS, "the rest")
-    assert [len(one) for one in world.connection.appends] == [1_000, 500]
+    assert [len(one) for one in world.connection.appends] == [500, 500]
+
+
+async def test_an_append_has_a_bound_in_bytes_but_for_one_large_message() -> None:
+    world = World(b"x" * 200_000, b"y" * 50_000, b"z" * 400_000, b"1")
+    world.begin()
+    appends = world.connection.appends
+    for count in (1, 2, 3):
+        await eventually(lambda: len(appends) == count, PATIENCE_SECONDS, "the next")
+        world.connection.answer()
+    assert [[one[:1] for one in append] for append in appends] == [[b"x", b"y"], [b"z"], [b"1"]]

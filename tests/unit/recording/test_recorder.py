@@ -47,7 +47,7 @@ class Pod:
         self.told: list[Published] = []
         self.recorder = Recorder(
             self.bus, self.log, unrecorded, DEFAULT, self.metrics,
-            window_seconds=60, max_entries=1_000, volatile=volatile,
+            window_seconds=60, max_events=1_000, volatile=volatile,
         )  # fmt: skip
         self.tasks: list[asyncio.Task[None]] = []
 

@@ -11,6 +11,7 @@ import pytest
 from constellation_ws.delivery.routes import RoutedEvent
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
 from constellation_ws.log.layout import Logged
+from constellation_ws.log.reading import Page
 from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.log.segment import Segment
 from constellation_ws.messages.events import EventName, Fields
@@ -46,7 +47,7 @@ class Log:
     def _after(self, log_id: LogId) -> int:
         return bisect_right(self.entries, log_id, key=_id)
 
-    async def page(self, after: LogId, up_to: LogId, count: int) -> list[Logged]:
+    async def page(self, after: LogId, up_to: LogId, count: int) -> Page:
         await asyncio.sleep(0)
         if self.is_away:
             raise RedisUnavailable
@@ -54,7 +55,7 @@ class Log:
         found = self.entries[first : min(first + count, self._after(up_to))]
         self.pages.append(len(found))
         self.on_page()
-        return found
+        return Page(found, len(found), is_last=len(found) < count)
 
     async def trimmed(self, up_to: LogId) -> LogId:
         await asyncio.sleep(0)
