@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from constellation_ws.log import epochs, state
 from constellation_ws.log.comparison import Comparison
 from constellation_ws.log.confirmation import LogConfirmation
-from constellation_ws.log.pubsub_positions import Stretch
+from constellation_ws.log.pubsub_positions import Run, Stretch
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.recording.recorder import Recorder
 from tests.simulation.mutations.kinds import Mutation
@@ -47,8 +46,9 @@ def counted_together() -> None:
     """As many entries as messages are taken for the same ones."""
     count = Unrecorded._count_missing
 
-    def compare(self: Unrecorded, positions: Sequence[Any], last: Stretch, due: range) -> int:
-        return 0 if len(due) == len(positions) else count(self, positions, last, due)
+    def compare(self: Unrecorded, runs: Sequence[Run], last: Stretch, due: range) -> int:
+        is_as_many = len(due) == sum(run.length for run in runs)
+        return 0 if is_as_many else count(self, runs, last, due)
 
     Unrecorded._count_missing = compare  # type: ignore[method-assign]
 
