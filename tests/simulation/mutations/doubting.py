@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from constellation_ws.log import epochs, state
 from constellation_ws.log.comparison import Comparison
-from constellation_ws.log.confirmation import LogConfirmation
 from constellation_ws.log.pubsub_positions import Run, Stretch
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.recording.recorder import Recorder
@@ -22,15 +21,6 @@ def epoch_comes_back() -> None:
 def nothing_doubted() -> None:
     """What a lost log may have held is recorded again."""
     Comparison._doubted = lambda self, reason: 0  # type: ignore[method-assign]
-
-
-def resumed_unseen() -> None:
-    """A session is resumed without a look at the log."""
-
-    async def epoch(self: LogConfirmation) -> str:
-        return await self._log.current()
-
-    LogConfirmation.epoch = epoch  # type: ignore[method-assign]
 
 
 def left_unrecorded() -> None:
@@ -61,10 +51,6 @@ MUTATIONS = (
     Mutation(
         "nothing-doubted", "what a lost log may have held is recorded again",
         "pause+empty-restart", nothing_doubted,
-    ),
-    Mutation(
-        "resumed-unseen", "a session is resumed without a look at the log",
-        "pause+delete-log+isolate-pod", resumed_unseen,
     ),
     Mutation(
         "left-unrecorded", "a pod stops with messages that only it has received",
