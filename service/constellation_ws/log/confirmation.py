@@ -10,6 +10,8 @@ from constellation_ws.log.state import Look, find_gap
 from constellation_ws.redis_io.link import FAULTS
 
 _AGAIN_SECONDS = 0.1
+_LOOK_SECONDS = 2.0
+"""Nobody waits for a look for longer; a Redis that hangs must not hold up the next one."""
 
 Looked = tuple[Look, LogId]
 """A look at the log, and what this pod had delivered when it began."""
@@ -59,8 +61,9 @@ class LogConfirmation:
             waiting, self._waiting = self._waiting, []
             delivered = self._log.delivered
             try:
-                look = await self._log.state.look(delivered)
-            except FAULTS as error:
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    look = await self._log.state.look(delivered)
+            except (TimeoutError, *FAULTS) as error:
                 _complete(waiting, error)
             else:
                 _complete(waiting, (look, delivered))

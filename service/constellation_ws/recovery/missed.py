@@ -51,7 +51,7 @@ class ResumeOutcome(StrEnum):
     """It is not known whether it may still be in one of its rooms."""
     UNAVAILABLE = "unavailable"
     OTHER_EPOCH = "other_epoch"
-    """Events were lost since: nobody can report_alive whether some were its."""
+    """Events were lost since: nobody can say whether some were its."""
     UNREADABLE = "unreadable"
     """The record was written by another release or by something else."""
     SUPERSEDED = "superseded"

@@ -1,4 +1,4 @@
-"""Whoever is told that nothing is missing is told so by a look that began afterwards."""
+"""Nothing is called complete but by a look at the log that began after the question."""
 
 from __future__ import annotations
 
@@ -71,3 +71,21 @@ async def test_what_redis_refuses_is_raised_and_the_next_look_is_another(
             with pytest.raises(RedisError, match="no"):
                 await confirmation.epoch()
         assert await confirmation.epoch() == pod.log.epoch
+
+
+async def test_a_look_that_hangs_does_not_hold_up_the_next(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(self: LogState, delivered: LogId) -> Look:
+        await asyncio.Event().wait()
+        raise AssertionError("it never ends")
+
+    pod = Pod(redis)
+    async with confirming(pod) as confirmation:
+        with monkeypatch.context() as patched:
+            patched.setattr(LogState, "look", hang)
+            patched.setattr("constellation_ws.log.confirmation._LOOK_SECONDS", 0.05)
+            with pytest.raises(TimeoutError):
+                await confirmation.epoch()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await confirmation.epoch() == pod.log.epoch
