@@ -26,6 +26,8 @@ pytestmark = [
 ]
 
 KEY = "a-key-of-operators"
+LOCAL: dict[str, Any] = {"CONSTELLATION_CONSOLE": "local", "CONSTELLATION_WS_HOST": HOST}
+"""The console of a gateway on this machine, without a key."""
 HOSTILE = '"><img src=x onerror=document.title="broken">\'</script>'
 """What somebody may be called who does not wish the operators well."""
 OURS = {"X-Constellation-Console": "1"}
@@ -52,8 +54,7 @@ async def connected(url: str, user: str) -> AsyncIterator[None]:
 async def test_the_page_is_connected_when_it_opens_and_shows_what_it_publishes(
     valkey: Valkey, gateway: StartGateway, tmp_path: Path
 ) -> None:
-    local: dict[str, Any] = {"CONSTELLATION_CONSOLE": "local", "CONSTELLATION_WS_HOST": HOST}
-    async with gateway(valkey.url, **local) as pod, browser_page(tmp_path) as page:
+    async with gateway(valkey.url, **LOCAL) as pod, browser_page(tmp_path) as page:
         await page.open(f"{pod.http_url}/")
         await page.shows("connected", "#state")
         await page.shows("Joined: c-1")
@@ -118,11 +119,7 @@ async def flood(valkey: Valkey, user: str) -> AsyncIterator[None]:
 async def test_events_are_sampled_in_a_flood_and_the_page_goes_on_to_react(
     valkey: Valkey, gateway: StartGateway, tmp_path: Path
 ) -> None:
-    local: dict[str, Any] = {
-        "CONSTELLATION_CONSOLE": "local",
-        "CONSTELLATION_WS_HOST": HOST,
-        "CONSTELLATION_REDIS_PREFIX": "console-flood",
-    }
+    local = {**LOCAL, "CONSTELLATION_REDIS_PREFIX": "console-flood"}
     async with gateway(valkey.url, **local) as pod, browser_page(tmp_path) as page:
         await page.open(f"{pod.http_url}/console/#/events")
         await page.shows("Waiting for events.")
@@ -147,11 +144,7 @@ for (const one of document.querySelectorAll("[role=status]"))
 async def test_the_console_is_used_by_keyboard_and_heard_without_being_seen(
     valkey: Valkey, gateway: StartGateway, tmp_path: Path
 ) -> None:
-    local: dict[str, Any] = {
-        "CONSTELLATION_CONSOLE": "local",
-        "CONSTELLATION_WS_HOST": HOST,
-        "CONSTELLATION_REDIS_PREFIX": "console-keyboard",
-    }
+    local = {**LOCAL, "CONSTELLATION_REDIS_PREFIX": "console-keyboard"}
     async with gateway(valkey.url, **local) as pod, browser_page(tmp_path) as page:
         async with connected(pod.http_url, "bob"):
             await page.open(f"{pod.http_url}/console/#/users/bob")
