@@ -18,6 +18,6 @@ tests/contract/test_upstream.py fails if they change and says what has changed:
   replaced: `._should_upgrade`, `._unset_keepalive_if_required`, `.timeout_keep_alive_task` and its
   handler, the parser's callbacks, `.on_response_complete`, `.cycle.response_complete`, `.headers`,
   `.url`, `.scope`, `.parser`, `.connections`, `.transport`, `.flow`, `.client`, `.scheme`, `.loop`;
-  `FlowControl`, which pauses and resumes what it is given; `get_local_addr`, `get_remote_addr`,
+  `FlowControl`, which pauses and resumes what it is given; `get_local_addr` and
   `is_ssl`. httptools 0.9: where an upgrade's bytes begin.
 """

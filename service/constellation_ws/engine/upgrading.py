@@ -6,6 +6,7 @@ What a handshake must contain is decided in `websocket` and `http.query`; `serve
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
@@ -67,7 +68,8 @@ class Upgrades:
         refusal = self._admission.admit(address)
         if refusal is not None:
             return self._refuse(refusal)
-        session = engine.open(request.query, address, request.headers)
+        # One copy of the query: it is the same from nearly all clients that do not poll first.
+        session = engine.open(sys.intern(request.query), address, request.headers)
         connection = WebSocketConnection(engine, transport)
         connection.carry(session)
         open_packet = text_frame(b"0" + session.open_payload())

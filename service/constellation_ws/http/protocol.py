@@ -16,9 +16,10 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.protocols.utils import get_local_addr, is_ssl
 
 from constellation_ws.http import head as http_head
+from constellation_ws.http.addresses import peer_of
 from constellation_ws.http.bounded_reading import BoundedReading
 from constellation_ws.http.gathering import GatheringTransport
 from constellation_ws.http.lobby import Lobby
@@ -94,7 +95,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         # The reference is weak, as requests hold their flow control, and the protocol holds
         # requests.
         self.flow = FlowControl(weakref.proxy(self))
-        self.client = get_remote_addr(transport)
+        self.client = peer_of(transport.get_extra_info("peername"))
         self.scheme = "https" if is_ssl(transport) else "http"
         if self._lobby.is_crowded():
             self._idle.close_longest_waiting()  # a new connection probably has a request

@@ -2,7 +2,7 @@
 
 import pytest
 
-from constellation_ws.http.addresses import Proxies, site_of
+from constellation_ws.http.addresses import Proxies, peer_of, site_of
 
 PROXIES = Proxies(["10.0.0.0/8", "fd00::/8", "192.0.2.1"])
 
@@ -66,3 +66,16 @@ def test_a_header_full_of_trusted_hops_is_not_read_for_ever() -> None:
 )
 def test_one_site_of_ipv6_counts_as_one_address(address: str, site: str) -> None:
     assert site_of(address) == site
+
+
+@pytest.mark.parametrize(
+    ("peername", "peer"),
+    [
+        pytest.param(("192.0.2.1", 4711), ("192.0.2.1", 4711), id="IPv4"),
+        pytest.param(("2001:db8::5", 4711, 0, 0), ("2001:db8::5", 4711), id="IPv6"),
+        pytest.param("", None, id="a Unix socket"),
+        pytest.param(None, None, id="closed before it was asked"),
+    ],
+)
+def test_who_is_at_the_other_end(peername: object, peer: tuple[str, int] | None) -> None:
+    assert peer_of(peername) == peer
