@@ -15,6 +15,9 @@ REPORT_MS = 10_000
 A lease of two seconds, its successor, and a drain window of two seconds fit in with a margin."""
 LAG_MS = 1_500
 """How far a pod may be behind another one while nothing is wrong."""
+TAKE_OVER_MS = 3_000
+"""After a disaster events may wait for a pod that becomes the recorder: for the lease of one that
+died, two seconds, and for the next pod to ask."""
 CALM = "calm"
 STARVED = "starved"
 """The machine did not let the judge run, and so nobody else for certain: no disaster of ours."""
@@ -89,8 +92,8 @@ class Timeline:
     def caught_up(self, moment_ms: float) -> float:
         """Say by when every pod should have read what was logged at this moment."""
         at = moment_ms
-        late = [(one.start_ms, one.ends()) for one in self.strikes if one.is_lossy or one.delays]
-        for start, end in late:
+        late = [one for one in self.strikes if one.is_lossy or one.delays]
+        for start, end in ((one.start_ms, one.ends() + TAKE_OVER_MS) for one in late):
             if start <= at + LAG_MS and end > at:
                 at = end
         return at + LAG_MS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.timeline import CALM, LAG_MS, REPORT_MS, STARVED, Strike, Timeline
+from tests.chaos.timeline import CALM, LAG_MS, REPORT_MS, STARVED, TAKE_OVER_MS, Strike, Timeline
 
 HANG = Strike("hang", 2_000, 8_000, is_lossy=True)
 ROLL = Strike("roll", 3_000, 20_000)
@@ -38,12 +38,18 @@ def test_a_disaster_that_lasts_excuses_without_end() -> None:
 
 
 def test_pods_are_behind_for_as_long_as_a_disaster_holds_them() -> None:
-    assert Timeline([HANG, ROLL]).caught_up(500) == 8_000 + LAG_MS
-    assert Timeline([HANG, ROLL]).caught_up(9_000) == 9_000 + LAG_MS
+    assert Timeline([HANG, ROLL]).caught_up(500) == 8_000 + TAKE_OVER_MS + LAG_MS
+    assert Timeline([HANG, ROLL]).caught_up(12_000) == 12_000 + LAG_MS
     assert Timeline([ROLL]).caught_up(500) == 500 + LAG_MS
     pause = Strike("pause", 1_000, 8_000, delays=True)
-    assert Timeline([pause]).caught_up(500) == 8_000 + LAG_MS
+    assert Timeline([pause]).caught_up(500) == 8_000 + TAKE_OVER_MS + LAG_MS
     assert not Timeline([pause]).may_lose(1_000, 8_000)
+
+
+def test_events_wait_for_who_records_after_a_pod_that_died() -> None:
+    kill = Strike("kill", 1_000, 2_000, delays=True)
+    hang = Strike("hang", 4_500, 9_000, is_lossy=True)
+    assert Timeline([kill, hang]).caught_up(1_100) == 9_000 + TAKE_OVER_MS + LAG_MS
 
 
 def test_only_lossy_disasters_and_their_aftermath_excuse_a_new_session() -> None:

@@ -46,13 +46,13 @@ def _roll(world: World, slot: int) -> Iterator[float]:
 
 def kill(world: World, blow: Blow) -> Steps:
     """A pod is killed, and started again after a while."""
-    with world.strike(blow.name, is_lossy=False):
+    with world.strike(blow.name, is_lossy=False, delays=True):
         yield from _kill(world, blow.chance.randrange(len(world.pods)), blow.seconds)
 
 
 def kill_recorder(world: World, blow: Blow) -> Steps:
     """The pod that records is killed."""
-    with world.strike(blow.name, is_lossy=False):
+    with world.strike(blow.name, is_lossy=False, delays=True):
         slots = [slot for slot, pod in enumerate(world.pods) if pod.is_recorder]
         if slots:
             yield from _kill(world, slots[0], blow.seconds)
