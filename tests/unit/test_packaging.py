@@ -5,6 +5,7 @@ How the modules may import each other is import-linter's business (pyproject.tom
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from packaging.requirements import Requirement
 import constellation_ws
 
 ROOT = Path(__file__).parents[2]
+MOST_FILE_LINES, MOST_FUNCTION_LINES = 300, 40
 _PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>[^ \\]+)", re.MULTILINE)
 
 
@@ -119,3 +121,22 @@ def test_the_demo_installs_only_what_it_needs_and_says_that_it_takes_a_minute(
     assert "requirements/test.txt" not in planned
     assert ("requirements/demo.txt" in planned) == (not stamps)
     assert ("minute" in planned) == (not stamps)
+
+
+def test_files_and_functions_are_short_enough_to_read() -> None:
+    texts = {path: path.read_text() for path in (ROOT / "service").rglob("*.py")}
+    long_files = [path.name for path, text in texts.items() if text.count("\n") > MOST_FILE_LINES]
+    assert long_files == []
+    functions = [
+        node
+        for text in texts.values()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    long = {one.name for one in functions if _lines(one) > MOST_FUNCTION_LINES}
+    assert long == set()
+
+
+def _lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    assert function.end_lineno is not None, "it was parsed from a text"
+    return function.end_lineno - function.lineno + 1

@@ -6,13 +6,17 @@ imports what it runs.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from constellation_ws.cli import loading
 from constellation_ws.cli.arguments import AsJson, Namespace, User, not_empty
 from constellation_ws.cli.reporting import ASKED_WRONGLY, FAILED, exit_on, warn, write_json
+
+if TYPE_CHECKING:
+    from constellation_ws.messages.commands import Emit
+    from constellation_ws.settings.settings import Settings
 
 
 def publish(
@@ -81,16 +85,11 @@ def send(
     from constellation_ws.cli import commanding
     from constellation_ws.cli.redis_connection import RedisFailed, connected
     from constellation_ws.messages.events import UserId, user_room
-    from constellation_ws.wiring.interface import namespaces_of
 
     values = loading.settings_with_warnings()
-    namespaces = namespaces_of(loading.interface(values, requires_keys=False))
     names = values.redis.names()
     target = to if room else user_room(UserId(to))
-    with exit_on(ASKED_WRONGLY, commanding.InvalidCommand):
-        command = commanding.emission(
-            namespaces, namespace, target, event, json.encode(), values.limits.max_event_bytes
-        )
+    command = _emission(values, namespace, target, event, json)
     with exit_on(FAILED, RedisFailed), connected(values.redis.address(), names) as redis:
         online = commanding.is_reached(redis, names, command, None if room else UserId(to))
         log_id = commanding.send(redis, names, command, keeps_log=values.delivery.mode == "durable")
@@ -98,6 +97,16 @@ def send(
     if not online:
         warn(f"nobody is in {to} now" if room else f"{to} is not online")
     raise typer.Exit(FAILED if strict and not online else 0)
+
+
+def _emission(values: Settings, namespace: str | None, target: str, event: str, data: str) -> Emit:
+    from constellation_ws.cli import commanding
+    from constellation_ws.wiring.interface import namespaces_of
+
+    namespaces = namespaces_of(loading.interface(values, requires_keys=False))
+    most = values.limits.max_event_bytes
+    with exit_on(ASKED_WRONGLY, commanding.InvalidCommand):
+        return commanding.emission(namespaces, namespace, target, event, data.encode(), most)
 
 
 def _show_sent(log_id: str | None, online: bool, as_json: bool) -> None:

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode
-from typing import Protocol
 
 import engineio
 
-from constellation_ws.engine.limits import EngineLimits
-from constellation_ws.engine.observer import Observer
+from constellation_ws.engine.connection_host import ConnectionHost
 from constellation_ws.engine.session import NOOP, EngineSession, UpgradeProbe
-from constellation_ws.engine.slow import SlowConsumers
 from constellation_ws.http.bounded_reading import BoundedReading
 from constellation_ws.runtime import direct
-from constellation_ws.runtime.turn_queue import TurnQueue
 from constellation_ws.websocket import (
     Close,
     CloseCode,
@@ -36,36 +32,6 @@ MAX_UNUSED_LOAD = 100
 """Frames that a connection without an open session may send. A probe needs two packets, some
 clients also ping, and a closing handshake is one frame."""
 _PROBE, _PROBE_ANSWER, _UPGRADE = "2probe", text_frame(b"3probe"), "5"
-
-
-class ConnectionHost(Protocol):
-    """What a connection uses of the engine whose sessions it carries."""
-
-    limits: EngineLimits
-    slow: SlowConsumers[EngineSession]
-    observer: Observer
-    turns: TurnQueue
-
-    def count_packets(self, session: EngineSession, packets: int) -> bool:
-        """Count packets of a client. If they are too many, close it and return False."""
-
-    def receive_packet(self, session: EngineSession, packet: str, *, is_alone: bool) -> None:
-        """Handle one text packet of an open session; `is_alone` where nothing came with it."""
-
-    def receive_message(self, session: EngineSession, data: bytes) -> None:
-        """Queue a message for its handler."""
-
-    def remove(self, session: EngineSession, reason: str) -> None:
-        """Remove a session whose transport is closed or does not work."""
-
-    def add_pending_close(self, connection: WebSocketConnection) -> None:
-        """Give a client time to answer our Close frame."""
-
-    def has_upgraded(self, connection: WebSocketConnection) -> None:
-        """Note that a connection does not probe any more."""
-
-    def has_closed(self, connection: WebSocketConnection) -> None:
-        """Note that a connection is closed."""
 
 
 class WebSocketConnection(BoundedReading):

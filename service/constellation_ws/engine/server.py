@@ -14,6 +14,7 @@ import engineio
 
 from constellation_ws.engine import inbox
 from constellation_ws.engine.connection import WebSocketConnection
+from constellation_ws.engine.connection_host import LimitedConnection
 from constellation_ws.engine.deadlines import Deadlines
 from constellation_ws.engine.limits import EngineLimits, Sites
 from constellation_ws.engine.observer import Observer
@@ -66,7 +67,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         self.sites = Sites(limits.max_connections_per_address)
         self.pings = Pings(limits, observer, self._time_out)
         self._unused: Deadlines[EngineSession] = Deadlines(limits.connect_timeout_seconds)
-        self._probes: Deadlines[WebSocketConnection] = Deadlines(UPGRADE_SECONDS)
+        self._probes: Deadlines[LimitedConnection] = Deadlines(UPGRADE_SECONDS)
         self.pending_closes = PendingCloses()
         self.closed_sessions = inbox.ClosedSessions(self)
         """Closed sessions whose `disconnect` handler has not run yet."""
@@ -114,7 +115,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         age = time.monotonic() - session.opened_at
         return MovedSession(session.sid, query, address, headers, received, awaits_pong, age)
 
-    def expect_upgrade(self, connection: WebSocketConnection) -> None:
+    def expect_upgrade(self, connection: LimitedConnection) -> None:
         """Close a connection that probes unless `has_upgraded` is called in time."""
         self._probes.add(connection, time.monotonic())
 
@@ -237,15 +238,15 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # python-engineio is 
         while self.pending_closes or self.closed_sessions:  # noqa: ASYNC110 - they end in time
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def add_pending_close(self, connection: WebSocketConnection) -> None:
+    def add_pending_close(self, connection: LimitedConnection) -> None:
         """Give a client time to answer our Close frame, and to read what was sent before it."""
         self.pending_closes.add_websocket(connection)
 
-    def has_upgraded(self, connection: WebSocketConnection) -> None:
+    def has_upgraded(self, connection: LimitedConnection) -> None:
         """Note that a connection does not probe any more."""
         self._probes.remove(connection)
 
-    def has_closed(self, connection: WebSocketConnection) -> None:
+    def has_closed(self, connection: LimitedConnection) -> None:
         """Note that a connection is closed."""
         self.pending_closes.remove_websocket(connection)
         self._probes.remove(connection)

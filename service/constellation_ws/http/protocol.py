@@ -92,8 +92,7 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         self.transport = self._gathering = GatheringTransport(transport)  # type: ignore[assignment]
         self.begin_reading(transport, self._queue)
         # What uvicorn pauses is not parsed either: requests behind one that waits, large bodies.
-        # The reference is weak, as requests hold their flow control, and the protocol holds
-        # requests.
+        # The reference is weak: requests hold their flow control, and the protocol holds requests.
         self.flow = FlowControl(weakref.proxy(self))
         self.client = peer_of(transport.get_extra_info("peername"))
         self.scheme = "https" if is_ssl(transport) else "http"
@@ -260,8 +259,8 @@ class HttpProtocol(BoundedReading, HttpToolsProtocol):
         self.stop_parsing()
         self._gathering.flush()
         self._transport.set_protocol(decision)
-        # Parser and protocol refer to each other. Only the garbage collector would free the 3 KiB,
-        # and it runs rarely. uvicorn drops the parser in the same way.
+        # Parser and protocol refer to each other: only the garbage collector would free the 3 KiB,
+        # and it runs rarely. uvicorn drops the parser too.
         self.parser = None  # type: ignore[assignment]
         if rest:
             decision.data_received(rest)

@@ -87,11 +87,9 @@ class RedisBus:
         self._heartbeat = names.heartbeat(self.instance)
         self.publisher = Publisher(redis)
         self.all_pods = AllPods(self.publisher, metrics, names, self.instance)
-        self._own = {
-            self._heartbeat.encode(): self._receive_heartbeat,
-            self.all_pods.reply_channel.encode(): self.all_pods.receive_answer,
-        }
-        own = (self._heartbeat, self.all_pods.reply_channel)
+        replies = self.all_pods.reply_channel
+        own = {self._heartbeat: self._receive_heartbeat, replies: self.all_pods.receive_answer}
+        self._own = {name.encode(): receive for name, receive in own.items()}
         shared = (names.commands, names.ticks, commands.EMITTER_CHANNEL)
         self._channels = (*channels, *shared, *own)
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
