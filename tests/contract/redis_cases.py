@@ -24,7 +24,7 @@ _NUMBER = 9_000_000_000_000_000
 """Later than any clock says, so the numbers of epochs are the same wherever this is run."""
 _FIRST, _SECOND = f"{_NUMBER + 1}-first", f"{_NUMBER + 2}-second"
 BEGIN = _eval(log.REPLACE, _BOTH, "", "first", "new", _NUMBER)
-_LEASE = _eval(log.REQUEST_LEASE, [STATE], "pod.1", 2000, "pod", 0, 0)
+_LEASE = _eval(log.REQUEST_LEASE, [STATE], "pod.1", 2000, "pod", 0, 0, "")
 _MESSAGE = ("chat:new", '{"a":1}', "pod.1 1")
 
 
@@ -106,8 +106,8 @@ CASES: dict[str, list[Words]] = {
     ],
     "the log": [
         _LEASE, BEGIN, BEGIN, _LEASE,
-        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 0, 0),
-        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 700, 900),
+        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 0, 0, ""),
+        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 700, 900, "1"),
         _eval(appending.APPEND, _BOTH, "pod.1", "0-1", 2000, "pod.1 0"),
         _eval(appending.APPEND, _BOTH, "pod.1", "0-0", 2000, "pod.1 1", *_MESSAGE, *_MESSAGE),
         _eval(appending.APPEND, _BOTH, "wrong", "0-0", "", "", *_MESSAGE),

@@ -61,11 +61,14 @@ class Comparison:
         """
         return self._unrecorded.compare(runs)
 
-    def confirm(self, reply: LeaseReply, delivered: LogId) -> int:
+    def confirm(self, reply: LeaseReply, delivered: LogId) -> tuple[int, bool]:
         """Compare what the recorder said with what was received, once all that it said is read.
 
-        Returns how many messages are missing.
+        Returns how many messages are missing, and whether more may be that were sent to this pod.
         """
+        return self._confirm_position(reply, delivered), self.has_lost(reply)
+
+    def _confirm_position(self, reply: LeaseReply, delivered: LogId) -> int:
         position, up_to = self._recorded
         if delivered < up_to:
             return 0
@@ -73,6 +76,15 @@ class Comparison:
         if up_to < self.begins_after:
             return 0
         return self._unrecorded.confirm_position(position)
+
+    def has_lost(self, reply: LeaseReply) -> bool:
+        """Return whether what this pod missed may be lost, of what the log had passed before
+        `ask` was called: who recorded then had missed it too."""
+        return self._unrecorded.filled.answer(reply.late_recorders)
+
+    def ask(self) -> None:
+        """Note that Redis is asked now what the recorder says."""
+        self._unrecorded.filled.ask()
 
     def note_gap(self, reason: str) -> None:
         """Note that a new epoch has begun here, or that entries were passed over, and why."""

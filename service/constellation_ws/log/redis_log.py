@@ -120,8 +120,9 @@ class RedisLog:
         """Compare a reply of Redis with what is known here, and act on the difference."""
         if self.disconnected_at is not None or self.note_epoch(reply):
             return  # about to be looked at
-        if missing := self.comparison.confirm(reply, self.delivered):
-            self.lose("passed_over", missing)
+        missing, has_hole = self.comparison.confirm(reply, self.delivered)
+        if missing or has_hole:
+            self.lose("passed_over" if missing else "interrupted", missing or 1)
 
     def note_epoch(self, reply: LeaseReply) -> bool:
         """Compare the epoch in a reply of Redis with the known one; return whether they differ."""

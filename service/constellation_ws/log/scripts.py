@@ -21,6 +21,7 @@ State of the log, a hash (`Names.state`):
 | `place`, `placed` | position of the stream before which all is recorded, and the last ID then |
 | `senior`, `since` | of the candidates that wait, the one that was subscribed first, and when |
 | `entered`, `seen` | since when this is known, and when it last asked |
+| `late` | how many recorders had not been subscribed all the time since the one before |
 
 While the log may hold packed entries, `removed` says `packed 1`. A release that cannot read these
 compares `removed` with a number: it finds the log damaged, and ends the epoch before it serves any
@@ -87,9 +88,10 @@ local lease_id, lease, instance = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local patience, since = tonumber(ARGV[4]), tonumber(ARGV[5])
 local state = redis.call(
   'HMGET', KEYS[1], 'epoch', 'place', 'holder', 'until', 'senior', 'since', 'seen', 'placed',
-  'entered')
+  'entered', 'late')
 local epoch, place, placed = state[1] or '', state[2] or '', state[8] or '0-0'
-local refused = {0, epoch, place, placed, state[3] or ''}
+local late = state[10] or '0'
+local refused = {0, epoch, place, placed, state[3] or '', late}
 if epoch == '' or lease_id == '' then return refused end
 local now, ends = now_ms(), tonumber(state[4] or '0')
 -- Further away than any lease reaches: Redis' clock was set back.
@@ -112,14 +114,17 @@ if patience > 0 then
   -- long ago, and Redis may have refused to write who waits longest.
   if now - entered < patience then return refused end
 end
+if ARGV[6] == '1' then late = string.format('%.0f', late + 1) end
 redis.call(
-  'HSET', KEYS[1], 'holder', lease_id, 'until', string.format('%.0f', now + lease), 'senior', '')
-return {1, epoch, place, placed, lease_id}
+  'HSET', KEYS[1], 'holder', lease_id, 'until', string.format('%.0f', now + lease), 'senior', '',
+  'late', late)
+return {1, epoch, place, placed, lease_id, late}
 """
 )
-"""KEYS: state. ARGV: lease ID (empty only asks), lease ms, instance, patience ms, ms waited.
+"""KEYS: state. ARGV: lease ID (empty only asks), lease ms, instance, patience ms, ms waited, 1 if
+it is late.
 
-Returns {1 for granted, epoch, recorded position, last ID then, holder}."""
+Returns {1 for granted, epoch, recorded position, last ID then, holder, late recorders so far}."""
 
 RELEASE = (
     LIBRARY

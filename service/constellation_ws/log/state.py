@@ -26,6 +26,8 @@ class Candidacy:
     """How long others may go first; 0 where this pod has missed nothing."""
     waiting_seconds: float
     """How long its positions have been known."""
+    is_late: bool = False
+    """Whether messages may have been sent while it was not subscribed, and others may lack them."""
 
 
 DAMAGES = ("removed", "rolled_back", "replaced", "unwatched")
@@ -60,6 +62,8 @@ class LeaseReply:
     """Last ID of the log when it said so."""
     holder: str
     """ID of the lease, or of the last one."""
+    late_recorders: int
+    """How many pods were granted the lease though they were late (`Candidacy`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +117,17 @@ class LogState:
             candidacy.instance,
             int(candidacy.patience_seconds * 1000),
             int(candidacy.waiting_seconds * 1000),
+            "1" if candidacy.is_late else "",
         ]
-        granted, epoch, recorded_position, recorded_log_id, holder = await self._request_lease(
-            keys=[self._names.state], args=words
-        )
+        reply = await self._request_lease(keys=[self._names.state], args=words)
+        granted, epoch, recorded_position, recorded_log_id, holder, late_recorders = reply
         return LeaseReply(
             bool(granted),
             bytes(epoch).decode(),
             bytes(recorded_position),
             _id(recorded_log_id),
             bytes(holder).decode(),
+            int(late_recorders),
         )
 
     async def permit_packing(self, lease_id: str, *, is_wanted: bool) -> Packing:

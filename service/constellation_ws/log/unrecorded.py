@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
+from constellation_ws.log.filled_holes import FilledHoles
 from constellation_ws.log.pubsub_positions import Hole, Received, Run, Stretch, Stretches
 from constellation_ws.log.read_ahead import ReadAhead
 
@@ -41,6 +42,9 @@ class Unrecorded:
         self._tick, self._index = b"", 0
         self._is_provisional = True
         self._holes: list[Hole] = []
+        self.filled = FilledHoles()
+        self._late = 0
+        """How many late recorders there had been at the last tick. Holes begin behind it."""
         self._recorded = 0
         """All messages before this number are in the log. It may be ahead of this subscription."""
         self._ahead = ReadAhead()
@@ -97,7 +101,7 @@ class Unrecorded:
         Returns how many messages are missing in the log, where entries behind this tick were read.
         """
         stretch = self._begin_stretch(name)
-        self._is_provisional = False
+        self._is_provisional, self._late = False, self.filled.late
         ahead = self._ahead.take(name)
         if ahead is None:
             return 0
@@ -227,6 +231,7 @@ class Unrecorded:
         """
         self._epoch_began = began
         self._holes.clear()
+        self.filled.clear()
         if self._is_provisional:  # whatever is published meanwhile is missed after all
             self._holes.append(Hole(self.end, self._interruptions, is_lossy=False))
         self._excuse_left()
@@ -245,13 +250,14 @@ class Unrecorded:
     def forgive(self) -> None:
         """Note that the holes were reported: this pod does not wait for others any more."""
         self._holes.clear()
+        self.filled.clear()
 
     def _begin_provisional(self, *, is_lossy: bool) -> None:
         self._interruptions += 1
         # Unlike any tick: no other pod can have positions behind it.
         self._begin_stretch(b"%b~%d" % (self._instance, self._interruptions))
         self._is_provisional = True
-        self._holes.append(Hole(self.end, self._interruptions, is_lossy))
+        self._holes.append(Hole(self.end, self._interruptions, is_lossy, self._late))
 
     def _begin_stretch(self, tick: bytes) -> Stretch:
         # Others may have received, and recorded, more of the stretch that ends here.
@@ -265,14 +271,17 @@ class Unrecorded:
             self._pop(1)
             self.discarded += 1
         later = [hole for hole in self._holes if hole.number > self._first]
-        self._holes = [Hole(self._first, 0, is_lossy=True), *later]
+        self._holes = [Hole(self._first, 0, is_lossy=True, late=self._late), *later]
 
     def _note_recorded(self, stretch: Stretch, number: int) -> None:
         """Note that all before a number is in the log, and something of this stretch is.
 
-        So all before the stretch is in the log as well, what this pod missed included.
+        So all before the stretch is in the log as well, what this pod missed included, unless who
+        recorded it had missed that too.
         """
         if self._holes:
+            passed = [hole for hole in self._holes if hole.is_before(stretch)]
+            self.filled.add(hole.late for hole in passed if hole.is_lossy)
             self._holes = [hole for hole in self._holes if not hole.is_before(stretch)]
         self._recorded = max(self._recorded, number)
         self._drop_before(number)

@@ -19,6 +19,9 @@ LEASE_SECONDS = 2.0
 ANSWER_SECONDS = 1.0
 """Redis has so long to answer: less than the lease lasts."""
 
+PATIENCE_SECONDS = 0.7
+"""How long a pod that missed something lets others ask first: each has asked by then."""
+
 
 class RecorderLease:
     """Asks for the lease under a new ID each time."""
@@ -31,13 +34,17 @@ class RecorderLease:
         self._id = ""
         """Of the last candidacy."""
 
-    def candidacy(self, patience_seconds: float, waiting_seconds: float) -> Candidacy:
-        """Make what this pod says of itself when it asks; the durations are of `Candidacy`."""
+    def candidacy(self, unrecorded: Unrecorded, waiting_seconds: float) -> Candidacy:
+        """Make what this pod says of itself when it asks; it has known positions for so long."""
         self._id = f"{self._instance}.{next(self._numbers)}"
-        return Candidacy(self._id, self._instance, patience_seconds, waiting_seconds)
+        patience = PATIENCE_SECONDS if unrecorded.has_hole else 0.0
+        # Who knows of a loss reports it when it begins to record.
+        is_late = unrecorded.has_hole and not unrecorded.is_lossy
+        return Candidacy(self._id, self._instance, patience, waiting_seconds, is_late)
 
     async def request(self, candidacy: Candidacy) -> LeaseReply:
         """Ask for the lease. Raises TimeoutError, or what FAULTS names."""
+        self._log.comparison.ask()
         async with asyncio.timeout(ANSWER_SECONDS):
             return await self._log.state.request_lease(candidacy, LEASE_SECONDS)
 

@@ -15,7 +15,7 @@ import structlog
 
 from constellation_ws.log.appender import Appender, LogDamaged, LostLease, Unanswered
 from constellation_ws.log.redis_log import RedisLog
-from constellation_ws.log.state import ONLY_ASKING, Candidacy
+from constellation_ws.log.state import ONLY_ASKING, Candidacy, LeaseReply
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.messages import commands
 from constellation_ws.observability.metrics import Metrics
@@ -33,8 +33,6 @@ logger = structlog.get_logger(__name__)
 POLL_SECONDS = 0.5
 """How often the recorder renews its lease and the others ask for it; each reply also names the
 log's epoch."""
-PATIENCE_SECONDS = 0.7
-"""How long a pod that missed something lets others ask first: each has asked by then."""
 _RETIRE_SECONDS = 4.0
 """By then a dead recorder is replaced, patience included, and has caught up."""
 _STEP_SECONDS = 0.25
@@ -179,7 +177,7 @@ class Recorder:
         if reply.is_granted:
             try:
                 if reply.epoch == self._log.epoch:  # else what is recorded is not known here yet
-                    await self._record(candidacy.lease_id)
+                    await self._record(candidacy.lease_id, reply)
             finally:
                 await self._lease.release()
         elif self._log.epochs.fault:
@@ -192,12 +190,11 @@ class Recorder:
         is_able = self._phase is RecorderPhase.CANDIDATE and not self._bus.is_retired
         if not is_able or self._log.epoch is None:
             return ONLY_ASKING
-        patience = PATIENCE_SECONDS if self._unrecorded.has_hole else 0.0
-        return self._lease.candidacy(patience, time.monotonic() - self._positioned_at)
+        return self._lease.candidacy(self._unrecorded, time.monotonic() - self._positioned_at)
 
     # Recording
 
-    async def _record(self, lease_id: str) -> None:
+    async def _record(self, lease_id: str, reply: LeaseReply) -> None:
         """Append what the log lacks, then everything new, while this pod holds the lease."""
         async with contextlib.AsyncExitStack() as held:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -207,7 +204,8 @@ class Recorder:
             doubted, is_reported = self._unrecorded.give_up()
             if doubted:
                 self._log.lose("doubted", doubted, is_reported=is_reported)
-            if self._unrecorded.is_lossy:
+            self._log.comparison.ask()  # of those before it: the reply tells of all of them
+            if self._log.comparison.has_lost(reply) or self._unrecorded.is_lossy:
                 self._log.lose("interrupted", 1)
             self._unrecorded.forgive()
             self._advance(RecorderEvent.GRANTED)

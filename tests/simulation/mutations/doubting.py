@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from constellation_ws.log import epochs, state
 from constellation_ws.log.comparison import Comparison
+from constellation_ws.log.filled_holes import FilledHoles
 from constellation_ws.log.pubsub_positions import Run, Stretch
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.recording.recorder import Recorder
@@ -43,6 +44,11 @@ def counted_together() -> None:
     Unrecorded._count_missing = compare  # type: ignore[method-assign]
 
 
+def late_recorders_trusted() -> None:
+    """What a pod missed is taken for recorded, though who recorded had missed it too."""
+    FilledHoles.answer = lambda self, late: False  # type: ignore[method-assign]
+
+
 MUTATIONS = (
     Mutation(
         "epoch-comes-back", "an epoch that was ended is taken for a new one",
@@ -55,6 +61,10 @@ MUTATIONS = (
     Mutation(
         "left-unrecorded", "a pod stops with messages that only it has received",
         "kill-pubsub+roll-all", left_unrecorded,
+    ),
+    Mutation(
+        "late-recorders-trusted", "a recorder is trusted to have what it missed too",
+        "delay-pubsub+kill-recorder", late_recorders_trusted,
     ),
     Mutation(
         "counted-together", "entries are compared with messages by how many there are",

@@ -219,6 +219,40 @@ def test_a_pod_that_missed_something_has_a_hole_until_the_log_is_past_it() -> No
     assert not one.is_lossy
 
 
+def test_what_was_sent_to_a_pod_and_missed_by_the_recorder_too_is_lost() -> None:
+    """The hole begins at the last tick, however late it is noticed."""
+    one = subscribed(b"0", tick=b"a")
+    one.compare(runs_at([b"a:0"]))
+    one.filled.answer(1)  # a new pod has become the recorder
+    one.interrupt(is_lossy=True, received_at=0)
+    one.tick(b"b")
+    one.compare(runs_at([b"b:0"]))
+    one.filled.ask()
+    assert one.filled.answer(1)
+
+
+def test_what_a_recorder_missed_before_a_pod_did_is_not_lost() -> None:
+    one = subscribed(b"0", tick=b"a")
+    one.filled.answer(1)
+    one.tick(b"b")
+    one.compare(runs_at([b"b:0"]))
+    one.interrupt(is_lossy=True, received_at=0)
+    one.tick(b"c")
+    one.compare(runs_at([b"c:0"]))
+    one.filled.ask()
+    assert not one.filled.answer(1)
+
+
+def test_who_missed_nothing_that_was_sent_to_it_loses_nothing() -> None:
+    one = subscribed(b"0", tick=b"a")
+    one.filled.answer(1)
+    one.interrupt(is_lossy=False, received_at=0)
+    one.tick(b"b")
+    one.compare(runs_at([b"a:0", b"b:0"]))
+    one.filled.ask()
+    assert not one.filled.answer(1)
+
+
 @pytest.mark.parametrize(
     ("place", "missing", "left"), [(b"a:1", 1, [b"1", b"2"]), (b"b:0", 2, [b"2"])]
 )
