@@ -134,6 +134,12 @@ QUICK = (
 )
 _LONG = (
     Workload(
+        "unicast-64",
+        "Unicast to 1,000 users, 64 events in flight",
+        (DELIVERIES,),
+        _TO_USERS | {"workload": "unicast", "in-flight": 64},
+    ),
+    Workload(
         "idle-10000", "10,000 idle connections", (MEMORY,), _connect(10000, 1, _QUIET_SECONDS)
     ),
     # Growth: beside fanout-1, which has 1,000 recipients with one chat each.
