@@ -55,7 +55,7 @@ NODE_VENV := $(if $(filter example-%,$(MAKECMDGOALS)),$(DEMO),$(VENV)/.ready)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-long image-python-test cluster-test image-test chaos chaos-short simulate simulate-mutations ingress lint format chart bench bench-quick bench-console observe observe-sheet attacks soak fuzz mutate audit sbom lock clean example-chat example-orders docs docs-serve
+.PHONY: help setup run test test-long image-python-test cluster-test image-test chaos chaos-short simulate simulate-mutations ingress lint format chart bench bench-quick bench-console bench-scale observe observe-sheet attacks soak fuzz mutate audit sbom lock clean example-chat example-orders docs docs-serve
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{printf "%-23s %s\n", $$1, $$2}'
@@ -128,6 +128,9 @@ bench-quick: setup $(VENV)/.compiler ## Benchmark with few rounds, under two min
 bench-console: setup $(VENV)/.compiler ## Measure what 10,000 clients notice of an open console, and how it answers 50,000 users (long)
 	@$(BIN)/python -m benchmarks.console
 	@$(BIN)/python -m benchmarks.crowd
+
+bench-scale: setup $(VENV)/.compiler ## Compare what three pods and Valkey use with what `constellation-ws size` predicts
+	@$(BIN)/python -m benchmarks.scale $(BENCH_ARGS)
 
 observe: $(VENV)/.ready ## Observe pods under a demo load: Prometheus, traces, a rollout every minute
 	@$(BIN)/python -m tools.observe

@@ -89,7 +89,7 @@ static void choose_next_user(struct load *load) {
 static void publish_to_user(struct load *load) {
     char user[32];
     choose_next_user(load);
-    snprintf(user, sizeof user, "u%d", load->next_user);
+    snprintf(user, sizeof user, "u%d", load->options.first_user + load->next_user);
     publish(load, "c1-closed", user, deliveries_expect_from(&load->book, load->next_user));
 }
 

@@ -53,6 +53,7 @@ RUN_BY: dict[tuple[str, str], str] = {
     ("docs/publish.md", "python"): "tests/journey/test_printed_publishers.py",
     ("docs/publish.md", "sh"): "tests/journey/test_http_api.py",
     ("docs/reference/settings.md", "redis"): "tests/journey/test_cli.py",
+    ("docs/scale.md", "console"): "tests/unit/cli/test_size_report.py",
     ("docs/start.md", "sh"): "tests/journey/test_first_commands.py",
     ("docs/tracing.md", "js"): "tests/journey/test_tracing.py",
     ("docs/tracing.md", "python"): "tests/journey/test_tracing.py",

@@ -15,6 +15,7 @@ from tools.reference import (
     metrics,
     refusals,
     settings,
+    sizes,
     updated,
 )
 
@@ -27,6 +28,9 @@ BLOCKS: tuple[tuple[Path, str, Callable[[], str]], ...] = (
     (DOCS / "reference" / "events.md", "channels", events.channels),
     (DOCS / "cli.md", "commands", commands.block),
     (DOCS / "reference" / "http.md", "http", http.block),
+    (DOCS / "scale.md", "unit costs", sizes.costs),
+    (DOCS / "scale.md", "limits", sizes.limits),
+    (DOCS / "scale.md", "cells", sizes.cells),
 )
 
 

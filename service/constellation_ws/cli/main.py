@@ -115,6 +115,7 @@ app.command()(client_commands.doctor)
 app.command()(client_commands.bench)
 app.command()(table_commands.explain)
 app.command()(table_commands.schema)
+app.command()(table_commands.size)
 app.command()(table_commands.token)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -103,3 +103,65 @@ def token(
         write_json({"token": signed, "user": user, "expiresAt": int(now + seconds)})
     else:
         print(signed)
+
+
+_Users = Annotated[
+    int, typer.Option(metavar="USERS", help="Clients that are connected at the same time.")
+]
+_Events = Annotated[
+    str, typer.Option(metavar="RATE", help="Published events: 500/s, 30000/min, or 500 (a second).")
+]
+_Recipients = Annotated[
+    float, typer.Option(metavar="CLIENTS", help="Connected clients that an event is for.")
+]
+_Bytes = Annotated[int, typer.Option("--bytes", metavar="BYTES", help="Size of an event.")]
+_Window = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="For how long clients can resume; else as the settings."),
+]
+_Pods = Annotated[
+    int | None,
+    typer.Option(min=1, max=1000, metavar="PODS", help="Number of pods; suggested if left out."),
+]
+_Delivery = Annotated[
+    Literal["durable", "live"] | None,
+    typer.Option(help="How events are delivered; else as the settings."),
+]
+
+
+def size(
+    users: _Users,
+    events: _Events,
+    recipients: _Recipients = 1.0,
+    event_bytes: _Bytes = 300,
+    window: _Window = None,
+    pods: _Pods = None,
+    delivery: _Delivery = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute what a deployment needs: pods, CPU, memory, network.
+
+    From unit costs that were measured on one machine and are in docs/scale.md, where each formula
+    is explained. Expect to be off by a third. Exit code 1 if the load does not fit.
+    """
+    from constellation_ws.cli import size_report
+    from constellation_ws.cli.sizing import deployment, provision
+    from constellation_ws.cli.sizing.load import Bounds, InvalidLoad, Load, read_rate
+
+    values = loading.settings_with_warnings()
+    seconds = values.delivery.recovery_window_seconds if window is None else window
+    with exit_on(ASKED_WRONGLY, InvalidLoad), exit_on(FAILED, provision.NoNumberOfPods):
+        bounds = Bounds(
+            values.delivery.log_max_entries,
+            values.limits.max_connections,
+            values.limits.max_connects_per_second,
+            values.limits.max_event_bytes,
+        )
+        load = Load(users, read_rate(events), recipients, event_bytes, seconds)
+        bounds.check(load)
+        found = deployment.compute(delivery or values.delivery.mode, load, bounds, pods)
+    if as_json:
+        write_json(size_report.facts(found))
+    else:
+        print(size_report.to_text(found))
+    raise typer.Exit(FAILED if found.problems else 0)

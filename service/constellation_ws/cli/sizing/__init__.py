@@ -1,0 +1,1 @@
+"""`size`: what a deployment needs, computed from measured unit costs. Pure: nothing is measured."""

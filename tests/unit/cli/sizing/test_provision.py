@@ -1,0 +1,129 @@
+"""How many pods are enough, what each gets, and where the limits are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from constellation_ws.cli.sizing import provision, usage
+from constellation_ws.cli.sizing.load import Bounds, Load
+from constellation_ws.cli.sizing.provision import NoNumberOfPods
+from constellation_ws.cli.sizing.unit_costs import DURABLE, LIVE
+
+BOUNDS = Bounds(1_000_000, 50_000, 2_000, 1_000_000)
+EXAMPLE = Load(30_000, 500, 3, 300, 120)
+LOADS = st.builds(
+    Load,
+    users=st.integers(1_000, 1_000_000),
+    events_per_second=st.floats(0, 10_000),
+    recipients=st.floats(0, 100),
+    event_bytes=st.just(300),
+    window_seconds=st.just(120.0),
+)
+
+
+def test_an_example() -> None:
+    pods = provision.chosen_pods(EXAMPLE, BOUNDS, DURABLE)
+    assert pods == 3
+    wanted = provision.requests(EXAMPLE, pods, BOUNDS, DURABLE)
+    assert wanted.cpu_millicores == 250
+    assert wanted.memory_bytes == 320 << 20
+    assert wanted.redis_memory_bytes == 64 << 20
+    assert not list(provision.problems(EXAMPLE, pods, BOUNDS, DURABLE))
+    assert not list(provision.notes(EXAMPLE, pods, BOUNDS, DURABLE))
+
+
+@given(LOADS)
+def test_the_suggested_pods_are_the_least_that_are_enough(load: Load) -> None:
+    pods = provision.chosen_pods(load, BOUNDS, DURABLE)
+    assert not list(provision.pod_faults(load, pods, BOUNDS, DURABLE))
+    assert pods == 2 or any(provision.pod_faults(load, pods - 1, BOUNDS, DURABLE))
+
+
+def test_even_the_smallest_deployment_survives_a_pod() -> None:
+    assert provision.chosen_pods(Load(1, 0, 0, 1, 1), BOUNDS, DURABLE) == 2
+
+
+def test_where_pods_do_not_help_the_reason_is_given() -> None:
+    too_many = replace(EXAMPLE, events_per_second=100_000)
+    assert provision.suggested_pods(too_many, BOUNDS, DURABLE) is None
+    with pytest.raises(NoNumberOfPods, match=r"uses 1,\d\d\d m of CPU, more than 600 m. See Cells"):
+        provision.chosen_pods(too_many, BOUNDS, DURABLE)
+
+
+def test_a_storm() -> None:
+    found = provision.storm(EXAMPLE, 3, BOUNDS, DURABLE)
+    assert (found.clients, found.survivors) == (10_000, 2)
+    busy = usage.pod_cpu(EXAMPLE, 2, DURABLE, is_recorder=True).millicores
+    assert found.connects_per_second == pytest.approx(2 * (1_000 - busy) * 1_000 / 1_030)
+    assert found.seconds == pytest.approx(1.5 + 10_000 / found.connects_per_second)
+    assert found.pod_cpu_seconds == pytest.approx(10.3)
+    assert found.redis_cpu_seconds == pytest.approx(1.5)
+
+
+def test_settings_and_redis_limit_a_storm() -> None:
+    slow = replace(BOUNDS, max_connects_per_second=100)
+    assert provision.storm(EXAMPLE, 3, slow, DURABLE).connects_per_second == 200
+    many = replace(EXAMPLE, users=1_000_000)
+    found = provision.storm(many, 15, BOUNDS, DURABLE)
+    assert found.connects_per_second == found.most_of_redis < found.most_of_pods
+
+
+def test_without_cpu_a_storm_never_ends() -> None:
+    full = replace(EXAMPLE, events_per_second=1_000_000)
+    found = provision.storm(full, 3, BOUNDS, DURABLE)
+    assert found.connects_per_second == 0
+    assert found.seconds == math.inf
+
+
+def test_a_single_pod_is_replaced_before_its_clients_are_back() -> None:
+    found = provision.storm(EXAMPLE, 1, BOUNDS, DURABLE)
+    assert (found.clients, found.survivors) == (30_000, 1)
+
+
+def test_at_its_limit_a_core_is_used_up() -> None:
+    full = provision.full_at(EXAMPLE, 3, DURABLE)
+    for rate, cpu in (
+        (full.recorder, lambda one: usage.pod_cpu(one, 3, DURABLE, is_recorder=True)),
+        (full.pod, lambda one: usage.pod_cpu(one, 3, DURABLE, is_recorder=False)),
+        (full.redis, lambda one: usage.redis_cpu(one, 3, DURABLE)),
+    ):
+        at_limit = cpu(replace(EXAMPLE, events_per_second=rate))
+        assert at_limit.millicores == pytest.approx(1_000)
+    assert full.recorder < full.pod
+    half = provision.full_at(EXAMPLE, 3, DURABLE, share=0.5)
+    assert half.recorder < full.recorder
+    assert half.redis < full.redis
+
+
+def test_what_is_full_without_events_has_the_limit_zero() -> None:
+    crowded = replace(EXAMPLE, users=10_000_000)
+    assert provision.full_at(crowded, 3, DURABLE).redis == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("load", "pods", "bounds", "says"),
+    [
+        (replace(EXAMPLE, events_per_second=60_000), 3, BOUNDS, "each other pod uses 1,"),
+        (EXAMPLE, 3, replace(BOUNDS, max_connections=14_999), "has 15,000 connections, and"),
+        (replace(EXAMPLE, users=90_000), 3, BOUNDS, "need more than 15 s to be connected again"),
+        (replace(EXAMPLE, events_per_second=20_000), 3, BOUNDS, "Redis uses 713 m of CPU"),
+    ],
+)
+def test_what_does_not_fit_is_a_problem(load: Load, pods: int, bounds: Bounds, says: str) -> None:
+    assert any(says in one for one in provision.problems(load, pods, bounds, DURABLE))
+
+
+def test_what_an_operator_should_know_is_noted() -> None:
+    many = replace(EXAMPLE, events_per_second=10_000, window_seconds=200)
+    alone, log, recent = provision.notes(many, 1, BOUNDS, DURABLE)
+    assert alone == "with one pod nobody is served until it is replaced"
+    assert log.startswith("the log reaches back 100 s only: CONSTELLATION_LOG_MAX_ENTRIES is 1,0")
+    assert log.endswith("the window has 2,000,000 events")
+    assert recent.startswith("a pod has the events of the last 17 s in memory")
+    (live,) = provision.notes(many, 2, BOUNDS, LIVE)
+    assert live.startswith("with live delivery clients do not resume")
