@@ -30,6 +30,11 @@ class AppendQueue:
         """Number of the first message that was not sent to the log yet."""
         self._gathering: asyncio.TimerHandle | None = None
 
+    @property
+    def is_packing(self) -> bool:
+        """Whether this pod records, and what it appends together is one entry."""
+        return self._appender is not None and self._appender.may_pack
+
     def begin(self, appender: Appender) -> None:
         """Append all that is not recorded yet, and from now on what is received."""
         self._sent = self._unrecorded.begin
@@ -78,8 +83,9 @@ class AppendQueue:
         self._append(appender, fresh, self._sent)
 
     def _append(self, appender: Appender, fresh: list[Received], until: int) -> None:
-        def note_recorded() -> None:
+        def note_recorded(entries: int) -> None:
             self._metrics.recorded.inc(len(fresh))
+            self._metrics.recorded_entries.inc(entries)
             self._unrecorded.confirm(until)
             self._batching.answered(time.monotonic())
             if appender is self._appender:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
-from constellation_ws.log.appender import Appender
+from constellation_ws.log.appender import Appender, OnRecorded
 from constellation_ws.log.pubsub_positions import Received
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
@@ -18,17 +18,18 @@ class Connection:
 
     def __init__(self) -> None:
         self.unanswered = 0
+        self.may_pack = False
         self.appends: list[list[bytes]] = []
-        self._confirm: list[Callable[[], None]] = []
+        self._confirm: list[OnRecorded] = []
 
-    def append(self, received: Sequence[Received], on_recorded: Callable[[], None]) -> None:
+    def append(self, received: Sequence[Received], on_recorded: OnRecorded) -> None:
         self.unanswered += 1
         self.appends.append([one.payload for one in received])
         self._confirm.append(on_recorded)
 
     def answer(self) -> None:
         self.unanswered -= 1
-        self._confirm.pop(0)()
+        self._confirm.pop(0)(1)
 
 
 class World:
@@ -36,7 +37,8 @@ class World:
 
     def __init__(self, *payloads: bytes) -> None:
         self.unrecorded = Unrecorded(b"pod", 1 << 20)
-        self.queue = AppendQueue(self.unrecorded, Metrics())
+        self.metrics = Metrics()
+        self.queue = AppendQueue(self.unrecorded, self.metrics)
         self.connection = Connection()
         self.receive(*payloads)
 
@@ -71,6 +73,19 @@ async def test_nothing_is_appended_while_this_pod_does_not_record() -> None:
     world.connection.answer()
     assert world.connection.appends == [[b"1"]]
     assert world.unrecorded.begin < world.unrecorded.end
+
+
+async def test_events_and_the_entries_that_they_became_are_counted() -> None:
+    world = World(b"1", b"2", b"3")
+    world.begin()
+    assert not world.queue.is_packing
+    world.connection.may_pack = True
+    assert world.queue.is_packing
+    world.connection.answer()
+    counters = (world.metrics.recorded, world.metrics.recorded_entries)
+    assert [one._value.get() for one in counters] == [3, 1]
+    world.queue.end()
+    assert not world.queue.is_packing
 
 
 async def test_an_append_has_a_bound() -> None:
