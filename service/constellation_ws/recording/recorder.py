@@ -72,7 +72,7 @@ class Recorder:
         self._ticks_channel = names.ticks.encode()
         self._commands_channel = names.commands.encode()
         self._phase = RecorderPhase.UNSUBSCRIBED
-        self._queue = AppendQueue(unrecorded, metrics)
+        self._queue = AppendQueue(unrecorded, metrics, redis_log.rate)
         self._lease = RecorderLease(redis_log, bus.instance)
         self._positioned_at = 0.0
         self._received_at = 0.0

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+import pytest
+
+from constellation_ws.log import rate
 from constellation_ws.log.appender import Appender, OnRecorded
 from constellation_ws.log.pubsub_positions import Received
+from constellation_ws.log.rate import Rate
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.append_queue import AppendQueue
-from tests.waiting import PATIENCE_SECONDS, eventually
+from tests.waiting import PATIENCE_SECONDS, eventually, throughout
 
 
 class Connection:
@@ -37,8 +41,8 @@ class World:
 
     def __init__(self, *payloads: bytes) -> None:
         self.unrecorded = Unrecorded(b"pod", 1 << 20)
-        self.metrics = Metrics()
-        self.queue = AppendQueue(self.unrecorded, self.metrics)
+        self.metrics, self.rate = Metrics(), Rate()
+        self.queue = AppendQueue(self.unrecorded, self.metrics, self.rate)
         self.connection = Connection()
         self.receive(*payloads)
 
@@ -73,6 +77,21 @@ async def test_nothing_is_appended_while_this_pod_does_not_record() -> None:
     world.connection.answer()
     assert world.connection.appends == [[b"1"]]
     assert world.unrecorded.begin < world.unrecorded.end
+
+
+async def test_at_a_high_rate_what_an_append_left_follows_its_answer_and_the_next_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rate, "GATHER_SECONDS", 10 * PATIENCE_SECONDS)
+    monkeypatch.setattr(rate, "HIGH_PER_SECOND", 0)
+    world = World(*[b"%d" % number for number in range(600)])
+    world.begin()
+    assert world.rate.is_high
+    world.connection.answer()
+    assert [len(one) for one in world.connection.appends] == [500, 100]
+    world.receive(b"1")
+    world.connection.answer()
+    await throughout(lambda: len(world.connection.appends) == 2, 0.05, "it waits")
 
 
 async def test_events_and_the_entries_that_they_became_are_counted() -> None:
