@@ -1,6 +1,7 @@
 """Whether so many events are recorded that a moment's wait for more of them is worth it. Pure.
 
-Each append costs Redis some 70 us and every pod a wake-up, however many events it has.
+Each append costs Redis some 0.1 ms and every pod a wake-up, however many events it has. In a loop
+it is 0.05 ms: other work leaves cold caches.
 """
 
 from __future__ import annotations

@@ -70,3 +70,43 @@ def test_what_is_high_was_appended(appends: list[tuple[int, float]]) -> None:
         now, total = now + seconds, total + count
         one.note(count, now)
         assert not one.is_high or total >= HIGH_PER_SECOND / 10
+
+
+STEP_SECONDS = 0.125
+"""A little more than a step, and a sum of powers of two."""
+
+
+def steps(*counts: int) -> list[bool]:
+    """Append so many events in each step; say after each whether the rate is high."""
+    one, found = Rate(), []
+    one.note(0, 1_024.0)
+    for number, count in enumerate(counts, 1):
+        one.note(count, 1_024.0 + number * STEP_SECONDS)
+        found.append(one.is_high)
+    return found
+
+
+def test_the_bound_itself_is_high() -> None:
+    bound = round(HIGH_PER_SECOND * STEP_SECONDS)
+    assert steps(bound - 1, bound, bound, bound - 1) == [False, True, True, False]
+
+
+def test_a_rate_is_judged_by_a_tenth_of_a_second_at_least() -> None:
+    one = Rate()
+    one.note(0, 1_024.0)
+    one.note(10_000, 1_024.0 + 3 / 32)
+    assert not one.is_high
+    one.note(0, 1_024.125)
+    assert one.is_high
+
+
+def test_a_rate_that_falls_with_the_distance_is_compared_once() -> None:
+    before, least = 1_250, 875
+    assert steps(before, least, least, before) == [True] * 4
+    assert steps(before, least - 1, before, before) == [True, False, False, False]
+    assert steps(before, before, least - 1, before) == [True] * 4
+
+
+def test_it_is_tried_again_after_ten_seconds() -> None:
+    rests = round(10 / STEP_SECONDS)
+    assert steps(1_250, 0, *[1_250] * rests) == [True, *[False] * rests, True]
