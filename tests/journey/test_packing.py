@@ -95,6 +95,10 @@ async def test_a_client_resumes_from_any_event_of_a_packed_entry(
                         assert [event[-1] for event in after.missed] == offsets[seen + 1 :]
 
 
+async def total(a: Gateway, b: Gateway, name: str) -> float:
+    return await a.metric(name) + await b.metric(name)
+
+
 async def test_entries_are_packed_once_the_last_earlier_pod_has_left(
     own_valkey: Valkey, redis: Redis, gateway: StartGateway, mine: str
 ) -> None:
@@ -107,8 +111,10 @@ async def test_entries_are_packed_once_the_last_earlier_pod_has_left(
             events = await heard(before, 3)
         await burst(redis, f"eve{mine}", *range(5))
         assert await forms(redis) == {b"channel"}
+        assert await total(a, b, "constellation_packing") == 0
         await redis.zrem(DEFAULT.pods, "earlier")
         await packs(redis)
+        assert await total(a, b, "constellation_packing") == 1
         await burst(redis, user, 3, 4, 5)
         await burst(redis, f"eve{mine}", *range(5, 9))
         assert numbers(await heard(constant, 9)) == [f"n{n}" for n in range(9)]
@@ -116,6 +122,9 @@ async def test_entries_are_packed_once_the_last_earlier_pod_has_left(
         async with raw(b, user, **proof) as after:
             assert after.answer == before.answer
             assert numbers(after.missed) == ["n2", "n3", "n4", "n5"]
+        entries = await total(a, b, "constellation_recorded_entries_total")
+        assert entries == await redis.xlen(DEFAULT.log)
+        assert entries < await total(a, b, "constellation_recorded_events_total")
 
 
 async def test_a_pod_that_cannot_read_packed_entries_ends_packing_and_the_epoch(
@@ -153,3 +162,6 @@ async def test_nothing_is_packed_unless_it_is_set(
             await heard(client, 5)
         assert await forms(redis) == {b"channel"}
         assert await redis.hget(DEFAULT.state, "removed") != b"packed 1"
+        assert await pod.metric("constellation_packing") == 0
+        events = await pod.metric("constellation_recorded_events_total")
+        assert await pod.metric("constellation_recorded_entries_total") == events

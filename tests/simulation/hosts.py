@@ -108,6 +108,8 @@ class Host(asyncio.BaseEventLoop):
         self.wall_offset = 0.0
         """By how many seconds its wall clock is wrong."""
         self.is_dead = False
+        self.is_former = False
+        """Whether the gateway here is of the release before packed entries."""
         self.signals: dict[int, Callable[[], None]] = {}
         self._handles: deque[asyncio.Handle] = deque()
         self._is_queued = False

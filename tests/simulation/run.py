@@ -20,10 +20,11 @@ from tests.simulation import plan
 from tests.simulation.determinism import determined
 from tests.simulation.faults import FAULTS
 from tests.simulation.faults.kinds import Blow
+from tests.simulation.former import former_release
 from tests.simulation.hosts import Host
 from tests.simulation.pods import virtual_ports
 from tests.simulation.story import tell
-from tests.simulation.world import Size, World
+from tests.simulation.world import PACKING, Size, World
 
 _START_SECONDS = 30.0
 _QUIET_SECONDS = 2.0
@@ -78,13 +79,13 @@ def run(task: Task) -> Outcome:
         size = Size(pods=chance.choice((2, 3)), clients=8, rooms=2)
     settings = {}
     if chance.random() < 0.5:
-        settings["CONSTELLATION_LOG_PACKING"] = "auto"
+        settings[PACKING] = "auto"
         appender._LEAST_PACKED = 1  # events seldom come together: else few entries are packed
     outcome = Outcome(task.seed, task.drawn())
     world = World(f"{task.seed} universe", size, settings)
     logging.getLogger("asyncio").disabled = True
     _log_to(world)
-    with determined(world.universe), virtual_ports():
+    with determined(world.universe), virtual_ports(), former_release():
         world.begin()
         _live(world, outcome, task.seconds)
     return outcome

@@ -11,7 +11,7 @@ from random import Random
 from tests.chaos.events import Events
 from tests.chaos.ledger import Ledger, Way
 from tests.chaos.losses import Counts
-from tests.chaos.names import SETTINGS
+from tests.chaos.names import LOG_KEY, SETTINGS
 from tests.chaos.timeline import Strike, Timeline
 from tests.simulation.clients import VirtualClient
 from tests.simulation.hosts import Host, Universe
@@ -20,7 +20,9 @@ from tests.simulation.pods import Pod
 from tests.simulation.population import SPARE_ROOMS, populate
 from tests.simulation.publishers import Publishers
 from tests.simulation.redis_model.server import RedisModel
+from tests.simulation.redis_model.streams import Stream
 
+PACKING = "CONSTELLATION_LOG_PACKING"
 _LOOK_SECONDS = 0.5
 _PROBE_SECONDS = 0.5
 """How often readiness is looked at; an ingress knows no more than that."""
@@ -90,11 +92,18 @@ class World:
 
     # Pods
 
-    def launch(self) -> Pod:
-        """Start another gateway."""
+    def launch(self, *, is_former: bool = False) -> Pod:
+        """Start another gateway, of this release or of the one before packed entries."""
         number = next(self._pod_numbers)
         address = f"10.0.{number // 250}.{number % 250 + 1}"
-        return Pod(Host(self.universe, f"pod-{number}", address, self.network), self.settings)
+        host = Host(self.universe, f"pod-{number}", address, self.network)
+        host.is_former = is_former
+        return Pod(host, self.settings | {PACKING: "off"} if is_former else self.settings)
+
+    @property
+    def is_packing(self) -> bool:
+        """Whether pods pack what they append together, if all others can read it."""
+        return self.settings.get(PACKING) == "auto"
 
     def choose_pod(self) -> str:
         """Choose as an ingress does: in turn, of those that were ready when it looked."""
@@ -122,6 +131,23 @@ class World:
             held = {name for name, begun, over in self.held if begun <= one.at_ms <= over}
             if one.at_ms >= recent_ms and one.receivers and not one.receivers & alive - held:
                 self.doubted.append(one.payload)
+
+    @property
+    def last_entry(self) -> tuple[int, int]:
+        """The ID of the last entry of the log."""
+        stream = self.redis.data.find(LOG_KEY.encode(), Stream)
+        return (0, 0) if stream is None else stream.last
+
+    def packed_entries(self, after: tuple[int, int]) -> int:
+        """Count the packed entries of the log after this ID."""
+        stream = self.redis.data.find(LOG_KEY.encode(), Stream)
+        pairs = [] if stream is None else zip(stream.ids, stream.entries, strict=True)
+        return sum(one > after and fields[0] == b"packed" for one, fields in pairs)
+
+    def is_undisturbed(self, strike: Strike) -> bool:
+        """Tell whether no other kind that may lose events touches the time since this one began."""
+        others = [one for one in self.timeline.strikes if one.name != strike.name]
+        return not Timeline(others).may_lose(strike.start_ms, self.universe.now_ms)
 
     def note_held(self, name: str, seconds: float) -> None:
         """Note that what Redis publishes does not reach a pod, until it has another connection."""

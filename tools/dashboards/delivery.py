@@ -96,8 +96,12 @@ DELIVERY = Dashboard(
         ),
         Panel(
             "Recorded events a second",
-            "By the pod that has the recorder's lease.",
-            by("pod", rate("recorded_events_total")),
+            "By the pod that has the recorder's lease; and entries of the stream, which are fewer "
+            "where events are packed.",
+            (
+                *by("pod", rate("recorded_events_total")),
+                Query(f"sum({rate('recorded_entries_total')})", "entries"),
+            ),
         ),
         Panel(
             "Replayed events a second",

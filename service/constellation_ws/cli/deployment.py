@@ -33,6 +33,8 @@ class Pod:
     users: int
     address: str
     """Where other pods reach it; empty where it has no peer port, or has just left."""
+    reads_packed: bool
+    """Whether it can read packed entries of the log; pods of earlier releases cannot."""
 
     @property
     def is_leaving(self) -> bool:
@@ -59,7 +61,8 @@ def pods(redis: Redis, names: Names) -> list[Pod]:
         with asked.pipeline(transaction=False) as pipe:
             for instance, _ in alive:
                 pipe.zcard(names.users(instance.decode()))
-            counts = pipe.execute()
+                pipe.zscore(names.readers, instance)
+            replies = pipe.execute()
     peers = {peer.instance: peer for peer in map(read_entry, entries) if peer is not None}
     found = [
         Pod(
@@ -67,8 +70,9 @@ def pods(redis: Redis, names: Names) -> list[Pod]:
             seen_seconds=now + LIFETIME_SECONDS - until,
             users=int(count),
             address=f"{peers[name].host}:{peers[name].port}" if name in peers else "",
+            reads_packed=reader is not None,
         )
-        for (instance, until), count in zip(alive, counts, strict=True)
+        for (instance, until), count, reader in zip(alive, replies[::2], replies[1::2], strict=True)
     ]
     return sorted(found, key=lambda pod: pod.instance)
 

@@ -9,31 +9,19 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from constellation_ws.cli import deployment
+from constellation_ws.cli import deployment, log_status
 from constellation_ws.cli.deployment import Pod
-from constellation_ws.cli.redis_connection import required
+from constellation_ws.cli.log_status import Log, Packing
 from constellation_ws.cli.reporting import to_table
 from constellation_ws.redis_io.names import Names
 
 _FRESH_EPOCH_SECONDS = 600.0
-_STATE = ("holder", "until", "epoch", "begun", "reason")
-"""Fields of the log's state. Read with HMGET, which a gateway's own user may do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """The log, and who appends to it."""
-
-    entries: int
-    newest_seconds: float | None
-    """How long ago the newest entry was appended; None where there is none."""
-    reaches_back_seconds: float | None
-    recorder: str
-    """Instance of the pod that records; empty where there is none."""
-    epoch: str
-    epoch_seconds: float
-    epoch_reason: str
-    """Why it began: what was lost before."""
+_PACKING = {
+    Packing.NOW: "now: events that are appended together are one entry",
+    Packing.OFF: "off: each event is an entry (CONSTELLATION_LOG_PACKING)",
+    Packing.WAITS: "begins in some seconds: all pods can read packed entries",
+    Packing.UNKNOWN: "not known: no pod records, or it has not asked yet",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +88,22 @@ class Status:
         if self.log is None:
             return
         log = self.log
-        text = f"{log.entries:,} entries"
+        text = f"{'at least ' * log.is_least}{log.events:,} events"
+        if log.events != log.entries:
+            text += f" in {log.entries:,} entries"
         if log.newest_seconds is not None:
             text += f", the newest {log.newest_seconds:.1f} s old"
             text += f", reaching back {log.reaches_back_seconds:.0f} s"
         yield "log", text
+        yield "packing", self._packing(log.packing)
         yield "epoch", f"{log.epoch or '(none)'}, {log.epoch_seconds:,.0f} s old{_told(log)}"
+
+    def _packing(self, packing: Packing) -> str:
+        if packing is Packing.WAITS:
+            unable = [pod.instance for pod in self.pods if not pod.reads_packed]
+            if unable:
+                return f"waits: the release of {', '.join(unable)} cannot read packed entries"
+        return _PACKING[packing]
 
     def _memory_rows(self) -> Iterator[tuple[str, str]]:
         if self.memory is None:
@@ -126,36 +124,8 @@ def _told(log: Log) -> str:
 def inspect(redis: Redis, names: Names, delivery: str) -> Status:
     """Read it. Raises RedisFailed."""
     found = deployment.pods(redis, names)
-    log = _inspect_log(redis, names) if delivery == "durable" else None
+    log = log_status.inspect(redis, names, found) if delivery == "durable" else None
     return Status(delivery, found, log, _memory(redis))
-
-
-def _inspect_log(redis: Any, names: Names) -> Log:
-    with required("The log cannot be read"):
-        seconds, microseconds = redis.time()
-        now = seconds + microseconds / 1e6
-        newest, oldest = redis.xrevrange(names.log, count=1), redis.xrange(names.log, count=1)
-        entries = redis.xinfo_stream(names.log)["length"] if newest else 0
-        values = redis.hmget(names.state, _STATE)
-    state = {name: value for name, value in zip(_STATE, values, strict=True) if value is not None}
-    holder = state.get("holder", b"").decode()
-    is_held = float(state.get("until", 0)) / 1000 > now
-    return Log(
-        entries=entries,
-        newest_seconds=_age(newest, now),
-        reaches_back_seconds=_age(oldest, now),
-        recorder=holder.rpartition(".")[0] if is_held else "",
-        epoch=state.get("epoch", b"").decode(),
-        epoch_seconds=max(0.0, now - float(state.get("begun", now * 1000)) / 1000),
-        epoch_reason=state.get("reason", b"").decode(),
-    )
-
-
-def _age(entries: Any, now: float) -> float | None:
-    """Give the age of the first entry of a reply, by Redis' clock."""
-    if not entries:
-        return None
-    return max(0.0, now - int(entries[0][0].partition(b"-")[0]) / 1000)
 
 
 def _memory(redis: Any) -> Memory | None:

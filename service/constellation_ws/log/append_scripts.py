@@ -80,11 +80,13 @@ local seen, count = ARGV[2], tonumber(ARGV[3])
 local last = last_id(KEYS[1], seen, state[2])
 if not last then return -1 end
 local id = packed_id(last, count)
-if not redis.call('XADD', KEYS[1], 'NOMKSTREAM', id, 'packed', ARGV[4], 'at', ARGV[5]) then
+local extra = tonumber(state[4] or '') or 0
+local function text(number) return string.format('%.0f', number) end
+if not redis.call(
+  'XADD', KEYS[1], 'NOMKSTREAM', id, 'packed', ARGV[4], 'at', ARGV[5], 'extra', text(extra)) then
   return -1
 end
-local extra = (tonumber(state[4] or '') or 0) + count - 1
-redis.call('HSET', KEYS[2], 'packed', id, 'extra', string.format('%.0f', extra))
+redis.call('HSET', KEYS[2], 'packed', id, 'extra', text(extra + count - 1))
 if last == seen then return id end
 return since(KEYS[1], seen)
 """
@@ -100,8 +102,13 @@ PERMIT_PACKING = (
     LIBRARY
     + """
 local state = redis.call(
-  'HMGET', KEYS[1], 'holder', 'removed', 'gone', 'packing', 'packed', 'trimmed')
+  'HMGET', KEYS[1], 'holder', 'removed', 'gone', 'packing', 'packed', 'trimmed', 'packs')
 if state[1] ~= ARGV[1] or not state[2] then return 0 end
+-- For people: only `status` reads it, so nothing depends on whether it can be written.
+local function show(packs)
+  if ARGV[2] == '' then packs = 'off' end
+  if state[7] ~= packs then redis.pcall('HSET', KEYS[1], 'packs', packs) end
+end
 local now, can_read, has_own = now_ms(), true, false
 local own = string.match(ARGV[1], '^(.*)%.')
 local pods = redis.call('ZRANGEBYSCORE', KEYS[2], string.format('%.3f', now / 1000), '+inf')
@@ -111,9 +118,14 @@ for _, pod in ipairs(pods) do
 end
 local is_marked = state[2] == 'packed 1'
 local are_left = is_marked and state[5] and is_later(state[5], state[6] or '0-0')
-if are_left and not can_read then return -1 end
 -- Where this pod is not among them, others may be missing as well.
-if not can_read or not has_own or ARGV[2] == '' then
+local is_wanted = can_read and has_own and ARGV[2] ~= ''
+-- A pod of another release that looked at the log just before has shown itself after that time.
+local may_pack = is_wanted and is_marked
+  and math.abs(now - tonumber(state[4] or '0')) >= tonumber(ARGV[3])
+show(may_pack and 'now' or 'waits')
+if are_left and not can_read then return -1 end
+if not is_wanted then
   if is_marked and not are_left then
     redis.call('HSET', KEYS[1], 'removed', state[3])
     redis.call('HDEL', KEYS[1], 'gone', 'packing')
@@ -126,8 +138,7 @@ if not is_marked then
     'packing', string.format('%.0f', now))
   return 0
 end
--- A pod of another release that looked at the log just before has shown itself by then.
-return math.abs(now - tonumber(state[4] or '0')) >= tonumber(ARGV[3]) and 1 or 0
+return may_pack and 1 or 0
 """
 )
 """KEYS: state, pods that are alive, pods that read packed entries. ARGV: lease ID, empty where

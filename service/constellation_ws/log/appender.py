@@ -73,6 +73,8 @@ class AnswerReceiver(Protocol):
 
 
 Answered = Callable[[Any], None]
+OnRecorded = Callable[[int], None]
+"""Called once Redis has confirmed an append, with the number of entries that it became."""
 
 
 class Appender:
@@ -94,7 +96,8 @@ class Appender:
         """Whether all entries were there since this recording began, as far as Redis can tell."""
         self.unanswered = 0
         """Appends that were sent and not confirmed."""
-        self._may_pack = False
+        self.may_pack = False
+        """Whether what is appended together becomes one entry."""
         for script in (APPEND, APPEND_PACKED, TRIM):  # this node may not have them
             self._send(["SCRIPT", "LOAD", script], _ignore)
 
@@ -105,20 +108,17 @@ class Appender:
 
     def permit_packing(self, may_pack: bool) -> None:
         """Note whether all pods can read packed entries."""
-        self._may_pack = may_pack
+        self.may_pack = may_pack
 
-    def append(self, received: Sequence[Received], on_recorded: Callable[[], None]) -> None:
-        """Append messages, as one entry if that is permitted.
-
-        `on_recorded` is called once Redis has confirmed them.
-        """
+    def append(self, received: Sequence[Received], on_recorded: OnRecorded) -> None:
+        """Append messages, as one entry if that is permitted."""
         self.unanswered += 1
-        if self._may_pack and len(received) >= _LEAST_PACKED:
+        if self.may_pack and len(received) >= _LEAST_PACKED:
             self._append_packed(received, on_recorded)
         else:
             self._append_plain(received, on_recorded)
 
-    def _append_plain(self, received: Sequence[Received], on_recorded: Callable[[], None]) -> None:
+    def _append_plain(self, received: Sequence[Received], on_recorded: OnRecorded) -> None:
         words: list[str | bytes | int] = [*self._append_words, self._seen(), "", ""]
         for one in received:
             words += (one.channel, one.payload, one.position)
@@ -130,17 +130,17 @@ class Appender:
                 self._receiver.deliver_appended(_logged(reply, received))
             else:
                 self._receiver.deliver_reply(reply)
-            on_recorded()
+            on_recorded(len(received))
 
         self._send(words, confirm)
 
-    def _append_packed(self, received: Sequence[Received], on_recorded: Callable[[], None]) -> None:
+    def _append_packed(self, received: Sequence[Received], on_recorded: OnRecorded) -> None:
         count = len(received)
         words = (*self._pack_words, self._seen(), count, pack(received), received[-1].position)
 
         def confirm(reply: Any) -> None:
             if reply == NOT_PACKED:  # a pod that cannot read packed entries has ended the epoch
-                self._may_pack = False
+                self.may_pack = False
                 self._append_plain(received, on_recorded)
                 return
             self.unanswered -= 1
@@ -149,7 +149,7 @@ class Appender:
                 self._receiver.deliver_appended(_logged(ids_up_to(reply, count), received))
             else:
                 self._receiver.deliver_reply(reply)
-            on_recorded()
+            on_recorded(1)
 
         self._send(words, confirm)
 

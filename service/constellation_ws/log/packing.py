@@ -16,6 +16,8 @@ from constellation_ws.log.pubsub_positions import Received, Run, runs_of
 
 FIELD = b"packed"
 """The first field of a packed entry."""
+BEFORE = b"extra"
+"""The field with how many messages the packed entries before it held, beyond one for each."""
 VERSION = 1
 """The first byte of its value; the rest is msgpack."""
 _SMALL_NUMBERS = [b"%d" % number for number in range(1_024)]

@@ -20,6 +20,7 @@ from constellation_ws.log.epochs import Epochs
 from constellation_ws.log.follower import Follower
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
 from constellation_ws.log.layout import Content, Logged, id_of, later_than, read_entries
+from constellation_ws.log.rate import Rate
 from constellation_ws.log.reading import LogReader, last_position
 from constellation_ws.log.state import LeaseReply, LogState, Look
 from constellation_ws.log.tail import Tail
@@ -46,10 +47,7 @@ class RedisLog:
         unrecorded: Unrecorded,
         metrics: Metrics,
     ) -> None:
-        """`redis` is for following and the lease, `redis_requests` for reading back.
-
-        Both may try again.
-        """
+        """`redis` follows and asks for the lease, `redis_requests` reads; both may try again."""
         self._redis = redis
         self._names = names
         self.comparison = Comparison(unrecorded)
@@ -57,7 +55,8 @@ class RedisLog:
         self.state = LogState(redis, names)
         self.reader = LogReader(redis_requests, names, self.damaged)
         self._follower: Follower | None = None
-        self._tail = Tail(redis, names, lambda: format_id(self.delivered), self._receive)
+        self.rate = Rate()
+        self._tail = Tail(redis, names, self.rate, lambda: format_id(self.delivered), self._receive)
         self._attempts = 0
         self._moved = asyncio.Event()
         self._is_awaited = False

@@ -14,6 +14,7 @@ State of the log, a hash (`Names.state`):
 | `removed`, `last` | entries removed so far and the last ID, when the recorder last looked |
 | `gone` | the entries removed so far while `removed` says `packed 1`, see below |
 | `packing` | since when `removed` says that, by Redis' clock in ms |
+| `packs` | whether appends are packed, as the recorder was last answered: `now`, `off`, `waits` |
 | `packed` | the last packed entry |
 | `extra` | messages in packed entries so far, beyond one for each entry |
 | `counts` | IDs, and how many messages had been appended up to each |
@@ -171,7 +172,7 @@ redis.call(
   'HSET', KEYS[2], 'epoch', name, 'reason', ARGV[3], 'start', last, 'trimmed', last,
   'removed', removed(found), 'last', last, 'begun', string.format('%.0f', now_ms()),
   'watched', run_id())
-redis.call('HDEL', KEYS[2], 'gone', 'packing', 'packed')
+redis.call('HDEL', KEYS[2], 'gone', 'packing', 'packs', 'packed')
 if epoch == '' then
   redis.call('HSET', KEYS[2], 'holder', '', 'until', string.format('%.0f', now_ms()), 'place', '',
     'placed', '0-0')

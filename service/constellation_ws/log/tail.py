@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.log.layout import tail_pairs
 from constellation_ws.log.paging import PageSize
+from constellation_ws.log.rate import GATHER_SECONDS, Rate
 from constellation_ws.redis_io.link import Link, open_link
 from constellation_ws.redis_io.names import Names
 
@@ -28,6 +29,8 @@ _WATCHED_SECONDS = 3.0
 then: an XREAD takes a second, and the next one follows."""
 _QUIET_SECONDS = 0.002
 """How long after the last append's reply this pod asks for entries itself again."""
+_QUIET_AT_HIGH_RATE_SECONDS = 2 * GATHER_SECONDS
+"""The same while appends keep a distance: else each of them would wake an XREAD up as well."""
 
 
 class ReadRefused(ConnectionError):
@@ -45,16 +48,18 @@ class Tail:
         self,
         redis: Redis,
         names: Names,
+        rate: Rate,
         after: Callable[[], bytes],
         on_pairs: Callable[[list[Any]], None],
     ) -> None:
-        """`after` returns the ID of the last entry that was received.
+        """`rate` is that of this pod's appends; `after` returns the ID of the last received entry.
 
         `on_pairs` receives the pairs of each reply, perhaps none, and calls `note_read` and then
         `ask_next`.
         """
         self._redis = redis
         self._log_key = names.log
+        self._rate = rate
         self._after = after
         self._on_pairs = on_pairs
         self._page = PageSize()
@@ -102,7 +107,8 @@ class Tail:
         if self._has_appended:
             self._has_appended = False
             loop = asyncio.get_running_loop()
-            self._quiet = loop.call_later(_QUIET_SECONDS, self.ask_next)
+            seconds = _QUIET_AT_HIGH_RATE_SECONDS if self._rate.is_high else _QUIET_SECONDS
+            self._quiet = loop.call_later(seconds, self.ask_next)
         else:
             self._ask(_BLOCK_MILLISECONDS)
 

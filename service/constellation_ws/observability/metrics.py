@@ -177,6 +177,12 @@ class Metrics(RemoteMetrics):
             "Events that this pod, as the recorder, appended to the log from Pub/Sub.",
             registry=registry,
         )
+        self.recorded_entries = Counter(
+            "constellation_recorded_entries",
+            "Entries of the Redis stream that these events became; fewer than events if they are "
+            "packed.",
+            registry=registry,
+        )
 
     def _declare_recovery(self, registry: CollectorRegistry) -> None:
         """Sessions that are resumed, and the way to Redis."""

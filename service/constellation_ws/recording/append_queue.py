@@ -7,6 +7,7 @@ import time
 
 from constellation_ws.log.appender import Appender
 from constellation_ws.log.pubsub_positions import Received
+from constellation_ws.log.rate import Rate
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.batching import Batching
@@ -20,15 +21,20 @@ _MAX_UNANSWERED = 1
 class AppendQueue:
     """Appends what was received, as fast as Redis answers; the rest stays retained."""
 
-    def __init__(self, unrecorded: Unrecorded, metrics: Metrics) -> None:
+    def __init__(self, unrecorded: Unrecorded, metrics: Metrics, rate: Rate) -> None:
         self._unrecorded = unrecorded
         self._metrics = metrics
-        self._batching = Batching()
+        self._batching = Batching(rate)
         self._appender: Appender | None = None
         """None while this pod does not record."""
         self._sent = 0
         """Number of the first message that was not sent to the log yet."""
         self._gathering: asyncio.TimerHandle | None = None
+
+    @property
+    def is_packing(self) -> bool:
+        """Whether this pod records, and what it appends together is one entry."""
+        return self._appender is not None and self._appender.may_pack
 
     def begin(self, appender: Appender) -> None:
         """Append all that is not recorded yet, and from now on what is received."""
@@ -73,13 +79,14 @@ class AppendQueue:
         fresh = _first_of(self._unrecorded.since(self._sent, _MAX_MESSAGES))
         if not fresh:
             return
-        self._batching.appended(len(fresh))
         self._sent += len(fresh)
+        self._batching.appended(len(fresh), self._unrecorded.end - self._sent, time.monotonic())
         self._append(appender, fresh, self._sent)
 
     def _append(self, appender: Appender, fresh: list[Received], until: int) -> None:
-        def note_recorded() -> None:
+        def note_recorded(entries: int) -> None:
             self._metrics.recorded.inc(len(fresh))
+            self._metrics.recorded_entries.inc(entries)
             self._unrecorded.confirm(until)
             self._batching.answered(time.monotonic())
             if appender is self._appender:

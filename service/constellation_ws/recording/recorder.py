@@ -70,7 +70,7 @@ class Recorder:
         self._ticks_channel = names.ticks.encode()
         self._commands_channel = names.commands.encode()
         self._phase = RecorderPhase.UNSUBSCRIBED
-        self._queue = AppendQueue(unrecorded, metrics)
+        self._queue = AppendQueue(unrecorded, metrics, redis_log.rate)
         self._lease = RecorderLease(redis_log, bus.instance)
         self._positioned_at = 0.0
         self._received_at = 0.0
@@ -86,6 +86,11 @@ class Recorder:
         return self._phase is RecorderPhase.RECORDING
 
     @property
+    def is_packing(self) -> bool:
+        """Whether this pod appends, and what it appends together is one entry."""
+        return self._queue.is_packing
+
+    @property
     def unrecorded_events(self) -> int:
         """How many received events this pod has not seen in the log yet."""
         return self._unrecorded.end - self._unrecorded.begin
@@ -93,10 +98,7 @@ class Recorder:
     # What the subscription brings
 
     def receive(self, batch: list[Published]) -> list[Published]:
-        """Receive one read from Pub/Sub: retain its events; return what is not recorded.
-
-        Those are commands, and events of volatile channels.
-        """
+        """Receive one read from Pub/Sub: retain its events; return commands and volatile events."""
         passed_on: list[Published] = []
         receive, ticks = self._unrecorded.receive, self._ticks_channel
         commands_channel, volatile = self._commands_channel, self._volatile
@@ -168,7 +170,10 @@ class Recorder:
                 self.fault.note(reason, self.unrecorded_events)
             finally:
                 self._advance(RecorderEvent.FAILED)
-            await self._wait_for_news(POLL_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._news.wait()
+            self._news.clear()
 
     async def _try(self) -> None:
         candidacy = self._candidacy()
@@ -289,9 +294,3 @@ class Recorder:
             async with asyncio.timeout(seconds):
                 while self._unrecorded.begin < end:
                     await self._log.moved(POLL_SECONDS)
-
-    async def _wait_for_news(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
-        self._news.clear()

@@ -108,6 +108,12 @@ class Durable:
             "Events that this pod has received but not yet seen in the log.",
             lambda: float(recorder.unrecorded_events),
         )
+        metrics.register(
+            "constellation_packing",
+            "1 while this pod is the recorder and packs the events that it appends together into "
+            "one entry of the log.",
+            lambda: float(recorder.is_packing),
+        )
         # An alert takes it for the sign that somebody must record.
         metrics.register(
             "constellation_log_lag_seconds",

@@ -7,6 +7,7 @@ from random import Random
 
 from tests.chaos.plan import Lane
 from tests.simulation.faults.kinds import Blow, Fault, Steps
+from tests.simulation.pods import Pod
 from tests.simulation.world import World
 
 _LOOK_SECONDS = 0.1
@@ -29,19 +30,51 @@ def roll_all(world: World, blow: Blow) -> Steps:
 
 def _roll(world: World, slot: int) -> Iterator[float]:
     old, fresh = world.pods[slot], world.launch()
-    waited = 0.0
-    while not fresh.is_ready and waited < _READY_SECONDS:
-        yield _LOOK_SECONDS
-        waited += _LOOK_SECONDS
+    yield from _ready(fresh)
     world.pods[slot] = fresh
     if old.is_alive:
         world.sample(old)
-        world.note("director", f"SIGTERM to {old.name}")
-        old.stop()
-        while old.is_alive:
-            yield _LOOK_SECONDS
-        if old.exit_code != 0:
-            world.troubles.append(f"{old.name}: exit code {old.exit_code} {old.failure}")
+        yield from _stop(world, old)
+
+
+def former(world: World, blow: Blow) -> Steps:
+    """A pod of the release before packed entries joins, serves clients, and leaves or is killed.
+
+    Where entries are packed, the epoch ends once: it may have passed over some of them.
+    """
+    with world.strike(blow.name, is_lossy=world.is_packing) as strike:
+        pod = world.launch(is_former=True)
+        world.note("director", f"{pod.name} is of the release before packed entries")
+        yield from _ready(pod)
+        world.pods.append(pod)
+        seen = world.last_entry
+        yield blow.seconds
+        world.pods.remove(pod)
+        if world.is_undisturbed(strike) and (count := world.packed_entries(seen)):
+            world.troubles.append(f"{count} packed entries while {pod.name} could not read them")
+        world.sample(pod)
+        if blow.chance.random() < 0.5:
+            world.note("director", f"SIGKILL to {pod.name}")
+            world.doubt_after_kill(pod)
+            pod.kill()
+        else:
+            yield from _stop(world, pod)
+
+
+def _ready(pod: Pod) -> Steps:
+    waited = 0.0
+    while not pod.is_ready and waited < _READY_SECONDS:
+        yield _LOOK_SECONDS
+        waited += _LOOK_SECONDS
+
+
+def _stop(world: World, pod: Pod) -> Steps:
+    world.note("director", f"SIGTERM to {pod.name}")
+    pod.stop()
+    while pod.is_alive:
+        yield _LOOK_SECONDS
+    if pod.exit_code != 0:
+        world.troubles.append(f"{pod.name}: exit code {pod.exit_code} {pod.failure}")
 
 
 def kill(world: World, blow: Blow) -> Steps:
@@ -121,6 +154,7 @@ FAULTS = (
     Fault("roll-all", Lane.PODS, roll_all),
     Fault("kill", Lane.PODS, kill, 0.0, 5.0),
     Fault("kill-recorder", Lane.PODS, kill_recorder, 0.0, 5.0, weight=2),
+    Fault("former-release", Lane.PODS, former, 1.0, 14.0, weight=2),
     Fault("pause", Lane.PODS, pause, 0.5, 20.0),
     Fault("pause-all", Lane.PODS, pause_all, 0.5, 20.0),
     Fault("step-pod-clock", Lane.PODS, step_clock),

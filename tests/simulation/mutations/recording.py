@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from constellation_ws.log import append_scripts, state
 from constellation_ws.log.appender import Appender
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.recording import recorder
@@ -65,6 +66,14 @@ def appended_again() -> None:
     Endpoint.client = lambda self, *, retries: client(self, retries=5)  # type: ignore[method-assign]
 
 
+def packed_for_all() -> None:
+    """Entries are packed also while a pod lives that cannot read them."""
+    check = "then can_read = false end"
+    script = append_scripts.PERMIT_PACKING
+    assert check in script, "the script has changed"
+    state.PERMIT_PACKING = script.replace(check, "then end")  # type: ignore[attr-defined]
+
+
 MUTATIONS = (
     Mutation(
         "first-discarded", "what a subscription brings before the first tick is discarded",
@@ -85,5 +94,9 @@ MUTATIONS = (
     Mutation(
         "appended-again", "an XADD whose answer was lost is sent again",
         "hang", appended_again,
+    ),
+    Mutation(
+        "packed-for-all", "entries are packed while a pod lives that cannot read them",
+        "former-release", packed_for_all,
     ),
 )  # fmt: skip

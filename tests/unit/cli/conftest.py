@@ -21,20 +21,29 @@ class Deployment:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
 
-    def pod(self, instance: str, *users: str, lives_seconds: float = 20.0, host: str = "") -> None:
+    def pod(
+        self,
+        instance: str,
+        *users: str,
+        lives_seconds: float = 20.0,
+        host: str = "",
+        reads_packed: bool = True,
+    ) -> None:
         """Register a pod, as presence and the directory of peers do."""
         seconds, _ = self.redis.time()
         self.redis.zadd(NAMES.pods, {instance: seconds + lives_seconds})
+        if reads_packed:
+            self.redis.zadd(NAMES.readers, {instance: seconds + 60})
         if users:
             self.redis.zadd(NAMES.users(instance), dict.fromkeys(users, 0))
         if host:
             self.redis.zadd(NAMES.peers, {f"{instance} 1 {host} 7757": seconds + 15})
 
-    def records(self, instance: str, reason: str = "") -> None:
-        """Let a pod hold the recorder's lease."""
+    def records(self, instance: str, reason: str = "", packs: str = "off") -> None:
+        """Let a pod hold the recorder's lease, and have been answered whether it may pack."""
         seconds, _ = self.redis.time()
         fields: Any = {"holder": f"{instance}.3", "until": (seconds + 30) * 1000, "epoch": "e1"}
-        since = {"reason": reason, "begun": (seconds - 5) * 1000}
+        since = {"reason": reason, "begun": (seconds - 5) * 1000, "packs": packs}
         self.redis.hset(NAMES.state, mapping=fields | since)
 
 

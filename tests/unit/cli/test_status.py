@@ -25,11 +25,12 @@ def well(deployment: Deployment) -> Status:
 def test_a_deployment_that_works_has_no_problem(well: Status) -> None:
     assert list(well.problems()) == []
     assert well.log is not None
-    assert (well.log.entries, well.log.recorder, well.log.epoch) == (1, "a", "e1")
+    assert (well.log.events, well.log.recorder, well.log.epoch) == (1, "a", "e1")
     text = well.to_text()
     assert "10.0.0.7:7757  recorder" in text
     assert "stopping or gone" in text
-    assert "1 entries" in text
+    assert "1 events, the newest" in text
+    assert "off: each event is an entry (CONSTELLATION_LOG_PACKING)" in text
     assert [pod["instance"] for pod in well.facts()["pods"]] == ["a", "b"]
 
 

@@ -76,7 +76,7 @@ async def appending(pod: Pod) -> AsyncIterator[Appender]:
 async def append(appender: Appender, *indexes: int) -> None:
     """Append messages of these places behind the tick, and wait for the answer."""
     done = asyncio.Event()
-    appender.append([received(index) for index in indexes], done.set)
+    appender.append([received(index) for index in indexes], lambda _: done.set())
     async with asyncio.timeout(PATIENCE_SECONDS):
         await done.wait()
 

@@ -45,6 +45,36 @@ async def test_packing_is_permitted_once_the_log_was_marked_for_a_while(redis: R
         assert await permit(pod) is Packing.PERMITTED
 
 
+async def test_what_the_recorder_was_answered_is_shown(redis: Redis) -> None:
+    """For `status`: a word that each answer overwrites."""
+    pod, shown = Pod(redis), list[Any]()
+    await show_pod(redis, "a")
+    async with following(pod), appending(pod):
+        for is_wanted in (False, True, True, False):
+            await permit(pod, is_wanted=is_wanted)
+            shown.append(await redis.hget(DEFAULT.state, "packs"))
+            await redis.hset(DEFAULT.state, "packing", "1")
+        await permit(pod)
+        await show_pod(redis, "old", reads=False)
+        await permit(pod)
+        shown.append(await redis.hget(DEFAULT.state, "packs"))
+        await pod.log.state.replace(str(pod.log.epoch), "removed", known=None)
+        shown.append(await redis.hget(DEFAULT.state, "packs"))
+    assert shown == [b"off", b"waits", b"now", b"off", b"waits", None]
+
+
+async def test_a_packed_entry_has_how_many_messages_there_were_before_it(redis: Redis) -> None:
+    """Beyond one for each entry: what the log holds can be counted from its first packed entry."""
+    pod = Pod(redis)
+    async with following(pod), appending(pod) as appender:
+        await may_pack(redis, appender)
+        for begin, end in ((0, 5), (5, 6), (6, 8), (8, 11)):
+            await append(appender, *range(begin, end))
+        entries: Any = await redis.xrange(DEFAULT.log)
+    assert [fields.get(b"extra") for _, fields in entries] == [b"0", None, b"4", b"5"]
+    assert await redis.hget(DEFAULT.state, "extra") == b"7"
+
+
 async def test_only_the_recorder_is_permitted(redis: Redis) -> None:
     pod = Pod(redis)
     await show_pod(redis, "a")
@@ -112,8 +142,10 @@ async def test_a_new_epoch_ends_packing_until_the_log_is_marked_again(redis: Red
         await append(appender, 2, 3)
         entries: Any = await redis.xrange(DEFAULT.log)
     assert [sorted(fields) for _, fields in entries] == [
-        [b"at", b"packed"], [b"at", b"channel", b"data"], [b"at", b"channel", b"data"]
-    ]  # fmt: skip
+        [b"at", b"extra", b"packed"],
+        [b"at", b"channel", b"data"],
+        [b"at", b"channel", b"data"],
+    ]
     assert pod.heard == [b"0", b"1", b"2", b"3"]
 
 

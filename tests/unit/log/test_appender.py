@@ -57,7 +57,7 @@ async def test_only_the_holder_of_the_lease_appends(redis: Redis) -> None:
         assert not (await pod.log.state.request_lease(candidacy("b.1"), 5)).is_granted
         async with pod.log.open_appender("b.1") as other:
             await append(appender, 0, 1)
-            other.append([received(2)], lambda: None)
+            other.append([received(2)], lambda _: None)
             with pytest.raises(LostLease):
                 await ended(other)
         entries: Any = await redis.xrange(DEFAULT.log)
@@ -123,11 +123,11 @@ async def test_a_packed_append_comes_to_nothing_without_the_lease_or_on_a_damage
         await append(appender, 0, 1)
         async with pod.log.open_appender("b.1") as other:
             other.permit_packing(True)
-            other.append([received(2), received(3)], lambda: None)
+            other.append([received(2), received(3)], lambda _: None)
             with pytest.raises(LostLease):
                 await ended(other)
         await redis.delete(DEFAULT.log)
-        appender.append([received(2), received(3)], lambda: None)
+        appender.append([received(2), received(3)], lambda _: None)
         with pytest.raises(LogDamaged):
             await ended(appender)
     assert await redis.xlen(DEFAULT.log) == 0
@@ -138,7 +138,7 @@ async def test_nothing_is_appended_to_a_log_that_lacks_what_was_delivered(redis:
     async with following(pod), appending(pod) as appender:
         await append(appender, 0)
         await redis.delete(DEFAULT.log)
-        appender.append([received(1)], lambda: None)
+        appender.append([received(1)], lambda _: None)
         with pytest.raises(LogDamaged):
             await ended(appender)
     assert await redis.xlen(DEFAULT.log) == 0
@@ -150,7 +150,7 @@ async def test_what_an_earlier_recording_still_sends_comes_to_nothing(redis: Red
     async with following(pod), appending(pod) as appender:
         await pod.log.state.release("a.1")
         assert (await pod.log.state.request_lease(candidacy("a.2"), 5)).is_granted
-        appender.append([received(0)], lambda: None)
+        appender.append([received(0)], lambda _: None)
         with pytest.raises(LostLease):
             await ended(appender)
     assert await redis.xlen(DEFAULT.log) == 0

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from constellation_ws.log import tail as module
+from constellation_ws.log.rate import Rate
 from constellation_ws.log.tail import ReadRefused, Tail
 from constellation_ws.redis_io.names import DEFAULT
 from tests.processes import Valkey
@@ -19,7 +20,8 @@ class Reading:
     """A tail with what it has read."""
 
     def __init__(self, redis: Redis) -> None:
-        self.tail = Tail(redis, DEFAULT, lambda: self.after, self._receive)
+        self.rate = Rate()
+        self.tail = Tail(redis, DEFAULT, self.rate, lambda: self.after, self._receive)
         self.after = b"0-0"
         self.read: list[bytes] = []
         self.replies = 0
@@ -46,11 +48,15 @@ async def test_each_entry_is_read_once_and_in_order(redis: Redis) -> None:
     assert one.read == [b"%d" % number for number in range(20)]
 
 
+@pytest.mark.parametrize("is_high", [False, True])
 async def test_while_appends_return_entries_nothing_is_asked_for(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, is_high: bool
 ) -> None:
-    monkeypatch.setattr(module, "_QUIET_SECONDS", 10 * PATIENCE_SECONDS)
+    """At a high rate appends keep a distance: it is waited for longer than that."""
+    name = "_QUIET_AT_HIGH_RATE_SECONDS" if is_high else "_QUIET_SECONDS"
+    monkeypatch.setattr(module, name, 10 * PATIENCE_SECONDS)
     one = Reading(redis)
+    one.rate.is_high = is_high
     one.tail.note_appended()
     task = asyncio.create_task(one.follow())
     await eventually(lambda: one.replies == 1, PATIENCE_SECONDS, "the first reply")

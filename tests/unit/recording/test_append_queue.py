@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
-from constellation_ws.log.appender import Appender
+import pytest
+
+from constellation_ws.log import rate
+from constellation_ws.log.appender import Appender, OnRecorded
 from constellation_ws.log.pubsub_positions import Received
+from constellation_ws.log.rate import Rate
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.append_queue import AppendQueue
-from tests.waiting import PATIENCE_SECONDS, eventually
+from tests.waiting import PATIENCE_SECONDS, eventually, throughout
 
 
 class Connection:
@@ -18,17 +22,18 @@ class Connection:
 
     def __init__(self) -> None:
         self.unanswered = 0
+        self.may_pack = False
         self.appends: list[list[bytes]] = []
-        self._confirm: list[Callable[[], None]] = []
+        self._confirm: list[OnRecorded] = []
 
-    def append(self, received: Sequence[Received], on_recorded: Callable[[], None]) -> None:
+    def append(self, received: Sequence[Received], on_recorded: OnRecorded) -> None:
         self.unanswered += 1
         self.appends.append([one.payload for one in received])
         self._confirm.append(on_recorded)
 
     def answer(self) -> None:
         self.unanswered -= 1
-        self._confirm.pop(0)()
+        self._confirm.pop(0)(1)
 
 
 class World:
@@ -36,7 +41,8 @@ class World:
 
     def __init__(self, *payloads: bytes) -> None:
         self.unrecorded = Unrecorded(b"pod", 1 << 20)
-        self.queue = AppendQueue(self.unrecorded, Metrics())
+        self.metrics, self.rate = Metrics(), Rate()
+        self.queue = AppendQueue(self.unrecorded, self.metrics, self.rate)
         self.connection = Connection()
         self.receive(*payloads)
 
@@ -71,6 +77,34 @@ async def test_nothing_is_appended_while_this_pod_does_not_record() -> None:
     world.connection.answer()
     assert world.connection.appends == [[b"1"]]
     assert world.unrecorded.begin < world.unrecorded.end
+
+
+async def test_at_a_high_rate_what_an_append_left_follows_its_answer_and_the_next_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rate, "GATHER_SECONDS", 10 * PATIENCE_SECONDS)
+    monkeypatch.setattr(rate, "HIGH_PER_SECOND", 0)
+    world = World(*[b"%d" % number for number in range(600)])
+    world.begin()
+    assert world.rate.is_high
+    world.connection.answer()
+    assert [len(one) for one in world.connection.appends] == [500, 100]
+    world.receive(b"1")
+    world.connection.answer()
+    await throughout(lambda: len(world.connection.appends) == 2, 0.05, "it waits")
+
+
+async def test_events_and_the_entries_that_they_became_are_counted() -> None:
+    world = World(b"1", b"2", b"3")
+    world.begin()
+    assert not world.queue.is_packing
+    world.connection.may_pack = True
+    assert world.queue.is_packing
+    world.connection.answer()
+    counters = (world.metrics.recorded, world.metrics.recorded_entries)
+    assert [one._value.get() for one in counters] == [3, 1]
+    world.queue.end()
+    assert not world.queue.is_packing
 
 
 async def test_an_append_has_a_bound() -> None:

@@ -133,7 +133,7 @@ async def test_as_many_as_came_together_before_are_not_waited_with(
 
 async def test_fewer_than_usual_are_waited_with_for_a_moment(valkey: Valkey, redis: Redis) -> None:
     async with pods(valkey, 1) as (pod,):
-        pod.recorder._queue._batching.appended(1_000)
+        pod.recorder._queue._batching.appended(1_000, 0, 0.0)
         for number in range(5):
             await redis.publish(CHANNEL, str(number))
             await is_recorded(redis, number + 1)

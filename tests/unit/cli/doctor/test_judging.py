@@ -82,7 +82,7 @@ def test_a_roll_out_is_judged(moved: Sequence[Moved], verdict: Verdict, says: st
 
 
 def pod(instance: str, seen_seconds: float = 1.0) -> Pod:
-    return Pod(instance, seen_seconds, 0, "")
+    return Pod(instance, seen_seconds, 0, "", reads_packed=True)
 
 
 def met(*instances: str, refused: int = 0) -> Met:
