@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from constellation_ws.delivery.rooms import Rooms
 from constellation_ws.delivery.routes import Route
 from constellation_ws.observability.metrics import Metrics
+
+USUAL_MISSES = 7
+"""After so many the addresses are read first: for one of eight of these in vain, at most."""
 
 
 class Path:
@@ -14,6 +18,7 @@ class Path:
         "delivered",
         "deliveries",
         "malformed",
+        "misses",
         "no_recipient",
         "nothing_to_send",
         "route",
@@ -22,6 +27,8 @@ class Path:
 
     def __init__(self, channel: str, route: Route, metrics: Metrics) -> None:
         self.channel = channel
+        self.misses = 0
+        """Events without a recipient, since one had some after its addresses were read first."""
         self.route = route
         self.deliveries = metrics.deliveries.of(route.event)
         self.delivered = metrics.events.of(channel, "delivered")
@@ -29,3 +36,12 @@ class Path:
         self.nothing_to_send = metrics.events.of(channel, "nothing_to_send")
         self.malformed = metrics.events.of(channel, "malformed")
         self.too_large = metrics.events.of(channel, "too_large")
+
+    def is_for_nobody(self, payload: bytes, rooms: Rooms) -> bool:
+        """Look at the addresses alone. False also where the whole event has to be read."""
+        addresses = self.route.addresses
+        named = addresses.rooms(payload) if addresses is not None else None
+        if named is not None and not rooms.audience(named, ()):
+            return True
+        self.misses = 0
+        return False

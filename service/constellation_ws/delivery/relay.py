@@ -15,7 +15,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, use_span
 from constellation_ws.delivery.command_reading import CommandReader
 from constellation_ws.delivery.effects import Asked, Effect, MembershipEnded, Moved
 from constellation_ws.delivery.fanout import Fanout
-from constellation_ws.delivery.paths import Path
+from constellation_ws.delivery.paths import USUAL_MISSES, Path
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.routes import RoutedEvent, Table
 from constellation_ws.delivery.timing import Timing
@@ -142,6 +142,9 @@ class Relay:
             self._receive_command(channel, payload, offset)
 
     def _relay(self, path: Path, payload: bytes, offset: bytes) -> None:
+        if path.misses > USUAL_MISSES and path.is_for_nobody(payload, self._rooms):
+            path.no_recipient.value += 1
+            return
         try:
             message = path.route.route(payload)
         except MalformedEvent as error:
@@ -168,6 +171,7 @@ class Relay:
                 self._show_trace(offset)
         else:
             path.no_recipient.value += 1
+            path.misses += 1
             if message.traceparent is not msgspec.UNSET:
                 self._drop(path, "no_recipient", payload, offset)
         if message.empties or message.removals:

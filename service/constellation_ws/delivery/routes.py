@@ -12,6 +12,7 @@ from operator import attrgetter
 import msgspec
 from msgspec import UNSET
 
+from constellation_ws.delivery.addresses import Addresses, are_decisive
 from constellation_ws.interface import templates
 from constellation_ws.interface.rows import RouteRow
 from constellation_ws.interface.value_types import Types
@@ -78,6 +79,7 @@ class Route:
         "_to",
         "_traceparent",
         "_unless",
+        "addresses",
         "event",
         "is_volatile",
         "namespace",
@@ -106,6 +108,9 @@ class Route:
         self._addresses = [attribute[key] for key in dict.fromkeys(row.template_keys())]
         # Keys that only address the event follow the payload's and are unset before it is encoded.
         self._hidden = [attribute[key] for key in keys if key not in row.keys]
+        is_decisive = are_decisive(row) and not is_traced
+        self.addresses = Addresses(row, scope) if is_decisive else None
+        """Reads whom an event addresses, where that may show that it concerns nobody here."""
 
     def route(self, raw: bytes) -> RoutedEvent | None:
         """Decide who gets the event; None where the table says that nothing is sent.

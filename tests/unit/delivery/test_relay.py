@@ -322,6 +322,24 @@ def test_every_event_is_counted_under_what_became_of_it(pod: Pod) -> None:
     assert pod.count("deliveries", event="chat-deleted") == 1
 
 
+FOR_ONE = '{"recipientId": "%s", "chatId": "c-9", "text": "1"}'
+
+
+def test_events_for_others_are_counted_and_the_first_for_somebody_here_arrives(pod: Pod) -> None:
+    """However many in a row had no recipient, so that only the addresses were read."""
+    alice = pod.client("alice")
+    for who in (*["bob"] * 30, "alice", *["bob"] * 30, "alice"):
+        pod.publish("chat:newMessage", FOR_ONE % who)
+    assert len(alice.heard) == 2
+    assert pod.count("events", channel="chat:newMessage", outcome="no_recipient") == 60
+    assert pod.count("events", channel="chat:newMessage", outcome="delivered") == 2
+
+
+def test_a_broken_event_behind_many_for_others_is_malformed(pod: Pod) -> None:
+    pod.publish("chat:newMessage", *[FOR_ONE % "bob"] * 20, (FOR_ONE % "bob")[:-1])
+    assert pod.count("events", channel="chat:newMessage", outcome="malformed") == 1
+
+
 def test_a_deleted_chat_is_told_and_then_empty_within_one_batch(pod: Pod) -> None:
     member, outsider = pod.client("alice", "c-1", "c-2"), pod.client("bob")
     pod.take(
