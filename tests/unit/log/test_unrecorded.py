@@ -380,6 +380,8 @@ class Pod:
     lags: bool = False
     is_alive: bool = True
     received: set[int] = field(default_factory=set)
+    missed: set[int] = field(default_factory=set)
+    """What was sent to it, and was lost with its subscription."""
 
 
 class Recording(RuleBasedStateMachine):
@@ -399,6 +401,8 @@ class Recording(RuleBasedStateMachine):
         """What came before this place of the stream is recorded, or reported as lost."""
         self.renewed = b"", 0
         """What the recorder said last, and how long the log was then."""
+        self.late = 0
+        """How many recorders were late."""
         self.tick()
         for _ in range(2):
             self.add_pod()
@@ -470,6 +474,9 @@ class Recording(RuleBasedStateMachine):
 
     def interrupt(self, one: Pod, *, is_lossy: bool) -> None:
         one.is_subscribed = False
+        if is_lossy:
+            unread = range(one.next, len(self.stream))
+            one.missed.update(place for place in unread if self.stream[place] is None)
         one.unrecorded.interrupt(is_lossy=is_lossy, received_at=0)
         if one is self.recorder:
             self.recorder = None
@@ -503,17 +510,27 @@ class Recording(RuleBasedStateMachine):
             self.report_passed_over(one, one.unrecorded.confirm_position(place))
 
     @rule(which=st.integers(0, 9))
+    def ask(self, which: int) -> None:
+        one = self.pick(which)
+        if one.is_alive:
+            one.unrecorded.filled.ask()
+            self.report(one.unrecorded.filled.answer(self.late))
+
+    @rule(which=st.integers(0, 9))
     def take_over(self, which: int) -> None:
         able = [one for one in self.alive() if one.is_subscribed and one.unrecorded.is_positioned]
         able = [one for one in able if not one.unrecorded.has_hole] or able
         if not able:
             return
         self.recorder = able[which % len(able)]
+        self.late += self.recorder.unrecorded.has_hole and not self.recorder.unrecorded.is_lossy
+        self.ask(self.pods.index(self.recorder))
         self.read_the_log(self.pods.index(self.recorder))
         self.recorder.lags = False
         self.deliver()
         self.report(self.recorder.unrecorded.give_up()[0])
         self.report(self.recorder.unrecorded.is_lossy)
+        self.ask(self.pods.index(self.recorder))
         self.recorder.unrecorded.forgive()
         self.append()
 
@@ -556,8 +573,9 @@ class Recording(RuleBasedStateMachine):
         for which, _ in enumerate(self.pods):
             self.read_the_log(which)
             self.hear_of_the_renewal(which)
+            self.ask(which)
         self.nothing_is_in_the_log_twice_or_out_of_order()
-        received = set().union(*(one.received for one in self.alive()))
+        received = set().union(*(one.received | one.missed for one in self.alive()))
         due = {place for place in received if place >= self.reported}
         assert due <= {place for _, place in self.log}
 
