@@ -126,7 +126,8 @@ def _mutate(module: str, tests: Path) -> tuple[int, list[Survivor]]:
 
 
 def _run(module: str, *arguments: str) -> str:
-    paths = [BUILD / "service", BUILD, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    tools = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = [BUILD / "service", BUILD, *(Path(one).resolve() for one in tools if one)]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
         "HYPOTHESIS_PROFILE": "mutation",

@@ -27,6 +27,10 @@ def even(per_second: float) -> Callable[[Rate], float]:
     return lambda _: per_second
 
 
+def test_nothing_is_high_before_anything_is_appended() -> None:
+    assert not Rate().is_high
+
+
 def test_a_low_rate_is_never_high() -> None:
     assert not any(high(2, even(HIGH_PER_SECOND * 0.9)))
 
