@@ -1,4 +1,4 @@
-"""`python -m tests.mutation.annotations SESSION`: skips changes of annotations in cosmic-ray's work.
+"""`python -m tests.mutation.annotations SESSION`: skips changes of annotations.
 
 They are texts (`from __future__ import annotations`), which nothing evaluates. There are eleven
 changes for each `|`, which is most of the time that some modules take.

@@ -55,3 +55,7 @@ def test_what_was_reported_is_not_judged_any_more() -> None:
     holes.clear()
     holes.ask()
     assert not holes.answer(2)
+
+
+def test_before_the_first_answer_no_recorder_was_late() -> None:
+    assert FilledHoles().late == 0
