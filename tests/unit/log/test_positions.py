@@ -159,6 +159,28 @@ def test_what_is_older_than_the_window_is_forgotten_and_nobody_resumes_from_ther
     assert one.horizon == at(35), "nothing was forgotten"
 
 
+def test_a_change_at_the_new_horizon_is_kept() -> None:
+    one = ticket()
+    one.moved("chat:a", at(20), is_in=True)
+    one.moved("chat:b", at(30), is_in=True)
+    one.unsaved = {"chat:a"}
+    one.discard_before(at(20))
+    assert (len(one.changes), one.horizon, one.unsaved) == (2, at(10), {"chat:a"})
+    one.discard_before(at(30))
+    assert [change.at for change in one.changes] == [at(30)]
+    assert one.unsaved == {"chat:a"}, "b did not change before it, and a waits already"
+
+
+def test_as_many_changes_as_permitted_are_kept_and_half_of_one_more() -> None:
+    one = ticket()
+    for number in range(MAX_CHANGES):
+        one.moved("chat:a", at(11 + number), is_in=number % 2 == 0)
+    assert len(one.changes) == MAX_CHANGES
+    one.moved("chat:a", at(11 + MAX_CHANGES), is_in=True)
+    assert len(one.changes) == MAX_CHANGES // 2 + 1
+    assert one.horizon == at(11 + MAX_CHANGES // 2)
+
+
 def test_a_client_that_changes_rooms_all_the_time_takes_little_memory() -> None:
     one = ticket()
     for number in range(11, 20_000):
@@ -181,9 +203,21 @@ def test_a_room_that_is_entered_while_the_log_stands_still_needs_no_change() -> 
     one.moved("chat:1", (5, 0), is_in=True)
     assert one.changes == ()
     assert one.unsaved == {"chat:1"}
+    one.moved("chat:0", (4, 0), is_in=True)
+    assert one.changes == (), "nor one that a slow reader enters before the session began"
     one.moved("chat:1", (5, 0), is_in=False)
     one.moved("chat:1", (5, 0), is_in=True)
     assert one.changes == (RoomChange((5, 0), "chat:1", False), RoomChange((5, 0), "chat:1", True))
+    for other in ("chat:0", "chat:2"):
+        one.moved(other, (5, 0), is_in=True)
+    assert len(one.changes) == 2, "other rooms have no change that it would have to follow"
+
+
+def test_a_new_session_is_not_stored_and_one_that_goes_on_is() -> None:
+    one = ticket()
+    assert (one.is_stored, one.attempts) == (False, 0)
+    one.resumed((), (), attempts=2)
+    assert (one.is_stored, one.attempts) == (True, 2)
 
 
 def test_a_session_goes_on_at_another_pod_from_what_was_proven_to_the_first() -> None:
