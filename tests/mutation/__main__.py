@@ -113,7 +113,7 @@ def _mutate(module: str, tests: Path) -> tuple[int, list[Survivor]]:
     )
     _run("cosmic_ray.cli", "init", "config.toml", "session.sqlite")
     _run("cosmic_ray.tools.filters.operators_filter", "session.sqlite", "config.toml")
-    _run("tests.mutation.annotations", "session.sqlite")
+    _run("tests.mutation.signatures", "session.sqlite")
     _run("cosmic_ray.cli", "exec", "config.toml", "session.sqlite")
     dump = _run("cosmic_ray.cli", "dump", "session.sqlite")
     results = [json.loads(line) for line in dump.splitlines() if line]

@@ -1,7 +1,8 @@
-"""`python -m tests.mutation.annotations SESSION`: skips changes of annotations.
+"""`python -m tests.mutation.signatures SESSION`: skips changes of annotations and signatures.
 
-They are texts (`from __future__ import annotations`), which nothing evaluates. There are eleven
-changes for each `|`, which is most of the time that some modules take.
+Annotations are texts (`from __future__ import annotations`), which nothing evaluates. There are
+eleven changes for each `|`, which is most of the time that some modules take. And cosmic-ray takes
+the `*` before keyword arguments for an operator.
 """
 
 from __future__ import annotations
@@ -20,19 +21,23 @@ _Place = tuple[int, int]
 
 def main(session: str) -> None:
     """Skip them in the work of one session, whose paths are relative to the current folder."""
-    annotations: dict[Path, list[tuple[_Place, _Place]]] = {}
+    skipped: dict[Path, list[tuple[_Place, _Place]]] = {}
     with use_db(session) as work:
         for item in work.pending_work_items:
             (change,) = item.mutations
             path = Path(change.module_path)
-            if path not in annotations:
-                annotations[path] = list(_annotations(ast.parse(path.read_text())))
-            if any(begin <= change.start_pos < end for begin, end in annotations[path]):
+            if path not in skipped:
+                skipped[path] = list(_unevaluated(ast.parse(path.read_text())))
+            if any(begin <= change.start_pos < end for begin, end in skipped[path]):
                 work.set_result(item.job_id, WorkResult(worker_outcome=WorkerOutcome.SKIPPED))
 
 
-def _annotations(tree: ast.Module) -> Iterator[tuple[_Place, _Place]]:
+def _unevaluated(tree: ast.Module) -> Iterator[tuple[_Place, _Place]]:
     for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body, defaults = node.body[0], (*node.args.defaults, *node.args.kw_defaults)
+            if not any(defaults):
+                yield (node.lineno, node.col_offset), (body.lineno, body.col_offset)
         found = getattr(node, "returns", None) or getattr(node, "annotation", None)
         if isinstance(found, ast.expr):
             assert found.end_lineno is not None, "parsed from a text"
