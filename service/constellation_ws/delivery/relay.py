@@ -86,6 +86,7 @@ class Relay:
         self._timing = Timing(metrics)
         self._time = self._timing.count
         self._tracing = tracing
+        self._is_traced = tracing.is_on  # asked for each delivery
         self._effects: list[Effect] = []
 
     def deliver(self, batch: list[Published]) -> list[Effect]:
@@ -165,7 +166,7 @@ class Relay:
             path.delivered.value += 1
             path.deliveries.value += len(audience)
             self._time(offset)
-            if self._tracing.wants(message.traceparent):
+            if self._is_traced and self._tracing.wants(message.traceparent):
                 passed = Passed(path.channel, payload, offset)
                 self._tracing.deliver(message.event, passed, message.rooms, frame, audience)
                 self._show_trace(offset)

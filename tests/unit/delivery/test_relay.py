@@ -643,6 +643,8 @@ def test_a_socket_that_has_closed_is_passed_over(pod: Pod) -> None:
 class Watcher:
     """What the relay tells of what it does, in place of the spans that come of it."""
 
+    is_on = True
+
     def __init__(self) -> None:
         self.told: list[tuple[object, ...]] = []
 
