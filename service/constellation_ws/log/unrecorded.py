@@ -12,6 +12,7 @@ import math
 import sys
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 
 from constellation_ws.log.filled_holes import FilledHoles
@@ -19,8 +20,7 @@ from constellation_ws.log.pubsub_positions import Hole, Received, Run, Stretch, 
 from constellation_ws.log.read_ahead import ReadAhead
 
 _UNKNOWN = sys.maxsize
-_OBJECT_BYTES = 200
-"""What one message takes beside its payload: measured, 64-bit CPython."""
+_OBJECT_BYTES = 200  # of one message beside its payload: measured, 64-bit CPython
 
 
 class Unrecorded:
@@ -43,24 +43,20 @@ class Unrecorded:
         self._is_provisional = True
         self._holes: list[Hole] = []
         self.filled = FilledHoles()
-        self._late = 0
-        """How many late recorders there had been at the last tick. Holes begin behind it."""
-        self._recorded = 0
-        """All messages before this number are in the log. It may be ahead of this subscription."""
+        self._late = 0  # recorders at the last tick: holes begin behind it
+        self._recorded = 0  # all before it are in the log; it may be ahead of this subscription
         self._ahead = ReadAhead()
         self._compared_from = _UNKNOWN
         """Messages from this number on are missing if the log passes them over. Of those before it
         an entry may be among those that were never read here."""
         self._doubted = 0
-        """Messages before this number may have been recorded in a log that has lost them."""
+        """Messages before this number may have been in a log that has lost them."""
         self._epoch_began = -math.inf
         self.left, self._left_at = 0, -math.inf
-        """Messages before this number were received on a subscription that has ended, and when the
-        last of them was."""
+        """Messages before this number came on a subscription that has ended; when the last did."""
         self._excused = 0
         """If messages before this number are lost, that was reported with the epoch."""
-        self.discarded = 0
-        """Messages that were discarded above the bound, in all."""
+        self.discarded = 0  # above the bound, in all
         self._begin_provisional(is_lossy=False)
 
     @property
@@ -240,6 +236,11 @@ class Unrecorded:
             if self._left_at <= began:
                 self._compared_from = max(self._compared_from, doubted)
             self._holes.append(Hole(self.end, 0, is_lossy=False))
+
+    def note_left(self, position: bytes) -> None:
+        """Note that a pod leaves with unrecorded messages from there on: known, or missed here."""
+        if self._holes and self._stretches.find(position) is None:
+            self._holes = [replace(hole, is_lossy=True) for hole in self._holes]
 
     def _excuse_left(self) -> None:
         """What an ended subscription brought before the epoch began is reported, if it is lost."""

@@ -172,8 +172,11 @@ class Fence(msgspec.Struct, frozen=True, tag="fence"):
     owner: str
 
 
-class Handover(msgspec.Struct, frozen=True, tag="handover"):
-    """The recorder has released its lease: a candidate may acquire it now."""
+class Handover(msgspec.Struct, frozen=True, tag="handover", omit_defaults=True):
+    """A pod leaves and has released the lease, if it had it: a candidate may acquire it now."""
+
+    unrecorded: str = ""
+    """Position in the Pub/Sub stream from which it leaves messages unrecorded; empty for none."""
 
 
 Command = (

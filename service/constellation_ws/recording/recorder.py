@@ -143,8 +143,10 @@ class Recorder:
         self._discarded = self._unrecorded.discarded
         self._metrics.lost_events.labels("discarded").inc(count)
 
-    def nudge(self) -> None:
-        """Ask for the lease now: the recorder has released it."""
+    def take_over(self, handover: commands.Handover) -> None:
+        """Ask for the lease now: a pod that leaves has released it."""
+        if handover.unrecorded:
+            self._unrecorded.note_left(handover.unrecorded.encode())
         self._news.set()
 
     def _advance(self, event: RecorderEvent) -> None:
@@ -277,15 +279,17 @@ class Recorder:
                 "this pod stops before all that it has received is recorded; other pods do that "
                 "if they have received it too", unrecorded=left
             )  # fmt: skip
-        if not held_lease:
-            return
-        await self._lease.release()
+        if held_lease:
+            await self._lease.release()
+        if held_lease or left:
+            unrecorded = self._unrecorded.recorded_position.decode() if left else ""
+            await self._hand_over(commands.Handover(unrecorded))
+
+    async def _hand_over(self, handover: commands.Handover) -> None:
         try:
-            await self._bus.all_pods.send(commands.Handover())
+            await self._bus.all_pods.send(handover)
         except (*FAULTS, RedisUnavailable) as error:
-            logger.warning(
-                "the other pods were not notified that the lease is released", error=str(error)
-            )
+            logger.warning("the other pods do not know that this one leaves", error=str(error))
 
     async def _await_recorded(self, seconds: float) -> None:
         """Wait until the log has, or has passed over, all that was received until now."""

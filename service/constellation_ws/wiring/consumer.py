@@ -63,12 +63,12 @@ class Consumer:
         self._accept_acks = accept_acks
         self._console = console
 
-    def deliver(self, batch: list[Published]) -> bool:
-        """Deliver one read from Pub/Sub; return whether the recorder has released its lease."""
+    def deliver(self, batch: list[Published]) -> list[Handover]:
+        """Deliver one read from Pub/Sub; return what pods have said that leave."""
         if self._console.is_looked_at:
             self._console.look(batch)
         effects = self._relay.deliver(batch)
-        return bool(effects) and self._apply(effects)
+        return self._apply(effects) if effects else []
 
     def deliver_logged(self, batch: list[Logged], age_seconds: float) -> None:
         """Deliver one read from the log; its newest entry was so old then."""
@@ -78,8 +78,8 @@ class Consumer:
         if effects:
             self._apply(effects)
 
-    def _apply(self, effects: list[Effect]) -> bool:
-        is_lease_free = False
+    def _apply(self, effects: list[Effect]) -> list[Handover]:
+        handovers: list[Handover] = []
         for effect in effects:
             match effect:
                 case Moved(members, room, offset, is_in):
@@ -97,5 +97,5 @@ class Consumer:
                 case Inspect():
                     self._console.begin(effect)
                 case Handover():
-                    is_lease_free = True
-        return is_lease_free
+                    handovers.append(effect)
+        return handovers

@@ -145,8 +145,9 @@ class _Intake:
     def receive(self, batch: list[Published]) -> None:
         """Receive one read from Pub/Sub."""
         commands = self._recorder.receive(batch)
-        if commands and self._consumer.deliver(commands):
-            self._recorder.nudge()
+        if commands:
+            for handover in self._consumer.deliver(commands):
+                self._recorder.take_over(handover)
 
     def interrupted(self, *, is_lossy: bool) -> None:
         """Note that messages may be missing from here on."""

@@ -243,6 +243,19 @@ def test_what_a_recorder_missed_before_a_pod_did_is_not_lost() -> None:
     assert not one.filled.answer(1)
 
 
+def test_who_does_not_know_what_a_pod_left_unrecorded_has_missed_it() -> None:
+    """Others that know the position record first; if there is none, it is lost."""
+    one = subscribed(b"0", tick=b"a")
+    one.note_left(b"a:0")
+    assert not one.is_lossy, "it has that itself"
+    one.note_left(b"0:7")
+    assert one.is_lossy
+    one.compare(runs_at([b"a:0"]))
+    assert not one.has_hole, "another pod had it and has recorded it"
+    one.note_left(b"0:7")
+    assert not one.has_hole, "it was recorded"
+
+
 def test_who_missed_nothing_that_was_sent_to_it_loses_nothing() -> None:
     one = subscribed(b"0", tick=b"a")
     one.filled.answer(1)

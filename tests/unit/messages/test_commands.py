@@ -65,7 +65,7 @@ every_command = (
     | st.builds(Inspect, st.just(msgspec.Raw(b'{"type":"status"}')), texts, st.integers(0, 2**40))
     | st.builds(ListMembers, rooms, texts, st.integers(1, 1_000), texts, st.integers(0, 2**40))
     | st.builds(Fence, texts, texts)
-    | st.just(Handover())
+    | st.builds(Handover, st.sampled_from(["", "pod.1:7"]))
 )
 
 

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from constellation_ws.log.ids import LogId
 from constellation_ws.log.state import Look
 from constellation_ws.log.unrecorded import Unrecorded
+from constellation_ws.messages import commands
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording import batching, lease
 from constellation_ws.recording import recorder as recording
@@ -55,7 +56,11 @@ class Pod:
         orders = self.recorder.receive(batch)
         if orders:
             self.told += orders
-            self.recorder.nudge()
+            for _, payload in orders:
+                if b"handover" in payload:
+                    command = commands.decode(payload)
+                    assert isinstance(command, commands.Handover)
+                    self.recorder.take_over(command)
 
     def interrupted(self, *, is_lossy: bool) -> None:
         self.recorder.interrupted(is_lossy=is_lossy)
@@ -175,6 +180,47 @@ async def test_a_pod_that_retires_has_recorded_first_what_only_it_has_received(
         )
         await other.recorder.retire()
         assert await recorded(redis) == list(range(10))
+
+
+@pytest.mark.parametrize("is_covered", [True, False], ids=["another has it", "nobody has it"])
+async def test_what_a_pod_leaves_unrecorded_is_recorded_by_who_has_it_or_reported(
+    valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch, is_covered: bool
+) -> None:
+    """Redis is full while the pods are replaced."""
+    monkeypatch.setattr(recording, "_RETIRE_SECONDS", 0.1)
+    monkeypatch.setattr(recording, "ANSWER_SECONDS", 0.5)
+    async with pods(valkey, 2 if is_covered else 1) as former:
+        leaving = former[0]
+        epoch = leaving.log.epoch
+        await redis.config_set("maxmemory", "1")
+        try:
+            for number in range(10):
+                await redis.publish(CHANNEL, str(number))
+            for pod in former:
+                have_all = partial(_has, pod, 10)
+                await eventually(have_all, PATIENCE_SECONDS, "it has all")
+            fresh = Pod(valkey.url)
+            fresh.start()
+            await eventually(fresh.listens, PATIENCE_SECONDS, "it listens")
+            await leaving.recorder.retire()
+            await leaving.stop()
+            await eventually(lambda: fresh.told, PATIENCE_SECONDS, "it was told")
+        finally:
+            await redis.config_set("maxmemory", "0")
+        if is_covered:
+            await is_recorded(redis, 10)
+            assert fresh.log.epoch == epoch
+            assert fresh.follower.gaps == []
+        else:
+            await eventually(
+                lambda: fresh.follower.gaps == ["interrupted"], PATIENCE_SECONDS, "clients are told"
+            )
+            assert fresh.log.epoch != epoch
+        await fresh.stop()
+
+
+def _has(pod: Pod, count: int) -> bool:
+    return pod.recorder.unrecorded_events == count
 
 
 async def test_a_recorder_that_dies_is_replaced_and_its_successor_knows_what_is_missing(
