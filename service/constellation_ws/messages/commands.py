@@ -26,8 +26,7 @@ from constellation_ws.messages.events import (
 )
 from constellation_ws.messages.namespaces import Scope
 
-EMITTER_CHANNEL = "socketio"
-"""The channel that python-socketio's Redis managers publish on by default."""
+EMITTER_CHANNEL = "socketio"  # python-socketio's Redis managers publish on it by default
 
 REQUESTS = frozenset(
     {
@@ -173,10 +172,9 @@ class Fence(msgspec.Struct, frozen=True, tag="fence"):
 
 
 class Handover(msgspec.Struct, frozen=True, tag="handover", omit_defaults=True):
-    """A pod leaves and has released the lease, if it had it: a candidate may acquire it now."""
+    """A pod leaves: a candidate may acquire the lease now."""
 
-    unrecorded: str = ""
-    """Position in the Pub/Sub stream from which it leaves messages unrecorded; empty for none."""
+    unrecorded: str = ""  # position from which it leaves received messages unrecorded, if any
 
 
 Command = (
