@@ -18,7 +18,11 @@ from constellation_ws.messages.ids import Id
 from constellation_ws.messages.namespaces import Scope
 
 _Value = Id | list[Id] | None | UnsetType
-_Target = tuple[str, Callable[[Any], Any]]
+Target = tuple[str, Callable[[Any], Any]]
+"""A room template: a fixed prefix, and how to read the value whose ids complete it.
+
+A bare tuple: one with names is unpacked at half the speed.
+"""
 
 
 def are_decisive(row: RouteRow) -> bool:
@@ -41,8 +45,8 @@ class Addresses:
             gc=False,
         )
         self._decode = msgspec.json.Decoder(shape).decode
-        self._to = _targets(row.to, attributes, scope)
-        self._except = _targets((row.except_,) if row.except_ else (), attributes, scope)
+        self._to = targets_of(row.to, attributes, scope)
+        self._except = targets_of((row.except_,) if row.except_ else (), attributes, scope)
 
     def rooms(self, raw: bytes) -> Sequence[str] | None:
         """Name the rooms of an event; None where only `Route.route` can say what it is."""
@@ -56,14 +60,15 @@ class Addresses:
         return rooms or None if not self._except or _rooms(self._except, fields) else None
 
 
-def _targets(texts: Iterable[str], attributes: Mapping[str, str], scope: Scope) -> list[_Target]:
+def targets_of(texts: Iterable[str], attributes: Mapping[str, str], scope: Scope) -> list[Target]:
+    """Compile room templates; `attributes` has that of each key in what is read."""
     return [
         (scope + prefix, attrgetter(attributes[key]))
         for prefix, key in map(templates.split_checked, texts)
     ]
 
 
-def _rooms(targets: list[_Target], fields: Any) -> list[str]:
+def _rooms(targets: list[Target], fields: Any) -> list[str]:
     rooms: list[str] = []
     for prefix, read in targets:
         found = read(fields)

@@ -6,14 +6,13 @@ sockets or Redis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
 import msgspec
 from msgspec import UNSET
 
-from constellation_ws.delivery.addresses import Addresses, are_decisive
-from constellation_ws.interface import templates
+from constellation_ws.delivery.addresses import Addresses, Target, are_decisive, targets_of
 from constellation_ws.interface.rows import RouteRow
 from constellation_ws.interface.value_types import Types
 from constellation_ws.messages import ids
@@ -59,13 +58,6 @@ class RoutedEvent(msgspec.Struct, frozen=True, gc=False):
     namespace: str = NAMESPACE
 
 
-_Target = tuple[str, Callable[[Fields], Slice]]
-"""A room template: a fixed prefix, and how to read the value whose ids complete it.
-
-A bare tuple: one with names is unpacked at half the speed.
-"""
-
-
 class Route:
     """One compiled row of the table."""
 
@@ -98,11 +90,11 @@ class Route:
         self.namespace = row.namespace
         self.is_volatile = row.volatile
         self._decode = Decoder(shape).decode
-        self._to = _targets(row.to, attribute, scope)
-        self._except = _targets((row.except_,) if row.except_ else (), attribute, scope)
-        self._empties = _targets(row.empties, attribute, scope)
+        self._to = targets_of(row.to, attribute, scope)
+        self._except = targets_of((row.except_,) if row.except_ else (), attribute, scope)
+        self._empties = targets_of(row.empties, attribute, scope)
         removes = (row.removes.who, row.removes.from_) if row.removes else ()
-        self._removes = [_targets((template,), attribute, scope) for template in removes]
+        self._removes = [targets_of((template,), attribute, scope) for template in removes]
         self._unless = attrgetter(attribute[row.unless_empty]) if row.unless_empty else None
         self._traceparent = attrgetter(attribute[PARENT]) if is_traced else None
         self._addresses = [attribute[key] for key in dict.fromkeys(row.template_keys())]
@@ -172,7 +164,7 @@ class Route:
         return msgspec.structs.replace(message, body=fields, invalid_ids=invalid)
 
 
-def _removals(removes: list[list[_Target]], fields: Fields) -> Sequence[Leave]:
+def _removals(removes: list[list[Target]], fields: Fields) -> Sequence[Leave]:
     """Name who leaves what. Raises MalformedEvent: nobody must stay in a room by a slip."""
     who, rooms = (_rooms(targets, fields) for targets in removes)
     if who is None or rooms is None:
@@ -182,7 +174,7 @@ def _removals(removes: list[list[_Target]], fields: Fields) -> Sequence[Leave]:
     return [Leave(Room(one), Room(room)) for one in who for room in rooms]
 
 
-def _rooms(targets: list[_Target], fields: Fields) -> Sequence[str] | None:
+def _rooms(targets: list[Target], fields: Fields) -> Sequence[str] | None:
     """Name the rooms that the event addresses; None where it has none of the keys."""
     rooms: list[str] = []
     is_addressed = False
@@ -202,13 +194,6 @@ def _rooms(targets: list[_Target], fields: Fields) -> Sequence[str] | None:
 
 _NOWHERE: Sequence[str] = ()
 _NOBODY: Sequence[Leave] = ()
-
-
-def _targets(texts: Iterable[str], attribute: Mapping[str, str], scope: Scope) -> list[_Target]:
-    return [
-        (scope + prefix, attrgetter(attribute[key]))
-        for prefix, key in map(templates.split_checked, texts)
-    ]
 
 
 def _is_empty_list(raw: Slice) -> bool:

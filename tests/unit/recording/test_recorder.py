@@ -213,7 +213,9 @@ async def test_what_a_pod_leaves_unrecorded_is_recorded_by_who_has_it_or_reporte
             assert fresh.follower.gaps == []
         else:
             await eventually(
-                lambda: fresh.follower.gaps == ["interrupted"], PATIENCE_SECONDS, "clients are told"
+                lambda: fresh.follower.gaps == ["interrupted"],
+                PATIENCE_SECONDS,
+                "the gap is reported",
             )
             assert fresh.log.epoch != epoch
         await fresh.stop()
