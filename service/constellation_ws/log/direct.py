@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.log.append_scripts import TRIM_UNRECORDED
 from constellation_ws.log.layout import read_entries
-from constellation_ws.log.rate import Rate
+from constellation_ws.log.rate import AppendRate
 from constellation_ws.log.tail import ReadRefused, Tail
 from constellation_ws.redis_io.link import FAULTS, backoff_seconds
 from constellation_ws.redis_io.names import Names
@@ -42,7 +42,7 @@ class DirectEntries:
         self._window_seconds = window_seconds
         self._trim_script: Any = redis.register_script(TRIM_UNRECORDED)
         self._after: bytes | None = None
-        self._tail = Tail(redis, names, Rate(), lambda: self._after or b"0-0", self._receive)
+        self._tail = Tail(redis, names, AppendRate(), lambda: self._after or b"0-0", self._receive)
         self._deliver: Callable[[list[Published]], None] | None = None
 
     async def run(self, deliver: Callable[[list[Published]], None]) -> None:

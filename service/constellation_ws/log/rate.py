@@ -17,7 +17,7 @@ _LEAST_SHARE = 0.7
 _REST_SECONDS = 10.0
 
 
-class Rate:
+class AppendRate:
     """How many events are appended; times are monotonic, in seconds."""
 
     def __init__(self) -> None:

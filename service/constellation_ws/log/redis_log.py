@@ -20,7 +20,7 @@ from constellation_ws.log.epochs import Epochs
 from constellation_ws.log.follower import Follower
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
 from constellation_ws.log.layout import Content, Logged, id_of, later_than, read_entries
-from constellation_ws.log.rate import Rate
+from constellation_ws.log.rate import AppendRate
 from constellation_ws.log.reading import LogReader, last_position
 from constellation_ws.log.state import LeaseReply, LogState, Look
 from constellation_ws.log.tail import Tail
@@ -55,7 +55,7 @@ class RedisLog:
         self.state = LogState(redis, names)
         self.reader = LogReader(redis_requests, names, self.damaged)
         self._follower: Follower | None = None
-        self.rate = Rate()
+        self.rate = AppendRate()
         self._tail = Tail(redis, names, self.rate, lambda: format_id(self.delivered), self._receive)
         self._attempts = 0
         self._moved = asyncio.Event()

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.log.layout import tail_pairs
 from constellation_ws.log.paging import PageSize
-from constellation_ws.log.rate import GATHER_SECONDS, Rate
+from constellation_ws.log.rate import GATHER_SECONDS, AppendRate
 from constellation_ws.redis_io.link import Link, open_link
 from constellation_ws.redis_io.names import Names
 
@@ -48,7 +48,7 @@ class Tail:
         self,
         redis: Redis,
         names: Names,
-        rate: Rate,
+        rate: AppendRate,
         after: Callable[[], bytes],
         on_pairs: Callable[[list[Any]], None],
     ) -> None:

@@ -7,7 +7,7 @@ import time
 
 from constellation_ws.log.appender import Appender
 from constellation_ws.log.pubsub_positions import Received
-from constellation_ws.log.rate import Rate
+from constellation_ws.log.rate import AppendRate
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.batching import Batching
@@ -21,7 +21,7 @@ _MAX_UNANSWERED = 1
 class AppendQueue:
     """Appends what was received, as fast as Redis answers; the rest stays retained."""
 
-    def __init__(self, unrecorded: Unrecorded, metrics: Metrics, rate: Rate) -> None:
+    def __init__(self, unrecorded: Unrecorded, metrics: Metrics, rate: AppendRate) -> None:
         self._unrecorded = unrecorded
         self._metrics = metrics
         self._batching = Batching(rate)

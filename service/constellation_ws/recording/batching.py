@@ -9,7 +9,7 @@ appends keep a distance instead, unless they are behind.
 from __future__ import annotations
 
 from constellation_ws.log import rate
-from constellation_ws.log.rate import Rate
+from constellation_ws.log.rate import AppendRate
 
 GATHER_SECONDS = 0.001
 """Without it two halves of a burst alternate for ever: 5 of 8 events leave in one write, not 8."""
@@ -21,7 +21,7 @@ smaller appends: 0.76x the deliveries a CPU-second."""
 class Batching:
     """Decides for one recording after the other; times are monotonic, in seconds."""
 
-    def __init__(self, events: Rate) -> None:
+    def __init__(self, events: AppendRate) -> None:
         self._rate = events
         self._answered_at = self._appended_at = 0.0
         self._is_behind = False

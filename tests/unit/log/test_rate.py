@@ -7,14 +7,16 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.log.rate import HIGH_PER_SECOND, Rate
+from constellation_ws.log.rate import HIGH_PER_SECOND, AppendRate
 
 APPEND_SECONDS = 0.01
 
 
-def high(seconds: float, *rates: Callable[[Rate], float], rate: Rate | None = None) -> list[bool]:
+def high(
+    seconds: float, *rates: Callable[[AppendRate], float], rate: AppendRate | None = None
+) -> list[bool]:
     """Append at each rate for so long; say after each append whether it is high."""
-    one, now, found = rate or Rate(), 1_000.0, []
+    one, now, found = rate or AppendRate(), 1_000.0, []
     for per_second in rates:
         for _ in range(round(seconds / APPEND_SECONDS)):
             now += APPEND_SECONDS
@@ -23,12 +25,12 @@ def high(seconds: float, *rates: Callable[[Rate], float], rate: Rate | None = No
     return found
 
 
-def even(per_second: float) -> Callable[[Rate], float]:
+def even(per_second: float) -> Callable[[AppendRate], float]:
     return lambda _: per_second
 
 
 def test_nothing_is_high_before_anything_is_appended() -> None:
-    assert not Rate().is_high
+    assert not AppendRate().is_high
 
 
 def test_a_low_rate_is_never_high() -> None:
@@ -43,14 +45,14 @@ def test_a_high_rate_is_noticed_within_two_tenths_of_a_second_and_so_is_its_end(
 
 
 def test_one_burst_after_silence_is_not_a_high_rate() -> None:
-    one = Rate()
+    one = AppendRate()
     one.note(1, 1_000.0)
     one.note(5_000, 1_002.0)
     assert not one.is_high
 
 
 def test_the_first_event_after_a_high_rate_and_silence_ends_it() -> None:
-    one = Rate()
+    one = AppendRate()
     high(1, even(HIGH_PER_SECOND * 3), rate=one)
     assert one.is_high
     one.note(1, 1_003.0)
@@ -69,7 +71,7 @@ def test_a_rate_that_varies_stays_high() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 2_000), st.floats(0, 1)), max_size=50))
 def test_what_is_high_was_appended(appends: list[tuple[int, float]]) -> None:
-    one, now, total = Rate(), 1_000.0, 0
+    one, now, total = AppendRate(), 1_000.0, 0
     for count, seconds in appends:
         now, total = now + seconds, total + count
         one.note(count, now)
@@ -82,7 +84,7 @@ STEP_SECONDS = 0.125
 
 def steps(*counts: int) -> list[bool]:
     """Append so many events in each step; say after each whether the rate is high."""
-    one, found = Rate(), []
+    one, found = AppendRate(), []
     one.note(0, 1_024.0)
     for number, count in enumerate(counts, 1):
         one.note(count, 1_024.0 + number * STEP_SECONDS)
@@ -96,7 +98,7 @@ def test_the_bound_itself_is_high() -> None:
 
 
 def test_a_rate_is_judged_by_a_tenth_of_a_second_at_least() -> None:
-    one = Rate()
+    one = AppendRate()
     one.note(0, 1_024.0)
     one.note(10_000, 1_024.0 + 3 / 32)
     assert not one.is_high

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from constellation_ws.log import tail as module
-from constellation_ws.log.rate import Rate
+from constellation_ws.log.rate import AppendRate
 from constellation_ws.log.tail import ReadRefused, Tail
 from constellation_ws.redis_io.names import DEFAULT
 from tests.processes import Valkey
@@ -20,7 +20,7 @@ class Reading:
     """A tail with what it has read."""
 
     def __init__(self, redis: Redis) -> None:
-        self.rate = Rate()
+        self.rate = AppendRate()
         self.tail = Tail(redis, DEFAULT, self.rate, lambda: self.after, self._receive)
         self.after = b"0-0"
         self.read: list[bytes] = []

@@ -10,7 +10,7 @@ import pytest
 from constellation_ws.log import rate
 from constellation_ws.log.appender import Appender, OnRecorded
 from constellation_ws.log.pubsub_positions import Received
-from constellation_ws.log.rate import Rate
+from constellation_ws.log.rate import AppendRate
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.append_queue import AppendQueue
@@ -41,7 +41,7 @@ class World:
 
     def __init__(self, *payloads: bytes) -> None:
         self.unrecorded = Unrecorded(b"pod", 1 << 20)
-        self.metrics, self.rate = Metrics(), Rate()
+        self.metrics, self.rate = Metrics(), AppendRate()
         self.queue = AppendQueue(self.unrecorded, self.metrics, self.rate)
         self.connection = Connection()
         self.receive(*payloads)

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constellation_ws.log import rate
-from constellation_ws.log.rate import Rate
+from constellation_ws.log.rate import AppendRate
 from constellation_ws.recording.batching import GATHER_SECONDS, Batching
 
 
-class High(Rate):
+class High(AppendRate):
     """A rate that is high, whatever is appended."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class High(Rate):
 
 
 def made(*, is_high: bool = False) -> Batching:
-    return Batching(High() if is_high else Rate())
+    return Batching(High() if is_high else AppendRate())
 
 
 def test_what_comes_alone_leaves_at_once() -> None:
@@ -68,7 +68,7 @@ def test_what_an_append_could_not_hold_does_not_wait() -> None:
 
 
 def test_what_was_appended_counts_for_the_rate() -> None:
-    events = Rate()
+    events = AppendRate()
     one = Batching(events)
     for step in range(100):
         one.appended(500, 0, 100.0 + step / 100)
