@@ -62,10 +62,11 @@ def main(arguments: list[str]) -> int:
             alone = statistics.median(server.load(quiet).p99_ms for _ in range(_ALONE_ROUNDS))
             say(f"     p99 of {OTHERS:,} others without an attack: {alone:.1f} ms")
             for kind in asked.kind or ATTACKS:
-                with attacked(server, kind, tcp_port), probed(server.running.ws_port) as slowest:
-                    beside = server.load(listening).p99_ms
+                with attacked(server, kind, tcp_port) as attackers, probed(server) as slowest:
+                    beside = server.load(listening)
+                    used = _cores_used(attackers, beside)
                 server.metrics_when_empty()
-                judge(findings, kind, beside, alone, max(slowest), server.memory_kib())
+                judge(findings, kind, beside, alone, max(slowest), server.memory_kib(), used)
     except (servers.ServerFailed, load.LoadFailed) as error:
         print(error, file=sys.stderr)
         return 1
@@ -73,14 +74,40 @@ def main(arguments: list[str]) -> int:
 
 
 def judge(
-    findings: Findings, kind: str, beside: float, alone: float, livez_ms: float, memory_kib: int
+    findings: Findings,
+    kind: str,
+    beside: load.LoadReport,
+    alone: float,
+    livez_ms: float,
+    memory_kib: int,
+    used: str,
 ) -> None:
     """Note one kind's figures."""
-    is_good = (
-        beside < MOST_RATIO * alone and livez_ms < MOST_LIVEZ_MS and memory_kib < MOST_MEMORY_KIB
+    p99 = beside.p99_ms
+    is_good = p99 < MOST_RATIO * alone and livez_ms < MOST_LIVEZ_MS and memory_kib < MOST_MEMORY_KIB
+    figures = f"p99 {p99:.1f} ms ({p99 / alone:.2f}x), /livez {livez_ms:.0f} ms"
+    findings.note(is_good, f"{kind}: {figures}, {memory_kib / 1024:.0f} MiB; {used}")
+
+
+def _cores_used(attackers: Attackers, report: load.LoadReport) -> str:
+    """Tell how hard the attack was: it has what the load leaves of one core."""
+    span = report.measured
+    assert span is not None, "all loads here measure"
+    return (
+        f"CPU: attackers {attackers.core_part():.0%}, server {span.server_cpu_s / span.wall_s:.0%}"
     )
-    figures = f"p99 {beside:.1f} ms ({beside / alone:.2f}x), /livez {livez_ms:.0f} ms"
-    findings.note(is_good, f"{kind}: {figures}, {memory_kib / 1024:.0f} MiB")
+
+
+class Attackers:
+    """A process that attacks."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self._began = time.monotonic()
+
+    def core_part(self) -> float:
+        """The part of one core that it has used since it began."""
+        return machine.cpu_seconds(self.process.pid) / (time.monotonic() - self._began)
 
 
 def _free_port() -> int:
@@ -89,16 +116,13 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def attacked(server: Observed, kind: str, tcp_port: int) -> Iterator[None]:
+def attacked(server: Observed, kind: str, tcp_port: int) -> Iterator[Attackers]:
     """Have attackers of one kind."""
     words = [kind, str(server.running.ws_port), str(tcp_port), str(ATTACKERS)]
-    # They share a core with Valkey and the load generator, which no attacker elsewhere would take
-    # from these: so they get what is left.
-    patiently = ("nice", "-n", "19", sys.executable)
     with pinned(server.cores.load):
-        process = subprocess.Popen([*patiently, "-m", "benchmarks.attackers", *words])
+        process = subprocess.Popen([sys.executable, "-m", "benchmarks.attackers", *words])
     try:
-        yield
+        yield Attackers(process)
         if process.poll() is not None:
             raise load.LoadFailed(f"the attackers of {kind} ended by themselves")
     finally:
@@ -107,16 +131,17 @@ def attacked(server: Observed, kind: str, tcp_port: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def probed(ws_port: int) -> Iterator[list[float]]:
+def probed(server: Observed) -> Iterator[list[float]]:
     """Ask for `/livez` again and again; gives milliseconds, infinite where it failed."""
     took: list[float] = [0.0]
     is_over = threading.Event()
+    url = f"http://127.0.0.1:{server.running.ws_port}/livez"
 
     def probe() -> None:
         while not is_over.wait(1 / _PROBES_PER_SECOND):
             began = time.perf_counter()
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{ws_port}/livez", timeout=5):
+                with urllib.request.urlopen(url, timeout=5):
                     took.append((time.perf_counter() - began) * 1_000)
             except OSError:
                 took.append(float("inf"))

@@ -119,7 +119,7 @@ class WebSocketConnection(BoundedReading):
         if pongs:
             self._write_pongs(pongs)
 
-    def eof_received(self) -> None:
+    def close_at_end(self) -> None:
         """Close: a WebSocket cannot be half-closed."""
         self._close_transport()
 

@@ -79,6 +79,15 @@ class BoundedReading(asyncio.Protocol):
         self._unparsed, self._at = self.pop_unparsed() + data, 0
         self._go_on()
 
+    def eof_received(self) -> bool:
+        """Close when it has its turn. True means that the transport stays open until then."""
+        self._turns.put_end(self.close_at_end)
+        return True
+
+    def close_at_end(self) -> None:
+        """Close: the client does not send any more."""
+        self._transport.close()
+
     def pause_reading(self) -> None:
         """Stop parsing and reading for now."""
         if self._reading is Reading.ON:

@@ -12,11 +12,13 @@ import contextlib
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
 
 from constellation_ws.engine import inbox
+from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.http.bounded_reading import PIECE_BYTES, TURN_BYTES, TURN_LOAD
 from constellation_ws.http.protocol import HttpProtocol
 from constellation_ws.runtime import turn_queue
@@ -39,6 +41,7 @@ SMALLEST_FRAME_BYTES = 6
 MOST_FRAMES = 2 * (TURN_LOAD + PIECE_BYTES // SMALLEST_FRAME_BYTES)
 MOST_BYTES = 2 * (TURN_BYTES + PIECE_BYTES)
 MOST_HANDLED = 2 * 4
+MOST_ENDS = 2 * 5
 SMALL_REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 MOST_REQUESTS = 2 * (PIECE_BYTES // len(SMALL_REQUEST) + 1)
 UNLIMITED = 1_000_000_000
@@ -174,3 +177,35 @@ async def test_a_request_of_many_packets_is_taken_in_turns(
         assert answer.text == "ok"
     assert work.total["packets"] > 20_000
     assert work.most["packets"] <= 2 * 64
+
+
+async def test_silent_connections_that_are_closed_together_end_a_few_in_each_turn(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _count(work, monkeypatch, HttpProtocol, "connection_lost", "ends")
+    async with serving() as world, AsyncExitStack() as held:
+        silent = [await held.enter_async_context(world.wired()) for _ in range(200)]
+        await eventually(
+            lambda: world.http_connections == len(silent), PATIENCE_SECONDS, "all are accepted"
+        )
+        for wire in silent:
+            wire.half_close()
+        for wire in silent:
+            await wire.ended()
+    assert work.total["ends"] == len(silent)
+    assert work.most["ends"] <= MOST_ENDS
+
+
+async def test_sessions_whose_connections_are_closed_together_end_a_few_in_each_turn(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _count(work, monkeypatch, WebSocketConnection, "connection_lost", "ends")
+    async with serving() as world, AsyncExitStack() as held:
+        members = [await held.enter_async_context(world.member()) for _ in range(100)]
+        _count(work, monkeypatch, world.engine, "remove", "sessions")
+        for member in members:
+            member.half_close()
+        await eventually(lambda: not world.sids, PATIENCE_SECONDS, "all sessions are removed")
+    assert work.total["ends"] == len(members)
+    assert work.most["ends"] <= MOST_ENDS
+    assert work.most["sessions"] <= 2 * MOST_ENDS, "asked twice for each: at its end, and after it"

@@ -325,4 +325,4 @@ async def test_one_event_larger_than_the_bound_still_reaches_who_reads() -> None
     async with serving(max_write_buffer_bytes=10_000) as world, world.member() as client:
         world.publish(1, payload=b"x" * 50_000)
         assert await client.packet() == heard(1, "x" * 50_000)
-    assert world.dropped == 0
+        assert world.dropped == 0

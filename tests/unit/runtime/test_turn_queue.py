@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 
 from constellation_ws.runtime.share import SLICE_SECONDS
 from constellation_ws.runtime.turn_queue import TurnQueue
@@ -147,3 +148,27 @@ async def test_who_floods_does_not_wait_for_ever() -> None:
         jobs.put(number)  # more of them come than are served
         await asyncio.sleep(0)
     assert jobs.done.count(-1) > 10
+
+
+async def test_connections_end_five_at_once_and_their_cost_has_a_turn_of_its_own() -> None:
+    jobs = Jobs(0.0)
+    for number in range(12):
+        jobs.turns.put_end(functools.partial(jobs.do, number))
+    ended = []
+    for _ in range(6):
+        await asyncio.sleep(0)
+        ended.append(len(jobs.done))
+    assert ended == [5, 5, 10, 10, 12, 12]
+    assert jobs.done == list(range(12))
+
+
+async def test_who_is_new_comes_before_hundreds_that_end() -> None:
+    jobs = Jobs(SLICE_SECONDS)
+    for _ in range(300):
+        jobs.turns.put_end(functools.partial(jobs.do, 0))
+    await asyncio.sleep(0)
+    jobs.put(-1)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert -1 in jobs.done
+    assert len(jobs.done) < 20
