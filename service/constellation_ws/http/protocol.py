@@ -61,7 +61,7 @@ class _Refused(Exception):
         self.refusal = refusal
 
 
-class HttpProtocol(BoundedReading, HttpToolsProtocol):
+class HttpProtocol(BoundedReading, HttpToolsProtocol):  # type: ignore[misc]  # eof_received
     """One HTTP connection. It becomes a WebSocket if the upgrade handler of the path accepts."""
 
     def __init__(
