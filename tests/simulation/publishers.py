@@ -10,7 +10,8 @@ import asyncio
 import itertools
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from enum import Enum
 from typing import Any, cast
 
 import hiredis
@@ -23,6 +24,24 @@ from tests.simulation.hosts import Host
 _RETRY_SECONDS = 0.3
 _ANSWER_SECONDS = 7.0
 _GIVE_UP_SECONDS = 30.0
+_RATES = {Way.PUBLISH: 12.0, Way.XADD: 5.0, Way.TCP: 3.0}
+"""Events a second."""
+
+
+class Pace(Enum):
+    """How fast events are published: the part of the rates, and how many come at once at most.
+
+    Most worlds are calm: each event takes time to simulate, and faults are as many. Bursts have
+    several events in one append, in one read, and behind one loss.
+    """
+
+    CALM = (0.25, 1)
+    STEADY = (1.0, 1)
+    BURSTS = (0.4, 25)
+
+
+PACES = (Pace.CALM, Pace.CALM, Pace.STEADY, Pace.BURSTS)
+"""What a seed draws from."""
 
 
 class Publishers:
@@ -33,13 +52,14 @@ class Publishers:
         host: Host,
         events: Events,
         choose_pod: Callable[[], str],
-        per_second: Mapping[Way, float],
+        pace: Pace,
     ) -> None:
         """`choose_pod` gives the address of a pod that takes requests. Raises ConnectionError."""
         self._host = host
         self.events = events
         self._choose_pod = choose_pod
-        self._pauses = {way: 1 / rate for way, rate in per_second.items() if rate}
+        part, self._most_at_once = pace.value
+        self._pauses = {way: 1 / (part * rate) for way, rate in _RATES.items()}
         self.is_stopped = False
         self.places = itertools.count(1)
         self.lanes = itertools.count(1)
@@ -75,13 +95,17 @@ class Publishers:
     def _step(self, way: Way) -> None:
         if self.is_stopped:
             return
+        chance = self._host.universe.chance
+        count = chance.randint(1, self._most_at_once) if self._most_at_once > 1 else 1
         line = self._lines.get(way)
         if line is None or line.is_over:
             self._open(way)
-        elif line.is_ready:
-            again = line.refused.popleft() if line.refused else None
-            line.hand_over(again or self.events.next(way))
-        pause = self._pauses[way] * self._host.universe.chance.uniform(0.5, 1.5)
+        else:
+            for _ in range(count):
+                if line.is_ready:
+                    again = line.refused.popleft() if line.refused else None
+                    line.hand_over(again or self.events.next(way))
+        pause = self._pauses[way] * count * chance.uniform(0.5, 1.5)
         self._host.call_later(pause, self._step, way)
 
     def _open(self, way: Way) -> None:

@@ -23,6 +23,7 @@ from tests.simulation.faults.kinds import Blow
 from tests.simulation.former import former_release
 from tests.simulation.hosts import Host
 from tests.simulation.pods import virtual_ports
+from tests.simulation.publishers import PACES
 from tests.simulation.story import tell
 from tests.simulation.world import PACKING, Size, World
 
@@ -81,8 +82,9 @@ def run(task: Task) -> Outcome:
     if chance.random() < 0.5:
         settings[PACKING] = "auto"
         appender._LEAST_PACKED = 1  # events seldom come together: else few entries are packed
+    pace = chance.choice(PACES)
     outcome = Outcome(task.seed, task.drawn())
-    world = World(f"{task.seed} universe", size, settings)
+    world = World(f"{task.seed} universe", size, settings, pace)
     logging.getLogger("asyncio").disabled = True
     _log_to(world)
     with determined(world.universe), virtual_ports(), former_release():

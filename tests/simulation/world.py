@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.chaos.events import Events
-from tests.chaos.ledger import Ledger, Way
+from tests.chaos.ledger import Ledger
 from tests.chaos.losses import Counts
 from tests.chaos.names import LOG_KEY, SETTINGS
 from tests.chaos.timeline import Strike, Timeline
@@ -18,7 +18,7 @@ from tests.simulation.hosts import Host, Universe
 from tests.simulation.network import Connection, Network
 from tests.simulation.pods import Pod
 from tests.simulation.population import SPARE_ROOMS, populate
-from tests.simulation.publishers import Publishers
+from tests.simulation.publishers import Pace, Publishers
 from tests.simulation.redis_model.server import RedisModel
 from tests.simulation.redis_model.streams import Stream
 
@@ -33,7 +33,6 @@ _SILENCE_SECONDS = 15.0
 """After so long a pod has replaced a silent subscription."""
 _RETAINED_MS = 40_000
 """Nothing that hinders recording lasts for so long."""
-_RATES = {Way.PUBLISH: 12.0, Way.XADD: 5.0, Way.TCP: 3.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,13 @@ class Size:
 class World:
     """What a plan strikes, and what is judged in the end."""
 
-    def __init__(self, seed: str, size: Size, settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        seed: str,
+        size: Size,
+        settings: Mapping[str, object] | None = None,
+        pace: Pace = Pace.STEADY,
+    ) -> None:
         self.notes: list[tuple[int, str, str]] = []
         """What hosts logged and what struck, with the time in milliseconds, and where."""
         self.troubles: list[str] = []
@@ -78,7 +83,7 @@ class World:
         named, audience = populate(size.clients, size.rooms)
         self.clients = [VirtualClient(one, crowd, self.choose_pod) for one in named]
         events = Events(self.ledger, audience, f"{seed} events", 1)
-        self.publishers = Publishers(publishing, events, self._choose_live_pod, _RATES)
+        self.publishers = Publishers(publishing, events, self._choose_live_pod, pace)
         self._chance = Random(f"{seed} restless")
         self.is_restless = True
         self.crowd = crowd

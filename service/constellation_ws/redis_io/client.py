@@ -270,6 +270,9 @@ class _LocatedPipeline(Pipeline):
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         commands = [*self.command_stack]
+        # redis-py would ask first which scripts the node has, in a round trip of its own. Those
+        # that it lacks are refused and loaded.
+        self.scripts.clear()
         replies = await super().execute(raise_on_error=False)
         replies = await self._client.carry_out_refused(commands, replies)
         if raise_on_error:

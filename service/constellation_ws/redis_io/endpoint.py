@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from redis import DriverInfo
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
@@ -34,6 +35,9 @@ from constellation_ws.redis_io.topology import (
 )
 
 _PATIENCE = {"socket_connect_timeout": 2, "socket_timeout": 5}
+_DRIVER = DriverInfo()
+"""How connections name themselves to Redis. One for all of them: each would read the version of
+redis-py from its package, which takes half a millisecond."""
 _ASKING = {
     "socket_connect_timeout": ASK_SECONDS,
     "socket_timeout": ASK_SECONDS,
@@ -133,4 +137,4 @@ class Endpoint:
 
 def _options(retries: int) -> dict[str, Any]:
     retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), retries)
-    return {**_PATIENCE, "retry": retry}
+    return {**_PATIENCE, "driver_info": _DRIVER, "retry": retry}
