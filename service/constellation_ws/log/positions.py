@@ -19,13 +19,15 @@ From where a session is resumed (`resume_from`):
 | its client | starts after | not recovered if an event in here was addressed to it |
 | --- | --- | --- |
 | has offsets, and presents one | the offset, or `begin` if that is later | nowhere |
-| has offsets, and presents none | `begin` | nowhere |
+| has offsets, and presents none, or that of an earlier session | `begin` | nowhere |
 | has no offsets, the pod died | `proven` | all after `proven` |
 | has no offsets, the transport was lost | `proven` | after `proven`, up to `transport_closed_at` |
 | has no offsets, it answered our Close | `proven`, which is `transport_closed_at` | nowhere |
 
 A client has offsets if each of its events ended with one since the session began or was last
-resumed. A lower offset that it presents wins: the server may assume that it has received more.
+resumed. A lower offset that it presents wins: the server may assume that it has received more. A
+client keeps its last offset when it gets a new session, and presents it until an event comes. Where
+the log was replaced before, that is no place in it: what comes next may have lower IDs.
 """
 
 from __future__ import annotations
@@ -47,6 +49,8 @@ class DeliveryProof(NamedTuple):
     proven: LogId
     transport_closed_at: LogId | None
     """Nothing later was sent; None where the pod died, and it is not known."""
+    stale_offset: LogId | None = None
+    """What its client presented when the session began, if that was later than `begin`."""
 
 
 class Start(NamedTuple):
@@ -60,7 +64,9 @@ class Start(NamedTuple):
 def resume_from(proof: DeliveryProof, offset: LogId | None) -> Start:
     """Decide from where a session is resumed; `offset` is what its client presents, if anything."""
     if proof.has_offsets:
-        after = max(proof.begin, offset or proof.begin)
+        if offset is None or offset == proof.stale_offset:
+            offset = proof.begin
+        after = max(proof.begin, offset)
         return Start(after, after)
     if proof.transport_closed_at is None:
         return Start(proof.proven, None)
@@ -93,6 +99,7 @@ class Ticket:
         "proven",
         "rooms",
         "sid",
+        "stale_offset",
         "transport_closed_at",
         "unsaved",
         "user",
@@ -109,6 +116,7 @@ class Ticket:
         epoch: str,
         begin: LogId,
         has_offsets: bool,
+        stale_offset: LogId | None = None,
     ) -> None:
         self.pid = pid
         self.owner = owner
@@ -125,6 +133,8 @@ class Ticket:
         """How its rooms changed before this log ID is forgotten: it is not resumed from there."""
         self.has_offsets = has_offsets
         """Whether its client has been given offsets since it began."""
+        self.stale_offset = stale_offset
+        """Offset of an earlier session and log, which its client presents until an event comes."""
         self.proven = begin
         """All up to this log ID has reached its client."""
         self.pinged_at: LogId | None = None
@@ -142,7 +152,13 @@ class Ticket:
     @property
     def proof(self) -> DeliveryProof:
         """What a resume may rely on."""
-        return DeliveryProof(self.begin, self.has_offsets, self.proven, self.transport_closed_at)
+        return DeliveryProof(
+            self.begin,
+            self.has_offsets,
+            self.proven,
+            self.transport_closed_at,
+            self.stale_offset,
+        )
 
     def resumed(
         self, changes: tuple[RoomChange, ...], unsaved: Collection[str], attempts: int

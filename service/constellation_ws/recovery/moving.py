@@ -52,6 +52,7 @@ class MovedTicket(msgspec.Struct, frozen=True, array_like=True):
     unsaved: list[str]
     is_stored: bool
     attempts: int
+    stale_offset: LogId | None = None
 
 
 class MovingSessions:
@@ -109,6 +110,7 @@ class MovingSessions:
             sorted(ticket.unsaved or ()),
             ticket.is_stored,
             ticket.attempts,
+            ticket.stale_offset,
         )
 
     # Here
@@ -177,6 +179,7 @@ def _ticket_of(moved: MovedTicket, member: Member) -> Ticket:
         epoch=moved.position.epoch,
         begin=moved.begin,
         has_offsets=moved.has_offsets,
+        stale_offset=moved.stale_offset,
     )
 
 

@@ -37,6 +37,7 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True, rename=_STORED_NA
     has_offsets: bool = False
     transport_closed_at: LogId | None = None
     attempts: int = 0
+    stale_offset: LogId | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -97,6 +98,7 @@ def write(ticket: Ticket, delivered: LogId) -> Fields:
         has_offsets=ticket.has_offsets,
         transport_closed_at=ticket.transport_closed_at,
         attempts=ticket.attempts,
+        stale_offset=ticket.stale_offset,
     )
     unsaved, ticket.unsaved = ticket.unsaved, None
     is_full = not ticket.is_stored
@@ -131,7 +133,11 @@ def read(fields: Mapping[bytes, bytes]) -> SessionRecord:
         raise Unreadable("not a session of this release") from error
     changes.sort(key=lambda change: change.at)  # stable: those of one room keep their order
     proof = DeliveryProof(
-        record.begin, record.has_offsets, record.proven, record.transport_closed_at
+        record.begin,
+        record.has_offsets,
+        record.proven,
+        record.transport_closed_at,
+        record.stale_offset,
     )
     return SessionRecord(
         record.sid,

@@ -19,6 +19,7 @@ import structlog
 from constellation_ws.auth.identity import Identity
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.welcome import Welcome
+from constellation_ws.log.ids import parse_id
 from constellation_ws.log.positions import Ticket
 from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.messages.events import UserId
@@ -112,12 +113,12 @@ class Recovery:
             if welcome is not None:
                 return welcome
             logger.debug("not recovered", outcome=outcome.value, user=user)
-        return await self._open_new(member, user, owner, has_offsets=has_offsets)
-
-    async def _open_new(
-        self, member: Member, user: UserId, owner: str, *, has_offsets: bool
-    ) -> Welcome:
         member.give_offsets(has_offsets)
+        return await self._open_new(member, user, owner, offset)
+
+    async def _open_new(self, member: Member, user: UserId, owner: str, offset: Any) -> Welcome:
+        presented = parse_id(offset) if isinstance(offset, str) else None
+        is_stale = presented is not None and presented > self._log.delivered
         ticket = Ticket(
             secrets.token_urlsafe(15),
             owner,
@@ -126,7 +127,8 @@ class Recovery:
             member.rooms,
             epoch=self._log.epochs.known or "",
             begin=self._log.delivered,
-            has_offsets=has_offsets,
+            has_offsets=member.has_offsets,
+            stale_offset=presented if is_stale else None,
         )
         done = self._sessions.begin(member, ticket)
         if not self._store.is_failing:
@@ -203,6 +205,7 @@ class Recovery:
             epoch=record.epoch,
             begin=found.after,
             has_offsets=True,
+            stale_offset=record.proof.stale_offset,
         )
         ticket.resumed(found.changes, found.unsaved, resumed.attempts)
         self._sessions.begin(member, ticket)

@@ -36,6 +36,8 @@ def ticket(begin: int = 10, *, has_offsets: bool = False) -> Ticket:
         (DeliveryProof(at(10), True, at(30), at(40)), at(35), Start(at(35), at(35))),
         (DeliveryProof(at(10), True, at(30), None), at(5), Start(at(10), at(10))),
         (DeliveryProof(at(10), True, at(30), None), None, Start(at(10), at(10))),
+        (DeliveryProof(at(10), True, at(10), None, at(90)), at(90), Start(at(10), at(10))),
+        (DeliveryProof(at(10), True, at(10), None, at(90)), at(20), Start(at(20), at(20))),
         (DeliveryProof(at(10), False, at(30), None), None, Start(at(30), None)),
         (DeliveryProof(at(10), False, at(30), at(40)), None, Start(at(30), at(40))),
         (DeliveryProof(at(10), False, at(30), at(30)), None, Start(at(30), at(30))),
@@ -46,6 +48,8 @@ def ticket(begin: int = 10, *, has_offsets: bool = False) -> Ticket:
         "and upwards",
         "but nothing before the session is its",
         "a client that counts and has seen nothing",
+        "and one that has only seen another log",
+        "which says nothing about an offset of this one",
         "a pod that died",
         "a transport that was lost",
         "a close that was answered",
@@ -218,6 +222,14 @@ def test_a_new_session_is_not_stored_and_one_that_goes_on_is() -> None:
     assert (one.is_stored, one.attempts) == (False, 0)
     one.resumed((), (), attempts=2)
     assert (one.is_stored, one.attempts) == (True, 2)
+
+
+def test_what_a_resume_may_rely_on_tells_of_an_offset_of_another_log() -> None:
+    one = Ticket(
+        "p", "a.1", "u", "s", set(), epoch="e", begin=at(10), has_offsets=True, stale_offset=at(90)
+    )
+    assert one.proof == DeliveryProof(at(10), True, at(10), None, at(90))
+    assert ticket().proof.stale_offset is None
 
 
 def test_a_session_goes_on_at_another_pod_from_what_was_proven_to_the_first() -> None:

@@ -119,6 +119,7 @@ def a_ticket(epoch: str = "epoch") -> Ticket:
         epoch=epoch,
         begin=(10, 0),
         has_offsets=True,
+        stale_offset=(90, 0),
     )
     ticket.moved("chat:a", (20, 0), is_in=True)
     ticket.pinged((30, 0))

@@ -32,11 +32,12 @@ def stored(fields: Fields, earlier: dict[bytes, bytes] | None = None) -> dict[by
 class World:
     """A session, its rooms, and what was written of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, stale_offset: LogId | None = None) -> None:
         self.rooms = {"user:u"}
         self.ticket = Ticket(
-            "p", "a.1", "u", "s", self.rooms, epoch="e", begin=at(10), has_offsets=True
-        )
+            "p", "a.1", "u", "s", self.rooms, epoch="e", begin=at(10), has_offsets=True,
+            stale_offset=stale_offset,
+        )  # fmt: skip
         self.hash: dict[bytes, bytes] = {}
         self.number = 10
 
@@ -83,7 +84,7 @@ def test_whatever_is_written_when_it_reads_as_it_was(
 
 
 def test_what_identifies_a_session_reads_as_it_was_written() -> None:
-    world = World()
+    world = World(stale_offset=at(90))
     world.ticket.attempts = 3
     world.ticket.pinged(at(20))
     world.ticket.ponged()
@@ -95,12 +96,13 @@ def test_what_identifies_a_session_reads_as_it_was_written() -> None:
 
 
 def test_the_names_in_redis_stay_as_other_releases_know_them() -> None:
-    world = World()
+    world = World(stale_offset=at(90))
     world.ticket.transport_closed(at(30))
     world.ticket.attempts = 1
     world.write()
     assert set(msgspec.json.decode(world.hash[b"record"])) == {
-        *("sid", "epoch", "begin", "proven", "floor", "rooms_at", "counts", "lost_at", "attempts")
+        *("sid", "epoch", "begin", "proven", "floor", "rooms_at", "counts", "lost_at", "attempts"),
+        "stale_offset",
     }
 
 

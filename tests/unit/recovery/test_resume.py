@@ -445,6 +445,24 @@ async def test_a_write_that_waited_for_redis_is_of_the_epoch_in_which_it_began(
     assert b.outcomes("other_epoch") == 1
 
 
+async def test_an_offset_of_a_log_that_was_replaced_is_no_place_in_the_next_one(
+    pods: tuple[Pod, Pod], redis: Redis
+) -> None:
+    """socket.io-client keeps it, and presents it in a new session until an event comes."""
+    a, b = pods
+    old = b"9%d-0" % (await a.redis.time())[0]
+    _, welcome = await a.connect(pid="lost-with-the-log", offset=old.decode())
+    assert not welcome.is_recovered
+    for pod, lost_on in (b, a), (a, b):
+        member, again = await lost_on.connect(pid=welcome.pid, offset=old.decode())
+        assert again.pid == welcome.pid
+        missed = await pod.log_event()
+        await lost_on.lose(member)
+        _, resumed = await pod.connect(pid=welcome.pid, offset=old.decode())
+        assert resumed.is_recovered
+        assert missed in [frame.offset for frame in resumed.missed]
+
+
 async def test_a_session_that_cannot_be_read_begins_a_new_one_and_is_gone(
     pods: tuple[Pod, Pod], redis: Redis
 ) -> None:
