@@ -46,6 +46,9 @@ class Announcer:
         self._generation = 0
         self._epoch = ""
         self._is_registered = False
+        self._writes = 0
+        """How often the share was written, as Redis has answered; perhaps once more."""
+        self._has_gone_back = False
         self._has_withdrawn = False
         self._look_at = 0.0
         self._leaves_at = 0.0
@@ -106,12 +109,15 @@ class Announcer:
         chunk = self._changes.take(CHUNK, with_leaving=now >= self._leaves_at)
         if not chunk:
             return _STEP_SECONDS
-        counts = await self._record.write(self._share, chunk)
-        if counts is None:
+        written = await self._record.write(self._share, chunk)
+        if written is None:
             self._look_at = 0
-        else:
-            self._changes.wrote(chunk)
-            self._count(counts)
+            return _PACE_SECONDS
+        self._changes.wrote(chunk)
+        self._count(written.counts)
+        if written.writes <= self._writes:
+            self._has_gone_back, self._look_at = True, 0
+        self._writes = max(written.writes, self._writes)
         return _PACE_SECONDS
 
     async def _look(self, now: float) -> None:
@@ -119,7 +125,8 @@ class Announcer:
         if self._is_registered:
             is_lost = look.epoch != self._epoch
             differs = self._changes.recorded not in (None, look.users)
-            if is_lost or differs or not look.is_known:
+            has_gone_back = self._has_gone_back or look.writes < self._writes
+            if is_lost or differs or has_gone_back or not look.is_known:
                 # What was announced of users who have left is known only to a pod that finds their
                 # share expired: that it did, the epoch that goes on is proof.
                 await self._start_over(now, is_lost=is_lost or look.is_known)
@@ -135,6 +142,7 @@ class Announcer:
         old = self._share
         self._generation += 1
         self._is_registered = False
+        self._writes, self._has_gone_back = 0, False
         self._changes.start_over(is_lost=is_lost)
         if is_lost:
             self._leaves_at = now + GRACE_SECONDS

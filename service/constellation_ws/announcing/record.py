@@ -39,6 +39,15 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What came of a write."""
+
+    counts: Counts
+    writes: int
+    """How often the share was written, this time included."""
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What the record says of this pod's share, and which other one has expired."""
 
@@ -47,6 +56,8 @@ class Look:
     users: int
     expired: str
     """The entry of a share whose users are to be removed; empty where there is none."""
+    writes: int
+    """How often the share was written."""
 
 
 class Record:
@@ -60,14 +71,14 @@ class Record:
         self._look: Any = redis.register_script(LOOK)
         self._withdraw: Any = redis.register_script(WITHDRAW)
 
-    async def write(self, share: str, chunk: Sequence[Change]) -> Counts | None:
+    async def write(self, share: str, chunk: Sequence[Change]) -> Written | None:
         """Write who came and went; None, and nothing is done, where the share is gone."""
         words = [word for one in chunk for word in (one.kind.value, one.user, one.cause.reason)]
         async with answering():
-            is_there, online, offline = await self._write(
+            is_there, online, offline, writes = await self._write(
                 keys=self._keys(share), args=[*self._head(share), *words]
             )
-        return Counts(online, offline) if is_there else None
+        return Written(Counts(online, offline), writes) if is_there else None
 
     async def remove(self, expired: str) -> tuple[bool, Counts]:
         """Remove some users of an expired share; say whether all is done."""
@@ -89,10 +100,10 @@ class Record:
             int(registers),
         ]
         async with answering():
-            is_known, epoch, users, expired = await self._look(
+            is_known, epoch, users, expired, writes = await self._look(
                 keys=[names.shares, names.share(share), names.presence_state], args=words
             )
-        return Look(bool(is_known), bytes(epoch).decode(), users, bytes(expired).decode())
+        return Look(bool(is_known), bytes(epoch).decode(), users, bytes(expired).decode(), writes)
 
     async def withdraw(self, share: str, seconds: float, reason: str) -> None:
         """Let a share expire after so long; its users who are nowhere else then leave."""

@@ -17,6 +17,7 @@ A pod that has stopped leaves `<share> <reason>` in `shares`, with the reason fo
 | `since` | since when pods have looked without a pause, in ms |
 | `number` | how many announcements there were |
 | `sequence` | that of the last announcement |
+| `writes <share>` | how often a share was written: its pod finds out that Redis went back |
 
 A share that has expired is removed only if pods have looked for a share's lifetime without a pause:
 after an outage of Redis every share has expired, and their pods need time to say that they live.
@@ -89,7 +90,8 @@ WRITE = f"""
 {_NOW}
 {_ANNOUNCING}
 local share = ARGV[1]
-if not redis.call('ZSCORE', KEYS[1], share) then return {{0, 0, 0}} end
+if not redis.call('ZSCORE', KEYS[1], share) then return {{0, 0, 0, 0}} end
+local writes = tonumber(redis.call('HGET', state, 'writes ' .. share) or 0) + 1
 local users = {{}}
 for i = 4, #ARGV, 3 do users[#users + 1] = ARGV[i + 1] end
 local known = redis.call('HMGET', announced, unpack(users))
@@ -102,11 +104,12 @@ for i = 4, #ARGV, 3 do
     leave(user, shares, KEYS[2], share, reason, kind == '!')
   end
 end
-return {{1, online, offline}}
+redis.call('HSET', state, 'writes ' .. share, writes)
+return {{1, online, offline, writes}}
 """
 """Keys: shares, share, announced, state, stream. Arguments: share, channel, most entries, then
-kind, user and reason of each change. Answers whether the share is there (else nothing is done), and
-how many were announced as online and as offline."""
+kind, user and reason of each change. Answers whether the share is there (else nothing is done), how
+many were announced as online and as offline, and how often the share was written."""
 
 REMOVE = f"""
 {_NOW}
@@ -123,6 +126,7 @@ if #users > 0 then
 end
 if #users == most then return {{0, online, offline}} end
 redis.call('ZREM', KEYS[1], entry)
+redis.call('HDEL', state, 'writes ' .. share)
 return {{1, online, offline}}
 """
 """Keys as above. Arguments: the expired entry of `shares`, channel, most entries in the stream,
@@ -149,11 +153,13 @@ local expired = ''
 if now - since >= lifetime then
   expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1)[1] or ''
 end
-return {{is_known and 1 or 0, epoch, redis.call('ZCARD', KEYS[2]), expired}}
+local writes = tonumber(redis.call('HGET', KEYS[3], 'writes ' .. share) or 0)
+return {{is_known and 1 or 0, epoch, redis.call('ZCARD', KEYS[2]), expired, writes}}
 """
 """Keys: shares, share, state. Arguments: share, lifetime in ms, the longest pause between looks in
 ms, a name for a new epoch, 1 to register the share. Answers whether the share was registered, the
-epoch, how many users the share has, and an expired entry of `shares` or nothing."""
+epoch, how many users the share has, an expired entry of `shares` or nothing, and how often the
+share was written."""
 
 WITHDRAW = f"""
 {_NOW}

@@ -1,7 +1,9 @@
 """Who is online anywhere in the cluster, kept in Redis by each pod for its own users.
 
 Each pod owns one sorted set of user ids that lives as long as the pod refreshes it, so a killed
-pod's users fade. Who is connected here is told from outside; nothing here knows sockets.
+pod's users fade. Beside it is a version that rises with every write: by that a pod finds out that
+Redis has lost its users, or has gone back to earlier ones. Who is connected here is told from
+outside; nothing here knows sockets.
 
 Pods are compared by Redis' clock alone. The wall clocks of pods may differ by minutes: a pod that
 used its own would see half of the cluster offline, or make others see its users offline.
@@ -14,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from redis.asyncio import Redis
@@ -76,6 +78,8 @@ class Presence:
         self._names = names
         self._pods_key = names.pods
         self._key = names.users(instance)
+        self._version_key = names.users_version(instance)
+        self._version = 0
         self._here: set[UserId] = set()
         self._announcer = announcer
         self._leaving: dict[UserId, _Leaving] = {}
@@ -218,13 +222,16 @@ class Presence:
     async def _write(self, changes: dict[UserId, bool]) -> None:
         came = [user for user, is_here in changes.items() if is_here]
         went = [user for user, is_here in changes.items() if not is_here]
+        version = self._version + 1
         async with self._redis.pipeline(transaction=False) as pipe:
             if came:
                 pipe.zadd(self._key, dict.fromkeys(came, 0))
             if went:
                 pipe.zrem(self._key, *went)
             pipe.expire(self._key, LIFETIME_SECONDS)
+            pipe.set(self._version_key, version, ex=LIFETIME_SECONDS)
             await pipe.execute()
+        self._version = version
 
     def _show(self, pipe: Any, now: float, lives_until: float) -> None:
         """Show that this pod lives, and that it reads packed entries of the log.
@@ -243,11 +250,22 @@ class Presence:
             pipe.zremrangebyscore(self._names.readers, "-inf", now)
             pipe.zremrangebyscore(self._pods_key, "-inf", now - LIFETIME_SECONDS)
             pipe.expire(self._key, LIFETIME_SECONDS)
+            pipe.expire(self._version_key, LIFETIME_SECONDS)
+            pipe.get(self._version_key)
             pipe.zcard(self._key)
-            *_, stored = await pipe.execute()
+            *_, version, stored = await pipe.execute()
         saved = len(self._here) - sum(self._unsaved.get(user, False) for user in self._here)
-        if stored < saved:
-            self._unsaved.update(dict.fromkeys(self._here, True))
+        if stored < saved or int(version or 0) != self._version:
+            await self._write_again()
+
+    async def _write_again(self) -> None:
+        """Write everybody at the next step, and remove who is in Redis and not here."""
+        start, redis = "-", cast("Any", self._redis)
+        while page := await redis.zrangebylex(self._key, start, "+", 0, _CHUNK):
+            users = [UserId(raw.decode()) for raw in page]
+            self._unsaved.update((user, False) for user in users if user not in self._here)
+            start = f"({users[-1]}"
+        self._unsaved.update(dict.fromkeys(self._here, True))
 
 
 def _merge(

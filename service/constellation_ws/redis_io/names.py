@@ -71,6 +71,10 @@ class Names:
         """Return the key of one pod's online users."""
         return f"{self.slot}:presence:users:{instance}"
 
+    def users_version(self, instance: str) -> str:
+        """Return the key of how often one pod has written its online users."""
+        return f"{self.slot}:presence:version:{instance}"
+
     @property
     def announced(self) -> str:
         """The hash of users who were announced as online, with the pods that have them."""

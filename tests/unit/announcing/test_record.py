@@ -67,6 +67,42 @@ async def test_what_redis_has_lost_of_one_pod_is_found_out(
     await nothing_more(stream, *pods)
 
 
+@pytest.mark.parametrize("writes_again", [False, True])
+async def test_who_came_and_went_before_redis_went_back_is_announced_when_they_leave(
+    pods: tuple[Pod, Pod], stream: Stream, redis: Redis, writes_again: bool
+) -> None:
+    """As many users as there should be, and another one: counting them shows nothing."""
+    a, b = pods
+    a.came("before")
+    await a.written()
+    keys = [key async for key in redis.scan_iter() if b"presence" in key]
+    snapshot = {key: await redis.dump(key) for key in keys}
+    a.came("after")
+    await a.written()
+    a.went("before")
+    await a.written()
+    await b.kill()
+    for key, value in snapshot.items():
+        assert value is not None
+        await redis.restore(key, 0, value, replace=True)
+    if writes_again:  # perhaps before it looks
+        a.came("later")
+    await a.written()
+    b.start()
+    a.went("after", reason="said once")
+    await a.written()
+
+    async def is_told() -> bool:
+        return ("after", "offline", "said once") in await stream.said()
+
+    async def is_forgotten() -> bool:
+        return not await redis.hexists(DEFAULT.announced, "before")
+
+    await eventually(is_told, PATIENCE_SECONDS, "it is announced")
+    await eventually(is_forgotten, PATIENCE_SECONDS, "nobody who left long ago is online")
+    await nothing_more(stream, a, b)
+
+
 async def test_a_flap_is_announced_in_its_settled_state(
     pods: tuple[Pod, Pod], stream: Stream
 ) -> None:

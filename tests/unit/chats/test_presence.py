@@ -35,6 +35,7 @@ from tests.waiting import PATIENCE_SECONDS, eventually
 PODS = "{constellation:events}:presence:pods"
 READERS = "{constellation:events}:presence:readers"
 USERS_OF_A = "{constellation:events}:presence:users:pod-a"
+VERSION_OF_A = "{constellation:events}:presence:version:pod-a"
 ODD_IDS = ["-", "+", "(", "[", "(a", "a b", "1", "10", "2", "Б", "а", "я", "🙂", "\U0010ffff", "é"]
 
 users = st.sets(st.sampled_from([*ODD_IDS, *"abcdefgh"]).map(UserId))
@@ -394,6 +395,34 @@ async def test_what_redis_has_lost_is_written_again(
         assert not await b.is_online(user(1))
         clock.seconds += REFRESH_SECONDS
         await becomes(b, user(1), True)
+
+
+async def test_what_redis_has_gone_back_from_is_written_again(
+    a: Stepping, b: Stepping, redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many users as there should be, and others: counting them shows nothing."""
+    monkeypatch.setattr(presence, "_CHUNK", 2)
+    former = [user(number) for number in range(5)]
+    async with running(a):
+        for one in former:
+            a.arrive(one)
+        for one in former:
+            await becomes(b, one, True)
+        users, version = await redis.dump(USERS_OF_A), await redis.get(VERSION_OF_A)
+        assert users is not None
+        assert version is not None
+        for one in former:
+            a.depart(one, "transport close")
+            a.arrive(user(f"late {one}"))
+        clock.seconds += RELOAD_SECONDS
+        await becomes(b, former[-1], False)
+        await redis.restore(USERS_OF_A, 0, users, replace=True)
+        await redis.set(VERSION_OF_A, version)
+        clock.seconds += REFRESH_SECONDS
+        for one in former:
+            await becomes(b, one, False)
+            await becomes(b, user(f"late {one}"), True)
+        assert await redis.ttl(USERS_OF_A) > 0
 
 
 async def test_without_redis_the_own_users_are_known_and_all_others_are_not() -> None:
