@@ -6,18 +6,24 @@ heartbeats, upgrading, and coming back.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 from tests.chaos.clients import Client
 from tests.chaos.names import HEARTBEAT_SECONDS
 from tests.chaos.speaker import Closed, Speaker
 from tests.simulation.hosts import Host
 from tests.simulation.polling import PollingClient
+from tests.simulation.tokens import Issuer, Overdue, Token
 from tests.simulation.transports import Transport
 from tests.simulation.websockets import WebSocketClient
 
 _DELAYS_SECONDS = (0.1, 0.3, 0.6, 1.0, 2.0)
 _OPEN_SECONDS = 10.0
+_TOKEN_SECONDS = 0.3
+_EARLY_MS = 3_000
+"""So long before its end a token is refreshed."""
 Choose = Callable[[], str]
 """Gives the address of the pod that the ingress chooses. Raises ConnectionError."""
 
@@ -25,9 +31,29 @@ Choose = Callable[[], str]
 class VirtualClient(Speaker):
     """One client of the simulation."""
 
-    def __init__(self, client: Client, host: Host, choose: Choose) -> None:
+    def __init__(
+        self,
+        client: Client,
+        host: Host,
+        choose: Choose,
+        issuer: Issuer | None = None,
+        *,
+        is_slow: bool = False,
+        refreshes: bool = False,
+    ) -> None:
+        """`is_slow` says that it takes time to get what it enters its namespace with.
+
+        With `refreshes` it presents a new token before the old one ends.
+        """
         super().__init__(client, lambda: host.universe.now_ms)
         self.host = host
+        self._enter_seconds = _TOKEN_SECONDS if is_slow else 0.0
+        self._issuer = issuer
+        self._refreshes = refreshes
+        self._token: Token | None = None
+        self._refreshing: dict[int, Token] = {}
+        """Tokens that the gateway was sent and has not answered, by the number of the request."""
+        self.overdue: list[Overdue] = []
         self._choose = choose
         self._attempt = 0
         self._is_away = False
@@ -60,6 +86,11 @@ class VirtualClient(Speaker):
         self._is_away = False
         self._open()
 
+    def go(self) -> None:
+        """Close the connection as a page does that is closed, and never come back."""
+        self._is_away = True
+        self._end("gone")
+
     def drop(self, reason: str) -> None:
         """Lose the connection."""
         self._end(reason)
@@ -78,8 +109,10 @@ class VirtualClient(Speaker):
         now = self.host.time()
         if self._engine is not None and now > self._beat_by:
             self._end("ping timeout")
-        elif self.is_connected and not self.is_settled:
-            self._ask_for_rooms(now)
+        elif self.is_connected:
+            if not self.is_settled:
+                self._ask_for_rooms(now)
+            self._look_at_token()
 
     # Connecting
 
@@ -154,13 +187,55 @@ class VirtualClient(Speaker):
         engine = self._engine
         if engine is None:
             return
-        self._send("40/chats," + self._connect_payload())
+        self.host.call_later(self._enter_seconds, self._enter, self._number)
         if self.client.kind.transport == "upgrading" and isinstance(engine, PollingClient):
             self.host.begin(self._open_websocket(engine.sid, self._number))
+
+    def _enter(self, number: int) -> None:
+        if number == self._number:
+            self._send("40/chats," + self._connect_payload())
 
     def _send(self, packet: str) -> None:
         if self._engine is not None:
             self._engine.send(packet)
+
+    # Tokens
+
+    def _take(self, packet: str) -> None:
+        if packet.startswith("44") and '"token_expired"' in packet:
+            raise Closed(packet)  # the CONNECT took longer than its token: applications try again
+        super()._take(packet)
+
+    def _auth(self) -> dict[str, object]:
+        auth = super()._auth()
+        if self._issuer is not None:
+            self._token = self._issuer.issue()
+            auth["token"] = self._token.text
+        return auth
+
+    def _look_at_token(self) -> None:
+        token, issuer = self._token, self._issuer
+        if issuer is None or token is None or not self._refreshes or self._refreshing:
+            return
+        if self.host.universe.now_ms > token.expires_ms - _EARLY_MS:
+            number, fresh = next(self._ids), issuer.issue()
+            self._refreshing[number] = fresh
+            request = json.dumps({"token": fresh.text})
+            self._send(f'42/chats,{number}["refresh-token",{request}]')
+
+    def _answered(self, number: int, answer: Any = None, *rest: object) -> None:
+        fresh = self._refreshing.pop(number, None)
+        if fresh is None:
+            super()._answered(number, answer, *rest)
+        elif answer["success"]:
+            self._token = fresh
+        else:
+            self._write("wrong", f"the token is not refreshed: {answer}")
+
+    def _receive(self, ms: int, number: int, offset: str | None) -> None:
+        super()._receive(ms, number, offset)
+        if self._token is not None and ms > self._token.expires_ms and not self._refreshing:
+            self.overdue.append(Overdue(number, self._token.expires_ms))
 
     # Upgrading
 
@@ -198,6 +273,7 @@ class VirtualClient(Speaker):
         engine, probe = self._engine, self._probe
         self._number += 1
         self._engine = self._probe = None
+        self._refreshing.clear()
         for one in (engine, probe):
             if one is not None:
                 one.close(reason)

@@ -73,6 +73,11 @@ class Publishers:
         for way in self._pauses:
             self._host.call_soon(self._step, way)
 
+    def go(self) -> None:
+        """Close all connections."""
+        for line in self._lines.values():
+            line.close()
+
     def doubt(self, published: Iterable[bytes]) -> None:
         """Take back what PUBLISH promised for these data."""
         for data in published:

@@ -17,6 +17,7 @@ from tests.chaos.report import sum_up
 from tests.chaos.timeline import Timeline
 from tests.chaos.verdict import Fault, Finding, Verdict, judge
 from tests.simulation import plan
+from tests.simulation.aftermath import Baseline, find_leftovers
 from tests.simulation.determinism import determined
 from tests.simulation.faults import FAULTS
 from tests.simulation.faults.kinds import Blow
@@ -25,6 +26,7 @@ from tests.simulation.hosts import Host
 from tests.simulation.pods import virtual_ports
 from tests.simulation.publishers import PACES
 from tests.simulation.story import tell
+from tests.simulation.tokens import CLOCK_FAULT, too_late
 from tests.simulation.world import PACKING, Size, World
 
 _START_SECONDS = 30.0
@@ -84,7 +86,9 @@ def run(task: Task) -> Outcome:
         appender._LEAST_PACKED = 1  # events seldom come together: else few entries are packed
     pace = chance.choice(PACES)
     outcome = Outcome(task.seed, task.drawn())
-    world = World(f"{task.seed} universe", size, settings, pace)
+    has_clock_fault = any(blow.name == CLOCK_FAULT for blow in outcome.blows)
+    has_tokens = chance.random() < 0.5 and not has_clock_fault
+    world = World(f"{task.seed} universe", size, settings, pace, has_tokens=has_tokens)
     logging.getLogger("asyncio").disabled = True
     _log_to(world)
     with determined(world.universe), virtual_ports(), former_release():
@@ -112,6 +116,7 @@ def _log_to(world: World) -> None:
 def _live(world: World, outcome: Outcome, seconds: float) -> None:
     universe = world.universe
     universe.run(_START_SECONDS, world.are_pods_well)
+    baseline = Baseline(world)
     for client in world.clients:
         world.crowd.call_later(universe.chance.uniform(0, 1), client.start)
     world.publishers.start()
@@ -123,6 +128,10 @@ def _live(world: World, outcome: Outcome, seconds: float) -> None:
     world.is_restless = False
     away = _settle(world)
     verdicts = _judge(world)
+    for client in world.clients:
+        if late := too_late(client.overdue, world.ledger, world.timeline):
+            world.troubles.append(f"{client.client.name} got after its token's end: {late[:5]}")
+    world.troubles += find_leftovers(world, baseline)
     _sum_up(world, outcome, verdicts, away)
 
 

@@ -13,6 +13,7 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.losses import Counts
 from tests.chaos.names import LOG_KEY, SETTINGS
 from tests.chaos.timeline import Strike, Timeline
+from tests.simulation import tokens
 from tests.simulation.clients import VirtualClient
 from tests.simulation.hosts import Host, Universe
 from tests.simulation.network import Connection, Network
@@ -21,6 +22,7 @@ from tests.simulation.population import SPARE_ROOMS, populate
 from tests.simulation.publishers import Pace, Publishers
 from tests.simulation.redis_model.server import RedisModel
 from tests.simulation.redis_model.streams import Stream
+from tests.simulation.tokens import Issuer
 
 PACKING = "CONSTELLATION_LOG_PACKING"
 _LOOK_SECONDS = 0.5
@@ -53,6 +55,8 @@ class World:
         size: Size,
         settings: Mapping[str, object] | None = None,
         pace: Pace = Pace.STEADY,
+        *,
+        has_tokens: bool = False,
     ) -> None:
         self.notes: list[tuple[int, str, str]] = []
         """What hosts logged and what struck, with the time in milliseconds, and where."""
@@ -66,7 +70,8 @@ class World:
         """What was published and may be lost in silence."""
         self.ledger = Ledger()
         self.counts = Counts()
-        self.settings = {**SETTINGS, "CONSTELLATION_LOG_LEVEL": "info", **(settings or {})}
+        trust = tokens.SETTINGS if has_tokens else {}
+        self.settings = {**SETTINGS, "CONSTELLATION_LOG_LEVEL": "info", **trust, **(settings or {})}
         self.director = Host(self.universe, "director", "10.9.0.1", self.network)
         self.redis = RedisModel()
         self._redis_starts = itertools.count(1)
@@ -81,7 +86,17 @@ class World:
             for n, name in enumerate(("clients", "publishers"))
         )
         named, audience = populate(size.clients, size.rooms)
-        self.clients = [VirtualClient(one, crowd, self.choose_pod) for one in named]
+        self.clients = [
+            VirtualClient(
+                one,
+                crowd,
+                self.choose_pod,
+                Issuer(self.universe, one.user, are_short=number % 3 == 1) if has_tokens else None,
+                is_slow=number % 5 == 0,
+                refreshes=number % 2 == 0,
+            )
+            for number, one in enumerate(named)
+        ]
         events = Events(self.ledger, audience, f"{seed} events", 1)
         self.publishers = Publishers(publishing, events, self._choose_live_pod, pace)
         self._chance = Random(f"{seed} restless")

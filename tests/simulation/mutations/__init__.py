@@ -6,11 +6,11 @@ how many seeds each takes.
 
 from __future__ import annotations
 
-from tests.simulation.mutations import doubting, proving, recording, reporting, sessions
+from tests.simulation.mutations import doubting, proving, recording, reporting, sessions, staying
 from tests.simulation.mutations.kinds import Mutation
 
 MUTATIONS: dict[str, Mutation] = {
     mutation.name: mutation
-    for module in (doubting, proving, recording, reporting, sessions)
+    for module in (doubting, proving, recording, reporting, sessions, staying)
     for mutation in module.MUTATIONS
 }

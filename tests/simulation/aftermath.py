@@ -1,0 +1,151 @@
+"""What is left of clients when all of them have gone.
+
+The judge looks at what clients saw. This looks at what no client sees: users who remain online,
+sockets and rooms that are never forgotten, tasks that never end, keys that never expire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import cast
+
+from constellation_ws.redis_io.names import DEFAULT
+from tests.simulation.pods import TCP_PORT, Pod
+from tests.simulation.world import World
+
+_STEP_SECONDS = 0.5
+_ANSWER_SECONDS = 5.0
+_PRESENCE_SECONDS = 40.0
+"""By then presence is right: what a dead pod said of its users expires after 20 s."""
+_FORGOTTEN_SECONDS = 10.0
+"""By then clients who have gone are noticed, their ping timeout included."""
+_SESSION = DEFAULT.session("").encode()
+
+
+class Baseline:
+    """The tasks of pods that have no clients yet."""
+
+    def __init__(self, world: World) -> None:
+        self._usual = Counter[str]()
+        for pod in world.pods:
+            self._usual |= _tasks(pod)
+
+    def beyond(self, pod: Pod) -> Counter[str]:
+        """Give the tasks that a pod has and none had in the beginning."""
+        return _tasks(pod) - self._usual
+
+
+def find_leftovers(world: World, baseline: Baseline) -> list[str]:
+    """Ask who is online, let everybody go, and say what is left behind."""
+    clients = [one for one in world.clients if not one.is_banned]
+    here = {one.client.user for one in clients}
+    found = []
+    if (online := _await_online(world, here)) != here:
+        found.append(f"online are not those who are connected: {_difference(online, here)}")
+    for client in clients:
+        world.crowd.call_soon(client.go)
+    world.crowd.call_soon(world.publishers.go)
+    if online := _await_online(world, set()):
+        found.append(f"everybody has gone, and online is {online}")
+    _wait(
+        world,
+        _FORGOTTEN_SECONDS,
+        lambda: not any(_held(pod) or baseline.beyond(pod) for pod in world.pods),
+    )
+    for pod in world.pods:
+        found += [f"{pod.name} holds {held}, and everybody has gone" for held in _held(pod)]
+        if tasks := baseline.beyond(pod):
+            found.append(f"{pod.name} has tasks that never end: {dict(tasks)}")
+    data = world.redis.data
+    if kept := [key for key in data.values if key.startswith(_SESSION) and key not in data.expires]:
+        found.append(f"{len(kept)} sessions never expire")
+    return found
+
+
+def _tasks(pod: Pod) -> Counter[str]:
+    tasks = asyncio.all_tasks(pod.host)
+    return Counter(getattr(task.get_coro(), "__qualname__", "") for task in tasks)
+
+
+def _held(pod: Pod) -> list[str]:
+    """Give what a pod holds for clients; its metrics show the same."""
+    clients, rooms = pod.gateway.clients, pod.gateway.events.rooms
+    counts = {
+        "connections": len(clients.engine.sockets),
+        "members": len(rooms),
+        "rooms": rooms.room_count,
+        "online users": clients.presence.user_count,
+    }
+    return [f"{count} {name}" for name, count in counts.items() if count]
+
+
+def _difference(online: set[str] | None, here: set[str]) -> str:
+    if online is None:
+        return "no pod answers"
+    return f"missing {sorted(here - online)}, too many {sorted(online - here)}"
+
+
+def _await_online(world: World, wanted: set[str]) -> set[str] | None:
+    """Ask until the answer is as wanted, or for long enough; give the last answer."""
+    online: set[str] | None = None
+
+    def is_right() -> bool:
+        nonlocal online
+        online = _online(world)
+        return online == wanted
+
+    _wait(world, _PRESENCE_SECONDS, is_right)
+    return online
+
+
+def _wait(world: World, seconds: float, is_done: Callable[[], bool]) -> None:
+    deadline = world.universe.now + seconds
+    while not is_done() and world.universe.now < deadline:
+        world.universe.run(_STEP_SECONDS)
+
+
+def _online(world: World) -> set[str] | None:
+    """Ask one pod for all users who are online; None where it does not answer."""
+    question = _Question("getOnlineUsers", {"limit": 1_000})
+    world.crowd.begin(_ask(world, question))
+    world.universe.run(_ANSWER_SECONDS, lambda: question.is_over)
+    if question.answer is None:
+        return None
+    return set(question.answer["users"])
+
+
+async def _ask(world: World, question: _Question) -> None:
+    try:
+        await world.crowd.create_connection(lambda: question, world.choose_pod(), TCP_PORT)
+    except OSError:
+        question.is_over = True
+
+
+class _Question(asyncio.Protocol):
+    """One request to the TCP port."""
+
+    def __init__(self, pattern: str, data: dict[str, object]) -> None:
+        text = json.dumps({"pattern": pattern, "data": data, "id": "1"})
+        self._packet = f"{len(text)}#{text}".encode()
+        self._received = b""
+        self._transport: asyncio.Transport
+        self.answer: dict[str, list[str]] | None = None
+        self.is_over = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._packet)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        size, mark, rest = self._received.partition(b"#")
+        if mark and len(rest) >= int(size):
+            response = json.loads(rest).get("response") or {}
+            self.answer = response.get("data")
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_over = True

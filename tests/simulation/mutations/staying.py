@@ -1,0 +1,82 @@
+"""Staying up and leaving nothing behind: what no client's own story shows, or only in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import Any
+
+from constellation_ws.chats import namespace, presence
+from constellation_ws.delivery.rooms import Member, Rooms
+from constellation_ws.process import lifecycle, shutdown
+from constellation_ws.recovery import store
+from constellation_ws.runtime import due
+from tests.simulation.mutations.kinds import Mutation
+
+_namespace: Any = namespace
+_store: Any = store
+
+
+def drain_refuses() -> None:
+    """A CONNECT during a drain is refused: socket.io-client never comes back after that."""
+    _namespace.DRAINING = replace(_namespace.DRAINING, is_temporary=False)
+
+
+def stop_unbounded() -> None:
+    """Each step of stopping takes as long as it takes."""
+
+    async def wait(name: str, work: Awaitable[None], seconds: float = 0) -> None:
+        await work
+
+    shutdown._step = wait
+    lifecycle._END_SECONDS = -1_000
+
+
+def users_remain() -> None:
+    """Users are online for ever."""
+    presence.Presence.depart = lambda *_: None  # type: ignore[method-assign]
+
+
+def rooms_remain() -> None:
+    """A member that leaves is not taken out of its rooms."""
+
+    def remove(self: Rooms, member: Member) -> None:
+        if self._by_own_room.pop(member.own_room, None) is not None:
+            del self._by_session[member.key]
+
+    Rooms.remove = remove  # type: ignore[method-assign]
+
+
+def sessions_remain() -> None:
+    """Sessions have no expiry in Redis."""
+    expiry = "redis.call('PEXPIRE', KEYS[1], ARGV[2])"
+    assert expiry in _store._SAVE, "the script has changed"
+    _store._SAVE = _store._SAVE.replace(expiry, "")
+
+
+def tokens_outlive() -> None:
+    """Connections outlive their tokens."""
+    due.DueTimes.pop_due = lambda self, now: iter(())  # type: ignore[method-assign]
+
+
+MUTATIONS = (
+    Mutation(
+        "drain-refuses", "a CONNECT during a drain is refused", "roll-all", drain_refuses,
+    ),
+    Mutation(
+        "stop-unbounded", "stopping waits for Redis without a deadline", "hang+roll",
+        stop_unbounded,
+    ),
+    Mutation(
+        "tokens-outlive", "connections outlive their tokens", "cut-clients", tokens_outlive,
+    ),
+    Mutation(
+        "users-remain", "users who have gone remain online", "cut-clients", users_remain,
+    ),
+    Mutation(
+        "rooms-remain", "rooms keep members who have gone", "cut-clients", rooms_remain,
+    ),
+    Mutation(
+        "sessions-remain", "sessions never expire in Redis", "cut-clients", sessions_remain,
+    ),
+)  # fmt: skip
