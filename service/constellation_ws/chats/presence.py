@@ -80,6 +80,8 @@ class Presence:
         self._key = names.users(instance)
         self._version_key = names.users_version(instance)
         self._version = 0
+        self._is_lost = False
+        """Whether the set in Redis may have other users than it should have."""
         self._here: set[UserId] = set()
         self._announcer = announcer
         self._leaving: dict[UserId, _Leaving] = {}
@@ -116,6 +118,8 @@ class Presence:
                     refresh_at = now + REFRESH_SECONDS
                 if not self._has_withdrawn:
                     await self._save()
+                    if self._is_lost:
+                        await self._write_again()
             except _FAULTS as error:
                 logger.debug("presence could not be written", error=str(error))
             await asyncio.sleep(_STEP_SECONDS)
@@ -224,13 +228,15 @@ class Presence:
         went = [user for user, is_here in changes.items() if not is_here]
         version = self._version + 1
         async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.get(self._version_key)
             if came:
                 pipe.zadd(self._key, dict.fromkeys(came, 0))
             if went:
                 pipe.zrem(self._key, *went)
             pipe.expire(self._key, LIFETIME_SECONDS)
             pipe.set(self._version_key, version, ex=LIFETIME_SECONDS)
-            await pipe.execute()
+            found, *_ = await pipe.execute()
+        self._compare(found)
         self._version = version
 
     def _show(self, pipe: Any, now: float, lives_until: float) -> None:
@@ -255,8 +261,14 @@ class Presence:
             pipe.zcard(self._key)
             *_, version, stored = await pipe.execute()
         saved = len(self._here) - sum(self._unsaved.get(user, False) for user in self._here)
-        if stored < saved or int(version or 0) != self._version:
-            await self._write_again()
+        self._compare(version)
+        if stored < saved:
+            self._is_lost = True
+
+    def _compare(self, version: bytes | None) -> None:
+        """Compare the version in Redis with the last one that is known to be written."""
+        if int(version or 0) < self._version:
+            self._is_lost = True
 
     async def _write_again(self) -> None:
         """Write everybody at the next step, and remove who is in Redis and not here."""
@@ -266,6 +278,7 @@ class Presence:
             self._unsaved.update((user, False) for user in users if user not in self._here)
             start = f"({users[-1]}"
         self._unsaved.update(dict.fromkeys(self._here, True))
+        self._is_lost = False
 
 
 def _merge(

@@ -397,8 +397,14 @@ async def test_what_redis_has_lost_is_written_again(
         await becomes(b, user(1), True)
 
 
+@pytest.mark.parametrize("writes_first", [False, True])
 async def test_what_redis_has_gone_back_from_is_written_again(
-    a: Stepping, b: Stepping, redis: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    a: Stepping,
+    b: Stepping,
+    redis: Redis,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    writes_first: bool,
 ) -> None:
     """As many users as there should be, and others: counting them shows nothing."""
     monkeypatch.setattr(presence, "_CHUNK", 2)
@@ -418,7 +424,10 @@ async def test_what_redis_has_gone_back_from_is_written_again(
         await becomes(b, former[-1], False)
         await redis.restore(USERS_OF_A, 0, users, replace=True)
         await redis.set(VERSION_OF_A, version)
-        clock.seconds += REFRESH_SECONDS
+        if writes_first:
+            a.arrive(user("next"))
+        else:
+            clock.seconds += REFRESH_SECONDS
         for one in former:
             await becomes(b, one, False)
             await becomes(b, user(f"late {one}"), True)
