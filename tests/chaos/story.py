@@ -17,6 +17,8 @@ Entry = Sequence[Any]
     ["event", ms, number]              one that comes before its connect was replayed
     ["ask", ms, "join" | "leave", room]
     ["joined", ms, room]  ["left", ms, room]  ["refused", ms, room, code]
+    ["removing", ms, room]             a backend is about to take it out of a room
+    ["removed", ms, room]              the backend was answered that this is done
     ["lost", ms, reason]
     ["wrong", ms, sentence]            what no client should see, such as an argument too many
 """
@@ -127,7 +129,7 @@ def read(story: Story) -> Account:
                     account.sessions[-1].lost_ms.append(ms)
             case ["wrong", ms, str(sentence)]:
                 account.wrong.append((ms, sentence))
-            case ["ask" | "joined" | "left" | "refused", ms, *words]:
+            case ["ask" | "joined" | "left" | "refused" | "removing" | "removed", ms, *words]:
                 _move(account.sessions[-1].stays, entry[0], ms, words)
             case _:
                 raise ValueError(f"{story.name}: no entry of a story: {entry!r}")
@@ -156,9 +158,9 @@ def _move(stays: list[Stay], what: str, ms: float, words: Sequence[str]) -> None
             stays.append(Stay(room, ms))
     elif current is None:
         return  # an answer to what an earlier session asked
-    elif what == "ask":
+    elif what in ("ask", "removing"):
         current.leaving_ms = current.leaving_ms or ms
     elif what == "joined":
         current.joined_ms = current.joined_ms or ms
-    elif what == "left":
+    elif what in ("left", "removed"):
         current.left_ms = ms

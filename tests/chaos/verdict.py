@@ -112,7 +112,7 @@ def _wrongly_received(
     furthest_sent: dict[str, int] = {}
     for ms, number in session.received:
         event = ledger.events.get(number)
-        if event is None or not _may_get(event, story, session):
+        if event is None or not _may_get(event, story, session, timeline):
             yield Finding(Fault.STRAY, ms, number, "not for this client")
             continue
         if number in seen:
@@ -131,12 +131,15 @@ def _wrongly_received(
         furthest_sent[order] = max(event.sent_ms, furthest_sent.get(order, 0))
 
 
-def _may_get(event: Event, story: Story, session: Session) -> bool:
+def _may_get(event: Event, story: Story, session: Session, timeline: Timeline) -> bool:
     if event.outcome is Outcome.REFUSED:
         return False
-    return story.user in event.users or any(
-        stay.room in event.rooms and stay.is_possible(event.sent_ms) for stay in session.stays
-    )
+    if story.user in event.users:
+        return True
+    stays = [one for one in session.stays if one.room in event.rooms]
+    # What is known to be delivered everywhere by then is not for who asks to join later.
+    over_ms = timeline.caught_up(event.settled_ms) if event.is_accepted else float("inf")
+    return any(one.is_possible(event.sent_ms) and one.asked_ms <= over_ms for one in stays)
 
 
 def _is_stale(event: Event, session: Session, timeline: Timeline) -> bool:

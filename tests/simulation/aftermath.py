@@ -7,21 +7,21 @@ sockets and rooms that are never forgotten, tasks that never end, keys that neve
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Callable
-from typing import cast
 
 from constellation_ws.redis_io.names import DEFAULT
-from tests.simulation.pods import TCP_PORT, Pod
+from tests.simulation.pods import Pod
+from tests.simulation.questions import Question, ask
 from tests.simulation.world import World
 
 _STEP_SECONDS = 0.5
 _ANSWER_SECONDS = 5.0
 _PRESENCE_SECONDS = 40.0
 """By then presence is right: what a dead pod said of its users expires after 20 s."""
-_FORGOTTEN_SECONDS = 10.0
-"""By then clients who have gone are noticed, their ping timeout included."""
+_FORGOTTEN_SECONDS = 75.0
+"""By then clients who have gone are noticed, their ping timeout included; the longest pause before
+another attempt to move a session is a minute."""
 _SESSION = DEFAULT.session("").encode()
 
 
@@ -109,43 +109,7 @@ def _wait(world: World, seconds: float, is_done: Callable[[], bool]) -> None:
 
 def _online(world: World) -> set[str] | None:
     """Ask one pod for all users who are online; None where it does not answer."""
-    question = _Question("getOnlineUsers", {"limit": 1_000})
-    world.crowd.begin(_ask(world, question))
+    question = Question("getOnlineUsers", {"limit": 1_000})
+    world.crowd.begin(ask(world.crowd, world.choose_pod, question))
     world.universe.run(_ANSWER_SECONDS, lambda: question.is_over)
-    if question.answer is None:
-        return None
-    return set(question.answer["users"])
-
-
-async def _ask(world: World, question: _Question) -> None:
-    try:
-        await world.crowd.create_connection(lambda: question, world.choose_pod(), TCP_PORT)
-    except OSError:
-        question.is_over = True
-
-
-class _Question(asyncio.Protocol):
-    """One request to the TCP port."""
-
-    def __init__(self, pattern: str, data: dict[str, object]) -> None:
-        text = json.dumps({"pattern": pattern, "data": data, "id": "1"})
-        self._packet = f"{len(text)}#{text}".encode()
-        self._received = b""
-        self._transport: asyncio.Transport
-        self.answer: dict[str, list[str]] | None = None
-        self.is_over = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(self._packet)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        size, mark, rest = self._received.partition(b"#")
-        if mark and len(rest) >= int(size):
-            response = json.loads(rest).get("response") or {}
-            self.answer = response.get("data")
-            self._transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.is_over = True
+    return set(question.data["users"]) if question.is_successful else None

@@ -7,6 +7,7 @@ heartbeats, upgrading, and coming back.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,10 @@ class VirtualClient(Speaker):
         self._refreshing: dict[int, Token] = {}
         """Tokens that the gateway was sent and has not answered, by the number of the request."""
         self.overdue: list[Overdue] = []
+        self._removed_since: dict[str, tuple[str | None, int]] = {}
+        """Rooms that a backend takes it out of now, and its state when that began."""
+        self._wanted_changes: Counter[str] = Counter()
+        """How often it asked to join or leave a room."""
         self._choose = choose
         self._attempt = 0
         self._is_away = False
@@ -113,6 +118,32 @@ class VirtualClient(Speaker):
             if not self.is_settled:
                 self._ask_for_rooms(now)
             self._look_at_token()
+
+    # Being removed
+
+    def begin_removal(self, room: str) -> bool:
+        """Note that a backend is about to take it out of a room; False where it is not in it.
+
+        It may be away: then it must not get, when it comes back, what was published since.
+        """
+        is_in = self._joined == self._wanted and room in self._joined
+        if not is_in or room in self._removed_since or self._is_banned:
+            return False
+        self._removed_since[room] = (self._pid, self._wanted_changes[room])
+        self._write("removing", room)
+        return True
+
+    def end_removal(self, room: str, *, is_certain: bool) -> None:
+        """Note the answer. Where it is not certain what has happened, or when, it leaves the room.
+
+        A request that was not answered may still be carried out, however late.
+        """
+        was = self._removed_since.pop(room)
+        if is_certain and was == (self._pid, self._wanted_changes[room]):
+            self._write("removed", room)
+            self._joined.discard(room)
+        else:
+            self._wanted.discard(room)
 
     # Connecting
 
@@ -198,6 +229,10 @@ class VirtualClient(Speaker):
     def _send(self, packet: str) -> None:
         if self._engine is not None:
             self._engine.send(packet)
+
+    def _ask(self, what: str, room: str, now: float) -> None:
+        self._wanted_changes[room] += 1
+        super()._ask(what, room, now)
 
     # Tokens
 

@@ -22,6 +22,7 @@ from tests.simulation.population import SPARE_ROOMS, populate
 from tests.simulation.publishers import Pace, Publishers
 from tests.simulation.redis_model.server import RedisModel
 from tests.simulation.redis_model.streams import Stream
+from tests.simulation.removals import Removals
 from tests.simulation.tokens import Issuer
 
 PACKING = "CONSTELLATION_LOG_PACKING"
@@ -99,6 +100,9 @@ class World:
         ]
         events = Events(self.ledger, audience, f"{seed} events", 1)
         self.publishers = Publishers(publishing, events, self._choose_live_pod, pace)
+        self.removals = Removals(
+            publishing, self.clients, self._choose_live_pod, Random(f"{seed} removals")
+        )
         self._chance = Random(f"{seed} restless")
         self.is_restless = True
         self.crowd = crowd

@@ -230,6 +230,25 @@ class TestRooms:
         assert judged(events, *entries, *got(3)).findings == []
         assert faults(judged(events, *entries, *got(4))) == [(Fault.STRAY, 4)]
 
+    def test_what_was_delivered_before_it_was_asked_for_must_not_arrive(self) -> None:
+        late = (["ask", 5_000, "join", ROOM], ["joined", 5_100, ROOM])
+        early, events = 5 - LAG_MS / 1_000, [in_room(3), in_room(4)]
+        assert event(3).settled_ms / 1_000 < early < event(4).settled_ms / 1_000
+        assert faults(judged(events, connect(0), *late, *got(3))) == [(Fault.STRAY, 3)]
+        assert judged(events, connect(0), *late, *got(4)).findings == []
+        unknown = in_room(3, outcome=Outcome.UNKNOWN)  # it may have been recorded at any time
+        assert judged([unknown], connect(0), *late, *got(3)).findings == []
+
+    def test_who_is_removed_by_a_backend_gets_nothing_until_it_joins_again(self) -> None:
+        removed = (["removing", 2_500, ROOM], ["removed", 3_500, ROOM])
+        entries = (connect(0), self.ASK, self.JOINED, *removed)
+        events = [in_room(3), in_room(4)]
+        assert judged(events, *entries, *got(3)).findings == []
+        assert faults(judged(events, *entries, *got(4))) == [(Fault.STRAY, 4)]
+        again = (["ask", 8_000, "join", ROOM], ["joined", 8_100, ROOM])
+        assert faults(judged(events, *entries, *again, *got(4))) == [(Fault.STRAY, 4)]
+        assert judged([in_room(9)], *entries, *again, *got(9)).findings == []
+
     def test_what_was_sent_just_before_a_leave_may_be_recorded_after_it(self) -> None:
         stays = 2 + REPORT_MS / 1_000 + 1
         for second, found in ((3, []), (stays, [(Fault.MISSING, 2)])):

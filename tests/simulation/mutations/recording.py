@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -13,18 +14,27 @@ from constellation_ws.recording.inquiry import Inquiry
 from constellation_ws.redis_io import bus
 from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.redis_io.endpoint import Endpoint
+from constellation_ws.redis_io.link import Link
 from tests.simulation.mutations.kinds import Mutation
 
 
 def first_discarded() -> None:
-    """What is received before the first tick is not retained."""
-    receive = Unrecorded.receive
+    """The tick of a subscription comes late, and what is received before it is not retained."""
+    receive, send = Unrecorded.receive, Link.send_together
 
     def discard(self: Unrecorded, channel: bytes, payload: bytes) -> None:
         if self.is_positioned:
             receive(self, channel, payload)
 
+    def send_late(self: Link, *requests: Any) -> None:
+        if requests[-1][0] != "PUBLISH":
+            send(self, *requests)
+            return
+        send(self, *requests[:-1])
+        asyncio.get_running_loop().call_later(0.3, send, self, requests[-1])
+
     Unrecorded.receive = discard  # type: ignore[method-assign]
+    Link.send_together = send_late  # type: ignore[method-assign]
 
 
 def unread_dropped() -> None:
@@ -76,7 +86,7 @@ def packed_for_all() -> None:
 
 MUTATIONS = (
     Mutation(
-        "first-discarded", "what a subscription brings before the first tick is discarded",
+        "first-discarded", "what a subscription brings before a late tick is discarded",
         "kill-pubsub", first_discarded,
     ),
     Mutation(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.log.positions import Ticket
+from constellation_ws.recovery import replay
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.websocket import text_frame
 from tests.simulation.mutations.kinds import Mutation
@@ -53,6 +55,17 @@ def drain_disconnects() -> None:
     WebSocketConnection.close = disconnect  # type: ignore[method-assign]
 
 
+def removals_unseen() -> None:
+    """A session that is resumed does not learn what rooms it was taken out of meanwhile."""
+    begin = replay.DecodedEntry.__init__
+
+    def begin_without_move(self: replay.DecodedEntry, logged: Any, read: Any) -> None:
+        begin(self, logged, read)
+        self.move = None
+
+    replay.DecodedEntry.__init__ = begin_without_move  # type: ignore[method-assign]
+
+
 MUTATIONS = (
     Mutation(
         "joins-unwritten", "joins and leaves are acknowledged and not written", "kill",
@@ -65,6 +78,10 @@ MUTATIONS = (
     Mutation(
         "epoch-of-the-write", "a session is written under the epoch of the moment",
         "rollback+away+flushall", epoch_of_the_write,
+    ),
+    Mutation(
+        "removals-unseen", "a resume ignores what its user was removed from meanwhile",
+        "away+stall", removals_unseen,
     ),
     Mutation(
         "drain-disconnects", "a drain sends DISCONNECT", "roll", drain_disconnects,
