@@ -29,12 +29,17 @@ _START_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 
 NODE_TITLE = "Node socket.io 4.8 (ws engine)"
+STREAMS_TITLE = "Node socket.io 4.8, streams adapter"
+SHARDED_TITLE = "Node socket.io 4.8, sharded adapter"
 PYTHON_TITLE = "python-socketio + uvicorn, as documented"
 LIVE_TITLE = "Constellation WS, live"
 DURABLE_TITLE = "Constellation WS, durable"
 OFFSETS_TITLE = "durable, an offset with each event"
 UNCOUNTED_TITLE = "durable, without metrics"
 SAMPLED_TITLE = "durable, 1 % of traces recorded"
+
+_PASSED_ON = frozenset({"fanout-1", "fanout-8", "unicast", "unicast-64", "unicast-paced", "storm"})
+"""Workloads in which an adapter has something to do."""
 
 # The caller's settings must not change what is measured.
 _FOREIGN_PREFIXES = (
@@ -156,6 +161,22 @@ def node() -> Server:
     return Server("node", NODE_TITLE, command, folder, {"NODE_ENV": "production"})
 
 
+def streams() -> Server:
+    """The same with an adapter that makes it durable: events and sessions are in Redis."""
+    return _adapted("streams", STREAMS_TITLE)
+
+
+def sharded() -> Server:
+    """The same with an adapter for several processes, of which one gets an event."""
+    return _adapted("sharded", SHARDED_TITLE)
+
+
+def _adapted(key: str, title: str) -> Server:
+    plain = node()
+    environment = {**plain.environment, "ADAPTER": key}
+    return replace(plain, key=key, title=title, environment=environment, workloads=_PASSED_ON)
+
+
 def python() -> Server:
     """python-socketio and uvicorn, as their documentation shows."""
     command = (sys.executable, "python_socketio.py")
@@ -171,8 +192,18 @@ OWN = MappingProxyType(
         "sampled": sampled,
     }
 )
-PEERS = MappingProxyType({"node": node, "python": python})
-NAMES = ("live", "durable", "node", "python", "offsets", "uncounted", "sampled")
+PEERS = MappingProxyType({"node": node, "streams": streams, "sharded": sharded, "python": python})
+NAMES = (
+    "live",
+    "durable",
+    "node",
+    "python",
+    "streams",
+    "sharded",
+    "offsets",
+    "uncounted",
+    "sampled",
+)
 """In the order in which they are shown; ratios are those of the first to the others."""
 
 

@@ -1,13 +1,20 @@
 // The peer that the README's ratios name: socket.io 4.8 on its default `ws` engine, fed by ioredis.
 //
 // It keeps the part of the gateway's contract that the benchmarks exercise: identity from `auth.userId`, `join-chat` and
-// `leave-chat` with acks, `report-position`, and the six Redis channels. Every process subscribes for itself, so the in-memory adapter is
-// enough and an event is never sent between processes. No TCP port, no limits, no metrics: whatever it lacks makes it faster.
+// `leave-chat` with acks, `report-position`, and the six Redis channels. No TCP port, no limits, no metrics: whatever it
+// lacks makes it faster.
 //
-// Environment: WS_PORT (0 = a free port), REDIS_HOST, REDIS_PORT. When clients may come it writes one JSON line to stderr.
+// Every process subscribes for itself, so the in-memory adapter is enough and an event is never sent between processes.
+// With ADAPTER=streams it is what is durable here: each event is in a Redis stream, and clients can recover their state.
+// With ADAPTER=sharded events pass between processes by sharded Pub/Sub, as where only one of them gets an event.
+//
+// Environment: WS_PORT (0 = a free port), REDIS_HOST, REDIS_PORT, ADAPTER. When clients may come it writes one JSON line to
+// stderr.
 
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
+import { createShardedAdapter } from "@socket.io/redis-adapter";
+import { createAdapter } from "@socket.io/redis-streams-adapter";
 import Redis from "ioredis";
 import { Server } from "socket.io";
 
@@ -118,24 +125,43 @@ function welcome(socket) {
 
 function announce(port) {
   const versionOf = (name) => createRequire(import.meta.url)(`${name}/package.json`).version;
-  const parts = `socket.io ${versionOf("socket.io")} (ws engine), ioredis ${versionOf("ioredis")}`;
+  const parts = [
+    `socket.io ${versionOf("socket.io")} (ws engine)`,
+    ...(adapter.name ? [`${adapter.name} ${versionOf(adapter.name)}`] : []),
+    `ioredis ${versionOf("ioredis")}`,
+  ].join(", ");
   const made_of = `${parts}, Node.js ${process.version}`;
   process.stderr.write(`${JSON.stringify({ event: "listening", ws_port: port, made_of })}\n`);
 }
-
-const http = createServer();
-const io = new Server(http);
-// Advice of socket.io's own "performance tuning" page: do not keep the upgrade request for each socket's life.
-io.engine.on("connection", (rawSocket) => {
-  rawSocket.request = null;
-});
-const chats = io.of("/chats").use(identify).on("connection", welcome);
 
 const redis = new Redis({
   host: process.env.REDIS_HOST ?? "127.0.0.1",
   port: Number(process.env.REDIS_PORT ?? 6379),
 });
 const publisher = redis.duplicate(); // one that subscribes may not publish
+const adapters = {
+  streams: () => ({
+    name: "@socket.io/redis-streams-adapter",
+    options: {
+      adapter: createAdapter(redis.duplicate()),
+      connectionStateRecovery: { maxDisconnectionDuration: 120_000 },
+    },
+  }),
+  sharded: () => ({
+    name: "@socket.io/redis-adapter",
+    options: { adapter: createShardedAdapter(redis.duplicate(), redis.duplicate()) },
+  }),
+};
+const adapter = adapters[process.env.ADAPTER]?.() ?? { options: {} };
+
+const http = createServer();
+const io = new Server(http, adapter.options);
+// Advice of socket.io's own "performance tuning" page: do not keep the upgrade request for each socket's life.
+io.engine.on("connection", (rawSocket) => {
+  rawSocket.request = null;
+});
+const chats = io.of("/chats").use(identify).on("connection", welcome);
+
 redis.on("message", (channel, text) => deliver(chats, channel, text));
 await redis.subscribe(...Object.keys(routes));
 

@@ -118,9 +118,7 @@ class Ticket:
         has_offsets: bool,
         stale_offset: LogId | None = None,
     ) -> None:
-        self.pid = pid
-        self.owner = owner
-        self.user = user
+        self.pid, self.owner, self.user = pid, owner, user
         self.sid = sid
         """The member's own room: its sid behind the scope of its namespace."""
         self.rooms = rooms
