@@ -131,8 +131,7 @@ class Ticket:
         """How its rooms changed before this log ID is forgotten: it is not resumed from there."""
         self.has_offsets = has_offsets
         """Whether its client has been given offsets since it began."""
-        self.stale_offset = stale_offset
-        """Offset of an earlier session and log, which its client presents until an event comes."""
+        self.stale_offset = stale_offset  # see `DeliveryProof`
         self.proven = begin
         """All up to this log ID has reached its client."""
         self.pinged_at: LogId | None = None
