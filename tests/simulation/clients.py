@@ -134,16 +134,16 @@ class VirtualClient(Speaker):
         return True
 
     def end_removal(self, room: str, *, is_certain: bool) -> None:
-        """Note the answer. Where it is not certain what has happened, or when, it leaves the room.
+        """Note the answer. It does not want to be in the room any more.
 
-        A request that was not answered may still be carried out, however late.
+        A pod that is behind may read of the removal later than a request to join again, and a
+        request that was not answered may be carried out at any time.
         """
         was = self._removed_since.pop(room)
+        self._wanted.discard(room)
         if is_certain and was == (self._pid, self._wanted_changes[room]):
             self._write("removed", room)
             self._joined.discard(room)
-        else:
-            self._wanted.discard(room)
 
     # Connecting
 

@@ -1,6 +1,6 @@
 """A backend that takes users out of rooms, all the time.
 
-Nothing that is published after its answer may reach them there, until they have joined again.
+Nothing that is published after its answer may reach them there.
 """
 
 from __future__ import annotations
