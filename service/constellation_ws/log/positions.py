@@ -98,6 +98,7 @@ class Ticket:
         "pinged_at",
         "proven",
         "rooms",
+        "rooms_at",
         "sid",
         "stale_offset",
         "transport_closed_at",
@@ -134,17 +135,17 @@ class Ticket:
         self.stale_offset = stale_offset  # see `DeliveryProof`
         self.proven = begin
         """All up to this log ID has reached its client."""
+        self.rooms_at: LogId | None = None
+        """Up to where its rooms follow the log; None while they do."""
         self.pinged_at: LogId | None = None
         self.close_sent_at: LogId | None = None
         self.transport_closed_at: LogId | None = None
-        self.changes: tuple[RoomChange, ...] = ()
-        """How its rooms have changed since the horizon."""
+        self.changes: tuple[RoomChange, ...] = ()  # of its rooms, since the horizon
         self.unsaved: set[str] | None = None
         """Rooms of which a change is not written yet; None for none."""
         self.is_stored = False
         """Whether it has been written at all: then changes alone are."""
-        self.attempts = 0
-        """How often it was resumed in a row without its client coming further."""
+        self.attempts = 0  # in a row, without its client coming further
 
     @property
     def proof(self) -> DeliveryProof:
@@ -207,7 +208,7 @@ class Ticket:
     def transport_closed(self, at: LogId) -> None:
         """Note that the transport is gone. The session keeps the rooms that it has now."""
         self.transport_closed_at = at if self.close_sent_at is None else self.close_sent_at
-        self.rooms = frozenset(self.rooms)
+        self.rooms, self.rooms_at = frozenset(self.rooms), at
 
     def moved(self, room: str, at: LogId, *, is_in: bool) -> None:
         """Note that it is in a room, or no more, from the log ID `at` on."""

@@ -87,14 +87,17 @@ class Fields:
 
 
 def write(ticket: Ticket, delivered: LogId) -> Fields:
-    """Write a session, or what of it is not written yet; its rooms follow the log up to here."""
+    """Write a session, or what of it is not written yet.
+
+    Its rooms follow the log up to `delivered`, or up to where its transport was closed.
+    """
     record = _Record(
         sid=ticket.sid,
         epoch=ticket.epoch,
         begin=ticket.begin,
         proven=ticket.proven,
         horizon=ticket.horizon,
-        rooms_at=delivered,
+        rooms_at=delivered if ticket.rooms_at is None else ticket.rooms_at,
         has_offsets=ticket.has_offsets,
         transport_closed_at=ticket.transport_closed_at,
         attempts=ticket.attempts,

@@ -6,8 +6,9 @@ import asyncio
 from typing import Any
 
 from constellation_ws.engine.connection import WebSocketConnection
+from constellation_ws.log.ids import LogId
 from constellation_ws.log.positions import Ticket
-from constellation_ws.recovery import replay
+from constellation_ws.recovery import record, replay
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.websocket import text_frame
 from tests.simulation.mutations.kinds import Mutation
@@ -55,6 +56,17 @@ def drain_disconnects() -> None:
     WebSocketConnection.close = disconnect  # type: ignore[method-assign]
 
 
+def rooms_follow_on() -> None:
+    """The rooms of a session that is written late count as those of that moment."""
+    write = record.write
+
+    def write_as_of_now(ticket: Ticket, delivered: LogId) -> record.Fields:
+        ticket.rooms_at = None
+        return write(ticket, delivered)
+
+    record.write = write_as_of_now
+
+
 def removals_unseen() -> None:
     """A session that is resumed does not learn what rooms it was taken out of meanwhile."""
     begin = replay.DecodedEntry.__init__
@@ -82,6 +94,10 @@ MUTATIONS = (
     Mutation(
         "removals-unseen", "a resume ignores what its user was removed from meanwhile",
         "away+stall", removals_unseen,
+    ),
+    Mutation(
+        "rooms-follow-on", "the rooms of a lost session count as those of its write", "roll-all",
+        rooms_follow_on,
     ),
     Mutation(
         "drain-disconnects", "a drain sends DISCONNECT", "roll", drain_disconnects,

@@ -197,9 +197,11 @@ def test_a_client_that_changes_rooms_all_the_time_takes_little_memory() -> None:
 def test_a_session_keeps_the_rooms_that_it_had_when_it_was_lost() -> None:
     rooms = {"user:u", "chat:a"}
     one = Ticket("p", "a.1", "u", "s", rooms, epoch="e", begin=at(1), has_offsets=True)
-    one.transport_closed(at(2))
+    assert one.rooms_at is None
+    one.close_sent(at(2))
+    one.transport_closed(at(3))
     rooms.clear()
-    assert one.rooms == {"user:u", "chat:a"}
+    assert (one.rooms, one.rooms_at) == ({"user:u", "chat:a"}, at(3))
 
 
 def test_a_room_that_is_entered_while_the_log_stands_still_needs_no_change() -> None:

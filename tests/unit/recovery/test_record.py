@@ -91,8 +91,21 @@ def test_what_identifies_a_session_reads_as_it_was_written() -> None:
     world.ticket.transport_closed(at(30))
     world.write()
     record = read(world.hash)
-    assert (record.sid, record.epoch, record.rooms_at) == ("s", "e", DELIVERED)
+    assert (record.sid, record.epoch, record.rooms_at) == ("s", "e", at(30))
     assert (record.proof, record.attempts) == (world.ticket.proof, 3)
+
+
+def test_the_rooms_follow_the_log_until_the_transport_is_closed() -> None:
+    """However late the session is written, or written again."""
+    world = World()
+    world.write()
+    assert read(world.hash).rooms_at == DELIVERED
+    world.ticket.transport_closed(at(30))
+    world.write()
+    assert read(world.hash).rooms_at == at(30)
+    world.ticket.close_acknowledged()
+    world.write()
+    assert read(world.hash).rooms_at == at(30)
 
 
 def test_the_names_in_redis_stay_as_other_releases_know_them() -> None:

@@ -322,6 +322,27 @@ async def test_nobody_keeps_a_room_by_claiming_to_have_seen_its_end(
     assert again.rooms == {user_room(USER)}
 
 
+async def test_a_removal_is_not_forgotten_when_a_close_is_answered_after_it(
+    pods: tuple[Pod, Pod],
+) -> None:
+    """The session is written again, and its pod has gone on with the log since it was lost."""
+    a, b = pods
+    member, welcome = await a.connect(recovery=True)
+    await a.enter(member, CHAT)
+    a.sessions.closing(member)
+    await a.lose(member)
+    await a.log_event(DEFAULT.commands, commands.encode(commands.Leave(user_room(USER), CHAT)))
+    await a.log_event("chat:newMessage", b'{"chatId":"c","recipientId":"-"}')
+    a.sessions.close_acknowledged(member.eio_sid)
+    await a.sessions.flush()
+
+    again, resumed = await b.connect(pid=welcome.pid)
+
+    assert resumed.is_recovered
+    assert again.rooms == {user_room(USER)}
+    assert resumed.missed == []
+
+
 async def test_a_session_is_asked_about_and_neither_enters_nor_reads_what_it_has_lost(
     pods: tuple[Pod, Pod],
 ) -> None:
