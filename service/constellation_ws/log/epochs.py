@@ -33,7 +33,8 @@ class Epochs:
     def __init__(self, state: LogState) -> None:
         self._state = state
         self.known: str | None = None
-        """The epoch under which this pod has delivered; None before the first look."""
+        """The epoch under which this pod has delivered; None before the first look, and empty where
+        there was none then, and none could be written."""
         self._found: Look | None = None
         """The last look, until this pod has delivered all that was there then."""
         self._gap: str | None = None
@@ -110,8 +111,8 @@ class Epochs:
 
     def adopt(self) -> str | None:
         """Note that all of the last look is delivered; return the reason of a gap, if any."""
-        if self._found is not None and self._found.epoch:
-            self.known = self._found.epoch
+        if self._found is not None:
+            self.known = self._found.epoch or self.known or ""
         self._found = None
         reason, self._gap = self._gap, None
         return reason

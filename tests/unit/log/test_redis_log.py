@@ -28,7 +28,7 @@ from tests.unit.log.log_pods import (
     founded,
 )
 from tests.valkeys import LastingValkey, lasting_valkey
-from tests.waiting import PATIENCE_SECONDS, eventually
+from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
 _FAR_MS = 4_000_000_000_000
 """Later than any ID that Redis gives here."""
@@ -310,6 +310,32 @@ async def test_an_epoch_that_cannot_be_written_yet_is_ended_later_and_unknown_me
         await eventually(noted, PATIENCE_SECONDS, "it is current")
         assert one.log.epoch != epoch
     assert one.gaps == ["passed_over"]
+
+
+async def test_a_pod_that_starts_with_a_full_and_empty_redis_learns_what_another_one_founds(
+    redis: Redis,
+) -> None:
+    """It remained not ready for ever, since it seemed to be about to look."""
+    one, other = Pod(redis), Pod(redis)
+    await redis.config_set("maxmemory", "1")
+    tasks = [asyncio.create_task(one.log.run(one.follower))]
+    try:
+        await eventually(one.is_following, PATIENCE_SECONDS, "it is followed")
+        assert (one.log.epoch, "maxmemory" in one.log.epochs.fault) == (None, True)
+        await redis.config_set("maxmemory", "0")
+        await founded(other)
+
+        async def noted() -> bool:
+            one.log.note(await one.log.state.request_lease(ONLY_ASKING, 5))
+            return one.is_current()
+
+        await eventually(noted, PATIENCE_SECONDS, "it is current")
+        assert one.log.epoch == other.log.epoch
+        assert one.log.epochs.fault == ""
+        assert one.gaps == ["founded"], "sessions that were opened meanwhile have no epoch"
+    finally:
+        await redis.config_set("maxmemory", "0")
+        await cancelled(tasks)
 
 
 async def test_a_full_redis_can_be_followed_by_a_pod_that_lost_its_connection(
