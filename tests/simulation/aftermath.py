@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from constellation_ws.redis_io.names import DEFAULT
 from tests.simulation.pods import Pod
@@ -42,14 +42,11 @@ def find_leftovers(world: World, baseline: Baseline) -> list[str]:
     """Ask who is online, let everybody go, and say what is left behind."""
     clients = [one for one in world.clients if not one.is_banned]
     here = {one.client.user for one in clients}
-    found = []
-    if (online := _await_online(world, here)) != here:
-        found.append(f"online are not those who are connected: {_difference(online, here)}")
+    found = [f"everybody is here, and {wrong}" for wrong in _wrong_presence(world, here)]
     for client in clients:
         world.crowd.call_soon(client.go)
     world.crowd.call_soon(world.publishers.go)
-    if online := _await_online(world, set()):
-        found.append(f"everybody has gone, and online is {online}")
+    found += [f"everybody has gone, and {wrong}" for wrong in _wrong_presence(world, set())]
     _wait(
         world,
         _FORGOTTEN_SECONDS,
@@ -82,10 +79,17 @@ def _held(pod: Pod) -> list[str]:
     return [f"{count} {name}" for name, count in counts.items() if count]
 
 
-def _difference(online: set[str] | None, here: set[str]) -> str:
-    if online is None:
-        return "no pod answers"
-    return f"missing {sorted(here - online)}, too many {sorted(online - here)}"
+def _wrong_presence(world: World, here: set[str]) -> Iterator[str]:
+    """Say what is wrong with who is online, asked for and announced."""
+    if (online := _await_online(world, here)) is None:
+        yield "no pod says who is online"
+    elif online != here:
+        yield f"online: missing {sorted(here - online)}, too many {sorted(online - here)}"
+    if (announced := world.announcements) is not None:
+        _wait(world, _PRESENCE_SECONDS, lambda: announced.online == here)
+        missing, too_many = sorted(here - announced.online), sorted(announced.online - here)
+        if missing or too_many:
+            yield f"announced as online: missing {missing}, too many {too_many}"
 
 
 def _await_online(world: World, wanted: set[str]) -> set[str] | None:

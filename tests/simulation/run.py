@@ -88,7 +88,10 @@ def run(task: Task) -> Outcome:
     outcome = Outcome(task.seed, task.drawn())
     has_clock_fault = any(blow.name == CLOCK_FAULT for blow in outcome.blows)
     has_tokens = chance.random() < 0.5 and not has_clock_fault
-    world = World(f"{task.seed} universe", size, settings, pace, has_tokens=has_tokens)
+    announces = chance.random() < 0.5
+    world = World(
+        f"{task.seed} universe", size, settings, pace, has_tokens=has_tokens, announces=announces
+    )
     logging.getLogger("asyncio").disabled = True
     _log_to(world)
     with determined(world.universe), virtual_ports(), former_release():

@@ -13,7 +13,8 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.losses import Counts
 from tests.chaos.names import LOG_KEY, SETTINGS
 from tests.chaos.timeline import Strike, Timeline
-from tests.simulation import tokens
+from tests.simulation import announcements, tokens
+from tests.simulation.announcements import Announcements
 from tests.simulation.clients import VirtualClient
 from tests.simulation.hosts import Host, Universe
 from tests.simulation.network import Connection, Network
@@ -58,6 +59,7 @@ class World:
         pace: Pace = Pace.STEADY,
         *,
         has_tokens: bool = False,
+        announces: bool = False,
     ) -> None:
         self.notes: list[tuple[int, str, str]] = []
         """What hosts logged and what struck, with the time in milliseconds, and where."""
@@ -71,8 +73,14 @@ class World:
         """What was published and may be lost in silence."""
         self.ledger = Ledger()
         self.counts = Counts()
-        trust = tokens.SETTINGS if has_tokens else {}
-        self.settings = {**SETTINGS, "CONSTELLATION_LOG_LEVEL": "info", **trust, **(settings or {})}
+        self.settings = {
+            **SETTINGS,
+            "CONSTELLATION_LOG_LEVEL": "info",
+            **(tokens.SETTINGS if has_tokens else {}),
+            **(announcements.SETTINGS if announces else {}),
+            **(settings or {}),
+        }
+        self.announcements = Announcements() if announces else None
         self.director = Host(self.universe, "director", "10.9.0.1", self.network)
         self.redis = RedisModel()
         self._redis_starts = itertools.count(1)
@@ -231,6 +239,8 @@ class World:
                 self.troubles.append(f"{pod.name} ended by itself: {pod.exit_code} {pod.failure}")
                 self.pods[slot] = self.launch()
         self._endpoints = [pod for pod in self.pods if pod.is_ready]
+        if self.announcements is not None:
+            self.announcements.read(self.redis.data)
         self.director.call_later(_PROBE_SECONDS, self._watch)
 
     def _look_after_clients(self) -> None:

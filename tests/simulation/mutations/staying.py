@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import itertools
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from constellation_ws.announcing import record
+from constellation_ws.announcing.changes import Change
 from constellation_ws.chats import namespace, presence
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.process import lifecycle, shutdown
@@ -15,6 +18,8 @@ from tests.simulation.mutations.kinds import Mutation
 
 _namespace: Any = namespace
 _store: Any = store
+_MANY = 1 << 40
+_rising = itertools.count(1)
 
 
 def drain_refuses() -> None:
@@ -35,6 +40,24 @@ def stop_unbounded() -> None:
 def users_remain() -> None:
     """Users are online for ever."""
     presence.Presence.depart = lambda *_: None  # type: ignore[method-assign]
+
+
+def presence_counted() -> None:
+    """Users in Redis are compared with those of a pod by how many there are."""
+    look, write = record.Record.look, record.Record.write
+
+    async def look_only(self: record.Record, share: str, *, registers: bool) -> record.Look:
+        return replace(await look(self, share, registers=registers), writes=_MANY)
+
+    async def write_only(
+        self: record.Record, share: str, chunk: Sequence[Change]
+    ) -> record.Written | None:
+        written = await write(self, share, chunk)
+        return None if written is None else replace(written, writes=next(_rising))
+
+    record.Record.look = look_only  # type: ignore[method-assign]
+    record.Record.write = write_only  # type: ignore[method-assign]
+    presence.Presence._compare = lambda *_: None  # type: ignore[method-assign]
 
 
 def rooms_remain() -> None:
@@ -72,6 +95,10 @@ MUTATIONS = (
     ),
     Mutation(
         "users-remain", "users who have gone remain online", "cut-clients", users_remain,
+    ),
+    Mutation(
+        "presence-counted", "users in Redis are compared by how many there are", "rollback",
+        presence_counted,
     ),
     Mutation(
         "rooms-remain", "rooms keep members who have gone", "cut-clients", rooms_remain,
