@@ -55,8 +55,10 @@ class VirtualClient(Speaker):
         self._refreshing: dict[int, Token] = {}
         """Tokens that the gateway was sent and has not answered, by the number of the request."""
         self.overdue: list[Overdue] = []
-        self._removed_since: dict[str, tuple[str | None, int]] = {}
-        """Rooms that a backend takes it out of now, and its state when that began."""
+        self._moving: dict[str, tuple[str | None, int]] = {}
+        """Rooms that a backend moves it into or out of now, and its state when that began."""
+        self._given: set[str] = set()
+        """Rooms that a backend has put it into, or has tried to."""
         self._wanted_changes: Counter[str] = Counter()
         """How often it asked to join or leave a room."""
         self._choose = choose
@@ -119,7 +121,7 @@ class VirtualClient(Speaker):
                 self._ask_for_rooms(now)
             self._look_at_token()
 
-    # Being removed
+    # Being moved by a backend
 
     def begin_removal(self, room: str) -> bool:
         """Note that a backend is about to take it out of a room; False where it is not in it.
@@ -127,23 +129,49 @@ class VirtualClient(Speaker):
         It may be away: then it must not get, when it comes back, what was published since.
         """
         is_in = self._joined == self._wanted and room in self._joined
-        if not is_in or room in self._removed_since or self._is_banned:
+        if not is_in or room in self._moving or self._is_banned:
             return False
-        self._removed_since[room] = (self._pid, self._wanted_changes[room])
+        self._moving[room] = (self._pid, self._wanted_changes[room])
         self._write("removing", room)
         return True
 
-    def end_removal(self, room: str, *, is_certain: bool) -> None:
+    def end_removal(self, room: str, is_certain: bool) -> None:
         """Note the answer. It does not want to be in the room any more.
 
         A pod that is behind may read of the removal later than a request to join again, and a
         request that was not answered may be carried out at any time.
         """
-        was = self._removed_since.pop(room)
+        was = self._moving.pop(room)
         self._wanted.discard(room)
         if is_certain and was == (self._pid, self._wanted_changes[room]):
             self._write("removed", room)
             self._joined.discard(room)
+
+    def begin_gift(self, room: str) -> bool:
+        """Note that a backend is about to put it into a room; False where it may be in it."""
+        is_asked = room in self._moving or room in self._given
+        if self._pid is None or is_asked or self._joined != self._wanted or self._is_banned:
+            return False
+        self._moving[room] = (self._pid, self._wanted_changes[room])
+        self._given.add(room)
+        self._write("ask", "join", room)
+        return True
+
+    def end_gift(self, room: str, is_certain: bool) -> None:
+        """Note the answer; without success it may be put into the room at any time."""
+        was = self._moving.pop(room)
+        if is_certain and was == (self._pid, self._wanted_changes[room]):
+            self._write("joined", room)
+            self._wanted.add(room)
+            self._joined.add(room)
+
+    def _connected(self, answer: dict[str, str]) -> None:
+        before = self._pid
+        super()._connected(answer)
+        if self._pid != before:
+            self._wanted -= self._given  # it cannot know that it should be there
+            for room in sorted(self._given):
+                self._write("ask", "join", room)  # a late request may put it there
 
     # Connecting
 

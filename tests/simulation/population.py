@@ -8,6 +8,8 @@ from tests.chaos.events import Audience
 GROUPS = ("frail", "stalling", "away")
 SPARE_ROOMS = ("spare-0", "spare-1")
 """Joined and left again all the time."""
+GIVEN_ROOMS = ("given-0", "given-1")
+"""Into which only a backend puts users."""
 _KINDS = (
     Kind("websocket", has_offsets=True),
     Kind("websocket", has_offsets=False),
@@ -37,5 +39,5 @@ def populate(count: int, room_count: int) -> tuple[list[Client], Audience]:
         kept = mine if habit == "busy" else (_QUIET_ROOM,)
         kind, group = _KINDS[n % len(_KINDS)], _LINKS[n % len(_LINKS)]
         clients.append(Client(f"client-{n}", kind, user, kept, "", group))
-    drawn = [*rooms, *SPARE_ROOMS]
+    drawn = [*rooms, *SPARE_ROOMS, *GIVEN_ROOMS]
     return clients, Audience(users["busy"], users["quiet"], users["never"], drawn, [_QUIET_ROOM])

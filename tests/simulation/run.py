@@ -123,12 +123,12 @@ def _live(world: World, outcome: Outcome, seconds: float) -> None:
     for client in world.clients:
         world.crowd.call_later(universe.chance.uniform(0, 1), client.start)
     world.publishers.start()
-    world.removals.start()
+    world.backend.start()
     lanes = _Lanes(world, outcome.blows)
     universe.run(seconds)
     universe.run(10 * _BACK_SECONDS, lambda: lanes.are_done)
     universe.run(_QUIET_SECONDS)
-    world.publishers.is_stopped = world.removals.is_stopped = True
+    world.publishers.is_stopped = world.backend.is_stopped = True
     world.is_restless = False
     away = _settle(world)
     verdicts = _judge(world)

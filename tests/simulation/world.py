@@ -15,6 +15,7 @@ from tests.chaos.names import LOG_KEY, SETTINGS
 from tests.chaos.timeline import Strike, Timeline
 from tests.simulation import announcements, tokens
 from tests.simulation.announcements import Announcements
+from tests.simulation.backend import Backend
 from tests.simulation.clients import VirtualClient
 from tests.simulation.hosts import Host, Universe
 from tests.simulation.network import Connection, Network
@@ -23,7 +24,6 @@ from tests.simulation.population import SPARE_ROOMS, populate
 from tests.simulation.publishers import Pace, Publishers
 from tests.simulation.redis_model.server import RedisModel
 from tests.simulation.redis_model.streams import Stream
-from tests.simulation.removals import Removals
 from tests.simulation.tokens import Issuer
 
 PACKING = "CONSTELLATION_LOG_PACKING"
@@ -108,8 +108,8 @@ class World:
         ]
         events = Events(self.ledger, audience, f"{seed} events", 1)
         self.publishers = Publishers(publishing, events, self._choose_live_pod, pace)
-        self.removals = Removals(
-            publishing, self.clients, self._choose_live_pod, Random(f"{seed} removals")
+        self.backend = Backend(
+            publishing, self.clients, self._choose_live_pod, Random(f"{seed} backend")
         )
         self._chance = Random(f"{seed} restless")
         self.is_restless = True
