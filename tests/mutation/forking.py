@@ -18,6 +18,7 @@ import resource
 import signal
 import subprocess
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from typing import NamedTuple
 import grimp
 import pytest
 from hypothesis import Phase, settings
+from hypothesis.internal.conjecture.providers import _get_local_constants
 
 CHANGES = Path("changes.json")
 """Of the module; those that the tests do not find are printed, in the same form."""
@@ -91,6 +93,9 @@ def _import_unaffected(name: str) -> None:
             with suppress(ImportError):  # some names are made up by their packages
                 importlib.import_module(one)
     assert not affected & sys.modules.keys(), "each fork must import these itself"
+    with warnings.catch_warnings(action="ignore"):
+        # Hypothesis looks for these in all modules that are imported: a fourth of what is left.
+        _get_local_constants()
     gc.freeze()
 
 
