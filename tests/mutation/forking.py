@@ -30,7 +30,7 @@ from hypothesis.internal.conjecture.providers import _get_local_constants
 
 CHANGES = Path("changes.json")
 """Of the module; those that the tests do not find are printed, in the same form."""
-_OUTPUT, _IMPORTED = Path("output.txt"), Path("imported.json")
+_OUTPUT, _IMPORTED, _FINDER = Path("output.txt"), Path("imported.json"), Path("finder.txt")
 _PLUGINS = ("_hypothesis_pytestplugin", "pytest_asyncio.plugin", "pytest_timeout")
 _OPTIONS = ("-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "--hypothesis-profile=mutation")
 _MEMORY_BYTES = 2 << 30
@@ -47,6 +47,18 @@ class Limits(NamedTuple):
 
 
 _FIRST = Limits(120, 600.0)
+
+
+class _LastFinderFirst:
+    """Runs the test first that has found a change last: it mostly finds the next one too."""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        finder = _FINDER.read_text() if _FINDER.exists() else ""
+        items.sort(key=lambda one: one.nodeid != finder)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            _FINDER.write_text(report.nodeid)
 
 
 def _skip(*_arguments: object, **_keywords: object) -> None:
@@ -145,7 +157,7 @@ def _run_here(tests: tuple[str, ...], cpu_seconds: int) -> None:
             os.dup2(output.fileno(), 2)
         pytest.MonkeyPatch().setattr(subprocess.Popen, "__init__", _skip)
         plugins = [text for name in _PLUGINS for text in ("-p", name)]
-        code = int(pytest.main([*_OPTIONS, *plugins, *tests]))
+        code = int(pytest.main([*_OPTIONS, *plugins, *tests], [_LastFinderFirst()]))
         if not sys.dont_write_bytecode:
             # In this order: `_asyncio` before `asyncio` would be imported twice.
             _IMPORTED.write_text(json.dumps([*sys.modules]))
