@@ -38,7 +38,7 @@ class Change(NamedTuple):
 
     line: int
     text: str
-    """Of that line, unchanged."""
+    """Of that line, unchanged, without a comment."""
     operator: str
     before: str
     after: str
@@ -68,7 +68,7 @@ def changes_of(path: Path) -> Iterator[Change]:
             changed = MutationVisitor.mutate_code(code, operator, change.occurrence)
             compile(changed, path, "exec")
             line = change.start_pos[0]
-            text = code.splitlines()[line - 1].strip()
+            text = code.splitlines()[line - 1].strip().partition("  # ")[0]
             yield Change(line, text, change.operator_name, code, changed)
 
 

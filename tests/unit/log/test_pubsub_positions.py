@@ -66,6 +66,7 @@ def received(*positions: tuple[bytes, int]) -> list[Received]:
         ([(b"a", 2)], [Run(b"a", 2, 1)]),
         ([(b"a", 2), (b"a", 3), (b"a", 4)], [Run(b"a", 2, 3)]),
         ([(b"a", 2), (b"a", 4)], [Run(b"a", 2, 1), Run(b"a", 4, 1)]),
+        ([(b"a", 2), (b"a", 5)], [Run(b"a", 2, 1), Run(b"a", 5, 1)]),
         ([(b"a", 2), (b"a", 3), (b"b", 0)], [Run(b"a", 2, 2), Run(b"b", 0, 1)]),
         ([(b"a", 2), (b"b", 3)], [Run(b"a", 2, 1), Run(b"b", 3, 1)]),
         ([(b"b", 0), (b"a", 1)], [Run(b"b", 0, 1), Run(b"a", 1, 1)]),
@@ -113,6 +114,7 @@ def test_the_last_position_whose_tick_is_known_is_found(stretches: Stretches) ->
     assert stretches.find_last(runs[:2]) == (a, 12, 1)
     assert stretches.find_last([Run(b"b", 0, 1)]) == (b, 13, 0)
     assert stretches.find_last(runs[:1]) is None
+    assert stretches.find_last([]) is None
 
 
 def test_numbers_end_where_the_stretch_has_ended_here(stretches: Stretches) -> None:
@@ -135,6 +137,9 @@ def test_numbers_end_where_the_stretch_has_ended_here(stretches: Stretches) -> N
         ([Run(b"a", 2, 1), Run(b"b", 0, 3)], range(12, 16), False),
         ([Run(b"a", 3, 1), Run(b"b", 1, 2)], range(13, 16), False),
         ([Run(b"x", 0, 3)], range(13, 16), False),
+        ([Run(b"a", 0, 1), Run(b"b", 1, 2)], range(13, 16), False),
+        ([Run(b"b", 0, 1), Run(b"b", 2, 1)], range(14, 16), False),
+        ([Run(b"b", 0, 2), Run(b"b", 5, 1)], range(13, 16), False),
     ],
 )
 def test_runs_are_a_row_where_they_are_exactly_these_numbers_of_a_stretch(

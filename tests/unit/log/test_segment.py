@@ -125,11 +125,20 @@ def test_packed_entries_take_their_texts_their_rooms_and_a_little_more() -> None
     assert plain.size + texts < packed.size < plain.size + texts + 600
 
 
-@pytest.mark.parametrize("payload_bytes", [0, 1_000])
-def test_each_byte_of_a_payload_counts_once(payload_bytes: int) -> None:
-    segment, empty = Segment(AFTER), Segment(AFTER)
-    segment.logged.append((b"5-0", b"c", b"x" * payload_bytes))
-    empty.logged.append((b"5-0", b"c", b""))
-    for one in (segment, empty):
-        one.index(lambda entry: ((), ()), 1)
-    assert segment.size - empty.size == payload_bytes
+def size_of(entries: list[Logged], concerned: Concerned = ((), ())) -> int:
+    segment = Segment(AFTER)
+    segment.logged.extend(entries)
+    segment.index(lambda entry: concerned, 1_000)
+    return segment.size
+
+
+def test_each_packed_entry_takes_its_texts_and_three_numbers() -> None:
+    entries = [(b"5-%03d" % n, b"c", b"payload") for n in range(100)]
+    assert size_of(entries) - size_of([]) == pytest.approx(
+        100 * (len(b"5-000cpayload") + 12), abs=50
+    )
+
+
+def test_rooms_take_room_whether_something_is_sent_there_or_moves_members() -> None:
+    sent, moved = size_of(ENTRIES, (["a"], ())), size_of(ENTRIES, ((), ["a"]))
+    assert sent == moved > size_of(ENTRIES)
