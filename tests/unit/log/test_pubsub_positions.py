@@ -94,7 +94,7 @@ def test_a_stretch_that_still_goes_on_bounds_nothing() -> None:
 def test_a_hole_and_a_stretch_of_one_number_are_told_apart_by_the_interruption(
     number: int, serial: int, is_before: bool
 ) -> None:
-    hole = Hole(number, serial, is_lossy=True)
+    hole = Hole(number, serial, is_lossy=True, late=0)
     assert hole.is_before(Stretch(5, 1)) == is_before
 
 

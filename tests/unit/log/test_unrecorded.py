@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -287,14 +288,26 @@ def test_who_does_not_know_what_a_pod_left_unrecorded_has_missed_it() -> None:
     assert not one.has_hole, "it was recorded"
 
 
-@pytest.mark.parametrize("has_new_epoch", [False, True])
+def begun() -> Unrecorded:
+    """A pod that has begun an epoch before its first tick."""
+    one = pod()
+    one.begin_epoch(0, 0)
+    return one
+
+
+def doubting() -> Unrecorded:
+    """A pod that has received what a log may have held and lost."""
+    one = subscribed(b"0")
+    one.begin_epoch(0, one.end)
+    return one
+
+
+@pytest.mark.parametrize("make", [pod, begun, doubting])
 @pytest.mark.parametrize(("late", "is_lost"), [(0, False), (1, True)])
 def test_what_a_pod_left_unrecorded_is_lost_if_any_recorder_was_late(
-    late: int, *, is_lost: bool, has_new_epoch: bool
+    make: Callable[[], Unrecorded], late: int, *, is_lost: bool
 ) -> None:
-    one = pod()
-    if has_new_epoch:
-        one.begin_epoch(0, 0)
+    one = make()
     one.note_left(b"unknown:7")
     one.tick(b"a")
     one.receive(b"c", b"0")
