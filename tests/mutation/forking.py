@@ -100,14 +100,14 @@ def _import_unaffected(name: str) -> None:
     if name not in imported:
         sys.exit(f"The tests do not import {name}.")
     affected = _affected(name)
-    for one in imported:
-        if one not in affected and one.partition(".")[0] not in ("tests", "__main__"):
-            with suppress(ImportError):  # some names are made up by their packages
-                importlib.import_module(one)
-    assert not affected & sys.modules.keys(), "each fork must import these itself"
     with warnings.catch_warnings(action="ignore"):
+        for one in imported:
+            if one not in affected and one.partition(".")[0] not in ("tests", "__main__"):
+                with suppress(ImportError):  # some names are made up by their packages
+                    importlib.import_module(one)
         # Hypothesis looks for these in all modules that are imported: a fourth of what is left.
         _get_local_constants()
+    assert not affected & sys.modules.keys(), "each fork must import these itself"
     gc.freeze()
 
 
