@@ -89,6 +89,8 @@ def _judge(module: str, copy: Path) -> tuple[int, list[Change]] | None:
     """
     path = Path("service", "constellation_ws", *module.split(".")).with_suffix(".py")
     changes = [*changes_of(copy / path)]
+    if not changes:
+        return 0, []
     (copy / CHANGES).write_text(json.dumps([one._asdict() for one in changes]))
     done = subprocess.run(
         [sys.executable, "-m", "tests.mutation.forking", module, _tests_of(module)],

@@ -77,8 +77,8 @@ def _unjudged(tree: ast.Module) -> Iterator[tuple[_Place, _Place]]:
 
     Annotations are texts (`from __future__ import annotations`), which nothing evaluates. There are
     eleven changes for each `|`, which is most of the time that some modules take. A Protocol is
-    read by mypy alone. Assertions hold, also the `strict` of `zip`. And cosmic-ray takes the `*`
-    before keyword arguments for an operator.
+    read by mypy alone, which also misses a decorator of a class. Assertions hold, also the `strict`
+    of `zip`. And cosmic-ray takes the `*` before keyword arguments for an operator.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -94,6 +94,8 @@ def _unjudged(tree: ast.Module) -> Iterator[tuple[_Place, _Place]]:
             calls = [one for one in node.decorator_list if isinstance(one, ast.Call)]
             keywords = (*node.keywords, *(word for call in calls for word in call.keywords))
             yield from (_ends(word.value) for word in keywords if word.arg in _TUNING)
+            for decorator in node.decorator_list:
+                yield (decorator.lineno, 0), _ends(decorator)[1]
             if any("Protocol" in ast.unparse(base) for base in node.bases):
                 yield _ends(node)
 
