@@ -5,6 +5,12 @@ from __future__ import annotations
 import pytest
 
 from constellation_ws.websocket.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
     CloseCode,
     binary_frame,
     close_frame,
@@ -22,6 +28,7 @@ SIZES = [
     (127, b"\x7e\x00\x7f"),
     (65_535, b"\x7e\xff\xff"),
     (65_536, b"\x7f\x00\x00\x00\x00\x00\x01\x00\x00"),
+    (65_537, b"\x7f\x00\x00\x00\x00\x00\x01\x00\x01"),
 ]
 
 
@@ -42,6 +49,10 @@ def test_a_control_frame_holds_125_bytes() -> None:
     for frame in (ping_frame, pong_frame):
         with pytest.raises(ValueError, match="125 bytes"):
             frame(bytes(126))
+
+
+def test_opcodes_are_those_of_the_registry() -> None:
+    assert (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG) == (0, 1, 2, 8, 9, 10)
 
 
 @pytest.mark.parametrize(

@@ -54,10 +54,12 @@ def test_a_header_is_read_once_it_is_complete_wherever_it_begins(
         (b"\x81\xfe\x00\x7d", "shortest form"),
         (b"\x81\xff" + (65_535).to_bytes(8), "shortest form"),
         (b"\x81\xff" + (2**63).to_bytes(8), "out of range"),
+        (b"\x81\xff" + (2**64 - 1).to_bytes(8), "out of range"),
     ],
 )
 def test_what_no_client_may_send_fails_the_connection_at_once(start: bytes, reason: str) -> None:
-    with pytest.raises(Violation, match=reason) as caught:
-        read_header(start, 0)
-    assert caught.value.code is CloseCode.PROTOCOL_ERROR
-    assert reason in caught.value.reason
+    for data in (start, start + MASK):
+        with pytest.raises(Violation, match=reason) as caught:
+            read_header(data, 0)
+        assert caught.value.code is CloseCode.PROTOCOL_ERROR
+        assert reason in caught.value.reason
