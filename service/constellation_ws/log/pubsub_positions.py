@@ -97,7 +97,7 @@ class Hole:
     behind it where nothing was received in between."""
     is_lossy: bool
     """Whether Redis may have counted this pod as a receiver of what is missing."""
-    late: int = 0
+    late: int
     """How many late recorders there had been when it began. For `filled_holes`."""
 
     def is_before(self, stretch: Stretch) -> bool:

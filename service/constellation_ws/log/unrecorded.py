@@ -229,13 +229,13 @@ class Unrecorded:
         self._holes.clear()
         self.filled.clear()
         if self._is_provisional:  # whatever is published meanwhile is missed after all
-            self._holes.append(Hole(self.end, self._interruptions, is_lossy=False))
+            self._holes.append(Hole(self.end, self._interruptions, is_lossy=False, late=0))
         self._excuse_left()
         if doubted > self._first:
             self._doubted = doubted
             if self._left_at <= began:
                 self._compared_from = max(self._compared_from, doubted)
-            self._holes.append(Hole(self.end, 0, is_lossy=False))
+            self._holes.append(Hole(self.end, 0, is_lossy=False, late=0))
 
     def note_left(self, position: bytes) -> None:
         """Note that a pod leaves with unrecorded messages from there on: known, or missed here."""

@@ -34,6 +34,30 @@ def test_each_socket_of_the_user_may_acknowledge_once() -> None:
     assert acks.take(member("s1", "bob"), 7, now=10.9) is AckOutcome.DUPLICATE
 
 
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (11.499, AckRequest(7, "reply", 1_500)),
+        (11.5, AckOutcome.UNKNOWN),
+        (20.0, AckOutcome.UNKNOWN),
+    ],
+)
+def test_acks_are_accepted_until_the_timeout(now: float, expected: AckRequest | AckOutcome) -> None:
+    acks = OpenAcks()
+    acks.open(asked(AckRequest(7, "reply", 1_500)), now=10.0)
+    assert acks.take(member("s1", "bob"), 7, now) == expected
+
+
+@pytest.mark.parametrize("now", [11.0, 12.0])
+def test_only_what_is_late_makes_room(now: float) -> None:
+    acks = OpenAcks()
+    for id, timeout_ms in enumerate([1_000, 5_000]):
+        acks.open(asked(AckRequest(id, "r", timeout_ms)), now=10.0)
+    acks.open(asked(), now)
+    assert len(acks) == 2
+    assert acks.take(member("s1", "bob"), 1, now) == AckRequest(1, "r", 5_000)
+
+
 def test_what_comes_too_late_or_was_never_requested_is_unknown() -> None:
     acks = OpenAcks()
     acks.open(asked(), now=10.0)

@@ -211,6 +211,25 @@ def test_a_member_is_found_by_either_id_and_by_no_other() -> None:
 def test_a_member_begins_without_user_and_rooms_and_not_yet_connected() -> None:
     one = member(1)
     assert (one.stage, one.user, one.rooms, one.allowance) == (Stage.CONNECTING, None, set(), None)
+    assert (one.has_offsets, one.unanswered) == (False, 0)
+
+
+def test_requests_are_unanswered_until_they_end() -> None:
+    one = member(1)
+    for _ in range(3):
+        one.begin_request()
+    assert one.unanswered == 3
+    for _ in range(3):
+        one.end_request()
+    assert one.unanswered == 0
+
+
+def test_events_carry_offsets_where_that_is_wanted() -> None:
+    one = member(1)
+    one.give_offsets()
+    assert one.has_offsets
+    one.give_offsets(False)
+    assert not one.has_offsets
 
 
 def test_a_stranger_in_another_index_is_not_taken_for_the_member_of_that_sid() -> None:
@@ -239,6 +258,45 @@ def test_who_is_in_two_addressed_rooms_is_addressed_once() -> None:
     addressed = [Room("user:1"), Room("chat:1"), Room("chat:1"), Room("sid-1"), Room("nobody")]
     assert sorted(each.sid for each in rooms.audience(addressed, ())) == ["sid-1", "sid-2"]
     assert list(rooms.audience(addressed, [Room("user:1")])) == [other]
+
+
+def inhabited(**rooms_of: str) -> tuple[Rooms, dict[str, Member]]:
+    """An index with members, and the rooms that each of them is in."""
+    rooms, members = Rooms(), dict[str, Member]()
+    for number, (name, wanted) in enumerate(rooms_of.items()):
+        members[name] = connected(number)
+        rooms.add(members[name])
+        for room in wanted:
+            rooms.enter(members[name], room)
+    return rooms, members
+
+
+def test_who_leaves_a_room_leaves_the_others_there() -> None:
+    rooms, members = inhabited(ann="ab", bob="a", eve="b")
+    ann, bob, eve = members.values()
+    assert set(rooms.leave_all([ann, eve], "a")) == {ann}
+    assert set(rooms.members("a")) == {bob}
+    assert [one.rooms for one in (ann, bob, eve)] == [{"b"}, {"a"}, {"b"}]
+
+
+def test_a_room_that_all_leave_is_gone() -> None:
+    rooms, members = inhabited(ann="ab", bob="a")
+    assert set(rooms.leave_all([*members.values()], "a")) == {*members.values()}
+    assert rooms.names() == ["b"]
+    assert not rooms.leave_all([*members.values()], "nobody's")
+
+
+@pytest.mark.parametrize("addressed", ["ab", "ba", "abc", "cab"])
+def test_rooms_that_overlap_are_addressed_together(addressed: str) -> None:
+    rooms, members = inhabited(ann="ac", bob="abc", eve="b")
+    assert set(rooms.audience(addressed, ())) == {*members.values()}
+
+
+@pytest.mark.parametrize("addressed", ["a", "ab", "ba", "aba"])
+def test_a_room_that_holds_the_others_is_the_audience(addressed: str) -> None:
+    """The same object for all messages: they are joined for each of its members."""
+    rooms, _ = inhabited(ann="ab", bob="a")
+    assert rooms.audience(addressed, ()) is rooms.members("a")
 
 
 def test_rooms_of_nobody_have_no_audience() -> None:

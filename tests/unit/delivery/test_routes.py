@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.delivery.routes import Route, RoutedEvent, Table, compile_table
+from constellation_ws.delivery.routes import Route, RoutedEvent, Table, TypedRoute, compile_table
 from constellation_ws.interface.rows import Removal, RouteRow
 from constellation_ws.messages.commands import Leave
 from constellation_ws.messages.events import MalformedEvent, Room
@@ -114,6 +114,34 @@ def test_only_listed_keys_are_forwarded_and_their_values_are_untouched(
     forwarded = json.loads(payload(routed(channel, event)))
     assert forwarded == {key: event[key] for key in keys if key in event}
     assert list(forwarded) == [key for key in keys if key in event]
+
+
+ORDER = RouteRow("order:moved", "order-moved", ("lat",), ("order:{orderId}",), namespace="/chats")
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        Route(ORDER),
+        TypedRoute(msgspec.structs.replace(ORDER, types={"lat": "number"})),
+        *compile_table([ORDER]).values(),
+    ],
+)
+def test_context_is_read_only_on_request(route: Route) -> None:
+    message = route.route(b'{"orderId":7,"lat":1,"traceparent":"a"}')
+    assert message is not None
+    assert (message.traceparent, message.invalid_ids) == (msgspec.UNSET, 0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_traced", "is_decisive"),
+    [({}, False, True), ({}, True, False), ({"empties": ("order:{orderId}",)}, False, False)],
+)
+def test_addresses_are_read_first_where_nothing_else_matters_to_a_pod(
+    changed: dict[str, Any], *, is_traced: bool, is_decisive: bool
+) -> None:
+    route = Route(msgspec.structs.replace(ORDER, **changed), is_traced=is_traced)
+    assert (route.addresses is not None) is is_decisive
 
 
 @pytest.mark.parametrize("channel", CONTRACT)

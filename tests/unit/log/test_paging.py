@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from constellation_ws.log.paging import PageSize
 
 
@@ -23,6 +25,15 @@ def test_a_page_never_asks_for_many_messages_more_than_a_thousand() -> None:
     for per_entry in (1, 1, 1, 64, 500, 500, 3):
         page.note(page.entries, page.entries * per_entry)
         assert page.entries * per_entry <= 1_000 or page.entries == 1
+
+
+@pytest.mark.parametrize(("per_entry", "entries"), [(300, 3), (1_000, 1), (5_000, 1)])
+def test_entries_of_many_messages_come_few_at_once_and_never_none(
+    per_entry: int, entries: int
+) -> None:
+    page = PageSize()
+    page.note(page.entries, page.entries * per_entry)
+    assert page.entries == entries
 
 
 def test_a_full_page_of_which_all_is_known_is_one_of_many() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 import tracemalloc
 from collections.abc import Sequence
 
@@ -13,38 +12,9 @@ from hypothesis import strategies as st
 from constellation_ws.log.ids import BEGINNING, LogId, format_id, parse_id
 from constellation_ws.log.layout import Logged
 from constellation_ws.log.recent_entries import RecentEntries
-from constellation_ws.log.segment import Concerned
+from constellation_ws.log.segment import Concerned, FindConcerned
 
-IDS = st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 WINDOW_MS = 16_000
-
-
-@given(IDS)
-def test_an_id_is_read_as_it_is_written(log_id: LogId) -> None:
-    assert parse_id(format_id(log_id)) == log_id
-    assert parse_id(format_id(log_id).decode()) == log_id
-
-
-@given(st.text() | st.text(string.digits + "-٣²+ "))
-def test_what_is_no_id_is_none_and_nothing_is_raised(text: str) -> None:
-    parsed = parse_id(text)
-    if parsed is not None:
-        head, _, tail = text.partition("-")
-        assert head.isascii()
-        assert head.isdigit()
-        assert parsed == (int(head), int(tail))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "-", "1", "1-", "-1", "1-2-3", "1.5-0", "+1-0", " 1-0", "1-0 ", "٣-٣", "9" * 50]
-)
-def test_a_few_texts_that_are_no_ids(text: str) -> None:
-    assert parse_id(text) is None
-
-
-def test_an_id_beyond_what_redis_can_hold_is_none() -> None:
-    assert parse_id(f"{2**64}-0") is None
-    assert parse_id(f"0-{2**64}") is None
 
 
 def logged(index: int, channel: str = "emit", payload: bytes = b"{}") -> Logged:
@@ -130,6 +100,38 @@ def test_its_bound_is_true_of_small_entries_too(rooms: object) -> None:
     assert len(entries_after(recent, recent.lower_bound)) > bound / 600
 
 
+@pytest.mark.parametrize("concerned", [nobody, two_rooms])
+def test_it_takes_no_more_than_it_may(concerned: FindConcerned) -> None:
+    recent = RecentEntries(100_000)
+    for n in range(1, 1_001):
+        recent.append([logged(n)])
+    assert recent.free_bytes >= 0
+    assert recent.appended == 1_000, "also what is forgotten"
+    recent.index(concerned, 10_000)
+    assert recent.free_bytes >= 0
+
+
+def count_segments(recent: RecentEntries) -> int:
+    """Say how many there are, with the open one."""
+    return len([*recent.after(recent.lower_bound)])
+
+
+def test_a_segment_is_complete_once_its_rooms_take_too_much() -> None:
+    recent = RecentEntries(1 << 20)
+    recent.append([logged(1)])
+    recent.index(lambda entry: ([f"user:{n}" for n in range(1_000)], ()), 1)
+    recent.append([logged(2)])
+    assert count_segments(recent) == 2
+
+
+def test_indexing_little_by_little_completes_no_segment() -> None:
+    recent = RecentEntries(1 << 20)
+    recent.append([logged(n) for n in range(1, 101)])
+    for _ in range(100):
+        recent.index(nobody, 1)
+    assert count_segments(recent) == 1
+
+
 def test_packing_makes_room() -> None:
     packed, plain = RecentEntries(1 << 20), RecentEntries(1 << 20)
     for n in range(1, 8_001):
@@ -170,22 +172,60 @@ def test_indexing_stops_at_its_budget() -> None:
     assert len(asked) == 10
 
 
-def test_only_what_comes_after_an_entry_needs_to_be_indexed() -> None:
+@pytest.mark.parametrize(
+    ("budget", "count", "is_done"),
+    [(2, 1, False), (8, 3, False), (9, 3, False), (10, 4, False), (27, 9, False), (28, 9, True)],
+)
+def test_the_budget_is_one_for_all_segments(budget: int, count: int, *, is_done: bool) -> None:
     recent = RecentEntries(1 << 20, segment_bytes=200)
-    recent.append([logged(1)])
-    recent.append([logged(2)])
+    for first in (1, 4, 7):
+        recent.append([logged(first + n) for n in range(3)])
+    asked: list[Logged] = []
+
+    def two(entry: Logged) -> Concerned:
+        asked.append(entry)
+        return ["a"], ["b"]
+
+    assert recent.index(two, budget) is is_done
+    assert len(asked) == count
+
+
+@pytest.mark.parametrize(("after", "expected"), [(0, [1, 2, 3]), (1, [2, 3]), (2, [3])])
+def test_only_what_comes_after_an_entry_needs_to_be_indexed(
+    after: int, expected: list[int]
+) -> None:
+    recent = RecentEntries(1 << 20, segment_bytes=200)
+    for n in (1, 2, 3):
+        recent.append([logged(n)])
     asked: list[Logged] = []
 
     def note(entry: Logged) -> Concerned:
         asked.append(entry)
         return (), ()
 
-    assert recent.index(note, 100, after=(1, 0))
-    assert [_id(entry) for entry in asked] == [(2, 0)]
+    assert recent.index(note, 100, after=(after, 0))
+    assert [_id(entry)[0] for entry in asked] == expected
 
 
 def _times(recent: RecentEntries) -> list[int]:
     return [_id(entry)[0] for entry in entries_after(recent, recent.lower_bound)]
+
+
+@pytest.mark.parametrize(("age_ms", "count"), [(0, 1), (WINDOW_MS // 16, 1), (WINDOW_MS, 2)])
+def test_a_segment_is_complete_once_it_begins_a_part_of_the_window_ago(
+    age_ms: int, count: int
+) -> None:
+    recent = RecentEntries(1 << 20)
+    recent.append([logged(1_000)])
+    recent.expire(1_000 + age_ms, WINDOW_MS)
+    recent.append([logged(1_001)])
+    assert count_segments(recent) == count
+
+
+def test_an_id_between_two_entries_is_not_held() -> None:
+    recent = RecentEntries(1 << 20)
+    recent.append([logged(4), logged(6)])
+    assert not recent.holds((5, 0))
 
 
 def test_entries_leave_when_they_are_too_old_though_nothing_new_comes() -> None:

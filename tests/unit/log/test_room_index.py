@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,13 @@ def test_what_concerns_any_of_some_rooms_is_found(
         index.add(concerned, number)
     expected = {n for n, concerned in enumerate(entries) if n >= first and rooms & {*concerned}}
     assert index.find(rooms, first) == expected
+
+
+@pytest.mark.parametrize(("first", "found"), [(2, {3}), (3, {3}), (4, set())])
+def test_the_only_entry_of_a_room_is_found_up_to_its_index(first: int, found: set[int]) -> None:
+    index = RoomIndex()
+    index.add(["a"], 3)
+    assert index.find({"a"}, first) == found
 
 
 def test_its_size_is_true() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -86,6 +87,14 @@ def test_equal_messages_in_a_row_are_told_apart_by_their_place() -> None:
     assert len(one.since(0, 9)) == 1
 
 
+def test_what_was_recorded_earlier_is_nothing_new() -> None:
+    one = subscribed(b"0", b"1", b"2")
+    one.confirm(2)
+    one.confirm(1)
+    assert one.compare(runs_at([b"t:0"])) == 0
+    assert (one.begin, one.end, payloads(one)) == (2, 3, [b"2"])
+
+
 def test_entries_of_a_time_before_the_subscription_say_nothing() -> None:
     one = subscribed(b"0")
     assert one.compare(runs_at([b"older:7", b"no position", b""])) == 0
@@ -118,6 +127,8 @@ def test_an_entry_that_was_not_received_does_not_make_up_for_one_that_is_missing
     one = subscribed(b"0", b"missed", b"2")
     assert one.compare(runs_at([b"t:0", b"t:2", b"later:0"])) == 1
     one = subscribed(b"0", b"missed", b"2")
+    assert one.compare(runs_at([b"t:0", b"t:2", b"later:2"])) == 1
+    one = subscribed(b"0", b"missed", b"2")
     one.interrupt(is_lossy=False, received_at=0)
     one.tick(b"u")
     one.receive(b"c", b"missed, too")
@@ -132,7 +143,13 @@ def test_after_a_gap_of_the_log_nothing_counts_as_passed_over() -> None:
     assert one.compare(runs_at([b"t:2"])) == 0
 
 
-@pytest.mark.parametrize(("received_at", "lost"), [(9, 0), (11, 1)])
+def test_after_a_gap_of_the_log_what_follows_counts_as_before() -> None:
+    one = subscribed(b"0", b"1", b"2", b"3")
+    one.begin_after(b"t:0")
+    assert one.compare(runs_at([b"t:2"])) == 1
+
+
+@pytest.mark.parametrize(("received_at", "lost"), [(9, 0), (10, 0), (11, 1)])
 @pytest.mark.parametrize("is_noticed_first", [False, True])
 def test_what_was_received_where_others_had_left_is_lost_unless_it_is_recorded(
     received_at: float, lost: int, *, is_noticed_first: bool
@@ -201,6 +218,21 @@ def test_what_came_before_an_absence_is_not_recorded_behind_what_came_during_it(
     assert payloads(one) == [b"after"]
 
 
+def test_what_was_received_on_one_subscription_is_not_given_up() -> None:
+    one = subscribed(b"0", b"1")
+    assert one.give_up() == (0, True)
+    assert payloads(one) == [b"0", b"1"]
+
+
+def test_what_came_before_an_absence_stays_where_the_log_was_read_no_further() -> None:
+    one = subscribed(b"0", b"1", tick=b"a")
+    one.compare(runs_at([b"a:0"]))
+    one.interrupt(is_lossy=False, received_at=0)
+    assert one.tick(b"b") == 0
+    assert one.give_up() == (0, True)
+    assert payloads(one) == [b"1"]
+
+
 def test_a_pod_that_missed_something_has_a_hole_until_the_log_is_past_it() -> None:
     one = subscribed(b"0", tick=b"a")
     assert one.has_hole, "others may have what was published before it subscribed"
@@ -256,6 +288,34 @@ def test_who_does_not_know_what_a_pod_left_unrecorded_has_missed_it() -> None:
     assert not one.has_hole, "it was recorded"
 
 
+def begun() -> Unrecorded:
+    """A pod that has begun an epoch before its first tick."""
+    one = pod()
+    one.begin_epoch(0, 0)
+    return one
+
+
+def doubting() -> Unrecorded:
+    """A pod that has received what a log may have held and lost."""
+    one = subscribed(b"0")
+    one.begin_epoch(0, one.end)
+    return one
+
+
+@pytest.mark.parametrize("make", [pod, begun, doubting])
+@pytest.mark.parametrize(("late", "is_lost"), [(0, False), (1, True)])
+def test_what_a_pod_left_unrecorded_is_lost_if_any_recorder_was_late(
+    make: Callable[[], Unrecorded], late: int, *, is_lost: bool
+) -> None:
+    one = make()
+    one.note_left(b"unknown:7")
+    one.tick(b"a")
+    one.receive(b"c", b"0")
+    one.compare(runs_at([b"a:0"]))
+    one.filled.ask()
+    assert one.filled.answer(late) is is_lost
+
+
 def test_who_missed_nothing_that_was_sent_to_it_loses_nothing() -> None:
     one = subscribed(b"0", tick=b"a")
     one.filled.answer(1)
@@ -294,6 +354,7 @@ def test_a_log_that_is_ahead_of_the_subscription_is_not_recorded_twice() -> None
     one = subscribed(b"0", tick=b"a")
     one.compare(runs_at([b"a:0", b"a:1", b"b:0"]))
     one.receive(b"c", b"1")
+    assert one.recorded_position == b"a:2"
     one.tick(b"b")
     one.receive(b"c", b"2")
     one.receive(b"c", b"3")
@@ -339,9 +400,46 @@ def test_what_a_damaged_log_may_have_held_is_not_recorded_again() -> None:
     one.begin_epoch(0, one.end)
     one.receive(b"c", b"3")
     assert one.has_hole
+    assert not one.is_lossy
     assert one.give_up() == (2, False), "sessions of the new epoch may wait for it"
     assert payloads(one) == [b"3"]
     assert one.give_up() == (0, True)
+    one.confirm(one.end)
+    assert one.give_up() == (0, True)
+
+
+@pytest.mark.parametrize(("received_at", "lost"), [(9, 0), (10, 0), (11, 3)])
+def test_what_a_damaged_log_may_have_held_is_missing_only_for_sessions_of_the_new_epoch(
+    received_at: float, lost: int
+) -> None:
+    one = subscribed(b"0", b"1", tick=b"a")
+    one.interrupt(is_lossy=False, received_at=received_at)
+    one.tick(b"b")
+    one.receive(b"c", b"2")
+    one.begin_epoch(10, one.end)
+    one.receive(b"c", b"3")
+    assert one.compare(runs_at([b"b:1"])) == lost
+
+
+def test_what_a_damaged_log_may_have_held_is_not_missing_where_no_subscription_ended() -> None:
+    one = subscribed(b"0", b"1")
+    one.begin_epoch(10, 1)
+    assert one.compare(runs_at([b"t:1"])) == 0
+
+
+@pytest.mark.parametrize("doubted", [0, 1])
+def test_a_log_that_is_known_to_be_as_long_leaves_no_hole(doubted: int) -> None:
+    one = subscribed(b"0", b"1")
+    one.compare(runs_at([b"t:0"]))
+    one.begin_epoch(0, doubted)
+    assert not one.has_hole
+
+
+def test_who_has_no_tick_yet_when_an_epoch_begins_has_a_hole_but_no_loss() -> None:
+    one = pod()
+    one.begin_epoch(0, 0)
+    assert one.has_hole
+    assert not one.is_lossy
 
 
 def test_what_came_before_the_epoch_is_reported_with_it() -> None:
@@ -368,6 +466,35 @@ def test_above_the_bound_the_oldest_are_discarded_which_is_a_loss_unless_others_
     assert one.compare(runs_at([b"a:%d" % n for n in range(100)])) == 0
     one.compare(runs_at([b"b:0"]))
     assert not one.is_lossy
+
+
+def test_what_is_recorded_takes_no_room() -> None:
+    one = pod(max_bytes=5_000)
+    one.tick(b"a")
+    for n in range(1, 11):
+        for _ in range(20):
+            one.receive(b"c", b"0")
+        one.confirm(20 * n)
+    assert one.discarded == 0
+
+
+def test_a_hole_behind_what_was_discarded_stays() -> None:
+    one = pod(max_bytes=1_000)
+    one.tick(b"a")
+    one.confirm_position(b"a:0")
+    for _ in range(3):
+        one.receive(b"c", b"0")
+    one.tick(b"b")
+    one.receive(b"c", b"1")
+    one.interrupt(is_lossy=False, received_at=0)
+    one.tick(b"c")
+    one.receive(b"c", b"2")
+    assert 0 < one.discarded < 3
+    one.compare(runs_at([b"b:0"]))
+    assert one.has_hole
+    assert not one.is_lossy
+    one.compare(runs_at([b"c:0"]))
+    assert not one.has_hole
 
 
 @pytest.mark.parametrize("name", [b"pod.1", b"with:colon"])

@@ -14,6 +14,7 @@ from constellation_ws.messages.admission import (
     UNAUTHORIZED,
     Allowance,
     Arrivals,
+    Denied,
     Limits,
     Rate,
     Refusal,
@@ -124,6 +125,19 @@ def test_messages_of_refusals_are_sentences(refusal: Refusal) -> None:
     assert refusal.message.endswith(".")
 
 
+def test_a_refused_request_is_answered_with_the_code_and_the_message() -> None:
+    assert Refusal("forbidden", "No.").acknowledgement() == {
+        "success": False,
+        "error": {"code": "forbidden", "message": "No."},
+    }
+
+
+def test_only_what_passes_by_itself_is_temporary_and_no_refusal_closes_by_default() -> None:
+    assert not UNAUTHORIZED.is_temporary
+    assert DRAINING.is_temporary
+    assert not Denied(TOO_MANY_REQUESTS).closes
+
+
 def test_a_socket_may_join_as_many_chats_as_the_limit_says() -> None:
     assert [may_join(joined, LIMITS) is None for joined in range(5)] == [True] * 3 + [False] * 2
     refusal = may_join(3, LIMITS)
@@ -144,6 +158,7 @@ def test_a_request_may_have_as_many_bytes_as_the_limit_says() -> None:
 def test_a_burst_is_taken_at_once_and_then_the_rate_counts() -> None:
     rate = Rate(per_second=2, burst=5)
     allowance = Allowance(rate, now_seconds=100.0)
+    assert allowance.spent == (5, 0)
     assert [allowance.consume(rate, 100.0) for _ in range(7)] == [True] * 5 + [False] * 2
     assert not allowance.consume(rate, 100.49)
     assert allowance.consume(rate, 100.5)
@@ -219,6 +234,7 @@ def test_who_arrives_at_the_same_time_is_counted_and_then_forgotten() -> None:
             assert third == 1
     with arrivals.one_of(ann) as again:
         assert again == 0
+    assert not arrivals._counts, "of who has arrived, nothing stays in memory"
 
 
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=30), st.integers(0, 29), st.data())

@@ -152,6 +152,59 @@ def test_a_damaged_command_is_malformed(raw: bytes) -> None:
         commands.decode(raw)
 
 
+HALF = rb'["e",{"cut":"\ud83d"}]'
+SHORTEST: list[tuple[bytes, commands.Command]] = [
+    (
+        b'{"type":"emit","args":["e"],"rooms":["a"]}',
+        Emit(msgspec.Raw(b'["e"]'), (Room("a"),), (), (), "", 0, False, "", None),
+    ),
+    (b'{"type":"disconnect","who":"a"}', Disconnect(Room("a"), "", "", 0, False)),
+    (b'{"type":"regroup","rooms":null,"except_rooms":[]}', Regroup(None, (), (), ())),
+    (b'{"type":"handover"}', Handover("")),
+]
+
+
+@pytest.mark.parametrize(("raw", "command"), SHORTEST)
+def test_what_a_command_leaves_out_is_as_other_releases_read_it(
+    raw: bytes, command: commands.Command
+) -> None:
+    assert commands.encode(command) == raw
+    assert commands.decode(raw) == command
+
+
+def test_half_of_a_surrogate_pair_costs_no_event() -> None:
+    emit = Emit(msgspec.Raw(HALF), (Room("a"),), attachments=(b"",))
+    assert commands.decode(commands.encode(emit)) == emit
+
+
+def test_an_ack_id_has_31_bits() -> None:
+    raw = b'{"type":"emit","args":["e"],"rooms":[],"ack":{"id":%d,"reply_to":"r","timeout_ms":1}}'
+    asked = commands.decode(raw % 2_147_483_647)
+    assert isinstance(asked, Emit)
+    assert asked.ack == AckRequest(2_147_483_647, "r", 1)
+    with pytest.raises(MalformedEvent):
+        commands.decode(raw % 2_147_483_648)
+
+
+@pytest.mark.parametrize(
+    ("args", "attachments"),
+    [
+        ('["e",{"_placeholder":true,"num":0}]', 1),
+        ('["e",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]', 2),
+        ('["e",{"_placeholder":true,"num":9}]', 10),
+        ('["e",{"_placeholder":false,"num":"x"}]', 1),
+        ('["e",{"_placeholder":1}]', 1),
+        ('["e",{"num":7}]', 1),
+        ('["e",{"_placeholder":true,"num":7}]', 0),
+    ],
+)
+def test_an_emit_whose_placeholders_stand_for_attachments_is_sent(
+    args: str, attachments: int
+) -> None:
+    emit = Emit(msgspec.Raw(args.encode()), None, (), (b"",) * attachments)
+    assert commands.decode(commands.encode(emit)) == emit
+
+
 @pytest.mark.parametrize(
     ("args", "attachments"),
     [
@@ -164,6 +217,10 @@ def test_a_damaged_command_is_malformed(raw: bytes) -> None:
         ('["e",{"_placeholder":true,"num":1}]', 1),
         ('["e",[{"a":{"_placeholder":true,"num":-1}}]]', 1),
         ('["e",{"_placeholder":true,"num":"0"}]', 1),
+        ('["e",{"_placeholder":true,"num":true}]', 2),
+        ('["e",{"_placeholder":true,"num":5}]', 1),
+        ('["e",{"_placeholder":true}]', 1),
+        ('["e",{"_placeholder":1,"num":"x"}]', 1),
         ('["e"]', 11),
     ],
 )

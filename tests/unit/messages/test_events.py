@@ -11,7 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from constellation_ws.messages.events import (
+    MAX_ATTACHMENTS,
     RESERVED_EVENTS,
+    UNSENDABLE_EVENTS,
     ChatId,
     Decoder,
     Fields,
@@ -19,6 +21,7 @@ from constellation_ws.messages.events import (
     UserId,
     chat_room,
     fields_of,
+    slice_array,
     slice_object,
     user_room,
 )
@@ -81,6 +84,14 @@ def test_rooms_carry_the_names_of_the_contract() -> None:
 def test_names_that_a_client_takes_for_its_own_are_reserved() -> None:
     # As socket.io-client has them (RESERVED_EVENTS), without those of Node's EventEmitter.
     assert {"connect", "connect_error", "disconnect", "disconnecting"} == RESERVED_EVENTS
+    assert {*RESERVED_EVENTS, "newListener", "removeListener", "__disconnect_final"} == (
+        UNSENDABLE_EVENTS
+    )
+
+
+def test_a_packet_has_no_more_attachments_than_a_client_accepts() -> None:
+    # As socket.io-parser has it (MAX_ATTACHMENTS).
+    assert MAX_ATTACHMENTS == 10
 
 
 def test_listed_keys_are_kept_as_they_were_written_and_others_are_not() -> None:
@@ -172,6 +183,45 @@ def test_a_damaged_object_is_refused_where_python_refuses_it(
     place %= len(text) + 1
     for damaged in (text[:place] + damage + text[place:], text[:place] + text[place + 1 :]):
         assert _accepts(slice_object, damaged) == _accepts(_parse_object, damaged), damaged
+
+
+ARRAYS = [
+    *("[]", " [ ] ", "[1]", '["a", null]', '[1,{"a":2},[3],null]\n', r'["\ud83d" , 2.50]'),
+]
+
+
+@pytest.mark.parametrize("text", ARRAYS)
+def test_slices_of_an_array_are_the_texts_of_its_values(text: str) -> None:
+    slices = [bytes(raw).decode() for raw in slice_array(text)]
+    assert [parse(value) for value in slices] == parse(text)
+    assert all(value in text for value in slices)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[", "[~", "~1]", "!1]", "{1]", "[1", "[1,]", "[1,] ", "[,1]", "[1 2]", "[1{}]"),
+        *("[1!2]", "[1]~", "[1]]", "[1,~", "{}", "1"),
+    ],
+)
+def test_a_damaged_array_is_refused(text: str) -> None:
+    assert not _accepts(slice_array, text)
+
+
+@pytest.mark.parametrize("text", ["{}", " { } ", '{"a":1} ', '\t{"a":1}\n'])
+def test_space_around_an_object_is_none_of_it(text: str) -> None:
+    assert {key: parse(bytes(raw)) for key, raw in slice_object(text).items()} == parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{~", '{"a":1,~', '{"a"~1}', '{"a"!1}', '~"a":1}', '!"a":1}', '{"a":1!"b":2}'),
+        *('{"a":1,} ', '{"a":1~"b":2}', '{"a":1}~', '["a":1}'),
+    ],
+)
+def test_an_object_with_another_sign_is_refused(text: str) -> None:
+    assert not _accepts(slice_object, text)
 
 
 @given(members(plain_values).map(object_text))

@@ -15,6 +15,8 @@ from constellation_ws.messages.admission import read_id
 from constellation_ws.socketio.packets import Json
 
 MAX_CHARS = 400
+BEYOND = 2**1024
+"""The first whole number that JavaScript reads as Infinity."""
 
 IDS = [
     ('"u1"', "u1"),
@@ -36,6 +38,8 @@ IDS = [
     ("1.2345678901234567e+19", "12345678901234567000"),  # as JavaScript prints it
     ("1e21", "1" + 21 * "0"),
     ("9" * 308, "9" * 308),
+    (str(BEYOND - 1), str(BEYOND - 1)),
+    (str(1 - BEYOND), str(1 - BEYOND)),
 ]
 NO_IDS = [
     '""',
@@ -44,6 +48,9 @@ NO_IDS = [
     "1e400",
     "-1E400",
     "1" + 309 * "0",
+    str(BEYOND),
+    str(-BEYOND),
+    str(-2 * BEYOND),
     "9" * 5_000,
     "-" + "9" * 5_000,
     "true",
@@ -85,6 +92,24 @@ def test_everything_else_is_no_id(text: str) -> None:
 @pytest.mark.parametrize("text", ["null", '""'])
 def test_no_value_is_not_a_wrong_one(text: str) -> None:
     assert ids.read_ids(msgspec.Raw(text.encode())) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("7", "7"),
+        ('"u"', "u"),
+        ("{}", None),
+        ("[]", []),
+        ("[7, null]", ["7"]),
+        ("[7, 8]", ["7", "8"]),
+        ("[{}]", None),
+    ],
+)
+def test_the_value_without_what_is_no_id(text: str, value: object) -> None:
+    found = ids.read_ids(msgspec.Raw(text.encode()))
+    assert found is not None
+    assert found.value() == value
 
 
 @given(values)

@@ -264,3 +264,10 @@ def test_any_attachments_survive_base64(attachments: list[bytes]) -> None:
     assert [base64.b64encode(one) for one in command.attachments] == [
         base64.b64encode(one) for one in attachments
     ]
+
+
+def test_an_emit_that_says_nothing_of_binary_values_has_none() -> None:
+    command = decode_emitter(
+        b'{"method":"emit","namespace":"/chats","event":"e","data":["a","YQ=="]}'
+    )
+    assert command == Emit(msgspec.Raw(b'["e","a","YQ=="]'), None, namespace=NAMESPACE)

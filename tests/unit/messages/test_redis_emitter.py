@@ -26,7 +26,7 @@ from constellation_ws.messages.events import (
     Room,
 )
 from constellation_ws.messages.frames import encode_emit
-from constellation_ws.messages.namespaces import DEFAULT_SCOPE, Namespaces
+from constellation_ws.messages.namespaces import DEFAULT_SCOPE, Namespaces, Scope
 from constellation_ws.messages.node_values import MAX_DEPTH
 from constellation_ws.messages.redis_emitter import (
     DEFAULT_EMITTERS,
@@ -321,7 +321,21 @@ def test_rooms_that_are_no_ids_are_left_out_and_counted() -> None:
 
 @pytest.mark.parametrize("rooms", [None, [], ""])
 def test_emitters_without_a_list_of_rooms_mean_everyone(rooms: object) -> None:
-    assert read(packed(["e"], rooms, flags=[])).rooms is None
+    command = read(packed(["e"], rooms, flags=[]))
+    assert (command.rooms, command.invalid_ids) == (None, 0)
+
+
+def test_a_packet_of_an_older_emitter_says_that_it_has_attachments() -> None:
+    assert read(packed(["e", b"x"], kind=5)) == read(packed(["e", b"x"], kind=2))
+    for kind in (4, 6):
+        with pytest.raises(MalformedEvent, match="no event"):
+            read(packed(["e"], kind=kind))
+
+
+def test_who_enters_no_room_of_a_namespace_is_malformed() -> None:
+    raw = request(2, opts={"rooms": ["a"]}, rooms=[])
+    with pytest.raises(MalformedEvent, match="no rooms"):
+        redis_emitter.decode_request(raw, Scope("/o,"), Namespaces([NAMESPACE, "/o"]))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,10 @@ objects = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_
 
 @pytest.mark.parametrize(
     ("flags", "is_sampled"),
-    [("00", False), ("01", True), ("02", False), ("03", True), ("ff", True)],
+    [
+        *(("00", False), ("01", True), ("02", False), ("03", True), ("ff", True)),
+        *(("00-later", False), ("01-later", True)),
+    ],
 )
 def test_the_lowest_flag_says_whether_the_trace_is_recorded(flags: str, is_sampled: bool) -> None:
     context = parse(PARENT[:-2] + flags)

@@ -119,6 +119,27 @@ def test_the_names_in_redis_stay_as_other_releases_know_them() -> None:
     }
 
 
+def test_what_is_as_it_mostly_is_takes_no_room() -> None:
+    world = World()
+    world.write()
+    names = {"sid", "epoch", "begin", "proven", "floor", "rooms_at", "counts"}
+    assert set(msgspec.json.decode(world.hash[b"record"])) == names
+    assert (read(world.hash).attempts, read(world.hash).proof) == (0, world.ticket.proof)
+
+
+def test_the_size_is_that_of_all_names_and_values() -> None:
+    world = World()
+    first = world.write()
+    assert first.size == len(first.record) + len(b"room user:u")
+    world.move("chat:a", True)
+    second = world.write()
+    assert second.size == len(second.record) + len(b"room chat:a+11-0")
+    world.move("chat:a", False)
+    world.ticket.discard_before(at(100))
+    third = world.write()
+    assert third.size == len(third.record) + len(b"room chat:a")
+
+
 def test_a_change_writes_only_what_it_changes() -> None:
     """A client with 500 long ids made 1.8 GB of 7.7 MB: each join wrote all of them again."""
     world = World()

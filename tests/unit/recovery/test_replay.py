@@ -15,6 +15,7 @@ from constellation_ws.log.ids import BEGINNING, format_id
 from constellation_ws.log.layout import Logged
 from constellation_ws.log.positions import RoomChange
 from constellation_ws.log.recent_entries import RecentEntries
+from constellation_ws.log.segment import Concerned
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Disconnect, Emit, Empty, Join, Leave, Regroup
 from constellation_ws.messages.events import EventName, Fields, Room
@@ -252,6 +253,67 @@ def test_decoded_entries_are_not_kept_when_nobody_asks_for_them_or_for_too_many(
     assert len(decoded) == 102
 
 
+def test_an_entry_is_read_by_its_channel_and_its_payload() -> None:
+    asked: list[tuple[bytes, bytes]] = []
+
+    def read(channel: bytes, payload: bytes) -> Meaning:
+        asked.append((channel, payload))
+        return None
+
+    recent, entries = RecentEntries(1 << 30), DecodedEntries(read, 1 << 20)
+    recent.append([(b"1-0", b"channel", b"payload")])
+    assert recent.index(entries.concerned, 10)
+    entries.at(next(recent.after(BEGINNING)), 0)
+    assert asked == [(b"channel", b"payload")] * 2
+
+
+@pytest.mark.parametrize(("payload_bytes", "times"), [(1, 2), (1_000, 3)])
+def test_large_entries_are_retained_one_at_a_time(payload_bytes: int, times: int) -> None:
+    decoded: list[bytes] = []
+
+    def read(channel: bytes, payload: bytes) -> Meaning:
+        decoded.append(payload)
+        return said_to([USER])
+
+    recent, entries = RecentEntries(1 << 30), DecodedEntries(read, 3_000)
+    recent.append([(format_id((n, 0)), b"c", bytes(payload_bytes)) for n in (1, 2)])
+    segment = next(recent.after(BEGINNING))
+    for place in (0, 1, 0):
+        entries.at(segment, place)
+    assert len(decoded) == times
+
+
+def rooms(count: int) -> list[str]:
+    return [f"user:{n}" for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "moved", "concerned"),
+    [
+        (1_000, 0, (rooms(1_000), ())),
+        (1_001, 0, ((None,), ())),
+        (500, 500, (rooms(500), rooms(500))),
+        (501, 500, ((None,), (None,))),
+    ],
+)
+def test_an_event_for_very_many_rooms_is_indexed_as_one_for_everyone(
+    sent: int, moved: int, concerned: Concerned
+) -> None:
+    entries = teller([said_to(rooms(sent), empties=rooms(moved))])
+    assert entries.concerned(logged(1)) == concerned
+
+
+def test_a_walk_stops_at_its_budget_and_goes_on_there() -> None:
+    story = [said_to([USER])] * 3
+    recent, entries, walk = RecentEntries(1 << 30), teller(story), way([USER])
+    recent.append([logged(n) for n in (1, 2, 3)])
+    assert recent.index(entries.concerned, 10)
+    assert not walk.advance(recent, entries, 2)
+    assert walk.cursor == (2, 0)
+    assert walk.advance(recent, entries, 2)
+    assert places(walk.end()) == [1, 2, 3]
+
+
 @pytest.mark.parametrize("moves", [False, True])
 def test_an_event_for_more_rooms_than_are_indexed_reaches_its_own(moves: bool) -> None:
     very_many = [Room(f"user:{n}") for n in range(5_000)]
@@ -274,9 +336,18 @@ def test_an_event_that_removes_a_user_takes_its_sessions_out_as_well() -> None:
     said = said_to([CHATS[0]])
     removal = said_to([CHATS[0]], removals=[Leave(USER, CHATS[0])])
     of_another = said_to([CHATS[0]], removals=[Leave(Room("user:v"), CHATS[0])])
-    result = walked(way([USER, CHATS[0]]), [said, of_another, removal, said])
+    story: list[Meaning] = [said, of_another, removal, said]
+    result = walked(way([USER, CHATS[0]]), story)
     assert places(result) == [1, 2, 3]
     assert result.rooms == {USER}
+    for seen in (3, 4):
+        assert places(walked(way([USER, CHATS[0]], seen=seen), story)) == []
+
+
+def test_what_is_said_in_a_room_that_is_entered_as_another_is_left_is_read() -> None:
+    move = Regroup((USER,), (), enters=(CHATS[1],), leaves=(CHATS[0],))
+    result = walked(way([USER, CHATS[0]]), [move, said_to([CHATS[1]]), said_to([CHATS[0]])])
+    assert places(result) == [2]
 
 
 @pytest.mark.parametrize(
@@ -292,6 +363,17 @@ def test_more_than_the_limits_allow_is_found_out_early(
 ) -> None:
     walk = way([USER], limits=limits)
     walked(walk, [said_to([USER])] * 3)
+    assert walk.is_too_much is is_too_much
+
+
+@pytest.mark.parametrize(("spare_bytes", "is_too_much"), [(0, False), (-1, True)])
+def test_as_many_bytes_as_the_limit_are_not_too_much(
+    spare_bytes: int, *, is_too_much: bool
+) -> None:
+    story = [said_to([USER])]
+    (frame,) = walked(way([USER]), story).frames
+    walk = way([USER], limits=ReplayLimits(1, len(frame.message) + spare_bytes))
+    walked(walk, story)
     assert walk.is_too_much is is_too_much
 
 

@@ -107,8 +107,9 @@ def test_another_method_is_told_which_one_is_allowed(method: bytes) -> None:
     assert (b"allow", b"GET") in decision.headers
 
 
-def test_http_1_0_is_refused() -> None:
-    decision = check_upgrade(b"GET", b"HTTP/1.0", GOOD.items())
+@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/2"])
+def test_another_version_of_http_is_refused(version: bytes) -> None:
+    decision = check_upgrade(b"GET", version, GOOD.items())
     assert status_of(decision) == HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
 
 
