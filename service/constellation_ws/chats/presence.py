@@ -267,7 +267,8 @@ class Presence:
 
     def _compare(self, version: bytes | None) -> None:
         """Compare the version in Redis with the last one that is known to be written."""
-        if int(version or 0) < self._version:
+        found = int(version) if version is not None and version.isdigit() else 0
+        if found < self._version:
             self._is_lost = True
 
     async def _write_again(self) -> None:
