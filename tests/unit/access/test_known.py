@@ -113,6 +113,25 @@ def test_a_yes_does_not_come_back_when_a_later_no_has_expired(
     assert memory.recall() is None
 
 
+@pytest.mark.parametrize(
+    "yes",
+    [YES, ApiAnswer(True, users=frozenset(["bob"])), ApiAnswer(True, chats=frozenset(["c"]))],
+)
+def test_a_yes_that_is_late_does_not_count_when_a_later_no_has_expired(
+    yes: ApiAnswer, memory: Memory
+) -> None:
+    """It was asked for before the no, and came behind it."""
+    early = memory.known.number()
+    memory.learn(NO)
+    memory.known.learn(BOB, C, yes, early, memory.now)
+    assert memory.recall() is False
+    memory.now += NO_SECONDS
+    memory.known.learn(BOB, D, YES, memory.known.number(), memory.now)
+    assert memory.recall() is None
+    memory.learn(YES)
+    assert memory.recall() is True
+
+
 def test_an_end_is_retained_for_longer_than_an_answer_could_count(memory: Memory) -> None:
     number = memory.known.number()
     memory.known.end(C, BOB, memory.now)
