@@ -205,6 +205,17 @@ def test_noes_are_bounded_too(memory: Memory, monkeypatch: pytest.MonkeyPatch) -
     assert len(memory.known._nos) == 10
 
 
+def test_a_yes_does_not_come_back_when_a_later_no_has_made_room(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_known, "MAX_NOS", 10)
+    memory.learn(YES)
+    memory.learn(NO)
+    for n in range(20):
+        memory.learn(NO, BOB, ChatId(f"x{n}"))
+    assert memory.recall() is None
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("learn"), st.sampled_from("ab"), st.sampled_from("cd"), st.booleans()),

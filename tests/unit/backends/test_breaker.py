@@ -34,6 +34,10 @@ def opened() -> Breaker:
     return breaker
 
 
+def test_its_numbers_are_the_documented_ones() -> None:
+    assert (MAX_FAILURES, LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS) == (5, 1, 30)
+
+
 def test_it_opens_at_the_fifth_failure_in_a_row() -> None:
     breaker = Breaker()
     fail(breaker, MAX_FAILURES - 1)
