@@ -13,6 +13,19 @@ from constellation_ws.interface.table import Interface, InvalidInterface
 
 EXTENDS = 'extends = "default"\n'
 
+WATCHING = f"""{EXTENDS}
+[[namespace]]
+name = "/other"
+[[request]]
+event = "watch"
+watches = "userIds"
+access = "chat"
+[[request]]
+event = "unwatch"
+unwatches = "userIds"
+"""
+"""A table in which clients watch users."""
+
 ORDERS = """
 [[namespace]]
 name = "/orders"

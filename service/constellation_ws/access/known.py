@@ -31,7 +31,7 @@ MAX_NOS = 20_000
 MAX_ENDS = 50_000
 """Ends of memberships that are retained; above it all answers are forgotten instead."""
 ENDS_SECONDS = 300.0
-"""How long an end is retained: longer than any answer that is older than it can count."""
+"""How long an end, or an expired no, is retained: longer than an answer that is older can count."""
 _FACT_BYTES = 600
 _ID_BYTES = 64
 
@@ -70,7 +70,8 @@ class Known:
         """Oldest first."""
         self._yes_bytes = 0
         self._nos: OrderedDict[tuple[UserId, ChatId], tuple[int, float]] = OrderedDict()
-        """Numbers, and until when they count; oldest first."""
+        """Numbers, and until when they count; oldest first. They stay for longer: what was asked
+        for before them, and answered later, must not count when they do not any more."""
         self._ends: OrderedDict[tuple[ChatId, UserId | None], tuple[int, float]] = OrderedDict()
         """Numbers, and when it was; oldest first. None is every user."""
         self._all_ended = 0
@@ -82,14 +83,14 @@ class Known:
     def recall(self, user: UserId, chat: ChatId, now: float) -> AccessVerdict | None:
         """Say what was answered last about a user and a chat; None where nothing counts."""
         number, until = self._nos.get((user, chat), (0, 0.0))
-        allowed = False
-        if now >= until:
-            number = 0
+        is_known, allowed = now < until, False
         for key in _keys(user, chat):
             fact = self._yes.get(key)
             if fact and fact.number > number and now < fact.until and fact.names(key, user, chat):
-                number, allowed = fact.number, True
-        return AccessVerdict(allowed, number) if self.counts(user, chat, number) else None
+                number, is_known, allowed = fact.number, True, True
+        if is_known and self.counts(user, chat, number):
+            return AccessVerdict(allowed, number)
+        return None
 
     def counts(self, user: UserId, chat: ChatId, number: int) -> bool:
         """Say whether no membership has ended since that a question of this number was about."""
@@ -152,7 +153,7 @@ class Known:
             self._drop(key)
         while self._nos:
             pair, (_, until) = next(iter(self._nos.items()))
-            if now < until and len(self._nos) <= MAX_NOS:
+            if now < until + ENDS_SECONDS and len(self._nos) <= MAX_NOS:
                 break
             del self._nos[pair]
         while self._ends:

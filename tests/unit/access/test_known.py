@@ -94,6 +94,14 @@ def test_of_two_answers_that_of_the_later_question_counts(memory: Memory) -> Non
     assert memory.recall() is False
 
 
+@pytest.mark.parametrize("no", [NO, ApiAnswer(False, users=frozenset())])
+def test_a_no_that_is_late_contradicts_nothing(no: ApiAnswer, memory: Memory) -> None:
+    early = memory.known.number()
+    memory.learn(ApiAnswer(True, users=frozenset(["bob"])))
+    memory.known.learn(BOB, C, no, early, memory.now)
+    assert memory.recall() is True
+
+
 @pytest.mark.parametrize(
     ("yes", "no"),
     [
@@ -111,6 +119,25 @@ def test_a_yes_does_not_come_back_when_a_later_no_has_expired(
     assert memory.recall() is False
     memory.now += NO_SECONDS
     assert memory.recall() is None
+
+
+@pytest.mark.parametrize(
+    "yes",
+    [YES, ApiAnswer(True, users=frozenset(["bob"])), ApiAnswer(True, chats=frozenset(["c"]))],
+)
+def test_a_yes_that_is_late_does_not_count_when_a_later_no_has_expired(
+    yes: ApiAnswer, memory: Memory
+) -> None:
+    """It was asked for before the no, and came behind it."""
+    early = memory.known.number()
+    memory.learn(NO)
+    memory.known.learn(BOB, C, yes, early, memory.now)
+    assert memory.recall() is False
+    memory.now += NO_SECONDS
+    memory.known.learn(BOB, D, YES, memory.known.number(), memory.now)
+    assert memory.recall() is None
+    memory.learn(YES)
+    assert memory.recall() is True
 
 
 def test_an_end_is_retained_for_longer_than_an_answer_could_count(memory: Memory) -> None:
@@ -149,9 +176,24 @@ def test_what_is_retained_has_a_bound_in_bytes_and_the_oldest_goes_first(
         assert memory.known._yes_bytes <= 1_000_000
     assert memory.recall(BOB, ChatId("c0")) is None
     assert memory.recall(BOB, ChatId("c49")) is True
-    memory.now += YES_SECONDS
-    memory.learn(YES)
-    assert len(memory.known._yes) == 1
+    for seconds in (YES_SECONDS, 2 * YES_SECONDS):
+        memory.now += seconds
+        memory.learn(YES)
+        assert len(memory.known._yes) == 1
+
+
+def test_each_name_in_an_answer_takes_room(memory: Memory) -> None:
+    memory.learn(ApiAnswer(True, users=frozenset(f"user-{n}" for n in range(1_000))))
+    assert 100_000 < memory.known._yes_bytes < 200_000
+
+
+def test_what_has_expired_is_forgotten(memory: Memory) -> None:
+    for _ in range(3):
+        memory.learn(NO)
+        memory.known.end(D, BOB, memory.now)
+        memory.now += ENDS_SECONDS + NO_SECONDS + 1
+        memory.learn(NO, EVE)
+        assert (len(memory.known._nos), len(memory.known._ends)) == (1, 0)
 
 
 def test_noes_are_bounded_too(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +203,17 @@ def test_noes_are_bounded_too(memory: Memory, monkeypatch: pytest.MonkeyPatch) -
     assert memory.recall(BOB, ChatId("c9")) is None
     assert memory.recall(BOB, ChatId("c10")) is False
     assert len(memory.known._nos) == 10
+
+
+def test_a_yes_does_not_come_back_when_a_later_no_has_made_room(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_known, "MAX_NOS", 10)
+    memory.learn(YES)
+    memory.learn(NO)
+    for n in range(20):
+        memory.learn(NO, BOB, ChatId(f"x{n}"))
+    assert memory.recall() is None
 
 
 STEPS = st.lists(

@@ -28,6 +28,30 @@ def test_none_is_added_for_an_api_that_is_fast_or_idle_or_close_to_its_timeout()
     assert after(CallLimit(2), 10_000, 0.3, others_wait=False) == FIRST_CALLS
 
 
+def test_one_call_is_added_for_an_answer_whatever_the_clock_says() -> None:
+    limit = CallLimit(2)
+    limit.answered(1_000.0, 1_000.3, others_wait=True)
+    assert limit.calls == FIRST_CALLS + 1
+
+
+def test_calls_that_were_added_stay_while_nothing_is_late() -> None:
+    limit = CallLimit(2)
+    added = after(limit, 100, 0.3)
+    assert added > 0.1 * ENOUGH_PER_SECOND
+    for seconds in (0.005, 0.1, 0.6, 0.9):
+        for others_wait in (False, True):
+            assert after(limit, 10, seconds, others_wait=others_wait) == added
+
+
+def test_late_answers_add_no_calls_to_those_that_timeouts_have_left() -> None:
+    limit = CallLimit(2)
+    for now in range(1, 5):
+        limit.timed_out(started=now, now=now + 0.5)
+    assert limit.calls == 20
+    limit.answered(10.0, 11.5, others_wait=True)
+    assert limit.calls == 20
+
+
 def test_an_answer_too_late_takes_calls_away_once_for_all_that_ran_at_the_time() -> None:
     limit = CallLimit(2)
     for _ in range(FIRST_CALLS):

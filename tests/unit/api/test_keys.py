@@ -38,6 +38,13 @@ def test_keys_may_have_every_character_of_a_bearer_token() -> None:
     assert read_keys(text).find(key) is not None
 
 
+@pytest.mark.parametrize("entry", [f"a:{'k' * 1024}", f"a:{KEY}:publish+send+read+rooms"])
+def test_a_key_may_be_long_and_name_every_scope(entry: str) -> None:
+    assert [*faults(entry)] == []
+    (key,) = read_keys(entry)
+    assert key.scopes == EVERYTHING
+
+
 def test_a_key_is_not_kept() -> None:
     assert KEY not in repr([*read_keys(f"billing:{KEY}")])
 

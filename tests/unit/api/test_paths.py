@@ -51,6 +51,7 @@ def test_a_path_is_cut_at_its_slashes_and_decoded_then(
     [
         *(b"", b"/", b"*", b"/v1", b"/v1/", b"v1/users", b"//v1/users", b"/V1/users"),
         *(b"/v1/users/", b"/v1/users//rooms/r", b"/v1/users/u/rooms/", b"/v1/users/u/rooms/r/"),
+        *(b"/v1/zebras", b"/v2/users", b"/v1/zebras/u1", b"/v1/abc"),
         *(b"/v1%2Fusers", b"/v1/rooms", b"/v1/rooms/r", b"/v1/users/u/r%6Foms/r", b"/v1/./users"),
     ],
 )

@@ -26,6 +26,7 @@ from constellation_ws.api.shapes import (
     MembersQuery,
     NoParameters,
     UserPath,
+    UserRoomPath,
     UsersQuery,
 )
 from constellation_ws.services.refusals import RequestRefused
@@ -49,7 +50,10 @@ def test_a_key_is_a_bearer_token(value: str) -> None:
     "fields",
     [
         [],
-        *(headers(authorization=value) for value in ("", "Bearer", "Bearer ", "k", "Basic azp=")),
+        *(
+            headers(authorization=value)
+            for value in ("", "Bearer", "Bearer ", "k", "Basic azp=", "Digest k")
+        ),
         [*headers(authorization="Bearer k"), *headers(authorization="Bearer l")],
     ],
 )
@@ -64,7 +68,8 @@ def test_without_one_key_nobody_is_known(fields: list[tuple[bytes, bytes]]) -> N
 
 def test_an_idempotency_key_is_taken_as_it_is() -> None:
     assert read_retry_key([]) is None
-    assert read_retry_key(headers(idempotency_key='"8e03-97"')) == '"8e03-97"'
+    for value in ('"8e03-97"', "k", "k" * 255):
+        assert read_retry_key(headers(idempotency_key=value)) == value
 
 
 @pytest.mark.parametrize("value", ["", " ", "a b", "ключ", "k" * 256])
@@ -135,7 +140,31 @@ def test_the_query_cannot_say_what_the_path_says() -> None:
     assert read_parameters({}, b"", NoParameters) == NoParameters()
 
 
+@pytest.mark.parametrize(
+    "in_path",
+    [
+        {"user": "u", "room": "r", "namespace": "n" * 256},
+        {"user": "u" * 1_000, "room": "r" * 1_000, "namespace": ""},
+    ],
+)
+def test_names_may_be_long(in_path: dict[str, str]) -> None:
+    assert read_parameters(in_path, b"", UserRoomPath) == UserRoomPath(**in_path)
+
+
+@pytest.mark.parametrize("wrong", [{"user": ""}, {"room": ""}, {"namespace": "n" * 257}])
+def test_names_that_are_empty_or_no_namespace_are_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(RequestRefused, match="the parameters cannot be read"):
+        read_parameters({"user": "u", "room": "r"} | wrong, b"", UserRoomPath)
+
+
 # Bodies
+
+
+def test_a_request_holds_up_to_a_hundred_events() -> None:
+    event = b'{"channel":"%b","data":{}}' % (b"c" * 256)
+    assert len(read_body(b"[%b]" % b",".join([event] * 100), Events)) == 100
+    with pytest.raises(RequestRefused):
+        read_body(b"[%b]" % b",".join([event] * 101), Events)
 
 
 def test_values_stay_as_they_were_written() -> None:

@@ -68,6 +68,9 @@ COOKIE = (b"cookie", b"a=1; token=from-cookie; b=2")
         ({}, [(b"cookie", b"token=a"), (b"cookie", b"token=b")], None),
         ({}, [(b"cookie", b"token=\xff")], "\xff"),
         ({}, [(b"x-cookie", b"token=a")], None),
+        ({}, [(b"accept", b"token=a")], None),
+        ({}, [(b"accept", b"Bearer x"), (b"x-authorization", b"Bearer x"), COOKIE], "from-cookie"),
+        ({}, [(b"authorization", b"Digest x"), COOKIE], "from-cookie"),
     ],
 )
 def test_a_token_is_looked_for_in_auth_then_in_a_header_then_in_the_cookie(
@@ -81,7 +84,8 @@ def test_no_cookie_counts_unless_one_is_named() -> None:
 
 
 def test_of_the_headers_only_what_may_be_proof_is_kept() -> None:
-    headers = [(b"host", b"a"), BEARER, (b"cookie", b"a=1; token=x; " + b"b" * 5_000)]
+    large = (b"cookie", b"a=1; token=x; " + b"b" * 5_000)
+    headers = [(b"accept", b"a"), (b"host", b"a"), BEARER, large]
     assert proof_in(headers, "token") == (BEARER, (b"cookie", b"token=x"))
     assert proof_in(headers, None) == (BEARER,)
     for auth in ({}, {"token": "t"}):
@@ -105,5 +109,11 @@ def test_a_claim_that_does_not_agree_with_the_token_is_refused(claimed: object) 
 def test_only_a_token_of_the_same_user_renews() -> None:
     identity = Identity(UserId("u1"), None, 5.0)
     assert renewed(UserId("u1"), identity) is identity
-    assert renewed(UserId("u2"), identity) is OTHER_USER
+    for user in ("u2", "u0"):
+        assert renewed(UserId(user), identity) is OTHER_USER
     assert renewed(UserId("u1"), AUTH_UNAVAILABLE) is AUTH_UNAVAILABLE
+
+
+def test_only_what_no_client_can_change_is_temporary() -> None:
+    assert AUTH_UNAVAILABLE.is_temporary
+    assert not OTHER_USER.is_temporary

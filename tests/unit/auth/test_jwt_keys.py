@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from constellation_ws.auth.jwt_keys import (
     PUBLIC_ALGORITHMS,
+    SECRET_BYTES,
     BadKey,
     VerificationKey,
     algorithms_of,
@@ -95,6 +96,7 @@ def test_a_set_s_keys_are_for_their_kind_and_for_what_they_name() -> None:
         "key",
         [],
         key_pair("RS256").jwk(use="enc"),
+        key_pair("RS256").jwk(use="wrap"),
         key_pair("RS256").jwk(key_ops=["encrypt"]),
         key_pair("RS256").jwk(key_ops=5),
         key_pair("RS256").jwk(kid=5),
@@ -107,6 +109,26 @@ def test_a_set_s_keys_are_for_their_kind_and_for_what_they_name() -> None:
 def test_what_cannot_verify_a_token_is_passed_over(entry: object) -> None:
     good = key_pair("ES256").jwk(kid="good")
     assert read(entry, good) == [("good", ["ES256"])]
+
+
+@pytest.mark.parametrize(("keys", "is_accepted"), [(100, True), (101, False), (500, False)])
+def test_a_set_has_up_to_a_hundred_keys(keys: int, *, is_accepted: bool) -> None:
+    entries: list[object] = [key_pair("ES256").jwk(kid="good"), *[{}] * (keys - 1)]
+    if is_accepted:
+        assert read(*entries) == [("good", ["ES256"])]
+    else:
+        with pytest.raises(BadKey, match="up to 100 keys"):
+            read(*entries)
+
+
+def test_a_secret_is_as_long_as_the_hash_at_least() -> None:
+    assert SECRET_BYTES == {"HS256": 256 / 8, "HS384": 384 / 8, "HS512": 512 / 8}  # RFC 7518
+
+
+@pytest.mark.parametrize(("bits", "count"), [(2_047, 0), (2_048, 3), (3_072, 3), (4_096, 3)])
+def test_an_rsa_key_may_be_longer_than_it_has_to_be(bits: int, count: int) -> None:
+    numbers = rsa.RSAPublicNumbers(65_537, (1 << (bits - 1)) + 1)
+    assert len(algorithms_of(numbers.public_key())) == count
 
 
 @pytest.mark.parametrize(

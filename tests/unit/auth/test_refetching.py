@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constellation_ws.auth import refetching
-from constellation_ws.auth.refetching import Doubts, Pace, Refetching
+from constellation_ws.auth.refetching import USUAL_PACE, Doubts, Pace, Refetching
 
 PACE = Pace(
     interval_seconds=300, first_retry_seconds=1, longest_retry_seconds=30, cooldown_seconds=10
@@ -48,6 +48,11 @@ def test_it_can_be_asked_for_a_fetch_out_of_turn_but_seldom() -> None:
     assert not plan.ask(159.9)
     assert plan.due_at == 451
     assert plan.ask(160)
+    assert plan.ask(1_000)
+
+
+def test_the_usual_pace_is_the_documented_one() -> None:
+    assert PACE == USUAL_PACE == Pace()
 
 
 @given(st.floats(0, 1, exclude_max=True), st.booleans(), st.integers(0, 100))
@@ -73,4 +78,5 @@ def test_doubts_are_bounded_and_the_oldest_goes_first(monkeypatch: pytest.Monkey
     doubts = Doubts()
     assert [doubts.since(what, now) for now, what in enumerate("abcd")] == [0, 1, 2, 3]
     assert doubts.since("d", 9) == 3
+    assert doubts.since("b", 9) == 1
     assert doubts.since("a", 9) == 9

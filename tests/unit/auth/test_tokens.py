@@ -55,6 +55,19 @@ def test_every_algorithm_with_a_secret_is_known(algorithm: str) -> None:
     assert isinstance(verify(token, SECRET_KEY, rules(), NOW), Identity)
 
 
+def test_a_secret_that_is_too_short_verifies_nothing() -> None:
+    key = VerificationKey(b"short", HMAC)
+    token = _hmac_signed(GOOD, key.material)
+    assert verify(token, key, rules(), NOW) is tokens.MALFORMED
+
+
+@pytest.mark.parametrize("chars", [8_193, 20_000])
+def test_a_token_that_is_too_long_is_not_looked_at(chars: int) -> None:
+    token = signed(GOOD | {"x": "x" * chars})
+    assert len(token) > chars
+    assert read_header(token, rules()) is tokens.MALFORMED
+
+
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "ES384", "ES512", "EdDSA"])
 def test_every_algorithm_with_a_public_key_is_known(algorithm: str) -> None:
     pair = key_pair(algorithm)
@@ -72,6 +85,9 @@ def test_every_algorithm_with_a_public_key_is_known(algorithm: str) -> None:
     ("claims", "changes", "refusal"),
     [
         ({"exp": NOW - 5}, {}, tokens.TOKEN_EXPIRED),
+        ({"exp": NOW - 3_600}, {}, tokens.TOKEN_EXPIRED),
+        ({"exp": 0}, {}, tokens.TOKEN_EXPIRED),
+        ({"exp": -1}, {}, tokens.NO_EXPIRY),
         ({"exp": NOW}, {"leeway_seconds": 0}, tokens.TOKEN_EXPIRED),
         ({"exp": None}, {}, tokens.NO_EXPIRY),
         ({"exp": "1900000000"}, {}, tokens.NO_EXPIRY),

@@ -35,6 +35,13 @@ def test_an_ack_is_untouched(body: bytes) -> None:
     assert bytes(read_ack(body)) == body
 
 
+def test_a_failure_speaks_against_the_backend_and_is_an_event_of_its_own_unless_told() -> None:
+    alone, event = BackendFailed("lost"), object()
+    assert alone.is_down
+    assert alone.event is alone
+    assert BackendFailed("lost", event=event).event is event
+
+
 def test_nothing_is_null() -> None:
     assert bytes(read_ack(b"")) == b"null"
 

@@ -34,6 +34,10 @@ def opened() -> Breaker:
     return breaker
 
 
+def test_its_numbers_are_the_documented_ones() -> None:
+    assert (MAX_FAILURES, LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS) == (5, 1, 30)
+
+
 def test_it_opens_at_the_fifth_failure_in_a_row() -> None:
     breaker = Breaker()
     fail(breaker, MAX_FAILURES - 1)
@@ -63,6 +67,23 @@ def test_what_fails_of_one_event_counts_once() -> None:
     probe = admitted(breaker, 1.0)
     breaker.failed(probe, 1.0, event)
     assert breaker.state is State.OPEN, "the probe counts in any case"
+
+
+def test_a_probe_that_fails_of_the_last_event_counts() -> None:
+    breaker, event = Breaker(), object()
+    fail(breaker, MAX_FAILURES - 1)
+    breaker.failed(admitted(breaker), 0.0, event)
+    breaker.failed(admitted(breaker, LEAST_PAUSE_SECONDS), LEAST_PAUSE_SECONDS, event)
+    assert breaker.state is State.OPEN
+
+
+def test_failures_count_though_a_request_has_succeeded_since_theirs_were_admitted() -> None:
+    breaker = Breaker()
+    first, *others = [admitted(breaker) for _ in range(1 + MAX_FAILURES)]
+    breaker.succeeded(first)
+    for one in others:
+        breaker.failed(one, 0.0, object())
+    assert breaker.state is State.OPEN
 
 
 def test_while_it_is_open_nothing_is_admitted_before_the_pause_ends(opened: Breaker) -> None:

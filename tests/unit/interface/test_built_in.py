@@ -11,7 +11,8 @@ from tests.tables import EXTENDS, only_fault
 
 def test_only_the_built_in_request_has_an_answer_of_its_own() -> None:
     assert built_in.answer_types(built_in.refresh_row("/chats")) == {"expiresAt": "number?"}
-    assert built_in.answer_types(RequestRow("join-chat")) is None
+    for event in ("join-chat", "zoom"):
+        assert built_in.answer_types(RequestRow(event)) is None
 
 
 def test_a_table_cannot_have_it(tmp_path: Path) -> None:

@@ -59,6 +59,28 @@ def test_a_backend_that_cannot_be_reached_is_a_fault(tmp_path: Path, text: str, 
     assert all(fault.startswith("interface.toml, ") for fault in found)
 
 
+@pytest.mark.parametrize(("timeout_ms", "max_concurrent"), [(1, 1), (60_000, 10_000)])
+def test_the_limits_of_a_backend_reach_to_their_bounds(
+    tmp_path: Path, timeout_ms: int, max_concurrent: int
+) -> None:
+    limits = f"timeout_ms = {timeout_ms}\nmax_concurrent = {max_concurrent}"
+    assert faults(tmp_path, backend(f'nest = "b:1"\n{limits}')) == []
+
+
+def test_requests_that_watch_are_checked_together(tmp_path: Path) -> None:
+    one, other = (f'[[request]]\nevent = "{n}"\nwatches = "u"\nemits = "{n}"\n' for n in "ab")
+    assert faults(tmp_path, EXTENDS + one) == []
+    assert "requires the namespace and the emits of" in only_fault(tmp_path, EXTENDS + one + other)
+
+
+def test_a_channel_is_there_twice_however_far_apart(tmp_path: Path) -> None:
+    rows = [
+        f'[[route]]\nchannel = "{name}"\nevent = "e"\nkeys = []\nto = ["a:{{b}}"]\n'
+        for name in [*"abcdefgh", "x", "x"]
+    ]
+    assert "the channel has an entry already" in only_fault(tmp_path, EXTENDS + "".join(rows))
+
+
 def test_a_key_need_not_be_there_where_the_table_is_only_read(tmp_path: Path) -> None:
     text = backend('http = "http://b"\nkey_variable = "KEY"')
     assert faults(tmp_path, text, None) == []

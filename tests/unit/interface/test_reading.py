@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from constellation_ws.interface.reading import Reader, shown
 from tests.tables import EXTENDS, faults, only_fault
 
 
@@ -147,3 +148,65 @@ def test_whatever_names_are_in_a_file_each_fault_is_one_line_that_can_be_shown(
     assert [fault for fault in found if r"did you mean 'b\x07b'?" in fault]
     assert [fault for fault in found if r"and 'b\x07b' has none" in fault]
     assert [fault for fault in found if r"it has 'b\x07b'" in fault]
+
+
+ROUTE = '[[route]]\nchannel = "c"\nevent = "e"\nkeys = []\nto = ["a:{b}"]\n'
+
+
+def read_routes(folder: Path, text: bytes) -> Reader:
+    file = folder / "routes.toml"
+    file.write_bytes(text)
+    reader = Reader()
+    reader.add_routes(file)
+    return reader
+
+
+def test_of_a_file_of_routes_nothing_else_is_added(tmp_path: Path) -> None:
+    assert read_routes(tmp_path, ROUTE.encode()).faults == []
+    others = '[[namespace]]\nname = "/x"\n[[backend]]\nname = "b"\n[[zebra]]\na = 1\n'
+    reader = read_routes(tmp_path, (others + ROUTE).encode())
+    (fault,) = reader.faults
+    assert "must hold [[route]] entries and nothing else" in fault
+    assert [row.channel for _, row in reader.routes] == ["c"]
+    assert (reader.namespaces, reader.backends) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"\xff", "cannot be read"),
+        (b"[[route", "is not TOML"),
+        (b"route = " + b"[" * 100_000, "is not TOML"),
+    ],
+)
+def test_a_file_that_cannot_be_read_leaves_the_table_incomplete(
+    tmp_path: Path, text: bytes, says: str
+) -> None:
+    reader = read_routes(tmp_path, text)
+    (fault,) = reader.faults
+    assert says in fault
+    assert not reader.is_complete
+
+
+def test_a_file_that_is_not_there_cannot_be_read(tmp_path: Path) -> None:
+    reader = Reader()
+    reader.add_interface(tmp_path / "absent.toml")
+    assert "cannot be read" in reader.faults[0]
+    assert not reader.is_complete
+
+
+def test_an_unknown_section_is_a_fault(tmp_path: Path) -> None:
+    says = "zebra is not known; a table has extends, [[namespace]], [[backend]],"
+    assert says in only_fault(tmp_path, f"{EXTENDS}[[zebra]]\na = 1\n")
+
+
+def test_rows_behind_one_that_is_no_table_are_read(tmp_path: Path) -> None:
+    row = '{ channel = "c", event = "e", keys = [], to = ["a:{b}"] }'
+    reader = read_routes(tmp_path, f"route = [1, {row}]".encode())
+    assert len(reader.faults) == 1
+    assert [one.channel for _, one in reader.routes] == ["c"]
+
+
+@pytest.mark.parametrize(("chars", "end"), [(100, "x"), (101, "x...")])
+def test_a_name_is_cut_behind_a_hundred_characters(chars: int, end: str) -> None:
+    assert shown("x" * chars) == "x" * 99 + end

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from constellation_ws.messages.events import UNSENDABLE_EVENTS
-from tests.tables import EXTENDS, faults, loaded, only_fault
+from tests.tables import EXTENDS, WATCHING, faults, loaded, only_fault
 
 BACKENDS = """
 [[backend]]
@@ -166,3 +166,34 @@ def test_names_of_javascript_prototypes_are_names_like_others(tmp_path: Path) ->
     for name in ("__proto__", "constructor", "prototype"):
         text = f'joins = ["{name}:{{{name}}}"]\nbare = "{name}"\ntypes = {{ {name} = "id" }}'
         assert faults(tmp_path, request(text, f'"{name}"')) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ('watches = "u"\njoins = ["a:{b}"]', "exactly one of joins, leaves, watches, unwatches"),
+        ('watches = "u"\nbare = "u"', "bare does not belong to a request with watches"),
+        ('unwatches = "u"\naccess = "chat"', "access does not belong to a request with unwatches"),
+        ('joins = ["a:{b}"]\nemits = "e"', "emits does not belong to a request with joins"),
+        ('watches = "u"\ntypes = { u = "id" }', "types does not belong"),
+        ('watches = "u\\""', "must not contain a quote"),
+        ('watches = "u"\nemits = "disconnect"', "emits is disconnect"),
+        ('watches = "u"\nemits = ""', "which clients cannot receive"),
+        ('watches = "u"\nemits = "a\\nb"', "which clients cannot receive"),
+        ('watches = "u"\nemits = "zoom"', "requires the namespace and the emits of"),
+        ('unwatches = "u"\ntypes = { u = "id" }', "types does not belong"),
+        ('watches = "u"\nemits = "status"', "requires the namespace and the emits of"),
+        ('namespace = "/other"\nwatches = "u"', "requires the namespace and the emits of"),
+        ('joins = ["chat:{id}"]', "lets clients watch users without the check"),
+        ('joins = ["chat:presence:{id}"]\naccess = "chat"', "without the check"),
+    ],
+)
+def test_a_request_at_fault_beside_one_that_watches(tmp_path: Path, row: str, says: str) -> None:
+    found = faults(tmp_path, f'{WATCHING}[[request]]\nevent = "x"\n{row}\n')
+    assert any(says in fault for fault in found), found
+
+
+def test_rooms_that_no_watching_depends_on_are_free(tmp_path: Path) -> None:
+    rows = 'joins = ["chat:{id}"]\naccess = "chat"', 'joins = ["presence:{id}", "chats:{id}"]'
+    for row in rows:
+        assert faults(tmp_path, f'{WATCHING}[[request]]\nevent = "x"\n{row}\n') == []

@@ -68,6 +68,15 @@ def test_only_a_join_with_access_names_chats_to_ask_about() -> None:
     assert wanted(LEAVE, '{"chatId": 7}').chats == []
 
 
+def test_access_is_asked_for_the_chats_among_the_rooms() -> None:
+    row = RequestRow("x", "/", joins=("area:{a}", "chat:{c}", "order:{o}"), access="chat")
+    reader = RequestReader(row, 8)
+    assert wanted(reader, '{"a": 1, "c": 2, "o": 3}').chats == ["2"]
+    for data in ('{"c": 2, "o": 3}', '{"a": 1, "c": 2}'):
+        assert refusal(reader, data).code == "invalid_request"
+    assert refusal(reader, '{"a": 1, "o": 3}').code == "invalid_chat"
+
+
 def test_ids_are_given_back_as_they_were_written() -> None:
     assert bytes(wanted(JOIN, '{"chatId": 7.0}').given["chatId"]) == b"7.0"
     assert bytes(wanted(JOIN, '"c-1"').given["chatId"]) == b'"c-1"'

@@ -44,6 +44,7 @@ identity = "none"
         (ROW.replace("like:new", "like:*"), "wildcards (*) are not supported"),
         (ROW.replace("like:new", "like:[ab]?"), "wildcards"),
         (ROW.replace("like:new", " like:new"), "trailing spaces"),
+        (ROW.replace("like:new", "like:new "), "trailing spaces"),
         (ROW.replace("like:new", r"like:\u0007"), "unprintable characters"),
         (ROW.replace("{to}", "to"), "is not a room template"),
         (ROW.replace("user:{to}", "{to}") + OTHER, "could name a room of /other"),

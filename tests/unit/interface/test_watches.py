@@ -9,21 +9,10 @@ import pytest
 from constellation_ws.interface.rows import RequestRow
 from constellation_ws.interface.watches import MAX_AT_ONCE, WatchReader, status_row, watch_room
 from constellation_ws.messages.admission import Refusal
-from tests.tables import EXTENDS, faults, loaded
+from tests.tables import WATCHING, loaded
 
 WATCH = RequestRow("watch", namespace="/n", watches="userIds")
 MANY = ",".join(f'"{number}"' for number in range(MAX_AT_ONCE + 1))
-TABLE = f"""{EXTENDS}
-[[namespace]]
-name = "/other"
-[[request]]
-event = "watch"
-watches = "userIds"
-access = "chat"
-[[request]]
-event = "unwatch"
-unwatches = "userIds"
-"""
 
 
 @pytest.mark.parametrize(
@@ -66,33 +55,6 @@ def test_changes_go_to_the_rooms_of_those_who_watch() -> None:
 
 
 def test_a_table_with_requests_that_watch(tmp_path: Path) -> None:
-    table = loaded(tmp_path, TABLE)
+    table = loaded(tmp_path, WATCHING)
     assert table.watches
     assert [row.emits for row in table.requests if row.watches] == ["presence"]
-
-
-@pytest.mark.parametrize(
-    ("row", "says"),
-    [
-        ('watches = "u"\njoins = ["a:{b}"]', "exactly one of joins, leaves, watches, unwatches"),
-        ('watches = "u"\nbare = "u"', "bare does not belong to a request with watches"),
-        ('unwatches = "u"\naccess = "chat"', "access does not belong to a request with unwatches"),
-        ('joins = ["a:{b}"]\nemits = "e"', "emits does not belong to a request with joins"),
-        ('watches = "u"\ntypes = { u = "id" }', "types does not belong"),
-        ('watches = "u\\""', "must not contain a quote"),
-        ('watches = "u"\nemits = "disconnect"', "emits is disconnect"),
-        ('watches = "u"\nemits = "status"', "requires the namespace and the emits of"),
-        ('namespace = "/other"\nwatches = "u"', "requires the namespace and the emits of"),
-        ('joins = ["chat:{id}"]', "lets clients watch users without the check"),
-        ('joins = ["chat:presence:{id}"]\naccess = "chat"', "without the check"),
-    ],
-)
-def test_a_request_at_fault_beside_one_that_watches(tmp_path: Path, row: str, says: str) -> None:
-    found = faults(tmp_path, f'{TABLE}[[request]]\nevent = "x"\n{row}\n')
-    assert any(says in fault for fault in found), found
-
-
-def test_rooms_that_no_watching_depends_on_are_free(tmp_path: Path) -> None:
-    rows = 'joins = ["chat:{id}"]\naccess = "chat"', 'joins = ["presence:{id}", "chats:{id}"]'
-    for row in rows:
-        assert faults(tmp_path, f'{TABLE}[[request]]\nevent = "x"\n{row}\n') == []

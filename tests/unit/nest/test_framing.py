@@ -17,11 +17,13 @@ from constellation_ws.nest.framing import (
     FramingError,
     FramingFault,
     Packet,
+    Reply,
     answer,
     encode,
     failure,
     no_message_handler,
     read_packet,
+    read_reply,
 )
 
 LIMIT = 5_000
@@ -172,6 +174,39 @@ def test_a_broken_stream_is_refused_with_the_reason(stream: bytes, fault: Framin
 def test_a_length_over_the_limit_is_refused_before_its_text_has_come() -> None:
     assert decode([b"50", b"00#"]) == ([], None)
     assert decode([b"50", b"01#"]) == ([], FramingFault.TOO_LONG)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "has_begun"),
+    [(b"", False), (b"1", True), (b"2#", True), (b"2#{", True), (b"2#{}", False), (b"2#{}2", True)],
+)
+def test_a_frame_has_begun_with_the_first_digit_of_its_length(
+    chunk: bytes, *, has_begun: bool
+) -> None:
+    decoder = FrameDecoder(LIMIT)
+    assert len([*decoder.feed(chunk)]) == chunk.count(b"}")
+    assert decoder.has_begun is has_begun
+
+
+@pytest.mark.parametrize(
+    ("text", "reply"),
+    [
+        (b'{"id":"7","response":{ "n":1.0}}', Reply("7", b'{ "n":1.0}', None)),
+        (b'{"id":7,"err":null}', Reply("7", b"null", None)),
+        (b'{"err":"no handler"}', Reply("", b"null", b'"no handler"')),
+        (b'{"err":{"status":"error"}}', Reply("", b"null", b'{"status":"error"}')),
+        (b'{"err":true,"response":1}', Reply("", b"1", b"true")),
+    ],
+)
+def test_a_reply_is_what_a_handler_gave_or_raised(text: bytes, reply: Reply) -> None:
+    assert read_reply(text) == reply
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b'{"id":[]}', b'{"id":' + b"[" * 100_000])
+def test_what_is_no_reply_is_refused(text: bytes) -> None:
+    with pytest.raises(FramingError) as caught:
+        read_reply(text)
+    assert caught.value.fault is FramingFault.INVALID_JSON
 
 
 def test_the_limit_counts_bytes_where_the_length_counts_units() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constellation_ws.nest.framing import FramingError, FramingFault
-from constellation_ws.nest.long_frames import MAX_SKIPPED_BYTES, SkippingDecoder, find_id
+from constellation_ws.nest.long_frames import SkippingDecoder, find_id
 from tests.nest_client import frame
 
 MOST = 200
@@ -44,8 +44,9 @@ def test_the_longest_is_whole() -> None:
 
 
 def test_what_is_far_too_long_is_not_waited_for() -> None:
+    assert read(SkippingDecoder(MOST), [b"%d#" % (64 << 20)]) == []
     with pytest.raises(FramingError) as caught:
-        read(SkippingDecoder(MOST), [b"%d#" % (MAX_SKIPPED_BYTES + 1)])
+        read(SkippingDecoder(MOST), [b"%d#" % ((64 << 20) + 1)])
     assert caught.value.fault is FramingFault.TOO_LONG
 
 

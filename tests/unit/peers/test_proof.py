@@ -51,6 +51,13 @@ class Said:
 SAID = st.builds(Said, KEYS, NONCES, NONCES, NAMES, NAMES)
 
 
+def test_pods_of_other_releases_read_the_same_frames() -> None:
+    assert (NONCE_BYTES, KEY_BYTES) == (16, 32)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(Challenge(1, b"n"))) == [1, b"n"]
+    proof = Proof("a", "b", b"n", b"s")
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(proof)) == ["a", "b", b"n", b"s"]
+
+
 def test_a_proof_under_a_key_that_counts_is_found() -> None:
     assert find_key([KEY], CHALLENGE, proof_for(CHALLENGE)) == KEY
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,10 +10,14 @@ from hypothesis import strategies as st
 from constellation_ws.peers.wire import (
     MAX_FRAME_BYTES,
     MAX_GREETING_BYTES,
+    VERSION,
+    ForwardedRequest,
+    ForwardedResponse,
     Framed,
     Frames,
     FramingFault,
     Kind,
+    Opening,
     frame,
 )
 
@@ -40,6 +45,45 @@ def taken(frames: Frames) -> list[Framed]:
 
 def head(length: int, kind: int = Kind.DATA, stream: int = 1) -> bytes:
     return length.to_bytes(4) + bytes((kind,)) + stream.to_bytes(4)
+
+
+def test_pods_of_this_version_write_these_bytes() -> None:
+    """Whoever changes one of them has to change VERSION: pods of both would be linked."""
+    assert VERSION == 1
+    assert {kind.name: kind.value for kind in Kind} == {
+        **{"CHALLENGE": 1, "PROOF": 2, "WELCOME": 3, "PING": 4, "PONG": 5},
+        **{"REQUEST": 10, "RESPONSE": 11, "CANCEL": 12, "FINISH": 13},
+        **{"OPEN": 20, "ACCEPT": 21, "REFUSE": 22, "DATA": 23, "END": 24, "ABORT": 25},
+        **{"HOLD": 26, "GO_ON": 27, "FULL": 28, "DRAINED": 29},
+        **{"OFFER": 30, "TAKE": 31, "DECLINE": 32, "SESSION": 33, "KEEP": 34, "CLOSE": 35},
+    }
+    assert frame(Kind.DATA, 7, b"x") == b"\0\0\0\6\x17\0\0\0\7x"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (ForwardedRequest("GET", "sid", b"body"), ["GET", "sid", b"body", ""]),
+        (
+            ForwardedResponse(200, [(b"a", b"b")], b"body"),
+            [200, [[b"a", b"b"]], b"body", ""],
+        ),
+        (Opening("sid"), ["sid"]),
+    ],
+)
+def test_payloads_are_written_without_names(value: msgspec.Struct, written: object) -> None:
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(value)) == written
+
+
+def test_a_greeting_is_short_and_a_frame_has_64_megabytes_at_most() -> None:
+    stranger, trusted = Frames(), trusting()
+    for frames, most in ((stranger, 512), (trusted, 64 << 20)):
+        frames.feed(head(most))
+        assert frames.next() is None
+    for frames, most in ((Frames(), 512), (trusting(), 64 << 20)):
+        frames.feed(head(most + 1))
+        with pytest.raises(FramingFault):
+            frames.next()
 
 
 @given(FRAMES)

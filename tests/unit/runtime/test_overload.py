@@ -52,6 +52,14 @@ def test_a_pause_a_hiccup_or_a_moderate_lag_is_no_overload(lags: Iterable[float]
     assert not loop.overload.is_on()
 
 
+def test_a_loop_that_is_far_behind_is_overloaded_until_nothing_holds_it() -> None:
+    loop = Loop()
+    loop.lag(60, 2.0)
+    assert loop.overload.reason == "the event loop is 2.0 s late"
+    loop.lag(2 * LAG_WINDOW_SECONDS, 0.0)
+    assert not loop.overload.is_on()
+
+
 def test_a_process_that_has_just_begun_is_not_overloaded() -> None:
     loop = Loop()
     loop.lag(3, 1.0)
@@ -65,4 +73,8 @@ def test_memory_near_its_limit_counts_until_there_is_room_again() -> None:
         overload.note_memory(used, 100)
         seen.append(overload.is_on())
     assert seen == [False, False, True, True, True, True, False, False, True]
+    for used, is_on in ((20, False), (97, True), (20, False)):
+        overload.note_memory(used, 100)
+        assert overload.is_on() is is_on
+    overload.note_memory(90, 100)
     assert overload.reason == "90% of the container's memory is in use"

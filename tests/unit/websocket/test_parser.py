@@ -33,6 +33,7 @@ from tests.websocket_frames import (
     BINARY,
     CLOSE,
     CONTINUATION,
+    MASK,
     PING,
     PONG,
     TEXT,
@@ -54,7 +55,7 @@ def codes(received: Sequence[Received]) -> list[CloseCode]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 124, 125, 126, 127, 1000, 65535, 65536])
-@pytest.mark.parametrize("mask", [b"\x00\x00\x00\x00", b"\x01\x80\xff\x7e"])
+@pytest.mark.parametrize("mask", [b"\x00\x00\x00\x00", b"\x01\x80\xff\x7e", b"\x01\x02\x03\x04"])
 def test_text_of_any_size_is_unmasked(size: int, mask: bytes) -> None:
     text = ("0123456789" * 6554)[:size]
     frame = client_frame(TEXT, text.encode(), mask=mask)
@@ -62,12 +63,44 @@ def test_text_of_any_size_is_unmasked(size: int, mask: bytes) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 300])
-def test_a_frame_may_be_cut_anywhere(size: int) -> None:
-    frame = client_frame(TEXT, b"a" * size)
+@pytest.mark.parametrize("mask", [MASK, b"\x81\x82\x83\x84"])
+def test_a_frame_may_be_cut_anywhere(size: int, mask: bytes) -> None:
+    frame = client_frame(TEXT, b"a" * size, mask=mask)
     for cut in range(1, len(frame)):
         parser = Parser(MAX_MESSAGE_BYTES)
         assert parser.feed(frame[:cut]) == []
         assert parser.feed(frame[cut:]) == ["a" * size]
+
+
+@pytest.mark.parametrize("is_inside_a_message", [False, True])
+@pytest.mark.parametrize(
+    ("frame", "received"),
+    [
+        (client_frame(PING, b"?" * 9), Ping(b"?" * 9)),
+        (client_frame(PONG, b"!" * 9), Pong(b"!" * 9)),
+        (client_close(1000, b"bye"), Close(1000, "bye")),
+    ],
+)
+def test_a_control_frame_may_be_cut_anywhere(
+    frame: bytes, received: Received, *, is_inside_a_message: bool
+) -> None:
+    for cut in range(1, len(frame)):
+        parser = Parser(MAX_MESSAGE_BYTES)
+        if is_inside_a_message:
+            parser.feed(client_frame(TEXT, b"begun", last=False))
+        assert parser.feed(frame[:cut]) == []
+        assert parser.feed(frame[cut:]) == [received]
+
+
+@pytest.mark.parametrize("payload", [b"", b"a", b"\x81", b"\x81" * 2])
+@pytest.mark.parametrize("mask", [MASK, bytes(4), b"\x81\x81\x81\x81"])
+def test_a_small_frame_of_any_kind_is_what_it_says(payload: bytes, mask: bytes) -> None:
+    for opcode, received in ((BINARY, payload), (PING, Ping(payload)), (PONG, Pong(payload))):
+        frame = client_frame(opcode, payload, mask=mask)
+        assert Parser(MAX_MESSAGE_BYTES).feed(frame) == [received]
+    for is_last in (False, True):
+        frame = client_frame(CONTINUATION, payload, last=is_last, mask=mask)
+        assert codes(Parser(MAX_MESSAGE_BYTES).feed(frame)) == [CloseCode.PROTOCOL_ERROR]
 
 
 def test_several_messages_in_one_chunk_come_in_order() -> None:
@@ -91,6 +124,7 @@ def test_several_messages_in_one_chunk_come_in_order() -> None:
 
 def test_no_data_is_no_news() -> None:
     parser = Parser(MAX_MESSAGE_BYTES)
+    assert parser.load == 0
     assert parser.feed(b"") == []
     assert parser.feed(client_frame(TEXT, b"on")) == ["on"]
 
@@ -106,6 +140,15 @@ def test_text_that_ends_inside_a_character_fails_the_connection() -> None:
     assert codes(parser.feed(client_frame(CONTINUATION))) == [CloseCode.INVALID_DATA]
 
 
+def test_invalid_text_fails_the_connection_before_the_rest_has_arrived() -> None:
+    parser = Parser(MAX_MESSAGE_BYTES)
+    for _ in range(2):  # the next message, too
+        begin = client_frame(TEXT, "é".encode(), last=False)
+        assert parser.feed(begin) == []
+        assert parser.feed(client_frame(CONTINUATION, b"!")) == ["é!"]
+    assert codes(parser.feed(client_frame(TEXT, b"\xffx", last=False))) == [CloseCode.INVALID_DATA]
+
+
 def test_binary_payloads_are_not_checked_for_text() -> None:
     frame = client_message(BINARY, b"\xff\xc3(" * 100, 7)
     assert Parser(MAX_MESSAGE_BYTES).feed(frame) == [b"\xff\xc3(" * 100]
@@ -114,8 +157,10 @@ def test_binary_payloads_are_not_checked_for_text() -> None:
 @pytest.mark.parametrize("opcode", [CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG])
 def test_a_frame_without_a_mask_is_refused(opcode: int) -> None:
     # Four bytes more make the chunk as long as that of a frame with a mask.
-    received = Parser(MAX_MESSAGE_BYTES).feed(bytes((0x80 | opcode, 2)) + b"hi" + b"more")
-    assert received == [Failure(CloseCode.PROTOCOL_ERROR, "a frame is not masked")]
+    for payload in (b"", b"hi"):
+        frame = bytes((0x80 | opcode, len(payload))) + payload
+        received = Parser(MAX_MESSAGE_BYTES).feed(frame + b"more")
+        assert received == [Failure(CloseCode.PROTOCOL_ERROR, "a frame is not masked")]
 
 
 @pytest.mark.parametrize(
@@ -222,9 +267,11 @@ def test_a_limit_below_a_control_frame_is_a_mistake_of_the_caller() -> None:
 
 def test_what_came_before_a_violation_is_still_delivered() -> None:
     stream = client_frame(TEXT, b"one") + client_frame(PING) + client_frame(3)
-    received = Parser(MAX_MESSAGE_BYTES).feed(stream)
+    parser = Parser(MAX_MESSAGE_BYTES)
+    received = parser.feed(stream)
     refusal = Failure(CloseCode.PROTOCOL_ERROR, "an opcode is reserved")
     assert received == ["one", Ping(b""), refusal]
+    assert parser.feed(client_frame(TEXT, b"two")) == []
 
 
 @pytest.mark.parametrize("last_words", [client_close(1000), client_frame(7)])
