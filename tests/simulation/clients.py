@@ -59,7 +59,7 @@ class VirtualClient(Speaker):
         """Rooms that a backend moves it into or out of now, and its state when that began."""
         self._given: set[str] = set()
         """Rooms that a backend has put it into, or has tried to."""
-        self._wanted_changes: Counter[str] = Counter()
+        self._room_requests: Counter[str] = Counter()
         """How often it asked to join or leave a room."""
         self._choose = choose
         self._attempt = 0
@@ -131,7 +131,7 @@ class VirtualClient(Speaker):
         is_in = self._joined == self._wanted and room in self._joined
         if not is_in or room in self._moving or self._is_banned:
             return False
-        self._moving[room] = (self._pid, self._wanted_changes[room])
+        self._moving[room] = (self._pid, self._room_requests[room])
         self._write("removing", room)
         return True
 
@@ -143,7 +143,7 @@ class VirtualClient(Speaker):
         """
         was = self._moving.pop(room)
         self._wanted.discard(room)
-        if is_certain and was == (self._pid, self._wanted_changes[room]):
+        if is_certain and was == (self._pid, self._room_requests[room]):
             self._write("removed", room)
             self._joined.discard(room)
 
@@ -152,7 +152,7 @@ class VirtualClient(Speaker):
         is_asked = room in self._moving or room in self._given
         if self._pid is None or is_asked or self._joined != self._wanted or self._is_banned:
             return False
-        self._moving[room] = (self._pid, self._wanted_changes[room])
+        self._moving[room] = (self._pid, self._room_requests[room])
         self._given.add(room)
         self._write("ask", "join", room)
         return True
@@ -160,7 +160,7 @@ class VirtualClient(Speaker):
     def end_gift(self, room: str, is_certain: bool) -> None:
         """Note the answer; without success it may be put into the room at any time."""
         was = self._moving.pop(room)
-        if is_certain and was == (self._pid, self._wanted_changes[room]):
+        if is_certain and was == (self._pid, self._room_requests[room]):
             self._write("joined", room)
             self._wanted.add(room)
             self._joined.add(room)
@@ -259,7 +259,7 @@ class VirtualClient(Speaker):
             self._engine.send(packet)
 
     def _ask(self, what: str, room: str, now: float) -> None:
-        self._wanted_changes[room] += 1
+        self._room_requests[room] += 1
         super()._ask(what, room, now)
 
     # Tokens
