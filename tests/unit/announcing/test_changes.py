@@ -28,6 +28,7 @@ def test_comings_and_goings_are_written_once() -> None:
     assert write(changes) == [("+", A, CONNECTED)]
     assert (changes.unwritten, changes.recorded) == (0, 1)
     changes.went(A, "ping timeout")
+    assert changes.unwritten == 1
     assert write(changes) == [("-", A, "ping timeout")]
     assert write(changes) == []
     assert (changes.unwritten, changes.recorded) == (0, 0)

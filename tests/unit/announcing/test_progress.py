@@ -18,6 +18,9 @@ from constellation_ws.announcing.progress import (
     [
         (200, Outcome.ACCEPTED),
         (204, Outcome.ACCEPTED),
+        (299, Outcome.ACCEPTED),
+        (199, Outcome.FAILED),
+        (300, Outcome.FAILED),
         (400, Outcome.REFUSED),
         (413, Outcome.REFUSED),
         (422, Outcome.REFUSED),
@@ -51,6 +54,11 @@ def test_a_refused_batch_is_sent_event_by_event_and_then_batches_go_on() -> None
     assert batches == [1, 1, 1]
     assert progress == Progress()
     assert progress.batch == MAX_BATCH
+
+
+def test_a_batch_of_two_that_is_refused_is_divided_and_one_event_is_lost() -> None:
+    assert Progress().after(Outcome.REFUSED, 2, 0, 0) == Progress(singles=2)
+    assert Progress().after(Outcome.REFUSED, 1, 0, 0) == Progress()
 
 
 def test_failures_between_do_not_end_sending_event_by_event() -> None:

@@ -8,7 +8,12 @@ PROXIES = Proxies(["10.0.0.0/8", "fd00::/8", "192.0.2.1"])
 
 
 def client(peer: str, *forwarded: str, proxies: Proxies = PROXIES) -> str:
-    headers = [(b"host", b"x"), *((b"x-forwarded-for", one.encode()) for one in forwarded)]
+    headers = [
+        (b"host", b"x"),
+        *((b"x-forwarded-for", one.encode()) for one in forwarded),
+        (b"forwarded-for", b"203.0.113.66"),
+        (b"x-real-ip", b"203.0.113.66"),
+    ]
     return proxies.client_of(peer, headers)
 
 

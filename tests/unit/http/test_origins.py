@@ -131,3 +131,16 @@ def test_what_no_page_has_for_an_origin_is_refused_with_a_reason(text: str, reas
 @pytest.mark.parametrize("origin", ["https://[::1", "https://a b", "\x00", "https://" + "a" * 900])
 def test_what_clients_send_never_raises(origin: str) -> None:
     assert not is_allowed(("https://*.example.org", "https://a.example"), origin)
+
+
+@pytest.mark.parametrize("host", ["é" * 70 + ".com", "é..com", "\u00ad.com"])
+def test_a_host_that_no_name_can_be_made_of_is_no_origin(host: str) -> None:
+    with pytest.raises(BadOrigin):
+        normalized(f"https://{host}")
+    assert Origins(["https://a.com"]).refused([(b"origin", f"https://{host}".encode())]) is not None
+
+
+def test_a_port_has_16_bits() -> None:
+    assert normalized("https://a.com:65535") == "https://a.com:65535"
+    with pytest.raises(BadOrigin, match="65535"):
+        normalized("https://a.com:65536")

@@ -181,6 +181,11 @@ def test_names_of_javascript_prototypes_are_names_like_others(tmp_path: Path) ->
         ('watches = "u"\nemits = ""', "which clients cannot receive"),
         ('watches = "u"\nemits = "a\\nb"', "which clients cannot receive"),
         ('watches = "u"\nemits = "zoom"', "requires the namespace and the emits of"),
+        ('watches = "u"\nemits = "a"', "requires the namespace and the emits of"),
+        ('joins = ["area:{id}"]\naccess = "chat"', "requires joins with a room such as"),
+        ('joins = ["fixed", "user:{id}"]', "is a room that users are in by their identity"),
+        ('to = "channel"\nchannel = "c "', "no leading or trailing spaces"),
+        ('joins = ["a:{b}"]\nbare = "c"', "of the request; the keys are b"),
         ('unwatches = "u"\ntypes = { u = "id" }', "types does not belong"),
         ('watches = "u"\nemits = "status"', "requires the namespace and the emits of"),
         ('namespace = "/other"\nwatches = "u"', "requires the namespace and the emits of"),
@@ -197,3 +202,8 @@ def test_rooms_that_no_watching_depends_on_are_free(tmp_path: Path) -> None:
     rows = 'joins = ["chat:{id}"]\naccess = "chat"', 'joins = ["presence:{id}", "chats:{id}"]'
     for row in rows:
         assert faults(tmp_path, f'{WATCHING}[[request]]\nevent = "x"\n{row}\n') == []
+
+
+def test_rooms_are_free_where_those_who_watch_are_not_checked(tmp_path: Path) -> None:
+    watch = f'{EXTENDS}[[request]]\nevent = "w"\nwatches = "u"\n'
+    assert faults(tmp_path, f'{watch}[[request]]\nevent = "x"\njoins = ["chat:{{id}}"]\n') == []

@@ -25,6 +25,7 @@ def test_without_a_file_the_table_is_the_contracts() -> None:
     found = table.load()
     assert found.namespaces == (NamespaceRow("/chats"),)
     assert found.backends == ()
+    assert found.watches is False
     assert found.requests == (
         RequestRow("join-chat", "/chats", joins=("chat:{chatId}",), access="chat", bare="chatId"),
         RequestRow("leave-chat", "/chats", leaves=("chat:{chatId}",), bare="chatId"),

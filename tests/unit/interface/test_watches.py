@@ -28,6 +28,14 @@ def test_users_are_named_by_an_id_or_a_list_of_them(text: str, users: list[str])
     assert WatchReader(WATCH, 64).read(text.encode()) == users
 
 
+def test_a_hundred_users_may_be_watched_at_once() -> None:
+    users = [f"{number:010}" for number in range(100)]
+    text = '{"userIds": ["%s"]}'
+    assert WatchReader(WATCH, 10).read((text % '","'.join(users)).encode()) == users
+    refused = WatchReader(WATCH, 10).read((text % '","'.join([*users, "x"])).encode())
+    assert isinstance(refused, Refusal)
+
+
 @pytest.mark.parametrize(
     "text",
     [
