@@ -101,7 +101,13 @@ class Record:
         ]
         async with answering():
             is_known, epoch, users, expired, writes = await self._look(
-                keys=[names.shares, names.share(share), names.presence_state], args=words
+                keys=[
+                    names.shares,
+                    names.share(share),
+                    names.presence_state,
+                    names.announced,
+                ],
+                args=words,
             )
         return Look(bool(is_known), bytes(epoch).decode(), users, bytes(expired).decode(), writes)
 

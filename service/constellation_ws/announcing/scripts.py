@@ -8,6 +8,8 @@
 | `presence_events` | stream of the announcements |
 | `presence_state` | hash: see below |
 
+Under an empty name `announced` has the epoch, as a sign that it is whole.
+
 A pod that has stopped leaves `<share> <reason>` in `shares`, with the reason for its users.
 
 | field | what |
@@ -51,17 +53,25 @@ local function append(user, status, reason)
   redis.call('HSET', state, 'number', number, 'sequence', text)
   return message
 end
-local function without(shares, share)
+local function pod_of(share)
+  return string.match(share, '^(.*)%.%d+$') or share
+end
+local function without(shares, is_meant)
   local left = {}
-  for one in string.gmatch(shares, '%S+') do
-    if one ~= share then left[#left + 1] = one end
+  for one in string.gmatch(shares or '', '%S+') do
+    if not is_meant(one) then left[#left + 1] = one end
   end
   return table.concat(left, ' ')
+end
+-- Its earlier shares too: of one that was lost nobody else would take the user out.
+local function of_its_pod(share)
+  local pod = pod_of(share)
+  return function(one) return pod_of(one) == pod end
 end
 local function arrive(user, shares, key, share, reason)
   local message
   if not shares then message = append(user, 'online', reason) end
-  local others = without(shares or '', share)
+  local others = without(shares, of_its_pod(share))
   redis.call('HSET', announced, user, others == '' and share or others .. ' ' .. share)
   redis.call('ZADD', key, 0, user)
   if message then
@@ -69,9 +79,9 @@ local function arrive(user, shares, key, share, reason)
     redis.call('PUBLISH', channel, message)
   end
 end
-local function leave(user, shares, key, share, reason, is_certain)
+local function leave(user, shares, key, is_meant, reason, is_certain)
   local message
-  local others = without(shares or '', share)
+  local others = without(shares, is_meant)
   if others == '' and (shares or is_certain) then message = append(user, 'offline', reason) end
   if others ~= '' then
     redis.call('HSET', announced, user, others)
@@ -90,7 +100,8 @@ WRITE = f"""
 {_NOW}
 {_ANNOUNCING}
 local share = ARGV[1]
-if not redis.call('ZSCORE', KEYS[1], share) then return {{0, 0, 0, 0}} end
+local is_whole = redis.call('HGET', announced, '') == redis.call('HGET', state, 'epoch')
+if not is_whole or not redis.call('ZSCORE', KEYS[1], share) then return {{0, 0, 0, 0}} end
 local writes = tonumber(redis.call('HGET', state, 'writes ' .. share) or 0) + 1
 local users = {{}}
 for i = 4, #ARGV, 3 do users[#users + 1] = ARGV[i + 1] end
@@ -101,7 +112,7 @@ for i = 4, #ARGV, 3 do
   if kind == '+' then
     arrive(user, shares, KEYS[2], share, reason)
   else
-    leave(user, shares, KEYS[2], share, reason, kind == '!')
+    leave(user, shares, KEYS[2], of_its_pod(share), reason, kind == '!')
   end
 end
 redis.call('HSET', state, 'writes ' .. share, writes)
@@ -122,7 +133,8 @@ if reason == '' then reason = ARGV[5] end
 local users = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '+inf', 'LIMIT', 0, most)
 if #users > 0 then
   local known = redis.call('HMGET', announced, unpack(users))
-  for i, user in ipairs(users) do leave(user, known[i], KEYS[2], share, reason, false) end
+  local function is_expired(one) return one == share end
+  for i, user in ipairs(users) do leave(user, known[i], KEYS[2], is_expired, reason, false) end
 end
 if #users == most then return {{0, online, offline}} end
 redis.call('ZREM', KEYS[1], entry)
@@ -137,7 +149,11 @@ LOOK = f"""
 {_NOW}
 local share, lifetime, pause = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local kept = redis.call('HMGET', KEYS[3], 'epoch', 'looked', 'since')
-local epoch = kept[1] or ARGV[4]
+local mark = redis.call('HGET', KEYS[4], '')
+-- Without its mark `announced` is lost, or was written by a release that set none. `shares` has at
+-- least one as long as there is a record: who removes the last other one has one itself.
+local is_whole = mark and redis.call('ZCARD', KEYS[1]) > 0
+local epoch = is_whole and kept[1] or ARGV[4]
 local looked, since = tonumber(kept[2] or 0), tonumber(kept[3] or 0)
 if now + pause < looked then
   -- The clock went back: what was to expire would last for too long.
@@ -147,6 +163,7 @@ if now + pause < looked then
 end
 if math.abs(now - looked) > pause then since = now end
 redis.call('HSET', KEYS[3], 'epoch', epoch, 'looked', now, 'since', since)
+if mark ~= epoch then redis.call('HSET', KEYS[4], '', epoch) end
 local is_known = redis.call('ZSCORE', KEYS[1], share)
 if is_known or ARGV[5] == '1' then redis.call('ZADD', KEYS[1], now + lifetime, share) end
 local expired = ''
@@ -156,10 +173,10 @@ end
 local writes = tonumber(redis.call('HGET', KEYS[3], 'writes ' .. share) or 0)
 return {{is_known and 1 or 0, epoch, redis.call('ZCARD', KEYS[2]), expired, writes}}
 """
-"""Keys: shares, share, state. Arguments: share, lifetime in ms, the longest pause between looks in
-ms, a name for a new epoch, 1 to register the share. Answers whether the share was registered, the
-epoch, how many users the share has, an expired entry of `shares` or nothing, and how often the
-share was written."""
+"""Keys: shares, share, state, announced. Arguments: share, lifetime in ms, the longest pause
+between looks in ms, a name for a new epoch, 1 to register the share. Answers whether the share was
+registered, the epoch, how many users the share has, an expired entry of `shares` or nothing, and
+how often the share was written."""
 
 WITHDRAW = f"""
 {_NOW}

@@ -67,6 +67,40 @@ async def test_what_redis_has_lost_of_one_pod_is_found_out(
     await nothing_more(stream, *pods)
 
 
+@pytest.mark.parametrize("key", ["shares", "announced", "presence_state", "a share"])
+async def test_when_redis_evicts_one_key_everybody_is_announced_as_they_are(
+    pods: tuple[Pod, Pod], stream: Stream, redis: Redis, key: str
+) -> None:
+    a, b = pods
+    a.came("stays", "leaves")
+    b.came("on b")
+    await a.written()
+    await b.written()
+    evicted = DEFAULT.share("pod-a.0") if key == "a share" else getattr(DEFAULT, key)
+    await a.kill()  # so that it leaves before the loss is found out
+    await redis.delete(evicted)
+    a.went("leaves")
+    a.start()
+    await a.written()
+
+    async def status(user: str) -> str:
+        return [one[1] for one in await stream.said(user)][-1]
+
+    async def are_as_they_are() -> bool:
+        statuses = [await status(user) for user in ("stays", "on b", "leaves")]
+        return statuses == ["online", "online", "offline"]
+
+    await eventually(are_as_they_are, PATIENCE_SECONDS, "they are announced as they are")
+    a.went("stays")
+    b.went("on b")
+
+    async def have_gone() -> bool:
+        return [await status(user) for user in ("stays", "on b")] == ["offline"] * 2
+
+    await eventually(have_gone, PATIENCE_SECONDS, "they have gone")
+    await nothing_more(stream, a, b)
+
+
 @pytest.mark.parametrize("writes_again", [False, True])
 async def test_who_came_and_went_before_redis_went_back_is_announced_when_they_leave(
     pods: tuple[Pod, Pod], stream: Stream, redis: Redis, writes_again: bool
