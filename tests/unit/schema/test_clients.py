@@ -8,20 +8,21 @@ from constellation_ws.schema import clients
 from tests.tables import EXTENDS, ORDERS, loaded
 
 ANYONE = '\n[[namespace]]\nname = "/"\nidentity = "none"\n'
+SHOPS = '\n[[namespace]]\nname = "/shops"\n'
 SAME_EVENT = (
     '\n[[route]]\nchannel = "like:new"\nevent = "new-chat"\nkeys = ["by"]\nto = ["user:{u}"]\n'
 )
 
 
 def test_each_namespace_has_its_own(tmp_path: Path) -> None:
-    interface = loaded(tmp_path, ORDERS + ANYONE)
+    interface = loaded(tmp_path, ORDERS + ANYONE + SHOPS)
 
-    orders, anyone = clients.of_namespaces(interface, has_tokens=False)
+    orders, *others = clients.of_namespaces(interface, has_tokens=False)
 
-    assert (orders.name, anyone.name) == ("/orders", "/")
+    assert [one.name for one in (orders, *others)] == ["/orders", "/", "/shops"]
     assert [row.event for row in orders.requests] == ["follow-order", "place-order", "pay"]
     assert [*orders.events] == ["order-moved"]
-    assert (anyone.requests, anyone.events) == ([], {})
+    assert [(one.requests, one.events) for one in others] == [([], {}), ([], {})]
 
 
 def test_tokens_are_refreshed_where_clients_have_some(tmp_path: Path) -> None:

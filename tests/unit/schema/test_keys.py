@@ -80,11 +80,28 @@ def test_a_request_is_accepted_if_it_fits_its_schema(row: RequestRow) -> None:
             assert fits(value, schema) == is_accepted, value
 
 
+def test_users_to_watch_are_required_and_the_ack_has_those_who_are_online() -> None:
+    watch, unwatch = RequestRow("e", watches="u"), RequestRow("e", unwatches="u")
+
+    assert keys.of_request(watch) == keys.of_request(unwatch) == [Key("u", keys.IDS, True)]
+    assert keys.of_answer(watch) == [Key("online", keys.USERS, True)]
+    assert keys.of_answer(unwatch) == []
+
+
 def test_the_contract_s_ack_repeats_the_ids() -> None:
     row = RequestRow("e", joins=("chat:{a}", "order:{b}"), bare="a", types={"b": "number"})
 
     assert keys.of_answer(row) == [Key("a", "id", True), Key("b", "number", True)]
     assert keys.of_types({"a": "id?"}) == [Key("a", "id", False)]
+
+
+def test_whoever_an_event_is_hidden_from_or_removes_must_be_named() -> None:
+    row = RouteRow(
+        "c", "e", ("a",), ("user:{u}",), except_="user:{x}", removes=Removal("user:{w}", "chat:{c}")
+    )
+
+    required = [key.name for key in keys.of_publication(row) if key.is_required]
+    assert required == ["u", "x", "w", "c"]
 
 
 def test_keys_that_only_address_an_event_are_not_of_what_clients_receive() -> None:

@@ -18,6 +18,14 @@ to = "log"
 stream = "s"
 types = { a = "string", b = "number?", c = "boolean", d = "id", e = "list", f = "object?" }
 
+[[request]]
+event = "write"
+to = "log"
+stream = "s"
+in_room = "chat:{chatId}"
+bare = "chatId"
+types = { at = "number", text = "string" }
+
 [[route]]
 channel = "one"
 event = "seen"
@@ -72,6 +80,8 @@ def test_a_row_s_types_are_those_of_typescript(tmp_path: Path) -> None:
         "f?: Record<string, unknown> | null; [key: string]: unknown }, "
         "ack: (result: Sent) => void) => void"
     ) in document
+    typed = "chatId: Id; at: number; text: string"
+    assert f'"write": (data: {{ {typed}; [key: string]: unknown }} | Id, ack' in document
     assert '"seen": (data: { a: unknown; "b-c"?: unknown } | { x?: Id | null }) => void' in document
 
 

@@ -30,6 +30,8 @@ def test_with_a_log_one_pod_is_the_recorder() -> None:
 def test_with_live_delivery_all_pods_are_equal() -> None:
     found = deployment.compute("live", EXAMPLE, BOUNDS, 4)
     assert list(found.cpu) == list(found.network) == ["pod", "redis"]
+    assert found.cpu["pod"] == usage.pod_cpu(EXAMPLE, 4, LIVE, is_recorder=False)
+    assert found.network["pod"] == usage.pod_network(EXAMPLE, 4, LIVE, is_recorder=False)
     assert found.memory["pod"] == usage.pod_memory(EXAMPLE, 4, BOUNDS, LIVE)
     assert found.storm == provision.storm(EXAMPLE, 4, BOUNDS, LIVE)
     assert found.full_at == provision.full_at(EXAMPLE, 4, LIVE)

@@ -56,6 +56,7 @@ def test_what_is_no_rate_is_refused_with_examples(text: str) -> None:
         ("recipients", 101.0, "101 recipients: the number of connected users is 100."),
         ("event_bytes", 0, "An event of 0 bytes is not possible."),
         ("window_seconds", 0.0, "The window must be a number of seconds above 0."),
+        ("window_seconds", -1.0, "The window must be a number of seconds above 0."),
         ("window_seconds", float("inf"), "The window must be a number of seconds above 0."),
         ("window_seconds", float("nan"), "The window must be a number of seconds above 0."),
     ],
@@ -73,5 +74,6 @@ def test_the_least_and_the_most_are_accepted() -> None:
 
 def test_events_that_pods_would_drop_are_refused() -> None:
     BOUNDS.check(LOAD)
+    BOUNDS.check(replace(LOAD, event_bytes=1))
     with pytest.raises(InvalidLoad, match="Events of 301 bytes are dropped: CONSTELLATION_MAX"):
         BOUNDS.check(replace(LOAD, event_bytes=301))

@@ -37,6 +37,17 @@ def test_an_example() -> None:
     assert not list(provision.notes(EXAMPLE, pods, BOUNDS, DURABLE))
 
 
+def test_a_single_pod_gets_what_it_needs_for_all_clients() -> None:
+    wanted = provision.requests(EXAMPLE, 1, BOUNDS, DURABLE)
+    assert (wanted.cpu_millicores, wanted.memory_bytes) == (300, 384 << 20)
+
+
+def test_redis_gets_half_as_much_again_as_it_needs() -> None:
+    more = replace(EXAMPLE, events_per_second=2_000)
+    # 2 MiB of its own, 240,000 events of 380 bytes and 30,000 sessions of 640 are 107.3 MiB.
+    assert provision.requests(more, 3, BOUNDS, DURABLE).redis_memory_bytes == 192 << 20
+
+
 @given(LOADS)
 def test_the_suggested_pods_are_the_least_that_are_enough(load: Load) -> None:
     pods = provision.chosen_pods(load, BOUNDS, DURABLE)
@@ -46,6 +57,13 @@ def test_the_suggested_pods_are_the_least_that_are_enough(load: Load) -> None:
 
 def test_even_the_smallest_deployment_survives_a_pod() -> None:
     assert provision.chosen_pods(Load(1, 0, 0, 1, 1), BOUNDS, DURABLE) == 2
+
+
+def test_a_thousand_pods_are_the_most() -> None:
+    one_each = replace(BOUNDS, max_connections=1)
+    assert provision.suggested_pods(Load(999, 0, 0, 1, 1), one_each, DURABLE) == 1_000
+    with pytest.raises(NoNumberOfPods, match="No number of pods up to 1,000 is enough"):
+        provision.chosen_pods(Load(1_000, 0, 0, 1, 1), one_each, DURABLE)
 
 
 def test_where_pods_do_not_help_the_reason_is_given() -> None:
@@ -60,9 +78,12 @@ def test_a_storm() -> None:
     assert (found.clients, found.survivors) == (10_000, 2)
     busy = usage.pod_cpu(EXAMPLE, 2, DURABLE, is_recorder=True).millicores
     assert found.connects_per_second == pytest.approx(2 * (1_000 - busy) * 1_000 / 1_030)
+    redis_busy = usage.redis_cpu(EXAMPLE, 2, DURABLE).millicores
+    assert found.most_of_redis == pytest.approx((1_000 - redis_busy) * 1_000 / 150)
     assert found.seconds == pytest.approx(1.5 + 10_000 / found.connects_per_second)
-    assert found.pod_cpu_seconds == pytest.approx(10.3)
-    assert found.redis_cpu_seconds == pytest.approx(1.5)
+    assert found.seconds_at(0.5) == 20_001.5
+    assert (found.pod_cpu_seconds, found.redis_cpu_seconds) == (10.3, 1.5)
+    assert provision.storm(EXAMPLE, 7, BOUNDS, DURABLE).clients == 4_286
 
 
 def test_settings_and_redis_limit_a_storm() -> None:
@@ -110,20 +131,38 @@ def test_what_is_full_without_events_has_the_limit_zero() -> None:
     [
         (replace(EXAMPLE, events_per_second=60_000), 3, BOUNDS, "each other pod uses 1,"),
         (EXAMPLE, 3, replace(BOUNDS, max_connections=14_999), "has 15,000 connections, and"),
+        (EXAMPLE, 1, replace(BOUNDS, max_connections=29_999), "has 30,000 connections, and"),
+        (
+            replace(EXAMPLE, users=30_002),
+            4,
+            replace(BOUNDS, max_connections=10_000),
+            "has 10,001 connections, and",
+        ),
         (replace(EXAMPLE, users=90_000), 3, BOUNDS, "need more than 15 s to be connected again"),
-        (replace(EXAMPLE, events_per_second=20_000), 3, BOUNDS, "Redis uses 713 m of CPU"),
+        (
+            replace(EXAMPLE, events_per_second=20_000),
+            3,
+            BOUNDS,
+            "Redis uses 713 m of CPU, more than 600 m",
+        ),
     ],
 )
 def test_what_does_not_fit_is_a_problem(load: Load, pods: int, bounds: Bounds, says: str) -> None:
     assert any(says in one for one in provision.problems(load, pods, bounds, DURABLE))
 
 
+def test_what_settings_just_allow_is_no_problem() -> None:
+    least = replace(BOUNDS, max_connections=15_000, log_max_entries=60_000)
+    assert not list(provision.problems(EXAMPLE, 3, least, DURABLE))
+    assert not list(provision.notes(EXAMPLE, 3, least, DURABLE))
+
+
 def test_what_an_operator_should_know_is_noted() -> None:
-    many = replace(EXAMPLE, events_per_second=10_000, window_seconds=200)
+    many = replace(EXAMPLE, events_per_second=13_000, window_seconds=200)
     alone, log, recent = provision.notes(many, 1, BOUNDS, DURABLE)
     assert alone == "with one pod nobody is served until it is replaced"
-    assert log.startswith("the log reaches back 100 s only: CONSTELLATION_LOG_MAX_ENTRIES is 1,0")
-    assert log.endswith("the window has 2,000,000 events")
-    assert recent.startswith("a pod has the events of the last 17 s in memory")
+    assert log.startswith("the log reaches back 77 s only: CONSTELLATION_LOG_MAX_ENTRIES is 1,0")
+    assert log.endswith("the window has 2,600,000 events")
+    assert recent.startswith("a pod has the events of the last 13 s in memory")
     (live,) = provision.notes(many, 2, BOUNDS, LIVE)
     assert live.startswith("with live delivery clients do not resume")

@@ -51,6 +51,17 @@ def test_the_cpu_of_an_example_with_live_delivery() -> None:
     assert redis == pytest.approx(44.2, abs=0.1)
 
 
+def test_what_is_counted_for_the_cpu_of_an_example() -> None:
+    large = replace(EXAMPLE, users=30_001, event_bytes=2_048)
+    for records, batches in ((True, "batches, appended"), (False, "batches")):
+        pod = usage.pod_cpu(large, 2, DURABLE, is_recorder=records)
+        counts = {term.what: term.per_second for term in pod.terms}
+        assert (counts["connections"], counts["KiB of events"]) == (15_000.5, 1_000)
+        assert counts[batches] == 450
+    redis = {term.what: term.per_second for term in usage.redis_cpu(large, 2, DURABLE).terms}
+    assert (redis["connections"], redis["KiB of events"]) == (30_001, 1_000)
+
+
 @given(LOADS, PODS, COSTS)
 def test_twice_the_events_cost_twice_the_variable_cpu_where_batches_are_at_their_most(
     load: Load, pods: int, costs: UnitCosts
@@ -121,6 +132,7 @@ def test_the_network_of_an_example() -> None:
     assert (redis.received, redis.sent) == (2 * copy, 5 * copy)
     live = usage.redis_network(EXAMPLE, 3, LIVE)
     assert (live.received, live.sent) == (copy, 3 * copy)
+    assert usage.pod_network(EXAMPLE, 2, DURABLE, is_recorder=False).sent == 1.5 * copy
 
 
 @given(LOADS, PODS)
@@ -137,6 +149,8 @@ def test_the_memory_of_an_example() -> None:
     pod = usage.pod_memory(EXAMPLE, 3, BOUNDS, DURABLE)
     assert [part.bytes for part in pod.parts] == [100 << 20, 60_000 * 400, 10_000 * 4_200]
     assert pod.bytes == sum(part.bytes for part in pod.parts)
+    uneven = usage.pod_memory(replace(EXAMPLE, users=30_001), 2, BOUNDS, DURABLE)
+    assert uneven.parts[2].count == 15_000.5
 
 
 def test_settings_limit_the_log_and_pods_limit_their_recent_events() -> None:
