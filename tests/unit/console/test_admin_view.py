@@ -36,7 +36,7 @@ STATUS = PodStatus(
     memory_bytes=1,
     memory_limit_bytes=0,
     is_overloaded=False,
-    connects=1.5,
+    connects=1.234,
     pid=7,
 )
 
@@ -66,7 +66,7 @@ def test_a_pod_is_a_server_with_all_its_clients() -> None:
         "uptime": 5.0,
         "clientsCount": 5,
         "pollingClientsCount": 2,
-        "aggregatedEvents": [{"timestamp": NOW * 1_000, "type": "rawConnection", "count": 3.0}],
+        "aggregatedEvents": [{"timestamp": NOW * 1_000, "type": "rawConnection", "count": 2.47}],
         "namespaces": [{"name": "/chats", "socketsCount": 5}],
     }
 
@@ -113,6 +113,10 @@ def test_a_socket_is_listed_with_its_user_and_without_what_its_client_presented(
                 ("room_left", ("/chats", "chat:1", "s1", AT)),
             ],
         ),
+        (
+            replace(BOB, rooms=["chat:1"]),
+            [("room_left", ("/chats", "user:bob", "s1", AT))],
+        ),
     ],
 )
 def test_what_has_changed_is_told(after: SocketInfo | None, events: list[Any]) -> None:
@@ -124,3 +128,9 @@ def test_a_socket_that_connects_is_told_whole() -> None:
     ((name, arguments),) = admin_view.changes({}, listed(BOB), NOW)
     _, ((socket,),) = plain(admin_view.all_sockets(listed(BOB), NOW))
     assert (name, plain(("", arguments))[1]) == ("socket_connected", (socket, AT))
+
+
+def test_what_has_changed_is_told_of_sockets_behind_a_new_one() -> None:
+    before = listed(replace(BOB, transport="websocket"))
+    events = admin_view.changes(before, listed(replace(BOB, sid="s0"), BOB), NOW)
+    assert [name for name, _ in events] == ["socket_connected", "socket_updated"]

@@ -171,3 +171,11 @@ def test_other_keys_may_occur_as_they_like() -> None:
         assert wanted(PLACE, data).in_room == "shop:a"
     assert isinstance(ANY.read(b'{"x":1,"x":2}'), Wanted)
     assert wanted(JOIN, '{"chatId":"a","chatId":"b"}').rooms == ["chat:b"], "as ever"
+
+
+def test_a_request_is_refused_however_deep_it_is_nested() -> None:
+    """One decoder reaches the interpreter's limit earlier than the other."""
+    for depth in range(800, 1_100):
+        nested = "[" * depth + "]" * depth
+        found = refusal(PLACE, f'{{"shopId":"a","shopid":"b","x":{nested}}}')
+        assert found.code == "invalid_request"

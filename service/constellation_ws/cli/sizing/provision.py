@@ -112,7 +112,7 @@ def pod_faults(load: Load, pods: int, bounds: Bounds, costs: UnitCosts) -> Itera
         )
     if load.users / survivors > bounds.max_connections:
         yield (
-            f"while a pod is down, each other pod has {load.users / survivors:,.0f} connections, "
+            f"while a pod is down, each other pod has {-(-load.users // survivors):,} connections, "
             f"and CONSTELLATION_MAX_CONNECTIONS is {bounds.max_connections:,}"
         )
     found = storm(load, pods, bounds, costs)
