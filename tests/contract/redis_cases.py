@@ -41,7 +41,7 @@ _FAR = 4_000_000_000
 """Seconds: a pod that lives until then."""
 _PRESENCE = [f"{{t}}:{name}" for name in ("shares", "share", "announced", "state", "stream")]
 _POSTING = ["{t}:posting", "{t}:stream", "{t}:state"]
-_LOOK = [_PRESENCE[0], _PRESENCE[1], _PRESENCE[3]]
+_LOOK = [_PRESENCE[0], _PRESENCE[1], _PRESENCE[3], _PRESENCE[2]]
 _CHANGE = ("channel", 1000, "+", "u1", "connect", "+", 'Ж"2', "connect", "-", "u1", "gone")
 
 CASES: dict[str, list[Words]] = {
