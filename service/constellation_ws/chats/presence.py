@@ -258,8 +258,12 @@ class Presence:
             pipe.expire(self._key, LIFETIME_SECONDS)
             pipe.expire(self._version_key, LIFETIME_SECONDS)
             pipe.get(self._version_key)
+            pipe.zrangebyscore(self._pods_key, now + LIFETIME_SECONDS + 1, "+inf")
             pipe.zcard(self._key)
-            *_, version, stored = await pipe.execute()
+            *_, version, early, stored = await pipe.execute()
+        if early:  # the clock went back: a pod that died before would count as alive for too long
+            lives_until = now + LIFETIME_SECONDS
+            await self._redis.zadd(self._pods_key, dict.fromkeys(early, lives_until))
         saved = len(self._here) - sum(self._unsaved.get(user, False) for user in self._here)
         self._compare(version)
         if stored < saved:

@@ -30,8 +30,9 @@ class Candidacy:
     """Whether messages may have been sent while it was not subscribed, and others may lack them."""
 
 
-DAMAGES = ("removed", "rolled_back", "replaced", "unwatched")
-"""Why a log may lack entries that a pod has delivered."""
+DAMAGES = ("removed", "rolled_back", "replaced", "founded", "unwatched")
+"""Why a log may lack entries that a pod has delivered. To a pod that knows another epoch one that
+was founded is a log that was lost; a pod that has just started found none."""
 _MARKED_SECONDS = 2.0
 """How long the log has to be marked before entries are packed: a pod of a release that cannot read
 them, and that looked at the log just before, appears among the pods within this time."""

@@ -268,15 +268,16 @@ async def test_thousands_of_users_are_written(a: Stepping, b: Stepping) -> None:
 
 
 async def test_a_killed_pods_users_fade_and_a_living_ones_stay(
-    a: Stepping, b: Stepping, monkeypatch: pytest.MonkeyPatch
+    a: Stepping, b: Stepping, redis: Redis
 ) -> None:
     b.arrive(user("lives"))
     async with running(b):
         await becomes(a, user("lives"), True)
-        monkeypatch.setattr(presence, "LIFETIME_SECONDS", 1)
         async with running(a):
             a.arrive(user("dies"))
             await becomes(b, user("dies"), True)
+        seconds, _ = await redis.time()
+        await redis.zadd(PODS, {"pod-a": seconds + 1})  # as if most of its life had passed
         await becomes(b, user("dies"), False)
         assert await everyone(b) == [["lives"]]
 
@@ -383,6 +384,23 @@ async def test_a_pod_that_says_goodbye_writes_nothing_more(
         await some_steps(steps)
         assert 0 < await redis.ttl(USERS_OF_A) <= RELOAD_SECONDS
         assert await redis.zrange(USERS_OF_A, 0, -1) == [b"back", b"gone"]
+
+
+async def test_where_the_clock_of_redis_goes_back_a_dead_pod_does_not_live_on(
+    a: Stepping, redis: Redis, clock: Clock
+) -> None:
+    seconds, _ = await redis.time()
+    await redis.zadd(PODS, {"pod-dead": seconds + 600})
+    async with running(a):
+        a.arrive(user(1))
+        await becomes(a, user(1), True)
+
+        async def is_bounded() -> bool:
+            clock.seconds += REFRESH_SECONDS
+            lives_until = await redis.zscore(PODS, "pod-dead")
+            return lives_until is not None and lives_until < seconds + 60
+
+        await eventually(is_bounded, PATIENCE_SECONDS, "it counts as alive no longer than others")
 
 
 async def test_what_redis_has_lost_is_written_again(

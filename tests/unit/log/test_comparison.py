@@ -44,12 +44,14 @@ def test_what_a_redis_that_was_started_since_has_sent_was_not_in_the_log_before(
     assert unrecorded.give_up() == lost
 
 
-def test_what_a_redis_has_sent_may_have_been_in_the_log_that_it_lost_itself() -> None:
+@pytest.mark.parametrize("reason", ["replaced", "founded"])
+def test_what_a_redis_has_sent_may_have_been_in_the_log_that_it_lost_itself(reason: str) -> None:
+    """Whether a pod that knew that log has ended its epoch, or one that has just started."""
     unrecorded, comparison = subscriber("second run")
     comparison.look(SECOND, 100)
     comparison.note_whole()
     comparison.look(replace(SECOND, epoch="3-c"), 200)
-    comparison.note_gap("replaced")
+    comparison.note_gap(reason)
     assert unrecorded.give_up() == (2, False)
 
 
