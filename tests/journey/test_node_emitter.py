@@ -257,7 +257,6 @@ async def test_a_socket_io_server_beside_the_gateways_shares_its_emits_and_waits
     mine: str,
 ) -> None:
     valkey, pods = world
-    queries = [await _unsupported(pod, "query") for pod in pods]
     async with (
         node_service(valkey.url, "server") as server,
         node_service(valkey.url, "server") as other,
@@ -266,11 +265,18 @@ async def test_a_socket_io_server_beside_the_gateways_shares_its_emits_and_waits
         await server.chats(["to", f"user:bob{mine}"], ["emit", "from the server", 1])
         await node_emitter.chats(["to", f"user:bob{mine}"], ["emit", "from the emitter", 2])
         await server.chats(["in", f"user:bob{mine}"], ["socketsJoin", f"team{mine}"])
+
+        async def have_joined() -> bool:
+            """A server's own sockets join by way of Redis, too."""
+            return await server.chats(["in", f"team{mine}"], ["fetchSockets"]) == len(there)
+
+        await eventually(have_joined, PATIENCE_SECONDS, "the servers' clients have joined")
         await server.chats(["to", f"team{mine}"], ["emit", "to the room", 3])
 
         for events in await heard_by(server.mark, *bob, *there):
             assert sorted(event.payload for event in events) == [1, 2, 3]
         # The servers answer each other, and wait for nobody else.
+        queries = [await _unsupported(pod, "query") for pod in pods]
         assert await server.chats(["fetchSockets"]) == 2
         assert await heard_by(server.mark, *bob) == [[], [], []]
         for pod, before in zip(pods, queries, strict=True):
