@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from constellation_ws.redis_io.names import DEFAULT
 from tests.simulation.pods import Pod
@@ -47,10 +47,10 @@ def find_leftovers(world: World, baseline: Baseline) -> list[str]:
         world.crowd.call_soon(client.go)
     world.crowd.call_soon(world.publishers.go)
     found += [f"everybody has gone, and {wrong}" for wrong in _wrong_presence(world, set())]
-    _wait(
-        world,
+    world.wait(
         _FORGOTTEN_SECONDS,
         lambda: not any(_held(pod) or baseline.beyond(pod) for pod in world.pods),
+        _STEP_SECONDS,
     )
     for pod in world.pods:
         found += [f"{pod.name} holds {held}, and everybody has gone" for held in _held(pod)]
@@ -86,7 +86,7 @@ def _wrong_presence(world: World, here: set[str]) -> Iterator[str]:
     elif online != here:
         yield f"online: missing {sorted(here - online)}, too many {sorted(online - here)}"
     if (announced := world.announcements) is not None:
-        _wait(world, _PRESENCE_SECONDS, lambda: announced.online == here)
+        world.wait(_PRESENCE_SECONDS, lambda: announced.online == here, _STEP_SECONDS)
         missing, too_many = sorted(here - announced.online), sorted(announced.online - here)
         if missing or too_many:
             yield f"announced as online: missing {missing}, too many {too_many}"
@@ -101,14 +101,8 @@ def _await_online(world: World, wanted: set[str]) -> set[str] | None:
         online = _online(world)
         return online == wanted
 
-    _wait(world, _PRESENCE_SECONDS, is_right)
+    world.wait(_PRESENCE_SECONDS, is_right, _STEP_SECONDS)
     return online
-
-
-def _wait(world: World, seconds: float, is_done: Callable[[], bool]) -> None:
-    deadline = world.universe.now + seconds
-    while not is_done() and world.universe.now < deadline:
-        world.universe.run(_STEP_SECONDS)
 
 
 def _online(world: World) -> set[str] | None:

@@ -179,10 +179,7 @@ def _settle(world: World) -> list[str]:
         (lambda: all(client.is_settled for client in clients), "everybody is back"),
     )
     for is_done, name in waits:
-        deadline = universe.now + _BACK_SECONDS
-        while not is_done() and universe.now < deadline:
-            universe.run(_STEP_SECONDS)
-        if not is_done():
+        if not world.wait(_BACK_SECONDS, is_done, _STEP_SECONDS):
             troubles.append(f"not so {_BACK_SECONDS:g} s after the last fault: {name}")
     deadline = universe.now + _BACK_SECONDS
     # Once more for those whose sessions were just being closed: they have new ones, and miss it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -145,6 +145,13 @@ class World:
 
     def _choose_live_pod(self) -> str:
         return self.choose_pod()
+
+    def wait(self, seconds: float, is_done: Callable[[], bool], step_seconds: float) -> bool:
+        """Let time pass until something is done, looked at after each step; False if it is not."""
+        deadline = self.universe.now + seconds
+        while not (done := is_done()) and self.universe.now < deadline:
+            self.universe.run(step_seconds)
+        return done
 
     def are_pods_well(self) -> bool:
         """Tell whether all pods are ready, and exactly one records."""
