@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.chaos.plan import Lane
+from tests.chaos.timeline import Strike
 from tests.simulation.faults.kinds import Blow, Fault, Steps
+from tests.simulation.network import Connection
 from tests.simulation.world import World
 
+_LOOK_SECONDS = 0.25
 _SUBSCRIBES, _READS = b"SUBSCRIBE", b"XREAD"
 _APPENDS = b"'at', ARGV[i + 2]"
 """In the script that the recorder loads on the connection on which it appends."""
@@ -56,9 +59,28 @@ def _hold(mark: bytes, *, is_delivered: bool) -> Callable[[World, Blow], Steps]:
             if link is not None and is_delivered:
                 link.release()
             elif link is not None and blow.chance.random() < 0.5:
-                link.cut()  # else it stays silent, as one that a firewall has forgotten
+                link.cut()
+        if link is not None and not is_delivered:
+            _delay_until_noticed(world, blow.name, link)
 
     return hold
+
+
+def _delay_until_noticed(world: World, name: str, link: Connection) -> None:
+    """Note how long a pod keeps a link that stays silent, as one that a firewall has forgotten.
+
+    A pod that records may be the only one to do so meanwhile, and what it receives late is recorded
+    late: also for who has joined since.
+    """
+    strike = world.timeline.begin(Strike(name, world.universe.now_ms, delays=True))
+
+    def look() -> None:
+        if link.client.is_lost:
+            strike.end_ms = world.universe.now_ms
+        else:
+            world.director.call_later(_LOOK_SECONDS, look)
+
+    look()
 
 
 def isolate(world: World, blow: Blow) -> Steps:
