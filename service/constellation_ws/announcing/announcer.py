@@ -47,6 +47,8 @@ class Announcer:
         self._generation = 0
         self._known: Known | None = None
         """None until the share is registered."""
+        self._removing, self._cursor = "", ""
+        """The expired share whose users are being removed, and where to go on."""
         self._has_withdrawn = False
         self._look_at = 0.0
         self._leaves_at = 0.0
@@ -148,13 +150,17 @@ class Announcer:
 
     async def _remove(self, expired: str) -> None:
         """Announce the users of a share that has expired, unless they are in another one."""
+        if expired != self._removing:
+            self._removing, self._cursor = expired, ""
         offline = 0
         for _ in range(_CHUNKS_PER_LOOK):
-            is_done, counts = await self._record.remove(expired)
-            self._count(counts)
-            offline += counts.offline
-            if is_done:
+            removed = await self._record.remove(expired, self._cursor)
+            self._count(removed.counts)
+            offline += removed.counts.offline
+            if removed.cursor is None:
+                self._removing = ""
                 break
+            self._cursor = removed.cursor
             await asyncio.sleep(_PACE_SECONDS)
         else:
             self._look_at = 0  # at once, with a look in between: this pod must show that it lives

@@ -48,6 +48,15 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class Removed:
+    """What came of removing some users of a share."""
+
+    counts: Counts
+    cursor: str | None
+    """Where to go on; None where nothing is left to do."""
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What a pod knows of its share."""
 
@@ -97,14 +106,15 @@ class Record:
             )
         return Written(Counts(online, offline), writes) if is_there else None
 
-    async def remove(self, expired: str) -> tuple[bool, Counts]:
-        """Remove some users of an expired share; say whether all is done."""
+    async def remove(self, expired: str, cursor: str) -> Removed:
+        """Remove some users of an expired share, first with an empty `cursor`."""
         share = expired.partition(" ")[0]
         async with answering():
-            is_done, online, offline = await self._remove(
-                keys=self._keys(share), args=[*self._head(expired), CHUNK, POD_LOST]
+            following, online, offline = await self._remove(
+                keys=self._keys(share), args=[*self._head(expired), CHUNK, POD_LOST, cursor]
             )
-        return bool(is_done), Counts(online, offline)
+        cursor_or_none = None if following is None else bytes(following).decode()
+        return Removed(Counts(online, offline), cursor_or_none)
 
     async def look(self, share: str, known: Known | None) -> Look:
         """Say that this pod lives, and look; register its share where nothing is known of it."""

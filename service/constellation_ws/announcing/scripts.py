@@ -20,7 +20,7 @@ A pod that has stopped leaves `<share> <reason>` in `shares`, with the reason fo
 | `number` | how many announcements there were |
 | `sequence` | that of the last announcement |
 | `writes <share>` | how often its pod wrote it or looked: it finds out that Redis went back |
-| `doubted <share>` | there while a share that was there when Redis went back is not removed yet |
+| `doubted <share>` | the share was there when Redis went `back`, or when `announced` was `lost` |
 
 A share that has expired is removed only if pods have looked for a share's lifetime without a pause:
 after an outage of Redis every share has expired, and their pods need time to say that they live.
@@ -142,37 +142,61 @@ announced as online and as offline, and how often the share was written."""
 REMOVE = f"""
 {_NOW}
 {_ANNOUNCING}
-local entry, most = ARGV[1], tonumber(ARGV[4])
+local entry, most, cursor = ARGV[1], tonumber(ARGV[4]), ARGV[6]
 local until_ms = redis.call('ZSCORE', KEYS[1], entry)
-if not until_ms or tonumber(until_ms) > now then return {{1, 0, 0}} end
+if not until_ms or tonumber(until_ms) > now then return {{false, 0, 0}} end
 local share, reason = string.match(entry, '^(%S+) ?(.*)$')
+-- With that reason its pod has withdrawn it, which announces itself who has left.
+local is_certain = reason ~= ARGV[5] and redis.call('HGET', state, 'doubted ' .. share) == 'lost'
 if reason == '' then reason = ARGV[5] end
-local users = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '+inf', 'LIMIT', 0, most)
+local function is_expired(one) return one == share end
+local users = {{}}
+if cursor == '' then
+  users = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '+inf', 'LIMIT', 0, most)
+end
 if #users > 0 then
   local known = redis.call('HMGET', announced, unpack(users))
-  local function is_expired(one) return one == share end
-  for i, user in ipairs(users) do leave(user, known[i], KEYS[2], is_expired, reason, false) end
+  for i, user in ipairs(users) do leave(user, known[i], KEYS[2], is_expired, reason, is_certain) end
+  if #users == most then return {{'', online, offline}} end
+else
+  -- A pod without users, or its set was evicted: `announced` names the share too. Who may not HSCAN
+  -- has to do without.
+  local found = redis.pcall('HSCAN', announced, cursor == '' and '0' or cursor, 'COUNT', 5 * most)
+  local fields = found[2] or {{}}
+  for i = 1, #fields, 2 do
+    local user, shares = fields[i], fields[i + 1]
+    if user ~= '' and without(shares, is_expired) ~= shares then
+      leave(user, shares, KEYS[2], is_expired, reason, false)
+    end
+  end
+  if found[1] and found[1] ~= '0' then return {{found[1], online, offline}} end
 end
-if #users == most then return {{0, online, offline}} end
 redis.call('ZREM', KEYS[1], entry)
 redis.call('HDEL', state, 'writes ' .. share, 'doubted ' .. share)
-return {{1, online, offline}}
+return {{false, online, offline}}
 """
 """Keys as above. Arguments: the expired entry of `shares`, channel, most entries in the stream,
-users to remove at most, the reason where the entry has none. Answers whether nothing is left to do,
-and the two counts."""
+users to remove at most, the reason where the entry has none, and where to go on: empty at first.
+Answers where to go on, or nothing where all is done, and the two counts."""
 
 LOOK = f"""
 {_NOW}
 local share, lifetime, pause = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local known, known_writes, known_until = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+if redis.call('ZCARD', KEYS[1]) == 0 then
+  -- There is no record yet, or it was evicted: what was written is named by `state` too.
+  local fields = redis.call('HGETALL', KEYS[3])
+  for i = 1, #fields, 2 do
+    local one = string.match(fields[i], '^writes (%S+)$')
+    if one then redis.call('ZADD', KEYS[1], now + lifetime, one) end
+  end
+end
 local kept = redis.call('HMGET', KEYS[3], 'epoch', 'looked', 'since', 'writes ' .. share)
 local mark = redis.call('HGET', KEYS[4], '')
 local until_ms, writes = redis.call('ZSCORE', KEYS[1], share), tonumber(kept[4] or 0) + 1
 local function number_of(epoch) return tonumber(string.match(epoch or '', '^(%d+)%-') or 0) end
--- Without its mark `announced` is lost, or was written by a release that set none. `shares` has at
--- least one as long as there is a record: who removes the last other one has one itself.
-local is_whole = mark and kept[1] and redis.call('ZCARD', KEYS[1]) > 0
+-- Without its mark `announced` is lost, or was written by a release that set none.
+local is_whole = mark and kept[1]
 local has_gone_back = false
 if is_whole and known ~= '' then
   if kept[1] ~= known then
@@ -183,10 +207,11 @@ if is_whole and known ~= '' then
     has_gone_back = now < known_until
   end
 end
-if has_gone_back then
+local doubt = has_gone_back and 'back' or kept[1] and not mark and 'lost'
+if doubt then
   -- Others' shares too: of those of dead pods nobody else would find it out.
   for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '+inf')) do
-    redis.call('HSET', KEYS[3], 'doubted ' .. string.match(entry, '^%S+'), 1)
+    redis.call('HSET', KEYS[3], 'doubted ' .. string.match(entry, '^%S+'), doubt)
   end
 end
 local epoch = kept[1]

@@ -99,6 +99,8 @@ def presence_events(redis: Redis, names: Names) -> Mapping[str, Call]:
         "HSET": lambda: redis.hset(state, "looked", "0"),
         "HGET": lambda: redis.hget(state, "looked"),
         "HMGET": lambda: redis.hmget(state, ["looked"]),
+        "HGETALL": lambda: redis.hgetall(state),
+        "HSCAN": lambda: redis.hscan(state),
         "HDEL": lambda: redis.hdel(state, "looked"),  # its last field: the key is gone
         "XADD": lambda: redis.xadd(stream, entry),
         "EXPIRE": lambda: redis.expire(stream, _TRIAL_SECONDS),

@@ -49,6 +49,7 @@ COMMANDS: dict[bytes, Command] = {
     b"HGET": Command(hashes.hget, 3),
     b"HMGET": Command(hashes.hmget, 3),
     b"HGETALL": Command(hashes.hgetall, 2),
+    b"HSCAN": Command(hashes.hscan, 3),
     b"HDEL": _writes(hashes.hdel, 3),
     b"ZADD": _grows(sorted_sets.zadd, 4),
     b"ZREM": _writes(sorted_sets.zrem, 3),

@@ -28,6 +28,12 @@ def hgetall(data: Keyspace, words: list[bytes]) -> Reply:
     return dict(data.find(words[1], dict) or {})
 
 
+def hscan(data: Keyspace, words: list[bytes]) -> Reply:
+    """Give all at once, as Redis does for a hash that is not large."""
+    fields = data.find(words[1], dict) or {}
+    return [b"0", [word for pair in fields.items() for word in pair]]
+
+
 def hdel(data: Keyspace, words: list[bytes]) -> Reply:
     fields = data.find(words[1], dict)
     if fields is None:

@@ -101,6 +101,29 @@ async def test_when_redis_evicts_one_key_everybody_is_announced_as_they_are(
     await nothing_more(stream, a, b)
 
 
+@pytest.mark.parametrize("key", ["shares", "announced", "presence_state", "a share"])
+async def test_who_was_on_a_dead_pod_goes_offline_though_redis_has_evicted_a_key(
+    pods: tuple[Pod, Pod], stream: Stream, redis: Redis, key: str
+) -> None:
+    a, b = pods
+    a.came("u", *map(str, range(600)))  # more than Redis gives in one step of a walk
+    b.came("on b")
+    await a.written()
+    await b.written()
+    await a.kill()
+    await redis.delete(DEFAULT.share("pod-a.0") if key == "a share" else getattr(DEFAULT, key))
+
+    async def have_gone() -> bool:
+        latest = {one["userId"]: one["status"] for one in await stream.events()}
+        return [user for user, status in latest.items() if status == "online"] == ["on b"]
+
+    await eventually(have_gone, PATIENCE_SECONDS, "those of the dead pod are offline")
+    b.went("on b", reason="x")
+    await b.written()
+    assert (await stream.said("on b"))[-1] == ("on b", "offline", "x")
+    assert not await redis.exists(DEFAULT.share("pod-a.0"))
+
+
 @pytest.mark.parametrize("writes_again", [False, True])
 async def test_who_came_and_went_before_redis_went_back_is_announced_when_they_leave(
     pods: tuple[Pod, Pod], stream: Stream, redis: Redis, writes_again: bool
