@@ -225,17 +225,20 @@ def _judge(world: World) -> list[Verdict]:
             one.fault is Fault.MISSING for verdict in verdicts for one in verdict.findings
         )
         if not is_missing or world.universe.now_ms > deadline:
-            return _excused(verdicts, world.timeline)
+            return _excused(verdicts, world.timeline, world.passed_over_ms)
         world.universe.run(1.0)
 
 
-def _excused(verdicts: Sequence[Verdict], timeline: Timeline) -> list[Verdict]:
+def _excused(
+    verdicts: Sequence[Verdict], timeline: Timeline, passed_over_ms: set[int]
+) -> list[Verdict]:
     """Leave out new sessions that followed on a loss: they are how it is reported.
 
     Two faults that lose nothing may do so together, such as the death of a pod and a pause of the
-    one that has all that the first had not recorded.
+    one that has all that the first had not recorded. That counts also where nobody who was to get
+    it was connected just then.
     """
-    lost_ms = {event.sent_ms for one in verdicts for event in one.lost}
+    lost_ms = passed_over_ms | {event.sent_ms for one in verdicts for event in one.lost}
 
     def is_report(finding: Finding) -> bool:
         return finding.fault is Fault.NEEDLESS and any(

@@ -12,7 +12,7 @@ from tests.chaos.events import Events
 from tests.chaos.ledger import Ledger
 from tests.chaos.losses import Counts
 from tests.chaos.names import LOG_KEY, SETTINGS
-from tests.chaos.timeline import Strike, Timeline
+from tests.chaos.timeline import TAKE_OVER_MS, Strike, Timeline
 from tests.simulation import announcements, tokens
 from tests.simulation.announcements import Announcements
 from tests.simulation.backend import Backend
@@ -69,6 +69,8 @@ class World:
         self.timeline = Timeline()
         self.held: list[tuple[str, float, float]] = []
         """Pods that what Redis publishes did not reach, and from when until when, in ms."""
+        self.passed_over_ms: set[int] = set()
+        """When events were published that only pods received which stood still soon after."""
         self.doubted: list[bytes] = []
         """What was published and may be lost in silence."""
         self.ledger = Ledger()
@@ -170,6 +172,21 @@ class World:
             held = {name for name, begun, over in self.held if begun <= one.at_ms <= over}
             if one.at_ms >= recent_ms and one.receivers and not one.receivers & alive - held:
                 self.doubted.append(one.payload)
+
+    def note_pause(self, names: set[str], began_ms: int) -> None:
+        """Note that pods have stood still: a new one may have become the recorder meanwhile.
+
+        That one has nothing of what only they had received, and so it is passed over.
+        """
+        published = self.publishers.published
+        self.passed_over_ms |= {
+            one.at_ms
+            for one in self.redis.receipts
+            if one.payload in published
+            and began_ms - TAKE_OVER_MS <= one.at_ms
+            and one.receivers
+            and one.receivers <= names
+        }
 
     @property
     def last_entry(self) -> tuple[int, int]:

@@ -118,9 +118,11 @@ def pause_all(world: World, blow: Blow) -> Steps:
 def _pause(world: World, hosts: list, seconds: float) -> Steps:  # type: ignore[type-arg]
     names = ", ".join(host.name for host in hosts)
     world.note("director", f"stops {names}")
+    began_ms = world.universe.now_ms
     for host in hosts:
         host.is_paused = True
     yield seconds
+    world.note_pause({host.name for host in hosts}, began_ms)
     for host in hosts:
         host.is_paused = False
         yield 0.0
