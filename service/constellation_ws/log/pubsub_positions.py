@@ -6,6 +6,7 @@ message on every pod.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -99,6 +100,8 @@ class Hole:
     """Whether Redis may have counted this pod as a receiver of what is missing."""
     late: int
     """How many late recorders there had been when it began. For `filled_holes`."""
+    noted_at: float = -math.inf
+    """Monotonic time in seconds until which Redis may have counted this pod as a receiver."""
 
     def is_before(self, stretch: Stretch) -> bool:
         """Return whether it lies before a stretch."""

@@ -107,15 +107,15 @@ class Unrecorded:
         self._note_recorded(stretch, self.end + ahead.end)
         return missing
 
-    def interrupt(self, *, is_lossy: bool, received_at: float) -> None:
+    def interrupt(self, *, is_lossy: bool, received_at: float, noted_at: float) -> None:
         """Note that the subscription ended. Until the next tick positions are provisional.
 
         `is_lossy` says that Redis may have sent what never arrived; `received_at` is the monotonic
-        time in seconds at which the last message was received.
+        time in seconds at which the last message was received, `noted_at` that of now.
         """
         self.left, self._left_at = self.end, received_at
         self._excuse_left()
-        self._begin_provisional(is_lossy=is_lossy)
+        self._begin_provisional(is_lossy=is_lossy, noted_at=noted_at)
 
     def receive(self, channel: bytes, payload: bytes) -> None:
         """Retain one message, unless it is in the log already."""
@@ -219,15 +219,16 @@ class Unrecorded:
 
         `began` is the monotonic time in seconds at which it began. Pods leave a former primary one
         after the other: what the last of them receives there may come after it, and sessions of the
-        new epoch wait for that.
+        new epoch wait for that. Likewise what Redis sent into a subscription that was found dead
+        later than that.
 
         The log may have held the messages before the number `doubted`, and have lost them. A pod
         that knows better records first; if there is none, the others give them up, and they are
         lost. What was delivered must not be recorded again.
         """
         self._epoch_began = began
-        self._holes.clear()
-        self.filled.clear()
+        self._holes = [hole for hole in self._holes if hole.is_lossy and hole.noted_at > began]
+        self.filled.begin_epoch(began)
         if self._is_provisional:  # whatever is published meanwhile is missed after all
             self._holes.append(Hole(self.end, self._interruptions, is_lossy=False, late=0))
         self._excuse_left()
@@ -253,12 +254,12 @@ class Unrecorded:
         self._holes.clear()
         self.filled.clear()
 
-    def _begin_provisional(self, *, is_lossy: bool) -> None:
+    def _begin_provisional(self, *, is_lossy: bool, noted_at: float = -math.inf) -> None:
         self._interruptions += 1
         # Unlike any tick: no other pod can have positions behind it.
         self._begin_stretch(b"%b~%d" % (self._instance, self._interruptions))
         self._is_provisional = True
-        self._holes.append(Hole(self.end, self._interruptions, is_lossy, self._late))
+        self._holes.append(Hole(self.end, self._interruptions, is_lossy, self._late, noted_at))
 
     def _begin_stretch(self, tick: bytes) -> Stretch:
         # Others may have received, and recorded, more of the stretch that ends here.
@@ -282,7 +283,7 @@ class Unrecorded:
         """
         if self._holes:
             passed = [hole for hole in self._holes if hole.is_before(stretch)]
-            self.filled.add(hole.late for hole in passed if hole.is_lossy)
+            self.filled.add(hole for hole in passed if hole.is_lossy)
             self._holes = [hole for hole in self._holes if not hole.is_before(stretch)]
         self._recorded = max(self._recorded, number)
         self._drop_before(number)

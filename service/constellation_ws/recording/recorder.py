@@ -120,11 +120,9 @@ class Recorder:
         return passed_on
 
     def interrupted(self, *, is_lossy: bool) -> None:
-        """Note that the subscription ended.
-
-        `is_lossy` says that Redis may have sent what never arrived.
-        """
-        self._unrecorded.interrupt(is_lossy=is_lossy, received_at=self._received_at)
+        """Note that the subscription ended; `is_lossy`: Redis may have sent what never arrived."""
+        received_at, now = self._received_at, time.monotonic()
+        self._unrecorded.interrupt(is_lossy=is_lossy, received_at=received_at, noted_at=now)
         self._advance(RecorderEvent.INTERRUPTED)
 
     def _receive_tick(self, name: bytes) -> None:

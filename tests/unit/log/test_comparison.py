@@ -24,7 +24,7 @@ def subscriber(run_id: str) -> tuple[Unrecorded, Comparison]:
     comparison.note_whole()
     unrecorded.tick(b"a")
     unrecorded.receive(b"c", b"before")
-    unrecorded.interrupt(is_lossy=False, received_at=50)
+    unrecorded.interrupt(is_lossy=False, received_at=50, noted_at=50)
     unrecorded.tick(b"b")
     comparison.note_subscription(run_id)
     unrecorded.receive(b"c", b"now")

@@ -5,6 +5,11 @@ from __future__ import annotations
 import pytest
 
 from constellation_ws.log.filled_holes import FilledHoles
+from constellation_ws.log.pubsub_positions import Hole
+
+
+def hole(late: int, noted_at: float = 0.0) -> Hole:
+    return Hole(0, 1, is_lossy=True, late=late, noted_at=noted_at)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +27,7 @@ def test_a_hole_is_lost_if_a_recorder_was_late_since_it_began(
     began: list[int], answer: int, is_lost: bool
 ) -> None:
     holes = FilledHoles()
-    holes.add(began)
+    holes.add(map(hole, began))
     holes.ask()
     assert holes.answer(answer) is is_lost
     assert holes.late == answer
@@ -33,7 +38,7 @@ def test_a_hole_is_lost_if_a_recorder_was_late_since_it_began(
 def test_an_answer_says_nothing_of_what_the_log_passed_after_the_question() -> None:
     holes = FilledHoles()
     holes.ask()
-    holes.add([1])
+    holes.add([hole(1)])
     assert not holes.answer(2)
     holes.ask()
     assert holes.answer(2)
@@ -41,7 +46,7 @@ def test_an_answer_says_nothing_of_what_the_log_passed_after_the_question() -> N
 
 def test_a_question_without_an_answer_is_repeated() -> None:
     holes = FilledHoles()
-    holes.add([1])
+    holes.add([hole(1)])
     holes.ask()
     holes.ask()
     assert holes.answer(2)
@@ -49,12 +54,27 @@ def test_a_question_without_an_answer_is_repeated() -> None:
 
 def test_what_was_reported_is_not_judged_any_more() -> None:
     holes = FilledHoles()
-    holes.add([1])
+    holes.add([hole(1)])
     holes.ask()
-    holes.add([1])
+    holes.add([hole(1)])
     holes.clear()
     holes.ask()
     assert not holes.answer(2)
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+@pytest.mark.parametrize(("noted_at", "is_lost"), [(9, False), (10, False), (11, True)])
+def test_an_epoch_reports_the_holes_that_ended_before_it(
+    noted_at: float, *, is_lost: bool, is_asked: bool
+) -> None:
+    """A dead subscription that is found out later may lack what was published since."""
+    holes = FilledHoles()
+    holes.add([hole(1, noted_at)])
+    if is_asked:
+        holes.ask()
+    holes.begin_epoch(10)
+    holes.ask()
+    assert holes.answer(2) is is_lost
 
 
 def test_before_the_first_answer_no_recorder_was_late() -> None:

@@ -54,7 +54,7 @@ def test_what_comes_before_the_first_tick_is_retained_at_a_position_of_this_pod_
 
 def test_what_is_received_after_an_interruption_is_retained_like_all_else() -> None:
     one = subscribed(b"1", tick=b"a")
-    one.interrupt(is_lossy=False, received_at=0)
+    one.interrupt(is_lossy=False, received_at=0, noted_at=0)
     one.receive(b"c", b"2")
     one.tick(b"b")
     one.receive(b"c", b"3")
@@ -116,7 +116,7 @@ def test_an_unknown_entry_does_not_make_up_for_one_that_is_missing() -> None:
     one.begin_after(None)
     one.tick(b"here alone")
     one.receive(b"c", b"missed")
-    one.interrupt(is_lossy=False, received_at=0)
+    one.interrupt(is_lossy=False, received_at=0, noted_at=0)
     one.tick(b"b")
     one.receive(b"c", b"1")
     assert one.compare(runs_at([b"a:0", b"elsewhere:0", b"b:0"])) == 1
@@ -129,7 +129,7 @@ def test_an_entry_that_was_not_received_does_not_make_up_for_one_that_is_missing
     one = subscribed(b"0", b"missed", b"2")
     assert one.compare(runs_at([b"t:0", b"t:2", b"later:2"])) == 1
     one = subscribed(b"0", b"missed", b"2")
-    one.interrupt(is_lossy=False, received_at=0)
+    one.interrupt(is_lossy=False, received_at=0, noted_at=0)
     one.tick(b"u")
     one.receive(b"c", b"missed, too")
     one.receive(b"c", b"4")
@@ -160,7 +160,7 @@ def test_what_was_received_where_others_had_left_is_lost_unless_it_is_recorded(
     one.receive(b"c", b"left behind")
     if is_noticed_first:
         one.begin_epoch(10, 0)
-    one.interrupt(is_lossy=False, received_at=received_at)
+    one.interrupt(is_lossy=False, received_at=received_at, noted_at=received_at)
     if not is_noticed_first:
         one.begin_epoch(10, 0)
     one.tick(b"b")
@@ -210,7 +210,7 @@ def test_what_came_before_an_absence_is_not_recorded_behind_what_came_during_it(
     """The order of the stream would be broken; it is lost, and reported."""
     one = subscribed(b"before", tick=b"a")
     one.begin_after(None)
-    one.interrupt(is_lossy=False, received_at=0)
+    one.interrupt(is_lossy=False, received_at=0, noted_at=0)
     one.compare(runs_at([b"meanwhile:0"]))
     one.tick(b"b")
     one.receive(b"c", b"after")
@@ -227,7 +227,7 @@ def test_what_was_received_on_one_subscription_is_not_given_up() -> None:
 def test_what_came_before_an_absence_stays_where_the_log_was_read_no_further() -> None:
     one = subscribed(b"0", b"1", tick=b"a")
     one.compare(runs_at([b"a:0"]))
-    one.interrupt(is_lossy=False, received_at=0)
+    one.interrupt(is_lossy=False, received_at=0, noted_at=0)
     assert one.tick(b"b") == 0
     assert one.give_up() == (0, True)
     assert payloads(one) == [b"1"]
@@ -238,7 +238,7 @@ def test_a_pod_that_missed_something_has_a_hole_until_the_log_is_past_it() -> No
     assert one.has_hole, "others may have what was published before it subscribed"
     one.compare(runs_at([b"a:0"]))
     assert not one.has_hole
-    one.interrupt(is_lossy=True, received_at=0)
+    one.interrupt(is_lossy=True, received_at=0, noted_at=0)
     one.tick(b"b")
     one.receive(b"c", b"1")
     assert one.has_hole
@@ -256,7 +256,7 @@ def test_what_was_sent_to_a_pod_and_missed_by_the_recorder_too_is_lost() -> None
     one = subscribed(b"0", tick=b"a")
     one.compare(runs_at([b"a:0"]))
     one.filled.answer(1)  # a new pod has become the recorder
-    one.interrupt(is_lossy=True, received_at=0)
+    one.interrupt(is_lossy=True, received_at=0, noted_at=0)
     one.tick(b"b")
     one.compare(runs_at([b"b:0"]))
     one.filled.ask()
@@ -268,7 +268,7 @@ def test_what_a_recorder_missed_before_a_pod_did_is_not_lost() -> None:
     one.filled.answer(1)
     one.tick(b"b")
     one.compare(runs_at([b"b:0"]))
-    one.interrupt(is_lossy=True, received_at=0)
+    one.interrupt(is_lossy=True, received_at=0, noted_at=0)
     one.tick(b"c")
     one.compare(runs_at([b"c:0"]))
     one.filled.ask()
@@ -319,7 +319,7 @@ def test_what_a_pod_left_unrecorded_is_lost_if_any_recorder_was_late(
 def test_who_missed_nothing_that_was_sent_to_it_loses_nothing() -> None:
     one = subscribed(b"0", tick=b"a")
     one.filled.answer(1)
-    one.interrupt(is_lossy=False, received_at=0)
+    one.interrupt(is_lossy=False, received_at=0, noted_at=0)
     one.tick(b"b")
     one.compare(runs_at([b"a:0", b"b:0"]))
     one.filled.ask()
@@ -369,7 +369,7 @@ def test_a_hole_behind_a_stretch_that_was_quiet_is_not_taken_for_one_before_it()
     one = subscribed(tick=b"a")
     one.confirm_position(b"a:0")
     assert not one.has_hole
-    one.interrupt(is_lossy=False, received_at=0)
+    one.interrupt(is_lossy=False, received_at=0, noted_at=0)
     one.tick(b"b")
     one.confirm_position(b"a:0")  # said before the interruption
     assert one.has_hole
@@ -388,7 +388,7 @@ def test_a_log_that_goes_on_after_the_subscription_ended_passes_nothing_over() -
 
 def test_a_reported_hole_is_a_hole_no_more() -> None:
     one = subscribed()
-    one.interrupt(is_lossy=True, received_at=0)
+    one.interrupt(is_lossy=True, received_at=0, noted_at=0)
     one.forgive()
     assert not one.has_hole
 
@@ -413,7 +413,7 @@ def test_what_a_damaged_log_may_have_held_is_missing_only_for_sessions_of_the_ne
     received_at: float, lost: int
 ) -> None:
     one = subscribed(b"0", b"1", tick=b"a")
-    one.interrupt(is_lossy=False, received_at=received_at)
+    one.interrupt(is_lossy=False, received_at=received_at, noted_at=received_at)
     one.tick(b"b")
     one.receive(b"c", b"2")
     one.begin_epoch(10, one.end)
@@ -442,10 +442,29 @@ def test_who_has_no_tick_yet_when_an_epoch_begins_has_a_hole_but_no_loss() -> No
     assert not one.is_lossy
 
 
+@pytest.mark.parametrize(("noted_at", "is_lost"), [(9, False), (10, False), (11, True)])
+@pytest.mark.parametrize("is_passed_first", [False, True])
+def test_an_epoch_excuses_no_subscription_that_was_found_dead_after_it_began(
+    noted_at: float, *, is_lost: bool, is_passed_first: bool
+) -> None:
+    """Redis counted a receiver, no other pod was subscribed, and the next recorder was new."""
+    one = subscribed(b"0", tick=b"a")
+    one.compare(runs_at([b"a:0"]))
+    one.interrupt(is_lossy=True, received_at=0, noted_at=noted_at)
+    one.tick(b"b")
+    if is_passed_first:
+        one.compare(runs_at([b"b:0"]))
+    one.begin_epoch(10, 0)
+    assert one.is_lossy is (is_lost and not is_passed_first)
+    one.compare(runs_at([b"b:1"]))
+    one.filled.ask()
+    assert one.filled.answer(1) is is_lost
+
+
 def test_what_came_before_the_epoch_is_reported_with_it() -> None:
     one = subscribed(b"0", b"1")
     one.compare(runs_at([b"t:0"]))
-    one.interrupt(is_lossy=False, received_at=9)
+    one.interrupt(is_lossy=False, received_at=9, noted_at=9)
     one.begin_epoch(10, one.end)
     assert one.give_up() == (1, True)
 
@@ -486,7 +505,7 @@ def test_a_hole_behind_what_was_discarded_stays() -> None:
         one.receive(b"c", b"0")
     one.tick(b"b")
     one.receive(b"c", b"1")
-    one.interrupt(is_lossy=False, received_at=0)
+    one.interrupt(is_lossy=False, received_at=0, noted_at=0)
     one.tick(b"c")
     one.receive(b"c", b"2")
     assert 0 < one.discarded < 3
@@ -617,7 +636,7 @@ class Recording(RuleBasedStateMachine):
         if is_lossy:
             unread = range(one.next, len(self.stream))
             one.missed.update(place for place in unread if self.stream[place] is None)
-        one.unrecorded.interrupt(is_lossy=is_lossy, received_at=0)
+        one.unrecorded.interrupt(is_lossy=is_lossy, received_at=0, noted_at=0)
         if one is self.recorder:
             self.recorder = None
 
