@@ -37,6 +37,10 @@ class Epochs:
         there was none then, and none could be written."""
         self._found: Look | None = None
         """The last look, until this pod has delivered all that was there then."""
+        self._followed: set[str] = set()
+        """Run IDs without a break: of these starts of Redis this pod has seen every entry."""
+        self._vouches = False
+        """Whether the last look continues them."""
         self._gap: str | None = None
         """Why sessions may have missed something; reported once `_found` is adopted."""
         self._loss: str | None = None
@@ -78,11 +82,12 @@ class Epochs:
         Raises what FAULTS names.
         """
         look = await self._state.look(delivered)
-        if not look.is_watched and not has_watched:
+        self._vouches = has_watched and self._may_vouch(look)
+        if not look.is_watched and not self._vouches:
             look = await self._await_watcher(look, delivered)
         if look.epoch and not self._is_ours(look.epoch):
             self._loss, self.fault = None, ""  # whoever ended it has reported our loss
-        is_unwatched = bool(look.epoch) and not (look.is_watched or has_watched)
+        is_unwatched = bool(look.epoch) and not (look.is_watched or self._vouches)
         reason = find_gap(self.known, delivered, look) or self._loss
         if is_unwatched:
             reason = reason or UNWATCHED
@@ -105,6 +110,14 @@ class Epochs:
             look = await self._state.look(delivered)
         return look
 
+    def _may_vouch(self, look: Look) -> bool:
+        """Return whether this pod has followed the Redis up to whose start the log is watched.
+
+        It may have been cut off while others followed a later one: of what was in that it knows
+        nothing. One that could not be written to is not named in it.
+        """
+        return not look.watched or look.watched in self._followed
+
     def has_gap(self) -> bool:
         """Return whether the last look has found one."""
         return self._gap is not None
@@ -113,6 +126,9 @@ class Epochs:
         """Note that all of the last look is delivered; return the reason of a gap, if any."""
         if self._found is not None:
             self.known = self._found.epoch or self.known or ""
+            if self._found.is_watched or not self._vouches:
+                self._followed.clear()
+            self._followed.add(self._found.run_id)
         self._found = None
         reason, self._gap = self._gap, None
         return reason
