@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from constellation_ws.announcing import scripts as announcing
 from constellation_ws.log import append_scripts as appending
 from constellation_ws.log import scripts as log
+from constellation_ws.peers.directory import _REFRESH
 from constellation_ws.recovery.acquisition import _ACQUIRE
 from constellation_ws.recovery.store import _DROP, _SAVE
 from constellation_ws.services.once import APPENDING, PUBLISHING
@@ -35,6 +36,14 @@ def _packed(seen: str, count: int) -> Words:
 def _permit(lease_id: str, *, wanted: str = "1", least_ms: int = 0) -> Words:
     keys = [STATE, PODS, READERS]
     return _eval(appending.PERMIT_PACKING, keys, lease_id, wanted, least_ms)
+
+
+_PEERS = [f"{{t}}:{name}" for name in ("peers", "before", "now", "after")]
+
+
+def _refresh(period: int, own: str, *fresh: str) -> Words:
+    # So long a period that it is the first one at any time.
+    return _eval(_REFRESH, _PEERS, period, own, 15, 100, 10**10, *fresh)
 
 
 _FAR = 4_000_000_000
@@ -147,6 +156,10 @@ CASES: dict[str, list[Words]] = {
         ("HGETALL", "k"),
         _eval(_SAVE, ["none"], "b.1", 60_000, 0, "u", "{}", 0), _eval(_DROP, ["k"], "a.1"),
         _eval(_DROP, ["k"], "b.1"), ("EXISTS", "k"), _eval(_ACQUIRE, ["k"], "u", "b.1"),
+    ],
+    "pods that know each other": [
+        _refresh(0, "pod 1 h 1", "A", "B"), _refresh(0, "", "C", "D"), ("ZCARD", _PEERS[0]),
+        _refresh(7, "pod 1 h 1", "A", "B"), ("ZADD", _PEERS[0], 1, "gone"), _refresh(0, "", "", ""),
     ],
     "requests that may be repeated": [
         _eval(APPENDING.script, ["o", LOG], "f", 60, "chat:new", "{}"), ("XLEN", LOG),
