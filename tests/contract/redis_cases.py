@@ -59,7 +59,7 @@ _FAR = 4_000_000_000
 _PRESENCE = [f"{{t}}:{name}" for name in ("shares", "share", "announced", "state", "stream")]
 _POSTING = ["{t}:posting", "{t}:stream", "{t}:state"]
 _LOOK = [_PRESENCE[0], _PRESENCE[1], _PRESENCE[3], _PRESENCE[2]]
-_CHANGE = ("channel", 1000, "+", "u1", "connect", "+", 'Ж"2', "connect", "-", "u1", "gone")
+_CHANGE = ("channel", 1000, 0, "+", "u1", "connect", "+", 'Ж"2', "connect", "-", "u1", "gone")
 
 CASES: dict[str, list[Words]] = {
     "strings": [
@@ -179,9 +179,17 @@ CASES: dict[str, list[Words]] = {
     ],
     "presence events": [
         _eval(announcing.WRITE, _PRESENCE, "s1", *_CHANGE),
-        _eval(announcing.LOOK, _LOOK, "s1", 20_000, 5000, "epoch", 1),
+        _eval(announcing.LOOK, _LOOK, "s1", 20_000, 5000, "epoch", "", 0, 0),
         _eval(announcing.WRITE, _PRESENCE, "s1", *_CHANGE), ("HGETALL", _PRESENCE[2]),
-        _eval(announcing.LOOK, _LOOK, "s1", 20_000, 5000, "other", 0), ("XLEN", _PRESENCE[4]),
+        _eval(announcing.LOOK, _LOOK, "s1", 20_000, 5000, "x", "1-epoch", 2, 0),
+        ("XLEN", _PRESENCE[4]),
+        _eval(announcing.WRITE, _PRESENCE, "s1", "channel", 1000, 4, "+", "u2", "connect"),
+        _eval(announcing.LOOK, _LOOK, "s1", 20_000, 5000, "back", "1-epoch", 4, 0),
+        _eval(announcing.WRITE, _PRESENCE, "s1", *_CHANGE),
+        _eval(announcing.WRITE, _PRESENCE, "s1", "channel", 1000, 5, "=", 'Ж"2', "restored"),
+        _eval(announcing.LOOK, _LOOK, "s2", 20_000, 5000, "gone", "2-back", 4, 9_000_000_000_000),
+        _eval(announcing.LOOK, _LOOK, "s2", 20_000, 5000, "x", "3-gone", 4, 0),
+        _eval(announcing.LOOK, _LOOK, "s2", 20_000, 5000, "older", "9-x", 4, 0),
         _eval(announcing.WITHDRAW, [_PRESENCE[0]], "s1", 0, "stopped"),
         _eval(announcing.REMOVE, _PRESENCE, "s1 stopped", "channel", 1000, 1, "lost"),
         _eval(announcing.REMOVE, _PRESENCE, "s1 stopped", "channel", 1000, 5, "lost"),

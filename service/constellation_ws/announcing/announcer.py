@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from dataclasses import replace
 
 import structlog
 
 from constellation_ws.announcing.changes import Changes
-from constellation_ws.announcing.record import CHUNK, POD_LOST, Counts, Record
+from constellation_ws.announcing.record import CHUNK, POD_LOST, Counts, Known, Record
 from constellation_ws.announcing.trouble import Trouble
 from constellation_ws.messages.events import UserId
 from constellation_ws.observability.metrics import Metrics
@@ -44,11 +45,8 @@ class Announcer:
         self._events = metrics.presence_events
         self._changes = Changes()
         self._generation = 0
-        self._epoch = ""
-        self._is_registered = False
-        self._writes = 0
-        """How often the share was written, as Redis has answered; perhaps once more."""
-        self._has_gone_back = False
+        self._known: Known | None = None
+        """None until the share is registered."""
         self._has_withdrawn = False
         self._look_at = 0.0
         self._leaves_at = 0.0
@@ -103,35 +101,36 @@ class Announcer:
         """Do what is due; say after how many seconds there is more to do."""
         if self._has_withdrawn:
             return _STEP_SECONDS
-        if now >= self._look_at or not self._is_registered:
+        known = self._known
+        if known is None or now >= self._look_at:
             await self._look(now)
             return 0
         chunk = self._changes.take(CHUNK, with_leaving=now >= self._leaves_at)
         if not chunk:
             return _STEP_SECONDS
-        written = await self._record.write(self._share, chunk)
+        written = await self._record.write(self._share, chunk, known.writes)
         if written is None:
             self._look_at = 0
             return _PACE_SECONDS
-        self._changes.wrote(chunk)
+        self._changes.wrote(chunk, now)
         self._count(written.counts)
-        if written.writes <= self._writes:
-            self._has_gone_back, self._look_at = True, 0
-        self._writes = max(written.writes, self._writes)
+        self._known = replace(known, writes=written.writes)
         return _PACE_SECONDS
 
     async def _look(self, now: float) -> None:
-        look = await self._record.look(self._share, registers=not self._is_registered)
-        if self._is_registered:
-            is_lost = look.epoch != self._epoch
+        known = self._known
+        look = await self._record.look(self._share, known)
+        if known is not None:
+            if look.is_late(known):
+                self._changes.unsettle(now)
+            is_lost = look.known.epoch != known.epoch
             differs = self._changes.recorded not in (None, look.users)
-            has_gone_back = self._has_gone_back or look.writes < self._writes
-            if is_lost or differs or has_gone_back or not look.is_known:
+            if is_lost or differs or not look.was_registered:
                 # What was announced of users who have left is known only to a pod that finds their
                 # share expired: that it did, the epoch that goes on is proof.
-                await self._start_over(now, is_lost=is_lost or look.is_known)
+                await self._start_over(now, is_lost=is_lost or look.was_registered)
                 return
-        self._is_registered, self._epoch = True, look.epoch
+        self._known = look.known
         self._look_at = now + LOOK_SECONDS * (0.75 + random.random() / 2)
         if look.expired:
             await self._remove(look.expired)
@@ -141,8 +140,7 @@ class Announcer:
         logger.warning("the record of who is online was lost; this pod's users are written again")
         old = self._share
         self._generation += 1
-        self._is_registered = False
-        self._writes, self._has_gone_back = 0, False
+        self._known = None
         self._changes.start_over(is_lost=is_lost)
         if is_lost:
             self._leaves_at = now + GRACE_SECONDS

@@ -44,20 +44,34 @@ class Written:
 
     counts: Counts
     writes: int
-    """How often the share was written, this time included."""
+    """How often the share was written, or looked at, this time included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a pod knows of its share."""
+
+    epoch: str
+    writes: int
+    """How often it was written, or looked at, as Redis has answered; perhaps more often."""
+    until_ms: int
+    """When it expires, by the clock of Redis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """What the record says of this pod's share, and which other one has expired."""
 
-    is_known: bool
-    epoch: str
+    was_registered: bool
     users: int
     expired: str
     """The entry of a share whose users are to be removed; empty where there is none."""
-    writes: int
-    """How often the share was written."""
+    known: Known
+    """What is known of this pod's share now."""
+
+    def is_late(self, known: Known) -> bool:
+        """Tell whether the share had expired since it was known, so that others may remove it."""
+        return self.known.until_ms - known.until_ms >= _milliseconds(LIFETIME_SECONDS)
 
 
 class Record:
@@ -71,12 +85,15 @@ class Record:
         self._look: Any = redis.register_script(LOOK)
         self._withdraw: Any = redis.register_script(WITHDRAW)
 
-    async def write(self, share: str, chunk: Sequence[Change]) -> Written | None:
-        """Write who came and went; None, and nothing is done, where the share is gone."""
+    async def write(self, share: str, chunk: Sequence[Change], writes: int) -> Written | None:
+        """Write who came and went; None, and nothing is done, where the share is not as it was.
+
+        It was written at least so often.
+        """
         words = [word for one in chunk for word in (one.kind.value, one.user, one.cause.reason)]
         async with answering():
             is_there, online, offline, writes = await self._write(
-                keys=self._keys(share), args=[*self._head(share), *words]
+                keys=self._keys(share), args=[*self._head(share), writes, *words]
             )
         return Written(Counts(online, offline), writes) if is_there else None
 
@@ -89,18 +106,18 @@ class Record:
             )
         return bool(is_done), Counts(online, offline)
 
-    async def look(self, share: str, *, registers: bool) -> Look:
-        """Say that this pod lives, register its share where that is asked for, and look."""
+    async def look(self, share: str, known: Known | None) -> Look:
+        """Say that this pod lives, and look; register its share where nothing is known of it."""
         names = self._names
         words = [
             share,
             _milliseconds(LIFETIME_SECONDS),
             _milliseconds(PAUSE_SECONDS),
             secrets.token_hex(8),
-            int(registers),
+            *(("", 0, 0) if known is None else (known.epoch, known.writes, known.until_ms)),
         ]
         async with answering():
-            is_known, epoch, users, expired, writes = await self._look(
+            is_there, epoch, users, expired, writes, until_ms = await self._look(
                 keys=[
                     names.shares,
                     names.share(share),
@@ -109,7 +126,8 @@ class Record:
                 ],
                 args=words,
             )
-        return Look(bool(is_known), bytes(epoch).decode(), users, bytes(expired).decode(), writes)
+        now_known = Known(bytes(epoch).decode(), writes, until_ms)
+        return Look(bool(is_there), users, bytes(expired).decode(), now_known)
 
     async def withdraw(self, share: str, seconds: float, reason: str) -> None:
         """Let a share expire after so long; its users who are nowhere else then leave."""

@@ -14,15 +14,20 @@ A pod that has stopped leaves `<share> <reason>` in `shares`, with the reason fo
 
 | field | what |
 | --- | --- |
-| `epoch` | random name of this record; another one means that Redis has lost all of it |
+| `epoch` | `<number>-<random>`: another one means that Redis has lost the record, or went back |
 | `looked` | when a pod last looked, in ms |
 | `since` | since when pods have looked without a pause, in ms |
 | `number` | how many announcements there were |
 | `sequence` | that of the last announcement |
-| `writes <share>` | how often a share was written: its pod finds out that Redis went back |
+| `writes <share>` | how often its pod wrote it or looked: it finds out that Redis went back |
+| `doubted <share>` | there while a share that was there when Redis went back is not removed yet |
 
 A share that has expired is removed only if pods have looked for a share's lifetime without a pause:
 after an outage of Redis every share has expired, and their pods need time to say that they live.
+
+After Redis went back, users of doubted shares may have been announced as offline since the state
+that Redis went back to. So a user who arrives and is in no other share is announced as online
+again. A pod whose share is doubted writes its users into a new one.
 
 What is announced is appended first: a Redis that is full refuses the append before anything else is
 changed. It is published last: a user who may not publish has still changed the record once.
@@ -68,9 +73,18 @@ local function of_its_pod(share)
   local pod = pod_of(share)
   return function(one) return pod_of(one) == pod end
 end
-local function arrive(user, shares, key, share, reason)
+local is_doubtful = {}
+local function is_doubted(one)
+  if is_doubtful[one] == nil then
+    is_doubtful[one] = redis.call('HGET', state, 'doubted ' .. one) ~= false
+  end
+  return is_doubtful[one]
+end
+local function arrive(user, shares, key, share, reason, has_stayed)
   local message
-  if not shares then message = append(user, 'online', reason) end
+  if not shares or not has_stayed and without(shares, is_doubted) == '' then
+    message = append(user, 'online', reason)
+  end
   local others = without(shares, of_its_pod(share))
   redis.call('HSET', announced, user, others == '' and share or others .. ' ' .. share)
   redis.call('ZADD', key, 0, user)
@@ -101,16 +115,18 @@ WRITE = f"""
 {_ANNOUNCING}
 local share = ARGV[1]
 local is_whole = redis.call('HGET', announced, '') == redis.call('HGET', state, 'epoch')
-if not is_whole or not redis.call('ZSCORE', KEYS[1], share) then return {{0, 0, 0, 0}} end
 local writes = tonumber(redis.call('HGET', state, 'writes ' .. share) or 0) + 1
+if not is_whole or not redis.call('ZSCORE', KEYS[1], share) or writes <= tonumber(ARGV[4]) then
+  return {{0, 0, 0, 0}}
+end
 local users = {{}}
-for i = 4, #ARGV, 3 do users[#users + 1] = ARGV[i + 1] end
+for i = 5, #ARGV, 3 do users[#users + 1] = ARGV[i + 1] end
 local known = redis.call('HMGET', announced, unpack(users))
-for i = 4, #ARGV, 3 do
+for i = 5, #ARGV, 3 do
   local kind, user, reason = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local shares = known[(i - 1) / 3]
-  if kind == '+' then
-    arrive(user, shares, KEYS[2], share, reason)
+  local shares = known[(i - 2) / 3]
+  if kind == '+' or kind == '=' then
+    arrive(user, shares, KEYS[2], share, reason, kind == '=')
   else
     leave(user, shares, KEYS[2], of_its_pod(share), reason, kind == '!')
   end
@@ -118,9 +134,10 @@ end
 redis.call('HSET', state, 'writes ' .. share, writes)
 return {{1, online, offline, writes}}
 """
-"""Keys: shares, share, announced, state, stream. Arguments: share, channel, most entries, then
-kind, user and reason of each change. Answers whether the share is there (else nothing is done), how
-many were announced as online and as offline, and how often the share was written."""
+"""Keys: shares, share, announced, state, stream. Arguments: share, channel, most entries, how
+often the share was written as far as its pod knows, then kind, user and reason of each change.
+Answers whether the share is there as its pod knows it (else nothing is done), how many were
+announced as online and as offline, and how often the share was written."""
 
 REMOVE = f"""
 {_NOW}
@@ -138,7 +155,7 @@ if #users > 0 then
 end
 if #users == most then return {{0, online, offline}} end
 redis.call('ZREM', KEYS[1], entry)
-redis.call('HDEL', state, 'writes ' .. share)
+redis.call('HDEL', state, 'writes ' .. share, 'doubted ' .. share)
 return {{1, online, offline}}
 """
 """Keys as above. Arguments: the expired entry of `shares`, channel, most entries in the stream,
@@ -148,12 +165,34 @@ and the two counts."""
 LOOK = f"""
 {_NOW}
 local share, lifetime, pause = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local kept = redis.call('HMGET', KEYS[3], 'epoch', 'looked', 'since')
+local known, known_writes, known_until = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local kept = redis.call('HMGET', KEYS[3], 'epoch', 'looked', 'since', 'writes ' .. share)
 local mark = redis.call('HGET', KEYS[4], '')
+local until_ms, writes = redis.call('ZSCORE', KEYS[1], share), tonumber(kept[4] or 0) + 1
+local function number_of(epoch) return tonumber(string.match(epoch or '', '^(%d+)%-') or 0) end
 -- Without its mark `announced` is lost, or was written by a release that set none. `shares` has at
 -- least one as long as there is a record: who removes the last other one has one itself.
-local is_whole = mark and redis.call('ZCARD', KEYS[1]) > 0
-local epoch = is_whole and kept[1] or ARGV[4]
+local is_whole = mark and kept[1] and redis.call('ZCARD', KEYS[1]) > 0
+local has_gone_back = false
+if is_whole and known ~= '' then
+  if kept[1] ~= known then
+    has_gone_back = number_of(kept[1]) < number_of(known)
+  elseif until_ms then
+    has_gone_back = writes <= known_writes
+  else
+    has_gone_back = now < known_until
+  end
+end
+if has_gone_back then
+  -- Others' shares too: of those of dead pods nobody else would find it out.
+  for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '+inf')) do
+    redis.call('HSET', KEYS[3], 'doubted ' .. string.match(entry, '^%S+'), 1)
+  end
+end
+local epoch = kept[1]
+if not is_whole or has_gone_back then
+  epoch = math.max(number_of(kept[1]), number_of(known)) + 1 .. '-' .. ARGV[4]
+end
 local looked, since = tonumber(kept[2] or 0), tonumber(kept[3] or 0)
 if now + pause < looked then
   -- The clock went back: what was to expire would last for too long.
@@ -164,19 +203,26 @@ end
 if math.abs(now - looked) > pause then since = now end
 redis.call('HSET', KEYS[3], 'epoch', epoch, 'looked', now, 'since', since)
 if mark ~= epoch then redis.call('HSET', KEYS[4], '', epoch) end
-local is_known = redis.call('ZSCORE', KEYS[1], share)
-if is_known or ARGV[5] == '1' then redis.call('ZADD', KEYS[1], now + lifetime, share) end
+if until_ms or known == '' then
+  redis.call('ZADD', KEYS[1], now + lifetime, share)
+  redis.call('HSET', KEYS[3], 'writes ' .. share, writes)
+end
 local expired = ''
 if now - since >= lifetime then
   expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1)[1] or ''
 end
-local writes = tonumber(redis.call('HGET', KEYS[3], 'writes ' .. share) or 0)
-return {{is_known and 1 or 0, epoch, redis.call('ZCARD', KEYS[2]), expired, writes}}
+local users = redis.call('ZCARD', KEYS[2])
+return {{until_ms and 1 or 0, epoch, users, expired, writes, now + lifetime}}
 """
 """Keys: shares, share, state, announced. Arguments: share, lifetime in ms, the longest pause
-between looks in ms, a name for a new epoch, 1 to register the share. Answers whether the share was
-registered, the epoch, how many users the share has, an expired entry of `shares` or nothing, and
-how often the share was written."""
+between looks in ms, a random name for a new epoch, then what the pod knows of its share: the epoch,
+how often it was written, when it expires in ms; an empty epoch registers the share. Answers whether
+the share was registered, the epoch, how many users the share has, an expired entry of `shares` or
+nothing, how often the share was written, and when it expires.
+
+Redis has gone back where the share was written less often than its pod knows, is not there and
+cannot have expired, or where the epoch is an earlier one. The first pod that finds it out doubts
+all shares and begins a new epoch, by which the others know."""
 
 WITHDRAW = f"""
 {_NOW}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,8 +17,7 @@ from tests.simulation.mutations.kinds import Mutation
 
 _namespace: Any = namespace
 _store: Any = store
-_MANY = 1 << 40
-_rising = itertools.count(1)
+_record: Any = record
 
 
 def drain_refuses() -> None:
@@ -46,18 +44,24 @@ def presence_counted() -> None:
     """Users in Redis are compared with those of a pod by how many there are."""
     look, write = record.Record.look, record.Record.write
 
-    async def look_only(self: record.Record, share: str, *, registers: bool) -> record.Look:
-        return replace(await look(self, share, registers=registers), writes=_MANY)
+    async def look_only(self: record.Record, share: str, known: record.Known | None) -> record.Look:
+        return await look(self, share, known and replace(known, writes=0, until_ms=0))
 
     async def write_only(
-        self: record.Record, share: str, chunk: Sequence[Change]
+        self: record.Record, share: str, chunk: Sequence[Change], writes: int
     ) -> record.Written | None:
-        written = await write(self, share, chunk)
-        return None if written is None else replace(written, writes=next(_rising))
+        return await write(self, share, chunk, 0)
 
     record.Record.look = look_only  # type: ignore[method-assign]
     record.Record.write = write_only  # type: ignore[method-assign]
     presence.Presence._compare = lambda *_: None  # type: ignore[method-assign]
+
+
+def announced_trusted() -> None:
+    """Who is online in Redis is not announced, also where Redis went back to before they left."""
+    doubts = "without(shares, is_doubted) == ''"
+    assert doubts in _record.WRITE, "the script has changed"
+    _record.WRITE = _record.WRITE.replace(doubts, "false")
 
 
 def rooms_remain() -> None:
@@ -99,6 +103,10 @@ MUTATIONS = (
     Mutation(
         "presence-counted", "users in Redis are compared by how many there are", "rollback",
         presence_counted,
+    ),
+    Mutation(
+        "announced-trusted", "what a Redis that went back says was announced is trusted",
+        "rollback+away", announced_trusted,
     ),
     Mutation(
         "rooms-remain", "rooms keep members who have gone", "cut-clients", rooms_remain,

@@ -5,7 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from constellation_ws.announcing.changes import CONNECTED, RESTORED, Change, Changes, Kind
+from constellation_ws.announcing.changes import (
+    CONNECTED,
+    RESTORED,
+    SETTLED_SECONDS,
+    Change,
+    Changes,
+    Kind,
+)
 from constellation_ws.messages.events import UserId
 
 A, B = UserId("a"), UserId("b")
@@ -15,9 +22,11 @@ def lines(chunk: list[Change]) -> list[tuple[str, str, str]]:
     return [(one.kind.value, one.user, one.cause.reason) for one in chunk]
 
 
-def write(changes: Changes, *, with_leaving: bool = True) -> list[tuple[str, str, str]]:
+def write(
+    changes: Changes, *, with_leaving: bool = True, now: float = 0.0
+) -> list[tuple[str, str, str]]:
     chunk = changes.take(100, with_leaving=with_leaving)
-    changes.wrote(chunk)
+    changes.wrote(chunk, now)
     return lines(chunk)
 
 
@@ -46,11 +55,11 @@ def test_what_changes_while_it_is_written_is_written_next() -> None:
     changes.came(A)
     chunk = changes.take(100, with_leaving=True)
     changes.went(A, "x")
-    changes.wrote(chunk)
+    changes.wrote(chunk, 0.0)
     chunk = changes.take(100, with_leaving=True)
     assert lines(chunk) == [("-", A, "x")]
     changes.came(A)
-    changes.wrote(chunk)
+    changes.wrote(chunk, 0.0)
     assert write(changes) == [("+", A, CONNECTED)]
 
 
@@ -110,6 +119,39 @@ def test_who_left_is_announced_by_others_where_they_have_removed_the_share() -> 
     assert write(changes) == [("+", B, RESTORED)]
 
 
+def test_who_was_announced_long_ago_has_stayed_and_is_not_announced_again() -> None:
+    changes = Changes()
+    changes.came(A)
+    write(changes, now=0.0)
+    changes.came(B)
+    write(changes, now=SETTLED_SECONDS)
+    for _ in range(2):  # being written again announces nothing, so it settles and unsettles nobody
+        changes.start_over(is_lost=True)
+        written = write(changes, now=SETTLED_SECONDS)
+        assert sorted(written) == [("+", B, RESTORED), ("=", A, RESTORED)]
+        assert changes.recorded == 2
+
+
+def test_who_left_and_came_back_is_not_settled() -> None:
+    changes = Changes()
+    for is_here in (True, False, True):
+        changes.came(A) if is_here else changes.went(A, "x")
+        write(changes, now=SETTLED_SECONDS if is_here else 0.0)
+    changes.start_over(is_lost=True)
+    assert write(changes) == [("+", A, RESTORED)]
+
+
+def test_nobody_is_settled_where_others_may_have_announced_them_as_offline() -> None:
+    changes = Changes()
+    changes.came(A)
+    write(changes, now=0.0)
+    changes.came(B)
+    write(changes, now=SETTLED_SECONDS)
+    changes.unsettle(now=2 * SETTLED_SECONDS)
+    changes.start_over(is_lost=True)
+    assert sorted(write(changes)) == [("+", A, RESTORED), ("+", B, RESTORED)]
+
+
 class FakeRecord:
     """What the scripts do for one pod."""
 
@@ -119,7 +161,7 @@ class FakeRecord:
 
     def write(self, chunk: list[Change]) -> None:
         for change in chunk:
-            is_here = change.kind is Kind.ARRIVED
+            is_here = change.kind in (Kind.ARRIVED, Kind.STAYED)
             was = change.user in self.online
             if was is not is_here or change.kind is Kind.LEFT_UNRECORDED:
                 self.announced.append((change.user, is_here))
@@ -163,7 +205,7 @@ def test_whatever_fails_the_record_ends_as_the_pod_is(steps: list[tuple[str, Use
                 if step == "came meanwhile":
                     here.add(user)
                     changes.came(user)
-                changes.wrote(chunk)
+                changes.wrote(chunk, 0.0)
     assert record.online == here
     assert changes.unwritten == 0
     assert changes.recorded == len(here)

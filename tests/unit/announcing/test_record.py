@@ -137,6 +137,35 @@ async def test_who_came_and_went_before_redis_went_back_is_announced_when_they_l
     await nothing_more(stream, a, b)
 
 
+@pytest.mark.parametrize("died", [False, True])
+@pytest.mark.parametrize("returns_to", ["its pod", "another pod"])
+async def test_who_was_announced_as_offline_before_redis_went_back_is_announced_on_return(
+    pods: tuple[Pod, Pod], stream: Stream, redis: Redis, returns_to: str, died: bool
+) -> None:
+    """A backend has read that the user is offline, and Redis says that it never left."""
+    a, b = pods
+    a.came("u")
+    await a.written()
+    keys = [key async for key in redis.scan_iter() if b"presence" in key]
+    snapshot = {key: await redis.dump(key) for key in keys}
+    a.went("u", reason="x")
+    await stream.until(ONLINE, ("u", "offline", "x"))
+    await b.written()
+    for pod in pods:
+        await pod.kill()
+    for key, value in snapshot.items():
+        assert value is not None
+        await redis.restore(key, 0, value, replace=True)
+    if not died:
+        a.start()
+    (a if returns_to == "its pod" else b).came("u")  # perhaps before a pod looks
+    b.start()
+    if died and returns_to == "its pod":
+        a.start()
+    await stream.until(ONLINE, ONLINE)
+    await nothing_more(stream, b)
+
+
 async def test_a_flap_is_announced_in_its_settled_state(
     pods: tuple[Pod, Pod], stream: Stream
 ) -> None:
