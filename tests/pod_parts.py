@@ -5,6 +5,7 @@ Lives here: who consumes a log or a subscription, recording what it was given.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from redis.asyncio import Redis
@@ -14,6 +15,7 @@ from constellation_ws.log.layout import Logged
 from constellation_ws.log.producer import Producer
 from constellation_ws.log.pubsub_positions import Run, parse_position
 from constellation_ws.log.redis_log import RedisLog
+from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.log.state import Candidacy
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
@@ -21,6 +23,7 @@ from constellation_ws.redis_io.bus import Published
 from constellation_ws.redis_io.names import DEFAULT
 
 PLENTY_OF_BYTES = 1 << 30
+_numbers = itertools.count()
 
 
 def make_log(
@@ -32,6 +35,7 @@ def make_log(
         redis,
         DEFAULT,
         unrecorded or Unrecorded(b"pod", PLENTY_OF_BYTES),
+        SessionMark(f"pod-{next(_numbers)}"),
         metrics or Metrics(),
     )
 

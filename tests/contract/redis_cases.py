@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from constellation_ws.announcing import scripts as announcing
 from constellation_ws.log import append_scripts as appending
 from constellation_ws.log import scripts as log
+from constellation_ws.peers.directory import _REFRESH
 from constellation_ws.recovery.acquisition import _ACQUIRE
-from constellation_ws.recovery.store import _DROP, _SAVE
+from constellation_ws.recovery.store import _DROP, _MARK, _SAVE
 from constellation_ws.services.once import APPENDING, PUBLISHING
 
 Words = tuple[object, ...]
@@ -28,6 +29,14 @@ _LEASE = _eval(log.REQUEST_LEASE, [STATE], "pod.1", 2000, "pod", 0, 0, "")
 _MESSAGE = ("chat:new", '{"a":1}', "pod.1 1")
 
 
+def _look(delivered: str) -> Words:
+    return _eval(log.LOOK, _BOTH, delivered, "sessions pod")
+
+
+def _mark(confirmed: int, number: int) -> Words:
+    return _eval(_MARK, [STATE], "sessions pod", confirmed, number)
+
+
 def _packed(seen: str, count: int) -> Words:
     return _eval(appending.APPEND_PACKED, _BOTH, "pod.1", seen, count, "packed", "pod.1 1")
 
@@ -35,6 +44,14 @@ def _packed(seen: str, count: int) -> Words:
 def _permit(lease_id: str, *, wanted: str = "1", least_ms: int = 0) -> Words:
     keys = [STATE, PODS, READERS]
     return _eval(appending.PERMIT_PACKING, keys, lease_id, wanted, least_ms)
+
+
+_PEERS = [f"{{t}}:{name}" for name in ("peers", "before", "now", "after")]
+
+
+def _refresh(period: int, own: str, *fresh: str) -> Words:
+    # So long a period that it is the first one at any time.
+    return _eval(_REFRESH, _PEERS, period, own, 15, 100, 10**10, *fresh)
 
 
 _FAR = 4_000_000_000
@@ -113,16 +130,16 @@ CASES: dict[str, list[Words]] = {
         _eval(appending.APPEND, _BOTH, "pod.1", "0-0", 2000, "pod.1 1", *_MESSAGE, *_MESSAGE),
         _eval(appending.APPEND, _BOTH, "wrong", "0-0", "", "", *_MESSAGE),
         _eval(appending.APPEND, _BOTH, "pod.1", "0-0", "", "", *_MESSAGE),
-        _eval(log.LOOK, _BOTH, "0-0"), _eval(log.LOOK, _BOTH, "5-5"),
+        _look("0-0"), _look("5-5"),
         _eval(appending.TRIM, _BOTH, "pod.1", 120_000, 2),
         _eval(appending.TRIM, _BOTH, "wrong", 120_000, 2),
         ("XLEN", LOG), ("XTRIM", LOG, "MAXLEN", 1),
         _eval(appending.TRIM, _BOTH, "pod.1", 120_000, 2),
-        _eval(log.LOOK, _BOTH, "0-0"),
+        _look("0-0"),
         _eval(log.REPLACE, _BOTH, _FIRST, "second", "removed", _NUMBER + 1),
-        _eval(log.LOOK, _BOTH, "0-0"), _eval(log.CONFIRM_WATCHED, [STATE], _SECOND, "abc"),
+        _look("0-0"), _eval(log.CONFIRM_WATCHED, [STATE], _SECOND, "abc"),
         _eval(appending.TRIM_UNRECORDED, _BOTH, 0), _eval(log.RELEASE, [STATE], "pod.1"),
-        _eval(log.RELEASE, [STATE], "pod.1"), ("DEL", LOG), _eval(log.LOOK, _BOTH, "7-7"),
+        _eval(log.RELEASE, [STATE], "pod.1"), ("DEL", LOG), _look("7-7"),
         _eval(appending.TRIM_UNRECORDED, _BOTH, 1000),
     ],
     "packed entries": [
@@ -132,7 +149,7 @@ CASES: dict[str, list[Words]] = {
         ("HMGET", STATE, "removed", "gone"), _packed("0-1", 2), _packed("0-0", 3),
         ("XRANGE", LOG, "-", "+"), _packed("0-0", 200), ("HMGET", STATE, "packed", "extra"),
         _eval(appending.TRIM, _BOTH, "pod.1", 120_000, 100), ("HMGET", STATE, "removed", "gone"),
-        ("HMGET", STATE, "counts", "trimmed"), _eval(log.LOOK, _BOTH, "0-0"),
+        ("HMGET", STATE, "counts", "trimmed"), _look("0-0"),
         _permit("pod.1", wanted=""), ("ZADD", PODS, _FAR, "old"), _permit("pod.1"),
         _eval(appending.TRIM, _BOTH, "pod.1", 120_000, 1), ("ZREM", PODS, "old"),
         ("XADD", LOG, "9000000000000-123456789012345678", "channel", "c"), _packed("0-0", 2),
@@ -148,6 +165,13 @@ CASES: dict[str, list[Words]] = {
         ("HGETALL", "k"),
         _eval(_SAVE, ["none"], "b.1", 60_000, 0, "u", "{}", 0), _eval(_DROP, ["k"], "a.1"),
         _eval(_DROP, ["k"], "b.1"), ("EXISTS", "k"), _eval(_ACQUIRE, ["k"], "u", "b.1"),
+        _mark(0, 1), ("EXISTS", STATE), BEGIN, _mark(0, 1), _mark(1, 2), _mark(3, 4),
+        ("HGET", STATE, "sessions pod"), _look("0-0"),
+        _eval(log.REPLACE, _BOTH, _FIRST, "second", "removed", _NUMBER + 1), ("HGETALL", STATE),
+    ],
+    "pods that know each other": [
+        _refresh(0, "pod 1 h 1", "A", "B"), _refresh(0, "", "C", "D"), ("ZCARD", _PEERS[0]),
+        _refresh(7, "pod 1 h 1", "A", "B"), ("ZADD", _PEERS[0], 1, "gone"), _refresh(0, "", "", ""),
     ],
     "requests that may be repeated": [
         _eval(APPENDING.script, ["o", LOG], "f", 60, "chat:new", "{}"), ("XLEN", LOG),
@@ -193,7 +217,7 @@ WRITES: list[Words] = [
     _eval("return redis.call('SET', KEYS[1], 'x')", ["new"]),
     _eval("return redis.pcall('SET', KEYS[1], 'x').err", ["new"]),
     _eval("return redis.call('DEL', KEYS[1])", ["none"]), _LEASE,
-    _eval(log.LOOK, _BOTH, "0-0"),
+    _look("0-0"),
 ]  # fmt: skip
 """What is tried while Redis refuses to write."""
 KEPT: list[Words] = [("SET", "kept", "1"), ("HSET", "hash", "x", "1"), ("ZADD", "set", 1, "a")]

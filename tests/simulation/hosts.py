@@ -12,7 +12,7 @@ import itertools
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,9 @@ class Universe:
         self.report = report
         self.graveyard: list[Any] = []
         """What killed hosts leave behind: were it freed, its `finally` blocks would run."""
-        self._busy: deque[Host] = deque()
-        self._timers: list[tuple[float, int, Any, Host]] = []
+        self.busy: deque[Host] = deque()
+        """Hosts that have something to do, in the order of their turns."""
+        self._timers: list[tuple[float, int, Any]] = []
         self._numbers = itertools.count()
         self._cancelled = 0
 
@@ -51,7 +52,7 @@ class Universe:
 
     def run(self, seconds: float, is_done: Callable[[], bool] = lambda: False) -> None:
         """Let time pass, or as much of it as it takes until something is done."""
-        until, busy, timers = self.now + seconds, self._busy, self._timers
+        until, busy, timers = self.now + seconds, self.busy, self._timers
         try:
             while not is_done():
                 while busy:
@@ -66,25 +67,17 @@ class Universe:
     def _advance(self) -> None:
         """Go to the next timer; what is due at the same time happens in the order of calls."""
         timers = self._timers
-        self.now = max(self.now, timers[0][0])
-        while timers and timers[0][0] <= self.now:
-            _, _, handle, host = heapq.heappop(timers)
+        self.now = now = max(self.now, timers[0][0])
+        while timers and timers[0][0] <= now:
+            handle = heapq.heappop(timers)[2]
             if not handle._cancelled:
-                host.ready(handle)
+                handle._loop.ready(handle)
 
     # What hosts call
 
-    def schedule(self, host: Host, handle: asyncio.TimerHandle) -> None:
-        """Run a handle at its time."""
-        heapq.heappush(self._timers, (handle.when(), next(self._numbers), handle, host))
-
-    def schedule_read(self, host: Host, handle: asyncio.Handle) -> None:
-        """Run a handle after what is ready now."""
-        heapq.heappush(self._timers, (self.now + 1e-9, next(self._numbers), handle, host))
-
-    def note_busy(self, host: Host) -> None:
-        """Let a host have its turn."""
-        self._busy.append(host)
+    def schedule(self, when: float, handle: asyncio.Handle) -> None:
+        """Run a handle at this time."""
+        heapq.heappush(self._timers, (when, next(self._numbers), handle))
 
     def note_cancelled(self) -> None:
         """Note that a timer was cancelled: when they are many they are removed."""
@@ -94,6 +87,50 @@ class Universe:
             # In place: `run` is working with it.
             self._timers[:] = [entry for entry in self._timers if not entry[2]._cancelled]
             heapq.heapify(self._timers)
+
+
+class _Handle(asyncio.Handle):
+    """Asyncio's, without what it has for debugging: each world makes some fifty thousand."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        callback: Callable[..., Any],
+        args: tuple[Any, ...],
+        loop: Host,
+        context: Context | None = None,
+    ) -> None:
+        self._callback, self._args, self._loop = callback, args, loop
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback = self._args = None  # type: ignore[assignment]  # asyncio's does so too
+
+
+class _Timer(_Handle, asyncio.TimerHandle):
+    """The same, at a time."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., Any],
+        args: tuple[Any, ...],
+        loop: Host,
+        context: Context | None = None,
+    ) -> None:
+        self._when = when
+        _Handle.__init__(self, callback, args, loop, context)
+
+    def cancel(self) -> None:
+        if not self._cancelled:
+            self._loop.universe.note_cancelled()
+            _Handle.cancel(self)
 
 
 class Host(asyncio.BaseEventLoop):
@@ -144,7 +181,7 @@ class Host(asyncio.BaseEventLoop):
         for handle in waiting:
             callback: Any = getattr(handle, "_callback", None)
             if getattr(callback, "__name__", "") in _READS:
-                self.universe.schedule_read(self, handle)
+                self.universe.schedule(self.universe.now + 1e-9, handle)
             else:
                 self._handles.append(handle)
 
@@ -156,13 +193,18 @@ class Host(asyncio.BaseEventLoop):
             self._handles = deque()
             self.network.fail(self)
 
+    def read_at(self, when: float, callback: Callable[..., Any], *args: Any) -> None:
+        """Call the network at a time; nobody can cancel that."""
+        self.universe.schedule(when, _Handle(callback, args, self))
+
     # What the universe calls
 
     def ready(self, handle: asyncio.Handle) -> None:
         """Run a handle in the next turn."""
         self._handles.append(handle)
-        if not self._is_queued:
-            self._queue()
+        if not (self._is_queued or self._is_paused):
+            self._is_queued = True
+            self.universe.busy.append(self)
 
     def turn(self) -> None:
         """Run what is ready, once, as one turn of any event loop does."""
@@ -183,7 +225,7 @@ class Host(asyncio.BaseEventLoop):
     def _queue(self) -> None:
         if not self._is_paused:
             self._is_queued = True
-            self.universe.note_busy(self)
+            self.universe.busy.append(self)
 
     # What asyncio asks of a loop
 
@@ -193,24 +235,27 @@ class Host(asyncio.BaseEventLoop):
     def call_soon(  # type: ignore[override]  # without its generic types
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, self, context)
         self._handles.append(handle)
-        if not self._is_queued:
-            self._queue()
+        if not (self._is_queued or self._is_paused):
+            self._is_queued = True
+            self.universe.busy.append(self)
         return handle
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
-        handle._scheduled = True  # type: ignore[attr-defined]  # asyncio's own: it reports a cancel
-        self.universe.schedule(self, handle)
-        return handle
+        timer = _Timer(when, callback, args, self, context)
+        self.universe.schedule(when, timer)
+        return timer
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        return self.call_at(self.universe.now + delay, callback, *args, context=context)
+        universe = self.universe
+        timer = _Timer(universe.now + delay, callback, args, self, context)
+        universe.schedule(timer._when, timer)
+        return timer
 
     def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
@@ -222,9 +267,6 @@ class Host(asyncio.BaseEventLoop):
 
     def is_running(self) -> bool:
         return events._get_running_loop() is self
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        self.universe.note_cancelled()
 
     def add_signal_handler(  # type: ignore[override]
         self, sig: int, callback: Callable[..., Any], *args: Any

@@ -80,7 +80,7 @@ def run(task: Task) -> Outcome:
     size = Size(pods=chance.choice((2, 3, 3, 3, 4)), clients=chance.choice((8, 14, 22, 30)))
     if task.is_small:
         size = Size(pods=chance.choice((2, 3)), clients=8, rooms=2)
-    settings = {}
+    settings = {PACKING: "off"}
     if chance.random() < 0.5:
         settings[PACKING] = "auto"
         appender._LEAST_PACKED = 1  # events seldom come together: else few entries are packed

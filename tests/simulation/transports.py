@@ -38,7 +38,7 @@ class Pipe:
         host = self.sink.host
         due = host.universe.now + self.latency
         self._due = due = due if due > self._due else self._due + 1e-9
-        host.call_at(due, self.sink.arrive, piece)
+        host.read_at(due, self.sink.arrive, piece)
 
     def hold(self) -> None:
         """Let nothing arrive that is sent from now on."""

@@ -14,6 +14,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from constellation_ws.log.ids import LogId
+from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.log.state import LeaseReply, LogState, Look, find_gap, is_outdated
 
 logger = structlog.get_logger(__name__)
@@ -30,8 +31,9 @@ _LOOK_SECONDS = 0.1
 class Epochs:
     """What this pod knows of the log's epoch. `RedisLog` acts on it."""
 
-    def __init__(self, state: LogState) -> None:
+    def __init__(self, state: LogState, mark: SessionMark) -> None:
         self._state = state
+        self._mark = mark
         self.known: str | None = None
         """The epoch under which this pod has delivered; None before the first look, and empty where
         there was none then, and none could be written."""
@@ -44,7 +46,9 @@ class Epochs:
         self._gap: str | None = None
         """Why sessions may have missed something; reported once `_found` is adopted."""
         self._loss: str | None = None
-        """Why the epoch is to be ended, as long as that is not written."""
+        """Why an epoch is to be ended, as long as that is not written."""
+        self._lost_in: str | None = None
+        """Which one that is: the latest that this pod knew of when it noticed the loss."""
         self.fault = ""
         """Redis' error if that could not be written; else empty."""
 
@@ -66,6 +70,7 @@ class Epochs:
     def end(self, reason: str) -> None:
         """Let the epoch be ended at the next look."""
         self._loss = self._loss or reason
+        self._lost_in = self.known if self._found is None else self._found.epoch
 
     def must_look(self, reply: LeaseReply) -> bool:
         """Return whether Redis names another epoch than this pod knows, or one is to be ended."""
@@ -85,7 +90,10 @@ class Epochs:
         self._vouches = has_watched and self._may_vouch(look)
         if not look.is_watched and not self._vouches:
             look = await self._await_watcher(look, delivered)
-        if look.epoch and not self._is_ours(look.epoch):
+        if look.epoch != self.known:
+            self._mark.forget()
+        has_lost = self._loss is not None and look.epoch == self._lost_in
+        if look.epoch and not (self._is_ours(look.epoch) or has_lost):
             self._loss, self.fault = None, ""  # whoever ended it has reported our loss
         is_unwatched = bool(look.epoch) and not (look.is_watched or self._vouches)
         reason = find_gap(self.known, delivered, look) or self._loss
@@ -94,7 +102,7 @@ class Epochs:
         elif reason is None and not look.is_watched:
             with contextlib.suppress(ResponseError):  # full or read-only: others have to wait
                 await self._state.confirm_watched(look)
-        has_to_end = is_unwatched or self._has_to_end(look, reason)
+        has_to_end = is_unwatched or has_lost or self._has_to_end(look, reason)
         if has_to_end and await self._replace(look, reason or "founded"):
             look = await self._state.look(delivered)
         if not self.is_first_look and reason is not None and self._loss is None:
@@ -156,4 +164,5 @@ class Epochs:
             self.fault = str(error)
             return False
         self._loss, self.fault = None, ""
+        self._mark.forget()
         return True

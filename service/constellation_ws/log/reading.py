@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.log.ids import LogId, format_id
 from constellation_ws.log.layout import Logged, id_of, read_named
+from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.log.state import LogState
 from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
 from constellation_ws.redis_io.names import Names
@@ -27,11 +28,13 @@ class Page(NamedTuple):
 class LogReader:
     """Reads entries that are no longer in memory. Every method raises RedisUnavailable."""
 
-    def __init__(self, redis: Redis, names: Names, on_damaged: Callable[[str], None]) -> None:
+    def __init__(
+        self, redis: Redis, names: Names, mark: SessionMark, on_damaged: Callable[[str], None]
+    ) -> None:
         """`on_damaged` is called with the reason if entries were removed by something else."""
         self._redis = redis
         self._names = names
-        self._state = LogState(redis, names)
+        self._state = LogState(redis, names, mark)
         self._on_damaged = on_damaged
 
     async def page(self, after: LogId, up_to: LogId, count: int) -> Page:

@@ -22,6 +22,7 @@ from constellation_ws.log.ids import BEGINNING, LogId, format_id
 from constellation_ws.log.layout import Content, Logged, id_of, later_than, read_entries
 from constellation_ws.log.rate import AppendRate
 from constellation_ws.log.reading import LogReader, last_position
+from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.log.state import LeaseReply, LogState, Look
 from constellation_ws.log.tail import Tail
 from constellation_ws.log.unrecorded import Unrecorded
@@ -45,6 +46,7 @@ class RedisLog:
         redis_requests: Redis,
         names: Names,
         unrecorded: Unrecorded,
+        mark: SessionMark,
         metrics: Metrics,
     ) -> None:
         """`redis` follows and asks for the lease, `redis_requests` reads; both may try again."""
@@ -52,15 +54,14 @@ class RedisLog:
         self._names = names
         self.comparison = Comparison(unrecorded)
         self._metrics = metrics
-        self.state = LogState(redis, names)
-        self.reader = LogReader(redis_requests, names, self.damaged)
+        self.state = LogState(redis, names, mark)
+        self.reader = LogReader(redis_requests, names, mark, self.damaged)
         self._follower: Follower | None = None
         self.rate = AppendRate()
         self._tail = Tail(redis, names, self.rate, lambda: format_id(self.delivered), self._receive)
         self._attempts = 0
-        self._moved = asyncio.Event()
-        self._is_awaited = False
-        self.epochs = Epochs(self.state)
+        self._moved, self._is_awaited = asyncio.Event(), False
+        self.epochs = Epochs(self.state, mark)
         self.lag_seconds = 0.0
         """Age that the newest entry had when it was read, by Redis' clock; 0 when none waits."""
         self.delivered: LogId = BEGINNING

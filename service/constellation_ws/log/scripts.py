@@ -22,6 +22,7 @@ State of the log, a hash (`Names.state`):
 | `place`, `placed` | position of the stream before which all is recorded, and the last ID then |
 | `senior`, `since` | of the candidates that wait, the one that was subscribed first, and when |
 | `entered`, `seen` | since when this is known, and when it last asked |
+| `sessions <pod>` | number of the pod's last write of sessions: see `session_mark` |
 | `late` | how many recorders had not been subscribed all the time since the one before |
 
 While the log may hold packed entries, `removed` says `packed 1`. A release that cannot read these
@@ -141,20 +142,21 @@ LOOK = (
     LIBRARY
     + """
 local state = redis.call(
-  'HMGET', KEYS[2], 'epoch', 'start', 'reason', 'trimmed', 'begun', 'watched')
+  'HMGET', KEYS[2], 'epoch', 'start', 'reason', 'trimmed', 'begun', 'watched', ARGV[2])
 local found = inspect(KEYS[1])
 local seen = ARGV[1]
 local is_there = seen == '0-0' or has(KEYS[1], seen)
 return {
   state[1] or '', state[2] or '0-0', state[3] or '', state[4] or '0-0',
   found['last-generated-id'], is_there and 1 or 0, damage(KEYS[2], KEYS[1], found),
-  math.max(0, now_ms() - tonumber(state[5] or '0')), run_id(), state[6] or ''}
+  math.max(0, now_ms() - tonumber(state[5] or '0')), run_id(), state[6] or '', state[7] or '0'}
 """
 )
-"""KEYS: log, state. ARGV: last ID that this pod has delivered. Writes nothing.
+"""KEYS: log, state. ARGV: last ID that this pod has delivered, the field of its session mark.
+Writes nothing.
 
 Returns {epoch, start, reason, trimmed, last ID, 1 where the delivered entry is there, damage,
-age of the epoch in ms, run ID, the run ID up to which it is watched}."""
+age of the epoch in ms, run ID, the run ID up to which it is watched, session mark}."""
 
 REPLACE = (
     LIBRARY
@@ -173,6 +175,10 @@ redis.call(
   'removed', removed(found), 'last', last, 'begun', string.format('%.0f', now_ms()),
   'watched', run_id())
 redis.call('HDEL', KEYS[2], 'gone', 'packing', 'packs', 'packed')
+local fields = redis.call('HGETALL', KEYS[2])
+for i = 1, #fields, 2 do
+  if string.sub(fields[i], 1, 9) == 'sessions ' then redis.call('HDEL', KEYS[2], fields[i]) end
+end
 if epoch == '' then
   redis.call('HSET', KEYS[2], 'holder', '', 'until', string.format('%.0f', now_ms()), 'place', '',
     'placed', '0-0')

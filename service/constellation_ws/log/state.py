@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from constellation_ws.log.append_scripts import PERMIT_PACKING
 from constellation_ws.log.ids import BEGINNING, LogId, format_id, parse_id
 from constellation_ws.log.scripts import CONFIRM_WATCHED, LOOK, RELEASE, REPLACE, REQUEST_LEASE
+from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.redis_io.names import Names
 
 
@@ -90,6 +91,8 @@ class Look:
     """Which start of which Redis this is; empty where that is not known."""
     watched: str
     """The run ID up to whose start some pod has seen every entry of the epoch."""
+    lost_sessions: bool = False
+    """Whether Redis has gone back to before this pod's last write of sessions."""
 
     @property
     def is_watched(self) -> bool:
@@ -100,9 +103,10 @@ class Look:
 class LogState:
     """Asks for and changes the state of one log. Every method raises what FAULTS names."""
 
-    def __init__(self, redis: Redis, names: Names) -> None:
+    def __init__(self, redis: Redis, names: Names, mark: SessionMark) -> None:
         """`redis` may try again: each of these may be done twice."""
         self._names = names
+        self.mark = mark
         self._request_lease: Any = redis.register_script(REQUEST_LEASE)
         self._permit_packing: Any = redis.register_script(PERMIT_PACKING)
         self._release: Any = redis.register_script(RELEASE)
@@ -143,10 +147,23 @@ class LogState:
 
     async def look(self, delivered: LogId) -> Look:
         """Find out whether the log is still what a pod knows that has delivered up to this ID."""
-        found = await self._look(
-            keys=[self._names.log, self._names.state], args=[format_id(delivered)]
+        confirmed = self.mark.confirmed
+        (
+            epoch,
+            start,
+            reason,
+            trimmed,
+            last,
+            has_delivered,
+            damage,
+            age_ms,
+            run_id,
+            watched,
+            mark,
+        ) = await self._look(
+            keys=[self._names.log, self._names.state],
+            args=[format_id(delivered), self.mark.field],
         )
-        epoch, start, reason, trimmed, last, has_delivered, damage, age_ms, run_id, watched = found
         return Look(
             bytes(epoch).decode(),
             _id(start),
@@ -158,6 +175,7 @@ class LogState:
             age_ms / 1000,
             bytes(run_id).decode(),
             bytes(watched).decode(),
+            int(mark) < confirmed,
         )
 
     async def confirm_watched(self, look: Look) -> None:
@@ -187,7 +205,7 @@ def find_gap(known: str | None, delivered: LogId, look: Look) -> str | None:
         return "trimmed"
     if look.last < delivered or (delivered > look.trimmed and not look.has_delivered):
         return "rolled_back"
-    return look.damage or None
+    return look.damage or ("sessions" if look.lost_sessions else None)
 
 
 def is_outdated(epoch: str, known: str) -> bool:

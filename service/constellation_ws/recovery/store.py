@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.log.ids import LogId
 from constellation_ws.log.positions import Ticket
+from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.recovery import record as session_record
 from constellation_ws.recovery.acquisition import REDIS_SECONDS, Acquisitions
 from constellation_ws.redis_io.link import FAULTS
@@ -46,6 +47,15 @@ for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1
 """
+_MARK = """
+local found = redis.call('HMGET', KEYS[1], 'epoch', ARGV[1])
+if not found[1] or tonumber(found[2] or '0') < tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
+"""KEYS: the log's state. ARGV: the field of the mark, the number that Redis must have, the new one.
+
+Where Redis has a lower one the mark stays as it is, so that a look finds it: `log/session_mark`."""
 _DROP = "if redis.call('HGET', KEYS[1], 'owner') == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
@@ -66,8 +76,11 @@ class SessionStore:
     pending write per session.
     """
 
-    def __init__(self, redis: Redis, names: Names = DEFAULT) -> None:
+    def __init__(self, redis: Redis, mark: SessionMark, names: Names = DEFAULT) -> None:
         self._redis = redis
+        self._mark = mark
+        self._state = names.state
+        self._write_mark: Any = redis.register_script(_MARK)
         self._key = names.session
         self._save: Any = redis.register_script(_SAVE)
         self._drop: Any = redis.register_script(_DROP)
@@ -160,14 +173,7 @@ class SessionStore:
         """Write a chunk; False if Redis refused some of it, which is retained."""
         chunk = self._next_chunk(delivered())
         self._sending = [write for write, _ in chunk]
-        try:
-            async with asyncio.timeout(REDIS_SECONDS):
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    for write, fields in chunk:
-                        await self._send(write, fields, pipe)
-                    results = await pipe.execute(raise_on_error=False)
-        except (TimeoutError, *FAULTS) as error:
-            results = [error] * len(chunk)
+        results = await self._exchange(chunk)
         self._sending = []
         failed: Exception | None = None
         for (write, fields), result in zip(chunk, results, strict=True):
@@ -184,6 +190,26 @@ class SessionStore:
             logger.warning("sessions cannot be written now, trying again", error=str(failed))
         self.is_failing = failed is not None
         return failed is None
+
+    async def _exchange(self, chunk: list[tuple[_Write, session_record.Fields | None]]) -> Any:
+        """Write sessions, and behind them the mark; give Redis' replies, or why there are none."""
+        number = self._mark.next() if any(_is_news(fields) for _, fields in chunk) else None
+        try:
+            async with asyncio.timeout(REDIS_SECONDS):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for write, fields in chunk:
+                        await self._send(write, fields, pipe)
+                    if number is not None:
+                        words = [self._mark.field, self._mark.confirmed, number]
+                        await self._write_mark(keys=[self._state], args=words, client=pipe)
+                    results = await pipe.execute(raise_on_error=False)
+        except (TimeoutError, *FAULTS) as error:
+            return [error] * len(chunk)
+        if number is not None:
+            is_marked = results.pop() == 1
+            if is_marked and not any(isinstance(one, Exception) for one in results):
+                self._mark.confirm(number)
+        return results
 
     def _next_chunk(self, delivered: LogId) -> list[tuple[_Write, session_record.Fields | None]]:
         """Remove and return what is to be written next, bounded in number and bytes."""
@@ -228,6 +254,14 @@ class SessionStore:
             *fields.gone,
         ]
         await self._save(keys=keys, args=words, client=pipe)
+
+
+def _is_news(fields: session_record.Fields | None) -> bool:
+    """Return whether a client would miss something, or get too much, if this were lost again.
+
+    What a refresh brings only saves work when the session is resumed.
+    """
+    return fields is not None and bool(fields.is_full or fields.rooms or fields.gone)
 
 
 def _follow(earlier: asyncio.Future[None], newer: asyncio.Future[None]) -> None:

@@ -26,6 +26,8 @@ class Overload:
 
     def __init__(self) -> None:
         self._lags: deque[tuple[float, float]] = deque()
+        self._late_lags = 0
+        """How many of them are late."""
         self._late: str | None = None
         self._full: str | None = None
 
@@ -42,9 +44,12 @@ class Overload:
         """Note how late the event loop was."""
         lags = self._lags
         lags.append((now_seconds, seconds))
+        self._late_lags += seconds >= LATE_SECONDS
         began = lags[0][0]
         while lags[0][0] < now_seconds - LAG_WINDOW_SECONDS:
-            lags.popleft()
+            self._late_lags -= lags.popleft()[1] >= LATE_SECONDS
+        if self._late is None and 2 * self._late_lags < len(lags):
+            return  # nor is the median late: it costs more than all else here
         if now_seconds - began < LAG_WINDOW_SECONDS or len(lags) < _LEAST_SAMPLES:
             return
         usual = median(lag for _, lag in lags)

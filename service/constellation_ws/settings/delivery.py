@@ -45,10 +45,10 @@ class DeliverySettings(Part):
         description="Maximum number of events in the log, whatever their age.",
     )
     log_packing: Literal["auto", "off"] = Field(
-        "off",
+        "auto",
         description="`auto` stores events that are appended together as one entry of the stream, "
         "while all pods run a release that can read it; `off` stores each event as an entry. Set "
-        "`auto` once all pods run a release that has this setting.",
+        "`off` before you go back to a release without this setting.",
     )
     max_replay_events: Count = Field(
         1_000,

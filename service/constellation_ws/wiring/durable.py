@@ -10,6 +10,7 @@ from constellation_ws.log.layout import Logged
 from constellation_ws.log.producer import Producer
 from constellation_ws.log.recent_entries import NoRecentEntries, RecentEntries
 from constellation_ws.log.redis_log import RedisLog
+from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import HealthCheck
@@ -49,7 +50,8 @@ class Durable:
         self._bus = bus
         self._grace_seconds = settings.redis.redis_grace_seconds
         unrecorded = Unrecorded(bus.instance.encode(), _UNRECORDED_BYTES)
-        self.log = RedisLog(redis.vital, redis.requests, names, unrecorded, metrics)
+        mark = SessionMark(bus.instance)
+        self.log = RedisLog(redis.vital, redis.requests, names, unrecorded, mark, metrics)
         self._recorder = Recorder(
             bus,
             self.log,

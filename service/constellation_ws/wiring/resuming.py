@@ -50,7 +50,7 @@ class Resuming:
         window_seconds = settings.delivery.recovery_window_seconds
         self._log = redis_log
         self._offsets = Offsets(settings.delivery.recovery)
-        self._store = SessionStore(redis, names)
+        self._store = SessionStore(redis, redis_log.state.mark, names)
         self.sessions = Sessions(redis_log, self._store, rooms, window_seconds=window_seconds)
         self.recent = RecentEntries(_RECENT_BYTES)
         limits = bounds.replay_limits(settings)

@@ -62,7 +62,7 @@ class Blow:
     def __enter__(self) -> None:
         one, now_ms = self.disaster, self.world.now_ms()
         self._strike = self.world.timeline.begin(
-            Strike(one.name, now_ms, None, one.is_lossy, one.group)
+            Strike(one.name, now_ms, None, one.is_lossy, one.group, one.delays)
         )
 
     def __exit__(
@@ -94,6 +94,8 @@ class Disaster:
     """Whether a loss that is reported is allowed, and a session that cannot be resumed."""
     group: str | None = None
     """The clients that it strikes; None where it strikes everybody."""
+    delays: bool = False
+    """Whether events may be late, though none is lost: as while a dead recorder holds its lease."""
     topologies: tuple[str, ...] = ("single",)
 
 

@@ -82,10 +82,19 @@ async def _pause(world: World, blow: Blow, slots: Iterable[int]) -> None:
 EVERYWHERE = ("single", "snapshots", "sentinel", "cluster")
 DISASTERS = (
     Disaster("roll", Lane.PODS, roll, is_lossy=False, topologies=EVERYWHERE),
-    Disaster("kill", Lane.PODS, kill, is_lossy=False, topologies=EVERYWHERE),
-    Disaster("kill-recorder", Lane.PODS, kill_recorder, is_lossy=False, topologies=EVERYWHERE),
+    Disaster("kill", Lane.PODS, kill, is_lossy=False, delays=True, topologies=EVERYWHERE),
+    Disaster(
+        "kill-recorder",
+        Lane.PODS,
+        kill_recorder,
+        is_lossy=False,
+        delays=True,
+        topologies=EVERYWHERE,
+    ),
     Disaster("roll-stalled", Lane.PODS, roll_stalled, is_lossy=False, topologies=EVERYWHERE),
-    Disaster("kill-stalled", Lane.PODS, kill_stalled, is_lossy=False, topologies=EVERYWHERE),
+    Disaster(
+        "kill-stalled", Lane.PODS, kill_stalled, is_lossy=False, delays=True, topologies=EVERYWHERE
+    ),
     Disaster("pause", Lane.PODS, pause, Span(8, 14), 13, topologies=EVERYWHERE),
     Disaster("pause-all", Lane.PODS, pause_all, Span(8, 14), 13),
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.log.ids import LogId
 from constellation_ws.log.positions import Ticket
+from constellation_ws.log.state import LogState, Look
 from constellation_ws.recovery import record, replay
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.websocket import text_frame
@@ -78,6 +80,16 @@ def removals_unseen() -> None:
     replay.DecodedEntry.__init__ = begin_without_move  # type: ignore[method-assign]
 
 
+def sessions_trusted() -> None:
+    """What Redis has of sessions after a restart is taken for what was written last."""
+    look = LogState.look
+
+    async def look_away(self: LogState, delivered: LogId) -> Look:
+        return replace(await look(self, delivered), lost_sessions=False)
+
+    LogState.look = look_away  # type: ignore[method-assign]
+
+
 MUTATIONS = (
     Mutation(
         "joins-unwritten", "joins and leaves are acknowledged and not written", "kill",
@@ -98,6 +110,10 @@ MUTATIONS = (
     Mutation(
         "rooms-follow-on", "the rooms of a lost session count as those of its write", "roll-all",
         rooms_follow_on,
+    ),
+    Mutation(
+        "sessions-trusted", "sessions that Redis has gone back on are recovered", "rollback+away",
+        sessions_trusted,
     ),
     Mutation(
         "drain-disconnects", "a drain sends DISCONNECT", "roll", drain_disconnects,

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from redis.asyncio import Redis
 
 from constellation_ws.log.positions import Ticket
+from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.recovery.store import SessionStore
 from tests.waiting import cancelled
 
@@ -23,8 +24,10 @@ class Fenced(list[tuple[str, str]]):
 
 
 @asynccontextmanager
-async def running(redis: Redis, fenced: Fenced | None = None) -> AsyncIterator[SessionStore]:
-    store = SessionStore(redis)
+async def running(
+    redis: Redis, fenced: Fenced | None = None, mark: SessionMark | None = None
+) -> AsyncIterator[SessionStore]:
+    store = SessionStore(redis, mark or SessionMark("pod"))
     told = fenced if fenced is not None else Fenced()
     task = asyncio.create_task(store.run(lambda: DELIVERED, told.add))
     try:

@@ -56,7 +56,7 @@ class Pod:
         self.metrics = Metrics()
         self.log = make_log(redis, self.metrics)
         self.recent = RecentEntries(1 << 20)
-        self.store = SessionStore(redis)
+        self.store = SessionStore(redis, self.log.state.mark)
         self.rooms = Rooms()
         self.gaps: list[str] = []
         self.closed: list[tuple[Member, str]] = []

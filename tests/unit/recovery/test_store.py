@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.recovery.store import SessionStore
 from constellation_ws.redis_io.link import RedisUnavailable, make_client
 from constellation_ws.redis_io.names import DEFAULT
@@ -115,7 +116,7 @@ async def test_a_thousand_sessions_and_one_with_thousands_of_rooms_are_written(
 
 
 async def test_a_new_connection_of_this_pod_takes_the_place_of_what_waits(redis: Redis) -> None:
-    store = SessionStore(redis)
+    store = SessionStore(redis, SessionMark("pod"))
     older = store.save(ticket(owner="a.1", sid="old"), 60)
     newer = store.save(ticket(owner="a.2", sid="new"), 60)
     assert older.cancelled()
