@@ -7,11 +7,13 @@
 //
 // Exit status: 0, or 1 with one sentence on stderr when the server misbehaved, 3 when deliveries were lost or doubled.
 #define _GNU_SOURCE
+#include "load_generator/crowd.h"
 #include "load_generator/deliveries.h"
 #include "load_generator/event_packet.h"
 #include "load_generator/options.h"
 #include "load_generator/process_stats.h"
-#include "load_generator/redis_publisher.h"
+#include "load_generator/publisher.h"
+#include "load_generator/redis_broker.h"
 #include "load_generator/redis_subscriber.h"
 #include "load_generator/socketio_client.h"
 
@@ -51,7 +53,7 @@ static uint64_t timestamp_now(void) { return TIMESTAMP_ORIGIN_US + now_ns() / 10
 
 static void take_event(void *context, int client, const char *packet, size_t bytes) {
     struct load *load = context;
-    if (load->checking_contents) packet_check(packet, bytes);
+    if (load->checking_contents) load->crowd.protocol->check_event(packet, bytes);
     uint64_t sequence = packet_sequence(packet, bytes), latency_us = 0;
     if (load->book.timing) latency_us = timestamp_now() - packet_timestamp_us(packet, bytes);
     deliveries_take(&load->book, client, sequence, (uint32_t)latency_us);
@@ -359,13 +361,14 @@ static void begin(struct load *load) {
     deliveries_begin(&load->book, load->options.clients);
     load->crowd.epoll_fd = epoll_create1(0);
     load->crowd.port = load->options.ws_port;
+    load->crowd.protocol = &socketio;
     load->crowd.chats_per_client = load->options.chats;
     load->crowd.first_user = load->options.first_user;
     load->crowd.take_event = take_event;
     load->crowd.take_ack = take_ack;
     load->crowd.context = load;
     crowd_begin(&load->crowd, load->options.clients);
-    publisher_connect(&load->publisher, load->options.redis_port);
+    publisher_connect(&load->publisher, &redis_broker, load->options.redis_port);
     watch_readable(load, load->publisher.fd, &load->publisher);
     load->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
     watch_readable(load, load->timer_fd, &load->timer_fd);

@@ -2,7 +2,7 @@
 #include "event_packet.h"
 
 #include "process_stats.h"
-#include "redis_publisher.h"
+#include "publisher.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-// Reading a delivered `new-message`: the other end of what redis_publisher writes.
+// Reading a delivered `new-message`: the other end of what publisher writes.
 #ifndef EVENT_PACKET_H
 #define EVENT_PACKET_H
 
