@@ -14,7 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { LARGEST_SENT = 1024, CLIENTS_PER_ADDRESS = 16000, NEIGHBOURS = 10 };
+enum { LARGEST_SENT = 4096, CLIENTS_PER_ADDRESS = 16000, NEIGHBOURS = 10 };
 enum { FIN = 0x80, MASKED = 0x80 };
 
 void crowd_begin(struct crowd *crowd, int size) {

@@ -29,6 +29,7 @@ void publisher_connect(struct publisher *publisher, const struct broker *broker,
     publisher->pending = malloc(PENDING_CAPACITY);
     if (!publisher->pending) fail("Out of memory.");
     publisher->pending_bytes = 0;
+    publisher_queue_text(publisher, broker->greeting);
 }
 
 static int write_event(char *json, const struct event *event) {
@@ -45,6 +46,12 @@ void publisher_queue(struct publisher *publisher, const struct event *event) {
     int length = write_event(json, event);
     char *end = publisher->pending + publisher->pending_bytes;
     publisher->pending_bytes += (size_t)publisher->broker->write_command(end, event, json, length);
+}
+
+// Fits behind whatever was queued: events leave room for a command more.
+void publisher_queue_text(struct publisher *publisher, const char *text) {
+    memcpy(publisher->pending + publisher->pending_bytes, text, strlen(text));
+    publisher->pending_bytes += strlen(text);
 }
 
 void publisher_flush(struct publisher *publisher) {

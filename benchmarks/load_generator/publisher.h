@@ -2,6 +2,7 @@
 #ifndef PUBLISHER_H
 #define PUBLISHER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ struct publisher {
 struct event {
     const char *chat;      // "c1"
     const char *recipient; // "u7"
+    bool is_for_chat;      // everybody in the chat is to receive it, or else the recipient alone
     uint64_t sequence;     // becomes the tail of `messageId`
     uint64_t timestamp_us; // becomes `timestamp`
 };
@@ -25,6 +27,7 @@ struct event {
 // How events are published on one kind of broker.
 struct broker {
     const char *name;
+    const char *greeting; // goes before the first event
     // Writes the command that publishes `json`, which says what `event` does, and returns its length.
     int (*write_command)(char *command, const struct event *event, const char *json, int json_bytes);
     // Judges what one read brought, ended with a zero byte; fails on an error. A read may cut an answer.
@@ -44,8 +47,9 @@ struct broker {
 // Connects to 127.0.0.1; fails when nobody answers.
 void publisher_connect(struct publisher *publisher, const struct broker *broker, int port);
 
-// Queues one event; publisher_flush sends what is queued.
+// Queues one event, or what else a broker wants to be told; publisher_flush sends what is queued.
 void publisher_queue(struct publisher *publisher, const struct event *event);
+void publisher_queue_text(struct publisher *publisher, const char *text);
 void publisher_flush(struct publisher *publisher);
 
 // Reads what the broker has sent, and fails on what says that events are not published.

@@ -23,6 +23,7 @@ static void take_answers(struct publisher *publisher, const char *answers) {
 
 const struct broker redis_broker = {
     .name = "Redis",
+    .greeting = "",
     .write_command = write_publish,
     .take_answers = take_answers,
 };
