@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from constellation_ws.announcing import scripts as announcing
 from constellation_ws.log import append_scripts as appending
 from constellation_ws.log import scripts as log
-from constellation_ws.recovery.acquisition import _ACQUIRE
+from constellation_ws.recovery.acquisition import _ACQUIRE, _EPOCH
 from constellation_ws.recovery.store import _DROP, _SAVE
 from constellation_ws.services.once import APPENDING, PUBLISHING
 
@@ -147,6 +147,7 @@ CASES: dict[str, list[Words]] = {
         ("HGETALL", "k"),
         _eval(_SAVE, ["none"], "b.1", 60_000, 0, "u", "{}", 0), _eval(_DROP, ["k"], "a.1"),
         _eval(_DROP, ["k"], "b.1"), ("EXISTS", "k"), _eval(_ACQUIRE, ["k"], "u", "b.1"),
+        _eval(_EPOCH, [STATE]), ("HSET", STATE, "epoch", "e"), _eval(_EPOCH, [STATE]),
     ],
     "requests that may be repeated": [
         _eval(APPENDING.script, ["o", LOG], "f", 60, "chat:new", "{}"), ("XLEN", LOG),

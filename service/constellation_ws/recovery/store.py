@@ -11,7 +11,6 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -19,14 +18,18 @@ from redis.asyncio import Redis
 from constellation_ws.log.ids import LogId
 from constellation_ws.log.positions import Ticket
 from constellation_ws.recovery import record as session_record
-from constellation_ws.recovery.acquisition import REDIS_SECONDS, Acquisitions
-from constellation_ws.redis_io.link import FAULTS
+from constellation_ws.recovery.acquisition import Acquisitions
 from constellation_ws.redis_io.names import DEFAULT, Names
+from constellation_ws.redis_io.script_calls import Call, Script, ScriptCalls
+from constellation_ws.runtime.spawning import Spawn
 
 logger = structlog.get_logger(__name__)
 
-_CHUNK = 500
+_CHUNK = 250
+"""Sessions that are written together, which is one write to the socket."""
 _CHUNK_BYTES = 1 << 20
+_REDIS_SECONDS = 5.0
+"""How long Redis may take to answer before an exchange counts as failed."""
 _RETRY_SECONDS = 0.5
 _FENCED, _GONE = 0, 2
 
@@ -66,16 +69,16 @@ class SessionStore:
     pending write per session.
     """
 
-    def __init__(self, redis: Redis, names: Names = DEFAULT) -> None:
-        self._redis = redis
+    def __init__(self, redis: Redis, spawn: Spawn, names: Names = DEFAULT) -> None:
         self._key = names.session
-        self._save: Any = redis.register_script(_SAVE)
-        self._drop: Any = redis.register_script(_DROP)
+        self._save, self._drop = Script(_SAVE), Script(_DROP)
         self._writes: dict[str, _Write] = {}
         self._sending: list[_Write] = []
         self._has_work = asyncio.Event()
-        self._acquisitions = Acquisitions(redis, names, self._has_work)
+        self._acquisitions = Acquisitions(names, self._has_work)
         self.acquire = self._acquisitions.acquire
+        scripts = (self._save, self._drop, *self._acquisitions.scripts)
+        self._calls = ScriptCalls(redis, spawn, scripts, _REDIS_SECONDS)
         self.is_failing = False
         """Whether the last write failed or was refused: waiting for another one is useless now."""
 
@@ -133,7 +136,7 @@ class SessionStore:
             await self._has_work.wait()
             self._has_work.clear()
             while self._writes or self._acquisitions:
-                await self._acquisitions.carry_out()
+                await self._acquisitions.carry_out(self._calls)
                 if self._writes and not await self._flush(delivered, on_fenced):
                     await self._pause()
 
@@ -160,14 +163,7 @@ class SessionStore:
         """Write a chunk; False if Redis refused some of it, which is retained."""
         chunk = self._next_chunk(delivered())
         self._sending = [write for write, _ in chunk]
-        try:
-            async with asyncio.timeout(REDIS_SECONDS):
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    for write, fields in chunk:
-                        await self._send(write, fields, pipe)
-                    results = await pipe.execute(raise_on_error=False)
-        except (TimeoutError, *FAULTS) as error:
-            results = [error] * len(chunk)
+        results = await self._calls.carry_out([self._call(*one) for one in chunk])
         self._sending = []
         failed: Exception | None = None
         for (write, fields), result in zip(chunk, results, strict=True):
@@ -211,13 +207,13 @@ class SessionStore:
         elif not write.done.done():
             write.done.cancel()  # another connection owns the session by now
 
-    async def _send(self, write: _Write, fields: session_record.Fields | None, pipe: Any) -> None:
+    def _call(self, write: _Write, fields: session_record.Fields | None) -> Call:
         ticket = write.ticket
-        keys = [self._key(ticket.pid)]
+        key = self._key(ticket.pid)
         if fields is None:
-            await self._drop(keys=keys, args=[ticket.owner], client=pipe)
-            return
-        words = [
+            return self._drop.call(key, ticket.owner)
+        return self._save.call(
+            key,
             ticket.owner,
             write.lifetime_milliseconds,
             int(fields.is_full),
@@ -226,8 +222,8 @@ class SessionStore:
             len(fields.rooms),
             *fields.rooms,
             *fields.gone,
-        ]
-        await self._save(keys=keys, args=words, client=pipe)
+            payload_bytes=fields.size,
+        )
 
 
 def _follow(earlier: asyncio.Future[None], newer: asyncio.Future[None]) -> None:

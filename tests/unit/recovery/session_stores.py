@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.log.positions import Ticket
 from constellation_ws.recovery.store import SessionStore
+from tests.spawning import spawn
 from tests.waiting import cancelled
 
 DELIVERED = (7, 0)
@@ -24,7 +25,7 @@ class Fenced(list[tuple[str, str]]):
 
 @asynccontextmanager
 async def running(redis: Redis, fenced: Fenced | None = None) -> AsyncIterator[SessionStore]:
-    store = SessionStore(redis)
+    store = SessionStore(redis, spawn)
     told = fenced if fenced is not None else Fenced()
     task = asyncio.create_task(store.run(lambda: DELIVERED, told.add))
     try:
