@@ -132,6 +132,7 @@ class SessionStore:
         `delivered` returns the log ID up to which rooms follow the log; `on_fenced` is called with
         the (sid, owner) of a connection whose session now belongs to another one.
         """
+        self._calls.connect()
         while True:
             await self._has_work.wait()
             self._has_work.clear()

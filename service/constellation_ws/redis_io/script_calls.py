@@ -31,8 +31,8 @@ class Script:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
-        self._begin = ("EVALSHA", digest, 1)
+        self.digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
+        self._begin = ("EVALSHA", self.digest, 1)
 
     def call(self, key: str, *arguments: str | bytes | int, payload_bytes: int = 0) -> Call:
         """Make a call; `payload_bytes` is about what its arguments have."""
@@ -48,6 +48,10 @@ class ScriptCalls:
         """`timeout_seconds` is how long a call may take before it counts as failed."""
         sources = [script.source for script in scripts]
         self._queue = CommandQueue(client, spawn, timeout_seconds, sources)
+
+    def connect(self) -> None:
+        """Connect and load the scripts already, so that the first callers need not wait for it."""
+        self._queue.send(("PING",), 0, _ignore)
 
     async def carry_out(self, calls: Sequence[Call]) -> list[Any]:
         """Return the reply to each, or the exception that says why there is none.
@@ -86,6 +90,10 @@ class _Replies:
         self._missing -= 1
         if self._missing == 0 and not self.complete.done():
             self.complete.set_result(self._replies)
+
+
+def _ignore(_: Any) -> None:
+    """Who calls next learns what is wrong."""
 
 
 def _is_lost(error: Exception) -> bool:

@@ -79,6 +79,19 @@ async def test_what_is_called_together_is_one_write_even_at_first(
     assert sent == [("SCRIPT", "SCRIPT"), ("EVALSHA",) * COUNT]
 
 
+async def test_it_may_connect_before_anything_is_called(redis: Redis, links: list[Any]) -> None:
+    calls = calls_of(redis)
+    await redis.script_flush()
+    calls.connect()
+
+    async def is_loaded() -> bool:
+        return bool((await redis.script_exists(PUSH.digest))[0])
+
+    await eventually(is_loaded, PATIENCE_SECONDS, "the scripts are loaded")
+    assert await calls.carry_out([PUSH.call("a", "x")]) == [1]
+    assert len(links) == 1
+
+
 async def test_scripts_that_redis_has_lost_are_loaded_again(redis: Redis) -> None:
     calls = calls_of(redis)
     assert await calls.carry_out([PUSH.call("a", "x")]) == [1]
