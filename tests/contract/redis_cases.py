@@ -8,7 +8,7 @@ from constellation_ws.announcing import scripts as announcing
 from constellation_ws.log import append_scripts as appending
 from constellation_ws.log import scripts as log
 from constellation_ws.peers.directory import _REFRESH
-from constellation_ws.recovery.acquisition import _ACQUIRE
+from constellation_ws.recovery.acquisition import _ACQUIRE, _EPOCH
 from constellation_ws.recovery.store import _DROP, _MARK, _SAVE
 from constellation_ws.services.once import APPENDING, PUBLISHING
 
@@ -165,6 +165,7 @@ CASES: dict[str, list[Words]] = {
         ("HGETALL", "k"),
         _eval(_SAVE, ["none"], "b.1", 60_000, 0, "u", "{}", 0), _eval(_DROP, ["k"], "a.1"),
         _eval(_DROP, ["k"], "b.1"), ("EXISTS", "k"), _eval(_ACQUIRE, ["k"], "u", "b.1"),
+        _eval(_EPOCH, [STATE]), ("HSET", STATE, "epoch", "e"), _eval(_EPOCH, [STATE]),
         _mark(0, 1), ("EXISTS", STATE), BEGIN, _mark(0, 1), _mark(1, 2), _mark(3, 4),
         ("HGET", STATE, "sessions pod"), _look("0-0"),
         _eval(log.REPLACE, _BOTH, _FIRST, "second", "removed", _NUMBER + 1), ("HGETALL", STATE),

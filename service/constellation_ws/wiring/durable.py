@@ -19,6 +19,7 @@ from constellation_ws.recovery.none import NoRecovery
 from constellation_ws.recovery.resume import Recovery
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.names import Names
+from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.services.once import APPENDING, Once
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.consumer import Consumer
@@ -45,6 +46,7 @@ class Durable:
         rooms: Rooms,
         metrics: Metrics,
         volatile: frozenset[str],
+        spawn: Spawn,
     ) -> None:
         """What comes on `volatile` channels is delivered live, and not recorded."""
         self._bus = bus
@@ -65,7 +67,8 @@ class Durable:
         )
         self.resuming: Resuming | NotResuming = NotResuming()
         if settings.delivery.recovery != "off":
-            self.resuming = Resuming(self.log, redis.sessions, names, rooms, relay, settings)
+            sessions = redis.sessions
+            self.resuming = Resuming(self.log, sessions, names, rooms, relay, settings, spawn)
         self.send_all = Producer(redis.once, names, volatile).append_all
         self.once = Once(redis.requests, names, APPENDING, settings.api.api_idempotency_seconds)
 
