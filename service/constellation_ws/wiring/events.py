@@ -38,6 +38,7 @@ class Events:
         bus_redis = self.redis.vital if is_durable else self.redis.once
         self.board = Board(self.redis.requests, self.names)
         routes = self._with_status_route(is_traced=tracing.is_on)
+        self._volatile = frozenset(row.channel for row in self.interface.routes if row.volatile)
         self.bus = RedisBus(
             bus_redis,
             routes,
@@ -46,6 +47,7 @@ class Events:
             emitters,
             self.namespaces,
             asks_run_id=is_durable,
+            volatile=self._volatile,
         )
         self.membership = Membership(self.namespaces)
         self.rooms = self.membership.index
@@ -75,6 +77,7 @@ class Events:
     def _make_delivery(self, settings: Settings, metrics: Metrics) -> Durable | Live:
         redis, bus, names = self.redis, self.bus, self.names
         if settings.delivery.mode == "durable":
-            volatile = frozenset(row.channel for row in self.interface.routes if row.volatile)
-            return Durable(settings, redis, bus, names, self.relay, self.rooms, metrics, volatile)
+            return Durable(
+                settings, redis, bus, names, self.relay, self.rooms, metrics, self._volatile
+            )
         return Live(settings, redis, bus, names, metrics)
