@@ -41,6 +41,7 @@ class Events:
         bus_redis = self.redis.vital if is_durable else self.redis.once
         self.board = Board(self.redis.requests, self.names)
         routes = self._with_status_route(is_traced=tracing.is_on)
+        self._volatile = frozenset(row.channel for row in self.interface.routes if row.volatile)
         self.bus = RedisBus(
             bus_redis,
             routes,
@@ -49,6 +50,7 @@ class Events:
             emitters,
             self.namespaces,
             asks_run_id=is_durable,
+            volatile=self._volatile,
         )
         self.membership = Membership(self.namespaces)
         self.rooms = self.membership.index
@@ -78,7 +80,6 @@ class Events:
     def _make_delivery(self, settings: Settings, metrics: Metrics, spawn: Spawn) -> Durable | Live:
         redis, bus, names = self.redis, self.bus, self.names
         if settings.delivery.mode == "durable":
-            volatile = frozenset(row.channel for row in self.interface.routes if row.volatile)
             parts = (self.relay, self.rooms, metrics)
-            return Durable(settings, redis, bus, names, *parts, volatile, spawn)
+            return Durable(settings, redis, bus, names, *parts, self._volatile, spawn)
         return Live(settings, redis, bus, names, metrics)
