@@ -43,7 +43,7 @@ def inspect(
     try:
         redis.ping()
     except (RedisError, OSError) as error:
-        yield Finding("redis", Verdict.FAILED, f"{address} cannot be used: {error}")
+        yield Finding("redis", Verdict.FAILED, f"{address} cannot be used: {explain(error)}")
         return
     taken_ms = (time.perf_counter() - started) * 1_000
     yield Finding("redis", Verdict.OK, f"{address} answered in {taken_ms:.1f} ms")
