@@ -34,12 +34,13 @@ def test_warnings_do_not_fail_and_one_failure_does(verdicts: list[Verdict], fail
 
 
 def test_typos_warn_each_by_its_name() -> None:
-    finding = inspect_variables([UnknownVariable("A_B", "A_C"), UnknownVariable("D", None)])
+    finding = inspect_variables([UnknownVariable("A_B", "A_C"), UnknownVariable("D", None)], ["E"])
 
     assert finding.verdict is Verdict.WARNING
     assert "did you mean A_C?" in finding.detail
     assert "D is not a setting" in finding.detail
-    assert inspect_variables([]).verdict is Verdict.OK
+    assert "E begins or ends with white space" in finding.detail
+    assert inspect_variables([], []).verdict is Verdict.OK
 
 
 def test_certificates_that_are_not_valid_fail() -> None:
