@@ -312,3 +312,9 @@ def test_white_space_around_a_secret_is_found(text: str, padded: bool) -> None:
 def test_the_line_break_behind_a_url_or_a_key_file_is_no_part_of_it() -> None:
     with environment({"REDIS_URL": "redis://redis:6379\n"}):
         assert settings.padded_secrets(load()) == []
+
+
+def test_a_setting_with_a_pattern_says_what_it_takes() -> None:
+    for name, field in settings.fields():
+        if any(getattr(mark, "pattern", None) for mark in field.metadata):
+            assert kind(field) != "text", f"{name} takes less than any text"
