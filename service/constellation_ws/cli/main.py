@@ -69,6 +69,8 @@ def serve() -> None:
         telemetry.set_up_logs(values.watching.log_level, values.watching.log_format)
         for unknown in settings.unknown_variables():
             logger.warning("unknown setting", variable=unknown.name, closest=unknown.closest)
+        for padded in settings.padded_secrets(values):
+            logger.warning("white space around a secret is part of it", variable=padded)
         for reason in values.invalid_certificates(datetime.now(UTC)):
             logger.error("invalid certificate", reason=reason)
         raise typer.Exit(process.serve(values))
