@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
 from hashlib import sha1
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import redis
 from redis.asyncio import Redis
 
@@ -18,7 +19,7 @@ from constellation_ws.redis_io.command_queue import CommandQueue, Words
 from constellation_ws.runtime.spawning import Spawn
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True):
     """A command that executes a script on one key. It may be executed twice."""
 
     words: Words

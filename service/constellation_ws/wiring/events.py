@@ -52,9 +52,8 @@ class Events:
             asks_run_id=is_durable,
             volatile=self._volatile,
         )
-        self.membership = Membership(self.namespaces)
+        self.membership, self.fanout = Membership(self.namespaces), Fanout()
         self.rooms = self.membership.index
-        self.fanout = Fanout()
         self.relay = Relay(
             routes,
             self.rooms,
