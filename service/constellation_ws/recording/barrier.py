@@ -1,4 +1,4 @@
-"""A tick of this pod's own, behind which all is received that was published before it."""
+"""Ticks of this pod's own: does the subscription bring them, and all that was published before?"""
 
 from __future__ import annotations
 
@@ -8,27 +8,55 @@ from constellation_ws.log.appender import Appender
 from constellation_ws.recording.lease import ANSWER_SECONDS
 from constellation_ws.redis_io.bus import RedisBus
 
+_UNHEARD_TICKS = 4
+"""Two seconds. Ticks are counted, not seconds: after a pause of the process timers come first, and
+what has arrived is read after them."""
+
+
+class Deaf(ConnectionError):
+    """The subscription is dead without a sign: it does not bring what this pod publishes."""
+
+    def __init__(self) -> None:
+        super().__init__("the subscription does not bring what this pod publishes")
+
 
 class Barrier:
-    """Waits for what was published before this pod got the lease."""
+    """Publishes ticks, and waits for what was published before one."""
 
     def __init__(self, bus: RedisBus) -> None:
         self._bus = bus
         self._tick, self._passed = b"", asyncio.Event()
+        self._unheard = 0
+        """Ticks since the subscription has brought anything."""
+
+    def hear(self) -> None:
+        """Note that the subscription has brought something."""
+        self._unheard = 0
 
     def note(self, tick: bytes) -> None:
         """Note a tick that the subscription has brought."""
         if tick == self._tick:
             self._passed.set()
 
+    def tick(self, appender: Appender) -> None:
+        """Publish a tick over the recorder's connection. Raises Deaf if the last ones got lost."""
+        if self._unheard >= _UNHEARD_TICKS:
+            raise Deaf
+        self._unheard += 1
+        appender.tick(self._bus.next_tick())
+
     async def wait(self, appender: Appender) -> None:
         """Publish a tick over the recorder's connection, and wait until it is received.
 
         The log may be ahead of a subscription that is read late, and messages that are received
-        next may have been recorded long ago. Our tick arrives after all of them. Raises
-        TimeoutError if it does not: the subscription may be dead, and another pod has to record.
+        next may have been recorded long ago. Our tick arrives after all of them. Raises Deaf if
+        it does not: another pod has to record.
         """
         self._tick, self._passed = self._bus.next_tick(), asyncio.Event()
+        self._unheard = 0
         appender.tick(self._tick)
-        async with asyncio.timeout(ANSWER_SECONDS):
-            await self._passed.wait()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._passed.wait()
+        except TimeoutError:
+            raise Deaf from None

@@ -7,7 +7,7 @@ Pure. The phases and their transitions, as a table:
 | UNSUBSCRIBED | a tick was received | CANDIDATE |
 | CANDIDATE | the lease was granted and the log is delivered up to its end | RECORDING |
 | CANDIDATE | the subscription ended, or does not bring this pod's own tick | UNSUBSCRIBED |
-| RECORDING | the subscription ended | INTERRUPTED |
+| RECORDING | the subscription ended, or does not bring this pod's own ticks | INTERRUPTED |
 | RECORDING | another pod records, Redis refuses, or an append is unanswered | CANDIDATE |
 | INTERRUPTED | a tick was received | CANDIDATE |
 | any | this pod retires | RETIRED |
@@ -53,6 +53,7 @@ _NEXT = {
     (RecorderPhase.CANDIDATE, RecorderEvent.INTERRUPTED): RecorderPhase.UNSUBSCRIBED,
     (RecorderPhase.CANDIDATE, RecorderEvent.DEAF): RecorderPhase.UNSUBSCRIBED,
     (RecorderPhase.RECORDING, RecorderEvent.INTERRUPTED): RecorderPhase.INTERRUPTED,
+    (RecorderPhase.RECORDING, RecorderEvent.DEAF): RecorderPhase.INTERRUPTED,
     (RecorderPhase.RECORDING, RecorderEvent.FAILED): RecorderPhase.CANDIDATE,
 }
 

@@ -20,7 +20,7 @@ from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.messages import commands
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.append_queue import AppendQueue
-from constellation_ws.recording.barrier import Barrier
+from constellation_ws.recording.barrier import Barrier, Deaf
 from constellation_ws.recording.fault import RecordingFault
 from constellation_ws.recording.inquiry import Inquiry
 from constellation_ws.recording.lease import ANSWER_SECONDS, LEASE_SECONDS, RecorderLease, level
@@ -106,6 +106,7 @@ class Recorder:
         passed_on: list[Published] = []
         receive, ticks = self._unrecorded.receive, self._ticks_channel
         commands_channel, volatile = self._commands_channel, self._volatile
+        self._barrier.hear()
         has_events = False
         for channel, payload in batch:
             if channel == ticks:
@@ -180,6 +181,10 @@ class Recorder:
                 logger.warning("another pod is the recorder now")
             except LogDamaged as error:
                 self._log.damaged(str(error))
+            except Deaf as error:
+                self._advance(RecorderEvent.DEAF)
+                self._bus.doubt()
+                self.fault.note(str(error), self.unrecorded_events)
             except (TimeoutError, *FAULTS) as error:
                 reason = str(error) or "Redis does not answer"
                 self.fault.note(reason, self.unrecorded_events)
@@ -223,7 +228,7 @@ class Recorder:
             async with asyncio.timeout(ANSWER_SECONDS):
                 appender = await held.enter_async_context(self._log.open_appender(lease_id))
             await level(appender, self._unrecorded)
-            await self._catch_up(appender)
+            await self._barrier.wait(appender)
             doubted, is_reported = self._unrecorded.give_up()
             if doubted:
                 self._log.lose("doubted", doubted, is_reported=is_reported)
@@ -239,15 +244,6 @@ class Recorder:
             self._queue.begin(appender)
             await self._keep_on(appender, lease_id)
 
-    async def _catch_up(self, appender: Appender) -> None:
-        """Receive all that was published before this pod got the lease."""
-        try:
-            await self._barrier.wait(appender)
-        except TimeoutError:
-            self._advance(RecorderEvent.DEAF)
-            self._bus.doubt()
-            raise
-
     async def _keep_on(self, appender: Appender, lease_id: str) -> None:
         """Renew, tick and trim until this pod stops recording. Raises why appending failed."""
         renewed = trimmed = 0.0
@@ -259,7 +255,7 @@ class Recorder:
             if now - renewed >= POLL_SECONDS:
                 renewed = now
                 appender.renew(LEASE_SECONDS, self._unrecorded.recorded_position)
-                appender.tick(self._bus.next_tick())
+                self._barrier.tick(appender)
                 await self._inquiry.make(appender, lease_id)
             if now - trimmed >= _TRIM_SECONDS:
                 trimmed = now

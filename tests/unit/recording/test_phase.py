@@ -11,6 +11,7 @@ MOVES = {
     (RecorderPhase.CANDIDATE, RecorderEvent.GRANTED): RecorderPhase.RECORDING,
     (RecorderPhase.CANDIDATE, RecorderEvent.INTERRUPTED): RecorderPhase.UNSUBSCRIBED,
     (RecorderPhase.RECORDING, RecorderEvent.INTERRUPTED): RecorderPhase.INTERRUPTED,
+    (RecorderPhase.RECORDING, RecorderEvent.DEAF): RecorderPhase.INTERRUPTED,
     (RecorderPhase.RECORDING, RecorderEvent.FAILED): RecorderPhase.CANDIDATE,
     (RecorderPhase.INTERRUPTED, RecorderEvent.POSITIONED): RecorderPhase.CANDIDATE,
     (RecorderPhase.CANDIDATE, RecorderEvent.DEAF): RecorderPhase.UNSUBSCRIBED,

@@ -13,6 +13,7 @@ from constellation_ws.log.ids import LogId
 from constellation_ws.log.state import Look
 from constellation_ws.recording import batching, lease
 from constellation_ws.recording import recorder as recording
+from constellation_ws.redis_io import bus
 from constellation_ws.redis_io.names import DEFAULT
 from tests.processes import Valkey
 from tests.unit.recording.recording_pods import (
@@ -183,6 +184,28 @@ async def test_a_recorder_that_missed_something_leaves_it_to_one_that_did_not(
         await is_recorded(redis, 30)
         (other,) = [pod for pod in two if pod is not recorder]
         await eventually(other.records, PATIENCE_SECONDS, "the other one records now")
+
+
+async def test_a_recorder_whose_subscription_brings_nothing_any_more_is_replaced(
+    valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection for appends works, and nobody has closed the other one: a black hole."""
+    monkeypatch.setattr(bus, "SILENCE_SECONDS", 1_000 * PATIENCE_SECONDS)
+    async with pods(valkey, 2) as two:
+        await redis.publish(CHANNEL, "0")
+        await is_recorded(redis, 1)
+        (recorder,) = [pod for pod in two if pod.records()]
+        (other,) = [pod for pod in two if pod is not recorder]
+        held: Any = recorder.bus._current
+        held._link._transport.pause_reading()
+        await redis.publish(CHANNEL, "1")
+        await is_recorded(redis, 2)
+        assert other.records()
+        await eventually(
+            lambda: recorder.unrecorded.is_positioned and not recorder.recorder.unrecorded_events,
+            PATIENCE_SECONDS,
+            "the first one is subscribed again",
+        )
 
 
 async def test_commands_are_obeyed_by_every_pod_and_not_recorded(
