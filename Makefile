@@ -119,7 +119,7 @@ format: $(VENV)/.ready ## Format the code
 chart: $(VENV)/.ready $(VENV)/kube/.ready ## Regenerate what is made from the chart: its README, its schema's lists, k8s/base
 	@$(BIN)/python -m tools.chart
 
-bench: setup $(VENV)/.compiler ## Benchmark against Node socket.io and python-socketio (long)
+bench: setup $(VENV)/.compiler ## Benchmark against Node socket.io, python-socketio and NATS (long)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 bench-quick: setup $(VENV)/.compiler ## Benchmark with few rounds, under two minutes

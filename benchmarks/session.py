@@ -4,6 +4,7 @@ Which workloads and servers, and what their figures say, is decided elsewhere.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,14 +54,13 @@ def _load(
 ) -> tuple[load.LoadReport, RunningServer]:
     environment = {**server.environment, **workload.environment}
     configured = replace(server, environment=environment)
-    with (
-        running_valkey(cores.load) as valkey,
-        running_server(configured, valkey.port, cores.server) as running,
-    ):
-        processes = {
-            "ws-port": running.ws_port,
-            "redis-port": valkey.port,
-            "server-pid": running.pid,
-            "redis-pid": valkey.pid,
-        }
+    with ExitStack() as held:
+        valkey = held.enter_context(running_valkey(cores.load)) if server.needs_redis else None
+        redis_port = valkey.port if valkey else None
+        running = held.enter_context(running_server(configured, redis_port, cores.server))
+        processes = {"ws-port": running.ws_port, "server-pid": running.pid}
+        if valkey:
+            processes |= {"redis-port": valkey.port, "redis-pid": valkey.pid}
+        if running.nats_port:
+            processes |= {"nats-port": running.nats_port}
         return load.run(program, workload.options | processes, cores.load), running

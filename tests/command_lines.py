@@ -59,9 +59,9 @@ class Command:
         out, err = (path.read_text("utf-8") for path in (self._out, self._err))
         return Done(self._process.wait(), out, err)
 
-    async def interrupted(self) -> Done:
-        """Press Ctrl-C: the terminal tells the whole group. Then wait for the end."""
-        os.killpg(self._process.pid, signal.SIGINT)
+    async def interrupted(self, number: signal.Signals = signal.SIGINT) -> Done:
+        """Press Ctrl-C, or send another signal: the whole group gets it. Then wait for the end."""
+        os.killpg(self._process.pid, number)
         return await self.ended()
 
     def group_is_gone(self) -> bool:

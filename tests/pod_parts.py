@@ -96,6 +96,8 @@ class Listener:
         self.batches: list[list[Published]] = []
         self.interruptions: list[bool] = []
         """Whether each was lossy."""
+        self.changes: list[tuple[int, bool]] = []
+        """After how many batches the channels were changed, and whether events are among them."""
 
     def receive(self, batch: list[Published]) -> None:
         without_ticks = [one for one in batch if one[0] != DEFAULT.ticks.encode()]
@@ -104,3 +106,6 @@ class Listener:
 
     def interrupted(self, *, is_lossy: bool) -> None:
         self.interruptions.append(is_lossy)
+
+    def change(self, *, listens: bool) -> None:
+        self.changes.append((len(self.batches), listens))

@@ -2,7 +2,7 @@
 #include "event_packet.h"
 
 #include "process_stats.h"
-#include "redis_publisher.h"
+#include "publisher.h"
 
 #include <string.h>
 
@@ -40,13 +40,21 @@ uint64_t packet_timestamp_us(const char *packet, size_t bytes) {
     return number_after(packet, bytes, "\"timestamp\":", TIMESTAMP_DIGITS, &remembered);
 }
 
-void packet_check(const char *packet, size_t bytes) {
-    static const char *const required[] = {"42/chats,[\"new-message\",{", "\"chatId\":\"c1\"",
-                                           EVENT_SENDER, EVENT_TEXT, EVENT_MEDIA_TYPE,
-                                           EVENT_MEDIA_URL};
+static void require(const char *packet, size_t bytes, const char *part) {
+    if (!memmem(packet, bytes, part, strlen(part)))
+        fail("A delivery lacks %s: %.*s", part, (int)bytes, packet);
+}
+
+void event_check(const char *json, size_t bytes) {
+    static const char *const required[] = {"\"chatId\":\"c1\"", EVENT_SENDER, EVENT_TEXT,
+                                           EVENT_MEDIA_TYPE, EVENT_MEDIA_URL};
     for (size_t i = 0; i < sizeof required / sizeof *required; i++)
-        if (!memmem(packet, bytes, required[i], strlen(required[i])))
-            fail("A delivery lacks %s: %.*s", required[i], (int)bytes, packet);
+        require(json, bytes, required[i]);
+}
+
+void packet_check(const char *packet, size_t bytes) {
+    require(packet, bytes, "42/chats,[\"new-message\",{");
+    event_check(packet, bytes);
     if (memmem(packet, bytes, "recipientId", 11))
         fail("A delivery forwards recipientId: %.*s", (int)bytes, packet);
 }

@@ -23,6 +23,7 @@ static void set_option(struct options *options, const char *name, const char *va
         {"in-flight", &options->in_flight, NULL},
         {"ws-port", &options->ws_port, NULL},
         {"redis-port", &options->redis_port, NULL},
+        {"nats-port", &options->nats_port, NULL},
         {"server-pid", &options->server_pid, NULL},
         {"redis-pid", &options->redis_pid, NULL},
         {"rate", NULL, &options->rate},
@@ -53,8 +54,10 @@ struct options read_options(int count, char **arguments) {
         else set_option(&options, arguments[i] + 2, equals + 1);
     }
     options.workload = workload_named(options.workload_name);
-    if (!options.ws_port || !options.redis_port || !options.server_pid)
-        fail("--ws-port, --redis-port and --server-pid are needed.");
+    if (!options.ws_port || !options.server_pid || !options.redis_port == !options.nats_port)
+        fail("--ws-port, --server-pid and one of --redis-port and --nats-port are needed.");
+    if (options.nats_port && options.workload == REQUESTS)
+        fail("NATS acknowledges nothing that clients publish: it has no workload `requests`.");
     if (options.clients < 1 || options.warm_clients >= options.clients)
         fail("--clients must be more than --warm-clients.");
     return options;

@@ -21,6 +21,7 @@ struct options {
     int chats;                 // that each client joins
     int in_flight;             // events not yet received by all, or requests not yet acknowledged
     int ws_port, redis_port, server_pid, redis_pid;
+    int nats_port; // instead of `redis_port`: the server is a NATS server, and what is published goes there
     double rate; // events or requests per second
     double warmup_seconds, seconds;
     double settle_seconds; // of quiet before memory is read

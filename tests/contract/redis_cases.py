@@ -8,7 +8,7 @@ from constellation_ws.announcing import scripts as announcing
 from constellation_ws.log import append_scripts as appending
 from constellation_ws.log import scripts as log
 from constellation_ws.peers.directory import _REFRESH
-from constellation_ws.recovery.acquisition import _ACQUIRE
+from constellation_ws.recovery.acquisition import _ACQUIRE, _EPOCH
 from constellation_ws.recovery.store import _DROP, _MARK, _SAVE
 from constellation_ws.services.once import APPENDING, PUBLISHING
 
@@ -25,7 +25,17 @@ _NUMBER = 9_000_000_000_000_000
 """Later than any clock says, so the numbers of epochs are the same wherever this is run."""
 _FIRST, _SECOND = f"{_NUMBER + 1}-first", f"{_NUMBER + 2}-second"
 BEGIN = _eval(log.REPLACE, _BOTH, "", "first", "new", _NUMBER)
-_LEASE = _eval(log.REQUEST_LEASE, [STATE], "pod.1", 2000, "pod", 0, 0, "")
+_CLAIM = ("", "looks", 0, "", 0, "", 0)
+_LEASE = _eval(log.REQUEST_LEASE, [STATE], "pod.1", 2000, "pod", 0, 0, "", *_CLAIM)
+
+
+def _sit(
+    pod: str, stand: str, *claim: object, lease: Sequence[object] = ("", 0, "", 0, 0, "")
+) -> Words:
+    """Claim one of two seats: for how many ms it listens, what it has resolved, and so on."""
+    return _eval(log.REQUEST_LEASE, [STATE], *lease, pod, stand, 2, *claim)
+
+
 _MESSAGE = ("chat:new", '{"a":1}', "pod.1 1")
 
 
@@ -124,8 +134,8 @@ CASES: dict[str, list[Words]] = {
     ],
     "the log": [
         _LEASE, BEGIN, BEGIN, _LEASE,
-        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 0, 0, ""),
-        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 700, 900, "1"),
+        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 0, 0, "", *_CLAIM),
+        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 700, 900, "1", *_CLAIM),
         _eval(appending.APPEND, _BOTH, "pod.1", "0-1", 2000, "pod.1 0"),
         _eval(appending.APPEND, _BOTH, "pod.1", "0-0", 2000, "pod.1 1", *_MESSAGE, *_MESSAGE),
         _eval(appending.APPEND, _BOTH, "wrong", "0-0", "", "", *_MESSAGE),
@@ -141,6 +151,20 @@ CASES: dict[str, list[Words]] = {
         _eval(appending.TRIM_UNRECORDED, _BOTH, 0), _eval(log.RELEASE, [STATE], "pod.1"),
         _eval(log.RELEASE, [STATE], "pod.1"), ("DEL", LOG), _look("7-7"),
         _eval(appending.TRIM_UNRECORDED, _BOTH, 1000),
+    ],
+    "seats": [
+        _sit("a", "wants", "", 0, "", 9), BEGIN, ("HDEL", STATE, "begun"),
+        _sit("a", "looks", "", 0, "", 9), _sit("a", "wants", "", 0, "", 9),
+        _sit("a", "listens", 9_000, 0, "1", 9), _sit("b", "listens", 5_000, 0, "", 9),
+        _sit("c", "looks", "", 0, "", 9), _sit("c", "wants", "", 0, "", 9),
+        _sit("c", "listens", 1_000, 0, "", 9), _sit("c", "listens", 1_000, 0, "1", 9),
+        _sit("b", "leaves", 5_000, 0, "", 9), _sit("c", "wants", "", 0, "", 9),
+        _sit("a", "listens", 9_000, 0, "1", 9, lease=("a.1", 2000, "a", 0, 9_000, "")),
+        _sit("b", "gone", "", 0, "", 9), _sit("c", "listens", 10, 0, "1", 9),
+        _eval(log.RELEASE, [STATE], "a.1"),
+        ("HSET", STATE, "listeners", "dead 2000 0 1000 0 0", "holder", "former.3", "until", "5"),
+        _sit("c", "listens", 10, 0, "", 9, lease=("c.1", 2000, "c", 1, 10, "1")),
+        _sit("c", "listens", 10, 0, "", 9), ("HGET", STATE, "late"),
     ],
     "packed entries": [
         BEGIN, _LEASE, _packed("0-0", 2), ("ZADD", PODS, _FAR, "pod", 5, "gone"), _permit("pod.1"),
@@ -165,6 +189,7 @@ CASES: dict[str, list[Words]] = {
         ("HGETALL", "k"),
         _eval(_SAVE, ["none"], "b.1", 60_000, 0, "u", "{}", 0), _eval(_DROP, ["k"], "a.1"),
         _eval(_DROP, ["k"], "b.1"), ("EXISTS", "k"), _eval(_ACQUIRE, ["k"], "u", "b.1"),
+        _eval(_EPOCH, [STATE]), ("HSET", STATE, "epoch", "e"), _eval(_EPOCH, [STATE]),
         _mark(0, 1), ("EXISTS", STATE), BEGIN, _mark(0, 1), _mark(1, 2), _mark(3, 4),
         ("HGET", STATE, "sessions pod"), _look("0-0"),
         _eval(log.REPLACE, _BOTH, _FIRST, "second", "removed", _NUMBER + 1), ("HGETALL", STATE),

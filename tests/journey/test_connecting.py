@@ -16,6 +16,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NOBODY = [
     pytest.param(None, "unauthorized", id="no auth at all"),
+    pytest.param("u1", "unauthorized", id="a string"),
+    pytest.param(["u1"], "unauthorized", id="a list"),
     pytest.param({}, "unauthorized", id="no userId"),
     pytest.param({"userId": None}, "unauthorized", id="null"),
     pytest.param({"userId": ""}, "invalid_user", id="empty"),

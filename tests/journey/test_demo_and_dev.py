@@ -1,6 +1,7 @@
 """`demo` and `dev` with real processes: what they show, and that everything they start ends."""
 
 import json
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ import socketio
 
 from tests.command_lines import Terminal
 from tests.processes import HOST, Valkey, unused_port
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -78,6 +80,32 @@ async def test_the_demo_can_be_interrupted_while_it_starts(terminal: Terminal) -
     done = await demo.interrupted()
 
     assert done.code in (0, 130)
+    assert "Traceback" not in done.out + done.err
+    assert demo.group_is_gone()
+
+
+@pytest.mark.parametrize("command", ["demo", "dev"])
+async def test_a_signal_to_the_whole_group_ends_the_gateway_before_its_redis(
+    command: str, terminal: Terminal
+) -> None:
+    running = terminal.start(command, redis="", CONSTELLATION_LOG_LEVEL="warning", **ports())
+    await running.says("From another terminal")
+
+    done = await running.interrupted(signal.SIGTERM)
+
+    assert done.code == 0
+    assert "[warning" not in done.out + done.err, "a Redis that is gone makes the gateway complain"
+    assert running.group_is_gone()
+
+
+async def test_a_terminated_start_leaves_no_redis_behind(terminal: Terminal) -> None:
+    own = ports()
+    demo = terminal.start("demo", redis="", **own)
+    await eventually(lambda: is_listening(own["REDIS_PORT"]), 30, "the Valkey has started")
+
+    done = await demo.interrupted(signal.SIGTERM)
+
+    assert done.code in (0, 143)
     assert "Traceback" not in done.out + done.err
     assert demo.group_is_gone()
 

@@ -25,6 +25,7 @@ class Pod:
 
     def __init__(self, host: Host, settings: Mapping[str, object]) -> None:
         self.host = host
+        self.began_ms = host.universe.now_ms
         self.exit_code: int | None = None
         self.failure = ""
         """Why it ended by itself."""
@@ -56,6 +57,18 @@ class Pod:
     @property
     def is_recorder(self) -> bool:
         return self.is_alive and hasattr(self, "life") and self.gateway.events.delivery.is_recorder
+
+    @property
+    def is_listener(self) -> bool:
+        return self.is_alive and hasattr(self, "life") and self.gateway.events.delivery.is_listener
+
+    @property
+    def has_all(self) -> bool:
+        """Whether it has received all that was published lately, and can record it."""
+        if not self.is_listener or self.host.is_paused:
+            return False
+        delivery = self.gateway.events.delivery
+        return delivery._seat.listening_seconds is not None and not delivery._unrecorded.has_hole
 
     def lost_count(self) -> float:
         """Give how many losses it has counted; what an operator reads at /metrics."""

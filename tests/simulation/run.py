@@ -27,7 +27,7 @@ from tests.simulation.pods import virtual_ports
 from tests.simulation.publishers import PACES
 from tests.simulation.story import tell
 from tests.simulation.tokens import CLOCK_FAULT, too_late
-from tests.simulation.world import PACKING, Size, World
+from tests.simulation.world import LISTENERS, PACKING, Size, World
 
 _START_SECONDS = 30.0
 _QUIET_SECONDS = 2.0
@@ -80,7 +80,7 @@ def run(task: Task) -> Outcome:
     size = Size(pods=chance.choice((2, 3, 3, 3, 4)), clients=chance.choice((8, 14, 22, 30)))
     if task.is_small:
         size = Size(pods=chance.choice((2, 3)), clients=8, rooms=2)
-    settings = {PACKING: "off"}
+    settings: dict[str, object] = {PACKING: "off"}
     if chance.random() < 0.5:
         settings[PACKING] = "auto"
         appender._LEAST_PACKED = 1  # events seldom come together: else few entries are packed
@@ -89,6 +89,8 @@ def run(task: Task) -> Outcome:
     has_clock_fault = any(blow.name == CLOCK_FAULT for blow in outcome.blows)
     has_tokens = chance.random() < 0.5 and not has_clock_fault
     announces = chance.random() < 0.5
+    if chance.random() < 0.5:
+        settings[LISTENERS] = chance.randrange(1, size.pods if size.pods < 4 else 3)
     world = World(
         f"{task.seed} universe", size, settings, pace, has_tokens=has_tokens, announces=announces
     )
@@ -175,7 +177,7 @@ def _settle(world: World) -> list[str]:
     universe, troubles = world.universe, world.troubles
     clients = [client for client in world.clients if not client.is_banned]
     waits = (
-        (world.are_pods_well, "all pods are ready, one records"),
+        (world.are_pods_well, "all pods are ready, one records, enough listen"),
         (lambda: all(client.is_settled for client in clients), "everybody is back"),
     )
     for is_done, name in waits:

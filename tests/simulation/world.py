@@ -27,6 +27,8 @@ from tests.simulation.redis_model.streams import Stream
 from tests.simulation.tokens import Issuer
 
 PACKING = "CONSTELLATION_LOG_PACKING"
+LISTENERS = "CONSTELLATION_LOG_LISTENERS"
+_LISTENERS = 3
 _LOOK_SECONDS = 0.5
 _PROBE_SECONDS = 0.5
 """How often readiness is looked at; an ingress knows no more than that."""
@@ -35,6 +37,8 @@ _UNDER_WAY_MS = 50
 """For so long a message may be under way."""
 _SILENCE_SECONDS = 15.0
 """After so long a pod has replaced a silent subscription."""
+_WITNESS_MS = 1_000
+"""A pod that has lived for so long knows which others did."""
 _RETAINED_MS = 40_000
 """Nothing that hinders recording lasts for so long."""
 
@@ -156,21 +160,41 @@ class World:
         return done
 
     def are_pods_well(self) -> bool:
-        """Tell whether all pods are ready, and exactly one records."""
+        """Tell whether all pods are ready, exactly one records, and as many listen as should."""
         recorders = sum(pod.is_recorder for pod in self.pods)
-        return all(pod.is_ready for pod in self.pods) and recorders == 1
+        listeners = sum(pod.is_listener for pod in self.pods)
+        is_well = recorders == 1 and listeners == min(self.most_listeners, len(self.pods))
+        return all(pod.is_ready for pod in self.pods) and is_well
+
+    @property
+    def most_listeners(self) -> int:
+        """How many pods listen, if there are so many."""
+        return int(str(self.settings.get(LISTENERS, _LISTENERS)))
+
+    def is_lost_with(self, *victims: Pod) -> bool:
+        """Tell whether no other pod has all that these pods have received.
+
+        Then what they have not recorded is lost, and the pods that are left have to report it.
+        """
+        return not any(pod.has_all for pod in self.pods if pod not in victims)
 
     def doubt_after_kill(self, victim: Pod) -> None:
         """Take back what PUBLISH promised, where only pods that were killed had received it.
 
         Until an event is recorded it is in the memory of the pods that were subscribed. It is in
-        nobody's on a link that is held: Redis has counted that pod, and has not reached it.
+        nobody's on a link that is held: Redis has counted that pod, and has not reached it. Nothing
+        is taken back as long as a pod lives that lived then: it has to report the loss.
         """
-        alive = {pod.name for pod in self.pods if pod is not victim and pod.is_alive}
+        left = [pod for pod in self.pods if pod is not victim and pod.is_alive]
+        alive = {pod.name for pod in left}
+        first_ms = min((pod.began_ms for pod in left), default=self.universe.now_ms)
         recent_ms = self.universe.now_ms - _RETAINED_MS
         for one in self.redis.receipts:
             held = {name for name, begun, over in self.held if begun <= one.at_ms <= over}
-            if one.at_ms >= recent_ms and one.receivers and not one.receivers & alive - held:
+            has_witness = one.at_ms >= first_ms + _WITNESS_MS
+            if has_witness or one.at_ms < recent_ms or not one.receivers:
+                continue
+            if not one.receivers & alive - held:
                 self.doubted.append(one.payload)
 
     def note_pause(self, names: set[str], began_ms: int) -> None:

@@ -9,7 +9,8 @@ from dataclasses import fields
 
 from constellation_ws.cli.sizing import provision, usage
 from constellation_ws.cli.sizing.load import Bounds, Load
-from constellation_ws.cli.sizing.unit_costs import DURABLE, LIVE, UnitCosts
+from constellation_ws.cli.sizing.unit_costs import DURABLE, LISTENERS, LIVE, UnitCosts
+from constellation_ws.cli.sizing.usage import Role
 from constellation_ws.settings.delivery import DeliverySettings
 from constellation_ws.settings.limits import LimitSettings
 from tools.reference import Row, table
@@ -90,11 +91,12 @@ def _cell_rows() -> Iterator[Row]:
         rate = _LARGE.events_per_second / count
         load = Load(_LARGE.users // count, rate, _RECIPIENTS, _EVENT_BYTES, _WINDOW_SECONDS)
         pods = provision.chosen_pods(load, bounds, DURABLE)
-        others = (pods - 1) * usage.pod_cpu(load, pods, DURABLE, is_recorder=False).millicores
-        all_pods = usage.pod_cpu(load, pods, DURABLE, is_recorder=True).millicores + others
+        all_pods = sum(
+            usage.pod_cpu(load, pods, DURABLE, role).millicores for role in _roles_of(pods)
+        )
         redis = usage.redis_cpu(load, pods, DURABLE)
-        copies = sum(one.millicores for one in redis.terms if "× pods" in one.what)
-        wasted = pods * _unwanted(load, pods, DURABLE)
+        copies = sum(one.millicores for one in redis.terms if "×" in one.what)
+        wasted = sum(_unwanted(load, pods, role) for role in _roles_of(pods))
         yield (
             str(count),
             f"{rate:,.0f}",
@@ -107,13 +109,23 @@ def _cell_rows() -> Iterator[Row]:
         )
 
 
-def _unwanted(load: Load, pods: int, found: UnitCosts) -> float:
+def _roles_of(pods: int) -> list[Role]:
+    """Give the role of each pod."""
+    listeners = min(pods, LISTENERS) - 1
+    return [Role.RECORDER] + [Role.LISTENER] * listeners + [Role.POD] * (pods - 1 - listeners)
+
+
+def _unwanted(load: Load, pods: int, role: Role) -> float:
     """Give millicores of a pod for events that have no recipient on it."""
-    rate, turns = load.events_per_second, usage.batches(load, found)
+    rate, turns = load.events_per_second, usage.batches(load, DURABLE)
     first = rate * usage.local_share(load, pods)
     batches = turns - min(turns, first)
-    of_event = found.event_us + found.event_kib_us * load.event_bytes / 1024
-    return (batches * found.pod_batch_us + (rate - first) * of_event) / 1_000
+    of_event, of_batch = DURABLE.event_us, DURABLE.pod_batch_us
+    if role is Role.POD:
+        of_event -= DURABLE.listen_event_us
+        of_batch -= DURABLE.listen_batch_us
+    of_event += DURABLE.event_kib_us * load.event_bytes / 1024
+    return (batches * of_batch + (rate - first) * of_event) / 1_000
 
 
 def _rough(value: float) -> str:

@@ -51,8 +51,12 @@ def identify(auth: object, max_id_chars: int) -> Identity | Refusal:
 def find_token(auth: object, headers: Headers, cookie: str | None) -> object:
     """Find the token that a client presents, or None: in `auth`, a header, or the named cookie.
 
-    The first of these that is there counts, whatever it holds. From `auth` it may be any value.
+    The first of these that is there counts, whatever it holds. From `auth` it may be any value. An
+    `auth` that is no object, such as a bare token, is a slip of the client: it must not connect as
+    whoever the cookie belongs to.
     """
+    if not isinstance(auth, dict | None):
+        return None
     token = auth.get("token") if isinstance(auth, dict) else None
     if token is not None:
         return token

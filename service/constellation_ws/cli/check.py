@@ -43,7 +43,7 @@ def inspect(
     try:
         redis.ping()
     except (RedisError, OSError) as error:
-        yield Finding("redis", Verdict.FAILED, f"{address} cannot be used: {error}")
+        yield Finding("redis", Verdict.FAILED, f"{address} cannot be used: {explain(error)}")
         return
     taken_ms = (time.perf_counter() - started) * 1_000
     yield Finding("redis", Verdict.OK, f"{address} answered in {taken_ms:.1f} ms")
@@ -72,11 +72,12 @@ def _inspect_pubsub(
     yield _permission("publish", trials.own_publications(redis, names))
 
 
-def inspect_variables(unknown: Iterable[UnknownVariable]) -> Finding:
-    """Name which variables look like settings and are none."""
-    typos = "; ".join(map(str, unknown))
-    verdict = Verdict.WARNING if typos else Verdict.OK
-    return Finding("settings", verdict, typos or "all variables are known")
+def inspect_variables(unknown: Iterable[UnknownVariable], padded: Iterable[str]) -> Finding:
+    """Name which variables look like settings and are none, and secrets amid white space."""
+    secrets = (f"{name} begins or ends with white space, part of the secret" for name in padded)
+    faults = "; ".join([*map(str, unknown), *secrets])
+    verdict = Verdict.WARNING if faults else Verdict.OK
+    return Finding("settings", verdict, faults or "all variables are known")
 
 
 def inspect_certificates(invalid: Iterable[str]) -> Finding:

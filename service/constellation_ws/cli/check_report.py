@@ -83,7 +83,7 @@ def _findings(values: Settings, interface: Interface) -> list[Finding]:
     names, address = values.redis.names(), values.redis.address()
     with exit_on(FAILED, RedisFailed), made(address, names) as redis:
         findings = [
-            check.inspect_variables(settings.unknown_variables()),
+            check.inspect_variables(settings.unknown_variables(), settings.padded_secrets(values)),
             check.inspect_certificates(values.invalid_certificates(datetime.now(UTC))),
             check.inspect_files(files, values.limits.max_connections),
             *check.inspect_interface(interface),

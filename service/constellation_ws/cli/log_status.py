@@ -9,10 +9,10 @@ from typing import Any
 
 from constellation_ws.cli.deployment import Pod
 from constellation_ws.cli.redis_connection import required
-from constellation_ws.log import packing
+from constellation_ws.log import packing, seats
 from constellation_ws.redis_io.names import Names
 
-_STATE = ("holder", "until", "epoch", "begun", "reason", "packs", "extra")
+_STATE = ("holder", "until", "epoch", "begun", "reason", "packs", "extra", "listeners")
 """Fields of the log's state. Read with HMGET, which a gateway's own user may do."""
 _PAGE, _PAGES = 100, 100
 """So many plain entries are looked through for the first packed one."""
@@ -43,6 +43,9 @@ class Log:
     reaches_back_seconds: float | None
     recorder: str
     """Instance of the pod that records; empty where there is none."""
+    listeners: Sequence[str]
+    """Instances of the pods that receive events from Pub/Sub. Pods of earlier releases, which all
+    do, are not named."""
     packing: Packing
     epoch: str
     epoch_seconds: float
@@ -69,6 +72,7 @@ def inspect(redis: Any, names: Names, pods: Sequence[Pod]) -> Log:
         newest_seconds=_age(newest, now),
         reaches_back_seconds=_age(oldest, now),
         recorder=recorder,
+        listeners=seats.listeners(state.get("listeners", ""), now * 1000),
         packing=_packing(state.get("packs", ""), recorder, pods),
         epoch=state.get("epoch", ""),
         epoch_seconds=max(0.0, now - float(state.get("begun", now * 1000)) / 1000),

@@ -1,15 +1,17 @@
 """The command line `constellation-ws`: words in, one call each, errors in one sentence.
 
 Exit codes: 0 done; 1 failed, or the answer is no; 2 asked wrongly (arguments, settings, interface);
-130 interrupted; 141 the reader of stdout has gone. Modules are imported by the command that needs
-them, so that `--help` and `listen` start at once.
+130 interrupted; 141 the reader of stdout has gone; 143 ended by SIGTERM. Modules are
+imported by the command that needs them, so that `--help` and `listen` start at once.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Annotated, Literal
 
 import typer
@@ -67,6 +69,8 @@ def serve() -> None:
         telemetry.set_up_logs(values.watching.log_level, values.watching.log_format)
         for unknown in settings.unknown_variables():
             logger.warning("unknown setting", variable=unknown.name, closest=unknown.closest)
+        for padded in settings.padded_secrets(values):
+            logger.warning("white space around a secret is part of it", variable=padded)
         for reason in values.invalid_certificates(datetime.now(UTC)):
             logger.error("invalid certificate", reason=reason)
         raise typer.Exit(process.serve(values))
@@ -154,7 +158,18 @@ def _options(
 
 def main() -> None:
     """Entry point of the console script."""
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(run(sys.argv[1:]))
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """End on SIGTERM, where nothing else handles it: `serve` does once it listens, and drains then.
+
+    Without a handler Linux does not deliver it to process 1 of a container: a pod that was deleted
+    while it started, or one that runs another command, lived on until its grace period was over.
+    Nothing is raised, as by default: an exception that meets a `__del__` is ignored.
+    """
+    os._exit(128 + number)
 
 
 def run(arguments: list[str]) -> int:

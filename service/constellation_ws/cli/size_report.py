@@ -17,7 +17,12 @@ _MIB = 1 << 20
 Row = tuple[str, ...]
 
 
-_ROLES = {"recorder": "the recorder", "pod": "each other pod", "redis": "Redis"}
+_ROLES = {
+    "recorder": "the recorder",
+    "listener": "each other listener",
+    "pod": "each other pod",
+    "redis": "Redis",
+}
 
 
 def to_text(sizing: Sizing) -> str:

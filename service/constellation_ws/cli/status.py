@@ -75,14 +75,21 @@ class Status:
     def to_text(self) -> str:
         """Write it for people."""
         rows = [("pod", "users", "seen", "address", "")]
-        recorder = "" if self.log is None else self.log.recorder
         for pod in self.pods:
-            part = "recorder" if pod.instance == recorder else ""
-            part = "stopping or gone" if pod.is_leaving else part
             seen = f"{pod.seen_seconds:.0f} s ago"
-            rows.append((pod.instance, f"{pod.users:,}", seen, pod.address or "-", part))
+            row = (pod.instance, f"{pod.users:,}", seen, pod.address or "-", self._part(pod))
+            rows.append(row)
         facts = [("delivery", self.delivery), *self._log_rows(), *self._memory_rows()]
         return f"{to_table(rows)}\n\n{to_table(facts)}"
+
+    def _part(self, pod: Pod) -> str:
+        if pod.is_leaving:
+            return "stopping or gone"
+        if self.log is None:
+            return ""
+        if pod.instance == self.log.recorder:
+            return "recorder"
+        return "listener" if pod.instance in self.log.listeners else ""
 
     def _log_rows(self) -> Iterator[tuple[str, str]]:
         if self.log is None:

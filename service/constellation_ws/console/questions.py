@@ -89,6 +89,8 @@ class PodStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     slow_consumers: int = 0
     drain: Drain | None = None
     pid: int = 0
+    is_listener: bool = True
+    """Pods of earlier releases are, all of them."""
 
 
 class Drain(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ class Comparison:
 
     def __init__(self, unrecorded: Unrecorded) -> None:
         self._unrecorded = unrecorded
+        self._is_resting = False
         self._recorded = b"", BEGINNING
         """What the recorder said last: a position before which all is recorded, and how far this
         pod has to read the log before it can check that."""
@@ -54,12 +55,24 @@ class Comparison:
         self.begins_after = last
         self._unrecorded.begin_after(position)
 
+    def rest(self) -> None:
+        """Compare nothing any more: this pod receives no events, and lacks none that it received.
+
+        `resume` must be called before it subscribes to them again.
+        """
+        self._is_resting = True
+        self._unrecorded.begin_after(None)
+
+    def resume(self) -> None:
+        """Compare what is read from here on."""
+        self._is_resting = False
+
     def compare(self, runs: Sequence[Run]) -> int:
         """Compare what is in the log, by its positions, with what was received.
 
         Returns how many messages are missing.
         """
-        return self._unrecorded.compare(runs)
+        return 0 if self._is_resting else self._unrecorded.compare(runs)
 
     def confirm(self, reply: LeaseReply, delivered: LogId) -> tuple[int, bool]:
         """Compare what the recorder said with what was received, once all that it said is read.

@@ -24,6 +24,7 @@ State of the log, a hash (`Names.state`):
 | `entered`, `seen` | since when this is known, and when it last asked |
 | `sessions <pod>` | number of the pod's last write of sessions: see `session_mark` |
 | `late` | how many recorders had not been subscribed all the time since the one before |
+| `listeners` | the pods that subscribe to the channels of events: see `seats` |
 
 While the log may hold packed entries, `removed` says `packed 1`. A release that cannot read these
 compares `removed` with a number: it finds the log damaged, and ends the epoch before it serves any
@@ -34,6 +35,8 @@ Redis Cluster that moves the slot answers TRYAGAIN to a script one of whose keys
 """
 
 from __future__ import annotations
+
+from constellation_ws.log.seats import RETURN_SECONDS, SEATS, Seat
 
 LIBRARY = """
 local function inspect(key)
@@ -85,48 +88,77 @@ end
 
 REQUEST_LEASE = (
     LIBRARY
+    + SEATS
     + """
 local lease_id, lease, instance = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local patience, since = tonumber(ARGV[4]), tonumber(ARGV[5])
 local state = redis.call(
   'HMGET', KEYS[1], 'epoch', 'place', 'holder', 'until', 'senior', 'since', 'seen', 'placed',
-  'entered', 'late')
+  'entered', 'late', 'listeners', 'begun')
 local epoch, place, placed = state[1] or '', state[2] or '', state[8] or '0-0'
-local late = state[10] or '0'
-local refused = {0, epoch, place, placed, state[3] or '', late}
-if epoch == '' or lease_id == '' then return refused end
-local now, ends = now_ms(), tonumber(state[4] or '0')
--- Further away than any lease reaches: Redis' clock was set back.
-if ends > now + lease then ends = now end
-if state[3] ~= '' and ends > now then return refused end
-if patience > 0 then
-  -- Others may have what this pod missed, so they go first; then the one that waits longest.
-  since = now - since
-  local age = now - (tonumber(state[7] or '') or 0)
-  local is_alive = state[5] and state[5] ~= '' and age >= 0 and age < 1500
-  local is_other = is_alive and state[5] ~= instance
-  if is_other and tonumber(state[6]) <= since then return refused end
-  local entered = is_alive and not is_other and tonumber(state[9] or '') or now
-  if entered > now then entered = now end
-  redis.call(
-    'HSET', KEYS[1], 'senior', instance, 'since', string.format('%.0f', since),
-    'seen', string.format('%.0f', now), 'until', string.format('%.0f', ends),
-    'entered', string.format('%.0f', entered))
-  -- From when this could be written: all others ask meanwhile. Before, the lease may have ended
-  -- long ago, and Redis may have refused to write who waits longest.
-  if now - entered < patience then return refused end
+local holder, late, begun = state[3] or '', state[10] or '0', tonumber(state[12] or '0')
+local now, ends, seats = now_ms(), tonumber(state[4] or '0'), listed(state[11])
+-- Whether a listener has died with what may be recorded nowhere, if this pod, which has missed it,
+-- records next.
+local function would_miss(next_late)
+  local former = string.match(holder, FORM)
+  if former and former ~= instance and not find(seats, former) then
+    -- A recorder of a release that knows no seats.
+    seats[#seats + 1] = {pod = former, ends = ends, since = 0, given = ends, resolved = late}
+  end
+  return count(seats, instance, function(one) return owed(one, now, next_late, begun) end) > 0
 end
-if ARGV[6] == '1' then late = string.format('%.0f', late + 1) end
-redis.call(
-  'HSET', KEYS[1], 'holder', lease_id, 'until', string.format('%.0f', now + lease), 'senior', '',
-  'late', late)
-return {1, epoch, place, placed, lease_id, late}
-"""
+local function ask()
+  -- Further away than any lease reaches: Redis' clock was set back.
+  if ends > now + lease then ends = now end
+  if holder ~= '' and ends > now then return 0 end
+  local next_late = ARGV[6] == '1' and string.format('%.0f', late + 1) or late
+  if patience > 0 then
+    if next_late ~= late and would_miss(next_late) then patience = patience + RETURN_MS end
+    -- Others may have what this pod missed, so they go first; then the one that waits longest.
+    since = now - since
+    local age = now - (tonumber(state[7] or '') or 0)
+    local is_alive = state[5] and state[5] ~= '' and age >= 0 and age < 1500
+    local is_other = is_alive and state[5] ~= instance
+    if is_other and tonumber(state[6]) <= since then return 0 end
+    local entered = is_alive and not is_other and tonumber(state[9] or '') or now
+    if entered > now then entered = now end
+    redis.call(
+      'HSET', KEYS[1], 'senior', instance, 'since', string.format('%.0f', since),
+      'seen', string.format('%.0f', now), 'until', string.format('%.0f', ends),
+      'entered', string.format('%.0f', entered))
+    -- From when this could be written: all others ask meanwhile. Before, the lease may have ended
+    -- long ago, and Redis may have refused to write who waits longest.
+    if now - entered < patience then return 0 end
+  end
+  late, holder, ends = next_late, lease_id, now + lease
+  redis.call(
+    'HSET', KEYS[1], 'holder', holder, 'until', string.format('%.0f', ends), 'senior', '',
+    'late', late)
+  return 1
+end
+local claim = {
+  pod = ARGV[7], stand = ARGV[8], most = tonumber(ARGV[9]), resolved = ARGV[11],
+  since = ARGV[10] == '' and 0 or now - tonumber(ARGV[10]),
+  may_stop = ARGV[12] == '1', alive = tonumber(ARGV[13])}
+if epoch == '' then
+  local seat = claim.stand == 'looks' and LACKING or HELD
+  return {0, epoch, place, placed, holder, late, seat, 0, 0, 0}
+end
+local granted = lease_id == '' and 0 or ask()
+local recorder = ends > now and string.match(holder, FORM)
+local seat, others, coming, lost = sit(seats, state[11], claim, now, late, begun, recorder)
+return {granted, epoch, place, placed, holder, late, seat, others, coming, lost}
+""".replace("FORM", "'^(.*)%.%d+$'")
+    .replace("LACKING", str(Seat.LACKING.value))
+    .replace("HELD", str(Seat.HELD.value))
+    .replace("RETURN_MS", f"{RETURN_SECONDS * 1000:.0f}")
 )
 """KEYS: state. ARGV: lease ID (empty only asks), lease ms, instance, patience ms, ms waited, 1 if
-it is late.
+it is late; then what `Claim.words` gives.
 
-Returns {1 for granted, epoch, recorded position, last ID then, holder, late recorders so far}."""
+Returns {1 for granted, epoch, recorded position, last ID then, holder, late recorders so far}, and
+what `SeatReply` has."""
 
 RELEASE = (
     LIBRARY

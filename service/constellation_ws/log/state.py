@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from constellation_ws.log.append_scripts import PERMIT_PACKING
 from constellation_ws.log.ids import BEGINNING, LogId, format_id, parse_id
 from constellation_ws.log.scripts import CONFIRM_WATCHED, LOOK, RELEASE, REPLACE, REQUEST_LEASE
+from constellation_ws.log.seats import NO_CLAIM, Claim, Seat, SeatReply
 from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.redis_io.names import Names
 
@@ -66,6 +67,7 @@ class LeaseReply:
     """ID of the lease, or of the last one."""
     late_recorders: int
     """How many pods were granted the lease though they were late (`Candidacy`)."""
+    seats: SeatReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class LogState:
     def __init__(self, redis: Redis, names: Names, mark: SessionMark) -> None:
         """`redis` may try again: each of these may be done twice."""
         self._names = names
+        self._redis = redis
         self.mark = mark
         self._request_lease: Any = redis.register_script(REQUEST_LEASE)
         self._permit_packing: Any = redis.register_script(PERMIT_PACKING)
@@ -114,8 +117,10 @@ class LogState:
         self._replace: Any = redis.register_script(REPLACE)
         self._confirm_watched: Any = redis.register_script(CONFIRM_WATCHED)
 
-    async def request_lease(self, candidacy: Candidacy, lease_seconds: float) -> LeaseReply:
-        """Ask for the recorder's lease, or only for the epoch."""
+    async def request_lease(
+        self, candidacy: Candidacy, lease_seconds: float, claim: Claim = NO_CLAIM
+    ) -> LeaseReply:
+        """Ask for the recorder's lease, or only for the epoch; claim a seat."""
         words = [
             candidacy.lease_id,
             int(lease_seconds * 1000),
@@ -123,9 +128,11 @@ class LogState:
             int(candidacy.patience_seconds * 1000),
             int(candidacy.waiting_seconds * 1000),
             "1" if candidacy.is_late else "",
+            *claim.words(),
         ]
         reply = await self._request_lease(keys=[self._names.state], args=words)
-        granted, epoch, recorded_position, recorded_log_id, holder, late_recorders = reply
+        granted, epoch, recorded_position, recorded_log_id, holder, late_recorders = reply[:6]
+        seat, *counts = reply[6:]
         return LeaseReply(
             bool(granted),
             bytes(epoch).decode(),
@@ -133,7 +140,14 @@ class LogState:
             _id(recorded_log_id),
             bytes(holder).decode(),
             int(late_recorders),
+            SeatReply(Seat(seat), *counts),
         )
+
+    async def has_neighbours(self, instance: str) -> bool:
+        """Return whether a pod lives besides this one; one that was killed does for a while."""
+        seconds, _ = await self._redis.time()
+        pods = await self._redis.zrangebyscore(self._names.pods, seconds, "+inf")
+        return any(pod != instance.encode() for pod in pods)
 
     async def permit_packing(self, lease_id: str, *, is_wanted: bool) -> Packing:
         """Ask, for the recorder with this lease, whether its appends may be packed."""

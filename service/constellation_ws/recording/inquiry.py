@@ -1,4 +1,4 @@
-"""What the recorder asks Redis while it records: is the epoch still the same, and may it pack?"""
+"""What the recorder asks Redis while it records: the epoch, its seat, and whether it may pack."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 from constellation_ws.log.appender import Appender
 from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.log.state import ONLY_ASKING, Packing
+from constellation_ws.recording.seat import PodSeat
 from constellation_ws.redis_io.link import FAULTS
 
 logger = structlog.get_logger(__name__)
@@ -21,8 +22,9 @@ _REPLY_SECONDS = 0.25
 class Inquiry:
     """Asks for one pod's recordings, one after the other."""
 
-    def __init__(self, redis_log: RedisLog, *, wants_packing: bool) -> None:
+    def __init__(self, redis_log: RedisLog, seat: PodSeat, *, wants_packing: bool) -> None:
         self._log = redis_log
+        self._seat = seat
         self._wants_packing = wants_packing
         self._packing = Packing.REFUSED
 
@@ -37,7 +39,10 @@ class Inquiry:
         """
         with contextlib.suppress(TimeoutError, *FAULTS):
             async with asyncio.timeout(_REPLY_SECONDS):
-                self._log.note_epoch(await self._log.state.request_lease(ONLY_ASKING, 0))
+                claim = self._seat.claim(may_stop=False)
+                reply = await self._log.state.request_lease(ONLY_ASKING, 0, claim)
+                self._log.note_epoch(reply)
+                self._seat.note(reply)
                 packing = await self._log.state.permit_packing(
                     lease_id, is_wanted=self._wants_packing
                 )

@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError
 
 from constellation_ws.log.appender import Appender
 from constellation_ws.log.redis_log import RedisLog
+from constellation_ws.log.seats import Claim
 from constellation_ws.log.state import Candidacy, LeaseReply
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.redis_io.link import FAULTS
@@ -42,11 +43,11 @@ class RecorderLease:
         is_late = unrecorded.has_hole and not unrecorded.is_lossy
         return Candidacy(self._id, self._instance, patience, waiting_seconds, is_late)
 
-    async def request(self, candidacy: Candidacy) -> LeaseReply:
-        """Ask for the lease. Raises TimeoutError, or what FAULTS names."""
+    async def request(self, candidacy: Candidacy, claim: Claim) -> LeaseReply:
+        """Ask for the lease, and for a seat. Raises TimeoutError, or what FAULTS names."""
         self._log.comparison.ask()
         async with asyncio.timeout(ANSWER_SECONDS):
-            return await self._log.state.request_lease(candidacy, LEASE_SECONDS)
+            return await self._log.state.request_lease(candidacy, LEASE_SECONDS, claim)
 
     async def release(self) -> None:
         """Release the lease that was granted last, if Redis answers: others may record then."""

@@ -1,8 +1,8 @@
 """Recording: messages from Pub/Sub are appended to the log, by one pod at a time.
 
-Every pod receives and retains; the pod that holds the lease appends. A pod that gets the lease
-appends the messages that it has received and the log lacks. If no pod can append a message, the
-epoch ends: see `log/redis_log`.
+Listeners (`seat`) receive and retain; the one that holds the lease appends. A pod that gets the
+lease appends the messages that it has received and the log lacks. If no pod can append a message,
+the epoch ends: see `log/redis_log`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.messages import commands
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.append_queue import AppendQueue
+from constellation_ws.recording.barrier import Barrier
 from constellation_ws.recording.fault import RecordingFault
 from constellation_ws.recording.inquiry import Inquiry
 from constellation_ws.recording.lease import ANSWER_SECONDS, LEASE_SECONDS, RecorderLease, level
+from constellation_ws.recording.leaving import await_recorded, notify_others
 from constellation_ws.recording.phase import RecorderEvent, RecorderPhase, next_phase
+from constellation_ws.recording.seat import PodSeat
 from constellation_ws.redis_io.bus import Published, RedisBus
-from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
+from constellation_ws.redis_io.link import FAULTS
 from constellation_ws.redis_io.names import Names
 
 logger = structlog.get_logger(__name__)
@@ -47,6 +50,7 @@ class Recorder:
         bus: RedisBus,
         redis_log: RedisLog,
         unrecorded: Unrecorded,
+        seat: PodSeat,
         names: Names,
         metrics: Metrics,
         *,
@@ -63,20 +67,20 @@ class Recorder:
         self._volatile = volatile
         self._log = redis_log
         self._unrecorded = unrecorded
+        self._seat = seat
         self._metrics = metrics
         self._window_seconds = window_seconds
         self._max_events = max_events
-        self._inquiry = Inquiry(redis_log, wants_packing=packs_appends)
+        self._inquiry = Inquiry(redis_log, seat, wants_packing=packs_appends)
         self._ticks_channel = names.ticks.encode()
         self._commands_channel = names.commands.encode()
         self._phase = RecorderPhase.UNSUBSCRIBED
         self._queue = AppendQueue(unrecorded, metrics, redis_log.rate)
         self._lease = RecorderLease(redis_log, bus.instance)
-        self._positioned_at = 0.0
         self._received_at = 0.0
         """Monotonic time at which the last event was received."""
         self._news = asyncio.Event()
-        self._barrier, self._passed = b"", asyncio.Event()
+        self._barrier = Barrier(bus)
         self._discarded = 0
         self.fault = RecordingFault()
 
@@ -121,19 +125,30 @@ class Recorder:
 
     def interrupted(self, *, is_lossy: bool) -> None:
         """Note that the subscription ended; `is_lossy`: Redis may have sent what never arrived."""
+        if self._seat.needs_ticks:
+            self._interrupt(is_lossy=is_lossy and self._seat.is_listener)
+
+    def change(self, *, listens: bool) -> None:
+        """Note whether the subscription brings events from here on."""
+        self._interrupt(is_lossy=False)
+        self._seat.change(listens=listens)
+
+    def _interrupt(self, *, is_lossy: bool) -> None:
         received_at, now = self._received_at, time.monotonic()
         self._unrecorded.interrupt(is_lossy=is_lossy, received_at=received_at, noted_at=now)
         self._advance(RecorderEvent.INTERRUPTED)
 
     def _receive_tick(self, name: bytes) -> None:
+        if not self._seat.needs_ticks:
+            return
         if not self._unrecorded.is_positioned:
-            self._positioned_at = time.monotonic()
+            self._seat.note_positioned()
             self._log.comparison.note_subscription(self._bus.run_id)
         if missing := self._unrecorded.tick(name):
             self._log.lose("passed_over", missing)
-        if name == self._barrier:
-            self._passed.set()
-        self._advance(RecorderEvent.POSITIONED)
+        self._barrier.note(name)
+        if self._seat.is_listener:
+            self._advance(RecorderEvent.POSITIONED)
 
     def _count_discarded(self) -> None:
         """Count messages that were discarded above the bound; another pod may still record them."""
@@ -177,8 +192,10 @@ class Recorder:
 
     async def _try(self) -> None:
         candidacy = self._candidacy()
-        reply = await self._lease.request(candidacy)
+        claim = self._seat.claim(may_stop=self._phase is RecorderPhase.CANDIDATE)
+        reply = await self._lease.request(candidacy, claim)
         self._log.note(reply)
+        self._seat.note(reply)
         if reply.is_granted:
             try:
                 if reply.epoch == self._log.epoch:  # else what is recorded is not known here yet
@@ -192,10 +209,11 @@ class Recorder:
 
     def _candidacy(self) -> Candidacy:
         """Ask for the lease only while positions are known and the log is followed."""
-        is_able = self._phase is RecorderPhase.CANDIDATE and not self._bus.is_retired
-        if not is_able or self._log.epoch is None:
+        listening_seconds = self._seat.listening_seconds
+        is_able = self._phase is RecorderPhase.CANDIDATE and self._seat.may_record
+        if not is_able or listening_seconds is None or self._log.epoch is None:
             return ONLY_ASKING
-        return self._lease.candidacy(self._unrecorded, time.monotonic() - self._positioned_at)
+        return self._lease.candidacy(self._unrecorded, listening_seconds)
 
     # Recording
 
@@ -222,17 +240,9 @@ class Recorder:
             await self._keep_on(appender, lease_id)
 
     async def _catch_up(self, appender: Appender) -> None:
-        """Receive all that was published before this pod got the lease.
-
-        The log may be ahead of a subscription that is read late, and messages that are received
-        next may have been recorded long ago. A tick of our own arrives after all of them. If it
-        does not, the subscription may be dead, and another pod has to record.
-        """
-        self._barrier, self._passed = self._bus.next_tick(), asyncio.Event()
-        appender.tick(self._barrier)
+        """Receive all that was published before this pod got the lease."""
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._passed.wait()
+            await self._barrier.wait(appender)
         except TimeoutError:
             self._advance(RecorderEvent.DEAF)
             self._bus.doubt()
@@ -263,13 +273,17 @@ class Recorder:
     async def retire(self) -> None:
         """See what was received recorded, release the lease for good, and notify the other pods.
 
-        What only this pod has received is lost if it leaves before. Until all of it is recorded the
-        pod remains a candidate; then the subscription ends, so that Redis does not count it any
-        more, and the rest is recorded.
+        What only this pod has received is lost if it leaves before. Until all of it is recorded,
+        and another pod listens, the pod remains a candidate; then the subscription ends, so that
+        Redis does not count it any more, and the rest is recorded.
         """
-        await self._await_recorded(_RETIRE_SECONDS)
+        leaves_at = time.monotonic() + _RETIRE_SECONDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RETIRE_SECONDS):
+                await self._seat.hand_over(self._news.set)
+        await await_recorded(self._log, self._unrecorded, leaves_at - time.monotonic())
         self._bus.retire()
-        await self._await_recorded(ANSWER_SECONDS)
+        await await_recorded(self._log, self._unrecorded, ANSWER_SECONDS)
         held_lease = self.holds_lease
         self._advance(RecorderEvent.RETIRED)
         if left := self.unrecorded_events:
@@ -281,18 +295,6 @@ class Recorder:
             await self._lease.release()
         if held_lease or left:
             unrecorded = self._unrecorded.recorded_position.decode() if left else ""
-            await self._hand_over(commands.Handover(unrecorded))
-
-    async def _hand_over(self, handover: commands.Handover) -> None:
-        try:
-            await self._bus.all_pods.send(handover)
-        except (*FAULTS, RedisUnavailable) as error:
-            logger.warning("the other pods do not know that this one leaves", error=str(error))
-
-    async def _await_recorded(self, seconds: float) -> None:
-        """Wait until the log has, or has passed over, all that was received until now."""
-        end = self._unrecorded.end
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self._unrecorded.begin < end:
-                    await self._log.moved(POLL_SECONDS)
+            await notify_others(self._bus, commands.Handover(unrecorded))
+        if not left:
+            await self._seat.give_up()

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from redis.asyncio import Redis
 
 from constellation_ws.recovery import record as session_record
 from constellation_ws.recovery.record import SessionRecord
-from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
+from constellation_ws.redis_io.link import RedisUnavailable
 from constellation_ws.redis_io.names import Names
+from constellation_ws.redis_io.script_calls import Script, ScriptCalls
 
 logger = structlog.get_logger(__name__)
 
-_CHUNK = 500
-REDIS_SECONDS = 5.0
-"""How long one exchange with Redis may take before it counts as failed."""
+_CHUNK = 250
 _ACQUIRE_SECONDS = 20.0
 """How long a connection waits for its session, in a storm too. A Redis that does not answer is
 noticed after one exchange."""
@@ -29,6 +27,7 @@ if found[1] ~= ARGV[1] then return false end
 redis.call('HSET', KEYS[1], 'owner', ARGV[2])
 return {found[2], redis.call('HGETALL', KEYS[1])}
 """
+_EPOCH = "return redis.call('HGET', KEYS[1], 'epoch')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,13 @@ class _Request:
 class Acquisitions:
     """The sessions that connections of this pod wait for."""
 
-    def __init__(self, redis: Redis, names: Names, has_work: asyncio.Event) -> None:
+    def __init__(self, names: Names, has_work: asyncio.Event) -> None:
         """`has_work` is set when there is something to do: then `carry_out` is to be called."""
-        self._redis = redis
         self._key = names.session
-        self._state = names.state
-        self._acquire: Any = redis.register_script(_ACQUIRE)
+        self._acquire = Script(_ACQUIRE)
+        self._read_epoch = Script(_EPOCH)
+        self.scripts = (self._acquire, self._read_epoch)
+        self._epoch_call = self._read_epoch.call(names.state)
         self._has_work = has_work
         self._requests: list[_Request] = []
 
@@ -91,13 +91,17 @@ class Acquisitions:
             return Acquired(None, bytes(former_owner or b"").decode(), epoch)
         return Acquired(record, bytes(former_owner).decode(), epoch)
 
-    async def carry_out(self) -> None:
+    async def carry_out(self, calls: ScriptCalls) -> None:
         """Acquire a chunk of the sessions that are waited for."""
         chunk, self._requests = self._requests[:_CHUNK], self._requests[_CHUNK:]
         chunk = [one for one in chunk if not one.answer.done()]
         if not chunk:
             return
-        answers, epoch = await self._exchange(chunk)
+        acquire, key = self._acquire.call, self._key
+        asked = [acquire(key(one.pid), one.user, one.owner) for one in chunk]
+        *answers, epoch = await calls.carry_out([*asked, self._epoch_call])
+        if isinstance(epoch, Exception):
+            answers = [epoch] * len(chunk)
         for one, answer in zip(chunk, answers, strict=True):
             if one.answer.done():
                 continue
@@ -105,22 +109,6 @@ class Acquisitions:
                 unavailable = RedisUnavailable(f"sessions cannot be read: {answer}")
                 one.answer.set_exception(unavailable)
             elif answer:
-                one.answer.set_result((answer, epoch))
+                one.answer.set_result((answer, bytes(epoch or b"").decode()))
             else:
                 one.answer.set_result(None)
-
-    async def _exchange(self, chunk: list[_Request]) -> tuple[list[Any], str]:
-        """Return Redis' answer to each request, or why there is none, and the log's epoch."""
-        try:
-            async with asyncio.timeout(REDIS_SECONDS):
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    for one in chunk:
-                        words = [one.user, one.owner]
-                        await self._acquire(keys=[self._key(one.pid)], args=words, client=pipe)
-                    pipe.hget(self._state, "epoch")
-                    *answers, epoch = await pipe.execute(raise_on_error=False)
-        except (TimeoutError, *FAULTS) as error:
-            return [error] * len(chunk), ""
-        if isinstance(epoch, Exception):
-            return [epoch] * len(chunk), ""
-        return answers, bytes(epoch or b"").decode()

@@ -68,8 +68,7 @@ class SessionRecord:
         return rooms
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(msgspec.Struct, frozen=True):
     """What one write changes."""
 
     record: bytes
@@ -79,11 +78,8 @@ class Fields:
     """Names of fields to delete."""
     is_full: bool
     """Whether that is all of the session, and not only what has changed."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of it."""
-        return len(self.record) + sum(map(len, self.rooms)) + sum(map(len, self.gone))
+    size: int
+    """Bytes of it."""
 
 
 def write(ticket: Ticket, delivered: LogId) -> Fields:
@@ -117,7 +113,9 @@ def write(ticket: Ticket, delivered: LogId) -> Fields:
             words += (field, b" ".join(map(_write_change, changes)))
         else:
             gone.append(field)
-    return Fields(_encode(record), words, [] if is_full else gone, is_full)
+    encoded = _encode(record)
+    size = len(encoded) + sum(map(len, words)) + sum(map(len, gone))
+    return Fields(encoded, words, gone, is_full, size)
 
 
 def read(fields: Mapping[bytes, bytes]) -> SessionRecord:

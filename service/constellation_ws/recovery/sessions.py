@@ -14,6 +14,7 @@ from constellation_ws.log.ids import parse_id
 from constellation_ws.log.positions import Ticket
 from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.recovery.store import SessionStore
+from constellation_ws.runtime.bounded_waits import BoundedWaits
 
 logger = structlog.get_logger(__name__)
 
@@ -36,6 +37,7 @@ class Sessions:
         self._store = store
         self._rooms = rooms
         self._window_seconds = window_seconds
+        self._waits = BoundedWaits(_SAVE_SECONDS)
         self._closed: OrderedDict[str, tuple[float, list[Ticket]]] = OrderedDict()
         """Sessions that we closed and whose client may still acknowledge that, by their Engine.IO
         `sid`, and since when the first of them waits."""
@@ -49,8 +51,7 @@ class Sessions:
 
     async def written(self, done: asyncio.Future[None]) -> bool:
         """Wait until a session is written; False where that cannot be done in time."""
-        await asyncio.wait({done}, timeout=_SAVE_SECONDS)
-        return done.done() and not done.cancelled()
+        return await self._waits.wait(done)
 
     async def joined(self, member: Member, room: str) -> bool:
         """Write that a member is in a room. If that fails it leaves the room: False."""

@@ -20,14 +20,18 @@ from constellation_ws.log.ids import LogId
 from constellation_ws.log.positions import Ticket
 from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.recovery import record as session_record
-from constellation_ws.recovery.acquisition import REDIS_SECONDS, Acquisitions
-from constellation_ws.redis_io.link import FAULTS
+from constellation_ws.recovery.acquisition import Acquisitions
 from constellation_ws.redis_io.names import DEFAULT, Names
+from constellation_ws.redis_io.script_calls import Call, Script, ScriptCalls
+from constellation_ws.runtime.spawning import Spawn
 
 logger = structlog.get_logger(__name__)
 
-_CHUNK = 500
+_CHUNK = 250
+"""Sessions that are written together, which is one write to the socket."""
 _CHUNK_BYTES = 1 << 20
+_REDIS_SECONDS = 5.0
+"""How long Redis may take to answer before an exchange counts as failed."""
 _RETRY_SECONDS = 0.5
 _FENCED, _GONE = 0, 2
 
@@ -76,19 +80,20 @@ class SessionStore:
     pending write per session.
     """
 
-    def __init__(self, redis: Redis, mark: SessionMark, names: Names = DEFAULT) -> None:
-        self._redis = redis
+    def __init__(
+        self, redis: Redis, spawn: Spawn, mark: SessionMark, names: Names = DEFAULT
+    ) -> None:
         self._mark = mark
         self._state = names.state
-        self._write_mark: Any = redis.register_script(_MARK)
         self._key = names.session
-        self._save: Any = redis.register_script(_SAVE)
-        self._drop: Any = redis.register_script(_DROP)
+        self._save, self._drop, self._write_mark = Script(_SAVE), Script(_DROP), Script(_MARK)
         self._writes: dict[str, _Write] = {}
         self._sending: list[_Write] = []
         self._has_work = asyncio.Event()
-        self._acquisitions = Acquisitions(redis, names, self._has_work)
+        self._acquisitions = Acquisitions(names, self._has_work)
         self.acquire = self._acquisitions.acquire
+        scripts = (self._save, self._drop, self._write_mark, *self._acquisitions.scripts)
+        self._calls = ScriptCalls(redis, spawn, scripts, _REDIS_SECONDS)
         self.is_failing = False
         """Whether the last write failed or was refused: waiting for another one is useless now."""
 
@@ -142,11 +147,12 @@ class SessionStore:
         `delivered` returns the log ID up to which rooms follow the log; `on_fenced` is called with
         the (sid, owner) of a connection whose session now belongs to another one.
         """
+        self._calls.connect()
         while True:
             await self._has_work.wait()
             self._has_work.clear()
             while self._writes or self._acquisitions:
-                await self._acquisitions.carry_out()
+                await self._acquisitions.carry_out(self._calls)
                 if self._writes and not await self._flush(delivered, on_fenced):
                     await self._pause()
 
@@ -191,24 +197,18 @@ class SessionStore:
         self.is_failing = failed is not None
         return failed is None
 
-    async def _exchange(self, chunk: list[tuple[_Write, session_record.Fields | None]]) -> Any:
+    async def _exchange(
+        self, chunk: list[tuple[_Write, session_record.Fields | None]]
+    ) -> list[Any]:
         """Write sessions, and behind them the mark; give Redis' replies, or why there are none."""
-        number = self._mark.next() if any(_is_news(fields) for _, fields in chunk) else None
-        try:
-            async with asyncio.timeout(REDIS_SECONDS):
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    for write, fields in chunk:
-                        await self._send(write, fields, pipe)
-                    if number is not None:
-                        words = [self._mark.field, self._mark.confirmed, number]
-                        await self._write_mark(keys=[self._state], args=words, client=pipe)
-                    results = await pipe.execute(raise_on_error=False)
-        except (TimeoutError, *FAULTS) as error:
-            return [error] * len(chunk)
-        if number is not None:
-            is_marked = results.pop() == 1
-            if is_marked and not any(isinstance(one, Exception) for one in results):
-                self._mark.confirm(number)
+        calls = [self._call(*one) for one in chunk]
+        if not any(_is_news(fields) for _, fields in chunk):
+            return await self._calls.carry_out(calls)
+        mark, number = self._mark, self._mark.next()
+        calls.append(self._write_mark.call(self._state, mark.field, mark.confirmed, number))
+        *results, is_marked = await self._calls.carry_out(calls)
+        if is_marked == 1 and not any(isinstance(one, Exception) for one in results):
+            mark.confirm(number)
         return results
 
     def _next_chunk(self, delivered: LogId) -> list[tuple[_Write, session_record.Fields | None]]:
@@ -237,13 +237,13 @@ class SessionStore:
         elif not write.done.done():
             write.done.cancel()  # another connection owns the session by now
 
-    async def _send(self, write: _Write, fields: session_record.Fields | None, pipe: Any) -> None:
+    def _call(self, write: _Write, fields: session_record.Fields | None) -> Call:
         ticket = write.ticket
-        keys = [self._key(ticket.pid)]
+        key = self._key(ticket.pid)
         if fields is None:
-            await self._drop(keys=keys, args=[ticket.owner], client=pipe)
-            return
-        words = [
+            return self._drop.call(key, ticket.owner)
+        return self._save.call(
+            key,
             ticket.owner,
             write.lifetime_milliseconds,
             int(fields.is_full),
@@ -252,8 +252,8 @@ class SessionStore:
             len(fields.rooms),
             *fields.rooms,
             *fields.gone,
-        ]
-        await self._save(keys=keys, args=words, client=pipe)
+            payload_bytes=fields.size,
+        )
 
 
 def _is_news(fields: session_record.Fields | None) -> bool:

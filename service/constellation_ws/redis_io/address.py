@@ -26,6 +26,13 @@ _PORT = 6379
 _SENTINEL_PATH = re.compile(r"/([0-9]+)/([A-Za-z0-9_.-]+)")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", re.ASCII)
 _DATABASE = re.compile(r"(/[0-9]*)?")
+# Of redis-py's options those that a URL may set. The others change what replies are, such as
+# `decode_responses`, or take objects: with them a gateway starts and cannot read its own log.
+_OPTIONS = TLS_OPTIONS | {
+    *("username", "password", "db", "client_name", "protocol", "max_connections"),
+    *("socket_timeout", "socket_connect_timeout", "socket_keepalive", "socket_read_size"),
+    *("retry_on_timeout", "health_check_interval"),
+}
 
 Node = tuple[str, int]
 """Host and port of one server."""
@@ -266,9 +273,13 @@ def _split(url: str) -> SplitResult:
 
 def _try(url: str, parts: SplitResult) -> None:
     """Let redis-py parse the port and the options now, not only at the first connection."""
-    options = dict(parse_qsl(parts.query)).keys()
-    if options & TLS_OPTIONS and parts.scheme != "rediss":
+    options = dict(parse_qsl(parts.query))
+    if options.keys() - _OPTIONS:
+        raise InvalidAddress("its query string has an option unknown for this form of URL")
+    if options.keys() & TLS_OPTIONS and parts.scheme != "rediss":
         raise InvalidAddress("the options of TLS require the scheme rediss")
+    if parts.scheme != "unix" and "db" in options and parts.path.strip("/"):
+        raise InvalidAddress("it names its database in its path and in its query string")
     try:
         pool: Any = ConnectionPool.from_url(url)  # its methods carry no types
         pool.make_connection()

@@ -10,8 +10,7 @@ import itertools
 import random
 import secrets
 import time
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 import structlog
 from redis.asyncio import Redis
@@ -22,14 +21,10 @@ from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterCha
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io.all_pods import AllPods
 from constellation_ws.redis_io.emitters import EmitterFilter
-from constellation_ws.redis_io.link import (
-    FAULTS,
-    RedisMoved,
-    backoff_seconds,
-)
+from constellation_ws.redis_io.link import FAULTS, RedisMoved, backoff_seconds
 from constellation_ws.redis_io.names import DEFAULT, Names
 from constellation_ws.redis_io.publisher import Publisher
-from constellation_ws.redis_io.subscription import Published, Subscription
+from constellation_ws.redis_io.subscription import Listener, Published, Subscription, Wanted
 
 __all__ = ["Listener", "Published", "RedisBus"]
 
@@ -48,19 +43,6 @@ _CHANGE_SECONDS = 2.0
 """How long the old connection has to bring what came before the new subscription."""
 
 
-class Listener(Protocol):
-    """Who consumes what is published."""
-
-    def receive(self, batch: list[Published]) -> None:
-        """Receive one read from Redis, in its order."""
-
-    def interrupted(self, *, is_lossy: bool) -> None:
-        """Note that messages may be missing from here on.
-
-        `is_lossy` where Redis may have counted this process as a receiver of some that never came.
-        """
-
-
 class RedisBus:
     """The gateway's subscription. What it publishes: `publisher`, and `all_pods` for commands.
 
@@ -77,22 +59,21 @@ class RedisBus:
         namespaces: Namespaces = DEFAULT_NAMESPACES,
         *,
         asks_run_id: bool = False,
+        volatile: Iterable[str] = (),
     ) -> None:
-        """`asks_run_id` says whether to learn which start of which Redis a subscription is on."""
+        """`asks_run_id` says whether to learn which start of which Redis a subscription is on.
+
+        `volatile` are those of the channels that are subscribed to whether events are or not.
+        """
         self.instance = secrets.token_urlsafe(6)
         """Tells this process apart from every other, a restarted one of the same name too."""
-        self._redis = redis
-        self._metrics = metrics
-        self._names = names
-        self._heartbeat = names.heartbeat(self.instance)
+        self._redis, self._names, self._metrics = redis, names, metrics
         self.publisher = Publisher(redis)
         self.all_pods = AllPods(self.publisher, metrics, names, self.instance)
-        replies = self.all_pods.reply_channel
-        own = {self._heartbeat: self._receive_heartbeat, replies: self.all_pods.receive_answer}
-        self._own = {name.encode(): receive for name, receive in own.items()}
-        shared = (names.commands, names.ticks, commands.EMITTER_CHANNEL)
-        self._channels = (*channels, *shared, *own)
+        self._own = self._own_channels()
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
+        self._everything, self._unrecorded = self._choices((*channels,), (*volatile,))
+        self._wanted = self._delivered = self._everything
         self._asks_run_id = asks_run_id
         self._ticks = itertools.count()
         self.is_retired = False
@@ -108,6 +89,23 @@ class RedisBus:
         self._attempts = 0
         """Tries since the subscription was last active."""
 
+    def _own_channels(self) -> dict[str, Callable[[bytes], None]]:
+        return {
+            self._names.heartbeat(self.instance): self._receive_heartbeat,
+            self.all_pods.reply_channel: self.all_pods.receive_answer,
+        }
+
+    def _choices(
+        self, channels: tuple[str, ...], volatile: tuple[str, ...]
+    ) -> tuple[Wanted, Wanted]:
+        """Return what is subscribed to with events, and what without."""
+        always = (self._names.commands, self._names.ticks, *self._own)
+        events = (*channels, commands.EMITTER_CHANNEL, *always)
+        return (
+            Wanted(events, self._emitters.patterns, has_events=True),
+            Wanted((*volatile, *always), (), has_events=False),
+        )
+
     def next_tick(self) -> bytes:
         """Return a tick that no other pod and no other call gives."""
         return b"%b.%d" % (self.instance.encode(), next(self._ticks))
@@ -116,6 +114,15 @@ class RedisBus:
     def run_id(self) -> str:
         """Which start of which Redis is subscribed to; empty where that is not known."""
         return "" if self._current is None else self._current.run_id
+
+    def listen(self, *, listens: bool) -> None:
+        """Subscribe to events, or only to what is never recorded. The listener is notified."""
+        self._wanted = self._everything if listens else self._unrecorded
+        self._change_soon()
+
+    def _change_soon(self) -> None:
+        if self._current is not None and self._current.wanted is not self._wanted:
+            self._current.supersede("other channels are to be received")
 
     def doubt(self) -> None:
         """Subscribe again, since the subscription may be dead without a sign."""
@@ -147,7 +154,7 @@ class RedisBus:
         is_recent = time.monotonic() - self._last_received_at < SILENCE_SECONDS
         if current is not None and is_recent and not current.is_superseded:
             return await self._await_end(current, listener)  # it was silent, and is no more
-        fresh = Subscription(self._own, self._names, self._emitters.admits)
+        fresh = Subscription(self._own, self._names, self._emitters.admits, self._wanted)
         tick = self.next_tick()
         if current is not None:
             current.end_at(tick)
@@ -166,7 +173,11 @@ class RedisBus:
             await self._change_over(current, listener)
         self._current = fresh
         self._note_active()
+        if fresh.wanted is not self._delivered:
+            self._delivered = fresh.wanted
+            listener.change(listens=fresh.wanted.has_events)
         fresh.deliver_to(listener.receive)
+        self._change_soon()
         return await self._await_end(fresh, listener)
 
     async def _open(self, fresh: Subscription, tick: bytes) -> None:
@@ -176,10 +187,7 @@ class RedisBus:
         it as a receiver from then on.
         """
         async with asyncio.timeout(_SUBSCRIBE_SECONDS):
-            await fresh.open(
-                self._redis, self._channels, self._emitters.patterns, tick,
-                asks_run_id=self._asks_run_id,
-            )  # fmt: skip
+            await fresh.open(self._redis, tick, asks_run_id=self._asks_run_id)
         try:
             async with asyncio.timeout(_SUBSCRIBE_SECONDS):
                 await fresh.begun()
@@ -252,10 +260,11 @@ class RedisBus:
 
     async def beat(self) -> None:
         """Send heartbeats through Redis, for ever."""
+        heartbeat = self._names.heartbeat(self.instance)
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
-                await self._redis.publish(self._heartbeat, str(time.monotonic()))
+                await self._redis.publish(heartbeat, str(time.monotonic()))
             except FAULTS as error:
                 logger.debug("the heartbeat could not be sent", error=str(error))
 

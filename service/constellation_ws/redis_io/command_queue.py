@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ import hiredis
 import msgspec
 from redis._parsers.base import BaseParser
 from redis.asyncio import Redis
+from redis.exceptions import AskError, MovedError, NoScriptError
 
 from constellation_ws.redis_io.client import NOT_EXECUTED, RETRY_SECONDS, LocatedRedis
 from constellation_ws.redis_io.link import (
@@ -40,32 +41,49 @@ Answered = Callable[[Any], None]
 """Receives the reply, or the exception that says why there is none. Must not raise."""
 
 
-class _Command(msgspec.Struct, frozen=True):
+class _Command(msgspec.Struct):
     due: float
     key: str | None
     words: Words
     size: int
     answered: Answered
+    is_elsewhere: bool = False
+    """Whether our node has sent it to the one that the keys are being moved to."""
 
 
 class CommandQueue:
     """Sends what was queued in one turn of the event loop together, once all before is answered.
 
-    Nothing connects before the first command, and no command is sent twice.
+    Nothing connects before the first command, and no command is executed twice.
     """
 
-    def __init__(self, redis: Redis, spawn: Spawn, timeout_seconds: float) -> None:
-        """A command without a reply within `timeout_seconds` has a TimeoutError instead."""
+    def __init__(
+        self, redis: Redis, spawn: Spawn, timeout_seconds: float, scripts: Sequence[str] = ()
+    ) -> None:
+        """A command without a reply within `timeout_seconds` has a TimeoutError instead.
+
+        `scripts` are loaded at each node before its first command, and where a node has lost them.
+        """
         self._redis = redis
         self._spawn = spawn
         self._timeout_seconds = timeout_seconds
+        self._loads: list[Words] = [("SCRIPT", "LOAD", source) for source in scripts]
+        self._loading = 0
+        """Scripts that are on their way to the node."""
+        self._load_fault: Exception | None = None
+        """Why the node does not accept scripts."""
+        self._lacks_scripts = False
+        """Whether the node does not have one that it was sent, or has lost it."""
         self._waiting: deque[_Command] = deque()
         self._sent: deque[_Command] = deque()
         self._not_executed: list[_Command] = []
-        """Those of the batch that the node refused because it is another's turn to serve them."""
+        """Those of the batch that the node refused: it is another's turn to serve them, or a script
+        is missing."""
         self._link: Link | None = None
         self._key: str | None = None
-        """The key whose node the link is to."""
+        """The key whose node the link is to, if that is another one than ours."""
+        self._has_progressed = False
+        """Whether the node has executed a command."""
         self._is_leaving = False
         """Whether the link is to a Redis that is not the one to use any more."""
         self._most = _MAX_BATCH
@@ -104,18 +122,20 @@ class CommandQueue:
 
     async def _hold(self) -> bool:
         """Hold a connection until it ends; return whether to pause before the next one."""
-        self._key = key = self._waiting[0].key
-        is_connected = False
+        first = self._waiting[0]
+        self._key = key = first.key if first.is_elsewhere else None
+        is_connected = self._has_progressed = False
         try:
             async with open_link(self._redis, self._receive, *([key] if key else [])) as link:
                 self._link, is_connected = link, True
+                self._load_scripts(link)
                 self._send_batch()
                 try:
                     await link.disconnected()
                 except RedisMoved:
                     await self._leave(link)
         except _Moving:
-            return True
+            return not self._has_progressed
         except FAULTS as error:
             if is_connected:
                 self._give_up(self._sent, error)
@@ -141,6 +161,11 @@ class CommandQueue:
                 await link.answer(self._answers_all)
         self._give_up(self._sent, ConnectionError("another Redis is to be used"))
 
+    def _load_scripts(self, link: Link) -> None:
+        self._loading, self._load_fault, self._lacks_scripts = len(self._loads), None, False
+        if self._loads:
+            link.send_together(*self._loads)
+
     def _send_soon(self) -> None:
         """Send at the end of this turn, together with what else it brings."""
         if not self._sends_soon:
@@ -153,7 +178,7 @@ class CommandQueue:
         if link is None or sent or self._is_leaving:
             return
         while waiting and len(sent) < self._most and size < _MAX_BATCH_BYTES:
-            if link.asks and waiting[0].key != self._key:
+            if link.asks and not waiting[0].is_elsewhere and waiting[0].key != self._key:
                 break
             command = waiting.popleft()
             size += command.size
@@ -166,18 +191,34 @@ class CommandQueue:
     def _receive(self, parser: hiredis.Reader) -> None:
         sent = self._sent
         while (reply := parser.gets()) is not False:
+            if self._loading:
+                self._note_loaded(reply)
+                continue
             command = sent.popleft()
             if isinstance(reply, hiredis.ReplyError):
                 self._refuse(command, _parse_error(str(reply)))
             else:
+                self._has_progressed = True
                 command.answered(reply)
         if not sent:
             self._end_batch()
 
+    def _note_loaded(self, reply: Any) -> None:
+        self._loading -= 1
+        if isinstance(reply, hiredis.ReplyError):
+            self._load_fault = _parse_error(str(reply))
+
     def _refuse(self, command: _Command, error: Exception) -> None:
         if isinstance(error, NOT_EXECUTED) and isinstance(self._redis, LocatedRedis):
             self._redis.topology.judge(error)
+            command.is_elsewhere = isinstance(error, AskError) and not isinstance(error, MovedError)
             self._not_executed.append(command)
+        elif isinstance(error, NoScriptError) and self._loads:
+            self._lacks_scripts = True
+            if self._load_fault is None:
+                self._not_executed.append(command)
+            else:
+                command.answered(self._load_fault)
         else:
             command.answered(error)
 
@@ -187,7 +228,9 @@ class CommandQueue:
             self._answers_all.set_result(None)
         if self._not_executed:
             self._moves_until = asyncio.get_running_loop().time() + RETRY_SECONDS
-            self._drop(_Moving("another node is to be used"))
+            self._drop(_Moving("another connection is to be used"))
+        elif self._lacks_scripts:  # it may only have been loading its data
+            self._drop(ConnectionError("Redis has not accepted the scripts"))
         elif self._waiting:
             self._send_soon()
 
@@ -211,10 +254,11 @@ class CommandQueue:
         now = asyncio.get_running_loop().time()
         self._timer = None
         if self._sent and self._sent[0].due <= now:
-            self._drop(TimeoutError("Redis does not answer"))
-            self._give_up(self._sent, TimeoutError())
+            error = TimeoutError("Redis does not answer")
+            self._drop(error)
+            self._give_up(self._sent, error)
         while self._waiting and self._waiting[0].due <= now:
-            self._waiting.popleft().answered(TimeoutError())
+            self._waiting.popleft().answered(TimeoutError("Redis does not answer"))
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -225,4 +269,4 @@ class CommandQueue:
 
 
 class _Moving(ConnectionError):
-    """A node refused commands that it has not executed: they are sent to another one."""
+    """A node refused commands that it has not executed: they are sent over another connection."""

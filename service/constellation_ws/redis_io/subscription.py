@@ -11,6 +11,8 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Protocol
 
 import hiredis
 from redis.asyncio import Redis
@@ -24,20 +26,48 @@ Published = tuple[bytes, bytes]
 Deliver = Callable[[list[Published]], None]
 
 
+class Listener(Protocol):
+    """Who consumes what is published."""
+
+    def receive(self, batch: list[Published]) -> None:
+        """Receive one read from Redis, in its order."""
+
+    def interrupted(self, *, is_lossy: bool) -> None:
+        """Note that messages may be missing from here on.
+
+        `is_lossy` where Redis may have counted this process as a receiver of some that never came.
+        """
+
+    def change(self, *, listens: bool) -> None:
+        """Note whether events are among what is received from here on: see `RedisBus.listen`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a subscription is to."""
+
+    channels: tuple[str, ...]
+    patterns: tuple[str, ...]
+    has_events: bool
+    """Whether the channels of events are among these, and not only what is never recorded."""
+
+
 class Subscription:
     """One connection and what it receives. `close` must be called."""
 
     def __init__(
         self,
-        own: Mapping[bytes, Callable[[bytes], None]],
+        own: Mapping[str, Callable[[bytes], None]],
         names: Names,
         admits: Callable[[bytes, bytes], bool],
+        wanted: Wanted,
     ) -> None:
         """`own` are the channels of this process, and who handles their messages.
 
         `admits` returns of a channel and its payload, received by a pattern, whether to deliver it.
         """
-        self._own = own
+        self.wanted = wanted
+        self._own = {name.encode(): receive for name, receive in own.items()}
         self._admits = admits
         self._ticks = names.ticks.encode()
         self._held = AsyncExitStack()
@@ -58,15 +88,7 @@ class Subscription:
         """Whether another Redis is to be used; then the next subscription is due."""
         return self._link is not None and self._link.is_superseded
 
-    async def open(
-        self,
-        redis: Redis,
-        channels: tuple[str, ...],
-        patterns: tuple[str, ...],
-        tick: bytes,
-        *,
-        asks_run_id: bool,
-    ) -> None:
+    async def open(self, redis: Redis, tick: bytes, *, asks_run_id: bool) -> None:
         """Subscribe; `begun` says when that is done. Raises what FAULTS names.
 
         `asks_run_id` says whether to learn `run_id`, which takes the permission for INFO.
@@ -74,11 +96,12 @@ class Subscription:
         self._begins_at = tick
         self._link = await self._held.enter_async_context(open_subscription(redis, self._receive))
         # One connection for both: all messages have their positions in the same stream.
+        patterns = self.wanted.patterns
         by_pattern = [("PSUBSCRIBE", *patterns)] if patterns else []
         self._awaits_run_id = asks_run_id
         self._link.send_together(
             *([("INFO", "server")] if asks_run_id else []),
-            ("SUBSCRIBE", *channels),
+            ("SUBSCRIBE", *self.wanted.channels),
             *by_pattern,
             ("PUBLISH", self._ticks, tick),
         )

@@ -50,6 +50,12 @@ class DeliverySettings(Part):
         "while all pods run a release that can read it; `off` stores each event as an entry. Set "
         "`off` before you go back to a release without this setting.",
     )
+    log_listeners: Count = Field(
+        3,
+        description="Maximum number of pods that receive events from Pub/Sub, as the recorder or "
+        "to replace it; the others receive events from the log alone. If all of them are killed "
+        "at once, all clients get new sessions.",
+    )
     max_replay_events: Count = Field(
         1_000,
         description="Maximum number of events that one resume replays; a client that missed more "

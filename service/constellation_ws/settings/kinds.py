@@ -175,9 +175,10 @@ Networks = Annotated[
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
 LogFormat = Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)]
 
+PLAIN_SECRET = "text (secret)"
 _KINDS: dict[Any, str] = {
     str: "text",
     int: "a whole number",
     float: "a number",
-    SecretStr: "text (secret)",
+    SecretStr: PLAIN_SECRET,
 }

@@ -12,9 +12,15 @@ from constellation_ws.messages.redis_emitter import DEFAULT_KEY, EmitterChannels
 from constellation_ws.redis_io import address as redis_address
 from constellation_ws.redis_io import credentials
 from constellation_ws.redis_io.names import DEFAULT_PREFIX, Names
-from constellation_ws.settings.kinds import EmitterKey, Host, Port, RedisUrl, Seconds
+from constellation_ws.settings.kinds import EmitterKey, Host, Port, RedisUrl, Seconds, Takes
 from constellation_ws.settings.part import Part
 from constellation_ws.tls.certificates import NamedFile, TlsFiles
+
+_Prefix = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9._-]{1,64}$"),  # no sign of a pattern, a hash tag or a separator
+    Takes("1 to 64 letters, digits and `._-`"),
+]
 
 
 class RedisSettings(Part):
@@ -45,7 +51,7 @@ class RedisSettings(Part):
         SecretStr(""),
         description="Password of the Sentinels, as it is, for a `REDIS_URL` without one.",
     )
-    redis_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = Field(
+    redis_prefix: _Prefix = Field(
         DEFAULT_PREFIX,
         description="Prefix of the gateway's own keys and channels. Two deployments on one Redis "
         "need different prefixes: Pub/Sub ignores database numbers.",

@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import combinations
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from constellation_ws.redis_io import address as redis_address
@@ -24,7 +24,7 @@ from constellation_ws.settings.console import ConsoleSettings
 from constellation_ws.settings.delivery import DeliverySettings
 from constellation_ws.settings.draining import DrainingSettings
 from constellation_ws.settings.identity import IdentitySettings
-from constellation_ws.settings.kinds import LogFormat, addresses_overlap
+from constellation_ws.settings.kinds import PLAIN_SECRET, LogFormat, addresses_overlap, kind
 from constellation_ws.settings.limits import LimitSettings
 from constellation_ws.settings.listening import ListeningSettings
 from constellation_ws.settings.part import PREFIX, Part
@@ -183,3 +183,22 @@ def environment() -> Mapping[str, str]:
 def unknown_variables() -> list[UnknownVariable]:
     """Find variables of the environment that look like settings and are none: typos."""
     return list(find_unknown(os.environ, PREFIX, dict(fields())))
+
+
+def padded_secrets(settings: Settings) -> list[str]:
+    """Name the variables of secrets that begin or end with white space, which is part of them.
+
+    Mostly it is the line break that `echo` wrote into a Secret. Nobody sees it, as the value is not
+    shown: Redis refuses the password, or no token has a valid signature. It may be on purpose where
+    the issuer reads the same Secret.
+    """
+    padded = list[str]()
+    for part_name, _ in _parts():
+        part: Part = getattr(settings, part_name)
+        for name, field in type(part).model_fields.items():
+            value = getattr(part, name)
+            # Of URLs and PEM files it is no part.
+            if isinstance(value, SecretStr) and kind(field) == PLAIN_SECRET:
+                text = value.get_secret_value()
+                padded += [str(field.validation_alias)] if text != text.strip() else []
+    return padded

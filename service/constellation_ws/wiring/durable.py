@@ -15,10 +15,12 @@ from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import HealthCheck
 from constellation_ws.recording.recorder import Recorder
+from constellation_ws.recording.seat import PodSeat
 from constellation_ws.recovery.none import NoRecovery
 from constellation_ws.recovery.resume import Recovery
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.names import Names
+from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.services.once import APPENDING, Once
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.consumer import Consumer
@@ -45,17 +47,19 @@ class Durable:
         rooms: Rooms,
         metrics: Metrics,
         volatile: frozenset[str],
+        spawn: Spawn,
     ) -> None:
         """What comes on `volatile` channels is delivered live, and not recorded."""
-        self._bus = bus
-        self._grace_seconds = settings.redis.redis_grace_seconds
+        self._bus, self._grace_seconds = bus, settings.redis.redis_grace_seconds
         unrecorded = Unrecorded(bus.instance.encode(), _UNRECORDED_BYTES)
         mark = SessionMark(bus.instance)
         self.log = RedisLog(redis.vital, redis.requests, names, unrecorded, mark, metrics)
+        self._seat = PodSeat(bus, self.log, unrecorded, settings.delivery.log_listeners)
         self._recorder = Recorder(
             bus,
             self.log,
             unrecorded,
+            self._seat,
             names,
             metrics,
             window_seconds=settings.delivery.recovery_window_seconds + TRIM_MARGIN_SECONDS,
@@ -65,7 +69,8 @@ class Durable:
         )
         self.resuming: Resuming | NotResuming = NotResuming()
         if settings.delivery.recovery != "off":
-            self.resuming = Resuming(self.log, redis.sessions, names, rooms, relay, settings)
+            parts = (self.log, redis.sessions, names, rooms, relay)
+            self.resuming = Resuming(*parts, settings, spawn)
         self.send_all = Producer(redis.once, names, volatile).append_all
         self.once = Once(redis.requests, names, APPENDING, settings.api.api_idempotency_seconds)
 
@@ -96,6 +101,11 @@ class Durable:
     def is_recorder(self) -> bool:
         """Whether this pod is the one that appends to the log."""
         return self._recorder.holds_lease
+
+    @property
+    def is_listener(self) -> bool:
+        """Whether this pod receives events from Pub/Sub, as the recorder or a candidate for it."""
+        return self._seat.is_listener
 
     def register(self, metrics: Metrics) -> None:
         """Register what is read at each scrape."""
@@ -154,6 +164,10 @@ class _Intake:
     def interrupted(self, *, is_lossy: bool) -> None:
         """Note that messages may be missing from here on."""
         self._recorder.interrupted(is_lossy=is_lossy)
+
+    def change(self, *, listens: bool) -> None:
+        """Note whether events are received from Pub/Sub from here on, or only from the log."""
+        self._recorder.change(listens=listens)
 
 
 class _Follower:

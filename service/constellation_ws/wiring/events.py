@@ -13,6 +13,7 @@ from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.tracing import Tracing
 from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.redis_io.endpoint import Endpoint
+from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings
 from constellation_ws.socketio.membership import Membership
 from constellation_ws.wiring.durable import Durable
@@ -25,7 +26,9 @@ from constellation_ws.wiring.redis_clients import RedisClients
 class Events:
     """The parts, in the order in which an event passes them."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, tracing: Tracing | NoTracing) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, tracing: Tracing | NoTracing, spawn: Spawn
+    ) -> None:
         """Raises InvalidInterface."""
         self.names = settings.redis.names()
         self.redis_endpoint = Endpoint(settings.redis.address(), self.names)
@@ -38,6 +41,7 @@ class Events:
         bus_redis = self.redis.vital if is_durable else self.redis.once
         self.board = Board(self.redis.requests, self.names)
         routes = self._with_status_route(is_traced=tracing.is_on)
+        self._volatile = frozenset(row.channel for row in self.interface.routes if row.volatile)
         self.bus = RedisBus(
             bus_redis,
             routes,
@@ -46,10 +50,10 @@ class Events:
             emitters,
             self.namespaces,
             asks_run_id=is_durable,
+            volatile=self._volatile,
         )
-        self.membership = Membership(self.namespaces)
+        self.membership, self.fanout = Membership(self.namespaces), Fanout()
         self.rooms = self.membership.index
-        self.fanout = Fanout()
         self.relay = Relay(
             routes,
             self.rooms,
@@ -60,7 +64,7 @@ class Events:
             emitters=emitters,
             namespaces=self.namespaces,
         )
-        self.delivery = self._make_delivery(settings, metrics)
+        self.delivery = self._make_delivery(settings, metrics, spawn)
         self.sessions = self.delivery.resuming.sessions
 
     def _with_status_route(self, *, is_traced: bool) -> Table:
@@ -72,9 +76,9 @@ class Events:
         route = StatusRoute(row, scope, self.board.note, is_traced=is_traced)
         return {**self.table, row.channel: route}
 
-    def _make_delivery(self, settings: Settings, metrics: Metrics) -> Durable | Live:
+    def _make_delivery(self, settings: Settings, metrics: Metrics, spawn: Spawn) -> Durable | Live:
         redis, bus, names = self.redis, self.bus, self.names
         if settings.delivery.mode == "durable":
-            volatile = frozenset(row.channel for row in self.interface.routes if row.volatile)
-            return Durable(settings, redis, bus, names, self.relay, self.rooms, metrics, volatile)
+            parts = (self.relay, self.rooms, metrics)
+            return Durable(settings, redis, bus, names, *parts, self._volatile, spawn)
         return Live(settings, redis, bus, names, metrics)

@@ -42,7 +42,7 @@ class Gateway:
         """Unix time by which the drain should have ended; 0 before it has begun."""
         self.drained_from = 0
         """Connections that there were when the drain began."""
-        self.events = events = Events(settings, metrics, tracing)
+        self.events = events = Events(settings, metrics, tracing, spawn)
         self._jobs = jobs = BackgroundJobs(metrics)
         self.clients = clients = Clients(settings, events, jobs, metrics, spawn, tracing)
         self.peering = Peering(settings, events, clients, metrics, spawn, tracing)

@@ -122,6 +122,11 @@ def _register_redis(gateway: Gateway) -> None:
         "1 while this pod is the recorder, which appends Pub/Sub events to the log.",
         lambda: float(gateway.events.delivery.is_recorder),
     )
+    register(
+        "constellation_listener",
+        "1 while this pod receives events from Pub/Sub; 0 if it follows the log alone.",
+        lambda: float(gateway.events.delivery.is_listener),
+    )
     gateway.events.delivery.register(gateway.metrics)
 
 

@@ -60,6 +60,11 @@ class Live:
         """No pod records."""
         return False
 
+    @property
+    def is_listener(self) -> bool:
+        """Every pod receives all events from Pub/Sub."""
+        return True
+
     def register(self, metrics: Metrics) -> None:
         """Nothing of it is read at a scrape."""
 
@@ -83,3 +88,6 @@ class _Listener:
         if is_lossy:
             logger.warning("published events may be lost: the subscription was interrupted")
             self._metrics.lost_events.labels("interrupted").inc()
+
+    def change(self, *, listens: bool) -> None:
+        """Events are never left out: only with a log there is another way."""

@@ -92,6 +92,7 @@ class PodReading:
             slow_consumers=_total(metrics.slow_consumers),
             drain=self._drain(sessions),
             pid=os.getpid(),
+            is_listener=self._events.delivery.is_listener,
         )
 
     def _count_websockets(self, now: float) -> int:

@@ -22,6 +22,7 @@ from constellation_ws.recovery.resume import Offsets, Recovery
 from constellation_ws.recovery.sessions import Sessions
 from constellation_ws.recovery.store import SessionStore
 from constellation_ws.redis_io.names import Names
+from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring import bounds
 
@@ -46,11 +47,12 @@ class Resuming:
         rooms: Rooms,
         relay: Relay,
         settings: Settings,
+        spawn: Spawn,
     ) -> None:
         window_seconds = settings.delivery.recovery_window_seconds
         self._log = redis_log
         self._offsets = Offsets(settings.delivery.recovery)
-        self._store = SessionStore(redis, redis_log.state.mark, names)
+        self._store = SessionStore(redis, spawn, redis_log.state.mark, names)
         self.sessions = Sessions(redis_log, self._store, rooms, window_seconds=window_seconds)
         self.recent = RecentEntries(_RECENT_BYTES)
         limits = bounds.replay_limits(settings)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
+from tests.chaos.ledger import Event, Way
 from tests.chaos.plan import Lane
+from tests.chaos.timeline import Strike
 from tests.simulation.faults.kinds import Blow, Fault, Steps
 from tests.simulation.pods import Pod
 from tests.simulation.world import World
@@ -16,25 +18,53 @@ _READY_SECONDS = 60.0
 
 def roll(world: World, blow: Blow) -> Steps:
     """A pod is replaced as Kubernetes does: the new one is ready, then the old one gets SIGTERM."""
-    with world.strike(blow.name, is_lossy=False):
+    with world.strike(blow.name, is_lossy=False) as strike:
         slot = blow.chance.randrange(len(world.pods))
-        yield from _roll(world, slot)
+        yield from _roll(world, [slot])
+        _judge_roll(world, strike)
 
 
 def roll_all(world: World, blow: Blow) -> Steps:
     """All pods are replaced, one after the other."""
-    with world.strike(blow.name, is_lossy=False):
+    with world.strike(blow.name, is_lossy=False) as strike:
         for slot in range(len(world.pods)):
-            yield from _roll(world, slot)
+            yield from _roll(world, [slot])
+        _judge_roll(world, strike)
 
 
-def _roll(world: World, slot: int) -> Iterator[float]:
-    old, fresh = world.pods[slot], world.launch()
-    yield from _ready(fresh)
-    world.pods[slot] = fresh
-    if old.is_alive:
-        world.sample(old)
-        yield from _stop(world, old)
+def roll_listeners(world: World, blow: Blow) -> Steps:
+    """All pods that listen are replaced, at once."""
+    with world.strike(blow.name, is_lossy=False) as strike:
+        slots = [slot for slot, pod in enumerate(world.pods) if pod.is_listener]
+        yield from _roll(world, slots)
+        _judge_roll(world, strike)
+
+
+def _roll(world: World, slots: Sequence[int]) -> Iterator[float]:
+    fresh = [world.launch() for _ in slots]
+    for pod in fresh:
+        yield from _ready(pod)
+    old = [world.pods[slot] for slot in slots if world.pods[slot].is_alive]
+    for slot, pod in zip(slots, fresh, strict=True):
+        world.pods[slot] = pod
+    for pod in old:
+        world.sample(pod)
+    yield from _stop(world, *old)
+
+
+def _judge_roll(world: World, strike: Strike) -> None:
+    """While pods are replaced some pod always listens."""
+    if world.is_undisturbed(strike):
+        events = world.ledger.events.values()
+        unheard = [
+            one.number for one in events if one.sent_ms >= strike.start_ms and _is_unheard(one)
+        ]
+        if unheard:
+            world.troubles.append(f"nobody listened to {unheard[:5]} while pods were replaced")
+
+
+def _is_unheard(event: Event) -> bool:
+    return event.way is Way.PUBLISH and event.answer == "0"
 
 
 def former(world: World, blow: Blow) -> Steps:
@@ -55,6 +85,7 @@ def former(world: World, blow: Blow) -> Steps:
         world.sample(pod)
         if blow.chance.random() < 0.5:
             world.note("director", f"SIGKILL to {pod.name}")
+            strike.is_lossy = strike.is_lossy or world.is_lost_with()
             world.doubt_after_kill(pod)
             pod.kill()
         else:
@@ -68,44 +99,58 @@ def _ready(pod: Pod) -> Steps:
         waited += _LOOK_SECONDS
 
 
-def _stop(world: World, pod: Pod) -> Steps:
-    world.note("director", f"SIGTERM to {pod.name}")
-    pod.stop()
-    while pod.is_alive:
+def _stop(world: World, *pods: Pod) -> Steps:
+    for pod in pods:
+        world.note("director", f"SIGTERM to {pod.name}")
+        pod.stop()
+    while any(pod.is_alive for pod in pods):
         yield _LOOK_SECONDS
-    if pod.exit_code != 0:
-        world.troubles.append(f"{pod.name}: exit code {pod.exit_code} {pod.failure}")
+    for pod in pods:
+        if pod.exit_code != 0:
+            world.troubles.append(f"{pod.name}: exit code {pod.exit_code} {pod.failure}")
 
 
 def kill(world: World, blow: Blow) -> Steps:
     """A pod is killed, and started again after a while."""
-    with world.strike(blow.name, is_lossy=False, delays=True):
-        yield from _kill(world, blow.chance.randrange(len(world.pods)), blow.seconds)
+    slot = blow.chance.randrange(len(world.pods))
+    is_lossy = world.is_lost_with(world.pods[slot])
+    with world.strike(blow.name, is_lossy=is_lossy, delays=True):
+        yield from _kill(world, [slot], blow.seconds)
 
 
 def kill_recorder(world: World, blow: Blow) -> Steps:
     """The pod that records is killed."""
-    with world.strike(blow.name, is_lossy=False, delays=True):
-        slots = [slot for slot, pod in enumerate(world.pods) if pod.is_recorder]
+    slots = [slot for slot, pod in enumerate(world.pods) if pod.is_recorder]
+    is_lossy = bool(slots) and world.is_lost_with(world.pods[slots[0]])
+    with world.strike(blow.name, is_lossy=is_lossy, delays=True):
         if slots:
-            yield from _kill(world, slots[0], blow.seconds)
+            yield from _kill(world, slots[:1], blow.seconds)
 
 
-def _kill(world: World, slot: int, seconds: float) -> Steps:
-    pod = world.pods[slot]
-    world.sample(pod)
-    world.note("director", f"SIGKILL to {pod.name}")
-    world.doubt_after_kill(pod)
-    pod.kill()
+def kill_listeners(world: World, blow: Blow) -> Steps:
+    """All pods that listen are killed at once; where all pods do, one is left."""
+    with world.strike(blow.name, is_lossy=True):
+        slots = [slot for slot, pod in enumerate(world.pods) if pod.is_listener]
+        yield from _kill(world, slots[: len(world.pods) - 1], blow.seconds)
+
+
+def _kill(world: World, slots: Sequence[int], seconds: float) -> Steps:
+    for slot in slots:
+        pod = world.pods[slot]
+        world.sample(pod)
+        world.note("director", f"SIGKILL to {pod.name}")
+        world.doubt_after_kill(pod)
+        pod.kill()
     yield seconds
-    world.pods[slot] = world.launch()
+    for slot in slots:
+        world.pods[slot] = world.launch()
     yield 0.0
 
 
 def pause(world: World, blow: Blow) -> Steps:
     """A pod stands still, as a virtual machine that is moved; then all its timers are late."""
-    with world.strike(blow.name, is_lossy=False, delays=True):
-        pod = blow.chance.choice(world.pods)
+    pod = blow.chance.choice(world.pods)
+    with world.strike(blow.name, is_lossy=world.is_lost_with(pod), delays=True):
         yield from _pause(world, [pod.host], blow.seconds)
 
 
@@ -154,8 +199,10 @@ def _two(world: World, chance: Random) -> list:  # type: ignore[type-arg]
 FAULTS = (
     Fault("roll", Lane.PODS, roll, weight=2),
     Fault("roll-all", Lane.PODS, roll_all),
+    Fault("roll-listeners", Lane.PODS, roll_listeners),
     Fault("kill", Lane.PODS, kill, 0.0, 5.0),
     Fault("kill-recorder", Lane.PODS, kill_recorder, 0.0, 5.0, weight=2),
+    Fault("kill-listeners", Lane.PODS, kill_listeners, 0.0, 5.0),
     Fault("former-release", Lane.PODS, former, 1.0, 14.0, weight=2),
     Fault("pause", Lane.PODS, pause, 0.5, 20.0),
     Fault("pause-all", Lane.PODS, pause_all, 0.5, 20.0),

@@ -6,11 +6,19 @@ how many seeds each takes.
 
 from __future__ import annotations
 
-from tests.simulation.mutations import doubting, proving, recording, reporting, sessions, staying
+from tests.simulation.mutations import (
+    doubting,
+    listening,
+    proving,
+    recording,
+    reporting,
+    sessions,
+    staying,
+)
 from tests.simulation.mutations.kinds import Mutation
 
 MUTATIONS: dict[str, Mutation] = {
     mutation.name: mutation
-    for module in (doubting, proving, recording, reporting, sessions, staying)
+    for module in (doubting, listening, proving, recording, reporting, sessions, staying)
     for mutation in module.MUTATIONS
 }

@@ -10,7 +10,7 @@ from constellation_ws.log.epochs import Epochs
 from constellation_ws.log.filled_holes import FilledHoles
 from constellation_ws.log.pubsub_positions import Run, Stretch
 from constellation_ws.log.unrecorded import Unrecorded
-from constellation_ws.recording.recorder import Recorder
+from constellation_ws.recording import recorder
 from tests.simulation.mutations.kinds import Mutation
 
 
@@ -28,10 +28,10 @@ def nothing_doubted() -> None:
 def left_unrecorded() -> None:
     """A pod that stops does not wait until what it has received is recorded."""
 
-    async def leave(self: Recorder, seconds: float) -> None:
+    async def leave(*_: object) -> None:
         """Wait for nothing."""
 
-    Recorder._await_recorded = leave  # type: ignore[method-assign]
+    recorder.await_recorded = leave  # type: ignore[assignment, attr-defined]
 
 
 def counted_together() -> None:

@@ -112,7 +112,8 @@ MUTATIONS = (
         rooms_follow_on,
     ),
     Mutation(
-        "sessions-trusted", "sessions that Redis has gone back on are recovered", "rollback+away",
+        "sessions-trusted", "sessions that Redis has gone back on are recovered",
+        "rollback+cut-clients",
         sessions_trusted,
     ),
     Mutation(

@@ -58,6 +58,8 @@ COOKIE = (b"cookie", b"a=1; token=from-cookie; b=2")
         ({}, [COOKIE], "from-cookie"),
         (None, [COOKIE], "from-cookie"),
         ("from-auth", [], None),
+        ("from-auth", [BEARER, COOKIE], None),
+        (["from-auth"], [COOKIE], None),
         ({}, [(b"authorization", b"bEARER  x ")], "x"),
         ({}, [(b"authorization", b"Basic eDp5"), COOKIE], "from-cookie"),
         ({}, [(b"authorization", b"Bearer")], ""),

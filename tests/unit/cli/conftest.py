@@ -46,6 +46,13 @@ class Deployment:
         since = {"reason": reason, "begun": (seconds - 5) * 1000, "packs": packs}
         self.redis.hset(NAMES.state, mapping=fields | since)
 
+    def listens(self, *instances: str, since_seconds: float = 0) -> None:
+        """Let pods have seats since so long ago."""
+        seconds, _ = self.redis.time()
+        ends = int((seconds - since_seconds + 2) * 1000)
+        seats = " ".join(f"{instance} {ends} 1 1 0 0" for instance in instances)
+        self.redis.hset(NAMES.state, "listeners", seats)
+
 
 @pytest.fixture
 def deployment(valkey: Valkey) -> Iterator[Deployment]:

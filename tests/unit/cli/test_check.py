@@ -1,9 +1,12 @@
 """Findings and how they are shown. Putting the questions needs a Redis."""
 
 import pytest
+from redis import Redis
+from redis.exceptions import AuthenticationError, RedisError, TimeoutError
 
 from constellation_ws.cli.check import (
     has_failed,
+    inspect,
     inspect_certificates,
     inspect_files,
     inspect_interface,
@@ -11,6 +14,7 @@ from constellation_ws.cli.check import (
 )
 from constellation_ws.cli.findings import Finding, Verdict
 from constellation_ws.interface import table
+from constellation_ws.redis_io.names import Names
 from constellation_ws.runtime.open_files import share
 from constellation_ws.settings.variables import UnknownVariable
 
@@ -30,12 +34,13 @@ def test_warnings_do_not_fail_and_one_failure_does(verdicts: list[Verdict], fail
 
 
 def test_typos_warn_each_by_its_name() -> None:
-    finding = inspect_variables([UnknownVariable("A_B", "A_C"), UnknownVariable("D", None)])
+    finding = inspect_variables([UnknownVariable("A_B", "A_C"), UnknownVariable("D", None)], ["E"])
 
     assert finding.verdict is Verdict.WARNING
     assert "did you mean A_C?" in finding.detail
     assert "D is not a setting" in finding.detail
-    assert inspect_variables([]).verdict is Verdict.OK
+    assert "E begins or ends with white space" in finding.detail
+    assert inspect_variables([], []).verdict is Verdict.OK
 
 
 def test_certificates_that_are_not_valid_fail() -> None:
@@ -68,3 +73,36 @@ def test_the_channels_are_counted_and_named_in_order() -> None:
         Finding("interface", Verdict.OK, "/chats: 2 requests, 0 backends"),
         Finding("routes", Verdict.OK, f"6 channels: {channels}"),
     ]
+
+
+class _Unusable(Redis):
+    """A Redis whose first answer is an error."""
+
+    def __init__(self, error: RedisError) -> None:
+        super().__init__()
+        self._error = error
+
+    def ping(self, **_: object) -> bool:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (AuthenticationError("invalid username-password pair"), "it refuses the user name or"),
+        (TimeoutError("Timeout connecting to server"), "with rediss in REDIS_URL"),
+        (TimeoutError("Timeout reading from socket"), "it does not answer"),
+    ],
+)
+def test_a_redis_that_cannot_be_used_is_explained_as_by_other_commands(
+    error: RedisError, words: str
+) -> None:
+    redis = _Unusable(error)
+
+    (found,) = inspect(
+        redis, "redis://a:6379/0", [], Names("a"), [], keeps_log=True, announces=False
+    )
+
+    assert found.verdict is Verdict.FAILED
+    assert found.detail.startswith("redis://a:6379/0 cannot be used: ")
+    assert words in found.detail

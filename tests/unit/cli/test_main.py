@@ -6,6 +6,7 @@ What the commands do is shown by tests/journey/test_cli.py, with real processes.
 import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -233,3 +234,14 @@ def test_a_reader_that_has_gone_is_no_traceback(
     stdout.write("what is left")
     stdout.close()
     assert (tmp_path / "out").read_text() == "", "it went nowhere"
+
+
+def test_a_command_ends_on_sigterm_by_a_handler_as_process_1_gets_no_other() -> None:
+    script = (
+        "import os, signal; from constellation_ws.cli import main; "
+        "main.run = lambda _: os.kill(os.getpid(), signal.SIGTERM); main.main()"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+
+    assert ended.returncode == 143, "without a handler it is -15, and as process 1 nothing happens"

@@ -52,6 +52,28 @@ def test_a_lease_that_has_expired_is_nobody_s(deployment: Deployment) -> None:
     assert found.log.recorder == ""
 
 
+def test_the_pods_that_listen_are_shown(deployment: Deployment) -> None:
+    for instance in ("a", "b", "c"):
+        deployment.pod(instance)
+    deployment.records("a")
+    deployment.listens("a", "b")
+    found = status.inspect(deployment.redis, NAMES, "durable")
+    assert found.log is not None
+    assert found.log.listeners == ["a", "b"]
+    assert found.facts()["log"]["listeners"] == ["a", "b"]
+    rows = [line.split() for line in found.to_text().splitlines()[1:4]]
+    assert [row[-1] for row in rows] == ["recorder", "listener", "-"]
+
+
+def test_seats_that_have_expired_are_nobody_s(deployment: Deployment) -> None:
+    deployment.pod("a")
+    deployment.records("a")
+    deployment.listens("a", since_seconds=60)
+    found = status.inspect(deployment.redis, NAMES, "durable")
+    assert found.log is not None
+    assert found.log.listeners == []
+
+
 def test_a_loss_that_is_recent_is_shown(deployment: Deployment) -> None:
     deployment.pod("a")
     deployment.records("a", reason="rolled_back")

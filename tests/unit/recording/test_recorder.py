@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -14,106 +11,19 @@ from redis.asyncio import Redis
 
 from constellation_ws.log.ids import LogId
 from constellation_ws.log.state import Look
-from constellation_ws.log.unrecorded import Unrecorded
-from constellation_ws.messages import commands
-from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording import batching, lease
 from constellation_ws.recording import recorder as recording
-from constellation_ws.recording.recorder import Recorder
-from constellation_ws.redis_io.bus import Published, RedisBus
-from constellation_ws.redis_io.link import make_client
 from constellation_ws.redis_io.names import DEFAULT
-from tests.pod_parts import PLENTY_OF_BYTES, Follower, make_log
 from tests.processes import Valkey
-from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
-
-CHANNEL = "chat:new"
-
-
-class Pod:
-    """What of a pod records."""
-
-    def __init__(
-        self,
-        url: str,
-        max_bytes: int = PLENTY_OF_BYTES,
-        volatile: frozenset[bytes] = frozenset(),
-    ) -> None:
-        self.redis = make_client(url, retries=5)
-        self.metrics = Metrics()
-        self.bus = RedisBus(self.redis, [CHANNEL], self.metrics, asks_run_id=True)
-        unrecorded = Unrecorded(self.bus.instance.encode(), max_bytes)
-        self.log = make_log(self.redis, self.metrics, unrecorded)
-        self.follower = Follower()
-        self.told: list[Published] = []
-        self.recorder = Recorder(
-            self.bus, self.log, unrecorded, DEFAULT, self.metrics,
-            window_seconds=60, max_events=1_000, volatile=volatile,
-        )  # fmt: skip
-        self.tasks: list[asyncio.Task[None]] = []
-
-    def receive(self, batch: list[Published]) -> None:
-        orders = self.recorder.receive(batch)
-        if orders:
-            self.told += orders
-            for _, payload in orders:
-                if b"handover" in payload:
-                    command = commands.decode(payload)
-                    assert isinstance(command, commands.Handover)
-                    self.recorder.take_over(command)
-
-    def interrupted(self, *, is_lossy: bool) -> None:
-        self.recorder.interrupted(is_lossy=is_lossy)
-
-    def start(self) -> None:
-        self.tasks = [
-            asyncio.create_task(self.bus.run(self)),
-            asyncio.create_task(self.log.run(self.follower)),
-            asyncio.create_task(self.recorder.run()),
-        ]
-
-    async def stop(self) -> None:
-        """End at once, as SIGKILL would: nothing is handed over."""
-        await cancelled(self.tasks)
-        self.tasks = []
-        await self.redis.aclose()
-
-    def listens(self) -> bool:
-        return self.bus.disconnected_at is None and self.log.epoch is not None
-
-    def records(self) -> bool:
-        return self.recorder.holds_lease
-
-
-@asynccontextmanager
-async def pods(valkey: Valkey, count: int) -> AsyncIterator[list[Pod]]:
-    made = [Pod(valkey.url) for _ in range(count)]
-    try:
-        for pod in made:
-            pod.start()
-            await eventually(pod.listens, PATIENCE_SECONDS, "it listens")
-        await eventually(partial(one_records, made), PATIENCE_SECONDS, "one records")
-        yield made
-    finally:
-        for pod in made:
-            await pod.stop()
-
-
-def one_records(pods: list[Pod]) -> bool:
-    return any(pod.records() for pod in pods)
-
-
-async def recorded(redis: Redis) -> list[int]:
-    entries: Any = await redis.xrange(DEFAULT.log)
-    return [int(fields[b"data"]) for _, fields in entries]
-
-
-async def is_recorded(redis: Redis, count: int) -> None:
-    async def all_is_there() -> bool:
-        return len(await recorded(redis)) >= count
-
-    await eventually(all_is_there, PATIENCE_SECONDS, f"{count} events are in the log")
-    assert await recorded(redis) == list(range(count))
+from tests.unit.recording.recording_pods import (
+    CHANNEL,
+    Pod,
+    is_recorded,
+    one_records,
+    pods,
+    recorded,
+)
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 async def test_what_is_published_is_in_the_log_once_and_in_order(

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from constellation_ws.log.positions import Ticket
 from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.recovery.store import SessionStore
+from tests.spawning import spawn
 from tests.waiting import cancelled
 
 DELIVERED = (7, 0)
@@ -27,7 +28,7 @@ class Fenced(list[tuple[str, str]]):
 async def running(
     redis: Redis, fenced: Fenced | None = None, mark: SessionMark | None = None
 ) -> AsyncIterator[SessionStore]:
-    store = SessionStore(redis, mark or SessionMark("pod"))
+    store = SessionStore(redis, spawn, mark or SessionMark("pod"))
     told = fenced if fenced is not None else Fenced()
     task = asyncio.create_task(store.run(lambda: DELIVERED, told.add))
     try:

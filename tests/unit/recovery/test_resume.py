@@ -26,6 +26,7 @@ from constellation_ws.recovery.store import SessionStore
 from constellation_ws.redis_io.names import DEFAULT
 from constellation_ws.runtime.direct import NOT_DIRECT
 from tests.pod_parts import make_log, produce, trim
+from tests.spawning import spawn
 from tests.tables import compiled
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
 
@@ -56,7 +57,7 @@ class Pod:
         self.metrics = Metrics()
         self.log = make_log(redis, self.metrics)
         self.recent = RecentEntries(1 << 20)
-        self.store = SessionStore(redis, self.log.state.mark)
+        self.store = SessionStore(redis, spawn, self.log.state.mark)
         self.rooms = Rooms()
         self.gaps: list[str] = []
         self.closed: list[tuple[Member, str]] = []

@@ -15,7 +15,8 @@ from constellation_ws.redis_io.names import DEFAULT
 from tests.pod_parts import Listener
 from tests.waiting import PATIENCE_SECONDS, eventually
 
-CHANNELS = ("chat:new", "chat:newMessage")
+VOLATILE = "chat:typing"
+CHANNELS = ("chat:new", "chat:newMessage", VOLATILE)
 
 
 class Pod:
@@ -23,7 +24,10 @@ class Pod:
 
     def __init__(self, redis: Redis, emitters: EmitterChannels = DEFAULT_EMITTERS) -> None:
         self.metrics = Metrics()
-        self.bus = RedisBus(redis, CHANNELS, self.metrics, DEFAULT, emitters, asks_run_id=True)
+        self.bus = RedisBus(
+            redis, CHANNELS, self.metrics, DEFAULT, emitters, asks_run_id=True,
+            volatile=[VOLATILE],
+        )  # fmt: skip
         self.listener = Listener()
 
     @property

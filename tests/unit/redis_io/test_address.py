@@ -67,6 +67,10 @@ def test_a_url_that_redis_understands_is_taken_and_labelled_without_secrets(
         "redis://localhost/zero",
         "redis://localhost/0#hunter2",
         "redis://localhost?no_such_option=1",
+        "redis://localhost?decode_responses=true",
+        "unix:///run/redis.sock?encoding=latin1",
+        "redis://localhost?connection_class=x",
+        "redis://localhost/0?db=3",
         "redis://localhost?socket_timeout=soon",
         "unix://",
         # passwords that are not percent-encoded

@@ -25,7 +25,7 @@ from constellation_ws.redis_io.names import DEFAULT
 from tests.forwarder import forwarder
 from tests.pod_parts import Listener
 from tests.processes import Valkey, running_valkey
-from tests.unit.redis_io.bus_pods import CHANNELS, Pod, running, standing
+from tests.unit.redis_io.bus_pods import CHANNELS, VOLATILE, Pod, running, standing
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 _NOT_SENT = "the heartbeat could not be sent"
@@ -361,3 +361,46 @@ async def test_the_end_of_the_bus_leaves_no_subscription(redis: Redis) -> None:
 
 async def test_every_bus_is_its_own(redis: Redis) -> None:
     assert len({RedisBus(redis, CHANNELS, Metrics()).instance for _ in range(10)}) == 10
+
+
+async def test_events_can_be_left_out_and_received_again(pod: Pod, redis: Redis) -> None:
+    assert await redis.publish(CHANNELS[0], "1") == 1
+    pod.bus.listen(listens=False)
+    await eventually(lambda: len(pod.listener.changes) == 1, PATIENCE_SECONDS, "they are left out")
+    assert pod.listener.changes == [(1, False)]
+    assert await redis.publish(CHANNELS[0], "2") == 0
+    assert await redis.publish(VOLATILE, "3") == 1
+    assert await redis.publish(DEFAULT.commands, "4") == 1
+    await eventually(lambda: len(pod.heard) == 3, PATIENCE_SECONDS, "those have arrived")
+    pod.bus.listen(listens=True)
+    await eventually(lambda: len(pod.listener.changes) == 2, PATIENCE_SECONDS, "they are back")
+    assert await redis.publish(CHANNELS[0], "5") == 1
+    await eventually(lambda: len(pod.heard) == 4, PATIENCE_SECONDS, "it has arrived")
+    assert [payload for _, payload in pod.heard] == [b"1", b"3", b"4", b"5"]
+    assert pod.listener.interruptions == []
+
+
+async def test_what_is_published_around_a_change_arrives_once_if_it_is_counted(
+    pod: Pod, redis: Redis
+) -> None:
+    sent: list[bytes] = []
+    for number in range(600):
+        if number in (200, 400):
+            pod.bus.listen(listens=number == 400)
+        payload = b"%d" % number
+        await redis.publish(VOLATILE, payload)
+        sent.append(payload)
+    await eventually(lambda: len(pod.heard) >= len(sent), PATIENCE_SECONDS, "all have arrived")
+    await eventually(lambda: len(pod.listener.changes) == 2, PATIENCE_SECONDS, "both changes")
+    assert [payload for _, payload in pod.heard] == sent
+
+
+async def test_who_changes_its_mind_at_once_receives_as_before(pod: Pod, redis: Redis) -> None:
+    pod.bus.listen(listens=False)
+    pod.bus.listen(listens=True)
+
+    async def is_heard() -> bool:
+        return await redis.publish(CHANNELS[0], "1") == 1 and bool(pod.heard)
+
+    await eventually(is_heard, PATIENCE_SECONDS, "it is heard")
+    assert pod.listener.changes in ([], [(0, False), (0, True)])

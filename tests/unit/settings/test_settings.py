@@ -297,3 +297,24 @@ def test_the_address_for_other_pods_is_where_the_ports_listen_else_towards_redis
         assert read(
             CONSTELLATION_WS_HOST=host, REDIS_URL="unix:///run/redis.sock"
         ).own_address() in ("127.0.0.1", "::1")
+
+
+@pytest.mark.parametrize(("text", "padded"), [("p w", False), ("pw\n", True), (" pw", True)])
+def test_white_space_around_a_secret_is_found(text: str, padded: bool) -> None:
+    key = {"CONSTELLATION_AUTH_MODE": "jwt", "CONSTELLATION_JWT_SECRET": f"{'x' * 32}{text}"}
+    with environment({"REDIS_PASSWORD": text, **key}):
+        found = settings.padded_secrets(load())
+
+    assert ("REDIS_PASSWORD" in found) is padded
+    assert ("CONSTELLATION_JWT_SECRET" in found) is text.endswith("\n")
+
+
+def test_the_line_break_behind_a_url_or_a_key_file_is_no_part_of_it() -> None:
+    with environment({"REDIS_URL": "redis://redis:6379\n"}):
+        assert settings.padded_secrets(load()) == []
+
+
+def test_a_setting_with_a_pattern_says_what_it_takes() -> None:
+    for name, field in settings.fields():
+        if any(getattr(mark, "pattern", None) for mark in field.metadata):
+            assert kind(field) != "text", f"{name} takes less than any text"

@@ -70,11 +70,11 @@ async def test_a_table_in_which_clients_watch_announces_and_lets_no_service_publ
     )
 
     assert "presence events" in parts_of(gateway)
-    assert channel in gateway.events.bus._channels
+    assert channel in gateway.events.bus._everything.channels
     assert channel not in gateway.events.table
     without = made(delivery={"mode": "live"})
     assert "presence events" not in parts_of(without)
-    assert channel not in without.events.bus._channels
+    assert channel not in without.events.bus._everything.channels
 
 
 async def test_without_a_peer_port_no_other_pod_is_asked() -> None:

@@ -35,15 +35,9 @@ def compute(mode: str, load: Load, bounds: Bounds, pods: int | None) -> Sizing:
     """Compute it, for the suggested number of pods if none is given. Raises NoNumberOfPods."""
     costs = OF_MODE[mode]
     count = provision.chosen_pods(load, bounds, costs) if pods is None else pods
-    roles = {"recorder": True, "pod": False} if costs.is_logged else {"pod": False}
-    cpu = {
-        role: usage.pod_cpu(load, count, costs, is_recorder=records)
-        for role, records in roles.items()
-    }
-    network = {
-        role: usage.pod_network(load, count, costs, is_recorder=records)
-        for role, records in roles.items()
-    }
+    roles = usage.roles(count, costs)
+    cpu = {name: usage.pod_cpu(load, count, costs, role) for name, role in roles.items()}
+    network = {name: usage.pod_network(load, count, costs, role) for name, role in roles.items()}
     return Sizing(
         mode=mode,
         load=load,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from constellation_ws.cli.sizing import unit_costs, usage
 from constellation_ws.cli.sizing.load import MOST_EVENTS, Bounds, Load
 from constellation_ws.cli.sizing.unit_costs import UnitCosts
-from constellation_ws.cli.sizing.usage import Cpu
+from constellation_ws.cli.sizing.usage import Cpu, Role
 
 CORE = 1_000.0
 """Millicores that a pod can use, and Redis for its commands."""
@@ -83,7 +83,7 @@ def storm(load: Load, pods: int, bounds: Bounds, costs: UnitCosts) -> Storm:
     """Compute what happens when one of so many pods dies. A single one is replaced first."""
     survivors = max(1, pods - 1)
     clients = math.ceil(load.users / pods)
-    busy = usage.pod_cpu(load, survivors, costs, is_recorder=costs.is_logged).millicores
+    busy = usage.pod_cpu(load, survivors, costs, usage.busiest(costs)).millicores
     redis_busy = usage.redis_cpu(load, survivors, costs).millicores
     of_pod = min(_spare(busy) / costs.reconnect_us, bounds.max_connects_per_second)
     return Storm(
@@ -104,7 +104,7 @@ def _spare(millicores: float) -> float:
 def pod_faults(load: Load, pods: int, bounds: Bounds, costs: UnitCosts) -> Iterator[str]:
     """Say why so many pods do not carry the load while one of them is down."""
     survivors = max(1, pods - 1)
-    busy = usage.pod_cpu(load, survivors, costs, is_recorder=costs.is_logged).millicores
+    busy = usage.pod_cpu(load, survivors, costs, usage.busiest(costs)).millicores
     if busy > MOST_POD_MILLICORES:
         yield (
             f"while a pod is down, each other pod uses {busy:,.0f} m of CPU, more than "
@@ -144,7 +144,7 @@ def chosen_pods(load: Load, bounds: Bounds, costs: UnitCosts) -> int:
 def requests(load: Load, pods: int, bounds: Bounds, costs: UnitCosts) -> Requests:
     """Compute what each pod should get, so that it can take over from one that is down."""
     survivors = max(1, pods - 1)
-    cpu = usage.pod_cpu(load, survivors, costs, is_recorder=costs.is_logged).millicores
+    cpu = usage.pod_cpu(load, survivors, costs, usage.busiest(costs)).millicores
     memory = usage.pod_memory(load, survivors, bounds, costs).bytes
     redis = usage.redis_memory(load, bounds, costs).bytes
     return Requests(
@@ -160,10 +160,10 @@ def _rounded_up(value: float, step: int) -> int:
 
 def full_at(load: Load, pods: int, costs: UnitCosts, share: float = 1.0) -> FullAt:
     """Find where recorder, another pod and Redis use this share of a core."""
-    most = share * CORE
+    most, other = share * CORE, usage.roles(pods, costs)["pod"]
     return FullAt(
-        _rate_at(load, most, lambda one: usage.pod_cpu(one, pods, costs, is_recorder=True)),
-        _rate_at(load, most, lambda one: usage.pod_cpu(one, pods, costs, is_recorder=False)),
+        _rate_at(load, most, lambda one: usage.pod_cpu(one, pods, costs, Role.RECORDER)),
+        _rate_at(load, most, lambda one: usage.pod_cpu(one, pods, costs, other)),
         _rate_at(load, most, lambda one: usage.redis_cpu(one, pods, costs)),
     )
 

@@ -8,6 +8,7 @@ had the other one. CPU time is user and system time of a process, from `/proc/<p
   to 8,000 events a second, as `python -m benchmarks.scale` does it, and `python -m benchmarks
   --quick --workloads dropped,unicast,unicast-paced,fanout-1,recipients-100`. How many batches there
   were: the calls of `EVALSHA` in `INFO commandstats`.
+- What only listeners do: three pods at 600 and 3,000 events a second, all of them listeners or one.
 - Connections: 8,000 that stayed idle for 25 seconds. Connects in `live`: `--workloads storm` and
   `idle-10000`. Reconnects in `durable`: 600 clients that resumed on another pod, with one missed
   event each.
@@ -33,9 +34,13 @@ class UnitCosts:
     recorder_batch_us: float
     """To receive the events of a batch from Pub/Sub, append them and read the reply."""
     pod_batch_us: float
-    """To be woken for a batch, read it and wait for the next one."""
+    """To be woken for a batch, read it and wait for the next one, on a listener."""
+    listen_batch_us: float
+    """Of that, to receive the events from Pub/Sub: other pods do not."""
     event_us: float
-    """To decode an event and find its recipients, on a pod that has none of them."""
+    """To decode an event and find its recipients, on a listener that has none of them."""
+    listen_event_us: float
+    """Of that, to receive the event from Pub/Sub: other pods do not."""
     event_kib_us: float
     """For each KiB of an event, on every pod."""
     local_batch_us: float
@@ -54,7 +59,9 @@ class UnitCosts:
     redis_batch_us: float
     """Of Redis for a batch, whatever the number of pods."""
     redis_batch_pod_us: float
-    """Of Redis for a batch and each pod that reads it."""
+    """Of Redis for a batch and each listener that reads it."""
+    redis_batch_listen_us: float
+    """Of that, to send its events to a listener: other pods only read the log."""
     redis_event_us: float
     """Of Redis for an event: its own `PUBLISH`, and in `durable` its place in the log."""
     redis_event_pod_us: float
@@ -68,8 +75,8 @@ class UnitCosts:
     redis_reconnect_us: float
     """Of Redis for a client that reconnects."""
 
-    copies_to_pod: int
-    """How often an event reaches each pod: by Pub/Sub, and by the log."""
+    copies_to_listener: int
+    """How often an event reaches a listener: by Pub/Sub, and by the log. Other pods get it once."""
     is_logged: bool
     """Whether there is a log, and a record of each session in Redis."""
     connection_bytes: int
@@ -82,7 +89,9 @@ DURABLE = UnitCosts(
     most_batches=450,
     recorder_batch_us=320,
     pod_batch_us=240,
+    listen_batch_us=30,
     event_us=8,
+    listen_event_us=4,
     event_kib_us=5,
     local_batch_us=50,
     first_delivery_us=15,
@@ -92,13 +101,14 @@ DURABLE = UnitCosts(
     reconnect_us=1_030,
     redis_batch_us=180,
     redis_batch_pod_us=45,
+    redis_batch_listen_us=15,
     redis_event_us=15,
     redis_event_pod_us=4,
     redis_event_kib_us=3,
     redis_pod_second_us=1_700,
     redis_connection_second_us=0.3,
     redis_reconnect_us=150,
-    copies_to_pod=2,
+    copies_to_listener=2,
     is_logged=True,
     connection_bytes=4_200,
     session_bytes=640,
@@ -109,7 +119,9 @@ LIVE = UnitCosts(
     most_batches=1_000,
     recorder_batch_us=70,
     pod_batch_us=70,
+    listen_batch_us=0,  # here and below: all pods are the same
     event_us=4,
+    listen_event_us=0,
     event_kib_us=2.5,  # half of durable's, whose pods receive an event twice; not measured
     local_batch_us=50,
     first_delivery_us=15,
@@ -119,13 +131,14 @@ LIVE = UnitCosts(
     reconnect_us=350,
     redis_batch_us=35,
     redis_batch_pod_us=10,
+    redis_batch_listen_us=0,
     redis_event_us=8,
     redis_event_pod_us=3,
     redis_event_kib_us=1.5,  # half of durable's; not measured
     redis_pod_second_us=1_000,
     redis_connection_second_us=0,
     redis_reconnect_us=2,
-    copies_to_pod=1,
+    copies_to_listener=1,
     is_logged=False,
     connection_bytes=3_800,
     session_bytes=80,
@@ -134,6 +147,8 @@ LIVE = UnitCosts(
 
 OF_MODE = {"durable": DURABLE, "live": LIVE}
 
+LISTENERS = 3
+"""Pods that receive events from Pub/Sub: the default of `CONSTELLATION_LOG_LISTENERS`."""
 PACKET_BYTES = 60
 """What an event has besides its JSON on the way from Redis (protocol, channel, ID), and on the way
 to a client (WebSocket, Socket.IO, event name). Headers of TCP and TLS come on top."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from constellation_ws.cli.sizing import unit_costs
 from constellation_ws.cli.sizing.load import Bounds, Load
@@ -92,18 +93,46 @@ def local_share(load: Load, pods: int) -> float:
     return min(load.recipients / pods, 1 - math.pow(1 - 1 / pods, load.recipients))
 
 
-def pod_cpu(load: Load, pods: int, costs: UnitCosts, *, is_recorder: bool) -> Cpu:
+class Role(Enum):
+    """What a pod does besides serving its clients."""
+
+    RECORDER = auto()
+    LISTENER = auto()
+    """It receives events from Pub/Sub, to replace the recorder."""
+    POD = auto()
+    """It follows the log alone, or with `live` receives events from Pub/Sub."""
+
+
+def roles(pods: int, costs: UnitCosts) -> dict[str, Role]:
+    """Say which roles there are among so many pods; `pod` is that of most."""
+    if not costs.is_logged:
+        return {"pod": Role.POD}
+    if pods <= unit_costs.LISTENERS:
+        return {"recorder": Role.RECORDER, "pod": Role.LISTENER}
+    return {"recorder": Role.RECORDER, "listener": Role.LISTENER, "pod": Role.POD}
+
+
+def busiest(costs: UnitCosts) -> Role:
+    """Say in which role a pod uses most CPU; any pod may get it."""
+    return Role.RECORDER if costs.is_logged else Role.POD
+
+
+def pod_cpu(load: Load, pods: int, costs: UnitCosts, role: Role) -> Cpu:
     """CPU of one of so many pods."""
     rate, turns = load.events_per_second, batches(load, costs)
+    of_event = costs.event_us
+    of_batch = costs.recorder_batch_us if role is Role.RECORDER else costs.pod_batch_us
+    if role is Role.POD:
+        of_batch -= costs.listen_batch_us
+        of_event -= costs.listen_event_us
     first = rate * local_share(load, pods)
     every = rate * load.recipients / pods
-    of_batch = costs.recorder_batch_us if is_recorder else costs.pod_batch_us
     return Cpu(
         (
             Term("at rest", 1, costs.pod_second_us),
             Term("connections", load.users / pods, costs.connection_second_us),
-            Term("batches, appended" if is_recorder else "batches", turns, of_batch),
-            Term("events, dropped or not", rate, costs.event_us),
+            Term("batches, appended" if role is Role.RECORDER else "batches", turns, of_batch),
+            Term("events, dropped or not", rate, of_event),
             Term("KiB of events", rate * load.event_bytes / 1024, costs.event_kib_us),
             Term("batches with a local recipient", min(turns, first), costs.local_batch_us),
             Term("events with a local recipient", first, costs.first_delivery_us),
@@ -115,12 +144,18 @@ def pod_cpu(load: Load, pods: int, costs: UnitCosts, *, is_recorder: bool) -> Cp
 def redis_cpu(load: Load, pods: int, costs: UnitCosts) -> Cpu:
     """CPU of Redis, whose commands share one thread."""
     rate, turns = load.events_per_second, batches(load, costs)
+    to_all = costs.redis_batch_pod_us - costs.redis_batch_listen_us
     return Cpu(
         (
             Term("pods at rest", pods, costs.redis_pod_second_us),
             Term("connections", load.users, costs.redis_connection_second_us),
             Term("batches", turns, costs.redis_batch_us),
-            Term("batches × pods", turns * pods, costs.redis_batch_pod_us),
+            Term("batches × pods", turns * pods, to_all),
+            Term(
+                "batches × listeners",
+                turns * min(pods, unit_costs.LISTENERS),
+                costs.redis_batch_listen_us,
+            ),
             Term("events", rate, costs.redis_event_us),
             Term("events × pods", rate * pods, costs.redis_event_pod_us),
             Term("KiB of events", rate * load.event_bytes / 1024, costs.redis_event_kib_us),
@@ -128,22 +163,22 @@ def redis_cpu(load: Load, pods: int, costs: UnitCosts) -> Cpu:
     )
 
 
-def pod_network(load: Load, pods: int, costs: UnitCosts, *, is_recorder: bool) -> Network:
+def pod_network(load: Load, pods: int, costs: UnitCosts, role: Role) -> Network:
     """Traffic of one of so many pods, with Redis and with clients.
 
     The recorder does not read from the log what it appends: it sends it once instead.
     """
     delivered = load.recipients / pods
-    if is_recorder:
+    if role is Role.RECORDER:
         return _network(load, 1, 1 + delivered)
-    return _network(load, costs.copies_to_pod, delivered)
+    return _network(load, costs.copies_to_listener if role is Role.LISTENER else 1, delivered)
 
 
 def redis_network(load: Load, pods: int, costs: UnitCosts) -> Network:
     """Traffic of Redis, with publishers and with pods."""
     if costs.is_logged:
-        return _network(load, 2, pods * costs.copies_to_pod - 1)
-    return _network(load, 1, pods * costs.copies_to_pod)
+        return _network(load, 2, pods + min(pods, unit_costs.LISTENERS) - 1)
+    return _network(load, 1, pods)
 
 
 def _network(load: Load, received: float, sent: float) -> Network:

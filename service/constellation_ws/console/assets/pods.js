@@ -128,6 +128,7 @@ function stateOf(status) {
   return h("div", { class: "badges" },
     status.failing.length ? h("span", { class: "pill bad" }, `not ready: ${status.failing.join(", ")}`) : h("span", { class: "pill good" }, "ready"),
     status.is_recorder && h("span", { class: "pill info", title: "appends what Pub/Sub brings to the log" }, "recorder"),
+    status.is_durable && status.is_listener === false && h("span", { class: "pill bare", title: "enough other pods receive events from Pub/Sub" }, "log only"),
     status.is_overloaded && h("span", { class: "pill bad" }, "overloaded"),
     status.slow_consumers > 0 && h("span", { class: "pill warn bare", title: "connections closed because they did not read" }, `${count(status.slow_consumers)} slow`));
 }

@@ -13,6 +13,7 @@ from constellation_ws.cli.sizing import provision, usage
 from constellation_ws.cli.sizing.load import Bounds, Load
 from constellation_ws.cli.sizing.provision import NoNumberOfPods
 from constellation_ws.cli.sizing.unit_costs import DURABLE, LIVE
+from constellation_ws.cli.sizing.usage import Role
 
 BOUNDS = Bounds(1_000_000, 50_000, 2_000, 1_000_000)
 EXAMPLE = Load(30_000, 500, 3, 300, 120)
@@ -76,7 +77,7 @@ def test_where_pods_do_not_help_the_reason_is_given() -> None:
 def test_a_storm() -> None:
     found = provision.storm(EXAMPLE, 3, BOUNDS, DURABLE)
     assert (found.clients, found.survivors) == (10_000, 2)
-    busy = usage.pod_cpu(EXAMPLE, 2, DURABLE, is_recorder=True).millicores
+    busy = usage.pod_cpu(EXAMPLE, 2, DURABLE, Role.RECORDER).millicores
     assert found.connects_per_second == pytest.approx(2 * (1_000 - busy) * 1_000 / 1_030)
     redis_busy = usage.redis_cpu(EXAMPLE, 2, DURABLE).millicores
     assert found.most_of_redis == pytest.approx((1_000 - redis_busy) * 1_000 / 150)
@@ -109,8 +110,8 @@ def test_a_single_pod_is_replaced_before_its_clients_are_back() -> None:
 def test_at_its_limit_a_core_is_used_up() -> None:
     full = provision.full_at(EXAMPLE, 3, DURABLE)
     for rate, cpu in (
-        (full.recorder, lambda one: usage.pod_cpu(one, 3, DURABLE, is_recorder=True)),
-        (full.pod, lambda one: usage.pod_cpu(one, 3, DURABLE, is_recorder=False)),
+        (full.recorder, lambda one: usage.pod_cpu(one, 3, DURABLE, Role.RECORDER)),
+        (full.pod, lambda one: usage.pod_cpu(one, 3, DURABLE, Role.LISTENER)),
         (full.redis, lambda one: usage.redis_cpu(one, 3, DURABLE)),
     ):
         at_limit = cpu(replace(EXAMPLE, events_per_second=rate))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from constellation_ws.cli.sizing import usage
 from constellation_ws.cli.sizing.load import Bounds, Load
 from constellation_ws.cli.sizing.unit_costs import DURABLE, LIVE, MOST_RECENT_BYTES, UnitCosts
+from constellation_ws.cli.sizing.usage import Role
 
 BOUNDS = Bounds(1_000_000, 50_000, 2_000, 1_000_000)
 EXAMPLE = Load(30_000, 500, 3, 300, 120)
@@ -28,8 +29,8 @@ PODS = st.integers(1, 50)
 
 def cpus(load: Load, pods: int, costs: UnitCosts) -> list[float]:
     return [
-        usage.pod_cpu(load, pods, costs, is_recorder=True).millicores,
-        usage.pod_cpu(load, pods, costs, is_recorder=False).millicores,
+        usage.pod_cpu(load, pods, costs, Role.RECORDER).millicores,
+        usage.pod_cpu(load, pods, costs, Role.LISTENER).millicores,
         usage.redis_cpu(load, pods, costs).millicores,
     ]
 
@@ -53,13 +54,29 @@ def test_the_cpu_of_an_example_with_live_delivery() -> None:
 
 def test_what_is_counted_for_the_cpu_of_an_example() -> None:
     large = replace(EXAMPLE, users=30_001, event_bytes=2_048)
-    for records, batches in ((True, "batches, appended"), (False, "batches")):
-        pod = usage.pod_cpu(large, 2, DURABLE, is_recorder=records)
+    for role, batches in ((Role.RECORDER, "batches, appended"), (Role.LISTENER, "batches")):
+        pod = usage.pod_cpu(large, 2, DURABLE, role)
         counts = {term.what: term.per_second for term in pod.terms}
         assert (counts["connections"], counts["KiB of events"]) == (15_000.5, 1_000)
         assert counts[batches] == 450
     redis = {term.what: term.per_second for term in usage.redis_cpu(large, 2, DURABLE).terms}
     assert (redis["connections"], redis["KiB of events"]) == (30_001, 1_000)
+
+
+def test_a_pod_that_does_not_listen_receives_each_event_once() -> None:
+    listener = usage.pod_cpu(EXAMPLE, 5, DURABLE, Role.LISTENER).millicores
+    other = usage.pod_cpu(EXAMPLE, 5, DURABLE, Role.POD).millicores
+    # 450 batches at 30 us, and 500 events at 4 us.
+    assert listener - other == pytest.approx(13.5 + 2)
+    four, five = (usage.redis_cpu(EXAMPLE, pods, DURABLE).millicores for pods in (4, 5))
+    # At rest, 450 batches at 30 us in place of 45, and 500 events at 4 us.
+    assert five - four == pytest.approx(1.7 + 13.5 + 2)
+
+
+def test_most_pods_listen_only_where_there_are_few() -> None:
+    assert usage.roles(3, DURABLE) == {"recorder": Role.RECORDER, "pod": Role.LISTENER}
+    assert list(usage.roles(4, DURABLE)) == ["recorder", "listener", "pod"]
+    assert usage.roles(4, LIVE) == {"pod": Role.POD}
 
 
 @given(LOADS, PODS, COSTS)
@@ -100,7 +117,7 @@ def test_another_pod_takes_from_each_pod_and_adds_to_redis(
 def test_all_pods_together_deliver_what_was_to_be_delivered(
     load: Load, pods: int, costs: UnitCosts
 ) -> None:
-    terms = {one.what: one for one in usage.pod_cpu(load, pods, costs, is_recorder=False).terms}
+    terms = {one.what: one for one in usage.pod_cpu(load, pods, costs, Role.LISTENER).terms}
     first = terms["events with a local recipient"].per_second
     further = terms["further local recipients"].per_second
     assert pods * (first + further) == pytest.approx(load.events_per_second * load.recipients)
@@ -123,8 +140,8 @@ def test_a_few_events_are_a_batch_each() -> None:
 
 
 def test_the_network_of_an_example() -> None:
-    recorder = usage.pod_network(EXAMPLE, 3, DURABLE, is_recorder=True)
-    pod = usage.pod_network(EXAMPLE, 3, DURABLE, is_recorder=False)
+    recorder = usage.pod_network(EXAMPLE, 3, DURABLE, Role.RECORDER)
+    pod = usage.pod_network(EXAMPLE, 3, DURABLE, Role.LISTENER)
     redis = usage.redis_network(EXAMPLE, 3, DURABLE)
     copy = 500 * 360
     assert (recorder.received, recorder.sent) == (copy, 2 * copy)
@@ -132,14 +149,17 @@ def test_the_network_of_an_example() -> None:
     assert (redis.received, redis.sent) == (2 * copy, 5 * copy)
     live = usage.redis_network(EXAMPLE, 3, LIVE)
     assert (live.received, live.sent) == (copy, 3 * copy)
-    assert usage.pod_network(EXAMPLE, 2, DURABLE, is_recorder=False).sent == 1.5 * copy
+    assert usage.pod_network(EXAMPLE, 2, DURABLE, Role.LISTENER).sent == 1.5 * copy
 
 
 @given(LOADS, PODS)
 def test_what_redis_sends_is_what_pods_receive(load: Load, pods: int) -> None:
-    recorder = usage.pod_network(load, pods, DURABLE, is_recorder=True)
-    pod = usage.pod_network(load, pods, DURABLE, is_recorder=False)
-    received = recorder.received + (pods - 1) * pod.received
+    recorder = usage.pod_network(load, pods, DURABLE, Role.RECORDER)
+    pod = usage.pod_network(load, pods, DURABLE, Role.LISTENER)
+    listeners = min(pods, 3) - 1
+    received = recorder.received + listeners * pod.received
+    other = usage.pod_network(load, pods, DURABLE, Role.POD)
+    received += (pods - 1 - listeners) * other.received
     assert usage.redis_network(load, pods, DURABLE).sent == pytest.approx(received)
 
 

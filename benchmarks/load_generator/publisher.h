@@ -1,11 +1,15 @@
-// One connection to Redis that publishes `chat:newMessage` events in raw RESP. It does not know who listens.
-#ifndef REDIS_PUBLISHER_H
-#define REDIS_PUBLISHER_H
+// One connection to a broker that publishes `chat:newMessage` events. It does not know who listens.
+#ifndef PUBLISHER_H
+#define PUBLISHER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct broker;
+
 struct publisher {
+    const struct broker *broker;
     int fd;
     char *pending; // commands that are queued and not yet sent
     size_t pending_bytes;
@@ -15,8 +19,19 @@ struct publisher {
 struct event {
     const char *chat;      // "c1"
     const char *recipient; // "u7"
+    bool is_for_chat;      // everybody in the chat is to receive it, or else the recipient alone
     uint64_t sequence;     // becomes the tail of `messageId`
     uint64_t timestamp_us; // becomes `timestamp`
+};
+
+// How events are published on one kind of broker.
+struct broker {
+    const char *name;
+    const char *greeting; // goes before the first event
+    // Writes the command that publishes `json`, which says what `event` does, and returns its length.
+    int (*write_command)(char *command, const struct event *event, const char *json, int json_bytes);
+    // Judges what one read brought, ended with a zero byte; fails on an error. A read may cut an answer.
+    void (*take_answers)(struct publisher *publisher, const char *answers);
 };
 
 // `timestamp` has 16 digits and stays below 2^53, so that JavaScript passes it on unchanged.
@@ -30,13 +45,14 @@ struct event {
 #define EVENT_MEDIA_URL "\"media_url\":\"/files/48e869b3-7a10-464f-b2ac.png\""
 
 // Connects to 127.0.0.1; fails when nobody answers.
-void publisher_connect(struct publisher *publisher, int port);
+void publisher_connect(struct publisher *publisher, const struct broker *broker, int port);
 
-// Queues one event; publisher_flush sends what is queued.
+// Queues one event, or what else a broker wants to be told; publisher_flush sends what is queued.
 void publisher_queue(struct publisher *publisher, const struct event *event);
+void publisher_queue_text(struct publisher *publisher, const char *text);
 void publisher_flush(struct publisher *publisher);
 
-// Reads Redis' answers. Fails on an error, or when Redis says that nobody subscribes to the channel.
+// Reads what the broker has sent, and fails on what says that events are not published.
 void publisher_read_answers(struct publisher *publisher);
 
 #endif

@@ -1,0 +1,35 @@
+"""What a pod waits for, and says, before it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import structlog
+
+from constellation_ws.log.redis_log import RedisLog
+from constellation_ws.log.unrecorded import Unrecorded
+from constellation_ws.messages.commands import Handover
+from constellation_ws.redis_io.bus import RedisBus
+from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
+
+logger = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 0.5
+
+
+async def await_recorded(redis_log: RedisLog, unrecorded: Unrecorded, seconds: float) -> None:
+    """Wait until the log has, or has passed over, all that was received until now."""
+    end = unrecorded.end
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while unrecorded.begin < end:
+                await redis_log.moved(_LOOK_SECONDS)
+
+
+async def notify_others(bus: RedisBus, handover: Handover) -> None:
+    """Let the other pods ask for the lease at once."""
+    try:
+        await bus.all_pods.send(handover)
+    except (*FAULTS, RedisUnavailable) as error:
+        logger.warning("the other pods do not know that this one leaves", error=str(error))

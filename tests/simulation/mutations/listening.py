@@ -1,0 +1,69 @@
+"""Few pods listen: who stops, who leaves, and who reports what died with a listener."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from constellation_ws.log import state
+from constellation_ws.log.seats import Claim
+from constellation_ws.log.state import LeaseReply
+from constellation_ws.recording import seat
+from constellation_ws.recording.seat import PodSeat
+from tests.simulation.mutations.kinds import Mutation
+
+
+def leaves_uncovered() -> None:
+    """A listener that leaves does not wait until another pod receives what it does."""
+
+    async def leave(self: PodSeat, ask_now: Callable[[], None]) -> None:
+        """Wait for nothing."""
+
+    PodSeat.hand_over = leave  # type: ignore[method-assign]
+
+
+def died_unreported() -> None:
+    """Nobody reports what a listener had received that has died."""
+    note = PodSeat.note
+
+    def trust(self: PodSeat, reply: LeaseReply) -> None:
+        note(self, replace(reply, seats=replace(reply.seats, vanished=0)))
+
+    PodSeat.note = trust  # type: ignore[method-assign]
+
+
+def stops_early() -> None:
+    """A listener that stops forgets at once what it has received; also one that records."""
+    claim, settle = PodSeat.claim, PodSeat._settle
+
+    def stop_whenever(self: PodSeat, *, may_stop: bool) -> Claim:
+        return replace(claim(self, may_stop=may_stop), may_stop=self.is_listener)
+
+    def forget(self: PodSeat) -> None:
+        if self._hearing is seat._Hearing.TICKS:
+            self._unrecorded.confirm(self._unrecorded.end)
+            self._unrecorded.forgive()
+        settle(self)
+
+    PodSeat.claim = stop_whenever  # type: ignore[method-assign]
+    PodSeat._settle = forget  # type: ignore[method-assign]
+    check = "holder ~= claim.pod"
+    script = state.REQUEST_LEASE  # type: ignore[attr-defined]
+    assert check in script, "the script has changed"
+    state.REQUEST_LEASE = script.replace(check, "true")  # type: ignore[attr-defined]
+
+
+MUTATIONS = (
+    Mutation(
+        "leaves-uncovered", "a listener leaves before another pod listens", "roll-listeners",
+        leaves_uncovered,
+    ),
+    Mutation(
+        "died-unreported", "what died with all listeners is not reported", "kill-listeners",
+        died_unreported,
+    ),
+    Mutation(
+        "stops-early", "a listener stops that records, or has what others lack",
+        "kill-one-pubsub+pause", stops_early,
+    ),
+)  # fmt: skip

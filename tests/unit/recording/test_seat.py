@@ -1,0 +1,199 @@
+"""Few of many pods listen on a real Valkey; they are replaced, and nothing is lost in silence."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+from redis.asyncio import Redis
+
+from constellation_ws.messages import commands
+from constellation_ws.redis_io.names import DEFAULT
+from tests.processes import Valkey
+from tests.unit.recording.recording_pods import CHANNEL, Pod, is_recorded, pods, recorded
+from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
+
+
+def listeners(pods: Sequence[Pod]) -> list[Pod]:
+    return [pod for pod in pods if pod.seat.is_listener]
+
+
+async def listen(redis: Redis, pods: Sequence[Pod], count: int) -> None:
+    """Wait until as many pods listen, as Redis and they themselves say."""
+
+    async def is_so() -> bool:
+        (_, subscribers), *_ = await redis.pubsub_numsub(CHANNEL)
+        return subscribers == len(listeners(pods)) == count
+
+    await eventually(is_so, PATIENCE_SECONDS, f"{count} pods listen")
+
+
+def has_read(pod: Pod, payloads: list[bytes]) -> bool:
+    return pod.follower.payloads == payloads
+
+
+def is_told(pod: Pod, count: int) -> bool:
+    return len(pod.told) >= count
+
+
+def has_gap(pod: Pod) -> bool:
+    return bool(pod.follower.gaps)
+
+
+@asynccontextmanager
+async def publishing(redis: Redis) -> AsyncIterator[list[int]]:
+    """Publish numbers all the time; give those that a pod has received, as PUBLISH says."""
+    sent: list[int] = []
+
+    async def publish() -> None:
+        for number in itertools.count():
+            if await redis.publish(CHANNEL, str(number)):
+                sent.append(number)
+            await asyncio.sleep(0.002)
+
+    task = asyncio.create_task(publish())
+    try:
+        yield sent
+    finally:
+        await cancelled([task])
+
+
+async def all_recorded(redis: Redis, sent: Sequence[int]) -> None:
+    """Wait until what was sent is in the log, once and in order, and nothing else."""
+
+    async def is_there() -> bool:
+        return len(await recorded(redis)) >= len(sent)
+
+    await eventually(is_there, PATIENCE_SECONDS, "all is in the log")
+    assert await recorded(redis) == list(sent)
+
+
+async def show(redis: Redis, pods: Sequence[Pod]) -> None:
+    """Let pods be known to be alive, as presence does."""
+    await redis.zadd(DEFAULT.pods, {pod.bus.instance: 4_000_000_000 for pod in pods})
+
+
+async def test_only_as_many_listen_as_should_and_all_follow_the_log(
+    valkey: Valkey, redis: Redis
+) -> None:
+    async with pods(valkey, 4, listeners=2) as four:
+        await listen(redis, four, 2)
+        for number in range(100):
+            await redis.publish(CHANNEL, str(number))
+        await is_recorded(redis, 100)
+        expected = [b"%d" % number for number in range(100)]
+        for pod in four:
+            await eventually(partial(has_read, pod, expected), PATIENCE_SECONDS, "all is read")
+        assert any(pod.records() for pod in listeners(four))
+        assert [pod.recorder.unrecorded_events for pod in four] == [0] * 4
+
+
+async def test_with_as_many_pods_as_seats_all_listen(valkey: Valkey, redis: Redis) -> None:
+    async with pods(valkey, 3) as three:
+        await listen(redis, three, 3)
+        await asyncio.sleep(1)
+        assert len(listeners(three)) == 3
+
+
+async def test_all_pods_receive_commands_and_what_is_volatile(valkey: Valkey, redis: Redis) -> None:
+    made = [Pod(valkey.url, volatile=frozenset({b"chat:typing"}), listeners=1) for _ in range(3)]
+    try:
+        for pod in made:
+            pod.start()
+        await listen(redis, made, 1)
+        assert await redis.publish("chat:typing", "{}") == 3
+        command = commands.encode(commands.Handover(""))
+        assert await redis.publish(DEFAULT.commands, command) == 3
+        for pod in made:
+            await eventually(partial(is_told, pod, 2), PATIENCE_SECONDS, "both are there")
+            assert (b"chat:typing", b"{}") in pod.told
+    finally:
+        for pod in made:
+            await pod.stop()
+
+
+async def test_a_dead_recorder_is_replaced_by_a_listener_and_its_seat_by_another_pod(
+    valkey: Valkey, redis: Redis
+) -> None:
+    async with pods(valkey, 4, listeners=2) as four:
+        await listen(redis, four, 2)
+        async with publishing(redis) as sent:
+            (dead,) = [pod for pod in four if pod.records()]
+            await asyncio.sleep(0.2)
+            await dead.stop()
+            four.remove(dead)
+            await listen(redis, four, 2)
+            await eventually(lambda: any(pod.records() for pod in four), PATIENCE_SECONDS, "again")
+        await all_recorded(redis, sent)
+        assert [pod.follower.gaps for pod in four] == [[]] * 3
+
+
+async def test_if_all_listeners_die_the_loss_is_reported(valkey: Valkey, redis: Redis) -> None:
+    async with pods(valkey, 4, listeners=2) as four:
+        await listen(redis, four, 2)
+        async with publishing(redis):
+            dead = listeners(four)
+            await asyncio.gather(*(pod.stop() for pod in dead))
+            four[:] = [pod for pod in four if pod not in dead]
+            await listen(redis, four, 2)
+            for pod in four:
+                await eventually(partial(has_gap, pod), PATIENCE_SECONDS, "the epoch has ended")
+            await eventually(lambda: any(pod.records() for pod in four), PATIENCE_SECONDS, "again")
+        await asyncio.sleep(1)
+        assert [pod.follower.gaps for pod in four] == [["listener_died"]] * 2
+
+
+async def test_a_pod_that_starts_after_all_others_have_died_goes_on(
+    valkey: Valkey, redis: Redis
+) -> None:
+    """As it has been: nobody is left who could have missed something while connected."""
+    async with pods(valkey, 1) as (dead,):
+        await redis.publish(CHANNEL, "0")
+        await is_recorded(redis, 1)
+        await dead.stop()
+    async with pods(valkey, 1) as (pod,):
+        await redis.publish(CHANNEL, "1")
+        await is_recorded(redis, 2)
+        assert pod.follower.gaps == []
+
+
+async def test_listeners_that_leave_together_wait_for_others(valkey: Valkey, redis: Redis) -> None:
+    async with pods(valkey, 5, listeners=3) as five:
+        await show(redis, five)
+        await listen(redis, five, 3)
+        async with publishing(redis) as sent:
+            leaving = listeners(five)
+            await redis.zrem(DEFAULT.pods, *(pod.bus.instance for pod in leaving))
+            await asyncio.gather(*(pod.recorder.retire() for pod in leaving))
+            for pod in leaving:
+                await pod.stop()
+                five.remove(pod)
+            await listen(redis, five, 2)
+            await eventually(lambda: any(pod.records() for pod in five), PATIENCE_SECONDS, "again")
+        await all_recorded(redis, sent)
+        assert [pod.follower.gaps for pod in five] == [[]] * 2
+
+
+async def test_the_only_pod_leaves_at_once(valkey: Valkey, redis: Redis) -> None:
+    async with pods(valkey, 1) as (pod,):
+        await show(redis, [pod])
+        began = asyncio.get_running_loop().time()
+        await pod.recorder.retire()
+        assert asyncio.get_running_loop().time() - began < 1
+        assert not await redis.hget(DEFAULT.state, "listeners")
+
+
+async def test_a_listener_that_was_replaced_while_it_was_frozen_returns(
+    valkey: Valkey, redis: Redis
+) -> None:
+    async with pods(valkey, 3, listeners=2) as three:
+        await listen(redis, three, 2)
+        (frozen,) = [pod for pod in listeners(three) if not pod.records()]
+        frozen.tasks.pop().cancel()  # it asks no more, and receives as before
+        await eventually(lambda: len(listeners(three)) == 3, PATIENCE_SECONDS, "one takes the seat")
+        frozen.tasks.append(asyncio.create_task(frozen.recorder.run()))
+        await listen(redis, three, 2)
+        assert frozen.seat.is_listener, "it has listened for longer"
