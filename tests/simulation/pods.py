@@ -68,7 +68,8 @@ class Pod:
         if not self.is_listener or self.host.is_paused:
             return False
         delivery = self.gateway.events.delivery
-        return delivery._seat.listening_seconds is not None and not delivery._unrecorded.has_hole
+        has_hole = delivery._recorder._unrecorded.has_hole
+        return delivery._seat.listening_seconds is not None and not has_hole
 
     def lost_count(self) -> float:
         """Give how many losses it has counted; what an operator reads at /metrics."""

@@ -50,17 +50,18 @@ def _hold(mark: bytes, *, is_delivered: bool) -> Callable[[World, Blow], Steps]:
             links = world.redis_links(mark)
             directions = blow.chance.choice((("out",), ("in",), ("out", "in")))
             link = blow.chance.choice(links) if links else None
+            hides_events = mark == _SUBSCRIBES and "in" in directions
             if link is not None:
                 world.note("director", f"{link.client.host.name}: holds {' and '.join(directions)}")
                 link.hold(*directions)
-                if mark == _SUBSCRIBES and "in" in directions:
+                if hides_events:
                     world.note_held(link.client.host.name, blow.seconds)
             yield blow.seconds
             if link is not None and is_delivered:
                 link.release()
             elif link is not None and blow.chance.random() < 0.5:
                 link.cut()
-        if link is not None and not is_delivered:
+        if link is not None and hides_events and not is_delivered:
             _delay_until_noticed(world, blow.name, link)
 
     return hold

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from constellation_ws.log import epochs, state
 from constellation_ws.log.comparison import Comparison
+from constellation_ws.log.epochs import Epochs
 from constellation_ws.log.filled_holes import FilledHoles
 from constellation_ws.log.pubsub_positions import Run, Stretch
 from constellation_ws.log.unrecorded import Unrecorded
@@ -49,6 +50,11 @@ def late_recorders_trusted() -> None:
     FilledHoles.answer = lambda self, late: False  # type: ignore[method-assign]
 
 
+def anyone_vouches() -> None:
+    """A pod confirms the log of a restarted Redis, though it has not followed the one before."""
+    Epochs._may_vouch = lambda self, look: True  # type: ignore[method-assign]
+
+
 MUTATIONS = (
     Mutation(
         "epoch-comes-back", "an epoch that was ended is taken for a new one",
@@ -65,6 +71,10 @@ MUTATIONS = (
     Mutation(
         "late-recorders-trusted", "a recorder is trusted to have what it missed too",
         "delay-pubsub+kill-recorder", late_recorders_trusted,
+    ),
+    Mutation(
+        "anyone-vouches", "a pod confirms what it has not followed",
+        "restart+pause-all+isolate-pod+rollback", anyone_vouches,
     ),
     Mutation(
         "counted-together", "entries are compared with messages by how many there are",
