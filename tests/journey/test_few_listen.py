@@ -174,8 +174,8 @@ async def test_when_all_listeners_are_killed_those_who_are_connected_learn_of_it
     killed = await listeners(five)
     left = [pod for pod in five if pod not in killed]
     clients = await clients_of(left, js, mine)
-    async with publishing(redis, *(str(client.user) for client in clients)):
-        await asyncio.sleep(0.3)
+    async with publishing(redis, *(str(client.user) for client in clients)) as sent:
+        await eventually(lambda: len(sent) > 20, PATIENCE_SECONDS, "events flow")
         await asyncio.gather(*(pod.kill() for pod in killed))
         assert await subscribers(redis, CHANNEL) == 0, "publishers see that nobody listens"
         await few_listen(redis, len(left))
@@ -195,10 +195,11 @@ async def test_listeners_that_are_stopped_together_cost_nobody_an_event(
     left = [pod for pod in five if pod not in stopped]
     clients = await clients_of(left, js, mine)
     async with publishing(redis, *(str(client.user) for client in clients)) as sent:
-        await asyncio.sleep(0.3)
+        await eventually(lambda: len(sent) > 20, PATIENCE_SECONDS, "events flow")
         assert await asyncio.gather(*(pod.terminate() for pod in stopped)) == [0] * LISTENERS
         await few_listen(redis, len(left))
-        await asyncio.sleep(0.3)
+        before = len(sent)
+        await eventually(lambda: len(sent) > before + 20, PATIENCE_SECONDS, "events flow")
     for client in clients:
         await has_numbers(client, len(sent))
         assert numbers(client)[: len(sent)] == sent

@@ -164,4 +164,5 @@ class PodSeat:
             async with asyncio.timeout(_REPLY_SECONDS):
                 await self._log.state.request_lease(ONLY_ASKING, 0, self.claim(may_stop=False))
         except (TimeoutError, *FAULTS) as error:
-            logger.warning("the seat of this pod could not be given up", error=str(error))
+            reason = str(error) or "Redis does not answer"
+            logger.warning("the seat of this pod could not be given up", error=reason)
