@@ -120,6 +120,9 @@ local function ask()
     local age = now - (tonumber(state[7] or '') or 0)
     local is_alive = state[5] and state[5] ~= '' and age >= 0 and age < 1500
     local is_other = is_alive and state[5] ~= instance
+    -- Each question is under way for another time: the shortest counts. Else pods that have begun
+    -- together would go before each other in turn, and none would ever have waited long enough.
+    if is_alive and not is_other then since = math.min(since, tonumber(state[6])) end
     if is_other and tonumber(state[6]) <= since then return 0 end
     local entered = is_alive and not is_other and tonumber(state[9] or '') or now
     if entered > now then entered = now end

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 
 import pytest
 from redis.asyncio import Redis
@@ -107,6 +109,25 @@ async def test_a_senior_that_has_gone_is_not_waited_for_long(redis: Redis) -> No
             return (await pod.log.state.request_lease(asked, 5)).is_granted
 
         await eventually(young_takes_it, PATIENCE_SECONDS, "the young one takes over")
+
+
+async def test_candidates_that_have_waited_for_as_long_do_not_keep_each_other_waiting(
+    redis: Redis,
+) -> None:
+    """Some questions are under way for longer, so each in turn seems to have waited longest."""
+    pod, began, rounds = Pod(redis), time.monotonic(), itertools.count()
+
+    async def one_is_granted() -> bool:
+        delays = (0, 0.05) if next(rounds) % 2 else (0.05, 0)
+        for name, delay in zip(("a.1", "b.1"), delays, strict=True):
+            waiting = time.monotonic() - began + 1 - delay
+            asked = candidacy(name, patience=1, waiting=waiting)
+            if (await pod.log.state.request_lease(asked, 5)).is_granted:
+                return True
+        return False
+
+    async with following(pod):
+        await eventually(one_is_granted, PATIENCE_SECONDS, "one of them records")
 
 
 async def test_a_clock_that_was_set_back_does_not_prolong_a_dead_lease(redis: Redis) -> None:
