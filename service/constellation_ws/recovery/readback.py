@@ -103,6 +103,8 @@ class _Scan:
         self._read = RecentEntries(_UNBOUNDED, recent.segment_bytes)
         self._at: LogId = BEGINNING
         """All up to this entry has been read."""
+        self._anchor: LogId | None = None
+        """The last entry that is known to be in the log: who begins after it misses none."""
         self._page = _FIRST_PAGE
 
     async def run(self) -> None:
@@ -132,9 +134,10 @@ class _Scan:
         if self._aboard:
             self._at = min(one.start for one in self._aboard)
             self._read.start(self._at)
-            is_there = self._at in (BEGINNING, trimmed) or await self._reader.holds(self._at)
+            if self._at in (BEGINNING, trimmed) or await self._reader.holds(self._at):
+                self._anchor = self._at
             for passenger in self._aboard:
-                passenger.is_anchored = is_there and passenger.start == self._at
+                passenger.is_anchored = passenger.start == self._anchor
 
     def _is_needed(self) -> bool:
         """Return whether a session still waits; others that need no earlier part may join."""
@@ -146,7 +149,7 @@ class _Scan:
             return False
         for one in self._waiting:
             # The last entry that was read may not be retained any more when they look for it.
-            one.is_anchored = bool(self._read.appended) and one.start == self._read.last
+            one.is_anchored = one.start == self._anchor
         self._aboard += [one for one in self._waiting if one.start >= self._at]
         self._waiting[:] = [one for one in self._waiting if one.start < self._at]
         return True
@@ -159,6 +162,8 @@ class _Scan:
                 return
             page = await self._reader.page(self._at, up_to, self._page)
             self._read.append(page.logged)
+            if page.logged:
+                self._anchor = self._read.last
             self._at = up_to if page.is_last else self._read.last
             size = sum(len(payload) for _, _, payload in page.logged)
             fitting = page.entries * _PAGE_BYTES // (size + 1)

@@ -204,6 +204,25 @@ async def test_who_comes_while_it_is_read_comes_along_or_waits_for_the_next(pod:
         assert await task == multiples(2, start, 20_000)
 
 
+async def test_who_comes_to_the_same_place_before_anything_is_read_comes_along(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod.log.add(2_000)
+    pod.remember_from(1_500)
+    late: list[asyncio.Task[list[int]]] = []
+    holds = pod.log.holds
+
+    async def come(log_id: LogId) -> bool:
+        late.append(asyncio.ensure_future(pod.resume(500, "user:2")))
+        await asyncio.sleep(0)
+        return await holds(log_id)
+
+    monkeypatch.setattr(pod.log, "holds", come)
+    assert await pod.resume(500, "user:1") == multiples(1, 500, 2_000)
+    assert await late[0] == multiples(2, 500, 2_000)
+    assert sum(pod.log.pages) == 1_000
+
+
 async def test_what_memory_lets_go_while_it_is_read_is_read_too(pod: Pod) -> None:
     pod.log.add(5_000)
     pod.remember_from(2_000)
