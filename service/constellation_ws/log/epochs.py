@@ -63,6 +63,11 @@ class Epochs:
         return self.known is None
 
     @property
+    def has_loss(self) -> bool:
+        """Whether a loss is known here for which no epoch has ended yet."""
+        return self._loss is not None
+
+    @property
     def target(self) -> LogId | None:
         """The last entry of the last look, as long as it is to be adopted."""
         return None if self._found is None else self._found.last

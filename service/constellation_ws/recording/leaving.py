@@ -19,11 +19,14 @@ _LOOK_SECONDS = 0.5
 
 
 async def await_recorded(redis_log: RedisLog, unrecorded: Unrecorded, seconds: float) -> None:
-    """Wait until the log has, or has passed over, all that was received until now."""
+    """Wait until the log has, or has passed over, all that was received until now.
+
+    And until a loss that is known here is written: perhaps nobody else knows of it.
+    """
     end = unrecorded.end
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while unrecorded.begin < end:
+            while unrecorded.begin < end or redis_log.epochs.has_loss:
                 await redis_log.moved(_LOOK_SECONDS)
 
 

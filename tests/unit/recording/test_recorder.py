@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from functools import partial
 from typing import Any
@@ -130,6 +131,25 @@ async def test_what_a_pod_leaves_unrecorded_is_recorded_by_who_has_it_or_reporte
             )
             assert fresh.log.epoch != epoch
         await fresh.stop()
+
+
+async def test_a_pod_that_retires_has_written_first_what_it_knows_of_a_loss(
+    valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pods(valkey, 2) as (leaving, other):
+        replace = leaving.log.state.replace
+
+        async def replace_slowly(*words: Any, **named: Any) -> None:
+            await asyncio.sleep(0.3)
+            await replace(*words, **named)
+
+        monkeypatch.setattr(leaving.log.state, "replace", replace_slowly)
+        leaving.log.lose("interrupted", 1)
+        await leaving.recorder.retire()
+        await leaving.stop()
+        await eventually(
+            lambda: other.follower.gaps == ["interrupted"], PATIENCE_SECONDS, "the gap is reported"
+        )
 
 
 def _has(pod: Pod, count: int) -> bool:
