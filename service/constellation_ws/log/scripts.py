@@ -97,7 +97,9 @@ local state = redis.call(
   'entered', 'late', 'listeners', 'begun')
 local epoch, place, placed = state[1] or '', state[2] or '', state[8] or '0-0'
 local holder, late, begun = state[3] or '', state[10] or '0', tonumber(state[12] or '0')
-local now, ends, seats = now_ms(), tonumber(state[4] or '0'), listed(state[11])
+local now, ends = now_ms(), tonumber(state[4] or '0')
+local seats = listed(state[11], now)
+if begun > now then begun = 0 end
 -- Whether a listener has died with what may be recorded nowhere, if this pod, which has missed it,
 -- records next.
 local function would_miss(next_late)

@@ -110,13 +110,14 @@ def listeners(text: str, now_ms: float) -> list[str]:
 SEATS = """
 -- The list of seats: pod, when it expires, since when it receives events (0: not now), when it was
 -- given, of how many late recorders it knows that nothing is lost, and whether the pod leaves.
-local function listed(text)
+local function listed(text, now)
   local seats = {}
   local form = '(%S+) (%d+) (%d+) (%d+) (%d+) (%d)'
   for pod, ends, since, given, resolved, leaves in string.gmatch(text or '', form) do
     seats[#seats + 1] = {
-      pod = pod, ends = tonumber(ends), since = tonumber(since), given = tonumber(given),
-      resolved = resolved, leaves = leaves == '1'}
+      -- Further away than any reaches: Redis' clock was set back since.
+      pod = pod, ends = math.min(tonumber(ends), now + SEAT_MS),
+      since = tonumber(since), given = tonumber(given), resolved = resolved, leaves = leaves == '1'}
   end
   return seats
 end
@@ -129,9 +130,8 @@ local function written(seats)
   end
   return table.concat(texts, ' ')
 end
--- One that is further away than any reaches was given before Redis' clock was set back.
 local function is_held(seat, now)
-  return seat.ends > now and seat.ends <= now + SEAT_MS
+  return seat.ends > now
 end
 -- Whether its pod has died, and may have received what nobody has recorded and no epoch has
 -- reported: a pod that had not listened all the time has become recorder since it was known that

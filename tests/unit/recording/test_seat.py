@@ -7,6 +7,7 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
@@ -133,12 +134,27 @@ async def test_a_dead_recorder_is_replaced_by_a_listener_and_its_seat_by_another
         assert [pod.follower.gaps for pod in four] == [[]] * 3
 
 
-async def test_if_all_listeners_die_the_loss_is_reported(valkey: Valkey, redis: Redis) -> None:
+_AGE = """
+local function later(time) return string.format('%.0f', time + 86400000) end
+for _, field in ipairs({'listeners', 'begun'}) do
+  local text = redis.call('HGET', KEYS[1], field)
+  redis.call('HSET', KEYS[1], field, (string.gsub(text, string.rep('%d', 13), later)))
+end
+"""
+"""Lets Redis' clock have been a day ahead when the seats were given and the epoch began."""
+
+
+@pytest.mark.parametrize("is_set_back", [False, True], ids=["clock runs", "clock was set back"])
+async def test_if_all_listeners_die_the_loss_is_reported_once(
+    valkey: Valkey, redis: Redis, is_set_back: bool
+) -> None:
     async with pods(valkey, 4, listeners=2) as four:
         await listen(redis, four, 2)
         async with publishing(redis):
             dead = listeners(four)
             await asyncio.gather(*(pod.stop() for pod in dead))
+            if is_set_back:
+                await cast("Any", redis.eval(_AGE, 1, DEFAULT.state))
             four[:] = [pod for pod in four if pod not in dead]
             await listen(redis, four, 2)
             for pod in four:
