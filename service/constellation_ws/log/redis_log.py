@@ -142,14 +142,14 @@ class RedisLog:
         self.comparison.look(look, time.monotonic())
         if is_first:
             await self._begin_at(look)
-        elif self.epochs.has_gap() and look.last < asked:
-            # Where the log has gone back, what was delivered before cannot be told from what is
-            # new: only what comes now is new for certain. Else this pod's own appends may have
-            # been answered since it looked, and must not be read again.
-            self.delivered = look.last
-            await self._compare_after(look.last)
-        elif self.epochs.has_gap() and not look.has_delivered:
-            await self._compare_after(look.last)
+        elif self.epochs.has_gap():
+            now = time.monotonic()
+            new_after = look.new_after(asked, now - (self.disconnected_at or now))
+            if new_after < asked:
+                self.delivered = new_after
+                await self._compare_after(new_after)
+            elif not look.has_delivered:
+                await self._compare_after(look.last)
         if not self.epochs.has_gap():
             self.comparison.note_whole()
 

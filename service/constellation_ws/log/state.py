@@ -101,6 +101,16 @@ class Look:
         """Whether some pod would know if the Redis that runs now had lost an entry."""
         return not self.run_id or self.run_id == self.watched
 
+    def new_after(self, delivered: LogId, away_seconds: float) -> LogId:
+        """Return behind which entry all is new to a pod that misses something.
+
+        It had delivered up to `delivered`, and has been away from the log for so long. If that was
+        before the epoch began, all that came in the epoch is new, whatever its IDs: where Redis has
+        gone back, and its clock as well, they come a second time. Else, where the log has gone
+        back, only what comes now is new for certain.
+        """
+        return min(delivered, self.start if self.age_seconds < away_seconds else self.last)
+
 
 class LogState:
     """Asks for and changes the state of one log. Every method raises what FAULTS names."""

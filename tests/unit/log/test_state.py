@@ -10,6 +10,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from constellation_ws.log.ids import LogId
+from constellation_ws.log.state import Look
 from constellation_ws.redis_io.names import DEFAULT
 from tests.unit.log.log_pods import (
     Pod,
@@ -128,6 +130,23 @@ async def test_candidates_that_have_waited_for_as_long_do_not_keep_each_other_wa
 
     async with following(pod):
         await eventually(one_is_granted, PATIENCE_SECONDS, "one of them records")
+
+
+@pytest.mark.parametrize(
+    ("delivered", "away_seconds", "new_after"),
+    [
+        pytest.param((8, 0), 9, (7, 4), id="IDs that were delivered before come again"),
+        pytest.param((7, 6), 9, (7, 4), id="and one of them is the last that was delivered"),
+        pytest.param((7, 2), 9, (7, 2), id="some of the former epoch were not delivered yet"),
+        pytest.param((8, 0), 3, (7, 9), id="the epoch was known, and the log went back"),
+        pytest.param((7, 6), 3, (7, 6), id="the epoch was known, and the log goes on"),
+    ],
+)
+def test_all_of_an_epoch_is_new_to_who_was_away_when_it_began(
+    delivered: LogId, away_seconds: float, new_after: LogId
+) -> None:
+    look = Look("2-b", (7, 4), "rolled_back", (7, 4), (7, 9), True, "", 5, "run", "run")
+    assert look.new_after(delivered, away_seconds) == new_after
 
 
 async def test_a_clock_that_was_set_back_does_not_prolong_a_dead_lease(redis: Redis) -> None:
