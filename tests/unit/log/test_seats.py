@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
 
 from constellation_ws.log import seats
-from constellation_ws.log.seats import Claim, Seat, SeatReply, Stand
+from constellation_ws.log.seats import SEAT_SECONDS, Claim, Seat, SeatReply, Stand
 from constellation_ws.log.state import ONLY_ASKING, Candidacy, LeaseReply
 from constellation_ws.redis_io.names import DEFAULT
 from tests.unit.log.log_pods import Pod, founded
@@ -162,14 +162,19 @@ async def test_a_seat_expires(asking: Asking) -> None:
     assert (await asking.claim("c", Stand.LOOKS)).seat is Seat.LACKING
 
 
-async def test_a_seat_from_before_the_clock_was_set_back_does_not_count(asking: Asking) -> None:
+async def test_a_seat_from_before_the_clock_was_set_back_lasts_as_long_as_a_new_one(
+    asking: Asking, redis: Redis
+) -> None:
     await asking.claim("a", listening=30)
     await asking.claim("b", listening=30)
     listed = await asking.listed()
     listed["a"][0] = str(int(listed["a"][0]) + 60_000)
     text = " ".join(" ".join([pod, *words]) for pod, words in listed.items())
     await asking._redis.hset(DEFAULT.state, "listeners", text)
-    assert (await asking.claim("c", Stand.LOOKS)).seat is Seat.LACKING
+    await asking.claim("c", Stand.LOOKS)
+    seconds, _ = cast("tuple[int, int]", await cast("Any", redis.time()))
+    left_ms = int((await asking.listed())["a"][0]) - seconds * 1000
+    assert 0 < left_ms <= SEAT_SECONDS * 1000 + 1000
 
 
 async def test_where_redis_has_no_log_yet_pods_listen(redis: Redis) -> None:

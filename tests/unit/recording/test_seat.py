@@ -17,7 +17,7 @@ from constellation_ws.recording import recorder
 from constellation_ws.redis_io.names import DEFAULT
 from tests.processes import Valkey
 from tests.unit.recording.recording_pods import CHANNEL, Pod, is_recorded, pods, recorded
-from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 def listeners(pods: Sequence[Pod]) -> list[Pod]:
@@ -50,9 +50,10 @@ def has_gap(pod: Pod) -> bool:
 async def publishing(redis: Redis) -> AsyncIterator[list[int]]:
     """Publish numbers all the time; give those that a pod has received, as PUBLISH says."""
     sent: list[int] = []
+    is_over = False
 
     async def publish() -> None:
-        for number in itertools.count():
+        for number in itertools.takewhile(lambda _: not is_over, itertools.count()):
             if await redis.publish(CHANNEL, str(number)):
                 sent.append(number)
             await asyncio.sleep(0.002)
@@ -61,7 +62,8 @@ async def publishing(redis: Redis) -> AsyncIterator[list[int]]:
     try:
         yield sent
     finally:
-        await cancelled([task])
+        is_over = True  # a cancelled PUBLISH would be sent, and not be in the list
+        await task
 
 
 async def all_recorded(redis: Redis, sent: Sequence[int]) -> None:
