@@ -81,6 +81,13 @@ def valkey() -> Iterator[Valkey]:
         yield valkey
 
 
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """A Valkey for one test, which decides which pods there are, and what Redis does."""
+    with running_valkey() as valkey:
+        yield valkey
+
+
 @pytest.fixture(scope="session")
 def log_path(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """Name a new log file at each call."""

@@ -11,7 +11,7 @@ import base64
 import json
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from tests.conformance.wire import request, upgrade_headers, wired
 from tests.journey.conftest import WITH_TOKENS, Pods, StartGateway
 from tests.journey.publishing import Publisher
 from tests.nest_client import nest_client
-from tests.processes import HOST, Gateway, Valkey, running_valkey, unused_port
+from tests.processes import HOST, Gateway, Valkey, unused_port
 from tests.roaming import NOOP, Roamer, connect_packet, roaming
 from tests.tokens import token_of
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually, throughout
@@ -57,13 +57,6 @@ async def started(valkey: Valkey, gateway: StartGateway, **settings: object) -> 
             if pod.exit_code is None:
                 assert await pod.terminate() == 0
             assert pod.stray_lines() == []
-
-
-@pytest.fixture
-def own_valkey() -> Iterator[Valkey]:
-    """A Valkey for one test, whose pods are its own."""
-    with running_valkey() as valkey:
-        yield valkey
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,19 +15,10 @@ from constellation_ws.redis_io.names import DEFAULT
 from tests.journey.conftest import StartGateway
 from tests.journey.publishing import Publisher
 from tests.journey.raw_clients import Raw, numbers, raw
-from tests.processes import Gateway, Valkey, running_valkey
+from tests.processes import Gateway, Valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-PACKING = {"CONSTELLATION_LOG_PACKING": "auto"}
-
-
-@pytest.fixture
-def own_valkey() -> Iterator[Valkey]:
-    """A Valkey for one test, which decides which pods there are."""
-    with running_valkey() as valkey:
-        yield valkey
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -65,7 +56,7 @@ async def live_old_pod(redis: Redis) -> None:
 
 @asynccontextmanager
 async def two_pods(valkey: Valkey, gateway: StartGateway) -> AsyncIterator[tuple[Gateway, Gateway]]:
-    async with gateway(valkey.url, **PACKING) as a, gateway(valkey.url, **PACKING) as b:
+    async with gateway(valkey.url) as a, gateway(valkey.url) as b:
         yield a, b
 
 
@@ -85,7 +76,7 @@ async def test_a_client_resumes_from_any_event_of_a_packed_entry(
             offsets = [event[-1] for event in await heard(one, 10)]
             await heard(other, 10)
         assert len({offset.partition("-")[0] for offset in offsets}) < 10, "they are in one entry"
-        async with gateway(own_valkey.url, **PACKING) as late:
+        async with gateway(own_valkey.url) as late:
             for pod, before in ((b, one), (late, other)):
                 for seen in (0, 3, 8, 9):
                     proof = {"pid": before.answer["pid"], "offset": offsets[seen]}
@@ -152,11 +143,16 @@ async def test_a_pod_that_cannot_read_packed_entries_ends_packing_and_the_epoch(
         assert await forms(redis) == {b"channel"}
 
 
-async def test_nothing_is_packed_unless_it_is_set(
+async def test_nothing_is_packed_where_that_is_switched_off(
     own_valkey: Valkey, redis: Redis, gateway: StartGateway, mine: str
 ) -> None:
     user = f"bob{mine}"
-    async with gateway(own_valkey.url) as pod:
+
+    async def has_asked() -> bool:
+        return bool(await redis.hget(DEFAULT.state, "packs") == b"off")
+
+    async with gateway(own_valkey.url, CONSTELLATION_LOG_PACKING="off") as pod:
+        await eventually(has_asked, PATIENCE_SECONDS, "the recorder knows that it must not pack")
         async with raw(pod, user) as client:
             await burst(redis, user, *range(5))
             await heard(client, 5)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from constellation_ws.runtime import open_files
 from constellation_ws.wiring.background_jobs import MAX_WAITING
 from tests.journey.conftest import StartGateway
 from tests.js_clients import JsClients
-from tests.processes import Gateway, Valkey, running_valkey, started_gateway, tcp_stream
+from tests.processes import Gateway, Valkey, started_gateway, tcp_stream
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -57,13 +56,6 @@ async def test_a_flood_on_the_command_channel_ends_no_pod(
             await redis.publish("user:status", json.dumps(event))
         await bob.event("user-status", 2 * PATIENCE_SECONDS)
         assert bob.disconnects == []
-
-
-@pytest.fixture
-def own_valkey() -> Iterator[Valkey]:
-    """A Valkey of this test's own, which may hang."""
-    with running_valkey() as valkey:
-        yield valkey
 
 
 async def test_sigterm_ends_a_pod_in_time_while_redis_hangs(

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ from tests.processes import (
     Gateway,
     Valkey,
     node_executable,
-    running_valkey,
     unused_port,
 )
 from tests.tokens import token_of
@@ -154,13 +153,6 @@ async def running(block: str, folder: Path, port: int) -> AsyncIterator[Program]
             process.kill()
         await following
         await process.wait()
-
-
-@pytest.fixture
-def own_valkey() -> Iterator[Valkey]:
-    """A Valkey for one test, whose sessions it may look at."""
-    with running_valkey() as valkey:
-        yield valkey
 
 
 async def joins(pod: Gateway) -> float:

@@ -23,7 +23,7 @@ from tests.journey.publishing import Publisher
 from tests.journey.raw_clients import numbers, passed, raw, say, say_in
 from tests.js_clients import POLLING, WEBSOCKET, JsClient, JsClients
 from tests.nest_client import nest_client
-from tests.processes import HOST, Gateway, Valkey, running_valkey
+from tests.processes import HOST, Gateway, Valkey
 from tests.valkeys import LastingValkey, lasting_valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -31,13 +31,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 QUICK: dict[str, Any] = {"reconnectionDelay": 100, "reconnectionDelayMax": 500}
 ASKS = {"recovery": True}
-
-
-@pytest.fixture
-def own_valkey() -> Iterator[Valkey]:
-    """A Valkey without persistence for one test, which decides who records."""
-    with running_valkey() as valkey:
-        yield valkey
 
 
 @pytest.fixture

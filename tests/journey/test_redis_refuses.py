@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from redis.exceptions import ResponseError
 from tests.forwarder import forwarder
 from tests.journey.conftest import StartGateway
 from tests.js_clients import JsClient, JsClients
-from tests.processes import Gateway, Valkey, running_valkey
+from tests.processes import Gateway, Valkey
 from tests.valkeys import LastingValkey, lasting_valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -81,12 +81,6 @@ async def world(
         await one.publish(3)
         await one.has_all()
         yield one
-
-
-@pytest.fixture
-def own_valkey() -> Iterator[Valkey]:
-    with running_valkey() as valkey:
-        yield valkey
 
 
 async def _fill(redis: Redis) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ from tests.processes import (
     HOST,
     REPOSITORY,
     Valkey,
-    running_valkey,
     started_gateway,
 )
 from tests.valkeys import (
@@ -36,13 +34,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DELIVERY_DOCUMENT = REPOSITORY / "docs" / "delivery.md"
 PRESENCE_DOCUMENT = REPOSITORY / "docs" / "presence.md"
-
-
-@pytest.fixture
-def own_valkey() -> Iterator[Valkey]:
-    """A Valkey for one test, which adds users to it."""
-    with running_valkey() as valkey:
-        yield valkey
 
 
 def documented_user(mode: str) -> list[str]:
