@@ -18,6 +18,7 @@ from constellation_ws.log.appender import Appender
 from constellation_ws.log.seats import NO_CLAIM, Claim
 from constellation_ws.log.state import LeaseReply, LogState, Packing
 from constellation_ws.recording.seat import PodSeat
+from constellation_ws.redis_io.script_calls import digest_of
 from tests.simulation.hosts import Host
 
 _MARK = "local count = kept[1] == 'packed 1' and kept[4] or kept[1]"
@@ -76,7 +77,7 @@ def former_release() -> Iterator[None]:
     def trim_without_mark(self: Any, *parts: Any) -> None:
         begin_appender(self, *parts)
         if _is_former():
-            self._trim_words = ("EVALSHA", appender._digest(_TRIM), *self._trim_words[2:])
+            self._trim_words = ("EVALSHA", digest_of(_TRIM), *self._trim_words[2:])
             self._send(["SCRIPT", "LOAD", _TRIM], appender._ignore)
 
     def claim_nothing(self: PodSeat, *, may_stop: bool) -> Claim:

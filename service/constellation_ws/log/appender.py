@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from hashlib import sha1
 from typing import Any, Protocol
 
 import hiredis
@@ -35,6 +34,7 @@ from constellation_ws.log.packing import ids_up_to, pack
 from constellation_ws.log.pubsub_positions import Received
 from constellation_ws.redis_io.link import Link, open_link
 from constellation_ws.redis_io.names import Names
+from constellation_ws.redis_io.script_calls import digest_of
 
 _LEAST_PACKED = 2
 """Messages. One alone costs as much as a plain entry, which people can read."""
@@ -87,9 +87,9 @@ class Appender:
         self._link = link
         self._names = names
         keys_and_lease = 2, names.log, names.state, lease_id
-        self._append_words = ("EVALSHA", _digest(APPEND), *keys_and_lease)
-        self._pack_words = ("EVALSHA", _digest(APPEND_PACKED), *keys_and_lease)
-        self._trim_words = ("EVALSHA", _digest(TRIM), *keys_and_lease)
+        self._append_words = ("EVALSHA", digest_of(APPEND), *keys_and_lease)
+        self._pack_words = ("EVALSHA", digest_of(APPEND_PACKED), *keys_and_lease)
+        self._trim_words = ("EVALSHA", digest_of(TRIM), *keys_and_lease)
         self._receiver = receiver
         self._sent: deque[tuple[float, Answered]] = deque()
         self._is_whole = False
@@ -257,11 +257,6 @@ def _check(reply: Any) -> None:
         raise LostLease("another pod records")
     if reply == DAMAGED:
         raise LogDamaged("removed")
-
-
-def _digest(script: str) -> str:
-    """Return the SHA1 by which Redis knows a script."""
-    return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def _ignore(reply: Any) -> None:

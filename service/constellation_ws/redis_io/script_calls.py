@@ -27,12 +27,17 @@ class Call(msgspec.Struct, frozen=True):
     payload_bytes: int
 
 
+def digest_of(script: str) -> str:
+    """Return the SHA1 by which Redis knows a script."""
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
 class Script:
     """A Lua script that uses one key."""
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
+        self.digest = digest_of(source)
         self._begin = ("EVALSHA", self.digest, 1)
 
     def call(self, key: str, *arguments: str | bytes | int, payload_bytes: int = 0) -> Call:
