@@ -53,7 +53,7 @@ def find_token(auth: object, headers: Headers, cookie: str | None) -> object:
 
     The first of these that is there counts, whatever it holds. From `auth` it may be any value. An
     `auth` that is no object, such as a bare token, is a slip of the client: it must not connect as
-    whoever the cookie belongs to.
+    the owner of the cookie.
     """
     if not isinstance(auth, dict | None):
         return None

@@ -107,7 +107,8 @@ class Look:
         It had delivered up to `delivered`, and has been away from the log for so long. If that was
         before the epoch began, all that came in the epoch is new, whatever its IDs: where Redis has
         gone back, and its clock as well, they come a second time. Else, where the log has gone
-        back, only what comes now is new for certain.
+        back, only what comes now is new for certain. Never later than `delivered`: what this pod
+        has appended itself may be answered while it looks, and must not be read again.
         """
         return min(delivered, self.start if self.age_seconds < away_seconds else self.last)
 

@@ -25,7 +25,7 @@ class BoundedWaits:
     async def wait(self, expected: asyncio.Future[Any]) -> bool:
         """Wait until a future is done; False if it was cancelled, or is not done in time.
 
-        Whoever stops waiting does not cancel it.
+        A caller that stops waiting does not cancel it.
         """
         if expected.done():
             return not expected.cancelled()

@@ -123,7 +123,8 @@ def read_payload(head: Head, text: str) -> Any:
         raise BadPacket("a payload that is no JSON") from error
     # As `isPayloadValid` of socket.io-parser 4.2, also strict about the names of events, and
     # about CONNECT: the reference server closes the connection of a client with `auth: token`,
-    # which reconnects forever and never learns why. Here whoever identifies clients refuses it.
+    # which reconnects forever and never learns why. Here it is refused where clients are
+    # identified.
     if head.kind != sio.CONNECT and not isinstance(data, list):
         raise BadPacket("a payload that does not fit its packet's type")
     return data
