@@ -15,9 +15,10 @@ REPORT_MS = 10_000
 A lease of two seconds, its successor, and a drain window of two seconds fit in with a margin."""
 LAG_MS = 1_500
 """How far a pod may be behind another one while nothing is wrong."""
-TAKE_OVER_MS = 3_000
+TAKE_OVER_MS = 5_000
 """After a disaster events may wait for a pod that becomes the recorder: for the lease of one that
-died, two seconds, and for the next pod to ask."""
+died, two seconds, for the next pod to ask, and where all listeners were replaced for one of them
+that may return (`seats.RETURN_SECONDS`)."""
 CALM = "calm"
 STARVED = "starved"
 """The machine did not let the judge run, and so nobody else for certain: no disaster of ours."""

@@ -220,6 +220,7 @@ def _judge(world: World) -> list[Verdict]:
     """Judge everybody, once nothing is missing or the time to report it is over."""
     deadline = world.timeline.deadline(world.universe.now_ms)
     world.ledger.doubt(world.timeline.cuts)
+    world.doubt_traceless()
     world.publishers.doubt(world.doubted)
     while True:
         verdicts = [judge(world.ledger, one.story, world.timeline) for one in world.clients]

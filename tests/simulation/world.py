@@ -77,6 +77,9 @@ class World:
         """When events were published that only pods received which stood still soon after."""
         self.doubted: list[bytes] = []
         """What was published and may be lost in silence."""
+        self.traceless: set[str] = set()
+        """Pods of the former release that have ended and could not say what they had received:
+        they know no seats, so that nobody learns of what only they had."""
         self.ledger = Ledger()
         self.counts = Counts()
         self.settings = {
@@ -196,6 +199,14 @@ class World:
                 continue
             if not one.receivers & alive - held:
                 self.doubted.append(one.payload)
+
+    def doubt_traceless(self) -> None:
+        """Take back what PUBLISH promised, where only pods had received it that left no trace."""
+        self.doubted += [
+            one.payload
+            for one in self.redis.receipts
+            if one.receivers and one.receivers <= self.traceless
+        ]
 
     def note_pause(self, names: set[str], began_ms: int) -> None:
         """Note that pods have stood still: a new one may have become the recorder meanwhile.

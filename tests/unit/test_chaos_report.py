@@ -18,11 +18,11 @@ ALL = {
         number, Way.XADD, frozenset(["me"]), frozenset(), "lane", number, sent, sent + 5,
         Outcome.ACCEPTED, f"{number}-0",
     )
-    for number, sent in ((1, 1_000), (2, 3_000), (3, 12_000))
+    for number, sent in ((1, 1_000), (2, 3_000), (3, 16_000))
 }  # fmt: skip
 LEDGER = Ledger(ALL.values())
 TIMELINE = Timeline(
-    [Strike("flushall", 2_500, 2_501, is_lossy=True), Strike("roll", 11_000, 11_500)]
+    [Strike("flushall", 2_500, 2_501, is_lossy=True), Strike("roll", 15_000, 15_500)]
 )
 WRONGED = Story(
     "wronged",
@@ -31,9 +31,9 @@ WRONGED = Story(
     [
         ["connect", 0, "s", "p", False],
         ["event", 1_010, 1],
-        ["lost", 11_600, "gone"],
-        ["connect", 11_700, "s", "p", True],
-        ["event", 12_010, 3],
+        ["lost", 15_600, "gone"],
+        ["connect", 15_700, "s", "p", True],
+        ["event", 16_010, 3],
     ],
 )
 CONTENT = Story("content", "kind", "you", [["connect", 0, "t", "q", False]])

@@ -287,7 +287,7 @@ def test_what_is_no_entry_of_a_story_stops_the_judge() -> None:
 class TestLosses:
     def test_what_a_steady_connection_lacks_is_lost_though_a_new_session_excuses_it(self) -> None:
         strikes = (Strike("flushall", 1_900, 1_900, is_lossy=True),)
-        entries = (connect(0), *got(1), lost(10), connect(10.5, "q"))
+        entries = (connect(0), *got(1), lost(11.5), connect(11.7, "q"))
         verdict = judged(ONE_TO_FOUR[:2], *entries, strikes=strikes)
         assert verdict.findings == []
         assert [one.number for one in verdict.lost] == [2]

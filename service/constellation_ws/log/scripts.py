@@ -104,11 +104,11 @@ if begun > now then begun = 0 end
 -- records next.
 local function would_miss(next_late)
   local former = string.match(holder, FORM)
-  if former and former ~= instance and not find(seats, former) then
+  if former and former ~= instance and ends > begun and not find(seats, former) then
     -- A recorder of a release that knows no seats.
     seats[#seats + 1] = {pod = former, ends = ends, since = 0, given = ends, resolved = late}
   end
-  return count(seats, instance, function(one) return owed(one, now, next_late, begun) end) > 0
+  return count(seats, instance, function(one) return owed(one, now, next_late) end) > 0
 end
 local function ask()
   -- Further away than any lease reaches: Redis' clock was set back.
@@ -152,7 +152,7 @@ if epoch == '' then
 end
 local granted = lease_id == '' and 0 or ask()
 local recorder = ends > now and string.match(holder, FORM)
-local seat, others, coming, lost = sit(seats, state[11], claim, now, late, begun, recorder)
+local seat, others, coming, lost = sit(seats, state[11], claim, now, late, recorder)
 return {granted, epoch, place, placed, holder, late, seat, others, coming, lost}
 """.replace("FORM", "'^(.*)%.%d+$'")
     .replace("LACKING", str(Seat.LACKING.value))
@@ -197,10 +197,12 @@ age of the epoch in ms, run ID, the run ID up to which it is watched, session ma
 
 REPLACE = (
     LIBRARY
+    + SEATS
     + """
-local epoch = redis.call('HGET', KEYS[2], 'epoch') or ''
+local kept = redis.call('HMGET', KEYS[2], 'epoch', 'listeners')
+local epoch, now = kept[1] or '', now_ms()
 if epoch ~= ARGV[1] then return 0 end
-local name = string.format('%.0f-%s', math.max(now_ms(), tonumber(ARGV[4]) + 1), ARGV[2])
+local name = string.format('%.0f-%s', math.max(now, tonumber(ARGV[4]) + 1), ARGV[2])
 if not inspect(KEYS[1]).exists then
   redis.call('XADD', KEYS[1], '0-1', 'epoch', name)
   redis.call('XTRIM', KEYS[1], 'MAXLEN', 0)
@@ -209,15 +211,15 @@ local found = inspect(KEYS[1])
 local last = found['last-generated-id']
 redis.call(
   'HSET', KEYS[2], 'epoch', name, 'reason', ARGV[3], 'start', last, 'trimmed', last,
-  'removed', removed(found), 'last', last, 'begun', string.format('%.0f', now_ms()),
-  'watched', run_id())
+  'removed', removed(found), 'last', last, 'begun', string.format('%.0f', now),
+  'watched', run_id(), 'listeners', written(still_held(listed(kept[2], now), now)))
 redis.call('HDEL', KEYS[2], 'gone', 'packing', 'packs', 'packed')
 local fields = redis.call('HGETALL', KEYS[2])
 for i = 1, #fields, 2 do
   if string.sub(fields[i], 1, 9) == 'sessions ' then redis.call('HDEL', KEYS[2], fields[i]) end
 end
 if epoch == '' then
-  redis.call('HSET', KEYS[2], 'holder', '', 'until', string.format('%.0f', now_ms()), 'place', '',
+  redis.call('HSET', KEYS[2], 'holder', '', 'until', string.format('%.0f', now), 'place', '',
     'placed', '0-0')
 end
 return 1

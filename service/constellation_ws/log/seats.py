@@ -133,12 +133,19 @@ end
 local function is_held(seat, now)
   return seat.ends > now
 end
--- Whether its pod has died, and may have received what nobody has recorded and no epoch has
--- reported: a pod that had not listened all the time has become recorder since it was known that
--- nothing is lost.
-local function owed(seat, now, late, begun)
-  return not is_held(seat, now) and seat.ends > begun and seat.resolved ~= late
-    and now - seat.ends < FORGET_MS
+-- Whether its pod has died, and may have received what nobody has recorded: a pod that had not
+-- listened all the time has become recorder since it was known that nothing is lost.
+local function owed(seat, now, late)
+  return not is_held(seat, now) and seat.resolved ~= late and now - seat.ends < FORGET_MS
+end
+-- Those that are left when an epoch begins: it reports what others owe. Not by the time at which it
+-- began: Redis' clock may be set back.
+local function still_held(seats, now)
+  local found = {}
+  for _, one in ipairs(seats) do
+    if is_held(one, now) then found[#found + 1] = one end
+  end
+  return found
 end
 local function count(seats, own, is_counted)
   local found = 0
@@ -153,7 +160,7 @@ local function find(seats, pod)
   end
 end
 -- Keep the seat of a pod as it claims, and answer it. `holder` is the pod that holds the lease.
-local function sit(seats, text, claim, now, late, begun, holder)
+local function sit(seats, text, claim, now, late, holder)
   local own, place = find(seats, claim.pod)
   local function listens(one)
     return one.since > 0 and not one.leaves and is_held(one, now)
@@ -166,7 +173,7 @@ local function sit(seats, text, claim, now, late, begun, holder)
   local coming = count(seats, claim.pod, comes)
   local is_lacking = others + coming < claim.most
   local lost = count(seats, claim.pod, function(one)
-    return owed(one, now, late, begun) and one.ends - SEAT_MS >= now - claim.alive
+    return owed(one, now, late) and one.ends - SEAT_MS >= now - claim.alive
   end)
   local function goes_first(one)
     if not listens(one) then return false end
@@ -196,7 +203,7 @@ local function sit(seats, text, claim, now, late, begun, holder)
   if holder == claim.pod then
     for i = #seats, 1, -1 do
       local one = seats[i]
-      if not is_held(one, now) and not owed(one, now, late, begun) then table.remove(seats, i) end
+      if not is_held(one, now) and not owed(one, now, late) then table.remove(seats, i) end
     end
   end
   local new = written(seats)

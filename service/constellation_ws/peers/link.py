@@ -224,7 +224,9 @@ class OutgoingLink(Link):
         self._last = 0
 
     def open(self, stream: Stream) -> int:
-        """Begin a stream, and return its number."""
+        """Begin a stream, and return its number. It is lost, soon, where the link has closed."""
+        if self.closed.done():
+            self._loop.call_soon(stream.lost)
         self._last = self._last % 0xFFFF_FFFF + 1
         while self._last in self.streams:
             self._last = self._last % 0xFFFF_FFFF + 1

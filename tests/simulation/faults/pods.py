@@ -87,9 +87,12 @@ def former(world: World, blow: Blow) -> Steps:
             world.note("director", f"SIGKILL to {pod.name}")
             strike.is_lossy = strike.is_lossy or world.is_lost_with()
             world.doubt_after_kill(pod)
+            world.traceless.add(pod.name)
             pod.kill()
         else:
             yield from _stop(world, pod)
+            if world.redis.host.is_paused:
+                world.traceless.add(pod.name)
 
 
 def _ready(pod: Pod) -> Steps:

@@ -33,7 +33,7 @@ REFUSALS = {
 }
 
 
-_RECEIPTS = 1_000
+_RECEIPTS = 5_000
 
 
 @dataclass(frozen=True, slots=True)

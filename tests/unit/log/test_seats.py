@@ -73,18 +73,16 @@ class Asking:
         text = " ".join(" ".join([pod, *words]) for pod, words in listed.items())
         await self._redis.hset(DEFAULT.state, "listeners", text)
 
-    async def age(self) -> None:
-        """Let the epoch have begun an hour ago."""
-        seconds, _ = await self._redis.time()
-        await self._redis.hset(DEFAULT.state, "begun", str((seconds - 3600) * 1000))
+    async def begin_epoch(self) -> None:
+        """Let an epoch begin that reports a loss."""
+        reply = await self._state.request_lease(ONLY_ASKING, 0)
+        await self._state.replace(reply.epoch, "listener_died", known=None)
 
 
 @pytest.fixture
 async def asking(redis: Redis) -> Asking:
     await founded(Pod(redis))
-    made = Asking(redis, 2)
-    await made.age()
-    return made
+    return Asking(redis, 2)
 
 
 async def test_a_pod_gets_a_seat_while_too_few_listen(asking: Asking) -> None:
@@ -226,15 +224,23 @@ async def test_a_listener_that_died_may_have_what_a_late_recorder_lacks(
     assert list(await asking.listed()) == ["a", "b"]
 
 
-async def test_what_is_reported_is_not_owed_any_more(asking: Asking, redis: Redis) -> None:
+async def test_what_is_reported_is_not_owed_any_more(asking: Asking) -> None:
     await asking.claim("a", listening=30)
     await asking.kill("a")
     assert (await asking.record_late("b")).seats.vanished == 1
-    seconds, _ = await redis.time()
-    await redis.hset(DEFAULT.state, "begun", str(seconds * 1000))
-    assert (await asking.claim("c", Stand.LOOKS)).vanished == 0
-    await asking.claim("b", listening=3)
+    await asking.begin_epoch()
     assert list(await asking.listed()) == ["b"]
+    assert (await asking.claim("c", Stand.LOOKS)).vanished == 0
+
+
+async def test_a_listener_that_died_is_owed_though_the_clock_says_that_the_epoch_is_later(
+    asking: Asking, redis: Redis
+) -> None:
+    await asking.claim("a", listening=30)
+    await asking.kill("a")
+    seconds, _ = await redis.time()
+    await redis.hset(DEFAULT.state, "begun", str(seconds * 1000))  # the clock was set back since
+    assert (await asking.record_late("b")).seats.vanished == 1
 
 
 async def test_who_has_seen_all_recorded_after_a_late_recorder_owes_nothing(
@@ -254,7 +260,7 @@ async def test_a_recorder_of_a_release_without_seats_counts_as_a_listener_that_d
     asking: Asking, redis: Redis
 ) -> None:
     seconds, _ = await redis.time()
-    lease: Any = {"holder": "former.7", "until": str((seconds - 1) * 1000)}
+    lease: Any = {"holder": "former.7", "until": str((seconds - 1) * 1000), "begun": "0"}
     await redis.hset(DEFAULT.state, mapping=lease)
     assert (await asking.record_late("b")).seats.vanished == 1
 

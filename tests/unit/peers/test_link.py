@@ -326,6 +326,15 @@ async def test_the_end_of_a_link_is_reported_to_each_of_its_streams_once() -> No
     assert two.a.streams == {}
 
 
+async def test_a_stream_that_begins_on_a_link_that_has_ended_is_lost() -> None:
+    two = Two().greet()
+    two.line_of_a.lose()
+    late = Heard()
+    two.open(late)
+    await asyncio.sleep(0)
+    assert late.lost_count == 1
+
+
 async def test_a_stream_that_ends_another_while_the_link_ends_breaks_nothing() -> None:
     two = Two().greet()
     number = 0
