@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from tests.simulation.run import Outcome, Task, run
 
-_STUCK_SECONDS = 600.0
+_STUCK_SECONDS = 60.0
+"""CPU time after which a world is taken for one that does not end. It takes a second or two."""
 Prepare = Callable[[], None]
 
 
@@ -42,7 +43,7 @@ def run_all(
                 running[child.pipe] = child
         if not running:
             return
-        for pipe in select.select(list(running), [], [], _STUCK_SECONDS)[0]:
+        for pipe in select.select(list(running), [], [])[0]:
             if (outcome := running[pipe].read()) is not None:
                 del running[pipe]
                 yield outcome
@@ -77,8 +78,19 @@ class _Child:
         return Outcome(self._task.seed, [], ["the process of this run has died"])
 
 
+class _Stuck(KeyboardInterrupt):
+    """Unlike others it is caught by no task and no loop."""
+
+
+def _stop(*_: object) -> None:
+    raise _Stuck(f"it does not end: {_STUCK_SECONDS:g} s of CPU time")
+
+
 def _work(task: Task, pipe: int, prepare: Prepare | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGPROF, _stop)
+    # Again and again: where an exception is ignored, as in a finalizer, the first one comes to nothing.
+    signal.setitimer(signal.ITIMER_PROF, _STUCK_SECONDS, 1.0)
     gc.disable()  # it ends soon, and nothing is worth looking for
     try:
         if prepare is not None:
@@ -88,6 +100,7 @@ def _work(task: Task, pipe: int, prepare: Prepare | None) -> None:
         import traceback  # noqa: PLC0415
 
         outcome = Outcome(task.seed, [], [f"the run failed: {error!r}"], traceback.format_exc())
+    signal.setitimer(signal.ITIMER_PROF, 0)
     data = pickle.dumps(outcome)
     while data:
         data = data[os.write(pipe, data) :]

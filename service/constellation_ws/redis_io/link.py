@@ -116,7 +116,9 @@ class Link(asyncio.Protocol):
         Raises RedisMoved already when another Redis is to be used; until the link is left, replies
         are handled as before. Errors of `on_replies` are raised here too.
         """
-        await asyncio.shield(self._useless)  # who waits for a while only must not end the link
+        # Also after another Redis was to be used, what has ended it counts: it works no more.
+        end = self._disconnected if self._disconnected.done() else self._useless
+        await asyncio.shield(end)  # who waits for a while only must not end the link
 
     async def answer(self, expected: asyncio.Future[Reply]) -> Reply:
         """Wait for a future that a reply completes. Raises what ends the connection before."""

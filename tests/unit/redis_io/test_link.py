@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.redis_io.link import (
     Link,
+    RedisMoved,
     _AskedReader,
     backoff_seconds,
     make_client,
@@ -50,6 +51,21 @@ async def test_the_end_of_a_connection_is_raised_where_it_is_waited_for(redis: R
         link.send("QUIT")
         with pytest.raises(ConnectionError):
             await link.disconnected()
+
+
+async def test_a_link_that_is_superseded_and_then_ends_says_that_it_has_ended(
+    redis: Redis,
+) -> None:
+    async with open_link(redis, lambda parser: None) as link:
+        link.supersede("another Redis is to be used")
+        with pytest.raises(RedisMoved):
+            await link.disconnected()
+        assert link.is_superseded
+        link.fail(ConnectionError("Redis closed the connection"))
+        assert not link.is_superseded
+        with pytest.raises(ConnectionError, match="closed") as ended:
+            await link.disconnected()
+        assert type(ended.value) is ConnectionError, "or who waits for the end begins again at once"
 
 
 async def test_an_error_of_who_takes_replies_is_raised_there_too(redis: Redis) -> None:
