@@ -89,7 +89,7 @@ def _stop(*_: object) -> None:
 def _work(task: Task, pipe: int, prepare: Prepare | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPROF, _stop)
-    # Again and again: where an exception is ignored, as in a finalizer, the first one comes to nothing.
+    # Repeated: where an exception is ignored, as in a finalizer, the first one is lost.
     signal.setitimer(signal.ITIMER_PROF, _STUCK_SECONDS, 1.0)
     gc.disable()  # it ends soon, and nothing is worth looking for
     try:
