@@ -7,8 +7,9 @@ from collections.abc import Callable
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Rooms
 from constellation_ws.log.layout import Logged
+from constellation_ws.log.logs import Logs
+from constellation_ws.log.places import rest_of_offset
 from constellation_ws.log.producer import Producer
-from constellation_ws.log.recent_entries import NoRecentEntries, RecentEntries
 from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.log.unrecorded import Unrecorded
@@ -69,7 +70,7 @@ class Durable:
         )
         self.resuming: Resuming | NotResuming = NotResuming()
         if settings.delivery.recovery != "off":
-            parts = (self.log, redis.sessions, names, rooms, relay)
+            parts = (Logs([self.log]), redis.sessions, names, rooms, relay)
             self.resuming = Resuming(*parts, settings, spawn)
         self.send_all = Producer(redis.once, names, volatile).append_all
         self.once = Once(redis.requests, names, APPENDING, settings.api.api_idempotency_seconds)
@@ -82,7 +83,7 @@ class Durable:
         expect: Expect,
     ) -> Parts:
         """Give what has to run."""
-        follower = _Follower(self.log, consumer, self.resuming, reconnect_clients)
+        follower = _Follower(Logs([self.log]), 0, consumer, self.resuming, reconnect_clients)
         return {
             "subscription": self._bus.run(_Intake(self._recorder, consumer)),
             "log": self.log.run(follower),
@@ -171,18 +172,20 @@ class _Intake:
 
 
 class _Follower:
-    """Delivers what the log brings, and retains it for reconnecting clients."""
+    """Delivers what a partition of the log brings, and retains it for reconnecting clients."""
 
     def __init__(
         self,
-        redis_log: RedisLog,
+        logs: Logs,
+        partition: int,
         consumer: Consumer,
         resuming: Resuming | NotResuming,
         reconnect_clients: Callable[[], None],
     ) -> None:
-        self._log = redis_log
+        self._logs, self._partition = logs, partition
+        self._log = logs.partitions[partition]
         self._consumer = consumer
-        self._recent: RecentEntries | NoRecentEntries = resuming.recent
+        self._recent = resuming.recent(partition)
         self._resuming = resuming
         self._reconnect_clients = reconnect_clients
         self.begin_after = self._recent.start
@@ -190,6 +193,9 @@ class _Follower:
     def deliver(self, batch: list[Logged]) -> None:
         """Deliver one read from the log, and retain it."""
         self._recent.append(batch)
+        if len(self._logs) > 1:
+            rest = rest_of_offset(self._logs.delivered, self._partition)
+            batch = [(log_id + rest, channel, data) for log_id, channel, data in batch]
         self._consumer.deliver_logged(batch, self._log.lag_seconds)
 
     def report_gap(self, reason: str) -> None:
