@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -43,6 +43,9 @@ class ResumeOutcome(StrEnum):
     UNAVAILABLE = "unavailable"
     OTHER_EPOCH = "other_epoch"
     """Events were lost since: nobody can say whether some were its."""
+    DIVIDED = "divided"
+    """A room of it was changed in another partition of the log than its events are in now: there
+    is no order between the two."""
     UNREADABLE = "unreadable"
     """The record was written by another release or by something else."""
     SUPERSEDED = "superseded"
@@ -70,9 +73,19 @@ class Found:
 class MissedEvents:
     """Finds what sessions missed in all partitions of the log."""
 
-    def __init__(self, logs: Logs, histories: Sequence[History], limits: ReplayLimits) -> None:
-        """`histories` are of the partitions, in their order."""
+    def __init__(
+        self,
+        logs: Logs,
+        histories: Sequence[History],
+        limits: ReplayLimits,
+        partition_of: Callable[[str], int] = lambda room: 0,
+    ) -> None:
+        """`histories` are of the partitions, in their order.
+
+        `partition_of` returns the partition that has what concerns a room.
+        """
         self._logs = logs
+        self._partition_of = partition_of
         self._histories = histories
         self._limits = limits
 
@@ -112,7 +125,16 @@ class MissedEvents:
             return ResumeOutcome.OTHER_EPOCH
         if any(_is_uncertain(replay, start, number) for number, replay in enumerate(missed)):
             return ResumeOutcome.UNPROVEN
+        if not all(self._is_in_place(replay, number) for number, replay in enumerate(missed)):
+            return ResumeOutcome.DIVIDED
         return self._found(record, start.after, missed, revoked)
+
+    def _is_in_place(self, replay: Replay, partition: int) -> bool:
+        """Return whether the rooms that were changed in a partition have their events there.
+
+        They had others when fewer partitions were in use, and one message may change several.
+        """
+        return all(self._partition_of(move.room) == partition for move in replay.moves)
 
     async def _confirmed(self) -> str:
         """Wait until it is known that no partition lacks anything now, and give their epochs.

@@ -21,6 +21,7 @@ from constellation_ws.log.places import Place
 from constellation_ws.log.positions import DeliveryProof, RoomChange
 from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.log.state import Look
+from constellation_ws.messages.commands import Leave
 from constellation_ws.messages.events import EventName, Fields, UserId
 from constellation_ws.recovery import history, missed, readback
 from constellation_ws.recovery.history import History
@@ -389,7 +390,10 @@ class Three:
         self.pods = [Pod() for _ in range(3)]
         self.logs = Logs([pod.log for pod in self.pods])
         histories = [pod.history for pod in self.pods]
-        self.missed_events = MissedEvents(self.logs, histories, ReplayLimits(4, 1 << 20))
+        self.partition_of = dict[str, int]()
+        limits = ReplayLimits(4, 1 << 20)
+        find = self.partition_of.__getitem__
+        self.missed_events = MissedEvents(self.logs, histories, limits, find)
 
     async def find(self, session: SessionRecord, offset: object = None) -> Found | ResumeOutcome:
         return await self.missed_events.find(session, UserId("u"), offset, NONE)
@@ -502,3 +506,19 @@ async def test_nobody_is_resumed_from_before_what_is_known_of_his_rooms(three: T
     three.pods[1].deliver(2)
     session_ = session("room", horizon=(0, 0, 3, 0, 0, 0))
     assert await three.find(session_) is ResumeOutcome.GONE
+
+
+async def test_a_room_that_was_changed_where_its_events_are_not_cannot_be_resumed(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pod in three.pods:
+        monkeypatch.setattr(pod.history._entries, "_read", lambda *_: Leave("room", "room"))
+    three.pods[0].deliver(1)
+    three.pods[1].deliver(3, "room")
+    three.partition_of["room"] = 1
+    found = await three.find(session("room"))
+    assert isinstance(found, Found)
+    assert found.rooms == {"user:u"}
+    assert found.changes == (RoomChange((1, 0, 3, 0, 0, 0), "room", is_in=False),)
+    three.partition_of["room"] = 2
+    assert await three.find(session("room")) is ResumeOutcome.DIVIDED
