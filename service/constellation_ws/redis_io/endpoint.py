@@ -86,7 +86,7 @@ class Endpoint:
     def _find_topology(self, names: Names) -> Topology:
         match self._address:
             case ClusterAddress(nodes, options):
-                return self._ask(ClusterWitnesses(nodes, names.slot), options)
+                return self._ask(ClusterWitnesses(nodes, names.log), options)
             case SentinelAddress(nodes, service, password=password):
                 return self._ask(SentinelWitnesses(nodes, service), {"password": password})
             case PlainAddress(node):
