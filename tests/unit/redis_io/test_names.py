@@ -10,7 +10,11 @@ from redis.crc import key_slot
 
 from constellation_ws.redis_io.names import DEFAULT, Names
 
-PARTITIONS = ["constellation:events:1.3163", "constellation:events:2.9950", "constellation:events:3.19943"]
+PARTITIONS = [
+    "constellation:events:1.3163",
+    "constellation:events:2.9950",
+    "constellation:events:3.19943",
+]
 
 
 def test_every_name_is_the_same_in_each_release() -> None:
