@@ -175,6 +175,8 @@ class Handover(msgspec.Struct, frozen=True, tag="handover", omit_defaults=True):
     """A pod leaves: a candidate may acquire the lease now."""
 
     unrecorded: str = ""  # position from which it leaves received messages unrecorded, if any
+    partition: int = 0
+    """Of the log, whose lease is meant."""
 
 
 Command = (

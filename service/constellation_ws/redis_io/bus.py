@@ -60,10 +60,12 @@ class RedisBus:
         *,
         asks_run_id: bool = False,
         volatile: Iterable[str] = (),
+        partitions: int = 1,
     ) -> None:
         """`asks_run_id` says whether to learn which start of which Redis a subscription is on.
 
-        `volatile` are those of the channels that are subscribed to whether events are or not.
+        `volatile` are those of the channels that are subscribed to whether events are or not. The
+        ticks of so many partitions of the log are subscribed to.
         """
         self.instance = secrets.token_urlsafe(6)
         """Tells this process apart from every other, a restarted one of the same name too."""
@@ -72,6 +74,7 @@ class RedisBus:
         self.all_pods = AllPods(self.publisher, metrics, names, self.instance)
         self._own = self._own_channels()
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
+        self._tick_channels = [names.of_partition(one).ticks for one in range(partitions)]
         self._everything, self._unrecorded = self._choices((*channels,), (*volatile,))
         self._wanted = self._delivered = self._everything
         self._asks_run_id = asks_run_id
@@ -99,7 +102,7 @@ class RedisBus:
         self, channels: tuple[str, ...], volatile: tuple[str, ...]
     ) -> tuple[Wanted, Wanted]:
         """Return what is subscribed to with events, and what without."""
-        always = (self._names.commands, self._names.ticks, *self._own)
+        always = (self._names.commands, *self._tick_channels, *self._own)
         events = (*channels, commands.EMITTER_CHANNEL, *always)
         return (
             Wanted(events, self._emitters.patterns, has_events=True),

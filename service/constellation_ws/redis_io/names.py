@@ -1,7 +1,8 @@
 """The names of all keys and channels of the gateway in Redis, under one prefix.
 
-The log may be several streams, its partitions, each in a hash slot of its own. Pub/Sub knows no database number, so the prefix is what keeps two deployments on one Redis apart.
-Event channels and the emitters' channels belong to publishers and carry no prefix.
+The log may be several streams, its partitions, each in a hash slot of its own. Pub/Sub knows no
+database number, so the prefix is what keeps two deployments on one Redis apart. Event channels and
+the emitters' channels belong to publishers and carry no prefix.
 """
 
 from __future__ import annotations

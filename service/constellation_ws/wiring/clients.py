@@ -81,7 +81,8 @@ class Clients:
         redis, instance, names = events.redis.requests, events.bus.instance, events.names
         watches, presence = events.interface.watches, settings.presence
         self.announcing = make_announcing(presence, redis, names, instance, metrics, watches)
-        self.presence = Presence(redis, instance, names, self.announcing.announcer)
+        announcer, partitions = self.announcing.announcer, settings.delivery.partitions()
+        self.presence = Presence(redis, instance, names, announcer, partitions=partitions)
         self.expiries = DueTimes()
         """When the tokens of which members end, by `Member.key`."""
         self.members = self._make_members(settings, events, metrics, tracing)

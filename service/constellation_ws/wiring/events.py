@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from constellation_ws.announcing.board import Board
 from constellation_ws.delivery.fanout import Fanout
+from constellation_ws.delivery.partitioning import Partitioning
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.routes import Table
 from constellation_ws.delivery.status_route import StatusRoute
@@ -51,7 +52,9 @@ class Events:
             self.namespaces,
             asks_run_id=is_durable,
             volatile=self._volatile,
+            partitions=settings.delivery.partitions(),
         )
+        self.partitioning = Partitioning(self.interface.routes, emitters, self.namespaces)
         self.membership, self.fanout = Membership(self.namespaces), Fanout()
         self.rooms = self.membership.index
         self.relay = Relay(
@@ -80,5 +83,6 @@ class Events:
         redis, bus, names = self.redis, self.bus, self.names
         if settings.delivery.mode == "durable":
             parts = (self.relay, self.rooms, metrics)
-            return Durable(settings, redis, bus, names, *parts, self._volatile, spawn)
+            divided = (self._volatile, self.partitioning)
+            return Durable(settings, redis, bus, names, *parts, *divided, spawn)
         return Live(settings, redis, bus, names, metrics)

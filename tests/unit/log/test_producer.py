@@ -7,9 +7,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from constellation_ws.log.producer import Producer
 from constellation_ws.redis_io.link import RedisUnavailable, make_client
 from constellation_ws.redis_io.names import DEFAULT
+from tests.pod_parts import producer
 from tests.valkeys import lasting_valkey
 from tests.waiting import PATIENCE_SECONDS
 
@@ -17,7 +17,7 @@ MESSAGES = [("chat:new", b"{}"), ("chat:new", b"{}")]
 
 
 async def test_what_is_appended_is_answered_with_its_ids(redis: Redis) -> None:
-    answers = await Producer(redis, DEFAULT).append_all(MESSAGES)
+    answers = await producer(redis).append_all(MESSAGES)
 
     entries: Any = await redis.xrange(DEFAULT.log)
     assert answers == [log_id.decode() for log_id, _ in entries]
@@ -27,16 +27,16 @@ async def test_each_message_has_an_answer_if_redis_is_away(tmp_path: Path) -> No
     with lasting_valkey(tmp_path) as valkey:
         async with make_client(valkey.url, retries=0) as redis:
             valkey.stop()
-            answers = await Producer(redis, DEFAULT).append_all(MESSAGES)
+            answers = await producer(redis).append_all(MESSAGES)
     assert [type(answer) for answer in answers] == [RedisUnavailable, RedisUnavailable]
 
 
 async def test_what_is_volatile_is_published_and_not_in_the_log(redis: Redis) -> None:
-    producer = Producer(redis, DEFAULT, frozenset(["position"]))
+    sender = producer(redis, frozenset(["position"]))
     async with redis.pubsub() as listener:
         await listener.subscribe("position")
         await listener.get_message(timeout=PATIENCE_SECONDS)
-        answers = await producer.append_all([("position", b"1"), ("chat:new", b"2")])
+        answers = await sender.append_all([("position", b"1"), ("chat:new", b"2")])
         message = await listener.get_message(
             ignore_subscribe_messages=True, timeout=PATIENCE_SECONDS
         )
