@@ -38,22 +38,10 @@ class Events:
         self.interface = load_interface(settings)
         self.namespaces = namespaces_of(self.interface)
         self.table = compile_routes(self.interface, is_traced=tracing.is_on)
-        is_durable = settings.delivery.mode == "durable"
-        bus_redis = self.redis.vital if is_durable else self.redis.once
         self.board = Board(self.redis.requests, self.names)
         routes = self._with_status_route(is_traced=tracing.is_on)
         self._volatile = frozenset(row.channel for row in self.interface.routes if row.volatile)
-        self.bus = RedisBus(
-            bus_redis,
-            routes,
-            metrics,
-            self.names,
-            emitters,
-            self.namespaces,
-            asks_run_id=is_durable,
-            volatile=self._volatile,
-            partitions=settings.delivery.partitions(),
-        )
+        self.bus = self._make_bus(settings, routes, metrics)
         self.partitioning = Partitioning(self.interface.routes, emitters, self.namespaces)
         self.membership, self.fanout = Membership(self.namespaces), Fanout()
         self.rooms = self.membership.index
@@ -69,6 +57,20 @@ class Events:
         )
         self.delivery = self._make_delivery(settings, metrics, spawn)
         self.sessions = self.delivery.resuming.sessions
+
+    def _make_bus(self, settings: Settings, routes: Table, metrics: Metrics) -> RedisBus:
+        is_durable = settings.delivery.mode == "durable"
+        return RedisBus(
+            self.redis.vital if is_durable else self.redis.once,
+            routes,
+            metrics,
+            self.names,
+            settings.redis.emitter_channels(),
+            self.namespaces,
+            asks_run_id=is_durable,
+            volatile=self._volatile,
+            partitions=settings.delivery.partitions(),
+        )
 
     def _with_status_route(self, *, is_traced: bool) -> Table:
         """Add the route of who comes online and who goes; services cannot publish on it."""

@@ -149,3 +149,12 @@ def test_what_is_sent_is_sent_once_wherever_the_slot_is(tmp_path: Path) -> None:
                 assert [one.decode() for one, _ in entries] == [*first, *third]
 
         asyncio.run(scenario())
+
+
+async def test_all_of_a_request_is_in_the_partition_of_its_first_message(redis: Redis) -> None:
+    logs = [(redis, DEFAULT.of_partition(number)) for number in range(3)]
+    once = Once(logs, lambda channel, data: int(data), APPENDING, KEPT_SECONDS)
+    first = await once.send_all(KEY, [("c", b"2"), ("c", b"1")])
+    assert await once.send_all(KEY, [("c", b"2"), ("c", b"1")]) == first
+    assert [await redis.xlen(names.log) for _, names in logs] == [0, 0, 2]
+    assert await redis.exists(DEFAULT.of_partition(2).once(KEY.digest()))
