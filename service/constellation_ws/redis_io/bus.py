@@ -73,8 +73,7 @@ class RedisBus:
         self.all_pods = AllPods(self.publisher, metrics, names, self.instance)
         self._own = self._own_channels()
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
-        choices = self._choices((*channels,), (*volatile,), partitions)
-        self._everything, self._unrecorded = choices
+        self._everything, self._unrecorded = self._choices(channels, volatile, partitions)
         self._wanted = self._delivered = self._everything
         self._asks_run_id = asks_run_id
         self._ticks = itertools.count()
@@ -98,7 +97,7 @@ class RedisBus:
         }
 
     def _choices(
-        self, channels: tuple[str, ...], volatile: tuple[str, ...], partitions: int
+        self, channels: Iterable[str], volatile: Iterable[str], partitions: int
     ) -> tuple[Wanted, Wanted]:
         """Return what is subscribed to with events, and what without."""
         ticks = [self._names.of_partition(number).ticks for number in range(partitions)]
