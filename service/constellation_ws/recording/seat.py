@@ -15,7 +15,7 @@ import structlog
 
 from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.log.seats import Claim, Seat, SeatReply, Stand
-from constellation_ws.log.state import ONLY_ASKING, LeaseReply
+from constellation_ws.log.state import ONLY_ASKING, LeaseReply, LogState
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.recording.standing import Debts, next_stand
 from constellation_ws.redis_io.bus import RedisBus
@@ -41,10 +41,16 @@ class PodSeat:
     """Claims a seat with each question to Redis, and has the subscription follow the answers."""
 
     def __init__(
-        self, bus: RedisBus, redis_log: RedisLog, unrecorded: Unrecorded, most: int
+        self,
+        bus: RedisBus,
+        redis_log: RedisLog,
+        unrecorded: Unrecorded,
+        most: int,
+        first: LogState,
     ) -> None:
-        """`most` pods are to listen."""
+        """`most` pods are to listen. `first` is the state of the log's first partition."""
         self._bus = bus
+        self._first = first
         self._log = redis_log
         self._unrecorded = unrecorded
         self._most = most
@@ -151,7 +157,7 @@ class PodSeat:
 
     async def _has_neighbours(self) -> bool:
         try:
-            return await self._log.state.has_neighbours(self._bus.instance)
+            return await self._first.has_neighbours(self._bus.instance)
         except FAULTS:
             return False  # they do not reach Redis either
 

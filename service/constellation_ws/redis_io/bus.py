@@ -60,10 +60,11 @@ class RedisBus:
         *,
         asks_run_id: bool = False,
         volatile: Iterable[str] = (),
+        partitions: int = 1,
     ) -> None:
         """`asks_run_id` says whether to learn which start of which Redis a subscription is on.
 
-        `volatile` are those of the channels that are subscribed to whether events are or not.
+        `volatile` channels are subscribed to whether events are or not. The log has `partitions`.
         """
         self.instance = secrets.token_urlsafe(6)
         """Tells this process apart from every other, a restarted one of the same name too."""
@@ -72,7 +73,7 @@ class RedisBus:
         self.all_pods = AllPods(self.publisher, metrics, names, self.instance)
         self._own = self._own_channels()
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
-        self._everything, self._unrecorded = self._choices((*channels,), (*volatile,))
+        self._everything, self._unrecorded = self._choices(channels, volatile, partitions)
         self._wanted = self._delivered = self._everything
         self._asks_run_id = asks_run_id
         self._ticks = itertools.count()
@@ -96,10 +97,11 @@ class RedisBus:
         }
 
     def _choices(
-        self, channels: tuple[str, ...], volatile: tuple[str, ...]
+        self, channels: Iterable[str], volatile: Iterable[str], partitions: int
     ) -> tuple[Wanted, Wanted]:
         """Return what is subscribed to with events, and what without."""
-        always = (self._names.commands, self._names.ticks, *self._own)
+        ticks = [self._names.of_partition(number).ticks for number in range(partitions)]
+        always = (self._names.commands, *ticks, *self._own)
         events = (*channels, commands.EMITTER_CHANNEL, *always)
         return (
             Wanted(events, self._emitters.patterns, has_events=True),

@@ -8,6 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from constellation_ws.access.access import Access
+from constellation_ws.delivery.partitioning import Partitioning
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.log.logs import Logs
@@ -47,6 +48,7 @@ class Resuming:
         names: Names,
         rooms: Rooms,
         relay: Relay,
+        partitioning: Partitioning,
         settings: Settings,
         spawn: Spawn,
     ) -> None:
@@ -61,7 +63,7 @@ class Resuming:
             History(log, recent_bytes, relay.read, window_seconds) for log in logs.partitions
         ]
         limits = bounds.replay_limits(settings)
-        self._missed_events = MissedEvents(logs, self._histories, limits)
+        self._missed_events = MissedEvents(logs, self._histories, limits, partitioning.of_room)
 
     def recent(self, partition: int) -> RecentEntries:
         """Give what takes the entries of a partition as they are delivered."""
@@ -105,7 +107,7 @@ class Resuming:
             "sessions": self.sessions.run(expect("sessions")),
         }
         for number, history in enumerate(self._histories):
-            of_which = f" of partition {number}" if number else ""
+            of_which = f" {number}" if number else ""
             parts["backlog" + of_which] = history.run(expect("backlog" + of_which))
             parts["read-back" + of_which] = history.read_back()
             parts["confirmation of the log" + of_which] = history.confirm()

@@ -187,7 +187,7 @@ async def test_listeners_that_leave_together_wait_for_others(valkey: Valkey, red
         async with publishing(redis) as sent:
             leaving = listeners(five)
             await redis.zrem(DEFAULT.pods, *(pod.bus.instance for pod in leaving))
-            await asyncio.gather(*(pod.recorder.retire() for pod in leaving))
+            await asyncio.gather(*(pod.retire() for pod in leaving))
             for pod in leaving:
                 await pod.stop()
                 five.remove(pod)
@@ -204,7 +204,7 @@ async def test_the_only_pod_waits_for_nobody(
     async with pods(valkey, 1) as (pod,):
         await show(redis, [pod])
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await pod.recorder.retire()
+            await pod.retire()
         assert not await redis.hget(DEFAULT.state, "listeners")
 
 
