@@ -67,9 +67,15 @@ class Pod:
         """Whether it has received all that was published lately, and can record it."""
         if not self.is_listener or self.host.is_paused:
             return False
-        delivery = self.gateway.events.delivery
-        has_hole = delivery._recorder._unrecorded.has_hole
-        return delivery._seat.listening_seconds is not None and not has_hole
+        return all(
+            part._seat.listening_seconds is not None and not part._recorder._unrecorded.has_hole
+            for part in self._parts
+        )
+
+    @property
+    def _parts(self) -> list[Any]:
+        """What records and listens, once for each partition of the log."""
+        return [self.gateway.events.delivery]
 
     def lost_count(self) -> float:
         """Give how many losses it has counted; what an operator reads at /metrics."""
