@@ -13,13 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, cast
-from zlib import crc32
 
 import hiredis
 
 from tests.chaos.events import Events, Parcel
 from tests.chaos.ledger import Event, Outcome, Way
-from tests.partitions import log_of
+from tests.partitions import log_of, partition_of
 from tests.simulation.hosts import Host
 
 _RETRY_SECONDS = 0.3
@@ -213,7 +212,7 @@ class RedisLine(Line):
 
     def _log(self, parcel: Parcel) -> str:
         """Choose the partition by the room, as a producer has to that wants its events in order."""
-        return log_of(crc32(parcel.event.sequence.encode()) % self._owner.partitions)
+        return log_of(partition_of(parcel.event.sequence, self._owner.partitions))
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
