@@ -136,7 +136,9 @@ async def pods(log: Log, gateway: StartGateway) -> AsyncIterator[list[Gateway]]:
 async def all_started(held: AsyncExitStack, gateway: StartGateway, *logs: Log) -> list[Gateway]:
     """Start a pod for each of the logs, side by side."""
     starts = [gateway(log.cluster.url, **log.settings) for log in logs]
-    return list(await asyncio.gather(*(held.enter_async_context(one) for one in starts)))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(held.enter_async_context(one)) for one in starts]
+    return [task.result() for task in tasks]
 
 
 async def in_use(log: Log) -> None:
