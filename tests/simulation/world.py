@@ -104,6 +104,8 @@ class World:
         self._size = size
         self.partitions = partitions
         self._setting = begins_with or partitions
+        self.was_widened = False
+        """Whether pods had fewer partitions when they began."""
         self.pods: list[Pod] = []
         self._endpoints: list[Pod] = []
         self._turn = itertools.count()
@@ -152,11 +154,18 @@ class World:
         settings = self.settings | ({LOG_PARTITIONS: self._setting} if self._setting > 1 else {})
         return Pod(host, settings | {PACKING: "off"} if is_former else settings)
 
-    def widen(self) -> None:
-        """Let pods that are started from now on have all partitions."""
-        if self._setting < self.partitions:
-            self.note("director", f"pods begin to have {self.partitions} partitions")
-        self._setting = self.partitions
+    def widen(self) -> bool:
+        """Let pods that are started from now on have all partitions; False if they had already."""
+        if self.is_wide:
+            return False
+        self.note("director", f"pods begin to have {self.partitions} partitions")
+        self._setting, self.was_widened = self.partitions, True
+        return True
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether pods that are started now have all partitions."""
+        return self._setting == self.partitions
 
     @property
     def is_packing(self) -> bool:

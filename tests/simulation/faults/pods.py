@@ -25,9 +25,11 @@ def roll(world: World, blow: Blow) -> Steps:
 
 
 def roll_all(world: World, blow: Blow) -> Steps:
-    """All pods are replaced, one after the other; then they have all partitions of the log."""
-    world.widen()
-    with world.strike(blow.name, is_lossy=False) as strike:
+    """All pods are replaced, one after the other; then they have all partitions of the log.
+
+    Pods that have more partitions than before cannot resume sessions of those before them.
+    """
+    with world.strike(blow.name, is_lossy=world.widen()) as strike:
         for slot in range(len(world.pods)):
             yield from _roll(world, [slot])
         _judge_roll(world, strike)
