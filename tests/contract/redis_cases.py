@@ -85,7 +85,7 @@ CASES: dict[str, list[Words]] = {
     "strings": [
         ("SET", "a", "1"), ("GET", "a"), ("SET", "a", "2", "NX"),
         ("SET", "b", "3", "NX", "EX", 100),
-        ("GET", "b"), ("EXISTS", "a", "b", "c", "a"), ("DEL", "a", "c"), ("GET", "a"), ("DBSIZE",),
+        ("GET", "b"), ("EXISTS", "a", "a"), ("DEL", "a", "a"), ("GET", "a"), ("DBSIZE",),
         ("EXPIRE", "b", 0), ("GET", "b"), ("PEXPIRE", "none", 5), ("PTTL", "none"), ("SET", "a"),
         ("SET", "c", "1"), ("PTTL", "c"), ("HGET", "c", "x"), ("XADD", "c", "*", "a", "b"),
         ("NOSUCH", "x"), ("EXPIRE", "c", "x"), ("FLUSHALL",), ("DBSIZE",), ("PING",), ("PING", "x"),
@@ -221,8 +221,8 @@ CASES: dict[str, list[Words]] = {
         _refresh(7, "pod 1 h 1", "A", "B"), ("ZADD", _PEERS[0], 1, "gone"), _refresh(0, "", "", ""),
     ],
     "requests that may be repeated": [
-        _eval(APPENDING.script, ["o", LOG], "f", 60, "chat:new", "{}"), ("XLEN", LOG),
-        _eval(APPENDING.script, ["o", LOG], "f", 60, "chat:new", "{}"), ("XLEN", LOG),
+        _eval(APPENDING.script, ["{t}:o", LOG], "f", 60, "chat:new", "{}"), ("XLEN", LOG),
+        _eval(APPENDING.script, ["{t}:o", LOG], "f", 60, "chat:new", "{}"), ("XLEN", LOG),
         _eval(PUBLISHING.script, ["p"], "f", 60, "chat:new", "{}"),
     ],
     "presence events": [
