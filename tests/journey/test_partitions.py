@@ -191,9 +191,10 @@ async def test_a_pod_with_fewer_partitions_does_not_start_and_says_what_to_set(
         await logs.are_recorded(1)
         async with gateway(own_valkey.url, is_awaited=False, **{SETTING: 2}) as pod:
             await eventually(lambda: pod.exit_code == 1, PATIENCE_SECONDS, "it ends")
-            (line,) = pod.log("a vital task failed")
-            assert "CONSTELLATION_LOG_PARTITIONS is 2" in line["error"]
-            assert "set it to 3 or more, on all pods" in line["error"]
+            # In one line or another: redis-py may swallow that its task is cancelled.
+            text = "\n".join(pod.lines())
+            assert "CONSTELLATION_LOG_PARTITIONS is 2" in text
+            assert "set it to 3 or more, on all pods" in text
         assert gaps([first]) == []
 
 
@@ -222,7 +223,7 @@ async def test_each_primary_of_a_cluster_has_a_partition(
             starts = [gateway(url, **{SETTING: COUNT}) for _ in range(2)]
             pods = [await held.enter_async_context(start) for start in starts]
             await logs.are_recorded(2)
-            redis = await held.enter_async_context(Redis.from_url(cluster.third.url))
+            redis = await held.enter_async_context(Redis.from_url(cluster.owner.url))
             publishing = Publishing(redis)
             for _ in range(200):
                 await publishing.one()
