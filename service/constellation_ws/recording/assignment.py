@@ -6,13 +6,15 @@ in use, which the recorder of the first one asks Redis for and says to all pods 
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import structlog
 
-from constellation_ws.log.state import LeaseReply, LogState
+from constellation_ws.log.state import ONLY_ASKING, LeaseReply, LogState
 from constellation_ws.messages.commands import Handover
 from constellation_ws.recording.hold import Hold
+from constellation_ws.recording.lease import ANSWER_SECONDS
 from constellation_ws.recording.lease_share import MOST_WAIT_SECONDS, LeaseShare
 from constellation_ws.recording.leaving import notify_others
 from constellation_ws.recording.width import Width
@@ -104,6 +106,13 @@ class Assignment:
         """
         await notify_others(self._bus, Handover(unrecorded, self.partition))
 
+    async def admit(self, state: LogState) -> None:
+        """Wait until it is known that this pod follows enough partitions. Raises as `state`.
+
+        Before that it has no part in anything: a pod that ends is missed once it had a seat.
+        """
+        await self._width.admitted.wait()
+
     async def widen(self, state: LogState, lease_id: str) -> bool:
         """Have more partitions used, if this recorder is the one that does so. Raises as `state`.
 
@@ -138,6 +147,13 @@ class FirstAssignment(Assignment):
             self._width.note(reply.partitions)
             self._share.note_pods(reply.seats.others + 1, time.monotonic())
             self._hold.confirm(reply, asked_at)
+
+    async def admit(self, state: LogState) -> None:
+        """As for others; raises TooFewPartitions, and TimeoutError."""
+        if not self._width.admitted.is_set():
+            async with asyncio.timeout(ANSWER_SECONDS):
+                reply = await state.request_lease(ONLY_ASKING, 0)
+            self._width.note(reply.partitions)
 
     async def widen(self, state: LogState, lease_id: str) -> bool:
         width = self._width

@@ -59,8 +59,7 @@ class Recorder:
         packs_appends: bool = False,
     ) -> None:
         """With `packs_appends` an append is one entry of the log, while all pods can read that."""
-        self._bus = bus
-        self.assignment = assignment
+        self._bus, self.assignment = bus, assignment
         self._logger = logger.bind(**assignment.shown())
         self.retain = unrecorded.receive
         self._log = redis_log
@@ -166,6 +165,7 @@ class Recorder:
         """Ask for the lease, and record while this pod holds it, for ever."""
         while True:
             try:
+                await self.assignment.admit(self._log.state)
                 await self._try()
             except LostLease:
                 self._logger.warning("another pod is the recorder now")

@@ -1,6 +1,6 @@
 """How many partitions of the log are in use: what Redis says, and from where in the stream on.
 
-Pure. The number is in Redis, and it only rises. But pods must divide the same messages among the
+The number is in Redis, and it only rises. But pods must divide the same messages among the
 same partitions, or they would not mean the same message by one position. So it changes at one place
 of the Pub/Sub stream for all of them: the ticks of the first partition's recorder say among how
 many the messages before them are divided, and those behind them.
@@ -12,6 +12,7 @@ has just begun, it does not know the number (see `intake`).
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import NamedTuple
 
@@ -47,6 +48,8 @@ class Width:
         self.most = most
         self.known = 1
         """In Redis, as far as is known here."""
+        self.admitted = asyncio.Event()
+        """Set once Redis has said for the first time that this pod follows enough partitions."""
 
     @property
     def current(self) -> int:
@@ -63,6 +66,7 @@ class Width:
         if partitions > self.most:
             raise TooFewPartitions(self.most, partitions)
         self.known = max(self.known, partitions)
+        self.admitted.set()
 
     def mark(self) -> bytes:
         """Return what the tick of a recorder ends with; nothing where there is one for certain."""
