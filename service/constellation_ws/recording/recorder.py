@@ -25,7 +25,7 @@ from constellation_ws.recording.barrier import Barrier, Deaf
 from constellation_ws.recording.fault import RecordingFault
 from constellation_ws.recording.inquiry import Inquiry
 from constellation_ws.recording.lease import ANSWER_SECONDS, LEASE_SECONDS, RecorderLease, level
-from constellation_ws.recording.leaving import await_recorded
+from constellation_ws.recording.leaving import await_recorded, left_behind
 from constellation_ws.recording.phase import RecorderEvent, RecorderPhase, next_phase
 from constellation_ws.recording.seat import PodSeat
 from constellation_ws.redis_io.bus import RedisBus
@@ -62,12 +62,9 @@ class Recorder:
         self._bus, self.assignment = bus, assignment
         self._logger = logger.bind(**assignment.shown())
         self.retain = unrecorded.receive
-        self._log = redis_log
-        self._unrecorded = unrecorded
-        self._seat = seat
+        self._log, self._unrecorded, self._seat = redis_log, unrecorded, seat
         self._metrics = metrics
-        self._window_seconds = window_seconds
-        self._max_events = max_events
+        self._window_seconds, self._max_events = window_seconds, max_events
         self._inquiry = Inquiry(redis_log, seat, assignment, wants_packing=packs_appends)
         self._phase = RecorderPhase.UNSUBSCRIBED
         self._queue = AppendQueue(unrecorded, metrics, redis_log.rate)
@@ -187,6 +184,7 @@ class Recorder:
 
     async def _try(self) -> None:
         candidacy, asked_at = self._candidacy(), time.monotonic()
+        self._log.comparison.note_received(asked_at)
         claim = self._seat.claim(may_stop=self._phase is RecorderPhase.CANDIDATE)
         reply = await self._lease.request(candidacy, claim)
         self._log.note(reply)
@@ -251,6 +249,7 @@ class Recorder:
             if appender.waiting_seconds > ANSWER_SECONDS:
                 raise Unanswered("Redis does not answer appends")
             now = time.monotonic()
+            self._log.comparison.note_received(now)
             if now - renewed >= POLL_SECONDS:
                 renewed = now
                 appender.renew(LEASE_SECONDS, self._unrecorded.recorded_position)
@@ -293,8 +292,8 @@ class Recorder:
             )  # fmt: skip
         if held_lease:
             await self._lease.release()
-        if held_lease or left:
-            unrecorded = self._unrecorded.recorded_position.decode() if left else ""
-            await self.assignment.notify_others(unrecorded)
+        lacks_from = left_behind(self._unrecorded, self._bus.instance)
+        if held_lease or lacks_from:
+            await self.assignment.notify_others(lacks_from)
         if not left:
             await self._seat.give_up()

@@ -7,6 +7,7 @@ error, and not because Redis does not answer. What a seat is, and who gets one: 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from enum import Enum, auto
@@ -144,6 +145,9 @@ class PodSeat:
         `ask_now` has Redis asked before it is due. Returns at once where there is no other pod;
         may wait for ever while Redis is away.
         """
+        if self._stand in (Stand.LOOKS, Stand.WANTS):
+            await self._refrain()
+            return
         if self._stand is not Stand.LISTENS or not await self._has_neighbours():
             return
         self._stand, began = Stand.LEAVES, time.monotonic()
@@ -154,6 +158,18 @@ class PodSeat:
             is_late = time.monotonic() - began > _COMING_SECONDS
             if seats.others or (is_late and not seats.coming):
                 return
+
+    async def _refrain(self) -> None:
+        """Take no seat any more: it would count as that of a listener that has died.
+
+        An answer that is under way may still give one, which `give_up` gives back.
+        """
+        wanted, self._stand = self._stand is Stand.WANTS, Stand.GONE
+        if wanted:
+            self._stand = Stand.LEAVES
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REPLY_SECONDS):
+                    await self._answered.wait()
 
     async def _has_neighbours(self) -> bool:
         try:
