@@ -280,8 +280,8 @@ class Recorder:
                 await self._seat.hand_over(self._news.set)
         await await_recorded(self._log, self._unrecorded, leaves_at - time.monotonic())
 
-    async def retire(self) -> None:
-        """See the rest recorded, release the lease for good, and notify the other pods."""
+    async def retire(self, *, is_deaf: bool) -> None:
+        """See the rest recorded, release the lease, and say what this pod may have missed."""
         await await_recorded(self._log, self._unrecorded, ANSWER_SECONDS)
         held_lease = self.holds_lease
         self._advance(RecorderEvent.RETIRED)
@@ -292,7 +292,8 @@ class Recorder:
             )  # fmt: skip
         if held_lease:
             await self._lease.release()
-        lacks_from = left_behind(self._unrecorded, self._bus.instance)
+        is_deaf = is_deaf and self._seat.is_listener
+        lacks_from = left_behind(self._unrecorded, self._bus.instance, is_deaf=is_deaf)
         if held_lease or lacks_from:
             await self.assignment.notify_others(lacks_from)
         if not left:

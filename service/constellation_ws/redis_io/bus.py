@@ -21,6 +21,7 @@ from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterCha
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io.all_pods import AllPods
 from constellation_ws.redis_io.emitters import EmitterFilter
+from constellation_ws.redis_io.heartbeat import Heartbeat
 from constellation_ws.redis_io.link import FAULTS, RedisMoved, backoff_seconds
 from constellation_ws.redis_io.names import DEFAULT, Names
 from constellation_ws.redis_io.publisher import Publisher
@@ -30,7 +31,6 @@ __all__ = ["Listener", "Published", "RedisBus"]
 
 logger = structlog.get_logger(__name__)
 
-HEARTBEAT_SECONDS = 4.0
 SILENCE_SECONDS = 12.0
 """Without a heartbeat for so long another subscription is tried, whatever this one's socket says.
 
@@ -71,6 +71,9 @@ class RedisBus:
         self._redis, self._names, self._metrics = redis, names, metrics
         self.publisher = Publisher(redis)
         self.all_pods = AllPods(self.publisher, metrics, names, self.instance)
+        channel = names.heartbeat(self.instance)
+        self._heartbeat = Heartbeat(redis, channel, metrics, self._note_heartbeat)
+        self.beat, self.hears_itself = self._heartbeat.beat, self._heartbeat.returns
         self._own = self._own_channels()
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
         self._everything, self._unrecorded = self._choices(channels, volatile, partitions)
@@ -80,6 +83,8 @@ class RedisBus:
         self.is_retired = False
         """Whether the subscription was ended for good."""
         self._current: Subscription | None = None
+        self.is_doubted = False
+        """Whether the subscription may be dead, and it is not known yet what it has missed."""
         self.disconnected_at: float | None = time.monotonic()
         """Monotonic time since which there is no subscription; None while it is active."""
         self.has_subscribed = False
@@ -92,7 +97,7 @@ class RedisBus:
 
     def _own_channels(self) -> dict[str, Callable[[bytes], None]]:
         return {
-            self._names.heartbeat(self.instance): self._receive_heartbeat,
+            self._names.heartbeat(self.instance): self._heartbeat.receive,
             self.all_pods.reply_channel: self.all_pods.receive_answer,
         }
 
@@ -128,6 +133,7 @@ class RedisBus:
 
     def doubt(self) -> None:
         """Subscribe again, since the subscription may be dead without a sign."""
+        self.is_doubted = True
         if self._current is not None:
             self._current.supersede("the subscription does not bring what this pod has published")
 
@@ -173,7 +179,7 @@ class RedisBus:
             raise
         if current is not None:
             await self._change_over(current, listener)
-        self._current = fresh
+        self._current, self.is_doubted = fresh, False
         self._note_active()
         if fresh.wanted is not self._delivered:
             self._delivered = fresh.wanted
@@ -260,16 +266,6 @@ class RedisBus:
         listener.interrupted(is_lossy=not is_orderly)
         await current.close()
 
-    async def beat(self) -> None:
-        """Send heartbeats through Redis, for ever."""
-        heartbeat = self._names.heartbeat(self.instance)
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            try:
-                await self._redis.publish(heartbeat, str(time.monotonic()))
-            except FAULTS as error:
-                logger.debug("the heartbeat could not be sent", error=str(error))
-
     def _note_active(self) -> None:
         if self.has_subscribed and self.disconnected_at is not None:
             logger.info("subscribed to Redis again")
@@ -283,14 +279,7 @@ class RedisBus:
         if self.disconnected_at is None:
             self.disconnected_at = time.monotonic()
 
-    def _receive_heartbeat(self, payload: bytes) -> None:
-        """Note a heartbeat; anybody may publish on this channel."""
-        try:
-            sent_at = float(payload)
-        except ValueError:
-            self._metrics.commands.labels("malformed").inc()
-            return
+    def _note_heartbeat(self) -> None:
         self._last_received_at = time.monotonic()
         if self.disconnected_at is not None and self.has_subscribed:
             self._note_active()  # it was only silent
-        self._metrics.redis_round_trip.set(time.monotonic() - sent_at)

@@ -19,6 +19,7 @@ from constellation_ws.messages.events import Room
 from constellation_ws.messages.redis_emitter import EmitterChannels
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io import bus as redis_bus
+from constellation_ws.redis_io import heartbeat
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.link import RedisUnavailable
 from constellation_ws.redis_io.names import DEFAULT
@@ -130,7 +131,7 @@ async def test_a_command_is_told_to_every_pod_its_sender_included(redis: Redis) 
 async def test_heartbeats_are_timed_and_nobody_elses_business(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_bus, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_SECONDS", 0.02)
     pod = Pod(redis)
     async with running(pod):
         await standing(pod)
@@ -144,7 +145,7 @@ async def test_heartbeats_are_timed_and_nobody_elses_business(
 async def test_heartbeats_keep_a_quiet_subscription_alive(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_bus, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_SECONDS", 0.02)
     monkeypatch.setattr(redis_bus, "SILENCE_SECONDS", 2.0)
     pod = Pod(redis)
     async with running(pod):
@@ -223,7 +224,7 @@ async def test_a_subscription_knows_which_start_of_redis_it_is_on(pod: Pod, redi
 
 def test_a_dead_subscription_is_noticed_in_time_and_a_late_heartbeat_forgiven() -> None:
     assert redis_bus.SILENCE_SECONDS < 15
-    assert redis_bus.SILENCE_SECONDS >= 3 * redis_bus.HEARTBEAT_SECONDS
+    assert redis_bus.SILENCE_SECONDS >= 3 * heartbeat.HEARTBEAT_SECONDS
 
 
 async def test_a_killed_connection_is_replaced_and_nothing_is_left_of_it(
