@@ -85,16 +85,19 @@ class Assignment:
         """Note that this pod records."""
         self._share.begin(self.partition)
 
-    async def end(self) -> None:
-        """Note that this pod does not record, and notify others if that was for their sake."""
+    def end(self) -> None:
+        """Note that this pod does not record."""
         self._share.end(self.partition)
+
+    async def note_given_up(self) -> None:
+        """Notify others if the lease was released for their sake."""
         if self._gave_up:
             self._gave_up = False
             logger.info("this pod lets another one record", partition=self.partition)
             await self.notify_others("")
 
     def gives_up(self) -> bool:
-        """Decide whether this pod lets another one record. `end` has to follow, if so."""
+        """Decide whether this pod lets another one record; then `note_given_up` has to follow."""
         self._gave_up = self._share.gives_up(self.partition, time.monotonic())
         return self._gave_up
 

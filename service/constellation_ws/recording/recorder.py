@@ -189,17 +189,17 @@ class Recorder:
         reply = await self._lease.request(candidacy, claim)
         self._log.note(reply)
         self._seat.note(reply)
+        self.assignment.note(reply, asked_at)
         if reply.is_granted:
             self.assignment.begin()
             try:
-                self.assignment.note(reply, asked_at)
                 if reply.epoch == self._log.epoch:  # else what is recorded is not known here yet
                     await self._record(candidacy.lease_id, reply)
             finally:
+                self.assignment.end()
                 await self._lease.release()
-                await self.assignment.end()
+            await self.assignment.note_given_up()
             return
-        self.assignment.note(reply, asked_at)
         await self.assignment.keep_width(self._log.state, reply)
         holder = reply.holder.rpartition(".")[0]
         if self._log.epochs.fault:

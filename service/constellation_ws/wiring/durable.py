@@ -108,7 +108,7 @@ class Durable:
         metrics.register(
             "constellation_log_lag_seconds",
             "Age of the newest entry of the log when this pod read it, by Redis' clock; "
-            "0 if it has read everything.",
+            "0 if it has read everything. Of several partitions the largest.",
             lambda: max(one.log.lag_seconds for one in self._partitions),
         )
 

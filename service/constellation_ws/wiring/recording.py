@@ -104,7 +104,7 @@ class Recording:
         )
         metrics.register(
             "constellation_unrecorded_events",
-            "Events that this pod has received but not yet seen in the log.",
+            "Events that this pod has received but not yet seen in the log, in all its partitions.",
             lambda: float(sum(one.unrecorded_events for one in recorders)),
         )
         metrics.register(
