@@ -232,6 +232,8 @@ async def running(traffic: Traffic) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        if task.done():
+            await task  # it has failed: so nothing came
         await cancelled([task])
 
 
@@ -247,10 +249,14 @@ def numbers(client: JsClient, chat: str) -> list[int]:
 async def get(clients: Sequence[JsClient], chats: Sequence[str], last: int) -> None:
     """Wait until all clients have got an event of each chat that is not older than this one."""
     for client in clients:
-        await client.until(
-            lambda: all((numbers(client, chat) or [-1])[-1] >= last for chat in chats),
-            f"number {last} of each chat",
-        )
+
+        def latest(client: JsClient = client) -> dict[str, int]:
+            return {chat: (numbers(client, chat) or [-1])[-1] for chat in chats}
+
+        try:
+            await client.until(lambda: min(latest().values()) >= last, f"{last} of each chat")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the latest are {latest()}") from None
 
 
 async def miss_nothing(clients: Sequence[JsClient], traffic: Traffic, connects: int = 1) -> None:
