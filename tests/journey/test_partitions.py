@@ -32,7 +32,7 @@ from tests.partitions import ARE_BUILT, LOG_PARTITIONS, log_of, names_of, partit
 from tests.processes import HOST, Gateway, unused_port
 from tests.shards import SHARDS, SLOTS, Shards, shards
 from tests.valkeys import LastingValkey
-from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -157,10 +157,12 @@ class Traffic:
         self.chats = chats
         self.doubted: set[tuple[str, int]] = set()
         """What may arrive or not: Redis did not answer."""
+        self.is_stopped = False
         self._user = user
 
     async def run(self) -> None:
-        while True:
+        """Publish until stopped: what was begun is ended, so that `sent` is right."""
+        while not self.is_stopped:
             await self.once()
             await asyncio.sleep(0.02)
 
@@ -232,9 +234,12 @@ async def running(traffic: Traffic) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        if task.done():
-            await task  # it has failed: so nothing came
-        await cancelled([task])
+        traffic.is_stopped = True
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await task
+        except TimeoutError:
+            raise AssertionError(f"number {traffic.sent} is not published") from None
 
 
 def numbers(client: JsClient, chat: str) -> list[int]:
