@@ -32,7 +32,7 @@ from tests.partitions import ARE_BUILT, LOG_PARTITIONS, log_of, names_of, partit
 from tests.processes import HOST, Gateway, unused_port
 from tests.shards import SHARDS, SLOTS, Shards, shards
 from tests.valkeys import LastingValkey
-from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -157,10 +157,12 @@ class Traffic:
         self.chats = chats
         self.doubted: set[tuple[str, int]] = set()
         """What may arrive or not: Redis did not answer."""
+        self.is_stopped = False
         self._user = user
 
     async def run(self) -> None:
-        while True:
+        """Publish until stopped: what was begun is ended, so that `sent` is right."""
+        while not self.is_stopped:
             await self.once()
             await asyncio.sleep(0.02)
 
@@ -232,7 +234,12 @@ async def running(traffic: Traffic) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await cancelled([task])
+        traffic.is_stopped = True
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await task
+        except TimeoutError:
+            raise AssertionError(f"number {traffic.sent} is not published") from None
 
 
 def numbers(client: JsClient, chat: str) -> list[int]:
@@ -247,10 +254,14 @@ def numbers(client: JsClient, chat: str) -> list[int]:
 async def get(clients: Sequence[JsClient], chats: Sequence[str], last: int) -> None:
     """Wait until all clients have got an event of each chat that is not older than this one."""
     for client in clients:
-        await client.until(
-            lambda: all((numbers(client, chat) or [-1])[-1] >= last for chat in chats),
-            f"number {last} of each chat",
-        )
+
+        def latest(client: JsClient = client) -> dict[str, int]:
+            return {chat: (numbers(client, chat) or [-1])[-1] for chat in chats}
+
+        try:
+            await client.until(lambda: min(latest().values()) >= last, f"{last} of each chat")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the latest are {latest()}") from None
 
 
 async def miss_nothing(clients: Sequence[JsClient], traffic: Traffic, connects: int = 1) -> None:
