@@ -22,7 +22,7 @@ from constellation_ws.log.positions import DeliveryProof, RoomChange
 from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.log.state import Look
 from constellation_ws.messages.commands import Leave
-from constellation_ws.messages.events import EventName, Fields, UserId
+from constellation_ws.messages.events import EventName, Fields, Room, UserId
 from constellation_ws.recovery import history, missed, readback
 from constellation_ws.recovery.history import History
 from constellation_ws.recovery.missed import Found, MissedEvents, ResumeOutcome
@@ -511,8 +511,9 @@ async def test_nobody_is_resumed_from_before_what_is_known_of_his_rooms(three: T
 async def test_a_room_that_was_changed_where_its_events_are_not_cannot_be_resumed(
     three: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    leave = Leave(Room("room"), Room("room"))
     for pod in three.pods:
-        monkeypatch.setattr(pod.history._entries, "_read", lambda *_: Leave("room", "room"))
+        monkeypatch.setattr(pod.history._entries, "_read", lambda *_: leave)
     three.pods[0].deliver(1)
     three.pods[1].deliver(3, "room")
     three.partition_of["room"] = 1
