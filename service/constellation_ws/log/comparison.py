@@ -59,6 +59,7 @@ class Comparison:
         `position` is that of the last entry up to there which has one.
         """
         self.begins_after = last
+        self._recorded = b"", BEGINNING  # what a recorder said of an earlier log counts no more
         self._unrecorded.begin_after(position)
 
     def rest(self) -> None:

@@ -58,6 +58,15 @@ async def test_messages_arrive_whole_and_in_order_a_read_at_a_time(pod: Pod, red
     assert all(pod.listener.batches)
 
 
+async def test_a_pod_hears_itself_as_long_as_its_subscription_lives(pod: Pod, redis: Redis) -> None:
+    assert await pod.bus.hears_itself(PATIENCE_SECONDS)
+    await redis.publish(CHANNELS[0], b"before")
+    assert await pod.bus.hears_itself(PATIENCE_SECONDS)
+    assert pod.heard == [(CHANNELS[0].encode(), b"before")]
+    deaf = Pod(redis)
+    assert not await deaf.bus.hears_itself(0.05), "it has not subscribed"
+
+
 async def test_any_bytes_pass_and_other_channels_do_not(pod: Pod, redis: Redis) -> None:
     await redis.publish("chat:other", b"not for us")
     await redis.publish("chat:new", bytes(range(256)))
@@ -241,7 +250,7 @@ async def test_a_killed_connection_is_replaced_and_nothing_is_left_of_it(
 
 
 async def test_the_bus_outlives_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_bus, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_SECONDS", 0.05)
     with running_valkey() as valkey:
         async with Redis.from_url(valkey.url, socket_connect_timeout=1) as redis:
             pod = Pod(redis)
