@@ -24,7 +24,7 @@ from tests.journey.conftest import StartGateway
 from tests.nest_client import nest_client
 from tests.processes import HOST, Gateway, Valkey
 from tests.valkeys import redis_cluster
-from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -98,19 +98,21 @@ class Publishing:
         assert await self._redis.publish(CHANNEL, json.dumps(event))
         self.sent.append((number % CHATS, number))
 
-    async def endlessly(self) -> None:
-        for _ in itertools.count():
+    async def until(self, ended: asyncio.Event) -> None:
+        while not ended.is_set():
             await self.one()
             await asyncio.sleep(0.003)
 
     @asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.endlessly())
-        try:
-            yield
-        finally:
-            assert not task.done(), "each event was received by somebody"
-            await cancelled([task])
+        """Publish all the time; each event is received by somebody."""
+        ended = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.until(ended))
+            try:
+                yield
+            finally:
+                ended.set()
 
     async def are_recorded(self, logs: Logs) -> None:
         """Wait until all of it is in the logs, and see that it is there once."""

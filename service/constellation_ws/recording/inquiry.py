@@ -53,6 +53,7 @@ class Inquiry:
                 self._log.note_epoch(reply)
                 self._seat.note(reply)
                 self._assignment.note(reply, asked_at)
+                await self._assignment.keep_width(self._log.state, reply)
                 packing = await self._log.state.permit_packing(
                     lease_id, is_wanted=self._wants_packing
                 )

@@ -55,11 +55,11 @@ class Intake:
     def _retain(self, batch: list[Published]) -> list[Published]:
         """Do it where there is one partition."""
         (recorder,), ticks, passed_on = self._recorders, self._ticks, list[Published]()
-        retain, has_events = recorder.retain, False
+        retain, not_recorded, has_events = recorder.retain, self._passed_on, False
         for channel, payload in batch:
             if channel in ticks:
                 recorder.receive_tick(payload)
-            elif channel in self._passed_on:
+            elif channel in not_recorded:
                 passed_on.append((channel, payload))
             else:
                 retain(channel, payload)

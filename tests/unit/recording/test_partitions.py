@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +20,7 @@ from constellation_ws.recording.width import TooFewPartitions
 from constellation_ws.redis_io.names import DEFAULT
 from tests.processes import Valkey
 from tests.unit.recording.recording_pods import CHANNEL, Pod
-from tests.waiting import PATIENCE_SECONDS, cancelled, eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 COUNT = 3
 _FAR = 4_000_000_000
@@ -119,18 +118,21 @@ class Publishing:
             assert await self._redis.publish(CHANNEL, event)
             self.sent.append((chat, number))
 
-    async def endlessly(self) -> None:
-        for _ in itertools.count():
+    async def until(self, ended: asyncio.Event) -> None:
+        while not ended.is_set():
             await self.some(1)
             await asyncio.sleep(0.002)
 
     @asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.endlessly())
-        try:
-            yield
-        finally:
-            await cancelled([task])
+        """Publish all the time; each event is received by somebody."""
+        ended = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.until(ended))
+            try:
+                yield
+            finally:
+                ended.set()
 
     async def is_recorded(self) -> None:
         """Wait until all of it is in the logs, and see that it is there once."""
@@ -259,10 +261,11 @@ async def test_a_dead_subscription_of_one_pod_loses_nothing(valkey: Valkey, redi
         assert gaps(pods) == []
 
 
+@pytest.mark.parametrize("count", [1, 2])
 async def test_the_number_of_partitions_is_written_again_where_redis_has_lost_it(
-    valkey: Valkey, redis: Redis
+    valkey: Valkey, redis: Redis, count: int
 ) -> None:
-    async with running(valkey, redis, COUNT, COUNT) as pods:
+    async with running(valkey, redis, *[COUNT] * count) as pods:
         await all_recorded(pods)
         await redis.hdel(DEFAULT.state, "partitions")
 
