@@ -53,13 +53,14 @@ class Publishers:
         events: Events,
         choose_pod: Callable[[], str],
         pace: Pace,
-        partitions: int = 1,
+        width: Callable[[], int],
     ) -> None:
         """`choose_pod` gives the address of a pod that takes requests. Raises ConnectionError.
 
-        XADD goes to so many partitions of the log.
+        `width` gives how many partitions of the log are in use, for XADD: an event of a room that
+        is in another partition than what changes the room has no order with that.
         """
-        self.partitions = partitions
+        self.width = width
         self._host = host
         self.events = events
         self._choose_pod = choose_pod
@@ -212,7 +213,7 @@ class RedisLine(Line):
 
     def _log(self, parcel: Parcel) -> str:
         """Choose the partition by the room, as a producer has to that wants its events in order."""
-        return log_of(partition_of(parcel.event.sequence, self._owner.partitions))
+        return log_of(partition_of(parcel.event.sequence, self._owner.width()))
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)

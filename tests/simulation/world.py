@@ -127,7 +127,7 @@ class World:
         ]
         events = Events(self.ledger, audience, f"{seed} events", 1, in_parts=partitions > 1)
         self.publishers = Publishers(
-            publishing, events, self._choose_live_pod, pace, min(partitions, self._setting)
+            publishing, events, self._choose_live_pod, pace, lambda: width_of(self.redis.data)
         )
         self.backend = Backend(
             publishing, self.clients, self._choose_live_pod, Random(f"{seed} backend")
