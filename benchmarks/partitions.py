@@ -36,7 +36,7 @@ CHATS = 66
 """A multiple of the primaries: with `--spread` each chat is published on one of them."""
 CHANNEL = "chat:newMessage"
 _SETTING = "CONSTELLATION_LOG_PARTITIONS"
-_WIDE_SECONDS = 30.0
+_WIDE_SECONDS = 40.0
 _RECORDED_SECONDS = 10.0
 _WARMUP_SECONDS = 1.0
 _TICK_SECONDS = 0.001

@@ -9,9 +9,6 @@ from constellation_ws.redis_io.names import DEFAULT, Names
 
 LOG_PARTITIONS = "CONSTELLATION_LOG_PARTITIONS"
 """The setting."""
-ARE_BUILT = True
-"""Whether gateways have it. Until then journeys with several partitions are skipped, and worlds of
-the simulation have one."""
 
 
 def names_of(partition: int, names: Names = DEFAULT) -> Names:

@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +21,7 @@ from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.redis_io.names import DEFAULT
 from tests.journey.conftest import StartGateway
 from tests.nest_client import nest_client
-from tests.processes import HOST, Gateway, Valkey
-from tests.valkeys import redis_cluster
+from tests.processes import Gateway, Valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -69,6 +67,11 @@ class Logs:
             is_held = holder and float(until or 0) / 1000 > seconds
             found.append(holder.decode().rpartition(".")[0] if is_held else "")
         return found
+
+    async def use_all(self) -> None:
+        """Let all partitions be in use from the beginning."""
+        redis, names = self._all[0]
+        await redis.hset(names.state, "partitions", str(COUNT))
 
     async def width(self) -> int:
         redis, names = self._all[0]
@@ -150,6 +153,7 @@ async def logs(own_valkey: Valkey) -> AsyncIterator[Logs]:
 async def test_a_chat_has_one_partition_and_a_killed_recorder_is_replaced(
     own_valkey: Valkey, redis: Redis, logs: Logs, gateway: StartGateway
 ) -> None:
+    await logs.use_all()
     async with AsyncExitStack() as held:
         starts = [gateway(own_valkey.url, **{SETTING: COUNT}) for _ in range(COUNT)]
         pods = [await held.enter_async_context(start) for start in starts]
@@ -189,6 +193,7 @@ async def test_a_rollout_from_one_partition_to_three_loses_and_doubles_nothing(
 async def test_a_pod_with_fewer_partitions_does_not_start_and_says_what_to_set(
     own_valkey: Valkey, logs: Logs, gateway: StartGateway
 ) -> None:
+    await logs.use_all()
     async with gateway(own_valkey.url, **{SETTING: COUNT}) as first:
         await logs.are_recorded(1)
         async with gateway(own_valkey.url, is_awaited=False, **{SETTING: 2}) as pod:
@@ -203,6 +208,7 @@ async def test_a_pod_with_fewer_partitions_does_not_start_and_says_what_to_set(
 async def test_services_send_into_the_partition_of_the_chat(
     own_valkey: Valkey, logs: Logs, gateway: StartGateway
 ) -> None:
+    await logs.use_all()
     async with gateway(own_valkey.url, **{SETTING: COUNT}) as pod:
         await logs.are_recorded(1)
         sent = [(number % CHATS, number) for number in range(2 * CHATS)]
@@ -212,23 +218,3 @@ async def test_services_send_into_the_partition_of_the_chat(
                 assert (await nest.ask(CHANNEL, event))["accepted"]
         for number, log in enumerate(await logs.events()):
             assert log == [one for one in sent if partition_of(one[0]) == number]
-
-
-async def test_each_primary_of_a_cluster_has_a_partition(
-    tmp_path: Path, gateway: StartGateway
-) -> None:
-    with redis_cluster(tmp_path) as cluster:
-        await cluster.is_whole()
-        url = f"redis+cluster://{HOST}:{cluster.third.port}"
-        logs = Logs(url)
-        async with AsyncExitStack() as held:
-            starts = [gateway(url, **{SETTING: COUNT}) for _ in range(2)]
-            pods = [await held.enter_async_context(start) for start in starts]
-            await logs.are_recorded(2)
-            redis = await held.enter_async_context(Redis.from_url(cluster.owner.url))
-            publishing = Publishing(redis)
-            for _ in range(200):
-                await publishing.one()
-            await publishing.are_recorded(logs)
-            assert gaps(pods) == []
-        await logs.aclose()

@@ -28,7 +28,7 @@ from tests.journey.conftest import StartGateway
 from tests.journey.publishing import Publisher
 from tests.js_clients import JsClient, JsClients
 from tests.nest_client import NestClient, nest_client
-from tests.partitions import ARE_BUILT, LOG_PARTITIONS, log_of, names_of, partition_of
+from tests.partitions import LOG_PARTITIONS, log_of, names_of, partition_of
 from tests.processes import HOST, Gateway, unused_port
 from tests.shards import SHARDS, SLOTS, Shards, shards
 from tests.valkeys import LastingValkey
@@ -39,7 +39,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 PODS = 3
 CHANNEL = "chat:newMessage"
 QUICK: dict[str, Any] = {"reconnectionDelay": 100, "reconnectionDelayMax": 300}
-UNBUILT = pytest.mark.skipif(not ARE_BUILT, reason="gateways have no partitions yet")
 _numbers = itertools.count(1)
 
 
@@ -99,6 +98,10 @@ class Log:
         """The primary of the first partition, where all pods subscribe."""
         return await self.cluster.holder(self.first_slot)
 
+    async def use_all(self) -> None:
+        """Let all partitions be in use from the beginning."""
+        await self._ask(0, "HSET", self.names.state, "partitions", self.partitions)
+
     async def width(self) -> int:
         """How many partitions are in use."""
         return int(await self._ask(0, "HGET", self.names.state, "partitions") or 1)
@@ -116,7 +119,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sha
         yield cluster
 
 
-@pytest.fixture(scope="module", params=[1, pytest.param(3, marks=UNBUILT)])
+@pytest.fixture(scope="module", params=[1, 3])
 def log(request: pytest.FixtureRequest, cluster: Shards) -> Log:
     """A log of its own for each number of partitions."""
     return Log(cluster, request.param, f"parts{request.param}")
@@ -125,6 +128,7 @@ def log(request: pytest.FixtureRequest, cluster: Shards) -> Log:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def pods(log: Log, gateway: StartGateway) -> AsyncIterator[list[Gateway]]:
     """The pods that most tests of one number share, once all partitions are in use."""
+    await log.use_all()
     async with AsyncExitStack() as held:
         pods = await all_started(held, gateway, *[log] * PODS)
         await in_use(log)

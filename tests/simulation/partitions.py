@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.partitions import ARE_BUILT, names_of
+from tests.partitions import names_of
 from tests.simulation.redis_model.keyspace import Keyspace
 
 
@@ -14,7 +14,7 @@ def draw_partitions(seed: str, wanted: int | None = None) -> tuple[int, int]:
     Chance is a new one, so that everything else that a seed draws remains.
     """
     chance = Random(f"{seed} partitions")
-    drawn = chance.choice((1, 1, 2, 3)) if ARE_BUILT else 1
+    drawn = chance.choice((1, 1, 2, 3))
     count = drawn if wanted is None else wanted
     return count, chance.choice((1, count))
 

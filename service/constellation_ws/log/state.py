@@ -45,8 +45,9 @@ was founded is a log that was lost; a pod that has just started found none."""
 _MARKED_SECONDS = 2.0
 """How long the log has to be marked before entries are packed: a pod of a release that cannot read
 them, and that looked at the log just before, appears among the pods within this time."""
-_FOLLOWED_SECONDS = 2.0
-"""How long all pods have to follow more partitions before these are used, for the same reason."""
+_FOLLOWED_SECONDS = 12.0
+"""How long all pods have to follow more partitions before these are used. Where Redis has lost who
+lives, each pod shows itself again within five seconds."""
 
 
 class Packing(Enum):

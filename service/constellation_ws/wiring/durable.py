@@ -53,18 +53,17 @@ class Durable:
             Partition(number, count, redis, names, bus.instance, metrics) for number in range(count)
         ]
         self.logs = Logs([one.log for one in partitions])
-        self._recording = Recording(
-            settings.delivery, bus, partitions, partitioning, metrics, volatile
-        )
+        recording = (settings.delivery, bus, partitions, partitioning, metrics, volatile)
+        self._recording = Recording(*recording)
         self.resuming: Resuming | NotResuming = NotResuming()
         if settings.delivery.recovery != "off":
             parts = (self.logs, redis.sessions, names, rooms, relay, partitioning)
             self.resuming = Resuming(*parts, settings, spawn)
+        find, keep_seconds = partitioning.find, settings.api.api_idempotency_seconds
         events = [one.for_events for one in partitions]
         requests = [one.for_requests for one in partitions]
-        keep_seconds = settings.api.api_idempotency_seconds
-        self.send_all = Producer(events, partitioning.find, volatile).append_all
-        self.once = Once(requests, partitioning.find, APPENDING, keep_seconds)
+        self.send_all = Producer(events, find, volatile).append_all
+        self.once = Once(requests, find, APPENDING, keep_seconds)
 
     def parts(
         self,

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.delivery.partitioning import Partitioning
 from constellation_ws.interface.table import load
+from constellation_ws.log import state
 from constellation_ws.recording.width import TooFewPartitions
 from constellation_ws.redis_io.names import DEFAULT
 from tests.processes import Valkey
@@ -25,6 +26,12 @@ from tests.waiting import PATIENCE_SECONDS, eventually
 COUNT = 3
 _FAR = 4_000_000_000
 CHATS = range(12)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let more partitions be used soon after all pods follow them."""
+    monkeypatch.setattr(state, "_FOLLOWED_SECONDS", 1.0)
 
 
 def make_pod(valkey: Valkey, partitions: int) -> Pod:

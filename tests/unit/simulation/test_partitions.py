@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.partitions import names_of
-from tests.simulation import partitions
 from tests.simulation.partitions import draw_partitions, recorders_of, width_of
 from tests.simulation.redis_model.keyspace import Keyspace
 
 
-def test_there_is_one_until_gateways_have_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partitions, "ARE_BUILT", False)
-    assert {draw_partitions(str(seed)) for seed in range(50)} == {(1, 1)}
-
-
-def test_then_half_of_the_worlds_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partitions, "ARE_BUILT", True)
+def test_half_of_the_worlds_have_one() -> None:
     drawn = [draw_partitions(str(seed)) for seed in range(400)]
     assert set(drawn) == {(1, 1), (2, 1), (2, 2), (3, 1), (3, 3)}
     assert 150 < drawn.count((1, 1)) < 250
