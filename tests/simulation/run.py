@@ -226,6 +226,7 @@ def _judge(world: World) -> list[Verdict]:
     deadline = world.timeline.deadline(world.universe.now_ms)
     world.ledger.doubt(world.timeline.cuts)
     world.doubt_traceless()
+    world.doubt_unseen()
     world.publishers.doubt(world.doubted)
     while True:
         verdicts = [judge(world.ledger, one.story, world.timeline) for one in world.clients]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.chaos.events import Events
-from tests.chaos.ledger import Ledger
+from tests.chaos.ledger import Ledger, Outcome
 from tests.chaos.losses import Counts
 from tests.chaos.names import SETTINGS
 from tests.chaos.timeline import TAKE_OVER_MS, Strike, Timeline
@@ -99,6 +99,9 @@ class World:
         self.director = Host(self.universe, "director", "10.9.0.1", self.network)
         self.redis = RedisModel()
         self._redis_starts = itertools.count(1)
+        self._redis_started_ms = 0
+        self._unseen_ms: list[tuple[int, int]] = []
+        """From when until when a Redis ran that no pod has connected to."""
         self.start_redis()
         self._pod_numbers = itertools.count()
         self._size = size
@@ -244,6 +247,16 @@ class World:
             if one.receivers and one.receivers <= self.traceless
         ]
 
+    def doubt_unseen(self) -> None:
+        """Take back what a Redis promised to which no pod has connected before it went back.
+
+        Nothing that a pod can read tells that there was one, and what it had that the next has not.
+        """
+        for begun_ms, ended_ms in self._unseen_ms:
+            for event in self.ledger.accepted():
+                if begun_ms <= event.settled_ms <= ended_ms:
+                    event.outcome = Outcome.UNKNOWN
+
     def note_pause(self, names: set[str], began_ms: int) -> None:
         """Note that pods have stood still: a new one may have become the recorder meanwhile.
 
@@ -298,6 +311,10 @@ class World:
     def start_redis(self) -> None:
         """Start Redis with the data that it has, on a new host: connections are not kept."""
         number = next(self._redis_starts)
+        now_ms = self.universe.now_ms
+        if not self.redis.is_seen:
+            self._unseen_ms.append((self._redis_started_ms, now_ms))
+        self._redis_started_ms = now_ms
         host = Host(self.universe, "redis", f"10.1.0.{number}", self.network)
         self.network.name("redis", host.address)
         self.redis.start(host)

@@ -203,7 +203,7 @@ REPLACE = (
     LIBRARY
     + SEATS
     + """
-local kept = redis.call('HMGET', KEYS[2], 'epoch', 'listeners')
+local kept = redis.call('HMGET', KEYS[2], 'epoch', 'listeners', 'placed')
 local epoch, now = kept[1] or '', now_ms()
 if epoch ~= ARGV[1] then return 0 end
 local name = string.format('%.0f-%s', math.max(now, tonumber(ARGV[4]) + 1), ARGV[2])
@@ -223,8 +223,11 @@ for i = 1, #fields, 2 do
   if string.sub(fields[i], 1, 9) == 'sessions ' then redis.call('HDEL', KEYS[2], fields[i]) end
 end
 if epoch == '' then
-  redis.call('HSET', KEYS[2], 'holder', '', 'until', string.format('%.0f', now), 'place', '',
-    'placed', '0-0')
+  redis.call('HSET', KEYS[2], 'holder', '', 'until', string.format('%.0f', now))
+end
+if epoch == '' or is_later(kept[3] or '0-0', last) then
+  -- Of a log that was longer, or of none.
+  redis.call('HSET', KEYS[2], 'place', '', 'placed', '0-0')
 end
 return 1
 """

@@ -49,6 +49,13 @@ class RedisBus:
     `run` and `beat` must each run in one task for as long as the process lives.
     """
 
+    is_retired = False
+    """Whether the subscription was ended for good."""
+    is_doubted = False
+    """Whether the subscription may be dead, and it is not known yet what it has missed."""
+    has_subscribed = False
+    """Whether the subscription has been active at least once."""
+
     def __init__(
         self,
         redis: Redis,
@@ -71,8 +78,9 @@ class RedisBus:
         self._redis, self._names, self._metrics = redis, names, metrics
         self.publisher = Publisher(redis)
         self.all_pods = AllPods(self.publisher, metrics, names, self.instance)
-        channel = names.heartbeat(self.instance)
-        self._heartbeat = Heartbeat(redis, channel, metrics, self._note_heartbeat)
+        self._heartbeat = Heartbeat(
+            redis, names.heartbeat(self.instance), metrics, self._note_heartbeat
+        )
         self.beat, self.hears_itself = self._heartbeat.beat, self._heartbeat.returns
         self._own = self._own_channels()
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
@@ -80,15 +88,9 @@ class RedisBus:
         self._wanted = self._delivered = self._everything
         self._asks_run_id = asks_run_id
         self._ticks = itertools.count()
-        self.is_retired = False
-        """Whether the subscription was ended for good."""
         self._current: Subscription | None = None
-        self.is_doubted = False
-        """Whether the subscription may be dead, and it is not known yet what it has missed."""
         self.disconnected_at: float | None = time.monotonic()
         """Monotonic time since which there is no subscription; None while it is active."""
-        self.has_subscribed = False
-        """Whether the subscription has been active at least once."""
         self._last_received_at = time.monotonic()
         """Monotonic time of the last heartbeat. What else arrives proves nothing: a path that is
         dead in one direction may still bring what it had buffered."""

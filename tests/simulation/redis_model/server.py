@@ -71,6 +71,8 @@ class RedisModel:
         self.refuses: str | None = None
         """Code of the error with which writes are refused."""
         self._starts = 0
+        self.is_seen = True
+        """Whether a gateway has connected to it since it was started."""
         self._subscribers: dict[bytes, dict[Session, None]] = {}
         self._patterns: dict[bytes, tuple[re.Pattern[str], dict[Session, None]]] = {}
         self._blocked: list[Session] = []
@@ -80,6 +82,7 @@ class RedisModel:
     def start(self, host: Host) -> None:
         """Serve on a host."""
         self._starts += 1
+        self.is_seen = False
         self.host = host
         self.data.run_id = f"{self._starts:040x}"
         self.scripts = Scripts()
