@@ -6,7 +6,7 @@ subscription.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -18,6 +18,8 @@ from constellation_ws.redis_io.bus import Published
 from constellation_ws.redis_io.names import Names
 
 logger = structlog.get_logger(__name__)
+
+Receive = Callable[[list[Published]], list[Published]]
 
 
 class Intake:
@@ -43,29 +45,31 @@ class Intake:
         self._passed_on = frozenset((*volatile, names.commands.encode()))
         self._hold = hold
         self._recorders = recorders
-
-    def receive(self, batch: list[Published]) -> list[Published]:
-        """Receive one read from Pub/Sub: retain its events; return commands and volatile events."""
-        for recorder in self._recorders:
-            recorder.hear()
-        if self._hold.is_on:
-            return self._hold_back(batch)
-        return self._retain(batch) if self._width.is_fixed else self._divide(batch)
+        self.receive: Receive = self._retain if width.is_fixed else self._hold_or_divide
+        """Receives one read from Pub/Sub: retains its events; returns commands and volatile ones."""
 
     def _retain(self, batch: list[Published]) -> list[Published]:
         """Do it where there is one partition."""
-        (recorder,), ticks, passed_on = self._recorders, self._ticks, list[Published]()
-        retain, not_recorded, has_events = recorder.retain, self._passed_on, False
+        recorder, ticks, others = self._recorders[0], self._ticks, self._passed_on
+        passed_on: list[Published] = []
+        retain, has_events = recorder.retain, False
+        recorder.hear()
         for channel, payload in batch:
             if channel in ticks:
                 recorder.receive_tick(payload)
-            elif channel in not_recorded:
+            elif channel in others:
                 passed_on.append((channel, payload))
             else:
                 retain(channel, payload)
                 has_events = True
         recorder.end_read(has_events=has_events)
         return passed_on
+
+    def _hold_or_divide(self, batch: list[Published]) -> list[Published]:
+        """Do it where there are several."""
+        for recorder in self._recorders:
+            recorder.hear()
+        return self._hold_back(batch) if self._hold.is_on else self._divide(batch)
 
     def _divide(self, batch: list[Published]) -> list[Published]:
         recorders, ticks, passed_on = self._recorders, self._ticks, list[Published]()
