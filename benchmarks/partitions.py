@@ -20,8 +20,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 
+import hiredis
 from redis import Redis
 from redis.crc import key_slot
+from redis.exceptions import ResponseError
 
 from benchmarks import machine, servers
 from benchmarks.machine import Cores, pinned
@@ -101,6 +103,11 @@ def main(arguments: list[str]) -> int:
         action="store_true",
         help="publish on all primaries, each chat on one; on that of the first partition if not",
     )
+    parser.add_argument(
+        "--append",
+        action="store_true",
+        help="append to the streams with XADD, as producers do, in place of publishing",
+    )
     asked = parser.parse_args(arguments)
     rates = [float(one) for one in asked.rates.split(",")]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no server behind
@@ -110,7 +117,8 @@ def main(arguments: list[str]) -> int:
     try:
         for partitions in map(int, asked.partitions.split(",")):
             with deployment(partitions, machine.divide_cores()) as found:
-                rows += sustained(found, partitions, rates, asked.seconds, asked.spread)
+                way = _Way(partitions, asked.spread, asked.append)
+                rows += sustained(found, way, rates, asked.seconds)
     except (servers.ServerFailed, ClusterFailed) as error:
         print(error, file=sys.stderr)
         return 1
@@ -118,16 +126,23 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def sustained(
-    found: Deployment, partitions: int, rates: Sequence[float], seconds: float, is_spread: bool
-) -> list[Used]:
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How events come in."""
+
+    partitions: int
+    is_spread: bool
+    appends: bool
+
+
+def sustained(found: Deployment, way: _Way, rates: Sequence[float], seconds: float) -> list[Used]:
     """Measure at these rates, up to the first at which not all events are recorded in time."""
     rows = []
     for rate in sorted(rates):
         try:
-            rows.append(measure(found, partitions, rate, seconds, is_spread))
+            rows.append(measure(found, way, rate, seconds))
         except Unrecorded as error:
-            say(f"partitions: {partitions}. {rate:,.0f} events a second are too many: {error}")
+            say(f"partitions: {way.partitions}. {rate:,.0f} events a second are too many: {error}")
             break
     return rows
 
@@ -200,25 +215,24 @@ def await_width(pods: Sequence[Observed], first: Valkey, partitions: int) -> Non
     )
 
 
-def measure(
-    found: Deployment, partitions: int, rate: float, seconds: float, is_spread: bool
-) -> Used:
+def measure(found: Deployment, way: _Way, rate: float, seconds: float) -> Used:
     """Publish at this rate; raises `Unrecorded`."""
-    ports = [one.port for one in found.primaries[: None if is_spread else 1]]
     recorded = found.recorded()
-    with publisher(ports) as publish:
+    with publisher(found.primaries, way) as publish:
         publish(rate, _WARMUP_SECONDS)
-        await_recorded(found, publish.sent, recorded)
+        if not way.appends:
+            await_recorded(found, publish.sent, recorded)
         sent = publish.sent
         began, before = time.monotonic(), found.cpu_seconds()
         with pinned(found.pods[0].cores.load):
             publish(rate, seconds)
         after, lasted = found.cpu_seconds(), time.monotonic() - began
-        await_recorded(found, publish.sent, recorded)
+        if not way.appends:
+            await_recorded(found, publish.sent, recorded)
     used = [(end - begin) / lasted * 1_000 for begin, end in zip(before, after, strict=True)]
     count_of_pods = len(found.pods)
     return Used(
-        partitions,
+        way.partitions,
         (publish.sent - sent) / lasted,
         tuple(used[:count_of_pods]),
         tuple(used[count_of_pods:]),
@@ -239,14 +253,18 @@ def await_recorded(found: Deployment, published: int, before: float) -> None:
 class _Line:
     """A connection to one node, and the events of some chats, which it sends again and again."""
 
-    def __init__(self, connection: socket.socket, commands: Sequence[bytes]) -> None:
+    def __init__(
+        self, connection: socket.socket, commands: Sequence[bytes], lines_of_reply: int = 1
+    ) -> None:
         self._connection = connection
+        self._lines_of_reply = lines_of_reply
         self._count = len(commands)
         # Twice, so that a slice never has to begin again; to make events here would take a core.
         self._bytes = memoryview(b"".join((*commands, *commands)))
         self._ends = [0, *accumulate(map(len, (*commands, *commands)))]
         self._next = 0
         self._unanswered = 0
+        """In lines."""
 
     def publish(self, events: int) -> None:
         """Send so many; wait only while too many are unanswered."""
@@ -255,7 +273,7 @@ class _Line:
             begin, end = self._ends[self._next], self._ends[self._next + share]
             self._connection.sendall(self._bytes[begin:end])
             self._next = (self._next + share) % self._count
-            self._unanswered += share
+            self._unanswered += share * self._lines_of_reply
             events -= share
             self.read_replies(_MOST_UNANSWERED)
 
@@ -273,11 +291,9 @@ class _Line:
 class _Publisher:
     """Publishes events of `CHATS` chats, each chat on one of some nodes."""
 
-    def __init__(self, connections: Sequence[socket.socket]) -> None:
+    def __init__(self, lines: Sequence[_Line]) -> None:
         self.sent = 0
-        commands = [_command(number) for number in range(_DIFFERENT)]
-        places = range(len(connections))
-        self._lines = [_Line(connections[n], commands[n :: len(connections)]) for n in places]
+        self._lines = lines
 
     def __call__(self, rate: float, seconds: float) -> None:
         """Publish evenly for so long."""
@@ -293,24 +309,59 @@ class _Publisher:
             line.read_replies(0)
 
 
-def _command(number: int) -> bytes:
+def _event(number: int) -> bytes:
     event = {
         "chatId": f"c{number % CHATS}", "messageId": f"m{number:012}", "senderId": "sender",
         "recipientId": f"u{number % CHATS}", "text": _TEXT, "timestamp": 1_700_000_000_000 + number,
         "mediaType": "image", "mediaUrl": "https://example.com/image.png",
     }  # fmt: skip
-    data = json.dumps(event, separators=(",", ":")).encode()
-    head = f"*3\r\n$7\r\nPUBLISH\r\n${len(CHANNEL)}\r\n{CHANNEL}\r\n${len(data)}\r\n"
-    return head.encode() + data + b"\r\n"
+    return json.dumps(event, separators=(",", ":")).encode()
+
+
+def _partition(number: int, partitions: int) -> int:
+    """Return the partition of an event's chat."""
+    return key_slot(f"chat:c{number % CHATS}".encode()) % partitions
 
 
 @contextmanager
-def publisher(ports: Sequence[int]) -> Iterator[_Publisher]:
-    """Connect to these nodes."""
+def publisher(primaries: Sequence[Valkey], way: _Way) -> Iterator[_Publisher]:
+    """Connect to the nodes that events go to."""
     with ExitStack() as held:
-        yield _Publisher(
-            [held.enter_context(socket.create_connection(("127.0.0.1", port))) for port in ports]
-        )
+
+        def connected(node: Valkey) -> socket.socket:
+            return held.enter_context(socket.create_connection(("127.0.0.1", node.port)))
+
+        numbers = range(_DIFFERENT)
+        if not way.appends:
+            nodes = primaries if way.is_spread else primaries[:1]
+            published = [_packed("PUBLISH", CHANNEL, _event(number)) for number in numbers]
+            parts = [published[place :: len(nodes)] for place in range(len(nodes))]
+            lines = [_Line(connected(one), part) for one, part in zip(nodes, parts, strict=True)]
+        else:
+            lines = []
+            for partition in range(way.partitions):
+                log = DEFAULT.of_partition(partition).log
+                own = [one for one in numbers if _partition(one, way.partitions) == partition]
+                words = ("XADD", log, "*", "channel", CHANNEL, "data")
+                appended = [_packed(*words, _event(number)) for number in own]
+                node = next(one for one in primaries if _has(one, log))
+                lines.append(_Line(connected(node), appended, lines_of_reply=2))
+        yield _Publisher(lines)
+
+
+def _packed(*words: str | bytes) -> bytes:
+    packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # of any length
+    return packed
+
+
+def _has(node: Valkey, key: str) -> bool:
+    """Return whether a node has the slot of a key."""
+    with Redis(port=node.port) as redis:
+        try:
+            redis.exists(key)
+        except ResponseError:
+            return False
+        return True
 
 
 if __name__ == "__main__":
