@@ -46,7 +46,7 @@ class Intake:
         self._hold = hold
         self._recorders = recorders
         self.receive: Receive = self._retain if width.is_fixed else self._hold_or_divide
-        """Receives one read from Pub/Sub: retains its events; returns commands and volatile ones."""
+        """Receives one read from Pub/Sub: retains events; returns commands and volatile ones."""
 
     def _retain(self, batch: list[Published]) -> list[Published]:
         """Do it where there is one partition."""
