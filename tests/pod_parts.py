@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from redis.asyncio import Redis
 
+from constellation_ws.delivery.partitioning import Partitioning
 from constellation_ws.log.ids import LogId
 from constellation_ws.log.layout import Logged
 from constellation_ws.log.producer import Producer
@@ -20,20 +21,23 @@ from constellation_ws.log.state import Candidacy
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io.bus import Published
-from constellation_ws.redis_io.names import DEFAULT
+from constellation_ws.redis_io.names import DEFAULT, Names
 
 PLENTY_OF_BYTES = 1 << 30
 _numbers = itertools.count()
 
 
 def make_log(
-    redis: Redis, metrics: Metrics | None = None, unrecorded: Unrecorded | None = None
+    redis: Redis,
+    metrics: Metrics | None = None,
+    unrecorded: Unrecorded | None = None,
+    names: Names = DEFAULT,
 ) -> RedisLog:
     """A log that one client serves for all purposes."""
     return RedisLog(
         redis,
         redis,
-        DEFAULT,
+        names,
         unrecorded or Unrecorded(b"pod", PLENTY_OF_BYTES),
         SessionMark(f"pod-{next(_numbers)}"),
         metrics or Metrics(),
@@ -51,9 +55,14 @@ def runs_at(positions: Iterable[bytes]) -> list[Run]:
     return runs
 
 
+def producer(redis: Redis, volatile: frozenset[str] = frozenset()) -> Producer:
+    """A producer for a log of one partition."""
+    return Producer([(redis, DEFAULT)], Partitioning().find, volatile)
+
+
 async def produce(redis: Redis, channel: str, data: bytes) -> None:
     """Append one message as a producer does."""
-    (log_id,) = await Producer(redis, DEFAULT).append_all([(channel, data)])
+    (log_id,) = await producer(redis).append_all([(channel, data)])
     assert isinstance(log_id, str)
 
 

@@ -6,13 +6,14 @@ Lives here: starting, stopping and restarting them. The plain one is `tests.proc
 from __future__ import annotations
 
 import asyncio
+import signal
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from redis.asyncio import Redis
 from redis.crc import key_slot
@@ -62,6 +63,23 @@ class LastingValkey:
             self._server.terminate()
             self._server = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has been started, and neither stopped nor killed since."""
+        return self._server is not None
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let it hang: connections stay, and the kernel accepts more, but nobody answers."""
+        assert self._server is not None, "started"
+        process = self._server._process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
 
 @contextmanager
 def lasting_valkey(folder: Path, **config: object) -> Iterator[LastingValkey]:
@@ -75,7 +93,9 @@ def lasting_valkey(folder: Path, **config: object) -> Iterator[LastingValkey]:
 
 
 OURS = key_slot(b"constellation:events")
-"""The hash slot of all keys of the gateway."""
+"""The hash slot of all keys of the gateway; of those of partition 0, where there are more."""
+NODE_TIMEOUT_MS = 1_000
+"""After so long without an answer a node of a cluster is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,39 +119,19 @@ class RedisCluster:
             async with Redis.from_url(node.url) as redis:
                 await redis.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
                 if node is not self.owner:
-                    await _meet(redis, self.owner)
+                    await meet(redis, self.owner)
         async with Redis.from_url(self.replica.url) as redis:
-            await _meet(redis, self.owner)
-            name = await self.name(self.owner)
-
-            async def replicates() -> bool:
-                try:
-                    await redis.execute_command("CLUSTER", "REPLICATE", name)
-                except RedisError:
-                    return False  # it has not heard of the owner yet
-                return (await redis.info("replication"))["master_link_status"] == "up"
-
-            await eventually(replicates, 30, "the replica follows the owner")
-        for node in self.nodes:
-            async with Redis.from_url(node.url) as redis:
-
-                async def is_well(redis: Redis = redis) -> bool:
-                    info = str(await redis.execute_command("CLUSTER", "INFO"))
-                    return "cluster_state:ok" in info and "cluster_known_nodes:4" in info
-
-                await eventually(is_well, 30, "the cluster is whole")
+            await meet(redis, self.owner)
+        await follows(self.replica, self.owner)
+        await are_whole(self.nodes)
 
     async def name(self, node: LastingValkey) -> str:
         """The node's ID."""
-        async with Redis.from_url(node.url) as redis:
-            return str((await redis.execute_command("CLUSTER", "MYID")).decode())
+        return await name_of(node)
 
-    async def holder(self) -> LastingValkey:
-        """The node that holds our slot, by the word of the third, which never does."""
-        async with Redis.from_url(self.third.url) as redis:
-            slots: list[Any] = await redis.execute_command("CLUSTER", "SLOTS")
-        (port,) = (row[2][1] for row in slots if row[0] <= OURS <= row[1])
-        return next(node for node in self.nodes if node.port == port)
+    async def holder(self, slot: int = OURS) -> LastingValkey:
+        """The node that holds a slot, by the word of the third, which never holds ours."""
+        return await holder_of(slot, self.nodes, self.third)
 
     async def begin_move(self) -> SlotMove:
         """Begin to move our slot from its holder to another node, as every reshard does."""
@@ -170,13 +170,24 @@ class RedisCluster:
         await eventually(is_replaced, 30, "the majority has elected another one")
 
 
+class Cluster(Protocol):
+    """What a move of a slot asks a cluster."""
+
+    async def name(self, node: LastingValkey) -> str:
+        """The node's ID."""
+
+    async def holder(self, slot: int) -> LastingValkey:
+        """The node that holds a slot."""
+
+
 @dataclass(frozen=True, slots=True)
 class SlotMove:
-    """Our slot on its way: MIGRATING on the source, IMPORTING on the target."""
+    """A slot on its way, ours by default: MIGRATING on the source, IMPORTING on the target."""
 
-    cluster: RedisCluster
+    cluster: Cluster
     source: LastingValkey
     target: LastingValkey
+    slot: int = OURS
 
     async def begin(self) -> None:
         await self._set(self.target, "IMPORTING", await self.cluster.name(self.source))
@@ -191,7 +202,8 @@ class SlotMove:
     async def move_all(self, at_once: int = 10) -> None:
         """Move all keys, some at once, as `valkey-cli --cluster reshard` does."""
         async with Redis.from_url(self.source.url) as redis:
-            while keys := await redis.execute_command("CLUSTER", "GETKEYSINSLOT", OURS, at_once):
+            words = ("CLUSTER", "GETKEYSINSLOT", self.slot, at_once)
+            while keys := await redis.execute_command(*words):
                 await self.move(*keys)
 
     async def finish(self) -> None:
@@ -201,17 +213,62 @@ class SlotMove:
             await self._set(node, "NODE", await self.cluster.name(self.target))
 
         async def is_moved() -> bool:
-            return await self.cluster.holder() is self.target
+            return await self.cluster.holder(self.slot) is self.target
 
         await eventually(is_moved, 30, "the slot is moved")
 
     async def _set(self, node: LastingValkey, state: str, name: str) -> None:
         async with Redis.from_url(node.url) as redis:
-            await redis.execute_command("CLUSTER", "SETSLOT", OURS, state, name)
+            await redis.execute_command("CLUSTER", "SETSLOT", self.slot, state, name)
 
 
-async def _meet(redis: Redis, other: LastingValkey) -> None:
+async def meet(redis: Redis, other: LastingValkey) -> None:
+    """Let a node learn of another one."""
     await redis.execute_command("CLUSTER", "MEET", HOST, other.port, other.bus_port)
+
+
+async def name_of(node: LastingValkey) -> str:
+    """Give a cluster node's ID."""
+    async with Redis.from_url(node.url) as redis:
+        return str((await redis.execute_command("CLUSTER", "MYID")).decode())
+
+
+async def holder_of(
+    slot: int, nodes: Sequence[LastingValkey], asked: LastingValkey
+) -> LastingValkey:
+    """Give the node that holds a slot, by the word of one of them."""
+    async with Redis.from_url(asked.url) as redis:
+        slots: list[Any] = await redis.execute_command("CLUSTER", "SLOTS")
+    (port,) = (row[2][1] for row in slots if row[0] <= slot <= row[1])
+    return next(node for node in nodes if node.port == port)
+
+
+async def follows(replica: LastingValkey, primary: LastingValkey) -> None:
+    """Let a node be the replica of another one that it has met, and wait until it has its data."""
+    name = await name_of(primary)
+    async with Redis.from_url(replica.url) as redis:
+
+        async def replicates() -> bool:
+            try:
+                await redis.execute_command("CLUSTER", "REPLICATE", name)
+            except RedisError:
+                return False  # it has not heard of the primary yet
+            return (await redis.info("replication"))["master_link_status"] == "up"
+
+        await eventually(replicates, PATIENCE_SECONDS, "the replica follows its primary")
+
+
+async def are_whole(nodes: Sequence[LastingValkey]) -> None:
+    """Wait until every node says that the cluster works, and knows all the others."""
+    for node in nodes:
+        async with Redis.from_url(node.url) as redis:
+
+            async def is_well(redis: Redis = redis) -> bool:
+                info = str(await redis.execute_command("CLUSTER", "INFO"))
+                known = f"cluster_known_nodes:{len(nodes)}"
+                return "cluster_state:ok" in info and known in info
+
+            await eventually(is_well, PATIENCE_SECONDS, "the cluster is whole")
 
 
 @contextmanager
@@ -223,7 +280,7 @@ def redis_cluster(folder: Path) -> Iterator[RedisCluster]:
             (folder / name).mkdir()
             settings = {
                 "cluster_enabled": "yes",
-                "cluster_node_timeout": 1_000,
+                "cluster_node_timeout": NODE_TIMEOUT_MS,
                 "enable_debug_command": "local",  # see `RedisCluster.cut_off`
             }
             nodes.append(held.enter_context(lasting_valkey(folder / name, **settings)))

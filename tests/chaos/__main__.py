@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=5, help="long runs")
     parser.add_argument("--jobs", type=int, default=3, help="short worlds side by side")
     parser.add_argument("--pods", type=int, help="gateways")
+    parser.add_argument("--partitions", type=int, default=1, help="of the log (1)")
     parser.add_argument("--keep", type=Path, help="folder for the logs of all processes")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return parser
@@ -67,7 +68,7 @@ def _long(asked: argparse.Namespace) -> list[Row]:
     for number in range(1, asked.runs + 1):
         seed = asked.seed if asked.runs == 1 else f"{asked.seed}-{number}"
         print(f"run {number} of {asked.runs}, seed {seed}", flush=True)
-        for leg in long_legs(seed, asked.pods):
+        for leg in long_legs(seed, asked.pods, asked.partitions):
             if reason := skipped(leg):
                 print(f"{leg.name}: skipped: {reason}", flush=True)
                 continue
@@ -82,7 +83,8 @@ def _long(asked: argparse.Namespace) -> list[Row]:
 
 def _lived(leg: Leg, seed: str, keep: Path | None) -> Result:
     async def life(folder: Path) -> Result:
-        async with deployed(folder, leg.topology, leg.size.pods) as deployment:
+        size = leg.size
+        async with deployed(folder, leg.topology, size.pods, size.partitions) as deployment:
             return await live(deployment, leg, seed)
 
     with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
@@ -95,7 +97,7 @@ def _lived(leg: Leg, seed: str, keep: Path | None) -> Result:
 
 def _short(asked: argparse.Namespace) -> list[Row]:
     words = ["--seed", asked.seed]
-    for name in ("pods", "keep"):
+    for name in ("pods", "partitions", "keep"):
         if (value := getattr(asked, name)) is not None:
             words += [f"--{name}", str(value)]
     return asyncio.run(side_by_side(_wanted(asked), asked.jobs, words))
@@ -103,7 +105,8 @@ def _short(asked: argparse.Namespace) -> list[Row]:
 
 def _wanted(asked: argparse.Namespace) -> list[Leg]:
     wanted = set(asked.world or [])
-    legs = [leg for leg in short_legs(asked.seed, asked.pods) if leg.name in wanted or not wanted]
+    known = short_legs(asked.seed, asked.pods, asked.partitions)
+    legs = [leg for leg in known if leg.name in wanted or not wanted]
     if unknown := wanted - {leg.name for leg in legs}:
         raise SystemExit(f"there is no world {', '.join(sorted(unknown))}; see --list")
     return legs

@@ -13,6 +13,7 @@ from tests.chaos.balancer import balancer
 from tests.chaos.names import SETTINGS
 from tests.chaos.pods import Pods
 from tests.chaos.topologies import TOPOLOGIES, Topology
+from tests.partitions import LOG_PARTITIONS
 
 
 def now_ms() -> int:
@@ -36,14 +37,16 @@ class Deployment:
 
 
 @asynccontextmanager
-async def deployed(folder: Path, kind: str, pod_count: int) -> AsyncIterator[Deployment]:
+async def deployed(
+    folder: Path, kind: str, pod_count: int, partitions: int = 1
+) -> AsyncIterator[Deployment]:
     """Start everything; all logs are in `folder`, those of an earlier run no more."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "pods").mkdir(parents=True, exist_ok=True)
     async with TOPOLOGIES[kind](folder / "redis") as topology:
-        is_clocked = kind == "clocked"
+        settings = SETTINGS | ({LOG_PARTITIONS: partitions} if partitions > 1 else {})
         pods = Pods(
-            folder / "pods", topology.url, SETTINGS, pod_count, now_ms, is_clocked=is_clocked
+            folder / "pods", topology.url, settings, pod_count, now_ms, is_clocked=kind == "clocked"
         )
         try:
             await pods.start()

@@ -15,6 +15,8 @@ from tests.chaos.ledger import Event, Ledger, Way
 
 _SELDOM = 0.03
 """How often a quiet user is addressed, in the measure of a busy one."""
+_CHATS = 7
+"""Of users who are notified of new chats, where the log has partitions: some for each."""
 Asked = tuple[str, dict[str, object]]
 
 
@@ -57,8 +59,14 @@ class Audience:
 class Events:
     """Makes events, each entered into the ledger with a number of its own."""
 
-    def __init__(self, ledger: Ledger, audience: Audience, seed: str, first: int) -> None:
-        """Number them from `first`: what an earlier run has left over is none of them."""
+    def __init__(
+        self, ledger: Ledger, audience: Audience, seed: str, first: int, *, in_parts: bool = False
+    ) -> None:
+        """Number them from `first`: what an earlier run has left over is none of them.
+
+        `in_parts` says that the log has partitions, so that only events of one room keep an order.
+        """
+        self._in_parts = in_parts
         self._ledger = ledger
         self._audience = audience
         self._chance = Random(seed)
@@ -79,16 +87,19 @@ class Events:
         users = self._audience.everybody
         number = next(self._numbers)
         data = {"userId": "nobody", "status": "x", "notifyUsers": users, "timestamp": number}
-        yield self._parcel(number, way, "user:status", data, users=users)
+        yield self._parcel(number, way, "user:status", data, f"user:{users[0]}", users=users)
         for room in self._audience.all_rooms:
             yield self._to_room(way, room, None, "last")
 
     def _to_user(self, way: Way, user: str) -> Parcel:
         number = next(self._numbers)
-        data = {"userId": user, "chatId": "c", "timestamp": number}
+        chat = f"c{number % _CHATS}" if self._in_parts else "c"
+        data = {"userId": user, "chatId": chat, "timestamp": number}
         notice = {"timestamp": number}
         request: dict[str, object] = {"userId": user, "event": "notice", "data": notice}
-        return self._parcel(number, way, "chat:new", data, [user], ask=("sendToUser", request))
+        room = f"user:{user}" if way is Way.TCP else f"chat:{chat}"
+        ask = ("sendToUser", request)
+        return self._parcel(number, way, "chat:new", data, room, [user], ask=ask)
 
     def _to_room(self, way: Way, room: str, user: str | None, text: str) -> Parcel:
         number = next(self._numbers)
@@ -96,7 +107,8 @@ class Events:
             "chatId": room, "messageId": number, "senderId": "s", "text": text,
             "recipientId": user or "nobody", "timestamp": number,
         }  # fmt: skip
-        return self._parcel(number, way, "chat:newMessage", data, [user] if user else [], [room])
+        users = [user] if user else []
+        return self._parcel(number, way, "chat:newMessage", data, f"chat:{room}", users, [room])
 
     def _parcel(
         self,
@@ -104,10 +116,12 @@ class Events:
         way: Way,
         channel: str,
         data: dict[str, object],
+        goes_by: str,
         users: Sequence[str] = (),
         rooms: Sequence[str] = (),
         ask: Asked | None = None,
     ) -> Parcel:
         event = Event(number, way, frozenset(users), frozenset(rooms))
+        event.sequence = goes_by if self._in_parts else ""
         self._ledger.enter(event)
         return Parcel(event, channel, json.dumps(data).encode(), ask or (channel, data))

@@ -55,10 +55,22 @@ class Event:
     outcome: Outcome = Outcome.UNDER_WAY
     answer: str = ""
     """What the publisher was answered, for people."""
+    sequence: str = ""
+    """The room by which the event goes, where the log has partitions: only the events of one room
+    come in their order. Empty where all do."""
 
     @property
     def is_accepted(self) -> bool:
         return self.outcome is Outcome.ACCEPTED
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """Name the events that come in the order in which they were accepted.
+
+        Where the log has partitions, a producer's XADD need not go to the one to which a pod
+        appends what it gets over TCP.
+        """
+        return (self.way.value if self.sequence else self.way.order, self.sequence)
 
 
 class Ledger:

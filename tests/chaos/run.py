@@ -68,7 +68,8 @@ async def live(
         gathered = await held.enter_async_context(crowd(population.clients, now_ms))
         await eventually(gathered.settled, 4 * PATIENCE_SECONDS, "all are in their rooms")
         world = World(deployment.topology, pods, wires, timeline, now_ms, asyncio.Event())
-        events = Events(ledger, population.audience, seed, first)
+        in_parts = leg.size.partitions > 1
+        events = Events(ledger, population.audience, seed, first, in_parts=in_parts)
         topology = deployment.topology
         publishers = Publishers(events, ledger, topology, pods.tcp_port, now_ms)
         troubles: list[str] = []

@@ -49,7 +49,9 @@ async def one_by_one(folder: Path, legs: Sequence[Leg], seed: str) -> None:
                     await held.aclose()
                     is_aftermath = False
                     deployment = await held.enter_async_context(
-                        deployed(folder / leg.name, leg.topology, leg.size.pods)
+                        deployed(
+                            folder / leg.name, leg.topology, leg.size.pods, leg.size.partitions
+                        )
                     )
                 result = await live(
                     deployment, leg, seed, place * _NUMBERS + 1, is_aftermath=is_aftermath

@@ -108,8 +108,8 @@ def _wrongly_received(
     ledger: Ledger, story: Story, session: Session, former: dict[int, Session], timeline: Timeline
 ) -> Iterator[Finding]:
     seen: set[int] = set()
-    furthest_place: dict[str, int] = {}
-    furthest_sent: dict[str, int] = {}
+    furthest_place: dict[tuple[str, str], int] = {}
+    furthest_sent: dict[tuple[str, str], int] = {}
     for ms, number in session.received:
         event = ledger.events.get(number)
         if event is None or not _may_get(event, story, session, timeline):
@@ -121,13 +121,13 @@ def _wrongly_received(
         seen.add(number)
         if number in former and _is_stale(event, session, timeline):
             yield Finding(Fault.DOUBLED, ms, number, "in an earlier session already")
-        order = event.way.order
+        order, lane = event.order, (event.lane, event.sequence)
         if event.is_accepted and (
-            event.place < furthest_place.get(event.lane, 0)
+            event.place < furthest_place.get(lane, 0)
             or event.settled_ms < furthest_sent.get(order, 0)
         ):
             yield Finding(Fault.DISORDERED, ms, number)
-        furthest_place[event.lane] = max(event.place, furthest_place.get(event.lane, 0))
+        furthest_place[lane] = max(event.place, furthest_place.get(lane, 0))
         furthest_sent[order] = max(event.sent_ms, furthest_sent.get(order, 0))
 
 

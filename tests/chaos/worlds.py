@@ -29,6 +29,8 @@ class Size:
     rooms: int
     per_second: Mapping[Way, float]
     """Events."""
+    partitions: int = 1
+    """Of the log."""
 
 
 SHORT = Size(2, 30, 6, 6, {Way.PUBLISH: 30, Way.XADD: 15, Way.TCP: 10})
@@ -51,7 +53,7 @@ def skipped(leg: Leg) -> str:
     return NOT_INSTALLED if needs_clock and faketime_library() is None else ""
 
 
-def alone(name: str, topology: str, seed: str, pods: int | None = None) -> Leg:
+def alone(name: str, topology: str, seed: str, pods: int | None = None, partitions: int = 1) -> Leg:
     """One disaster, once. Where it strikes Redis, some clients are away meanwhile."""
     one = ALL[name]
     step = Step(name, _CALM_SECONDS + _BEFORE_SECONDS, one.short_seconds, f"{seed} {name}")
@@ -61,22 +63,22 @@ def alone(name: str, topology: str, seed: str, pods: int | None = None) -> Leg:
     plan = {one.lane: steps}
     if one.lane is Lane.REDIS:
         plan[Lane.CLIENTS] = [Step("away", _CALM_SECONDS, UNTIL_OTHERS_ARE_DONE, f"{seed} away")]
-    size = replace(SHORT, pods=pods or one.short_pods or SHORT.pods)
+    size = replace(SHORT, pods=pods or one.short_pods or SHORT.pods, partitions=partitions)
     called = name if topology == one.topologies[0] else f"{name}-{topology}"
     return Leg(called, topology, plan, size)
 
 
-def short_legs(seed: str, pods: int | None = None) -> Iterator[Leg]:
+def short_legs(seed: str, pods: int | None = None, partitions: int = 1) -> Iterator[Leg]:
     """Give every world alone, in each topology that is its own."""
     for name, one in ALL.items():
         for topology in one.topologies if one.lane is Lane.REDIS else one.topologies[:1]:
-            yield alone(name, topology, seed, pods)
+            yield alone(name, topology, seed, pods, partitions)
 
 
-def long_legs(seed: str, pods: int | None = None) -> Iterator[Leg]:
+def long_legs(seed: str, pods: int | None = None, partitions: int = 1) -> Iterator[Leg]:
     """Give overlapping disasters for each topology, drawn from the seed; each at least once."""
     together = [one.name for one in ALL.values() if one.topologies[0] == "single"]
-    size = replace(LONG, pods=pods or LONG.pods)
+    size = replace(LONG, pods=pods or LONG.pods, partitions=partitions)
     yield _overlapping(seed, "single", together, size)
     for name, one in ALL.items():
         if one.topologies[0] != "single":

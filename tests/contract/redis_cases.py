@@ -19,7 +19,9 @@ def _eval(script: str, keys: Sequence[str], *arguments: object) -> Words:
     return ("EVAL", script, len(keys), *keys, *arguments)
 
 
-LOG, STATE, PODS, READERS = (f"{{t}}:{name}" for name in ("log", "state", "pods", "readers"))
+LOG, STATE, PODS, READERS, FOLLOWERS = (
+    f"{{t}}:{name}" for name in ("log", "state", "pods", "readers", "followers")
+)
 _BOTH = (LOG, STATE)
 _NUMBER = 9_000_000_000_000_000
 """Later than any clock says, so the numbers of epochs are the same wherever this is run."""
@@ -56,6 +58,14 @@ def _permit(lease_id: str, *, wanted: str = "1", least_ms: int = 0) -> Words:
     return _eval(appending.PERMIT_PACKING, keys, lease_id, wanted, least_ms)
 
 
+def _permit_alone(lease_id: str, least_ms: int) -> Words:
+    return _eval(appending.PERMIT_PACKING, [STATE], lease_id, "1", least_ms)
+
+
+def _widen(lease_id: str, partitions: int, least_ms: int = 0) -> Words:
+    return _eval(log.WIDEN, [STATE, PODS, FOLLOWERS], lease_id, partitions, least_ms)
+
+
 _PEERS = [f"{{t}}:{name}" for name in ("peers", "before", "now", "after")]
 
 
@@ -75,7 +85,7 @@ CASES: dict[str, list[Words]] = {
     "strings": [
         ("SET", "a", "1"), ("GET", "a"), ("SET", "a", "2", "NX"),
         ("SET", "b", "3", "NX", "EX", 100),
-        ("GET", "b"), ("EXISTS", "a", "b", "c", "a"), ("DEL", "a", "c"), ("GET", "a"), ("DBSIZE",),
+        ("GET", "b"), ("EXISTS", "a", "a"), ("DEL", "a", "a"), ("GET", "a"), ("DBSIZE",),
         ("EXPIRE", "b", 0), ("GET", "b"), ("PEXPIRE", "none", 5), ("PTTL", "none"), ("SET", "a"),
         ("SET", "c", "1"), ("PTTL", "c"), ("HGET", "c", "x"), ("XADD", "c", "*", "a", "b"),
         ("NOSUCH", "x"), ("EXPIRE", "c", "x"), ("FLUSHALL",), ("DBSIZE",), ("PING",), ("PING", "x"),
@@ -181,6 +191,18 @@ CASES: dict[str, list[Words]] = {
         _eval(log.REPLACE, _BOTH, _FIRST, "second", "removed", _NUMBER + 1), ("HGETALL", STATE),
         _packed("0-0", 2),
     ],
+    "packed entries of a further partition": [
+        BEGIN, _LEASE, _permit_alone("wrong", 0), _permit_alone("pod.1", 60_000),
+        _permit_alone("pod.1", 60_000), _permit_alone("pod.1", 0), ("HGET", STATE, "removed"),
+    ],
+    "partitions": [
+        _widen("pod.1", 3), BEGIN, _LEASE, _widen("pod.1", 3), ("ZADD", PODS, _FAR, "pod"),
+        _widen("pod.1", 3), ("ZADD", FOLLOWERS, _FAR, "3 pod"), _widen("wrong", 3),
+        _widen("pod.1", 3, 60_000), ("HMGET", STATE, "partitions"), ("ZADD", PODS, _FAR, "old"),
+        _widen("pod.1", 3), ("HMGET", STATE, "partitions"), ("ZADD", FOLLOWERS, _FAR, "2 old"),
+        _widen("pod.1", 3), _widen("pod.1", 2), _widen("pod.1", 2), ("ZREM", PODS, "old"),
+        _widen("pod.1", 3), ("HGET", STATE, "partitions"), _widen("", 2), _widen("", 5), _LEASE,
+    ],
     "sessions": [
         _eval(_SAVE, ["k"], "a.1", 60_000, 1, "u", "{}", 4, "room a", "", "room b", "+1-0", "c"),
         ("HGETALL", "k"), _eval(_SAVE, ["k"], "b.1", 60_000, 0, "u", "{}", 0),
@@ -199,8 +221,8 @@ CASES: dict[str, list[Words]] = {
         _refresh(7, "pod 1 h 1", "A", "B"), ("ZADD", _PEERS[0], 1, "gone"), _refresh(0, "", "", ""),
     ],
     "requests that may be repeated": [
-        _eval(APPENDING.script, ["o", LOG], "f", 60, "chat:new", "{}"), ("XLEN", LOG),
-        _eval(APPENDING.script, ["o", LOG], "f", 60, "chat:new", "{}"), ("XLEN", LOG),
+        _eval(APPENDING.script, ["{t}:o", LOG], "f", 60, "chat:new", "{}"), ("XLEN", LOG),
+        _eval(APPENDING.script, ["{t}:o", LOG], "f", 60, "chat:new", "{}"), ("XLEN", LOG),
         _eval(PUBLISHING.script, ["p"], "f", 60, "chat:new", "{}"),
     ],
     "presence events": [

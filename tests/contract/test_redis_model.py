@@ -15,6 +15,7 @@ from typing import Any
 import hiredis
 import pytest
 from redis.asyncio import Redis
+from redis.crc import key_slot
 
 from constellation_ws.announcing import scripts as announcing
 from constellation_ws.log import scripts as log
@@ -24,6 +25,7 @@ from tests.simulation.hosts import WALL_CLOCK, Host, Universe
 from tests.simulation.network import Network
 from tests.simulation.redis_model.replies import encode
 from tests.simulation.redis_model.server import RedisModel
+from tests.valkeys import lasting_valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 _STAMP = re.compile(rb"\d{13,}(-\d+)?")
@@ -87,8 +89,8 @@ class Real:
 
 
 @asynccontextmanager
-async def _real(valkey: Valkey) -> AsyncIterator[Real]:
-    reader, writer = await asyncio.open_connection(HOST, valkey.port)
+async def _connected(port: int) -> AsyncIterator[Real]:
+    reader, writer = await asyncio.open_connection(HOST, port)
     try:
         yield Real(reader, writer)
     finally:
@@ -126,7 +128,7 @@ async def test_the_model_answers_as_redis_does(
     redis: Redis, valkey: Valkey, name: str, protocol: int
 ) -> None:
     model = Model()
-    async with _real(valkey) as real:
+    async with _connected(valkey.port) as real:
         await real.answer("HELLO", protocol)
         for words in CASES[name]:
             expected, found = await real.answer(*words), model.answer(words, protocol)
@@ -142,7 +144,7 @@ async def test_the_model_refuses_what_redis_refuses(
     redis: Redis, valkey: Valkey, code: str
 ) -> None:
     model = Model()
-    async with _real(valkey) as real:
+    async with _connected(valkey.port) as real:
         for words in (*KEPT, BEGIN):
             assert await real.answer(*words) == model.answer(words, 2)
         model.redis.refuses = code
@@ -155,6 +157,28 @@ async def test_the_model_refuses_what_redis_refuses(
                 assert (words, found) == (words, expected)
         finally:
             await _recover(real)
+
+
+async def test_the_model_refuses_keys_of_several_slots_as_a_cluster_does(tmp_path: Path) -> None:
+    model, script = Model(), "return redis.call('GET', ARGV[1])"
+    settings = {"cluster_enabled": "yes", "cluster_require_full_coverage": "no"}
+    with lasting_valkey(tmp_path, **settings) as node:
+        async with _connected(node.port) as real:
+            await real.answer("CLUSTER", "ADDSLOTSRANGE", key_slot(b"{a}1"), 16_383)
+            await eventually(lambda: _is_whole(real), PATIENCE_SECONDS, "the cluster works")
+            for words in (
+                ("DEL", "{a}1", "{b}1"),
+                ("EXISTS", "{a}1", "{b}1"),
+                ("XREAD", "STREAMS", "{a}1", "{b}1", "0", "0"),
+                ("EVAL", script, 2, "{a}1", "{b}1", "{a}1"),
+                ("EVAL", script, 1, "{a}1", "{b}1"),
+                ("EVAL", script, 1, "{a}1", "{a}2"),
+            ):
+                assert (words, model.answer(words, 2)) == (words, await real.answer(*words))
+
+
+async def _is_whole(real: Real) -> bool:
+    return "cluster_state:ok" in str(await real.answer("CLUSTER", "INFO"))
 
 
 def _forget_age(*looks: object) -> None:

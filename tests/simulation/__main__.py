@@ -47,6 +47,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--mutation", help="break the gateway in this way first")
     parser.add_argument("--keep-on", action="store_true", help="do not stop at the first failure")
     parser.add_argument("--small", action="store_true", help="few clients, two or three pods")
+    parser.add_argument("--partitions", type=int, help="of the log, in every world")
     parser.add_argument("--list", action="store_true", help="list the faults")
     return parser.parse_args()
 
@@ -62,7 +63,8 @@ def _simulate(arguments: argparse.Namespace) -> int:
     fresh = arguments.seeds if arguments.seeds is not None else 0 if arguments.seed else 100
     seeds = chain(arguments.seed, _fresh(fresh))
     tasks = (
-        Task(seed, arguments.seconds, arguments.world, blows, arguments.small) for seed in seeds
+        Task(seed, arguments.seconds, arguments.world, blows, arguments.small, arguments.partitions)
+        for seed in seeds
     )
     began, cpu = time.monotonic(), sum(os.times()[:4])
     count, failed, virtual, delivered = 0, 0, 0.0, 0
@@ -77,7 +79,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
             failed += 1
             task = Task(
                 outcome.seed, arguments.seconds, arguments.world, tuple(outcome.blows),
-                arguments.small,
+                arguments.small, arguments.partitions,
             )  # fmt: skip
             _report(task, outcome.failures, outcome.story, prepare, arguments)
             if not arguments.keep_on:
@@ -115,10 +117,11 @@ def _report(task, failures: Sequence[str], story: str, prepare, arguments) -> No
     path = _FOLDER / f"{task.seed}.txt"
     path.write_text(story)
     print(f"  faults: {', '.join(map(str, blows)) or 'none'}")
-    mutation = f" --mutation {arguments.mutation}" if arguments.mutation else ""
+    options = f" --mutation {arguments.mutation}" if arguments.mutation else ""
+    options += f" --partitions {task.partitions}" if task.partitions is not None else ""
     print(
         f"  replay: python -m tests.simulation --seed {task.seed} --seconds {task.seconds:g}"
-        f"{mutation}{' --small' if task.is_small else ''} --plan '{plan.to_text(blows)}'"
+        f"{options}{' --small' if task.is_small else ''} --plan '{plan.to_text(blows)}'"
     )
     print(f"  story:  {path}", flush=True)
 

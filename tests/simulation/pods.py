@@ -68,8 +68,8 @@ class Pod:
         if not self.is_listener or self.host.is_paused:
             return False
         delivery = self.gateway.events.delivery
-        has_hole = delivery._recorder._unrecorded.has_hole
-        return delivery._seat.listening_seconds is not None and not has_hole
+        listens = all(one.listening_seconds is not None for one in delivery._recording._seats)
+        return listens and not any(one.unrecorded.has_hole for one in delivery._partitions)
 
     def lost_count(self) -> float:
         """Give how many losses it has counted; what an operator reads at /metrics."""

@@ -18,7 +18,7 @@ import hiredis
 
 from tests.chaos.events import Events, Parcel
 from tests.chaos.ledger import Event, Outcome, Way
-from tests.chaos.names import LOG_KEY
+from tests.partitions import log_of, partition_of
 from tests.simulation.hosts import Host
 
 _RETRY_SECONDS = 0.3
@@ -53,8 +53,14 @@ class Publishers:
         events: Events,
         choose_pod: Callable[[], str],
         pace: Pace,
+        width: Callable[[], int],
     ) -> None:
-        """`choose_pod` gives the address of a pod that takes requests. Raises ConnectionError."""
+        """`choose_pod` gives the address of a pod that takes requests. Raises ConnectionError.
+
+        `width` gives how many partitions of the log are in use, for XADD: an event of a room that
+        is in another partition than what changes the room has no order with that.
+        """
+        self.width = width
         self._host = host
         self.events = events
         self._choose_pod = choose_pod
@@ -201,9 +207,13 @@ class RedisLine(Line):
     def _pack(self, parcel: Parcel) -> bytes:
         words: tuple[Any, ...] = ("PUBLISH", parcel.channel, parcel.data)
         if self.way is Way.XADD:
-            words = ("XADD", LOG_KEY, "*", "channel", parcel.channel, "data", parcel.data)
+            words = ("XADD", self._log(parcel), "*", "channel", parcel.channel, "data", parcel.data)
         pack: Any = hiredis.pack_command
         return cast("bytes", pack(words))
+
+    def _log(self, parcel: Parcel) -> str:
+        """Choose the partition by the room, as a producer has to that wants its events in order."""
+        return log_of(partition_of(parcel.event.sequence, self._owner.width()))
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)

@@ -23,6 +23,7 @@ from tests.simulation.faults import FAULTS
 from tests.simulation.faults.kinds import Blow
 from tests.simulation.former import former_release
 from tests.simulation.hosts import Host
+from tests.simulation.partitions import draw_partitions
 from tests.simulation.pods import virtual_ports
 from tests.simulation.publishers import PACES
 from tests.simulation.story import tell
@@ -50,6 +51,8 @@ class Task:
     """Instead of those that the seed draws."""
     is_small: bool = False
     """Whether few clients are enough, as for a fault that most of them see."""
+    partitions: int | None = None
+    """Of the log, instead of what the seed draws."""
 
     def drawn(self) -> list[Blow]:
         """Give the plan."""
@@ -91,9 +94,11 @@ def run(task: Task) -> Outcome:
     announces = chance.random() < 0.5
     if chance.random() < 0.5:
         settings[LISTENERS] = chance.randrange(1, size.pods if size.pods < 4 else 3)
+    partitions, begins_with = draw_partitions(task.seed, task.partitions)
     world = World(
-        f"{task.seed} universe", size, settings, pace, has_tokens=has_tokens, announces=announces
-    )
+        f"{task.seed} universe", size, settings, pace, has_tokens=has_tokens, announces=announces,
+        partitions=partitions, begins_with=begins_with,
+    )  # fmt: skip
     logging.getLogger("asyncio").disabled = True
     _log_to(world)
     with determined(world.universe), virtual_ports(), former_release():
@@ -221,6 +226,7 @@ def _judge(world: World) -> list[Verdict]:
     deadline = world.timeline.deadline(world.universe.now_ms)
     world.ledger.doubt(world.timeline.cuts)
     world.doubt_traceless()
+    world.doubt_unseen()
     world.publishers.doubt(world.doubted)
     while True:
         verdicts = [judge(world.ledger, one.story, world.timeline) for one in world.clients]

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
 from tests.chaos.events import Events
-from tests.chaos.ledger import Ledger
+from tests.chaos.ledger import Ledger, Outcome
 from tests.chaos.losses import Counts
-from tests.chaos.names import LOG_KEY, SETTINGS
+from tests.chaos.names import SETTINGS
 from tests.chaos.timeline import TAKE_OVER_MS, Strike, Timeline
+from tests.partitions import LOG_PARTITIONS, log_of
 from tests.simulation import announcements, tokens
 from tests.simulation.announcements import Announcements
 from tests.simulation.backend import Backend
 from tests.simulation.clients import VirtualClient
 from tests.simulation.hosts import Host, Universe
 from tests.simulation.network import Connection, Network
+from tests.simulation.partitions import recorders_of, width_of
 from tests.simulation.pods import Pod
 from tests.simulation.population import SPARE_ROOMS, populate
 from tests.simulation.publishers import Pace, Publishers
 from tests.simulation.redis_model.server import RedisModel
-from tests.simulation.redis_model.streams import Stream
+from tests.simulation.redis_model.streams import Id, Stream
 from tests.simulation.tokens import Issuer
 
 PACKING = "CONSTELLATION_LOG_PACKING"
@@ -64,7 +67,10 @@ class World:
         *,
         has_tokens: bool = False,
         announces: bool = False,
+        partitions: int = 1,
+        begins_with: int | None = None,
     ) -> None:
+        """`partitions` are those of the log; pods begin with fewer, until all are replaced."""
         self.notes: list[tuple[int, str, str]] = []
         """What hosts logged and what struck, with the time in milliseconds, and where."""
         self.troubles: list[str] = []
@@ -93,9 +99,16 @@ class World:
         self.director = Host(self.universe, "director", "10.9.0.1", self.network)
         self.redis = RedisModel()
         self._redis_starts = itertools.count(1)
+        self._redis_started_ms = 0
+        self._unseen_ms: list[tuple[int, int]] = []
+        """From when until when a Redis ran that no pod has connected to."""
         self.start_redis()
         self._pod_numbers = itertools.count()
         self._size = size
+        self.partitions = partitions
+        self._setting = begins_with or partitions
+        self.was_widened = False
+        """Whether pods had fewer partitions when they began."""
         self.pods: list[Pod] = []
         self._endpoints: list[Pod] = []
         self._turn = itertools.count()
@@ -115,8 +128,10 @@ class World:
             )
             for number, one in enumerate(named)
         ]
-        events = Events(self.ledger, audience, f"{seed} events", 1)
-        self.publishers = Publishers(publishing, events, self._choose_live_pod, pace)
+        events = Events(self.ledger, audience, f"{seed} events", 1, in_parts=partitions > 1)
+        self.publishers = Publishers(
+            publishing, events, self._choose_live_pod, pace, lambda: width_of(self.redis.data)
+        )
         self.backend = Backend(
             publishing, self.clients, self._choose_live_pod, Random(f"{seed} backend")
         )
@@ -139,7 +154,21 @@ class World:
         address = f"10.0.{number // 250}.{number % 250 + 1}"
         host = Host(self.universe, f"pod-{number}", address, self.network)
         host.is_former = is_former
-        return Pod(host, self.settings | {PACKING: "off"} if is_former else self.settings)
+        settings = self.settings | ({LOG_PARTITIONS: self._setting} if self._setting > 1 else {})
+        return Pod(host, settings | {PACKING: "off"} if is_former else settings)
+
+    def widen(self) -> bool:
+        """Let pods that are started from now on have all partitions; False if they had already."""
+        if self.is_wide:
+            return False
+        self.note("director", f"pods begin to have {self.partitions} partitions")
+        self._setting, self.was_widened = self.partitions, True
+        return True
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether pods that are started now have all partitions."""
+        return self._setting == self.partitions
 
     @property
     def is_packing(self) -> bool:
@@ -163,15 +192,25 @@ class World:
         return done
 
     def are_pods_well(self) -> bool:
-        """Tell whether all pods are ready, exactly one records, and as many listen as should."""
-        recorders = sum(pod.is_recorder for pod in self.pods)
+        """Tell whether all pods are ready, all is recorded, and as many listen as should."""
         listeners = sum(pod.is_listener for pod in self.pods)
-        is_well = recorders == 1 and listeners == min(self.most_listeners, len(self.pods))
+        is_well = self._is_recorded and listeners == min(self.most_listeners, len(self.pods))
         return all(pod.is_ready for pod in self.pods) and is_well
 
     @property
+    def _is_recorded(self) -> bool:
+        """Whether exactly one pod records, or one for each partition, spread over the pods."""
+        if self._setting == 1:
+            return sum(pod.is_recorder for pod in self.pods) == 1
+        shares = Counter(recorders_of(self.redis.data, self._setting))
+        has_all = shares.total() == self._setting == width_of(self.redis.data)
+        return has_all and max(shares.values()) <= -(-self._setting // len(self.pods))
+
+    @property
     def most_listeners(self) -> int:
-        """How many pods listen, if there are so many."""
+        """How many pods listen, if there are so many; with partitions all do."""
+        if self._setting > 1:
+            return len(self.pods)
         return int(str(self.settings.get(LISTENERS, _LISTENERS)))
 
     def is_lost_with(self, *victims: Pod) -> bool:
@@ -208,6 +247,16 @@ class World:
             if one.receivers and one.receivers <= self.traceless
         ]
 
+    def doubt_unseen(self) -> None:
+        """Take back what a Redis promised to which no pod has connected before it went back.
+
+        Nothing that a pod can read tells that there was one, and what it had that the next has not.
+        """
+        for begun_ms, ended_ms in self._unseen_ms:
+            for event in self.ledger.accepted():
+                if begun_ms <= event.settled_ms <= ended_ms:
+                    event.outcome = Outcome.UNKNOWN
+
     def note_pause(self, names: set[str], began_ms: int) -> None:
         """Note that pods have stood still: a new one may have become the recorder meanwhile.
 
@@ -224,16 +273,22 @@ class World:
         }
 
     @property
-    def last_entry(self) -> tuple[int, int]:
-        """The ID of the last entry of the log."""
-        stream = self.redis.data.find(LOG_KEY.encode(), Stream)
-        return (0, 0) if stream is None else stream.last
+    def last_entries(self) -> list[Id]:
+        """The ID of the last entry of each partition of the log."""
+        return [stream.last for stream in self._streams]
 
-    def packed_entries(self, after: tuple[int, int]) -> int:
-        """Count the packed entries of the log after this ID."""
-        stream = self.redis.data.find(LOG_KEY.encode(), Stream)
-        pairs = [] if stream is None else zip(stream.ids, stream.entries, strict=True)
-        return sum(one > after and fields[0] == b"packed" for one, fields in pairs)
+    def packed_entries(self, after: Sequence[Id]) -> int:
+        """Count the packed entries of the log after these IDs."""
+        return sum(
+            one > seen and fields[0] == b"packed"
+            for stream, seen in zip(self._streams, after, strict=True)
+            for one, fields in zip(stream.ids, stream.entries, strict=True)
+        )
+
+    @property
+    def _streams(self) -> list[Stream]:
+        logs = [log_of(partition).encode() for partition in range(self.partitions)]
+        return [self.redis.data.find(log, Stream) or Stream() for log in logs]
 
     def is_undisturbed(self, strike: Strike) -> bool:
         """Tell whether no other kind that may lose events touches the time since this one began."""
@@ -256,6 +311,10 @@ class World:
     def start_redis(self) -> None:
         """Start Redis with the data that it has, on a new host: connections are not kept."""
         number = next(self._redis_starts)
+        now_ms = self.universe.now_ms
+        if not self.redis.is_seen:
+            self._unseen_ms.append((self._redis_started_ms, now_ms))
+        self._redis_started_ms = now_ms
         host = Host(self.universe, "redis", f"10.1.0.{number}", self.network)
         self.network.name("redis", host.address)
         self.redis.start(host)

@@ -130,6 +130,19 @@ class TestOrder:
         assert judged(again, connect(0), *got(2, 1)).findings == []
         assert faults(judged(again, connect(0), *got(1, 2))) == [(Fault.DISORDERED, 2)]
 
+    def test_where_the_log_has_partitions_only_events_of_one_room_have_an_order(self) -> None:
+        parts = [event(1, sequence="chat:a"), event(2, sequence="chat:b")]
+        parts.append(event(3, sequence="chat:a"))
+        assert judged(parts, connect(0), *got(2, 1, 3)).findings == []
+        assert judged(parts, connect(0), *got(1, 3, 2)).findings == []
+        assert faults(judged(parts, connect(0), *got(3, 2, 1))) == [(Fault.DISORDERED, 1)]
+
+    def test_producers_need_not_choose_the_partition_that_pods_do(self) -> None:
+        ways = [event(1, sequence="chat:a"), event(2, way=Way.TCP, lane="tcp", sequence="chat:a")]
+        assert judged(ways, connect(0), *got(2, 1)).findings == []
+        again = replace(ways[1], number=3, sent_ms=3_000, settled_ms=3_010, lane="another")
+        assert faults(judged([*ways, again], connect(0), *got(3, 1, 2))) == [(Fault.DISORDERED, 2)]
+
 
 class TestRecovered:
     def test_what_is_replayed_before_the_connect_belongs_to_the_session(self) -> None:

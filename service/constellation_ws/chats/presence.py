@@ -72,21 +72,22 @@ class Presence:
         instance: str,
         names: Names = DEFAULT,
         announcer: Announcer = NO_ANNOUNCER,
+        *,
+        partitions: int = 1,
     ) -> None:
-        self._redis = redis
-        self._instance = instance
-        self._names = names
+        """This pod follows so many `partitions` of the log."""
+        self._redis, self._names, self._instance = redis, names, instance
+        self._partitions = partitions
         self._pods_key = names.pods
         self._key = names.users(instance)
         self._version_key = names.users_version(instance)
-        self._version = 0
+        self._version, self._has_withdrawn = 0, False
         self._is_lost = False
         """Whether the set in Redis may have other users than it should have."""
         self._here: set[UserId] = set()
         self._announcer = announcer
         self._leaving: dict[UserId, _Leaving] = {}
         self._unsaved: dict[UserId, bool] = {}
-        self._has_withdrawn = False
         self._asking = asyncio.Semaphore(_MAX_QUESTIONS)
 
     def arrive(self, user: UserId) -> None:
@@ -110,8 +111,7 @@ class Presence:
         """Write changes and refresh the pod's set, for ever."""
         refresh_at = 0.0
         while True:
-            now = time.monotonic()
-            await self._let_go(now)
+            await self._let_go(now := time.monotonic())
             try:
                 if now >= refresh_at and not self._has_withdrawn:
                     await self._refresh()
@@ -217,8 +217,7 @@ class Presence:
         """
         changes = list(self._unsaved.items())
         for start in range(0, len(changes), _CHUNK):
-            chunk = dict(changes[start : start + _CHUNK])
-            await self._write(chunk)
+            await self._write(chunk := dict(changes[start : start + _CHUNK]))
             for user, was in chunk.items():
                 if self._unsaved.get(user) is was:
                     del self._unsaved[user]
@@ -240,12 +239,16 @@ class Presence:
         self._version = version
 
     def _show(self, pipe: Any, now: float, lives_until: float) -> None:
-        """Show that this pod lives, and that it reads packed entries of the log.
+        """Show that this pod lives, and what it reads of the log: packed entries, and partitions.
 
         A pod of an earlier release does not say the latter, and as long as it lives none are
-        written. So it is said first, and holds for longer.
+        written. So it is said first, and holds for longer. Who does not say it follows one.
         """
-        pipe.zadd(self._names.readers, {self._instance: now + 3 * LIFETIME_SECONDS})
+        until = now + 3 * LIFETIME_SECONDS
+        pipe.zadd(self._names.readers, {self._instance: until})
+        if self._partitions > 1:
+            pipe.zadd(self._names.followers, {f"{self._partitions} {self._instance}": until})
+            pipe.zremrangebyscore(self._names.followers, "-inf", now)
         pipe.zadd(self._pods_key, {self._instance: lives_until})
 
     async def _refresh(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from constellation_ws.cli import check
 from constellation_ws.cli.check_peers import inspect_peers
 from constellation_ws.cli.findings import Finding, Verdict
-from constellation_ws.cli.redis_connection import RedisFailed, made
+from constellation_ws.cli.redis_connection import RedisFailed, made, reaching
 from constellation_ws.cli.reporting import FAILED, exit_on, to_table, write_json
 from constellation_ws.interface.table import Interface
 from constellation_ws.runtime import open_files
@@ -97,6 +97,9 @@ def _findings(values: Settings, interface: Interface) -> list[Finding]:
                 announces=values.presence.presence_events != "off" or interface.watches,
             ),
         ]
+        if not check.has_failed(findings):
+            count = values.delivery.partitions()
+            findings += check.inspect_partitions(redis, names, reaching(address), count)
         if values.listening.peer_port is not None:
             findings += inspect_peers(redis, names)
     return findings

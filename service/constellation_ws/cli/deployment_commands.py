@@ -87,12 +87,13 @@ def status(as_json: AsJson = False) -> None:
     Exit code 1 if events are not delivered: no pod, no recorder, or a full Redis.
     """
     from constellation_ws.cli import status as overview
-    from constellation_ws.cli.redis_connection import RedisFailed, connected
+    from constellation_ws.cli.redis_connection import RedisFailed, connected, reaching
 
     values = loading.settings_with_warnings()
     names = values.redis.names()
     with exit_on(FAILED, RedisFailed), connected(values.redis.address(), names) as redis:
-        found = overview.inspect(redis, names, values.delivery.mode)
+        reach = reaching(values.redis.address())
+        found = overview.inspect(redis, names, values.delivery.mode, reach)
     problems = list(found.problems())
     if as_json:
         write_json(found.facts())

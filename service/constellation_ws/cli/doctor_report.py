@@ -14,7 +14,7 @@ from constellation_ws.cli.doctor.delivery import Inside
 from constellation_ws.cli.doctor.examination import Extent, examine
 from constellation_ws.cli.doctor.target import Target, read_target
 from constellation_ws.cli.findings import Finding, Verdict, conclusion, failed
-from constellation_ws.cli.redis_connection import RedisFailed, made
+from constellation_ws.cli.redis_connection import RedisFailed, made, reaching
 from constellation_ws.cli.reporting import FAILED, complain, write_json
 from constellation_ws.interface.table import Interface
 from constellation_ws.settings.settings import Settings
@@ -86,5 +86,6 @@ def _inside(values: Settings) -> Iterator[Inside | None]:
     if not any(os.environ.get(name) for name in _REDIS_VARIABLES):
         yield None
         return
-    with made(values.redis.address(), values.redis.names()) as redis:
-        yield Inside(redis, values.redis.names(), values.delivery.mode)
+    address, names = values.redis.address(), values.redis.names()
+    with made(address, names) as redis:
+        yield Inside(redis, names, values.delivery.mode, reaching(address))

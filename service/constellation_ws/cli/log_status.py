@@ -1,4 +1,4 @@
-"""What the log is now: how many events it holds, who appends to it, and in which form."""
+"""What each partition of the log is now: how many events it holds, who appends, in which form."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from redis import Redis
+
 from constellation_ws.cli.deployment import Pod
-from constellation_ws.cli.redis_connection import required
+from constellation_ws.cli.redis_connection import Reach, required
 from constellation_ws.log import packing, seats
 from constellation_ws.redis_io.names import Names
 
-_STATE = ("holder", "until", "epoch", "begun", "reason", "packs", "extra", "listeners")
+_STATE = (
+    "holder", "until", "epoch", "begun", "reason", "packs", "extra", "listeners", "partitions",
+)  # fmt: skip
 """Fields of the log's state. Read with HMGET, which a gateway's own user may do."""
 _PAGE, _PAGES = 100, 100
 """So many plain entries are looked through for the first packed one."""
@@ -51,6 +55,19 @@ class Log:
     epoch_seconds: float
     epoch_reason: str
     """Why it began: what was lost before."""
+    partition: int
+    partitions: int
+    """How many are in use, as the state of the first one has it."""
+
+
+def inspect_all(redis: Redis, names: Names, pods: Sequence[Pod], reach: Reach) -> list[Log]:
+    """Read all partitions that are in use; `pods` are those that live. Raises RedisFailed."""
+    logs = [inspect(redis, names, pods)]
+    for number in range(1, logs[0].partitions):
+        others = names.of_partition(number)
+        with reach(redis, others) as other:
+            logs.append(inspect(other, others, pods))
+    return logs
 
 
 def inspect(redis: Any, names: Names, pods: Sequence[Pod]) -> Log:
@@ -77,6 +94,8 @@ def inspect(redis: Any, names: Names, pods: Sequence[Pod]) -> Log:
         epoch=state.get("epoch", ""),
         epoch_seconds=max(0.0, now - float(state.get("begun", now * 1000)) / 1000),
         epoch_reason=state.get("reason", ""),
+        partition=names.partition,
+        partitions=int(state.get("partitions", 1)),
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from redis import Redis
@@ -34,6 +34,23 @@ def connected(redis_url: str, names: Names) -> Iterator[Redis]:
         with required(_unusable(redis_url)):
             redis.connection_pool.release(redis.connection_pool.get_connection())
         yield redis
+
+
+Reach = Callable[[Redis, Names], AbstractContextManager[Redis]]
+"""Connects to where another partition of the log is, as its names say, beside a connection to the
+first. Raises RedisFailed."""
+
+
+def same_redis(redis: Redis, names: Names) -> AbstractContextManager[Redis]:
+    """Reach another partition where one Redis has all of them."""
+    return nullcontext(redis)
+
+
+def reaching(redis_url: str) -> Reach:
+    """Give what reaches other partitions: on a Cluster they are on other nodes."""
+    if not isinstance(read(redis_url), ClusterAddress):
+        return same_redis
+    return lambda _, names: connected(redis_url, names)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from constellation_ws.cli import deployment, log_status
 from constellation_ws.cli.deployment import Pod
 from constellation_ws.cli.log_status import Log, Packing
+from constellation_ws.cli.redis_connection import Reach, same_redis
 from constellation_ws.cli.reporting import to_table
 from constellation_ws.redis_io.names import Names
 
@@ -47,6 +48,13 @@ class Status:
     log: Log | None
     memory: Memory | None
     """None where the user may not ask."""
+    further: Sequence[Log] = ()
+    """The log's other partitions."""
+
+    @property
+    def partitions(self) -> Sequence[Log]:
+        """All of them; none with live delivery."""
+        return () if self.log is None else (self.log, *self.further)
 
     def problems(self) -> Iterator[str]:
         """Say in a sentence each what keeps events from being delivered, and what to do."""
@@ -58,9 +66,11 @@ class Status:
             )
         if self.memory is not None and self.memory.is_full:
             yield "Redis is full (maxmemory): nothing can be recorded; raise maxmemory"
-        if living and self.log is not None and not self.log.recorder:
-            alert = "ConstellationRecorderMissing in docs/operations.md"
-            yield f"no pod records PUBLISHed events: see {alert}"
+        for log in self.partitions:
+            if living and not log.recorder:
+                alert = "ConstellationRecorderMissing in docs/operations.md"
+                which = f" of partition {log.partition}" if self.further else ""
+                yield f"no pod records PUBLISHed events{which}: see {alert}"
 
     def facts(self) -> Mapping[str, Any]:
         """Give all of it for programs."""
@@ -68,6 +78,7 @@ class Status:
             "delivery": self.delivery,
             "pods": [asdict(pod) | {"is_leaving": pod.is_leaving} for pod in self.pods],
             "log": None if self.log is None else asdict(self.log),
+            "partitions": [asdict(log) for log in self.further],
             "memory": None if self.memory is None else asdict(self.memory),
             "problems": list(self.problems()),
         }
@@ -87,14 +98,18 @@ class Status:
             return "stopping or gone"
         if self.log is None:
             return ""
-        if pod.instance == self.log.recorder:
+        if pod.instance in (log.recorder for log in self.partitions):
             return "recorder"
         return "listener" if pod.instance in self.log.listeners else ""
 
     def _log_rows(self) -> Iterator[tuple[str, str]]:
-        if self.log is None:
-            return
-        log = self.log
+        for log in self.partitions:
+            of = f" {log.partition}" if self.further else ""
+            if self.further:
+                yield f"recorder{of}", log.recorder or "(none)"
+            yield from ((f"{name}{of}", text) for name, text in self._rows_of(log))
+
+    def _rows_of(self, log: Log) -> Iterator[tuple[str, str]]:
         text = f"{'at least ' * log.is_least}{log.events:,} events"
         if log.events != log.entries:
             text += f" in {log.entries:,} entries"
@@ -128,11 +143,13 @@ def _told(log: Log) -> str:
     return f", because of {log.epoch_reason}: clients got new sessions"
 
 
-def inspect(redis: Redis, names: Names, delivery: str) -> Status:
+def inspect(redis: Redis, names: Names, delivery: str, reach: Reach = same_redis) -> Status:
     """Read it. Raises RedisFailed."""
     found = deployment.pods(redis, names)
-    log = log_status.inspect(redis, names, found) if delivery == "durable" else None
-    return Status(delivery, found, log, _memory(redis))
+    if delivery != "durable":
+        return Status(delivery, found, None, _memory(redis))
+    first, *further = log_status.inspect_all(redis, names, found, reach)
+    return Status(delivery, found, first, _memory(redis), further)
 
 
 def _memory(redis: Any) -> Memory | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import msgspec
 from redis import Redis
 
-from constellation_ws.cli.redis_connection import required
+from constellation_ws.cli.redis_connection import Reach, required, same_redis
 from constellation_ws.delivery.command_reading import CommandReader
 from constellation_ws.delivery.routes import Table
 from constellation_ws.log.layout import Logged, read_named
@@ -152,27 +153,54 @@ def unrecorded(table: Table, patterns: Sequence[str], *, keeps_log: bool) -> Liv
 
 
 def follow(
-    redis: Redis, names: Names, reader: Reader, live: Live, *, since_seconds: float, until: float
+    redis: Redis,
+    names: Names,
+    reader: Reader,
+    live: Live,
+    *,
+    since_seconds: float,
+    until: float,
+    reach: Reach = same_redis,
 ) -> Iterator[Passed]:
     """Yield events as they pass, until a monotonic time; `since_seconds` before now come first.
 
-    The log is read with live delivery too: producers may write to it. Raises RedisFailed.
+    The log is read with live delivery too: producers may write to it. `reach` reaches its other
+    partitions, of which one is read after the other. Raises RedisFailed.
     """
     asked: Any = redis
-    with required("The events cannot be read"), asked.pubsub() as subscription:
+    with ExitStack() as held:
+        held.enter_context(required("The events cannot be read"))
+        subscription = held.enter_context(asked.pubsub())
         if live.channels:
             subscription.subscribe(*live.channels)
         if live.patterns:
             subscription.psubscribe(*live.patterns)
-        last = _beginning(asked, since_seconds)
+        tails = [_Tail(asked, names, since_seconds)]
+        for number in range(1, int(asked.hget(names.state, "partitions") or 1)):
+            others = names.of_partition(number)
+            other = held.enter_context(reach(redis, others))
+            tails.append(_Tail(other, others, since_seconds))
         while (left := until - time.monotonic()) > 0:
-            block_ms = max(1, int(min(left, _BLOCK_SECONDS) * 1000))
-            pairs = _entries(asked, names, last, block_ms)
-            last = pairs[-1][0] if pairs else last
-            for logged in read_named(pairs).logged:
-                yield _passed(reader, logged)
+            block_ms = max(1, int(min(left, _BLOCK_SECONDS) * 1000 / len(tails)))
+            for tail in tails:
+                for logged in tail.read(block_ms):
+                    yield _passed(reader, logged)
             if live.channels:
                 yield from _published(reader, subscription)
+
+
+class _Tail:
+    """The end of one partition of the log."""
+
+    def __init__(self, redis: Any, names: Names, since_seconds: float) -> None:
+        self._redis, self._names = redis, names
+        self._last = _beginning(redis, since_seconds)
+
+    def read(self, block_ms: int) -> Sequence[Logged]:
+        """Read what is new; wait so long for it."""
+        pairs = _entries(self._redis, self._names, self._last, block_ms)
+        self._last = pairs[-1][0] if pairs else self._last
+        return read_named(pairs).logged
 
 
 def _beginning(redis: Any, since_seconds: float) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from constellation_ws.cli.listen import Patience, printable
-from constellation_ws.cli.redis_connection import RedisFailed, connected
+from constellation_ws.cli.redis_connection import RedisFailed, connected, reaching
 from constellation_ws.cli.reporting import FAILED, complain, exit_on, write_json
 from constellation_ws.cli.tail import Reader, Wanted, follow, unrecorded
 from constellation_ws.delivery.command_reading import CommandReader
@@ -33,10 +33,12 @@ def run(values: Settings, interface: Interface, asked: Asked) -> int:
     commands = CommandReader(emitters, namespaces_of(interface), values.limits.max_event_bytes)
     live = unrecorded(table, emitters.patterns, keeps_log=values.delivery.mode == "durable")
     names, (count, seconds) = values.redis.names(), (asked.patience.events, asked.patience.seconds)
+    address = values.redis.address()
     until, shown = time.monotonic() + (math.inf if seconds is None else seconds), 0
-    with exit_on(FAILED, RedisFailed), connected(values.redis.address(), names) as redis:
-        reader = Reader(table, commands)
-        passed = follow(redis, names, reader, live, since_seconds=asked.since_seconds, until=until)
+    with exit_on(FAILED, RedisFailed), connected(address, names) as redis:
+        reader, since = Reader(table, commands), asked.since_seconds
+        reach = reaching(address)
+        passed = follow(redis, names, reader, live, since_seconds=since, until=until, reach=reach)
         for one in islice(filter(asked.wanted.matches, passed), count):
             shown += 1
             if asked.as_json:

@@ -120,7 +120,7 @@ def peers(redis: Redis, names: Names) -> Mapping[str, Call]:
 
 def log(redis: Redis, names: Names) -> Mapping[str, Call]:
     """What the log and its recorder's lease do, on keys of our own that are gone at the end."""
-    key, state = (f"{names.slot}:{trial_name()}" for _ in range(2))
+    key, state = (f"{names.log_slot}:{trial_name()}" for _ in range(2))
     entry: Any = {"channel": "check", "data": "{}"}
     return {
         f"XADD {names.log}": lambda: _append_nothing(redis, names.log),

@@ -24,9 +24,9 @@ def faults(row: RouteRow, around: Surroundings) -> Iterator[str]:
     yield from _channel_faults(row.channel, around)
     if row.event in UNSENDABLE_EVENTS:
         yield f"{row.event} is an event name that Socket.IO reserves; use another name"
-    yield from template_faults(row.templates())
+    yield from template_faults(_all_templates(row))
     yield from _foreign_faults(row, around)
-    yield from key_faults((*row.keys, *row.templates(), row.unless_empty))
+    yield from key_faults((*row.keys, *_all_templates(row), row.unless_empty))
     for key in row.keys:
         if key in TRACE_KEYS:
             yield f"{key} is trace context, which is never forwarded; remove it from keys"
@@ -38,6 +38,10 @@ def faults(row: RouteRow, around: Surroundings) -> Iterator[str]:
         if key not in read:
             hint = closest(key, read) or "; add it to keys, or remove its type"
             yield f"types has {shown(key)}, which the route does not read{hint}"
+
+
+def _all_templates(row: RouteRow) -> tuple[str, ...]:
+    return (*row.templates(), *((row.partition_by,) if row.partition_by else ()))
 
 
 def template_faults(found: Iterable[str]) -> Iterator[str]:

@@ -12,6 +12,8 @@ import msgspec
 
 from constellation_ws.interface import templates
 
+_USER_ROOM = "user:"
+
 
 class NamespaceRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One `[[namespace]]`: a Socket.IO namespace that clients may connect to."""
@@ -103,10 +105,23 @@ class RouteRow(
     """Filled in by `table`."""
     volatile: bool = False
     """Whether it is delivered live only, and never recorded or replayed."""
+    partition_by: str = ""
+    """A room template: events of one such room are in one partition of the log; empty for the one
+    that `effective_partition_by` finds."""
     types: dict[str, str] = msgspec.field(default_factory=dict)
 
+    def effective_partition_by(self) -> str:
+        """Give the template by which events are divided among the partitions of the log.
+
+        Unless the row says it, the room that members leave by the event: what comes after must not
+        reach them. Else the first room that is not a user's: a conversation has one order.
+        """
+        left = (*self.empties, *((self.removes.from_,) if self.removes else ()))
+        shared = (text for text in (*left, *self.to) if not text.startswith(_USER_ROOM))
+        return self.partition_by or next(shared, self.to[0])
+
     def templates(self) -> tuple[str, ...]:
-        """Give every room template of the row."""
+        """Give every room template of the row that says who gets or leaves something."""
         removes = (self.removes.who, self.removes.from_) if self.removes else ()
         return (*self.to, *((self.except_,) if self.except_ else ()), *self.empties, *removes)
 

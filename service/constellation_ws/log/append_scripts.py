@@ -109,9 +109,10 @@ local function show(packs)
   if ARGV[2] == '' then packs = 'off' end
   if state[7] ~= packs then redis.pcall('HSET', KEYS[1], 'packs', packs) end
 end
-local now, can_read, has_own = now_ms(), true, false
+local now, can_read, has_own = now_ms(), true, not KEYS[2]
 local own = string.match(ARGV[1], '^(.*)%.')
-local pods = redis.call('ZRANGEBYSCORE', KEYS[2], string.format('%.3f', now / 1000), '+inf')
+local pods = KEYS[2]
+  and redis.call('ZRANGEBYSCORE', KEYS[2], string.format('%.3f', now / 1000), '+inf') or {}
 for _, pod in ipairs(pods) do
   if pod == own then has_own = true end
   if not redis.call('ZSCORE', KEYS[3], pod) then can_read = false end
@@ -141,8 +142,9 @@ end
 return may_pack and 1 or 0
 """
 )
-"""KEYS: state, pods that are alive, pods that read packed entries. ARGV: lease ID, empty where
-packed entries are not wanted, ms for which the log has to have been marked.
+"""KEYS: state, pods that are alive, pods that read packed entries; state alone for a further
+partition, which only pods follow that read them. ARGV: lease ID, empty where packed entries are not
+wanted, ms for which the log has to have been marked.
 
 Marks the log as one that may hold packed entries, and removes the mark once it holds none and none
 are to come. Returns 1 where the recorder may pack, 0 where it may not, and -1 where packed entries

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from constellation_ws.log.ids import BEGINNING, LogId
 from constellation_ws.log.pubsub_positions import Run
+from constellation_ws.log.receipt_times import ReceiptTimes
 from constellation_ws.log.state import DAMAGES, LeaseReply, Look
 from constellation_ws.log.unrecorded import Unrecorded
 
@@ -17,6 +18,7 @@ class Comparison:
     def __init__(self, unrecorded: Unrecorded) -> None:
         self._unrecorded = unrecorded
         self._is_resting = False
+        self._times = ReceiptTimes()
         self._recorded = b"", BEGINNING
         """What the recorder said last: a position before which all is recorded, and how far this
         pod has to read the log before it can check that."""
@@ -29,6 +31,10 @@ class Comparison:
         self._run_id = self._whole_run_id = self._subscribed_run_id = ""
         """Which start of which Redis was looked at last, had the log without a gap, and is
         subscribed to."""
+
+    def note_received(self, now: float) -> None:
+        """Note that what this pod has received by now was received by this monotonic time."""
+        self._times.note(now, self._unrecorded.end)
 
     def note_lease(self, until: float) -> None:
         """Note until which monotonic time no pod but this one can record."""
@@ -53,6 +59,7 @@ class Comparison:
         `position` is that of the last entry up to there which has one.
         """
         self.begins_after = last
+        self._recorded = b"", BEGINNING  # what a recorder said of an earlier log counts no more
         self._unrecorded.begin_after(position)
 
     def rest(self) -> None:
@@ -101,7 +108,9 @@ class Comparison:
 
     def note_gap(self, reason: str) -> None:
         """Note that a new epoch has begun here, or that entries were passed over, and why."""
-        self._unrecorded.begin_epoch(self._epoch_began, self._doubted(reason))
+        end, began = self._unrecorded.end, self._epoch_began
+        later = self._times.received_after(began, end)
+        self._unrecorded.begin_epoch(began, self._doubted(reason), later)
         self.note_whole()
 
     def _doubted(self, reason: str) -> int:

@@ -1,6 +1,7 @@
 """The state of a session: up to where its client provably has everything, and its rooms over time.
 
-Pure. Positions of a session live here and nowhere else. Log IDs are compared, never clocks.
+Pure. Positions of a session live here and nowhere else: each is a place in the log. Log IDs are
+compared, never clocks.
 
 What raises a position, and what does not:
 
@@ -35,7 +36,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from constellation_ws.log.ids import LogId
+from constellation_ws.log.places import Place, is_before, is_behind, later
 
 MAX_CHANGES = 1_000
 """Changes of rooms that are retained; above it the session is resumed from the later ones only."""
@@ -44,39 +45,39 @@ MAX_CHANGES = 1_000
 class DeliveryProof(NamedTuple):
     """What is known of a session whose client reconnects."""
 
-    begin: LogId
+    begin: Place
     has_offsets: bool
-    proven: LogId
-    transport_closed_at: LogId | None
+    proven: Place
+    transport_closed_at: Place | None
     """Nothing later was sent; None where the pod died, and it is not known."""
-    stale_offset: LogId | None = None
+    stale_offset: Place | None = None
     """What its client presented when the session began, if that was later than `begin`."""
 
 
 class Start(NamedTuple):
     """From where a session is resumed."""
 
-    after: LogId
-    uncertain_until: LogId | None
+    after: Place
+    uncertain_until: Place | None
     """An event after the start and up to here may or may not have arrived; None for any."""
 
 
-def resume_from(proof: DeliveryProof, offset: LogId | None) -> Start:
+def resume_from(proof: DeliveryProof, offset: Place | None) -> Start:
     """Decide from where a session is resumed; `offset` is what its client presents, if anything."""
     if proof.has_offsets:
         if offset is None or offset == proof.stale_offset:
             offset = proof.begin
-        after = max(proof.begin, offset)
+        after = later(proof.begin, offset)
         return Start(after, after)
     if proof.transport_closed_at is None:
         return Start(proof.proven, None)
-    return Start(proof.proven, max(proof.proven, proof.transport_closed_at))
+    return Start(proof.proven, later(proof.proven, proof.transport_closed_at))
 
 
 class RoomChange(NamedTuple):
     """A session entered or left a room: what comes after `at` is, or is not, its to read."""
 
-    at: LogId
+    at: Place
     room: str
     is_in: bool
 
@@ -115,9 +116,9 @@ class Ticket:
         rooms: Collection[str],
         *,
         epoch: str,
-        begin: LogId,
+        begin: Place,
         has_offsets: bool,
-        stale_offset: LogId | None = None,
+        stale_offset: Place | None = None,
     ) -> None:
         self.pid, self.owner, self.user = pid, owner, user
         self.sid = sid
@@ -127,19 +128,19 @@ class Ticket:
         self.epoch = epoch
         """The history of the log that its positions are of; empty where that is not known."""
         self.begin = begin
-        """All up to this log ID was before its time, or has been replayed to it."""
+        """All up to this place was before its time, or has been replayed to it."""
         self.horizon = begin
-        """How its rooms changed before this log ID is forgotten: it is not resumed from there."""
+        """How its rooms changed before this place is forgotten: it is not resumed from there."""
         self.has_offsets = has_offsets
         """Whether its client has been given offsets since it began."""
         self.stale_offset = stale_offset  # see `DeliveryProof`
         self.proven = begin
-        """All up to this log ID has reached its client."""
-        self.rooms_at: LogId | None = None
+        """All up to this place has reached its client."""
+        self.rooms_at: Place | None = None
         """Up to where its rooms follow the log; None while they do."""
-        self.pinged_at: LogId | None = None
-        self.close_sent_at: LogId | None = None
-        self.transport_closed_at: LogId | None = None
+        self.pinged_at: Place | None = None
+        self.close_sent_at: Place | None = None
+        self.transport_closed_at: Place | None = None
         self.changes: tuple[RoomChange, ...] = ()  # of its rooms, since the horizon
         self.unsaved: set[str] | None = None
         """Rooms of which a change is not written yet; None for none."""
@@ -168,9 +169,9 @@ class Ticket:
     def go_on(
         self,
         *,
-        proven: LogId,
-        pinged_at: LogId | None,
-        horizon: LogId,
+        proven: Place,
+        pinged_at: Place | None,
+        horizon: Place,
         changes: tuple[RoomChange, ...],
         unsaved: Collection[str],
         is_stored: bool,
@@ -185,16 +186,16 @@ class Ticket:
         """Note whether it is in Redis."""
         self.is_stored = is_stored
 
-    def pinged(self, at: LogId) -> None:
+    def pinged(self, at: Place) -> None:
         """Note that a PING was written behind all up to `at`."""
         self.pinged_at = at
 
     def ponged(self) -> None:
         """Note that the last PING was answered."""
         if self.pinged_at is not None:
-            self.proven = max(self.proven, self.pinged_at)
+            self.proven = later(self.proven, self.pinged_at)
 
-    def close_sent(self, at: LogId) -> None:
+    def close_sent(self, at: Place) -> None:
         """Note that our Close frame was written behind all up to `at`."""
         if self.transport_closed_at is None:
             self.close_sent_at = at
@@ -202,29 +203,33 @@ class Ticket:
     def close_acknowledged(self) -> None:
         """Note that the Close frame was answered: all before it has arrived, and nothing else."""
         if self.close_sent_at is not None:
-            self.proven = max(self.proven, self.close_sent_at)
+            self.proven = later(self.proven, self.close_sent_at)
             self.transport_closed_at = self.proven
 
-    def transport_closed(self, at: LogId) -> None:
+    def transport_closed(self, at: Place) -> None:
         """Note that the transport is gone. The session keeps the rooms that it has now."""
         self.transport_closed_at = at if self.close_sent_at is None else self.close_sent_at
         self.rooms, self.rooms_at = frozenset(self.rooms), at
 
-    def moved(self, room: str, at: LogId, *, is_in: bool) -> None:
-        """Note that it is in a room, or no more, from the log ID `at` on."""
+    def moved(self, room: str, at: Place, *, is_in: bool) -> None:
+        """Note that it is in a room, or no more, from the place `at` on."""
         if self.unsaved is None:
             self.unsaved = set()
         self.unsaved.add(room)
-        if is_in and at <= self.horizon and all(one.room != room for one in self.changes):
+        if (
+            is_in
+            and not is_behind(self.horizon, at)
+            and all(one.room != room for one in self.changes)
+        ):
             return  # as if it had always been there: most clients join before the next entry
         self.changes = (*self.changes, RoomChange(at, room, is_in))
         if len(self.changes) > MAX_CHANGES:
             self.discard_before(self.changes[len(self.changes) // 2].at)
 
-    def discard_before(self, horizon: LogId) -> None:
-        """Drop the changes before a log ID from which nobody is resumed any more."""
-        if self.changes and self.changes[0].at < horizon:
-            old = {change.room for change in self.changes if change.at < horizon}
-            self.changes = tuple(change for change in self.changes if change.at >= horizon)
+    def discard_before(self, horizon: Place) -> None:
+        """Drop the changes before a place from which nobody is resumed any more."""
+        if self.changes and is_before(self.changes[0].at, horizon):
+            old = {one.room for one in self.changes if is_before(one.at, horizon)}
+            self.changes = tuple(one for one in self.changes if not is_before(one.at, horizon))
             self.unsaved = (self.unsaved or set()) | old
-            self.horizon = max(self.horizon, horizon)
+            self.horizon = later(self.horizon, horizon)

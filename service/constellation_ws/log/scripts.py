@@ -25,6 +25,8 @@ State of the log, a hash (`Names.state`):
 | `sessions <pod>` | number of the pod's last write of sessions: see `session_mark` |
 | `late` | how many recorders had not been subscribed all the time since the one before |
 | `listeners` | the pods that subscribe to the channels of events: see `seats` |
+| `partitions` | of the first partition: how many are in use; absent for one |
+| `widens` | since when all living pods follow more than that, by Redis' clock in ms |
 
 While the log may hold packed entries, `removed` says `packed 1`. A release that cannot read these
 compares `removed` with a number: it finds the log damaged, and ends the epoch before it serves any
@@ -94,11 +96,11 @@ local lease_id, lease, instance = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local patience, since = tonumber(ARGV[4]), tonumber(ARGV[5])
 local state = redis.call(
   'HMGET', KEYS[1], 'epoch', 'place', 'holder', 'until', 'senior', 'since', 'seen', 'placed',
-  'entered', 'late', 'listeners', 'begun')
+  'entered', 'late', 'listeners', 'begun', 'partitions')
 local epoch, place, placed = state[1] or '', state[2] or '', state[8] or '0-0'
 local holder, late, begun = state[3] or '', state[10] or '0', tonumber(state[12] or '0')
 local now, ends = now_ms(), tonumber(state[4] or '0')
-local seats = listed(state[11], now)
+local seats, partitions = listed(state[11], now), tonumber(state[13] or '1')
 if begun > now then begun = 0 end
 -- Whether a listener has died with what may be recorded nowhere, if this pod, which has missed it,
 -- records next.
@@ -148,12 +150,14 @@ local claim = {
   may_stop = ARGV[12] == '1', alive = tonumber(ARGV[13])}
 if epoch == '' then
   local seat = claim.stand == 'looks' and LACKING or HELD
-  return {0, epoch, place, placed, holder, late, seat, 0, 0, 0}
+  return {0, epoch, place, placed, holder, late, seat, 0, 0, 0, partitions, 0}
 end
 local granted = lease_id == '' and 0 or ask()
 local recorder = ends > now and string.match(holder, FORM)
 local seat, others, coming, lost = sit(seats, state[11], claim, now, late, recorder)
-return {granted, epoch, place, placed, holder, late, seat, others, coming, lost}
+local is_free = (holder == '' or ends <= now) and 1 or 0
+return {
+  granted, epoch, place, placed, holder, late, seat, others, coming, lost, partitions, is_free}
 """.replace("FORM", "'^(.*)%.%d+$'")
     .replace("LACKING", str(Seat.LACKING.value))
     .replace("HELD", str(Seat.HELD.value))
@@ -162,8 +166,8 @@ return {granted, epoch, place, placed, holder, late, seat, others, coming, lost}
 """KEYS: state. ARGV: lease ID (empty only asks), lease ms, instance, patience ms, ms waited, 1 if
 it is late; then what `Claim.words` gives.
 
-Returns {1 for granted, epoch, recorded position, last ID then, holder, late recorders so far}, and
-what `SeatReply` has."""
+Returns {1 for granted, epoch, recorded position, last ID then, holder, late recorders so far}, what
+`SeatReply` has, how many partitions are in use, and 1 where nobody holds the lease."""
 
 RELEASE = (
     LIBRARY
@@ -199,7 +203,7 @@ REPLACE = (
     LIBRARY
     + SEATS
     + """
-local kept = redis.call('HMGET', KEYS[2], 'epoch', 'listeners')
+local kept = redis.call('HMGET', KEYS[2], 'epoch', 'listeners', 'placed')
 local epoch, now = kept[1] or '', now_ms()
 if epoch ~= ARGV[1] then return 0 end
 local name = string.format('%.0f-%s', math.max(now, tonumber(ARGV[4]) + 1), ARGV[2])
@@ -219,8 +223,11 @@ for i = 1, #fields, 2 do
   if string.sub(fields[i], 1, 9) == 'sessions ' then redis.call('HDEL', KEYS[2], fields[i]) end
 end
 if epoch == '' then
-  redis.call('HSET', KEYS[2], 'holder', '', 'until', string.format('%.0f', now), 'place', '',
-    'placed', '0-0')
+  redis.call('HSET', KEYS[2], 'holder', '', 'until', string.format('%.0f', now))
+end
+if epoch == '' or is_later(kept[3] or '0-0', last) then
+  -- Of a log that was longer, or of none.
+  redis.call('HSET', KEYS[2], 'place', '', 'placed', '0-0')
 end
 return 1
 """
@@ -237,3 +244,49 @@ end
 return 0
 """
 """KEYS: state. ARGV: the epoch, the run ID up to whose start a pod has seen every entry of it."""
+
+WIDEN = (
+    LIBRARY
+    + """
+local state = redis.call('HMGET', KEYS[1], 'holder', 'partitions', 'epoch', 'widens')
+local width, wanted = tonumber(state[2] or '1'), tonumber(ARGV[2])
+if width >= wanted or (state[3] or '') == '' then return width end
+local now = now_ms()
+local function all_follow()
+  local follows, own, has_own = {}, string.match(ARGV[1], '^(.*)%.'), false
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', '+inf')) do
+    local count, pod = string.match(member, '^(%d+) (.*)$')
+    if pod then follows[pod] = tonumber(count) end
+  end
+  local pods = redis.call('ZRANGEBYSCORE', KEYS[2], string.format('%.3f', now / 1000), '+inf')
+  for _, pod in ipairs(pods) do
+    if (follows[pod] or 1) < wanted then return false end
+    if pod == own then has_own = true end
+  end
+  -- Where this pod is not among them, others may be missing as well.
+  return has_own
+end
+if ARGV[1] ~= '' then
+  if state[1] ~= ARGV[1] then return width end
+  if not all_follow() then
+    redis.call('HDEL', KEYS[1], 'widens')
+    return width
+  end
+  local since = tonumber(state[4] or '')
+  if not since then
+    redis.call('HSET', KEYS[1], 'widens', string.format('%.0f', now))
+    since = now
+  end
+  -- A pod that has read the state just before appears among the pods within this time.
+  if math.abs(now - since) < tonumber(ARGV[3]) then return width end
+end
+redis.call('HSET', KEYS[1], 'partitions', ARGV[2])
+redis.call('HDEL', KEYS[1], 'widens')
+return wanted
+"""
+)
+"""KEYS: state of the first partition, pods that are alive, how many partitions each follows. ARGV:
+ID of the recorder's lease, how many partitions are wanted, ms for which all pods have to follow so
+many. Without a lease ID, of a pod that knows that so many are in use: Redis has lost it.
+
+Returns how many are in use now."""

@@ -11,7 +11,14 @@ from redis.asyncio import Redis
 
 from constellation_ws.log.append_scripts import PERMIT_PACKING
 from constellation_ws.log.ids import BEGINNING, LogId, format_id, parse_id
-from constellation_ws.log.scripts import CONFIRM_WATCHED, LOOK, RELEASE, REPLACE, REQUEST_LEASE
+from constellation_ws.log.scripts import (
+    CONFIRM_WATCHED,
+    LOOK,
+    RELEASE,
+    REPLACE,
+    REQUEST_LEASE,
+    WIDEN,
+)
 from constellation_ws.log.seats import NO_CLAIM, Claim, Seat, SeatReply
 from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.redis_io.names import Names
@@ -38,6 +45,9 @@ was founded is a log that was lost; a pod that has just started found none."""
 _MARKED_SECONDS = 2.0
 """How long the log has to be marked before entries are packed: a pod of a release that cannot read
 them, and that looked at the log just before, appears among the pods within this time."""
+_FOLLOWED_SECONDS = 12.0
+"""How long all pods have to follow more partitions before these are used. Where Redis has lost who
+lives, each pod shows itself again within five seconds."""
 
 
 class Packing(Enum):
@@ -68,6 +78,10 @@ class LeaseReply:
     late_recorders: int
     """How many pods were granted the lease though they were late (`Candidacy`)."""
     seats: SeatReply
+    partitions: int
+    """How many partitions of the log are in use, as the state of the first one has it."""
+    is_free: bool
+    """Whether nobody holds the lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +136,7 @@ class LogState:
         self._redis = redis
         self.mark = mark
         self._request_lease: Any = redis.register_script(REQUEST_LEASE)
+        self._widen: Any = redis.register_script(WIDEN)
         self._permit_packing: Any = redis.register_script(PERMIT_PACKING)
         self._release: Any = redis.register_script(RELEASE)
         self._look: Any = redis.register_script(LOOK)
@@ -143,7 +158,8 @@ class LogState:
         ]
         reply = await self._request_lease(keys=[self._names.state], args=words)
         granted, epoch, recorded_position, recorded_log_id, holder, late_recorders = reply[:6]
-        seat, *counts = reply[6:]
+        seat, *counts = reply[6:10]
+        partitions, is_free = reply[10:]
         return LeaseReply(
             bool(granted),
             bytes(epoch).decode(),
@@ -152,10 +168,15 @@ class LogState:
             bytes(holder).decode(),
             int(late_recorders),
             SeatReply(Seat(seat), *counts),
+            int(partitions),
+            bool(is_free),
         )
 
     async def has_neighbours(self, instance: str) -> bool:
-        """Return whether a pod lives besides this one; one that was killed does for a while."""
+        """Return whether a pod lives besides this one; one that was killed does for a while.
+
+        Only in the state of the first partition.
+        """
         seconds, _ = await self._redis.time()
         pods = await self._redis.zrangebyscore(self._names.pods, seconds, "+inf")
         return any(pod != instance.encode() for pod in pods)
@@ -163,8 +184,20 @@ class LogState:
     async def permit_packing(self, lease_id: str, *, is_wanted: bool) -> Packing:
         """Ask, for the recorder with this lease, whether its appends may be packed."""
         words = [lease_id, "1" if is_wanted else "", int(_MARKED_SECONDS * 1000)]
-        keys = [self._names.state, self._names.pods, self._names.readers]
+        keys = [self._names.state]
+        if not self._names.partition:
+            keys += [self._names.pods, self._names.readers]
         return Packing(await self._permit_packing(keys=keys, args=words))
+
+    async def widen(self, lease_id: str, partitions: int) -> int:
+        """Ask, for the recorder with this lease, to use so many partitions; return how many are.
+
+        Only in the state of the first partition. Without a lease ID they are in use: Redis has
+        forgotten it.
+        """
+        keys = [self._names.state, self._names.pods, self._names.followers]
+        words = [lease_id, partitions, int(_FOLLOWED_SECONDS * 1000)]
+        return int(await self._widen(keys=keys, args=words))
 
     async def release(self, lease_id: str) -> bool:
         """Release the lease; return False where it was not the one with this ID."""

@@ -214,7 +214,7 @@ class Unrecorded:
         self._drop_before(end)
         return count, is_reported
 
-    def begin_epoch(self, began: float, doubted: int) -> None:
+    def begin_epoch(self, began: float, doubted: int, later: int) -> None:
         """Note that what was lost before the log's epoch is reported.
 
         `began` is the monotonic time in seconds at which it began. Pods leave a former primary one
@@ -223,8 +223,8 @@ class Unrecorded:
         later than that.
 
         The log may have held the messages before the number `doubted`, and have lost them. A pod
-        that knows better records first; if there is none, the others give them up, and they are
-        lost. What was delivered must not be recorded again.
+        that knows better records first; else the others give them up, and they are lost: what was
+        delivered must not be recorded again. From `later` on all came after the epoch began.
         """
         self._epoch_began = began
         self._holes = [hole for hole in self._holes if hole.is_lossy and hole.noted_at > began]
@@ -235,7 +235,7 @@ class Unrecorded:
         if doubted > self._first:
             self._doubted = doubted
             if self._left_at <= began:
-                self._compared_from = max(self._compared_from, doubted)
+                self._compared_from = max(self._compared_from, min(doubted, later))
             self._holes.append(Hole(self.end, 0, is_lossy=False, late=0))
 
     def note_left(self, position: bytes) -> None:

@@ -175,6 +175,7 @@ class Handover(msgspec.Struct, frozen=True, tag="handover", omit_defaults=True):
     """A pod leaves: a candidate may acquire the lease now."""
 
     unrecorded: str = ""  # position from which it leaves received messages unrecorded, if any
+    partition: int = 0  # of the log, whose lease is meant
 
 
 Command = (
@@ -213,11 +214,7 @@ def decode(raw: bytes) -> Command:
         return sendable(command)
     except MalformedEvent:
         raise
-    except (
-        ValueError,
-        TypeError,
-        RecursionError,
-    ) as error:  # msgspec's and UTF-8's are ValueErrors
+    except (ValueError, TypeError, RecursionError) as error:  # msgspec's, UTF-8's: ValueErrors
         raise MalformedEvent("not a command") from error
 
 

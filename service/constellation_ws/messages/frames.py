@@ -56,6 +56,14 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
             packets = [before.decode(), *packets, after.decode()]
         return packets
 
+    def at(self, offset: bytes) -> Frame:
+        """Make the same with another offset."""
+        marks = self.marks
+        if marks is not None:
+            old, new = b'"' + self.offset, b'"' + offset
+            marks = marks[0].replace(old, new), marks[1].replace(old, new)
+        return Frame(self.message, self.attachments, offset, marks)
+
     def _message(self, with_offset: bool) -> bytes:
         """Give the text message; the offset is the event's last argument, a string."""
         if with_offset and self.offset and self.marks is None:

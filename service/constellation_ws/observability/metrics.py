@@ -190,7 +190,7 @@ class Metrics(RemoteMetrics):
             "constellation_recoveries",
             "Attempts of clients to resume a session, by outcome: recovered, or why not (unknown, "
             "gone, too_much, unproven, access_unavailable, unavailable, other_epoch, unreadable, "
-            "superseded, stuck).",
+            "superseded, stuck, divided).",
             ["outcome"],
             registry=registry,
         )

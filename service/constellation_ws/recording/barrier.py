@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from constellation_ws.log.appender import Appender
 from constellation_ws.recording.lease import ANSWER_SECONDS
-from constellation_ws.redis_io.bus import RedisBus
 
 _UNHEARD_TICKS = 4
 """Two seconds. Ticks are counted, not seconds: after a pause of the process timers come first, and
@@ -23,8 +23,9 @@ class Deaf(ConnectionError):
 class Barrier:
     """Publishes ticks, and waits for what was published before one."""
 
-    def __init__(self, bus: RedisBus) -> None:
-        self._bus = bus
+    def __init__(self, next_tick: Callable[[], bytes]) -> None:
+        """`next_tick` makes a tick that no other pod and no other call makes."""
+        self._next_tick = next_tick
         self._tick, self._passed = b"", asyncio.Event()
         self._unheard = 0
         """Ticks since the subscription has brought anything."""
@@ -43,7 +44,7 @@ class Barrier:
         if self._unheard >= _UNHEARD_TICKS:
             raise Deaf
         self._unheard += 1
-        appender.tick(self._bus.next_tick())
+        appender.tick(self._next_tick())
 
     async def wait(self, appender: Appender) -> None:
         """Publish a tick over the recorder's connection, and wait until it is received.
@@ -52,7 +53,7 @@ class Barrier:
         next may have been recorded long ago. Our tick arrives after all of them. Raises Deaf if
         it does not: another pod has to record.
         """
-        self._tick, self._passed = self._bus.next_tick(), asyncio.Event()
+        self._tick, self._passed = self._next_tick(), asyncio.Event()
         self._unheard = 0
         appender.tick(self._tick)
         try:

@@ -1,15 +1,20 @@
-"""What the recorder asks Redis while it records: the epoch, its seat, and whether it may pack."""
+"""What the recorder asks Redis while it records: the epoch, its seat, and whether it may pack.
+
+That of the first partition also asks whether more partitions may be used.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 import structlog
 
 from constellation_ws.log.appender import Appender
 from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.log.state import ONLY_ASKING, Packing
+from constellation_ws.recording.assignment import Assignment
 from constellation_ws.recording.seat import PodSeat
 from constellation_ws.redis_io.link import FAULTS
 
@@ -22,8 +27,11 @@ _REPLY_SECONDS = 0.25
 class Inquiry:
     """Asks for one pod's recordings, one after the other."""
 
-    def __init__(self, redis_log: RedisLog, seat: PodSeat, *, wants_packing: bool) -> None:
+    def __init__(
+        self, redis_log: RedisLog, seat: PodSeat, assignment: Assignment, *, wants_packing: bool
+    ) -> None:
         self._log = redis_log
+        self._assignment = assignment
         self._seat = seat
         self._wants_packing = wants_packing
         self._packing = Packing.REFUSED
@@ -32,22 +40,27 @@ class Inquiry:
         """Begin a recording: its appends are not packed yet."""
         self._packing = Packing.REFUSED
 
-    async def make(self, appender: Appender, lease_id: str) -> None:
+    async def make(self, appender: Appender, lease_id: str) -> bool:
         """Ask, and have the log and the appender act on it; a reply that is missing means no news.
 
         Pods that ask for the lease learn of a new epoch so; the recorder does not ask for it.
+        Returns whether more partitions are used now, which the next tick says.
         """
         with contextlib.suppress(TimeoutError, *FAULTS):
             async with asyncio.timeout(_REPLY_SECONDS):
-                claim = self._seat.claim(may_stop=False)
+                claim, asked_at = self._seat.claim(may_stop=False), time.monotonic()
                 reply = await self._log.state.request_lease(ONLY_ASKING, 0, claim)
                 self._log.note_epoch(reply)
                 self._seat.note(reply)
+                self._assignment.note(reply, asked_at)
+                await self._assignment.keep_width(self._log.state, reply)
                 packing = await self._log.state.permit_packing(
                     lease_id, is_wanted=self._wants_packing
                 )
                 self._note(packing)
                 appender.permit_packing(packing is Packing.PERMITTED)
+                return await self._assignment.widen(self._log.state, lease_id)
+        return False
 
     def _note(self, packing: Packing) -> None:
         if packing is Packing.UNREADABLE:

@@ -35,10 +35,15 @@ class RecorderLease:
         self._id = ""
         """Of the last candidacy."""
 
-    def candidacy(self, unrecorded: Unrecorded, waiting_seconds: float) -> Candidacy:
-        """Make what this pod says of itself when it asks; it has known positions for so long."""
+    def candidacy(
+        self, unrecorded: Unrecorded, waiting_seconds: float, more_patience: float
+    ) -> Candidacy:
+        """Make what this pod says of itself when it asks; it has known positions for so long.
+
+        Where it missed something, others may take `more_patience` seconds longer to ask.
+        """
         self._id = f"{self._instance}.{next(self._numbers)}"
-        patience = PATIENCE_SECONDS if unrecorded.has_hole else 0.0
+        patience = PATIENCE_SECONDS + more_patience if unrecorded.has_hole else 0.0
         # Who knows of a loss reports it when it begins to record.
         is_late = unrecorded.has_hole and not unrecorded.is_lossy
         return Candidacy(self._id, self._instance, patience, waiting_seconds, is_late)

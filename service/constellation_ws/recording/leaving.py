@@ -30,6 +30,17 @@ async def await_recorded(redis_log: RedisLog, unrecorded: Unrecorded, seconds: f
                 await redis_log.moved(_LOOK_SECONDS)
 
 
+def left_behind(unrecorded: Unrecorded, instance: str, *, is_deaf: bool) -> str:
+    """Return the position from which a pod that stops now may leave something unrecorded.
+
+    Where messages were sent to it that never came, it is one that nobody knows: who has missed
+    anything may have missed those. Empty where it leaves nothing.
+    """
+    if is_deaf or unrecorded.is_lossy:
+        return f"{instance}~:0"
+    return unrecorded.recorded_position.decode() if unrecorded.begin < unrecorded.end else ""
+
+
 async def notify_others(bus: RedisBus, handover: Handover) -> None:
     """Let the other pods ask for the lease at once."""
     try:

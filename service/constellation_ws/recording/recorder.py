@@ -2,7 +2,7 @@
 
 Listeners (`seat`) receive and retain; the one that holds the lease appends. A pod that gets the
 lease appends the messages that it has received and the log lacks. If no pod can append a message,
-the epoch ends: see `log/redis_log`.
+the epoch ends: see `log/redis_log`. Each partition of the log has a recorder (`intake`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.messages import commands
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.recording.append_queue import AppendQueue
+from constellation_ws.recording.assignment import Assignment
 from constellation_ws.recording.barrier import Barrier, Deaf
 from constellation_ws.recording.fault import RecordingFault
 from constellation_ws.recording.inquiry import Inquiry
 from constellation_ws.recording.lease import ANSWER_SECONDS, LEASE_SECONDS, RecorderLease, level
-from constellation_ws.recording.leaving import await_recorded, notify_others
+from constellation_ws.recording.leaving import await_recorded, left_behind
 from constellation_ws.recording.phase import RecorderEvent, RecorderPhase, next_phase
 from constellation_ws.recording.seat import PodSeat
-from constellation_ws.redis_io.bus import Published, RedisBus
+from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.redis_io.link import FAULTS
-from constellation_ws.redis_io.names import Names
 
 logger = structlog.get_logger(__name__)
 
@@ -51,36 +51,29 @@ class Recorder:
         redis_log: RedisLog,
         unrecorded: Unrecorded,
         seat: PodSeat,
-        names: Names,
+        assignment: Assignment,
         metrics: Metrics,
         *,
         window_seconds: float,
         max_events: int,
         packs_appends: bool = False,
-        volatile: frozenset[bytes] = frozenset(),
     ) -> None:
-        """Messages on `volatile` channels are never recorded. All pods must agree on these.
-
-        With `packs_appends` an append is one entry of the log, while all pods can read that.
-        """
-        self._bus = bus
-        self._volatile = volatile
-        self._log = redis_log
-        self._unrecorded = unrecorded
-        self._seat = seat
+        """With `packs_appends` an append is one entry of the log, while all pods can read that."""
+        self._bus, self.assignment = bus, assignment
+        self._logger = logger.bind(**assignment.shown())
+        self.retain = unrecorded.receive
+        self._log, self._unrecorded, self._seat = redis_log, unrecorded, seat
         self._metrics = metrics
-        self._window_seconds = window_seconds
-        self._max_events = max_events
-        self._inquiry = Inquiry(redis_log, seat, wants_packing=packs_appends)
-        self._ticks_channel = names.ticks.encode()
-        self._commands_channel = names.commands.encode()
+        self._window_seconds, self._max_events = window_seconds, max_events
+        self._inquiry = Inquiry(redis_log, seat, assignment, wants_packing=packs_appends)
         self._phase = RecorderPhase.UNSUBSCRIBED
         self._queue = AppendQueue(unrecorded, metrics, redis_log.rate)
         self._lease = RecorderLease(redis_log, bus.instance)
         self._received_at = 0.0
         """Monotonic time at which the last event was received."""
         self._news = asyncio.Event()
-        self._barrier = Barrier(bus)
+        self._barrier = Barrier(assignment.next_tick)
+        self.hear = self._barrier.hear
         self._discarded = 0
         self.fault = RecordingFault()
 
@@ -101,28 +94,16 @@ class Recorder:
 
     # What the subscription brings
 
-    def receive(self, batch: list[Published]) -> list[Published]:
-        """Receive one read from Pub/Sub: retain its events; return commands and volatile events."""
-        passed_on: list[Published] = []
-        receive, ticks = self._unrecorded.receive, self._ticks_channel
-        commands_channel, volatile = self._commands_channel, self._volatile
-        self._barrier.hear()
-        has_events = False
-        for channel, payload in batch:
-            if channel == ticks:
-                self._receive_tick(payload)
-            elif channel == commands_channel or channel in volatile:
-                passed_on.append((channel, payload))
-            else:
-                receive(channel, payload)
-                has_events = True
+    def end_read(self, *, has_events: bool) -> None:
+        """Append what a read from Pub/Sub has brought, all of which is retained."""
         if has_events:
             self._received_at = time.monotonic()
         if self._phase is RecorderPhase.RECORDING:
             self._queue.append_soon()
-        if self._unrecorded.discarded != self._discarded:
-            self._count_discarded()
-        return passed_on
+        discarded = self._unrecorded.discarded
+        if discarded != self._discarded:  # above the bound; another pod may still record them
+            self._metrics.lost_events.labels("discarded").inc(discarded - self._discarded)
+            self._discarded = discarded
 
     def interrupted(self, *, is_lossy: bool) -> None:
         """Note that the subscription ended; `is_lossy`: Redis may have sent what never arrived."""
@@ -139,7 +120,8 @@ class Recorder:
         self._unrecorded.interrupt(is_lossy=is_lossy, received_at=received_at, noted_at=now)
         self._advance(RecorderEvent.INTERRUPTED)
 
-    def _receive_tick(self, name: bytes) -> None:
+    def receive_tick(self, name: bytes) -> None:
+        """Receive a tick: messages behind it have positions from it."""
         if not self._seat.needs_ticks:
             return
         if not self._unrecorded.is_positioned:
@@ -151,16 +133,20 @@ class Recorder:
         if self._seat.is_listener:
             self._advance(RecorderEvent.POSITIONED)
 
-    def _count_discarded(self) -> None:
-        """Count messages that were discarded above the bound; another pod may still record them."""
-        count = self._unrecorded.discarded - self._discarded
-        self._discarded = self._unrecorded.discarded
-        self._metrics.lost_events.labels("discarded").inc(count)
-
     def take_over(self, handover: commands.Handover) -> None:
-        """Ask for the lease now: a pod that leaves has released it."""
+        """Ask for the lease now: another pod has released it."""
         if handover.unrecorded:
             self._unrecorded.note_left(handover.unrecorded.encode())
+        self.assignment.note_released()
+        self._news.set()
+
+    def ask_now(self) -> None:
+        """Ask Redis before it is due."""
+        self._news.set()
+
+    def begin_whole(self) -> None:
+        """Note that this partition begins to be used here: nothing of it was published before."""
+        self._unrecorded.forgive()
         self._news.set()
 
     def _advance(self, event: RecorderEvent) -> None:
@@ -176,9 +162,10 @@ class Recorder:
         """Ask for the lease, and record while this pod holds it, for ever."""
         while True:
             try:
+                await self.assignment.admit(self._log.state)
                 await self._try()
             except LostLease:
-                logger.warning("another pod is the recorder now")
+                self._logger.warning("another pod is the recorder now")
             except LogDamaged as error:
                 self._log.damaged(str(error))
             except Deaf as error:
@@ -191,34 +178,44 @@ class Recorder:
             finally:
                 self._advance(RecorderEvent.FAILED)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(self.assignment.poll_seconds(POLL_SECONDS)):
                     await self._news.wait()
             self._news.clear()
 
     async def _try(self) -> None:
-        candidacy = self._candidacy()
+        candidacy, asked_at = self._candidacy(), time.monotonic()
+        self._log.comparison.note_received(asked_at)
         claim = self._seat.claim(may_stop=self._phase is RecorderPhase.CANDIDATE)
         reply = await self._lease.request(candidacy, claim)
         self._log.note(reply)
         self._seat.note(reply)
+        self.assignment.note(reply, asked_at)
         if reply.is_granted:
+            self.assignment.begin()
             try:
                 if reply.epoch == self._log.epoch:  # else what is recorded is not known here yet
                     await self._record(candidacy.lease_id, reply)
             finally:
+                self.assignment.end()
                 await self._lease.release()
-        elif self._log.epochs.fault:
+            await self.assignment.note_given_up()
+            return
+        await self.assignment.keep_width(self._log.state, reply)
+        holder = reply.holder.rpartition(".")[0]
+        if self._log.epochs.fault:
             self.fault.note(self._log.epochs.fault, self.unrecorded_events)
-        elif reply.holder and not reply.holder.startswith(f"{self._bus.instance}."):
+        elif holder not in ("", self._bus.instance) or not self.assignment.is_used:
             self.fault.end()  # another pod records
 
     def _candidacy(self) -> Candidacy:
         """Ask for the lease only while positions are known and the log is followed."""
         listening_seconds = self._seat.listening_seconds
         is_able = self._phase is RecorderPhase.CANDIDATE and self._seat.may_record
+        is_able = is_able and self.assignment.may_ask()
         if not is_able or listening_seconds is None or self._log.epoch is None:
             return ONLY_ASKING
-        return self._lease.candidacy(self._unrecorded, listening_seconds)
+        more_patience = self.assignment.patience_seconds
+        return self._lease.candidacy(self._unrecorded, listening_seconds, more_patience)
 
     # Recording
 
@@ -240,7 +237,7 @@ class Recorder:
             if self._phase is not RecorderPhase.RECORDING:
                 return  # interrupted or retired meanwhile
             self.fault.end()
-            logger.info("this pod is the recorder now", unrecorded=self.unrecorded_events)
+            self._logger.info("this pod is the recorder now", unrecorded=self.unrecorded_events)
             self._queue.begin(appender)
             await self._keep_on(appender, lease_id)
 
@@ -252,11 +249,16 @@ class Recorder:
             if appender.waiting_seconds > ANSWER_SECONDS:
                 raise Unanswered("Redis does not answer appends")
             now = time.monotonic()
+            self._log.comparison.note_received(now)
             if now - renewed >= POLL_SECONDS:
                 renewed = now
                 appender.renew(LEASE_SECONDS, self._unrecorded.recorded_position)
                 self._barrier.tick(appender)
-                await self._inquiry.make(appender, lease_id)
+                if await self._inquiry.make(appender, lease_id):
+                    self._barrier.tick(appender)
+            if self.assignment.gives_up():
+                self._advance(RecorderEvent.FAILED)
+                return
             if now - trimmed >= _TRIM_SECONDS:
                 trimmed = now
                 appender.trim(self._window_seconds, self._max_events)
@@ -266,31 +268,33 @@ class Recorder:
 
     # Ending
 
-    async def retire(self) -> None:
-        """See what was received recorded, release the lease for good, and notify the other pods.
+    async def prepare_to_retire(self) -> None:
+        """See what was received recorded, as long as this pod remains a candidate.
 
-        What only this pod has received is lost if it leaves before. Until all of it is recorded,
-        and another pod listens, the pod remains a candidate; then the subscription ends, so that
-        Redis does not count it any more, and the rest is recorded.
+        What only this pod has received is lost if it leaves before. Next the subscription has to
+        end: Redis does not count this pod any more then. `retire` follows.
         """
         leaves_at = time.monotonic() + _RETIRE_SECONDS
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_RETIRE_SECONDS):
                 await self._seat.hand_over(self._news.set)
         await await_recorded(self._log, self._unrecorded, leaves_at - time.monotonic())
-        self._bus.retire()
+
+    async def retire(self, *, is_deaf: bool) -> None:
+        """See the rest recorded, release the lease, and say what this pod may have missed."""
         await await_recorded(self._log, self._unrecorded, ANSWER_SECONDS)
         held_lease = self.holds_lease
         self._advance(RecorderEvent.RETIRED)
         if left := self.unrecorded_events:
-            logger.warning(
+            self._logger.warning(
                 "this pod stops before all that it has received is recorded; other pods do that "
                 "if they have received it too", unrecorded=left
             )  # fmt: skip
         if held_lease:
             await self._lease.release()
-        if held_lease or left:
-            unrecorded = self._unrecorded.recorded_position.decode() if left else ""
-            await notify_others(self._bus, commands.Handover(unrecorded))
+        is_deaf = is_deaf and self._seat.is_listener
+        lacks_from = left_behind(self._unrecorded, self._bus.instance, is_deaf=is_deaf)
+        if held_lease or lacks_from:
+            await self.assignment.notify_others(lacks_from)
         if not left:
             await self._seat.give_up()

@@ -7,6 +7,7 @@ error, and not because Redis does not answer. What a seat is, and who gets one: 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from enum import Enum, auto
@@ -15,7 +16,7 @@ import structlog
 
 from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.log.seats import Claim, Seat, SeatReply, Stand
-from constellation_ws.log.state import ONLY_ASKING, LeaseReply
+from constellation_ws.log.state import ONLY_ASKING, LeaseReply, LogState
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.recording.standing import Debts, next_stand
 from constellation_ws.redis_io.bus import RedisBus
@@ -41,10 +42,16 @@ class PodSeat:
     """Claims a seat with each question to Redis, and has the subscription follow the answers."""
 
     def __init__(
-        self, bus: RedisBus, redis_log: RedisLog, unrecorded: Unrecorded, most: int
+        self,
+        bus: RedisBus,
+        redis_log: RedisLog,
+        unrecorded: Unrecorded,
+        most: int,
+        first: LogState,
     ) -> None:
-        """`most` pods are to listen."""
+        """`most` pods are to listen. `first` is the state of the log's first partition."""
         self._bus = bus
+        self._first = first
         self._log = redis_log
         self._unrecorded = unrecorded
         self._most = most
@@ -138,6 +145,9 @@ class PodSeat:
         `ask_now` has Redis asked before it is due. Returns at once where there is no other pod;
         may wait for ever while Redis is away.
         """
+        if self._stand in (Stand.LOOKS, Stand.WANTS):
+            await self._refrain()
+            return
         if self._stand is not Stand.LISTENS or not await self._has_neighbours():
             return
         self._stand, began = Stand.LEAVES, time.monotonic()
@@ -149,9 +159,21 @@ class PodSeat:
             if seats.others or (is_late and not seats.coming):
                 return
 
+    async def _refrain(self) -> None:
+        """Take no seat any more: it would count as that of a listener that has died.
+
+        An answer that is under way may still give one, which `give_up` gives back.
+        """
+        wanted, self._stand = self._stand is Stand.WANTS, Stand.GONE
+        if wanted:
+            self._stand = Stand.LEAVES
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REPLY_SECONDS):
+                    await self._answered.wait()
+
     async def _has_neighbours(self) -> bool:
         try:
-            return await self._log.state.has_neighbours(self._bus.instance)
+            return await self._first.has_neighbours(self._bus.instance)
         except FAULTS:
             return False  # they do not reach Redis either
 

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
-from constellation_ws.log.confirmation import LogConfirmation
+from constellation_ws.log import places
 from constellation_ws.log.ids import LogId, parse_id
+from constellation_ws.log.logs import Logs
+from constellation_ws.log.places import Place
 from constellation_ws.log.positions import RoomChange, Start, resume_from
-from constellation_ws.log.recent_entries import RecentEntries
-from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.messages.events import UserId
 from constellation_ws.messages.frames import UNDECIDED, Frame
 from constellation_ws.messages.namespaces import scope_of, standing_rooms
-from constellation_ws.recovery.readback import WORK_UNIT, Gone, Readback
+from constellation_ws.recovery.history import History
+from constellation_ws.recovery.readback import Gone
 from constellation_ws.recovery.record import SessionRecord
-from constellation_ws.recovery.replay import DecodedEntries, Read, Replay, ReplayLimits, Walk
+from constellation_ws.recovery.replay import Replay, ReplayLimits, Walk
 from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
 
 _REACH_SECONDS = 2.0
 """How long to wait until this pod has delivered as far as a client has received."""
 _DEADLINE_SECONDS = 60.0
 """How long finding what one session missed may take, including waiting and reading back."""
-_HOT_BYTES = 8 * 1024 * 1024
-_TICK_SECONDS = 0.25
-_UNITS_PER_TICK = 5
-"""The index keeps up with two thousand events a second, at about a hundredth of a core."""
-_FLOOD_PER_TICK = 1_000
-"""Entries in one tick above which indexing waits: most of them are discarded before a session needs
-them, and a session that does indexes them then."""
-_MARGIN_SECONDS = 10.0
-"""Kept beyond the window in which sessions can be resumed."""
 
 
 class ResumeOutcome(StrEnum):
@@ -52,6 +43,9 @@ class ResumeOutcome(StrEnum):
     UNAVAILABLE = "unavailable"
     OTHER_EPOCH = "other_epoch"
     """Events were lost since: nobody can say whether some were its."""
+    DIVIDED = "divided"
+    """A room of it was changed in another partition of the log than its events are in now: there
+    is no order between the two."""
     UNREADABLE = "unreadable"
     """The record was written by another release or by something else."""
     SUPERSEDED = "superseded"
@@ -64,8 +58,8 @@ class ResumeOutcome(StrEnum):
 class Found:
     """What a session missed."""
 
-    after: LogId
-    """The entry after which it continues."""
+    after: Place
+    """The place after which it continues."""
     frames: list[Frame]
     rooms: set[str]
     changes: tuple[RoomChange, ...]
@@ -77,32 +71,23 @@ class Found:
 
 
 class MissedEvents:
-    """Finds what sessions missed in one log. `run`, `read_back` and `confirm` must run in one task
-    each while the process lives."""
+    """Finds what sessions missed in all partitions of the log."""
 
     def __init__(
         self,
-        redis_log: RedisLog,
-        recent: RecentEntries,
-        read: Read,
+        logs: Logs,
+        histories: Sequence[History],
         limits: ReplayLimits,
-        window_seconds: float,
+        partition_of: Callable[[str], int] = lambda room: 0,
     ) -> None:
-        """Nobody resumes from before the window."""
-        self._log = redis_log
-        confirmation = LogConfirmation(redis_log)
-        self._confirmed, self.confirm = confirmation.epoch, confirmation.run
-        self._recent = recent
+        """`histories` are of the partitions, in their order.
+
+        `partition_of` returns the partition that has what concerns a room.
+        """
+        self._logs = logs
+        self._partition_of = partition_of
+        self._histories = histories
         self._limits = limits
-        self._keep_ms = int((window_seconds + _MARGIN_SECONDS) * 1000)
-        self._entries = DecodedEntries(read, _HOT_BYTES)
-        readback = Readback(redis_log.reader, recent, self._entries)
-        self._lead, self.read_back = readback.lead, readback.run
-        self._lock = asyncio.Lock()
-        """Held by one resume at a time: each of two thousand at once would block the event loop for
-        one work unit only, but all of them together for seconds."""
-        self._seen_last: LogId | None = None
-        self._seen_last_at = 0.0
 
     async def find(
         self, record: SessionRecord, user: UserId, offset: object, revoked: frozenset[str] | None
@@ -117,123 +102,154 @@ class MissedEvents:
             return ResumeOutcome.ACCESS_UNAVAILABLE
         if isinstance(offset, str) and offset.endswith(UNDECIDED):
             return ResumeOutcome.UNPROVEN
-        presented = parse_id(offset) if isinstance(offset, str) else None
+        if record.epoch.count(",") + 1 != len(self._logs):
+            return ResumeOutcome.OTHER_EPOCH  # the log had fewer partitions
+        presented = places.read(offset, len(self._logs)) if isinstance(offset, str) else None
         start = resume_from(record.proof, presented)
         try:
             async with asyncio.timeout(_REACH_SECONDS):
                 epoch = await self._confirmed()
                 if epoch != record.epoch:
                     return ResumeOutcome.OTHER_EPOCH
-                await self._log.reached(max(start.after, record.rooms_at))
+                await self._logs.reached(places.later(start.after, record.rooms_at))
         except TimeoutError:
             return ResumeOutcome.GONE  # of an earlier log, or invented
         except FAULTS as error:
             raise RedisUnavailable("the log cannot be looked at") from error
-        if start.after < record.horizon:
+        if places.is_behind(start.after, record.horizon):
             return ResumeOutcome.GONE
         missed = await self._missed(record, user, start.after, revoked)
         if isinstance(missed, ResumeOutcome):
             return missed
-        if self._log.epoch != epoch:
+        if self._logs.epoch != epoch:
             return ResumeOutcome.OTHER_EPOCH
-        if any(_is_uncertain(frame, start) for frame in missed.frames):
+        if any(_is_uncertain(replay, start, number) for number, replay in enumerate(missed)):
             return ResumeOutcome.UNPROVEN
+        if not all(self._is_in_place(replay, number) for number, replay in enumerate(missed)):
+            return ResumeOutcome.DIVIDED
         return self._found(record, start.after, missed, revoked)
 
+    def _is_in_place(self, replay: Replay, partition: int) -> bool:
+        """Return whether the rooms that were changed in a partition have their events there.
+
+        They had others when fewer partitions were in use, and one message may change several.
+        """
+        return all(self._partition_of(move.room) == partition for move in replay.moves)
+
+    async def _confirmed(self) -> str:
+        """Wait until it is known that no partition lacks anything now, and give their epochs.
+
+        Raises what FAULTS names.
+        """
+        return ",".join([await one.confirmed() for one in self._histories])
+
     def _found(
-        self, record: SessionRecord, after: LogId, missed: Replay, revoked: frozenset[str]
+        self, record: SessionRecord, after: Place, missed: Sequence[Replay], revoked: frozenset[str]
     ) -> Found:
-        changes = [*record.changes, *missed.moves]
+        delivered = self._logs.delivered
+        rooms = set(missed[0].rooms)
+        moves = [*missed[0].moves]
+        frames = missed[0].frames
+        if len(missed) > 1:
+            frames = _in_one_row(missed, after, delivered)
+            moves = [
+                move._replace(at=places.with_part(delivered, number, places.part(move.at, 0)))
+                for number, replay in enumerate(missed)
+                for move in replay.moves
+            ]
+            for move in moves:
+                (rooms.add if move.is_in else rooms.discard)(move.room)
+        changes = [*record.changes, *moves]
         return Found(
             after,
-            missed.frames,
-            missed.rooms - revoked,
-            tuple(one for one in changes if one.at > after and one.room not in revoked),
+            frames,
+            rooms - revoked,
+            tuple(
+                one
+                for one in changes
+                if places.is_behind(after, one.at) and one.room not in revoked
+            ),
             {*(change.room for change in changes), *revoked},
-            is_repeated=bool(missed.frames) and after == record.proof.begin,
+            is_repeated=bool(frames) and after == record.proof.begin,
         )
 
     async def _missed(
-        self, record: SessionRecord, user: UserId, start: LogId, revoked: Set[str]
-    ) -> Replay | ResumeOutcome:
-        """Find what a session missed after `start`.
+        self, record: SessionRecord, user: UserId, start: Place, revoked: Set[str]
+    ) -> list[Replay] | ResumeOutcome:
+        """Find what a session missed after `start`, in each partition.
 
         Entries that ended its membership may be older than the offset that it presents. There is no
         `await` between finding and returning. Raises RedisUnavailable.
         """
-        starts = self._recent.starts
+        histories = self._histories
+        begun = [history.starts for history in histories]
+        walks: list[Walk] = []
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
-                walk = self._walk(record, user, start, revoked)
-                while not await self._is_through(walk):
-                    if not await self._lead(walk):
-                        walk = self._walk(record, user, start, revoked)
+                for number, history in enumerate(histories):
+                    walk = self._walk(record, user, start, revoked, number)
+                    while not await history.is_through(walk):
+                        if not await history.lead(walk):
+                            walk = self._walk(record, user, start, revoked, number)
+                    walks.append(walk)
+                await self._catch_up(walks)
         except TimeoutError:
             return ResumeOutcome.TOO_MUCH
         except Gone:
             return ResumeOutcome.GONE
-        if self._recent.starts != starts:
+        if [history.starts for history in histories] != begun:
             return ResumeOutcome.GONE  # the log was replaced meanwhile
-        return ResumeOutcome.TOO_MUCH if walk.is_too_much else walk.end()
+        return ResumeOutcome.TOO_MUCH if self._is_too_much(walks) else [one.end() for one in walks]
 
-    def _walk(self, record: SessionRecord, user: UserId, start: LogId, revoked: Set[str]) -> Walk:
+    async def _catch_up(self, walks: Sequence[Walk]) -> None:
+        """Bring all walks to where this pod has delivered to, at once: each was there before the
+        next one began. Raises Gone and RedisUnavailable."""
+        if len(walks) == 1:
+            return
+        pairs = list(zip(self._histories, walks, strict=True))
+        while not all(walk.is_too_much or history.is_at_end(walk) for history, walk in pairs):
+            for history, walk in pairs:
+                if not await history.is_through(walk):
+                    raise Gone  # memory has been forgotten from under it
+
+    def _is_too_much(self, walks: Sequence[Walk]) -> bool:
+        size, count = sum(one.size for one in walks), sum(one.count for one in walks)
+        return size > self._limits.max_bytes or count > self._limits.max_events
+
+    def _walk(
+        self, record: SessionRecord, user: UserId, start: Place, revoked: Set[str], partition: int
+    ) -> Walk:
         """Begin a walk. Events of a revoked room are not replayed, however old they are."""
         standing = standing_rooms(scope_of(record.sid), user)
         rooms = {*standing, *record.rooms}.difference(revoked)
-        changes = [change for change in record.changes if change.room not in revoked]
-        return Walk(
-            record.sid, rooms, changes, rooms_at=record.rooms_at, seen=start, limits=self._limits
-        )
-
-    async def _is_through(self, walk: Walk) -> bool:
-        """Walk through memory to its end; False if memory begins after the walk's cursor."""
-        recent, find = self._recent, self._entries.concerned
-        async with self._lock:
-            await asyncio.sleep(0)
-            budget, before = WORK_UNIT, 0
-            while walk.cursor >= recent.lower_bound:
-                left = recent.unindexed(walk.cursor)
-                if left >= before > 0:
-                    budget *= 2  # more is delivered than was indexed
-                before = left
-                is_indexed = recent.index(find, budget, walk.cursor)
-                if (walk.advance(recent, self._entries, budget) and is_indexed) or walk.is_too_much:
-                    return True
-                await asyncio.sleep(0)
-        return False
-
-    async def run(self, report_alive: Callable[[], None]) -> None:
-        """Index and discard recent entries, for ever; `report_alive` is called at each step."""
-        while True:
-            appended = self._recent.appended
-            await asyncio.sleep(_TICK_SECONDS)
-            report_alive()
-            self.expire(time.monotonic())
-            if self._recent.appended - appended <= _FLOOD_PER_TICK:
-                await self._index_some()
-
-    async def _index_some(self) -> None:
-        for _ in range(_UNITS_PER_TICK):
-            if self._recent.index(self._entries.concerned, WORK_UNIT):
-                return
-            await asyncio.sleep(0)
-
-    def expire(self, now_seconds: float) -> None:
-        """Discard entries that are older than the recovery window, also while no new ones come.
-
-        Log IDs can only be compared with the log's own time: that of the last entry, plus the time
-        since then by this process's monotonic clock.
-        """
-        last = self._recent.last
-        if last != self._seen_last:
-            self._seen_last, self._seen_last_at = last, now_seconds
-        idle_ms = int((now_seconds - self._seen_last_at) * 1000)
-        self._recent.expire(last[0] + idle_ms, self._keep_ms)
-        self._entries.expire()
+        changes = [
+            change._replace(at=places.part(change.at, partition))
+            for change in record.changes
+            if change.room not in revoked
+        ]
+        rooms_at, seen = places.part(record.rooms_at, partition), places.part(start, partition)
+        return Walk(record.sid, rooms, changes, rooms_at=rooms_at, seen=seen, limits=self._limits)
 
 
-def _is_uncertain(frame: Frame, start: Start) -> bool:
-    """Return whether it is unknown if an event has arrived."""
+def _in_one_row(missed: Sequence[Replay], after: Place, delivered: Place) -> list[Frame]:
+    """Put the events of all partitions one behind the other, with the offsets for this order.
+
+    Where a client has come to in it is the end of the partitions before, and the beginning of those
+    that follow.
+    """
+    frames: list[Frame] = []
+    place = after
+    for number, replay in enumerate(missed):
+        rest = places.rest_of_offset(place, number)
+        frames += [frame.at(frame.offset + rest) for frame in replay.frames]
+        place = places.with_part(place, number, places.part(delivered, number))
+    return frames
+
+
+def _is_uncertain(replay: Replay, start: Start, partition: int) -> bool:
+    """Return whether it is unknown if some event has arrived."""
     if start.uncertain_until is None:
-        return True
-    return (parse_id(frame.offset) or start.after) <= start.uncertain_until
+        return bool(replay.frames)
+    until: LogId = places.part(start.uncertain_until, partition)
+    after = places.part(start.after, partition)
+    return any((parse_id(frame.offset) or after) <= until for frame in replay.frames)

@@ -1,7 +1,7 @@
 """Sessions that move to another pod while their client stays connected: their part of the log.
 
 A resume starts from what Redis has stored of a client that disconnected. For a move both pods are
-available: the former one states the log ID up to which it has delivered, and the new one delivers
+available: the former one states the place up to which it has delivered, and the new one delivers
 from there on, by the same walk through the log as a resume.
 """
 
@@ -13,9 +13,9 @@ import msgspec
 import structlog
 
 from constellation_ws.delivery.rooms import Member
-from constellation_ws.log.ids import LogId
+from constellation_ws.log.logs import Logs
+from constellation_ws.log.places import Place
 from constellation_ws.log.positions import DeliveryProof, RoomChange, Ticket
-from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.messages.events import UserId
 from constellation_ws.recovery.missed import Found, MissedEvents
 from constellation_ws.recovery.record import SessionRecord
@@ -30,10 +30,10 @@ _REACH_SECONDS = 1.0
 
 
 class LogPosition(msgspec.Struct, frozen=True, array_like=True):
-    """How far a session has come: all up to this log ID was written to its client."""
+    """How far a session has come: all up to this place was written to its client."""
 
     epoch: str
-    delivered: LogId
+    delivered: Place
 
 
 class MovedTicket(msgspec.Struct, frozen=True, array_like=True):
@@ -43,16 +43,16 @@ class MovedTicket(msgspec.Struct, frozen=True, array_like=True):
     pid: str
     owner: str
     user: str
-    begin: LogId
-    horizon: LogId
+    begin: Place
+    horizon: Place
     has_offsets: bool
-    proven: LogId
-    pinged_at: LogId | None
-    changes: list[tuple[LogId, str, bool]]
+    proven: Place
+    pinged_at: Place | None
+    changes: list[tuple[Place, str, bool]]
     unsaved: list[str]
     is_stored: bool
     attempts: int
-    stale_offset: LogId | None = None
+    stale_offset: Place | None = None
 
 
 class MovingSessions:
@@ -62,12 +62,12 @@ class MovingSessions:
 
     def __init__(
         self,
-        redis_log: RedisLog,
+        logs: Logs,
         store: SessionStore,
         sessions: Sessions,
         missed_events: MissedEvents,
     ) -> None:
-        self._log = redis_log
+        self._log = logs
         self._store = store
         self._sessions = sessions
         self._missed_events = missed_events

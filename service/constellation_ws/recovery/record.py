@@ -2,7 +2,7 @@
 
 Fields: `owner` and `user` for the scripts, `record` (JSON, below), and one field for each room. A
 room's value is empty where the session has been in it since the horizon. Else it is the changes
-since then, such as `+1699-0 -1702-5`: entered after the one log ID, left after the other. Pure.
+since then, such as `+1699-0 -1702-5`: entered after the one place, left after the other. Pure.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from constellation_ws.log.ids import LogId
+from constellation_ws.log import places
+from constellation_ws.log.places import Place
 from constellation_ws.log.positions import DeliveryProof, RoomChange, Ticket
 
 _ROOM = b"room "
@@ -29,15 +30,15 @@ _STORED_NAMES = {"horizon": "floor", "has_offsets": "counts", "transport_closed_
 class _Record(msgspec.Struct, frozen=True, omit_defaults=True, rename=_STORED_NAMES):
     sid: str
     epoch: str
-    begin: LogId
-    proven: LogId
-    horizon: LogId
-    rooms_at: LogId
-    """Log ID up to which the rooms follow what the log says of them."""
+    begin: Place
+    proven: Place
+    horizon: Place
+    rooms_at: Place
+    """Place up to which the rooms follow what the log says of them."""
     has_offsets: bool = False
-    transport_closed_at: LogId | None = None
+    transport_closed_at: Place | None = None
     attempts: int = 0
-    stale_offset: LogId | None = None
+    stale_offset: Place | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -51,8 +52,8 @@ class SessionRecord:
     sid: str
     epoch: str
     proof: DeliveryProof
-    horizon: LogId
-    rooms_at: LogId
+    horizon: Place
+    rooms_at: Place
     attempts: int
     rooms: frozenset[str]
     """Where it was at the horizon."""
@@ -82,7 +83,7 @@ class Fields(msgspec.Struct, frozen=True):
     """Bytes of it."""
 
 
-def write(ticket: Ticket, delivered: LogId) -> Fields:
+def write(ticket: Ticket, delivered: Place) -> Fields:
     """Write a session, or what of it is not written yet.
 
     Its rooms follow the log up to `delivered`, or up to where its transport was closed.
@@ -153,11 +154,11 @@ def read(fields: Mapping[bytes, bytes]) -> SessionRecord:
 
 
 def _write_change(change: RoomChange) -> bytes:
-    return b"%b%d-%d" % (b"+" if change.is_in else b"-", *change.at)
+    return (b"+" if change.is_in else b"-") + places.write(change.at)
 
 
 def _read_change(room: str, text: bytes) -> RoomChange:
-    milliseconds, _, sequence = text[1:].partition(b"-")
-    if text[:1] not in (b"+", b"-"):
+    at = places.read(text[1:], text.count(b",") + 1)
+    if text[:1] not in (b"+", b"-") or at is None:
         raise Unreadable("not a change of a room")
-    return RoomChange((int(milliseconds), int(sequence)), room, text[:1] == b"+")
+    return RoomChange(at, room, text[:1] == b"+")

@@ -190,6 +190,11 @@ class Walk:
         self._wanted = self._find_wanted()
 
     @property
+    def count(self) -> int:
+        """Events that are to be replayed so far."""
+        return len(self._frames)
+
+    @property
     def is_too_much(self) -> bool:
         """Whether it is more than may be replayed: nothing of it is, then."""
         limits = self._limits

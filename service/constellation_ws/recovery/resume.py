@@ -19,9 +19,9 @@ import structlog
 from constellation_ws.auth.identity import Identity
 from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.welcome import Welcome
-from constellation_ws.log.ids import parse_id
+from constellation_ws.log import places
+from constellation_ws.log.logs import Logs, first_of
 from constellation_ws.log.positions import Ticket
-from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.messages.events import UserId
 from constellation_ws.messages.namespaces import scope_of
 from constellation_ws.observability.metrics import Metrics
@@ -59,7 +59,7 @@ class Recovery:
     def __init__(
         self,
         instance: str,
-        redis_log: RedisLog,
+        logs: Logs,
         store: SessionStore,
         sessions: Sessions,
         missed_events: MissedEvents,
@@ -77,7 +77,7 @@ class Recovery:
         Without `find_revoked` a session keeps its rooms, unless the log says otherwise.
         """
         self._instance = instance
-        self._log = redis_log
+        self._log = logs
         self._store = store
         self._sessions = sessions
         self._missed_events = missed_events
@@ -117,16 +117,17 @@ class Recovery:
         return await self._open_new(member, user, owner, offset)
 
     async def _open_new(self, member: Member, user: UserId, owner: str, offset: Any) -> Welcome:
-        presented = parse_id(offset) if isinstance(offset, str) else None
-        is_stale = presented is not None and presented > self._log.delivered
+        presented = places.read(offset, len(self._log)) if isinstance(offset, str) else None
+        delivered = self._log.delivered
+        is_stale = presented is not None and places.is_behind(delivered, presented)
         ticket = Ticket(
             secrets.token_urlsafe(15),
             owner,
             user,
             member.own_room,
             member.rooms,
-            epoch=self._log.epochs.known or "",
-            begin=self._log.delivered,
+            epoch=self._log.known_epoch,
+            begin=delivered,
             has_offsets=member.has_offsets,
             stale_offset=presented if is_stale else None,
         )
@@ -149,7 +150,7 @@ class Recovery:
             if scope_of(acquired.record.sid) != member.scope:
                 self._store.discard(pid, owner)
                 return ResumeOutcome.UNKNOWN, None
-            if acquired.epoch != acquired.record.epoch:
+            if acquired.epoch != first_of(acquired.record.epoch):
                 self._store.discard(pid, owner)
                 return ResumeOutcome.OTHER_EPOCH, None
             revoked = await self._revoked_rooms(member, acquired.record)

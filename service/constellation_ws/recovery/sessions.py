@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Iterable
 import structlog
 
 from constellation_ws.delivery.rooms import Member, Rooms
-from constellation_ws.log.ids import parse_id
+from constellation_ws.log import places
+from constellation_ws.log.logs import Logs
 from constellation_ws.log.positions import Ticket
-from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.recovery.store import SessionStore
 from constellation_ws.runtime.bounded_waits import BoundedWaits
 
@@ -31,9 +31,9 @@ class Sessions:
     """Keeps sessions. `run` and the store's own must run in one task each."""
 
     def __init__(
-        self, redis_log: RedisLog, store: SessionStore, rooms: Rooms, *, window_seconds: float
+        self, logs: Logs, store: SessionStore, rooms: Rooms, *, window_seconds: float
     ) -> None:
-        self._log = redis_log
+        self._log = logs
         self._store = store
         self._rooms = rooms
         self._window_seconds = window_seconds
@@ -95,7 +95,7 @@ class Sessions:
 
     def touch(self, members: Iterable[Member], room: str, offset: bytes, *, is_in: bool) -> None:
         """Write soon that a log entry has made members enter or leave a room."""
-        at = parse_id(offset) or self._log.delivered
+        at = places.read(offset, len(self._log)) or self._log.delivered
         for member in members:
             ticket = member.ticket
             if ticket is not None:
@@ -135,8 +135,8 @@ class Sessions:
     def _refresh(self, member: Member) -> None:
         if member.ticket is None:
             return
-        oldest_ms = self._log.delivered[0] - int((self._window_seconds + _MARGIN_SECONDS) * 1000)
-        member.ticket.discard_before((oldest_ms, 0))
+        kept_ms = int((self._window_seconds + _MARGIN_SECONDS) * 1000)
+        member.ticket.discard_before(self._log.before(kept_ms))
         self._save(member.ticket)
 
     def _save(self, ticket: Ticket, lifetime_seconds: float = 0) -> asyncio.Future[None]:

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
-from constellation_ws.log.ids import LogId
+from constellation_ws.log.places import Place
 from constellation_ws.log.positions import Ticket
 from constellation_ws.log.session_mark import SessionMark
 from constellation_ws.recovery import record as session_record
@@ -140,11 +140,11 @@ class SessionStore:
         return done
 
     async def run(
-        self, delivered: Callable[[], LogId], on_fenced: Callable[[str, str], None]
+        self, delivered: Callable[[], Place], on_fenced: Callable[[str, str], None]
     ) -> None:
         """Read and write what is asked for, for ever.
 
-        `delivered` returns the log ID up to which rooms follow the log; `on_fenced` is called with
+        `delivered` returns the place up to which rooms follow the log; `on_fenced` is called with
         the (sid, owner) of a connection whose session now belongs to another one.
         """
         self._calls.connect()
@@ -174,7 +174,7 @@ class SessionStore:
             self._has_work.set()
 
     async def _flush(
-        self, delivered: Callable[[], LogId], on_fenced: Callable[[str, str], None]
+        self, delivered: Callable[[], Place], on_fenced: Callable[[str, str], None]
     ) -> bool:
         """Write a chunk; False if Redis refused some of it, which is retained."""
         chunk = self._next_chunk(delivered())
@@ -211,7 +211,7 @@ class SessionStore:
             mark.confirm(number)
         return results
 
-    def _next_chunk(self, delivered: LogId) -> list[tuple[_Write, session_record.Fields | None]]:
+    def _next_chunk(self, delivered: Place) -> list[tuple[_Write, session_record.Fields | None]]:
         """Remove and return what is to be written next, bounded in number and bytes."""
         chunk: list[tuple[_Write, session_record.Fields | None]] = []
         size = 0

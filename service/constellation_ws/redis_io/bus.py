@@ -21,6 +21,7 @@ from constellation_ws.messages.redis_emitter import DEFAULT_EMITTERS, EmitterCha
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io.all_pods import AllPods
 from constellation_ws.redis_io.emitters import EmitterFilter
+from constellation_ws.redis_io.heartbeat import Heartbeat
 from constellation_ws.redis_io.link import FAULTS, RedisMoved, backoff_seconds
 from constellation_ws.redis_io.names import DEFAULT, Names
 from constellation_ws.redis_io.publisher import Publisher
@@ -30,7 +31,6 @@ __all__ = ["Listener", "Published", "RedisBus"]
 
 logger = structlog.get_logger(__name__)
 
-HEARTBEAT_SECONDS = 4.0
 SILENCE_SECONDS = 12.0
 """Without a heartbeat for so long another subscription is tried, whatever this one's socket says.
 
@@ -49,6 +49,13 @@ class RedisBus:
     `run` and `beat` must each run in one task for as long as the process lives.
     """
 
+    is_retired = False
+    """Whether the subscription was ended for good."""
+    is_doubted = False
+    """Whether the subscription may be dead, and it is not known yet what it has missed."""
+    has_subscribed = False
+    """Whether the subscription has been active at least once."""
+
     def __init__(
         self,
         redis: Redis,
@@ -60,29 +67,30 @@ class RedisBus:
         *,
         asks_run_id: bool = False,
         volatile: Iterable[str] = (),
+        partitions: int = 1,
     ) -> None:
         """`asks_run_id` says whether to learn which start of which Redis a subscription is on.
 
-        `volatile` are those of the channels that are subscribed to whether events are or not.
+        `volatile` channels are subscribed to whether events are or not. The log has `partitions`.
         """
         self.instance = secrets.token_urlsafe(6)
         """Tells this process apart from every other, a restarted one of the same name too."""
         self._redis, self._names, self._metrics = redis, names, metrics
         self.publisher = Publisher(redis)
         self.all_pods = AllPods(self.publisher, metrics, names, self.instance)
+        self._heartbeat = Heartbeat(
+            redis, names.heartbeat(self.instance), metrics, self._note_heartbeat
+        )
+        self.beat, self.hears_itself = self._heartbeat.beat, self._heartbeat.returns
         self._own = self._own_channels()
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
-        self._everything, self._unrecorded = self._choices((*channels,), (*volatile,))
+        self._everything, self._unrecorded = self._choices(channels, volatile, partitions)
         self._wanted = self._delivered = self._everything
         self._asks_run_id = asks_run_id
         self._ticks = itertools.count()
-        self.is_retired = False
-        """Whether the subscription was ended for good."""
         self._current: Subscription | None = None
         self.disconnected_at: float | None = time.monotonic()
         """Monotonic time since which there is no subscription; None while it is active."""
-        self.has_subscribed = False
-        """Whether the subscription has been active at least once."""
         self._last_received_at = time.monotonic()
         """Monotonic time of the last heartbeat. What else arrives proves nothing: a path that is
         dead in one direction may still bring what it had buffered."""
@@ -91,15 +99,16 @@ class RedisBus:
 
     def _own_channels(self) -> dict[str, Callable[[bytes], None]]:
         return {
-            self._names.heartbeat(self.instance): self._receive_heartbeat,
+            self._names.heartbeat(self.instance): self._heartbeat.receive,
             self.all_pods.reply_channel: self.all_pods.receive_answer,
         }
 
     def _choices(
-        self, channels: tuple[str, ...], volatile: tuple[str, ...]
+        self, channels: Iterable[str], volatile: Iterable[str], partitions: int
     ) -> tuple[Wanted, Wanted]:
         """Return what is subscribed to with events, and what without."""
-        always = (self._names.commands, self._names.ticks, *self._own)
+        ticks = [self._names.of_partition(number).ticks for number in range(partitions)]
+        always = (self._names.commands, *ticks, *self._own)
         events = (*channels, commands.EMITTER_CHANNEL, *always)
         return (
             Wanted(events, self._emitters.patterns, has_events=True),
@@ -126,6 +135,7 @@ class RedisBus:
 
     def doubt(self) -> None:
         """Subscribe again, since the subscription may be dead without a sign."""
+        self.is_doubted = True
         if self._current is not None:
             self._current.supersede("the subscription does not bring what this pod has published")
 
@@ -171,7 +181,7 @@ class RedisBus:
             raise
         if current is not None:
             await self._change_over(current, listener)
-        self._current = fresh
+        self._current, self.is_doubted = fresh, False
         self._note_active()
         if fresh.wanted is not self._delivered:
             self._delivered = fresh.wanted
@@ -258,16 +268,6 @@ class RedisBus:
         listener.interrupted(is_lossy=not is_orderly)
         await current.close()
 
-    async def beat(self) -> None:
-        """Send heartbeats through Redis, for ever."""
-        heartbeat = self._names.heartbeat(self.instance)
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            try:
-                await self._redis.publish(heartbeat, str(time.monotonic()))
-            except FAULTS as error:
-                logger.debug("the heartbeat could not be sent", error=str(error))
-
     def _note_active(self) -> None:
         if self.has_subscribed and self.disconnected_at is not None:
             logger.info("subscribed to Redis again")
@@ -281,14 +281,7 @@ class RedisBus:
         if self.disconnected_at is None:
             self.disconnected_at = time.monotonic()
 
-    def _receive_heartbeat(self, payload: bytes) -> None:
-        """Note a heartbeat; anybody may publish on this channel."""
-        try:
-            sent_at = float(payload)
-        except ValueError:
-            self._metrics.commands.labels("malformed").inc()
-            return
+    def _note_heartbeat(self) -> None:
         self._last_received_at = time.monotonic()
         if self.disconnected_at is not None and self.has_subscribed:
             self._note_active()  # it was only silent
-        self._metrics.redis_round_trip.set(time.monotonic() - sent_at)

@@ -50,8 +50,13 @@ class Endpoint:
     """The Redis of a URL. All clients that are made here share one topology."""
 
     def __init__(self, url: str, names: Names = DEFAULT) -> None:
-        """Nothing connects yet. Raises ValueError."""
+        """Nothing connects yet. Raises ValueError.
+
+        `names` say which partition of the log its clients reach.
+        """
         self.names = names
+        self._url = url
+        self._partitions: dict[int, Endpoint] = {}
         self._address = address = read(url)
         self._tls: ClientTls | None = None
         if not isinstance(address, SocketAddress) and address.tls is not None:
@@ -64,13 +69,25 @@ class Endpoint:
         is_cluster = isinstance(self._address, ClusterAddress)
         return not is_cluster or key_slot(key.encode()) == key_slot(self.names.log.encode())
 
+    def of_partition(self, number: int) -> Endpoint:
+        """Give the endpoint of another partition of the log; `poll` of this one polls it too.
+
+        Its clients publish, but do not subscribe: all pods meet where the first partition says.
+        """
+        if number == self.names.partition:
+            return self
+        if number not in self._partitions:
+            self._partitions[number] = Endpoint(self._url, self.names.of_partition(number))
+        return self._partitions[number]
+
     async def locate(self) -> Node:
         """Find the Redis to use now. Raises redis.ConnectionError where nobody says."""
         return await self._topology.locate()
 
     async def poll(self) -> None:
         """Ask regularly which Redis is to be used; must run as long as clients are used."""
-        await asyncio.gather(self._topology.poll(), self._meeting.poll())
+        others = [one.poll() for one in self._partitions.values()]
+        await asyncio.gather(self._topology.poll(), self._meeting.poll(), *others)
 
     def client(self, *, retries: int) -> Redis:
         """Make a client; nothing connects yet.
@@ -86,7 +103,7 @@ class Endpoint:
     def _find_topology(self, names: Names) -> Topology:
         match self._address:
             case ClusterAddress(nodes, options):
-                return self._ask(ClusterWitnesses(nodes, names.slot), options)
+                return self._ask(ClusterWitnesses(nodes, names.log), options)
             case SentinelAddress(nodes, service, password=password):
                 return self._ask(SentinelWitnesses(nodes, service), {"password": password})
             case PlainAddress(node):
@@ -103,7 +120,7 @@ class Endpoint:
 
     def _find_meeting(self, names: Names) -> Meeting:
         at_primary = AtThePrimary(self._topology)
-        if not isinstance(self._address, ClusterAddress):
+        if names.partition or not isinstance(self._address, ClusterAddress):
             return at_primary
         assert isinstance(self._topology, ReportedTopology), "of a Cluster"
 

@@ -1,47 +1,67 @@
 """The names of all keys and channels of the gateway in Redis, under one prefix.
 
-Pub/Sub knows no database number, so the prefix is what keeps two deployments on one Redis apart.
-Event channels and the emitters' channels belong to publishers and carry no prefix.
+The log may be several streams, its partitions, each in a hash slot of its own. Pub/Sub knows no
+database number, so the prefix is what keeps two deployments on one Redis apart. Event channels and
+the emitters' channels belong to publishers and carry no prefix.
 """
 
 from __future__ import annotations
 
+import itertools
+from binascii import crc_hqx
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 DEFAULT_PREFIX = "constellation"
+_SLOTS = 16_384
+"""Of a Redis Cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Keys and channels of one deployment.
+    """Keys and channels of one deployment, as one partition of its log uses them.
 
-    All keys lie in one hash slot of a Redis Cluster: the log's own name is the hash tag of the
-    others. A script may therefore use several of them.
+    All keys but those of the further partitions lie in one hash slot of a Redis Cluster: the name
+    of the log is the hash tag of the others. A script may therefore use several of them. What
+    belongs to a further partition alone is its log, and what has the log's name as hash tag.
     """
 
     prefix: str = DEFAULT_PREFIX
+    partition: int = 0
+    """Of the log. The first one is 0, and the only one unless a deployment has several."""
     log: str = field(init=False)
     """The stream of events. Producers write to it: part of the contract."""
+    log_slot: str = field(init=False)
+    """What the keys that a script uses together with the log begin with."""
     slot: str = field(init=False)
-    """What every key but the log's own begins with."""
+    """What every key begins with that belongs to no log: the same for all partitions."""
     commands: str = field(init=False)
     """Channel of commands to all pods."""
     ticks: str = field(init=False)
     """Channel of the marks that give each Pub/Sub message a position."""
 
     def __post_init__(self) -> None:
+        first = f"{self.prefix}:events"
+        log, ticks = first, f"{self.prefix}:ticks"
+        if self.partition:
+            log, ticks = _log_of(first, self.partition), f"{ticks}:{self.partition}"
         for name, value in (
-            ("log", f"{self.prefix}:events"),
-            ("slot", f"{{{self.prefix}:events}}"),
+            ("log", log),
+            ("log_slot", f"{{{log}}}"),
+            ("slot", f"{{{first}}}"),
             ("commands", f"{self.prefix}:commands"),
-            ("ticks", f"{self.prefix}:ticks"),
+            ("ticks", ticks),
         ):
             object.__setattr__(self, name, value)
+
+    def of_partition(self, number: int) -> Names:
+        """Return the names of another partition of the same deployment's log."""
+        return Names(self.prefix, number)
 
     @property
     def state(self) -> str:
         """The hash that holds the log's epoch and the recorder's lease."""
-        return f"{self.slot}:state"
+        return f"{self.log_slot}:state"
 
     @property
     def meeting(self) -> str:
@@ -57,6 +77,11 @@ class Names:
     def readers(self) -> str:
         """The sorted set of pods that can read packed entries of the log."""
         return f"{self.slot}:presence:readers"
+
+    @property
+    def followers(self) -> str:
+        """The sorted set of pods, each with how many partitions of the log it follows."""
+        return f"{self.slot}:presence:followers"
 
     @property
     def peers(self) -> str:
@@ -115,7 +140,7 @@ class Names:
 
     def once(self, request: str) -> str:
         """Return the key of what a request that may be repeated was answered."""
-        return f"{self.slot}:once:{request}"
+        return f"{self.log_slot}:once:{request}"
 
     def heartbeat(self, instance: str) -> str:
         """Return the channel of one pod's heartbeat."""
@@ -124,6 +149,42 @@ class Names:
     def reply(self, instance: str) -> str:
         """Return the channel on which one pod receives answers."""
         return f"{self.prefix}:reply:{instance}"
+
+
+def slot_of(key: str) -> int:
+    """Return the hash slot of a key without a hash tag."""
+    return crc_hqx(key.encode(), 0) % _SLOTS
+
+
+@lru_cache(maxsize=256)
+def _log_of(first: str, partition: int) -> str:
+    """Name the log of a further partition so that it lies in the slot that is meant for it.
+
+    The number behind the last dot is the lowest that brings it there: a slot is the checksum of a
+    name, and cannot be chosen otherwise. It takes some milliseconds.
+    """
+    slot = (slot_of(first) + round(_SLOTS * _share_before(partition))) % _SLOTS
+    head = f"{first}:{partition}."
+    begun = crc_hqx(head.encode(), 0)
+    for number in itertools.count():
+        if crc_hqx(b"%d" % number, begun) % _SLOTS == slot:
+            return f"{head}{number}"
+    raise AssertionError("endless")
+
+
+def _share_before(partition: int) -> float:
+    """Return how far a partition lies behind the first one, as a share of all slots.
+
+    The first three are thirds of the ring, the next three halve these, the next six quarter them,
+    and so on. So they spread over the nodes of a Cluster however many there are, and none moves
+    when there are more: most Clusters have three primaries, each with a third of the slots.
+    """
+    half, third = divmod(partition, 3)
+    share, step = third / 3, 1 / 6
+    while half:
+        share += step * (half & 1)
+        half, step = half >> 1, step / 2
+    return share
 
 
 DEFAULT = Names()

@@ -15,6 +15,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from constellation_ws.log.producer import FindPartition
 from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
 from constellation_ws.redis_io.names import Names
 from constellation_ws.services.refusals import RequestRefused
@@ -81,11 +82,23 @@ def fingerprint(*parts: bytes) -> str:
 class Once:
     """Sends messages in one step, unless the same request has sent them already."""
 
-    def __init__(self, redis: Redis, names: Names, way: Way, keep_seconds: int) -> None:
-        """`redis` may try again: that is the point."""
-        self._send: Any = redis.register_script(way.script)
-        self._names = names
-        self._more_keys = [names.log] if way.writes_log else []
+    def __init__(
+        self,
+        logs: Sequence[tuple[Redis, Names]],
+        find: FindPartition,
+        way: Way,
+        keep_seconds: int,
+    ) -> None:
+        """`logs` are the partitions, each with a client that may try again: that is the point.
+
+        All that one request sends goes to the partition of its first message: one script cannot
+        write to several.
+        """
+        self._logs: list[tuple[Any, Names]] = [
+            (redis.register_script(way.script), names) for redis, names in logs
+        ]
+        self._find = find
+        self._writes_log = way.writes_log
         self._keep_seconds = keep_seconds
         self._sending = asyncio.Semaphore(_MAX_SENDING)
 
@@ -96,10 +109,12 @@ class Once:
         was used for another request.
         """
         words = [word for message in messages for word in message]
+        send, names = self._logs[self._partition_of(messages)]
+        more_keys = [names.log] if self._writes_log else []
         try:
             async with self._sending:
-                kept = await self._send(
-                    keys=[self._names.once(retry_key.digest()), *self._more_keys],
+                kept = await send(
+                    keys=[names.once(retry_key.digest()), *more_keys],
                     args=[retry_key.fingerprint, self._keep_seconds, *words],
                 )
         except FAULTS as error:
@@ -111,6 +126,9 @@ class Once:
                 "this Idempotency-Key was used for another request; use a new one for each request",
             )
         return [*ids] if ids else [None] * len(messages)
+
+    def _partition_of(self, messages: Sequence[Message]) -> int:
+        return next((self._find(channel.encode(), data) for channel, data in messages), 0)
 
 
 def _digest(text: bytes) -> str:

@@ -56,6 +56,13 @@ class DeliverySettings(Part):
         "to replace it; the others receive events from the log alone. If all of them are killed "
         "at once, all clients get new sessions.",
     )
+    log_partitions: Annotated[int, Field(ge=1, le=64)] = Field(
+        1,
+        description="Number of streams, the partitions of the log, among which `durable` divides "
+        "events by chat: one per primary of a Redis Cluster, or a multiple of that. More are used "
+        "once all pods have the setting; fewer only after the log was emptied. Above 1 all pods "
+        "receive events from Pub/Sub.",
+    )
     max_replay_events: Count = Field(
         1_000,
         description="Maximum number of events that one resume replays; a client that missed more "
@@ -69,6 +76,10 @@ class DeliverySettings(Part):
         20,
         description="Seconds in which a client must answer a ping.",
     )
+
+    def partitions(self) -> int:
+        """Give how many partitions of the log a pod follows; live delivery has one log."""
+        return self.log_partitions if self.mode == "durable" else 1
 
     def faults(self) -> Iterator[str]:
         """Say in a line each which of these settings contradict one another."""

@@ -81,7 +81,7 @@ class Clients:
         redis, instance, names = events.redis.requests, events.bus.instance, events.names
         watches, presence = events.interface.watches, settings.presence
         self.announcing = make_announcing(presence, redis, names, instance, metrics, watches)
-        self.presence = Presence(redis, instance, names, self.announcing.announcer)
+        self.presence = self._make_presence(settings, events)
         self.expiries = DueTimes()
         """When the tokens of which members end, by `Member.key`."""
         self.members = self._make_members(settings, events, metrics, tracing)
@@ -89,6 +89,11 @@ class Clients:
         self.backends = Backends(interface, events.redis, endpoint, metrics, tracing, spawn, keys)
         self._forward(interface.requests, metrics, tracing, settings.limits.max_id_chars)
         self.polls = Polls(self.engine, self.admission)
+
+    def _make_presence(self, settings: Settings, events: Events) -> Presence:
+        redis, announcer = events.redis.requests, self.announcing.announcer
+        partitions = settings.delivery.partitions()
+        return Presence(redis, events.bus.instance, events.names, announcer, partitions=partitions)
 
     def _make_identification(
         self, settings: Settings, events: Events, tracing: Tracing | NoTracing

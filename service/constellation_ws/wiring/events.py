@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from constellation_ws.announcing.board import Board
 from constellation_ws.delivery.fanout import Fanout
+from constellation_ws.delivery.partitioning import Partitioning
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.routes import Table
 from constellation_ws.delivery.status_route import StatusRoute
@@ -37,21 +38,11 @@ class Events:
         self.interface = load_interface(settings)
         self.namespaces = namespaces_of(self.interface)
         self.table = compile_routes(self.interface, is_traced=tracing.is_on)
-        is_durable = settings.delivery.mode == "durable"
-        bus_redis = self.redis.vital if is_durable else self.redis.once
         self.board = Board(self.redis.requests, self.names)
         routes = self._with_status_route(is_traced=tracing.is_on)
         self._volatile = frozenset(row.channel for row in self.interface.routes if row.volatile)
-        self.bus = RedisBus(
-            bus_redis,
-            routes,
-            metrics,
-            self.names,
-            emitters,
-            self.namespaces,
-            asks_run_id=is_durable,
-            volatile=self._volatile,
-        )
+        self.bus = self._make_bus(settings, routes, metrics)
+        self.partitioning = Partitioning(self.interface.routes, emitters, self.namespaces)
         self.membership, self.fanout = Membership(self.namespaces), Fanout()
         self.rooms = self.membership.index
         self.relay = Relay(
@@ -67,6 +58,20 @@ class Events:
         self.delivery = self._make_delivery(settings, metrics, spawn)
         self.sessions = self.delivery.resuming.sessions
 
+    def _make_bus(self, settings: Settings, routes: Table, metrics: Metrics) -> RedisBus:
+        is_durable = settings.delivery.mode == "durable"
+        return RedisBus(
+            self.redis.vital if is_durable else self.redis.once,
+            routes,
+            metrics,
+            self.names,
+            settings.redis.emitter_channels(),
+            self.namespaces,
+            asks_run_id=is_durable,
+            volatile=self._volatile,
+            partitions=settings.delivery.partitions(),
+        )
+
     def _with_status_route(self, *, is_traced: bool) -> Table:
         """Add the route of who comes online and who goes; services cannot publish on it."""
         row = status_row(self.interface.requests, self.names.presence_channel)
@@ -80,5 +85,6 @@ class Events:
         redis, bus, names = self.redis, self.bus, self.names
         if settings.delivery.mode == "durable":
             parts = (self.relay, self.rooms, metrics)
-            return Durable(settings, redis, bus, names, *parts, self._volatile, spawn)
+            divided = (self._volatile, self.partitioning)
+            return Durable(settings, redis, bus, names, *parts, *divided, spawn)
         return Live(settings, redis, bus, names, metrics)

@@ -119,7 +119,8 @@ def _register_redis(gateway: Gateway) -> None:
     )
     register(
         "constellation_recorder",
-        "1 while this pod is the recorder, which appends Pub/Sub events to the log.",
+        "1 while this pod is the recorder, which appends Pub/Sub events to the log, or to a "
+        "partition of it.",
         lambda: float(gateway.events.delivery.is_recorder),
     )
     register(

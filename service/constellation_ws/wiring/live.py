@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
+from constellation_ws.delivery.partitioning import Partitioning
 from constellation_ws.log.direct import DirectEntries
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import HealthCheck
@@ -16,7 +17,7 @@ from constellation_ws.redis_io.names import Names
 from constellation_ws.services.once import PUBLISHING, Once
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.consumer import Consumer
-from constellation_ws.wiring.durable import TRIM_MARGIN_SECONDS
+from constellation_ws.wiring.recording import TRIM_MARGIN_SECONDS
 from constellation_ws.wiring.redis_clients import RedisClients
 from constellation_ws.wiring.resuming import Expect, NotResuming, Parts
 
@@ -35,7 +36,9 @@ class Live:
         self._direct = DirectEntries(redis.vital, names, window_seconds)
         self.resuming = NotResuming()
         self.send_all = bus.publisher.publish_all
-        self.once = Once(redis.requests, names, PUBLISHING, settings.api.api_idempotency_seconds)
+        keep_seconds = settings.api.api_idempotency_seconds
+        only = [(redis.requests, names)]
+        self.once = Once(only, Partitioning().find, PUBLISHING, keep_seconds)
 
     def parts(
         self,

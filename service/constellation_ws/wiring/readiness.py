@@ -30,12 +30,12 @@ def check_redis(bus: RedisBus, grace: float) -> HealthCheck:
     )
 
 
-def check_recording(fault: RecordingFault, grace: float) -> HealthCheck:
+def check_recording(name: str, fault: RecordingFault, grace: float) -> HealthCheck:
     """Judge whether published events can be recorded, by this pod or another one."""
     if fault.since is None:
-        return HealthCheck("recording", True, "possible")
+        return HealthCheck(name, True, "possible")
     away = time.monotonic() - fault.since
-    return HealthCheck("recording", away < grace, f"not possible for {away:.0f} s: {fault.reason}")
+    return HealthCheck(name, away < grace, f"not possible for {away:.0f} s: {fault.reason}")
 
 
 def check_room(engine: Engine, admission: Admission) -> HealthCheck:

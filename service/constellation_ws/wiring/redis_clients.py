@@ -11,6 +11,8 @@ class RedisClients:
     """Each connects on first use; `aclose` lets all connections go."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._partitions: dict[int, RedisClients] = {}
         self.vital = endpoint.client(retries=5)
         """For what a pod lives by: subscription, lease, heartbeat and log."""
         self.sessions = endpoint.client(retries=5)
@@ -20,7 +22,16 @@ class RedisClients:
         self.once = endpoint.client(retries=0)
         """For events: the sender decides whether to send one again."""
 
+    def of_partition(self, number: int) -> RedisClients:
+        """Give the clients that reach another partition of the log; they are closed with these."""
+        if number == self._endpoint.names.partition:
+            return self
+        if number not in self._partitions:
+            self._partitions[number] = RedisClients(self._endpoint.of_partition(number))
+        return self._partitions[number]
+
     async def aclose(self) -> None:
         """Close every connection, side by side: one to a Redis that hangs takes its time."""
         clients = (self.vital, self.sessions, self.requests, self.once)
-        await asyncio.gather(*(client.aclose() for client in clients))
+        others = [one.aclose() for one in self._partitions.values()]
+        await asyncio.gather(*(client.aclose() for client in clients), *others)

@@ -8,13 +8,15 @@ from typing import Any
 from redis.asyncio import Redis
 
 from constellation_ws.access.access import Access
+from constellation_ws.delivery.partitioning import Partitioning
 from constellation_ws.delivery.relay import Relay
 from constellation_ws.delivery.rooms import Member, Rooms
+from constellation_ws.log.logs import Logs
 from constellation_ws.log.recent_entries import NoRecentEntries, RecentEntries
-from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.no_tracing import NoTracing
 from constellation_ws.observability.tracing import Tracing
+from constellation_ws.recovery.history import History
 from constellation_ws.recovery.missed import MissedEvents
 from constellation_ws.recovery.moving import MovingSessions
 from constellation_ws.recovery.none import NoMoving, NoRecovery, NoSessions
@@ -41,24 +43,31 @@ class Resuming:
 
     def __init__(
         self,
-        redis_log: RedisLog,
+        logs: Logs,
         redis: Redis,
         names: Names,
         rooms: Rooms,
         relay: Relay,
+        partitioning: Partitioning,
         settings: Settings,
         spawn: Spawn,
     ) -> None:
         window_seconds = settings.delivery.recovery_window_seconds
-        self._log = redis_log
+        self._logs = logs
         self._offsets = Offsets(settings.delivery.recovery)
-        self._store = SessionStore(redis, spawn, redis_log.state.mark, names)
-        self.sessions = Sessions(redis_log, self._store, rooms, window_seconds=window_seconds)
-        self.recent = RecentEntries(_RECENT_BYTES)
+        # Sessions are where the first partition is.
+        self._store = SessionStore(redis, spawn, logs.partitions[0].state.mark, names)
+        self.sessions = Sessions(logs, self._store, rooms, window_seconds=window_seconds)
+        recent_bytes = _RECENT_BYTES // len(logs)
+        self._histories = [
+            History(log, recent_bytes, relay.read, window_seconds) for log in logs.partitions
+        ]
         limits = bounds.replay_limits(settings)
-        self._missed_events = MissedEvents(
-            redis_log, self.recent, relay.read, limits, window_seconds
-        )
+        self._missed_events = MissedEvents(logs, self._histories, limits, partitioning.of_room)
+
+    def recent(self, partition: int) -> RecentEntries:
+        """Give what takes the entries of a partition as they are delivered."""
+        return self._histories[partition].recent
 
     def recovery(
         self,
@@ -74,7 +83,7 @@ class Resuming:
         """Make what gives members their sessions."""
         return Recovery(
             instance,
-            self._log,
+            self._logs,
             self._store,
             self.sessions,
             self._missed_events,
@@ -89,17 +98,20 @@ class Resuming:
 
     def moving(self) -> MovingSessions:
         """Make what lets sessions move between pods."""
-        return MovingSessions(self._log, self._store, self.sessions, self._missed_events)
+        return MovingSessions(self._logs, self._store, self.sessions, self._missed_events)
 
     def parts(self, expect: Expect, fence: Callable[[str, str], None]) -> Parts:
         """Give what has to run."""
-        return {
-            "store": self._store.run(lambda: self._log.delivered, fence),
+        parts: Parts = {
+            "store": self._store.run(lambda: self._logs.delivered, fence),
             "sessions": self.sessions.run(expect("sessions")),
-            "backlog": self._missed_events.run(expect("backlog")),
-            "read-back": self._missed_events.read_back(),
-            "confirmation of the log": self._missed_events.confirm(),
         }
+        for number, history in enumerate(self._histories):
+            of_which = f" {number}" if number else ""
+            parts["backlog" + of_which] = history.run(expect("backlog" + of_which))
+            parts["read-back" + of_which] = history.read_back()
+            parts["confirmation of the log" + of_which] = history.confirm()
+        return parts
 
     def report_gap(self, reconnect_clients: Callable[[], None]) -> None:
         """Have every client reconnect: it may have missed something."""
@@ -111,7 +123,10 @@ class NotResuming:
 
     def __init__(self) -> None:
         self.sessions = NoSessions()
-        self.recent = NoRecentEntries()
+
+    def recent(self, _: int) -> NoRecentEntries:
+        """Give what retains nothing."""
+        return NoRecentEntries()
 
     def recovery(self, *_: object, **__: object) -> NoRecovery:
         """Make what gives nobody a session."""

@@ -25,8 +25,11 @@ def roll(world: World, blow: Blow) -> Steps:
 
 
 def roll_all(world: World, blow: Blow) -> Steps:
-    """All pods are replaced, one after the other."""
-    with world.strike(blow.name, is_lossy=False) as strike:
+    """All pods are replaced, one after the other; then they have all partitions of the log.
+
+    Pods that have more partitions than before cannot resume sessions of those before them.
+    """
+    with world.strike(blow.name, is_lossy=world.widen()) as strike:
         for slot in range(len(world.pods)):
             yield from _roll(world, [slot])
         _judge_roll(world, strike)
@@ -70,14 +73,17 @@ def _is_unheard(event: Event) -> bool:
 def former(world: World, blow: Blow) -> Steps:
     """A pod of the release before packed entries joins, serves clients, and leaves or is killed.
 
-    Where entries are packed, the epoch ends once: it may have passed over some of them.
+    Where entries are packed, the epoch ends once: it may have passed over some of them. Where the
+    log has partitions that release is not supported: it follows the first one only.
     """
+    if world.partitions > 1:
+        return
     with world.strike(blow.name, is_lossy=world.is_packing) as strike:
         pod = world.launch(is_former=True)
         world.note("director", f"{pod.name} is of the release before packed entries")
         yield from _ready(pod)
         world.pods.append(pod)
-        seen = world.last_entry
+        seen = world.last_entries
         yield blow.seconds
         world.pods.remove(pod)
         if world.is_undisturbed(strike) and (count := world.packed_entries(seen)):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.chaos.names import LOG_KEY
 from tests.chaos.plan import Lane
+from tests.partitions import log_of
 from tests.simulation.faults.kinds import Blow, Fault, Steps
 from tests.simulation.world import World
 
@@ -78,7 +78,7 @@ def flushall(world: World, blow: Blow) -> Steps:
 def delete_log(world: World, blow: Blow) -> Steps:
     """Somebody deletes the stream; then a pod is replaced, which has none of it in its memory."""
     with world.strike(blow.name, is_lossy=True):
-        world.redis.execute([b"DEL", LOG_KEY.encode()])
+        world.redis.execute([b"DEL", _log(world, blow)])
     yield 0.0
 
 
@@ -86,8 +86,14 @@ def trim_log(world: World, blow: Blow) -> Steps:
     """Somebody trims the stream to a few entries."""
     with world.strike(blow.name, is_lossy=True):
         most = blow.chance.choice((b"0", b"1", b"5"))
-        world.redis.execute([b"XTRIM", LOG_KEY.encode(), b"MAXLEN", most])
+        world.redis.execute([b"XTRIM", _log(world, blow), b"MAXLEN", most])
     yield 0.0
+
+
+def _log(world: World, blow: Blow) -> bytes:
+    """Choose a partition's stream."""
+    count = world.partitions
+    return log_of(blow.chance.randrange(count) if count > 1 else 0).encode()
 
 
 def lose_key(world: World, blow: Blow) -> Steps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from constellation_ws.log.ids import LogId
+from constellation_ws.log.places import Place, later
 from constellation_ws.log.positions import DeliveryProof, Start, Ticket
 from constellation_ws.recovery import missed
 from tests.simulation.mutations.kinds import Mutation
@@ -15,8 +15,8 @@ _missed: Any = missed
 def close_proves() -> None:
     """Our Close frame counts as arrived when it is written."""
 
-    def close_sent(self: Ticket, at: LogId) -> None:
-        self.proven = max(self.proven, at)
+    def close_sent(self: Ticket, at: Place) -> None:
+        self.proven = later(self.proven, at)
         self.close_sent_at = self.transport_closed_at = at
 
     Ticket.close_sent = close_sent  # type: ignore[method-assign]
@@ -26,7 +26,7 @@ def close_proves() -> None:
 def write_proves() -> None:
     """What the kernel has accepted counts as arrived."""
 
-    def pinged(self: Ticket, at: LogId) -> None:
+    def pinged(self: Ticket, at: Place) -> None:
         self.pinged_at = self.proven = at
 
     Ticket.pinged = pinged  # type: ignore[method-assign]
@@ -36,8 +36,8 @@ def write_proves() -> None:
 def _trust_server() -> None:
     """Resume from what the server believes, also where the client presents less."""
 
-    def resume_from(proof: DeliveryProof, offset: LogId | None) -> Start:
-        after = max(proof.begin, proof.proven, offset or proof.begin)
+    def resume_from(proof: DeliveryProof, offset: Place | None) -> Start:
+        after = later(later(proof.begin, proof.proven), offset or proof.begin)
         return Start(after, after)
 
     _missed.resume_from = resume_from
@@ -46,7 +46,7 @@ def _trust_server() -> None:
 def offset_ignored() -> None:
     """A session is resumed from where it was proven, whatever its client has received since."""
 
-    def resume_from(proof: DeliveryProof, offset: LogId | None) -> Start:
+    def resume_from(proof: DeliveryProof, offset: Place | None) -> Start:
         return Start(proof.proven, proof.proven)
 
     _missed.resume_from = resume_from

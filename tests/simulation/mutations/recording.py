@@ -62,10 +62,10 @@ def lease_elsewhere() -> None:
     recorder.ANSWER_SECONDS = 1e9  # type: ignore[attr-defined]
     make = Inquiry.make
 
-    async def renew(self: Inquiry, appender: Appender, lease_id: str) -> None:
+    async def renew(self: Inquiry, appender: Appender, lease_id: str) -> bool:
         until = str(int((time.time() + 5) * 1000))
         await self._log._redis.hset(self._log._names.state, "until", until)
-        await make(self, appender, lease_id)
+        return await make(self, appender, lease_id)
 
     Inquiry.make = renew  # type: ignore[method-assign]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from constellation_ws.engine.connection import WebSocketConnection
 from constellation_ws.log.ids import LogId
+from constellation_ws.log.places import Place
 from constellation_ws.log.positions import Ticket
 from constellation_ws.log.state import LogState, Look
 from constellation_ws.recovery import record, replay
@@ -62,7 +63,7 @@ def rooms_follow_on() -> None:
     """The rooms of a session that is written late count as those of that moment."""
     write = record.write
 
-    def write_as_of_now(ticket: Ticket, delivered: LogId) -> record.Fields:
+    def write_as_of_now(ticket: Ticket, delivered: Place) -> record.Fields:
         ticket.rooms_at = None
         return write(ticket, delivered)
 

@@ -19,6 +19,7 @@ from tests.simulation.redis_model.replies import (
 )
 from tests.simulation.redis_model.scripting import Scripts
 from tests.simulation.redis_model.session import ClientSession
+from tests.simulation.redis_model.slots import check_script_key, check_slots, keys_of
 from tests.simulation.redis_model.sorted_sets import ScoredMembers
 from tests.simulation.redis_model.streams import StreamEntries
 
@@ -70,6 +71,8 @@ class RedisModel:
         self.refuses: str | None = None
         """Code of the error with which writes are refused."""
         self._starts = 0
+        self.is_seen = True
+        """Whether a gateway has connected to it since it was started."""
         self._subscribers: dict[bytes, dict[Session, None]] = {}
         self._patterns: dict[bytes, tuple[re.Pattern[str], dict[Session, None]]] = {}
         self._blocked: list[Session] = []
@@ -79,6 +82,7 @@ class RedisModel:
     def start(self, host: Host) -> None:
         """Serve on a host."""
         self._starts += 1
+        self.is_seen = False
         self.host = host
         self.data.run_id = f"{self._starts:040x}"
         self.scripts = Scripts()
@@ -106,6 +110,7 @@ class RedisModel:
         command = COMMANDS.get(name)
         if command is not None:
             _check_words(command, words)
+            check_slots(keys_of(words))
             self._check_refused(name, command)
             return command.execute(self.data, words)
         match name:
@@ -132,6 +137,8 @@ class RedisModel:
 
     def _run_script(self, digest: bytes, words: list[bytes]) -> Reply:
         count = integer(words[2])
+        keys = words[3 : 3 + count]
+        slot = check_slots(keys)
         has_written = False
 
         def call(inner: list[bytes]) -> Reply:
@@ -142,13 +149,14 @@ class RedisModel:
                 return self._count_receivers(inner[1])
             command = COMMANDS[name]
             _check_words(command, inner)
+            check_script_key(slot, inner)
             if command.writes and not has_written:
                 # Redis lets a script that has written end, whatever happens.
                 self._check_refused(name, command)
                 has_written = True
             return command.execute(self.data, inner)
 
-        return self.scripts.run(digest, words[3 : 3 + count], words[3 + count :], call)
+        return self.scripts.run(digest, keys, words[3 + count :], call)
 
     # Pub/Sub
 

@@ -91,6 +91,7 @@ class ClientSession(asyncio.Protocol):
         return encode(reply, self._protocol)
 
     def _hello(self, words: list[bytes]) -> bytes:
+        self._server.is_seen |= self.client.startswith("pod")
         if len(words) > 1:
             self._protocol = integer(words[1])
         role = b"replica" if self._server.refuses == "READONLY" else b"master"

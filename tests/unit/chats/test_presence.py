@@ -34,6 +34,7 @@ from tests.waiting import PATIENCE_SECONDS, eventually
 
 PODS = "{constellation:events}:presence:pods"
 READERS = "{constellation:events}:presence:readers"
+FOLLOWERS = "{constellation:events}:presence:followers"
 USERS_OF_A = "{constellation:events}:presence:users:pod-a"
 VERSION_OF_A = "{constellation:events}:presence:version:pod-a"
 ODD_IDS = ["-", "+", "(", "[", "(a", "a b", "1", "10", "2", "Б", "а", "я", "🙂", "\U0010ffff", "é"]
@@ -589,3 +590,13 @@ async def test_a_pod_says_that_it_reads_packed_entries_before_it_says_that_it_li
     assert reads_until is not None
     assert lives_until is not None
     assert float(reads_until) > float(lives_until) + LIFETIME_SECONDS
+
+
+async def test_a_pod_shows_how_many_partitions_of_the_log_it_follows(redis: Redis) -> None:
+    pods = [
+        Stepping(redis, instance, partitions=partitions)
+        for instance, partitions in (("one", 1), ("three", 3))
+    ]
+    async with running(*pods) as steps:
+        await some_steps(steps)
+    assert await redis.zrange(FOLLOWERS, 0, -1) == [b"3 three"]

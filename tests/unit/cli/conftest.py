@@ -39,12 +39,14 @@ class Deployment:
         if host:
             self.redis.zadd(NAMES.peers, {f"{instance} 1 {host} 7757": seconds + 15})
 
-    def records(self, instance: str, reason: str = "", packs: str = "off") -> None:
+    def records(
+        self, instance: str, reason: str = "", packs: str = "off", names: Names = NAMES
+    ) -> None:
         """Let a pod hold the recorder's lease, and have been answered whether it may pack."""
         seconds, _ = self.redis.time()
         fields: Any = {"holder": f"{instance}.3", "until": (seconds + 30) * 1000, "epoch": "e1"}
         since = {"reason": reason, "begun": (seconds - 5) * 1000, "packs": packs}
-        self.redis.hset(NAMES.state, mapping=fields | since)
+        self.redis.hset(names.state, mapping=fields | since)
 
     def listens(self, *instances: str, since_seconds: float = 0) -> None:
         """Let pods have seats since so long ago."""

@@ -10,13 +10,16 @@ from constellation_ws.cli.check import (
     inspect_certificates,
     inspect_files,
     inspect_interface,
+    inspect_partitions,
     inspect_variables,
 )
 from constellation_ws.cli.findings import Finding, Verdict
+from constellation_ws.cli.redis_connection import same_redis
 from constellation_ws.interface import table
 from constellation_ws.redis_io.names import Names
 from constellation_ws.runtime.open_files import share
 from constellation_ws.settings.variables import UnknownVariable
+from tests.unit.cli.conftest import NAMES, Deployment
 
 
 @pytest.mark.parametrize(
@@ -106,3 +109,12 @@ def test_a_redis_that_cannot_be_used_is_explained_as_by_other_commands(
     assert found.verdict is Verdict.FAILED
     assert found.detail.startswith("redis://a:6379/0 cannot be used: ")
     assert words in found.detail
+
+
+def test_the_keys_of_each_further_partition_are_tried(deployment: Deployment) -> None:
+    found = list(inspect_partitions(deployment.redis, NAMES, same_redis, 3))
+    assert [(one.subject, one.verdict) for one in found] == [
+        ("log 1", Verdict.OK),
+        ("log 2", Verdict.OK),
+    ]
+    assert not list(deployment.redis.scan_iter(f"*{NAMES.of_partition(1).log}*"))

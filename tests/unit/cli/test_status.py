@@ -88,3 +88,28 @@ def test_live_delivery_has_no_log(deployment: Deployment) -> None:
     assert found.log is None
     assert list(found.problems()) == []
     assert "epoch" not in found.to_text()
+
+
+def test_each_partition_s_recorder_and_events_are_shown(deployment: Deployment) -> None:
+    deployment.pod("a")
+    deployment.pod("b")
+    deployment.records("a")
+    deployment.listens("a", "b")
+    one_alone = status.inspect(deployment.redis, NAMES, "durable")
+    assert one_alone.facts()["partitions"] == []
+    deployment.redis.hset(NAMES.state, "partitions", 3)
+    second, third = NAMES.of_partition(1), NAMES.of_partition(2)
+    deployment.redis.xadd(second.log, {"channel": "x", "data": "{}"})
+    deployment.redis.xadd(third.log, {"channel": "x", "data": "{}"})
+    deployment.records("b", names=second)
+    found = status.inspect(deployment.redis, NAMES, "durable")
+    assert list(found.problems()) == [
+        "no pod records PUBLISHed events of partition 2: see ConstellationRecorderMissing in "
+        "docs/operations.md"
+    ]
+    text = found.to_text()
+    assert [line.split()[-1] for line in text.splitlines()[1:3]] == ["recorder", "recorder"]
+    rows = [" ".join(line.split()) for line in text.splitlines()]
+    assert {"recorder 0 a", "recorder 1 b", "recorder 2 (none)"} <= set(rows)
+    assert any(row.startswith("log 1 1 events, the newest") for row in rows)
+    assert [one["recorder"] for one in found.facts()["partitions"]] == ["b", ""]

@@ -101,6 +101,14 @@ def test_the_log_is_followed_from_a_moment_on(deployment: Deployment) -> None:
     assert [one.channel for one in followed(deployment, 1e10)] == ["chat:new", "x"]
 
 
+def test_all_partitions_of_the_log_are_followed(deployment: Deployment) -> None:
+    deployment.redis.hset(NAMES.state, "partitions", "3")
+    for number in range(3):
+        entry = {"channel": f"of {number}", "data": "{}"}
+        deployment.redis.xadd(NAMES.of_partition(number).log, entry)  # type: ignore[arg-type]
+    assert sorted(one.channel for one in followed(deployment, 60)) == ["of 0", "of 1", "of 2"]
+
+
 def test_nobody_is_subscribed_where_all_is_recorded(deployment: Deployment) -> None:
     assert unrecorded(compiled(), ("socket.io#*",), keeps_log=True) == tail.Live([], ())
     live = unrecorded(compiled(), ("socket.io#*",), keeps_log=False)

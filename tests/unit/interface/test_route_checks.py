@@ -63,6 +63,8 @@ identity = "none"
         (ROW.replace('"from"', r'"a\"b"'), "must not contain a quote"),
         (ROW.replace("{to}", r"{a\\b}"), "must not contain a quote"),
         (ROW + r'unless_empty = "\u0000"', "must not contain a quote"),
+        (ROW + 'partition_by = "c"', "'c' is not a room template"),
+        (ROW + r'partition_by = "c:{a\\b}"', "must not contain a quote"),
         (ROW.replace("like:new", DEFAULT.commands), "pods"),
         (ROW.replace("like:new", commands.EMITTER_CHANNEL), "pods"),
         (ROW.replace("like:new", "socket.io#/chats#"), "emitters"),

@@ -39,3 +39,17 @@ def test_what_a_row_leaves_out_is_as_documented() -> None:
     assert (request.emits, request.access) == ("presence", "none")
     assert (request.rooms, request.idempotent) == (False, False)
     assert NamespaceRow("/n").identity == "required"
+
+
+@pytest.mark.parametrize(
+    ("to", "said", "is_divided_by"),
+    [
+        (("user:{a}", "chat:{b}", "order:{c}"), "", "chat:{b}"),
+        (("user:{a}", "user:{b}"), "", "user:{a}"),
+        (("chat:{b}",), "order:{c}", "order:{c}"),
+    ],
+)
+def test_events_are_divided_by_a_shared_room_unless_the_row_says_otherwise(
+    to: tuple[str, ...], said: str, is_divided_by: str
+) -> None:
+    assert RouteRow("c", "e", (), to, partition_by=said).effective_partition_by() == is_divided_by

@@ -8,7 +8,8 @@ import pytest
 
 from constellation_ws.log.comparison import Comparison
 from constellation_ws.log.ids import BEGINNING
-from constellation_ws.log.state import Look
+from constellation_ws.log.seats import Seat, SeatReply
+from constellation_ws.log.state import LeaseReply, Look
 from constellation_ws.log.unrecorded import Unrecorded
 
 FIRST = Look("1-a", BEGINNING, "", BEGINNING, BEGINNING, True, "", 50, "first run", "first run")
@@ -71,3 +72,19 @@ def test_a_log_that_is_whole_leaves_nothing_in_doubt() -> None:
     comparison.look(SECOND, 100)
     comparison.note_gap("trimmed")
     assert unrecorded.give_up()[0] == 0
+
+
+def test_what_a_recorder_said_of_an_earlier_log_does_not_hold_back_what_it_says_of_this_one() -> (
+    None
+):
+    unrecorded, comparison = subscriber("second run")
+    seats = SeatReply(Seat.REFUSED, 0, 0, 0)
+    told = LeaseReply(False, "1-a", b"b:0", (900, 0), "other.1", 0, seats, 1, is_free=False)
+    assert comparison.confirm(told, (900, 0)) == (0, False)
+    comparison.look(SECOND, 100)
+    comparison.note_gap("replaced")
+    comparison.begin_after((0, 1), None)
+    now = replace(told, epoch="2-b", recorded_position=b"b:1", recorded_log_id=(0, 1))
+    for _ in range(2):
+        comparison.confirm(now, (0, 1))
+    assert unrecorded.begin == unrecorded.end

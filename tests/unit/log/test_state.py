@@ -11,13 +11,14 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from constellation_ws.log.ids import LogId
-from constellation_ws.log.state import Look
+from constellation_ws.log.state import ONLY_ASKING, Look
 from constellation_ws.redis_io.names import DEFAULT
 from tests.unit.log.log_pods import (
     Pod,
     candidacy,
     following,
     founded,
+    show_pod,
 )
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -156,3 +157,33 @@ async def test_a_clock_that_was_set_back_does_not_prolong_a_dead_lease(redis: Re
         in_a_day = (await redis.time())[0] * 1000 + 86_400_000
         await redis.hset(DEFAULT.state, "until", str(in_a_day))
         assert (await pod.log.state.request_lease(candidacy("b.1"), 5)).is_granted
+
+
+async def test_more_partitions_are_used_once_all_living_pods_follow_so_many(redis: Redis) -> None:
+    one = Pod(redis)
+    async with following(one):
+        state = one.log.state
+        assert (await state.request_lease(candidacy("a.1"), 60)).partitions == 1
+        await show_pod(redis, "a")
+        await redis.zadd(DEFAULT.followers, {"3 a": 4_000_000_000})
+        await show_pod(redis, "b")
+        assert await state.widen("a.1", 3) == 1
+        assert not await redis.hexists(DEFAULT.state, "widens")
+        await redis.zadd(DEFAULT.followers, {"4 b": 4_000_000_000})
+        assert await state.widen("a.1", 3) == 1
+        await redis.hset(DEFAULT.state, "widens", "1")
+        assert await state.widen("b.1", 3) == 1
+        assert await state.widen("a.1", 3) == 3
+        assert (await state.request_lease(ONLY_ASKING, 60)).partitions == 3
+        assert await state.widen("a.1", 2) == 3
+
+
+async def test_who_only_asks_is_told_whether_the_lease_is_free(redis: Redis) -> None:
+    one = Pod(redis)
+    async with following(one):
+        state = one.log.state
+        assert (await state.request_lease(ONLY_ASKING, 60)).is_free
+        assert not (await state.request_lease(candidacy("a.1"), 60)).is_free
+        assert not (await state.request_lease(ONLY_ASKING, 60)).is_free
+        await state.release("a.1")
+        assert (await state.request_lease(ONLY_ASKING, 60)).is_free

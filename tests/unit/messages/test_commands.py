@@ -65,7 +65,7 @@ every_command = (
     | st.builds(Inspect, st.just(msgspec.Raw(b'{"type":"status"}')), texts, st.integers(0, 2**40))
     | st.builds(ListMembers, rooms, texts, st.integers(1, 1_000), texts, st.integers(0, 2**40))
     | st.builds(Fence, texts, texts)
-    | st.builds(Handover, st.sampled_from(["", "pod.1:7"]))
+    | st.builds(Handover, st.sampled_from(["", "pod.1:7"]), st.integers(0, 63))
 )
 
 
@@ -161,6 +161,7 @@ SHORTEST: list[tuple[bytes, commands.Command]] = [
     (b'{"type":"disconnect","who":"a"}', Disconnect(Room("a"), "", "", 0, False)),
     (b'{"type":"regroup","rooms":null,"except_rooms":[]}', Regroup(None, (), (), ())),
     (b'{"type":"handover"}', Handover("")),
+    (b'{"type":"handover","partition":2}', Handover("", 2)),
 ]
 
 

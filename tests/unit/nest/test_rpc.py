@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from constellation_ws import __version__
 from constellation_ws.chats.presence import Presence
+from constellation_ws.delivery.partitioning import Partitioning
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import Command, Disconnect, Emit, Join, Leave
 from constellation_ws.messages.events import UNSENDABLE_EVENTS, Room, Sid, UserId
@@ -64,7 +65,7 @@ class Pod:
             self.presence,
             TABLE,
             Sending(self.bus.publisher.publish_all, spawn),
-            Once(redis, DEFAULT, PUBLISHING, 60),
+            Once([(redis, DEFAULT)], Partitioning().find, PUBLISHING, 60),
             tracing,
             max_event_bytes=MAX_EVENT_BYTES,
         )

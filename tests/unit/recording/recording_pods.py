@@ -10,11 +10,20 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from constellation_ws.delivery.partitioning import Partitioning
+from constellation_ws.interface.table import load
+from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.messages import commands
 from constellation_ws.observability.metrics import Metrics
+from constellation_ws.recording.assignment import Assignment, FirstAssignment
+from constellation_ws.recording.hold import Hold
+from constellation_ws.recording.intake import Intake
+from constellation_ws.recording.lease_share import LeaseShare
 from constellation_ws.recording.recorder import Recorder
+from constellation_ws.recording.retiring import retire
 from constellation_ws.recording.seat import PodSeat
+from constellation_ws.recording.width import Width
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.link import make_client
 from constellation_ws.redis_io.names import DEFAULT
@@ -26,7 +35,7 @@ CHANNEL = "chat:new"
 
 
 class Pod:
-    """What of a pod records."""
+    """What of a pod records. Its first partition is that of most tests."""
 
     def __init__(
         self,
@@ -34,47 +43,75 @@ class Pod:
         max_bytes: int = PLENTY_OF_BYTES,
         volatile: frozenset[bytes] = frozenset(),
         listeners: int = 3,
+        partitions: int = 1,
+        max_events: int = 1_000,
     ) -> None:
         self.redis = make_client(url, retries=5)
         self.metrics = Metrics()
         live = [channel.decode() for channel in volatile]
         self.bus = RedisBus(
-            self.redis, [CHANNEL, *live], self.metrics, asks_run_id=True, volatile=live
-        )
-        unrecorded = Unrecorded(self.bus.instance.encode(), max_bytes)
-        self.log = make_log(self.redis, self.metrics, unrecorded)
-        self.follower = Follower()
-        self.told: list[Published] = []
-        self.unrecorded = unrecorded
-        self.seat = PodSeat(self.bus, self.log, unrecorded, listeners)
-        self.recorder = Recorder(
-            self.bus, self.log, unrecorded, self.seat, DEFAULT, self.metrics,
-            window_seconds=60, max_events=1_000, volatile=volatile,
+            self.redis, [CHANNEL, *live], self.metrics, asks_run_id=True, volatile=live,
+            partitions=partitions,
         )  # fmt: skip
+        self.told: list[Published] = []
+        self.partitioning = Partitioning(load().routes)
+        self.width = Width(self.partitioning, partitions)
+        self.share, hold = LeaseShare(self.partitioning), Hold(self.width)
+        self.stacks = [self._make_stack(number, max_bytes) for number in range(partitions)]
+        self.log, self.unrecorded, self.follower = self.stacks[0]
+        self.seats = [
+            PodSeat(self.bus, log, unrecorded, listeners, self.log.state)
+            for log, unrecorded, _ in self.stacks
+        ]
+        assignments = [
+            FirstAssignment(self.bus, self.width, self.share, hold),
+            *(Assignment(one, self.bus, self.width, self.share) for one in range(1, partitions)),
+        ]
+        self.recorders = [
+            Recorder(
+                self.bus, log, unrecorded, seat, assignment, self.metrics,
+                window_seconds=60, max_events=max_events,
+            )
+            for (log, unrecorded, _), seat, assignment in zip(
+                self.stacks, self.seats, assignments, strict=True
+            )
+        ]  # fmt: skip
+        self.recorder, self.seat = self.recorders[0], self.seats[0]
+        self.intake = Intake(DEFAULT, self.recorders, self.width, hold, volatile)
         self.tasks: list[asyncio.Task[None]] = []
 
+    def _make_stack(self, number: int, max_bytes: int) -> tuple[RedisLog, Unrecorded, Follower]:
+        unrecorded = Unrecorded(self.bus.instance.encode(), max_bytes)
+        names = DEFAULT.of_partition(number)
+        log = make_log(self.redis, self.metrics, unrecorded, names)
+        return log, unrecorded, Follower()
+
     def receive(self, batch: list[Published]) -> None:
-        orders = self.recorder.receive(batch)
+        orders = self.intake.receive(batch)
         if orders:
             self.told += orders
             for _, payload in orders:
                 if b"handover" in payload:
                     command = commands.decode(payload)
                     assert isinstance(command, commands.Handover)
-                    self.recorder.take_over(command)
+                    self.intake.take_over(command)
 
     def interrupted(self, *, is_lossy: bool) -> None:
-        self.recorder.interrupted(is_lossy=is_lossy)
+        self.intake.interrupted(is_lossy=is_lossy)
 
     def change(self, *, listens: bool) -> None:
-        self.recorder.change(listens=listens)
+        self.intake.change(listens=listens)
 
     def start(self) -> None:
         self.tasks = [
             asyncio.create_task(self.bus.run(self)),
-            asyncio.create_task(self.log.run(self.follower)),
-            asyncio.create_task(self.recorder.run()),
+            *(asyncio.create_task(log.run(follower)) for log, _, follower in self.stacks),
+            asyncio.create_task(self.intake.run()),
+            *(asyncio.create_task(one.run()) for one in self.recorders),
         ]
+
+    async def retire(self) -> None:
+        await retire(self.bus, self.recorders)
 
     async def stop(self) -> None:
         """End at once, as SIGKILL would: nothing is handed over."""

@@ -71,7 +71,7 @@ async def test_a_retiring_recorder_hands_over_at_once_and_nothing_is_lost_or_dou
             for number in range(round_ * 50, round_ * 50 + 50):
                 await redis.publish(CHANNEL, str(number))
                 if number == round_ * 50 + 25:
-                    await recorder.recorder.retire()
+                    await recorder.retire()
             others = [pod for pod in three if pod is not recorder]
             await eventually(partial(one_records, others), PATIENCE_SECONDS, "another records")
             await is_recorded(redis, round_ * 50 + 50)
@@ -90,7 +90,7 @@ async def test_a_pod_that_retires_has_recorded_first_what_only_it_has_received(
         await eventually(
             lambda: other.recorder.unrecorded_events == 10, PATIENCE_SECONDS, "it has all"
         )
-        await other.recorder.retire()
+        await other.retire()
         assert await recorded(redis) == list(range(10))
 
 
@@ -114,7 +114,7 @@ async def test_what_a_pod_leaves_unrecorded_is_recorded_by_who_has_it_or_reporte
             fresh = Pod(valkey.url)
             fresh.start()
             await eventually(fresh.listens, PATIENCE_SECONDS, "it listens")
-            await leaving.recorder.retire()
+            await leaving.retire()
             await leaving.stop()
             await eventually(lambda: fresh.told, PATIENCE_SECONDS, "it was told")
         finally:
@@ -145,7 +145,7 @@ async def test_a_pod_that_retires_has_written_first_what_it_knows_of_a_loss(
 
         monkeypatch.setattr(leaving.log.state, "replace", replace_slowly)
         leaving.log.lose("interrupted", 1)
-        await leaving.recorder.retire()
+        await leaving.retire()
         await leaving.stop()
         await eventually(
             lambda: other.follower.gaps == ["interrupted"], PATIENCE_SECONDS, "the gap is reported"

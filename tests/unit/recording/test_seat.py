@@ -187,7 +187,7 @@ async def test_listeners_that_leave_together_wait_for_others(valkey: Valkey, red
         async with publishing(redis) as sent:
             leaving = listeners(five)
             await redis.zrem(DEFAULT.pods, *(pod.bus.instance for pod in leaving))
-            await asyncio.gather(*(pod.recorder.retire() for pod in leaving))
+            await asyncio.gather(*(pod.retire() for pod in leaving))
             for pod in leaving:
                 await pod.stop()
                 five.remove(pod)
@@ -204,8 +204,41 @@ async def test_the_only_pod_waits_for_nobody(
     async with pods(valkey, 1) as (pod,):
         await show(redis, [pod])
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await pod.recorder.retire()
+            await pod.retire()
         assert not await redis.hget(DEFAULT.state, "listeners")
+
+
+async def test_a_pod_that_leaves_takes_no_seat_any_more(valkey: Valkey, redis: Redis) -> None:
+    async with pods(valkey, 3, listeners=2) as three:
+        await listen(redis, three, 2)
+        (leaving,) = [pod for pod in three if not pod.seat.is_listener]
+        dead = listeners(three)
+        await leaving.retire()
+        await asyncio.gather(*(pod.stop() for pod in dead))
+        seat = leaving.seat
+        await eventually(lambda: seat._seats.others == 0, PATIENCE_SECONDS, "it knows of that")
+        await seat._answered.wait()
+        assert not leaving.seat.is_listener
+        seats: Any = await redis.hget(DEFAULT.state, "listeners")
+        assert leaving.bus.instance.encode() not in seats
+
+
+@pytest.mark.parametrize("is_doubted", [False, True])
+async def test_a_listener_whose_subscription_is_dead_when_it_leaves_says_so(
+    valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch, is_doubted: bool
+) -> None:
+    async def hears_itself(_: float) -> bool:
+        return is_doubted
+
+    async with pods(valkey, 2) as (leaving, other):
+        monkeypatch.setattr(leaving.bus, "hears_itself", hears_itself)
+        leaving.bus.is_doubted = is_doubted
+        await leaving.retire()
+        await eventually(lambda: is_told(other, 1), PATIENCE_SECONDS, "the other one is told")
+        (_, told), *_ = other.told
+        command = commands.decode(told)
+        assert isinstance(command, commands.Handover)
+        assert command.unrecorded == f"{leaving.bus.instance}~:0"
 
 
 async def test_a_listener_that_was_replaced_while_it_was_frozen_returns(

@@ -16,12 +16,15 @@ from redis.asyncio import Redis
 from constellation_ws.delivery.routes import RoutedEvent
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
 from constellation_ws.log.layout import Logged
+from constellation_ws.log.logs import Logs
+from constellation_ws.log.places import Place
 from constellation_ws.log.positions import DeliveryProof, RoomChange
-from constellation_ws.log.recent_entries import RecentEntries
 from constellation_ws.log.redis_log import RedisLog
 from constellation_ws.log.state import Look
-from constellation_ws.messages.events import EventName, Fields, UserId
-from constellation_ws.recovery import missed, readback
+from constellation_ws.messages.commands import Leave
+from constellation_ws.messages.events import EventName, Fields, Room, UserId
+from constellation_ws.recovery import history, missed, readback
+from constellation_ws.recovery.history import History
 from constellation_ws.recovery.missed import Found, MissedEvents, ResumeOutcome
 from constellation_ws.recovery.record import SessionRecord
 from constellation_ws.recovery.replay import Meaning, ReplayLimits
@@ -52,7 +55,8 @@ class Log:
             await asyncio.sleep(0)
 
     async def look(self, delivered: LogId) -> Look:
-        return Look(EPOCH, BEGINNING, "", BEGINNING, delivered, True, "", 0, "", "")
+        epoch = self.epoch or EPOCH
+        return Look(epoch, BEGINNING, "", BEGINNING, delivered, True, "", 0, "", "")
 
     async def trimmed(self, up_to: LogId) -> LogId:
         await asyncio.Event().wait()
@@ -65,13 +69,12 @@ class Pod:
     def __init__(self, log: RedisLog | None = None, max_bytes: int = 1 << 26) -> None:
         self.decoded = 0
         self.log = cast("Any", Log() if log is None else log)
-        self.recent = RecentEntries(max_bytes)
+        self.history = History(self.log, max_bytes, self._read, WINDOW_SECONDS)
+        self.recent = self.history.recent
         self.recent.start(BEGINNING)
-        self.missed_events = MissedEvents(
-            self.log, self.recent, self._read, LIMITS, WINDOW_SECONDS,
-        )  # fmt: skip
+        self.missed_events = MissedEvents(Logs([self.log]), [self.history], LIMITS)
         self.delivered = 0
-        parts = (self.missed_events.read_back(), self.missed_events.confirm())
+        parts = (self.history.read_back(), self.history.confirm())
         self.tasks = [asyncio.create_task(part) for part in parts]
 
     def _read(self, channel: bytes, payload: bytes) -> Meaning:
@@ -127,7 +130,7 @@ async def test_a_quiet_clients_resume_costs_the_same_whatever_the_log_holds(pod:
 
 
 async def test_the_index_is_kept_up_to_date_while_nobody_resumes(pod: Pod) -> None:
-    pod.tasks.append(asyncio.create_task(pod.missed_events.run(lambda: None)))
+    pod.tasks.append(asyncio.create_task(pod.history.run(lambda: None)))
     pod.deliver(2_000)
     await eventually(
         lambda: not pod.recent.unindexed(BEGINNING), PATIENCE_SECONDS, "all is indexed"
@@ -141,16 +144,16 @@ async def test_in_a_flood_the_index_waits_for_somebody_who_asks(
     pod: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Most of it is forgotten again before anybody does."""
-    monkeypatch.setattr(missed, "_TICK_SECONDS", 0)
+    monkeypatch.setattr(history, "_TICK_SECONDS", 0)
 
     async def flood() -> None:
         for _ in range(20):
-            pod.deliver(missed._FLOOD_PER_TICK + 1)
+            pod.deliver(history._FLOOD_PER_TICK + 1)
             await asyncio.sleep(0)
         assert pod.decoded == 0
 
     flooding = asyncio.create_task(flood())
-    pod.tasks.append(asyncio.create_task(pod.missed_events.run(lambda: None)))
+    pod.tasks.append(asyncio.create_task(pod.history.run(lambda: None)))
     await flooding
     await eventually(
         lambda: not pod.recent.unindexed(BEGINNING), PATIENCE_SECONDS, "all is indexed"
@@ -221,14 +224,14 @@ async def test_a_log_that_is_replaced_meanwhile_is_gone(pod: Pod) -> None:
 async def test_memory_ends_at_the_window_also_when_nothing_new_comes() -> None:
     pod = Pod()
     pod.deliver(3, at_ms=1_000_000)
-    margin = missed._MARGIN_SECONDS
+    margin = history._MARGIN_SECONDS
     for now_seconds, is_held in [
         (0.0, True),
         (WINDOW_SECONDS, True),
         (WINDOW_SECONDS + margin - 1, True),
         (WINDOW_SECONDS + margin + 1, False),
     ]:
-        pod.missed_events.expire(now_seconds)
+        pod.history.expire(now_seconds)
         assert (pod.recent.lower_bound < (1_000_000, 0)) is is_held
     await cancelled(pod.tasks)
 
@@ -238,10 +241,10 @@ async def test_the_age_of_an_entry_is_told_by_the_logs_own_time() -> None:
     pod = Pod()
     pod.deliver(1, at_ms=1_000_000)
     for now_seconds in (50.0, 60.0):
-        pod.missed_events.expire(now_seconds)
-    later = 1_000_000 + int((WINDOW_SECONDS + missed._MARGIN_SECONDS) * 1_000) + 1
+        pod.history.expire(now_seconds)
+    later = 1_000_000 + int((WINDOW_SECONDS + history._MARGIN_SECONDS) * 1_000) + 1
     pod.deliver(1, at_ms=later)
-    pod.missed_events.expire(61.0)
+    pod.history.expire(61.0)
     assert pod.recent.lower_bound == (1_000_000, 0)
     await cancelled(pod.tasks)
 
@@ -375,3 +378,148 @@ async def test_a_resume_without_progress_is_told_from_one_that_got_further(pod: 
         found = await pod.resume(record(2, "user:me"), offset)
         assert isinstance(found, Found)
         assert found.is_repeated is is_repeated
+
+
+# Several partitions
+
+
+class Three:
+    """A log of three partitions in memory, and what finds the events that sessions missed there."""
+
+    def __init__(self) -> None:
+        self.pods = [Pod() for _ in range(3)]
+        self.logs = Logs([pod.log for pod in self.pods])
+        histories = [pod.history for pod in self.pods]
+        self.partition_of = dict[str, int]()
+        limits = ReplayLimits(4, 1 << 20)
+        find = self.partition_of.__getitem__
+        self.missed_events = MissedEvents(self.logs, histories, limits, find)
+
+    async def find(self, session: SessionRecord, offset: object = None) -> Found | ResumeOutcome:
+        return await self.missed_events.find(session, UserId("u"), offset, NONE)
+
+
+def session(*rooms: str, at: Place = (1, 0, 2, 0, 0, 0), **others: Any) -> SessionRecord:
+    known = {"epoch": ",".join([EPOCH] * 3), "horizon": (0,) * 6, "rooms_at": at, "changes": ()}
+    proof = DeliveryProof(at, others.pop("has_offsets", True), at, others.pop("closed_at", None))
+    return SessionRecord(
+        sid="sid", proof=proof, attempts=0, rooms=frozenset(rooms), **(known | others)
+    )
+
+
+@pytest.fixture
+async def three() -> AsyncIterator[Three]:
+    three = Three()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        yield three
+    await cancelled([task for pod in three.pods for task in pod.tasks])
+
+
+async def test_what_was_missed_in_each_partition_is_found_with_offsets_that_lead_on(
+    three: Three,
+) -> None:
+    one, two, _ = three.pods
+    one.deliver(1, "room")
+    one.deliver(1)
+    one.deliver(1, "room")
+    two.deliver(4, "room")
+    found = await three.find(session("room"))
+    assert isinstance(found, Found)
+    offsets = [frame.offset for frame in found.frames]
+    assert offsets == [b"3-0,2-0,0-0", b"3-0,0-0,3-0~1", b"4-0,0-0,3-0~1"]
+    assert found.after == (1, 0, 2, 0, 0, 0)
+    for seen, offset in enumerate(offsets, 1):
+        again = await three.find(session("room"), offset.decode())
+        assert isinstance(again, Found)
+        assert [frame.offset for frame in again.frames] == offsets[seen:]
+
+
+async def test_what_is_delivered_meanwhile_in_an_earlier_partition_is_found_too(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, _ = three.pods
+    one.deliver(1, "room")
+    two.deliver(3, "room")
+    before = two.history.is_through
+
+    async def is_through(walk: Any) -> bool:
+        monkeypatch.undo()
+        is_done = await before(walk)
+        one.deliver(1, "room")
+        return is_done
+
+    monkeypatch.setattr(two.history, "is_through", is_through)
+    found = await three.find(session("room"))
+    assert isinstance(found, Found)
+    assert [frame.offset for frame in found.frames] == [b"2-0,2-0,0-0", b"3-0,0-0,2-0~1"]
+
+
+async def test_the_limits_are_for_all_partitions_together(three: Three) -> None:
+    one, two, _ = three.pods
+    one.deliver(3, "room")
+    two.deliver(4, "room")
+    assert isinstance(await three.find(session("room")), Found)
+    two.deliver(1, "room")
+    assert await three.find(session("room")) is ResumeOutcome.TOO_MUCH
+
+
+async def test_a_room_that_was_left_brings_nothing_of_any_partition_from_then_on(
+    three: Three,
+) -> None:
+    one, two, _ = three.pods
+    one.deliver(4, "room")
+    two.deliver(6, "room")
+    left = RoomChange((3, 0, 5, 0, 0, 0), "room", is_in=False)
+    at = (4, 0, 6, 0, 0, 0)
+    found = await three.find(session("room", at=(2, 0, 4, 0, 0, 0), rooms_at=at, changes=(left,)))
+    assert isinstance(found, Found)
+    assert [frame.offset for frame in found.frames] == [b"3-0,4-0,0-0", b"5-0,0-0,4-0~1"]
+    assert "room" not in found.rooms
+    assert found.changes == (left,)
+
+
+async def test_a_client_without_offsets_is_not_recovered_where_one_partition_is_uncertain(
+    three: Three,
+) -> None:
+    _, two, _ = three.pods
+    two.deliver(3, "room")
+    seen = session("room", has_offsets=False, closed_at=(1, 0, 2, 0, 0, 0))
+    three.pods[0].deliver(1)
+    assert isinstance(await three.find(seen), Found)
+    unsure = session("room", has_offsets=False, closed_at=(1, 0, 3, 0, 0, 0))
+    assert await three.find(unsure) is ResumeOutcome.UNPROVEN
+
+
+async def test_one_new_epoch_of_many_is_another_one(three: Three) -> None:
+    three.pods[2].log.epoch = "next"
+    three.pods[0].deliver(1)
+    three.pods[1].deliver(2)
+    assert await three.find(session("room")) is ResumeOutcome.OTHER_EPOCH
+
+
+async def test_a_session_of_fewer_partitions_is_of_another_epoch(three: Three) -> None:
+    assert await three.find(record(1, "room")) is ResumeOutcome.OTHER_EPOCH
+
+
+async def test_nobody_is_resumed_from_before_what_is_known_of_his_rooms(three: Three) -> None:
+    three.pods[0].deliver(1)
+    three.pods[1].deliver(2)
+    session_ = session("room", horizon=(0, 0, 3, 0, 0, 0))
+    assert await three.find(session_) is ResumeOutcome.GONE
+
+
+async def test_a_room_that_was_changed_where_its_events_are_not_cannot_be_resumed(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave = Leave(Room("room"), Room("room"))
+    for pod in three.pods:
+        monkeypatch.setattr(pod.history._entries, "_read", lambda *_: leave)
+    three.pods[0].deliver(1)
+    three.pods[1].deliver(3, "room")
+    three.partition_of["room"] = 1
+    found = await three.find(session("room"))
+    assert isinstance(found, Found)
+    assert found.rooms == {"user:u"}
+    assert found.changes == (RoomChange((1, 0, 3, 0, 0, 0), "room", is_in=False),)
+    three.partition_of["room"] = 2
+    assert await three.find(session("room")) is ResumeOutcome.DIVIDED

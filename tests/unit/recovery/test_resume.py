@@ -13,11 +13,12 @@ from constellation_ws.delivery.rooms import Member, Rooms
 from constellation_ws.delivery.welcome import Welcome
 from constellation_ws.log.ids import LogId, format_id
 from constellation_ws.log.layout import Logged
-from constellation_ws.log.recent_entries import RecentEntries
+from constellation_ws.log.logs import Logs
 from constellation_ws.log.state import ONLY_ASKING
 from constellation_ws.messages import commands
 from constellation_ws.messages.events import Room, Sid, UserId, user_room
 from constellation_ws.observability.metrics import Metrics
+from constellation_ws.recovery.history import History
 from constellation_ws.recovery.missed import MissedEvents
 from constellation_ws.recovery.replay import Meaning, ReplayLimits
 from constellation_ws.recovery.resume import Offsets, Recovery
@@ -56,7 +57,9 @@ class Pod:
         self.redis = redis
         self.metrics = Metrics()
         self.log = make_log(redis, self.metrics)
-        self.recent = RecentEntries(1 << 20)
+        self.logs = Logs([self.log])
+        self.history = History(self.log, 1 << 20, _read, 60)
+        self.recent = self.history.recent
         self.store = SessionStore(redis, spawn, self.log.state.mark)
         self.rooms = Rooms()
         self.gaps: list[str] = []
@@ -65,12 +68,11 @@ class Pod:
         self.revoked: frozenset[str] | None = frozenset()
         """What of anybody's rooms is revoked, as whoever knows says it."""
         self.asked: list[tuple[Identity, set[str]]] = []
-        self.sessions = Sessions(self.log, self.store, self.rooms, window_seconds=60)
-        self.missed_events = MissedEvents(
-            self.log, self.recent, _read, ReplayLimits(10, 10_000), 60
-        )
+        self.sessions = Sessions(self.logs, self.store, self.rooms, window_seconds=60)
+        self.missed_events = MissedEvents(self.logs, [self.history], ReplayLimits(10, 10_000))
         self.recovery = Recovery(
-            name, self.log, self.store, self.sessions, self.missed_events, self.rooms, self.metrics,
+            name, self.logs, self.store, self.sessions, self.missed_events, self.rooms,
+            self.metrics,
             offsets=Offsets.AUTO,
             close=lambda member, reason: self.closed.append((member, reason)),
             fence=lambda sid, owner: self.fenced.append((sid, owner)),
@@ -79,8 +81,8 @@ class Pod:
         self.tasks = [
             asyncio.create_task(self.log.run(self)),
             asyncio.create_task(self.store.run(lambda: self.log.delivered, self.recovery.fence)),
-            asyncio.create_task(self.missed_events.read_back()),
-            asyncio.create_task(self.missed_events.confirm()),
+            asyncio.create_task(self.history.read_back()),
+            asyncio.create_task(self.history.confirm()),
         ]
         self._names = iter(range(1_000))
 

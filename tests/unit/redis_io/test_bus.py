@@ -19,6 +19,7 @@ from constellation_ws.messages.events import Room
 from constellation_ws.messages.redis_emitter import EmitterChannels
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io import bus as redis_bus
+from constellation_ws.redis_io import heartbeat
 from constellation_ws.redis_io.bus import Published, RedisBus
 from constellation_ws.redis_io.link import RedisUnavailable
 from constellation_ws.redis_io.names import DEFAULT
@@ -55,6 +56,15 @@ async def test_messages_arrive_whole_and_in_order_a_read_at_a_time(pod: Pod, red
     ]
     assert len(pod.listener.batches) < len(payloads) / 5
     assert all(pod.listener.batches)
+
+
+async def test_a_pod_hears_itself_as_long_as_its_subscription_lives(pod: Pod, redis: Redis) -> None:
+    assert await pod.bus.hears_itself(PATIENCE_SECONDS)
+    await redis.publish(CHANNELS[0], b"before")
+    assert await pod.bus.hears_itself(PATIENCE_SECONDS)
+    assert pod.heard == [(CHANNELS[0].encode(), b"before")]
+    deaf = Pod(redis)
+    assert not await deaf.bus.hears_itself(0.05), "it has not subscribed"
 
 
 async def test_any_bytes_pass_and_other_channels_do_not(pod: Pod, redis: Redis) -> None:
@@ -130,7 +140,7 @@ async def test_a_command_is_told_to_every_pod_its_sender_included(redis: Redis) 
 async def test_heartbeats_are_timed_and_nobody_elses_business(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_bus, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_SECONDS", 0.02)
     pod = Pod(redis)
     async with running(pod):
         await standing(pod)
@@ -144,7 +154,7 @@ async def test_heartbeats_are_timed_and_nobody_elses_business(
 async def test_heartbeats_keep_a_quiet_subscription_alive(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_bus, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_SECONDS", 0.02)
     monkeypatch.setattr(redis_bus, "SILENCE_SECONDS", 2.0)
     pod = Pod(redis)
     async with running(pod):
@@ -223,7 +233,7 @@ async def test_a_subscription_knows_which_start_of_redis_it_is_on(pod: Pod, redi
 
 def test_a_dead_subscription_is_noticed_in_time_and_a_late_heartbeat_forgiven() -> None:
     assert redis_bus.SILENCE_SECONDS < 15
-    assert redis_bus.SILENCE_SECONDS >= 3 * redis_bus.HEARTBEAT_SECONDS
+    assert redis_bus.SILENCE_SECONDS >= 3 * heartbeat.HEARTBEAT_SECONDS
 
 
 async def test_a_killed_connection_is_replaced_and_nothing_is_left_of_it(
@@ -240,7 +250,7 @@ async def test_a_killed_connection_is_replaced_and_nothing_is_left_of_it(
 
 
 async def test_the_bus_outlives_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_bus, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_SECONDS", 0.05)
     with running_valkey() as valkey:
         async with Redis.from_url(valkey.url, socket_connect_timeout=1) as redis:
             pod = Pod(redis)

@@ -186,3 +186,13 @@ async def test_the_options_of_tls_count_for_each_form(
 )
 def test_of_a_cluster_only_keys_of_our_slot_are_reached(url: str, key: str, has: bool) -> None:
     assert Endpoint(url).has_key(key) is has
+
+
+def test_each_partition_of_the_log_has_an_endpoint_of_its_own() -> None:
+    endpoint = Endpoint("redis+cluster://a:1")
+    third = endpoint.of_partition(3)
+    assert endpoint.of_partition(0) is endpoint
+    assert endpoint.of_partition(3) is third
+    assert third.has_key(DEFAULT.of_partition(3).log)
+    assert not endpoint.has_key(DEFAULT.of_partition(3).log)
+    assert not third.has_key(DEFAULT.pods)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from constellation_ws.delivery.partitioning import Partitioning
 from constellation_ws.redis_io.link import RedisUnavailable, make_client
 from constellation_ws.redis_io.names import DEFAULT
 from constellation_ws.services.once import (
@@ -30,7 +31,7 @@ KEPT_SECONDS = 100
 
 
 def appending(redis: Redis) -> Once:
-    return Once(redis, DEFAULT, APPENDING, KEPT_SECONDS)
+    return Once([(redis, DEFAULT)], Partitioning().find, APPENDING, KEPT_SECONDS)
 
 
 async def logged(redis: Redis) -> list[tuple[str, bytes, bytes]]:
@@ -97,7 +98,7 @@ async def test_what_is_kept_expires(redis: Redis) -> None:
 
 
 async def test_without_a_log_messages_are_published_once_and_have_no_ids(redis: Redis) -> None:
-    once = Once(redis, DEFAULT, PUBLISHING, KEPT_SECONDS)
+    once = Once([(redis, DEFAULT)], Partitioning().find, PUBLISHING, KEPT_SECONDS)
     async with redis.pubsub() as subscription:
         await subscription.subscribe("chat:new")
         assert await once.send_all(KEY, EVENTS) == [None, None]
@@ -132,8 +133,8 @@ def test_what_is_sent_is_sent_once_wherever_the_slot_is(tmp_path: Path) -> None:
             await cluster.is_whole()
             url = f"redis+cluster://{HOST}:{cluster.third.port}"
             async with make_client(url, retries=5) as redis:
-                appending = Once(redis, DEFAULT, APPENDING, 60)
-                publishing = Once(redis, DEFAULT, PUBLISHING, 60)
+                appending = Once([(redis, DEFAULT)], Partitioning().find, APPENDING, 60)
+                publishing = Once([(redis, DEFAULT)], Partitioning().find, PUBLISHING, 60)
                 first = await appending.send_all(KEY, EVENTS)
                 move = await cluster.begin_move()
                 # What was done is known, and without a log nothing has to wait for the move.
@@ -148,3 +149,12 @@ def test_what_is_sent_is_sent_once_wherever_the_slot_is(tmp_path: Path) -> None:
                 assert [one.decode() for one, _ in entries] == [*first, *third]
 
         asyncio.run(scenario())
+
+
+async def test_all_of_a_request_is_in_the_partition_of_its_first_message(redis: Redis) -> None:
+    logs = [(redis, DEFAULT.of_partition(number)) for number in range(3)]
+    once = Once(logs, lambda channel, data: int(data), APPENDING, KEPT_SECONDS)
+    first = await once.send_all(KEY, [("c", b"2"), ("c", b"1")])
+    assert await once.send_all(KEY, [("c", b"2"), ("c", b"1")]) == first
+    assert [await redis.xlen(names.log) for _, names in logs] == [0, 0, 2]
+    assert await redis.exists(DEFAULT.of_partition(2).once(KEY.digest()))

@@ -64,7 +64,7 @@ async def test_writes_are_read_off_the_fanout(gateway: Gateway) -> None:
 
 async def test_the_logs_lag_is_told_only_where_there_is_a_log(gateway: Gateway) -> None:
     assert isinstance(gateway.events.delivery, Durable)
-    gateway.events.delivery.log.lag_seconds = 1.5
+    gateway.events.delivery.logs.partitions[0].lag_seconds = 1.5
     assert read(gateway, "log_lag_seconds") == 1.5
     live = Gateway(defaults(delivery={"mode": "live"}), lambda work: work.close())
     gauges.register(live)

@@ -16,7 +16,7 @@ from constellation_ws.cli.deployment import Pod
 from constellation_ws.cli.doctor.target import Http, words_of
 from constellation_ws.cli.findings import Finding, failed, ok, skipped
 from constellation_ws.cli.lean_client import LeanClient, Lost, Refused
-from constellation_ws.cli.redis_connection import RedisFailed, required
+from constellation_ws.cli.redis_connection import Reach, RedisFailed, required, same_redis
 from constellation_ws.messages.commands import EMITTER_CHANNEL
 from constellation_ws.redis_io.names import Names
 
@@ -34,6 +34,8 @@ class Inside:
     redis: Redis
     names: Names
     delivery: str
+    reach: Reach = same_redis
+    """Reaches the log's other partitions."""
 
     def pods(self) -> list[Pod]:
         """List the pods that have registered. Raises RedisFailed."""
@@ -41,7 +43,10 @@ class Inside:
 
     def problems(self) -> list[str]:
         """Say what is wrong there. Raises RedisFailed."""
-        return list(status.inspect(self.redis, self.names, self.delivery).problems())
+        return list(self._status().problems())
+
+    def _status(self) -> status.Status:
+        return status.inspect(self.redis, self.names, self.delivery, self.reach)
 
     def publish(self, namespace: str, user: str, number: int) -> None:
         """Publish to a user as a Socket.IO emitter does: it goes the way of every PUBLISH.

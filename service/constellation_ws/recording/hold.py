@@ -1,0 +1,82 @@
+"""Holds back what a subscription brings until it is known among how many partitions it is divided.
+
+Only where a pod follows several partitions: another tick may have changed the number just before
+the subscription began (see `width`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from constellation_ws.log.state import LeaseReply
+from constellation_ws.recording.width import Width
+from constellation_ws.redis_io.bus import Published
+
+_MOST_SECONDS = 3.0
+"""By then a dead recorder is replaced, and Redis has answered. What is received is not held back
+any longer, whatever it is that nobody says."""
+
+
+class Hold:
+    """What is held back, if anything is."""
+
+    def __init__(self, width: Width) -> None:
+        self._width = width
+        self._batch: list[Published] = []
+        self.is_on = not width.is_fixed
+        """Whether messages are to be held back."""
+        self._begun_at: float | None = None
+        """Monotonic time at which the first of them was received: the subscription is active."""
+        self._is_confirmed = False
+        self._news = asyncio.Event()
+
+    def begin(self) -> None:
+        """Hold back what the next subscription brings."""
+        if not self._width.is_fixed:
+            self.is_on, self._begun_at, self._is_confirmed = True, None, False
+
+    def add(self, batch: list[Published]) -> bool:
+        """Hold these back; return whether they are the first."""
+        self._batch += batch
+        if self._begun_at is not None:
+            return False
+        self._begun_at = time.monotonic()
+        self._news.set()
+        return True
+
+    def end(self) -> list[Published]:
+        """Hold nothing back any more; return what was."""
+        self.is_on = False
+        batch, self._batch = self._batch, []
+        return batch
+
+    def confirm(self, reply: LeaseReply, asked_at: float) -> None:
+        """Compare what Redis said to a question of this monotonic time.
+
+        The number is written before the stream changes. So if it is what this pod knew, and the
+        subscription had begun, it was so from its begin on. If it is more, the recorder will say
+        from where on, unless there is none.
+        """
+        if self._begun_at is None or asked_at < self._begun_at:
+            return
+        if reply.partitions <= self._width.current or reply.is_free:
+            self._is_confirmed = True
+            self._news.set()
+
+    async def due(self) -> None:
+        """Wait until what is held back is to be divided as Redis says, or as was known before."""
+        while not self._is_due():
+            seconds = None
+            if self.is_on and self._begun_at is not None:
+                seconds = self._begun_at + _MOST_SECONDS - time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._news.wait()
+            self._news.clear()
+
+    def _is_due(self) -> bool:
+        if not self.is_on or self._begun_at is None:
+            return False
+        return self._is_confirmed or time.monotonic() - self._begun_at >= _MOST_SECONDS
