@@ -7,6 +7,7 @@ how many seeds each takes.
 from __future__ import annotations
 
 from tests.simulation.mutations import (
+    dividing,
     doubting,
     listening,
     proving,
@@ -19,6 +20,6 @@ from tests.simulation.mutations.kinds import Mutation
 
 MUTATIONS: dict[str, Mutation] = {
     mutation.name: mutation
-    for module in (doubting, listening, proving, recording, reporting, sessions, staying)
+    for module in (dividing, doubting, listening, proving, recording, reporting, sessions, staying)
     for mutation in module.MUTATIONS
 }

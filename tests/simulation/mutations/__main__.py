@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 
 _HASH_SEED = "0"
 
@@ -35,8 +36,9 @@ def _try(name: str, arguments: argparse.Namespace) -> bool:
     from tests.simulation.run import Task  # noqa: PLC0415
 
     mutation = MUTATIONS[name]
+    make = partial(Task, is_small=True, partitions=mutation.partitions)
     tasks = (
-        Task(f"{name} {number}", arguments.seconds, mutation.world, is_small=True)
+        make(f"{name} {number}", arguments.seconds, mutation.world)
         for number in range(arguments.most)
     )
     count = 0

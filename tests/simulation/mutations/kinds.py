@@ -16,3 +16,5 @@ class Mutation:
     world: str
     """The faults in which that shows, as for `WORLD=`."""
     apply: Callable[[], None]
+    partitions: int = 1
+    """Of the log."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 from constellation_ws.log import state
 from constellation_ws.log.seats import Claim
 from constellation_ws.log.state import LeaseReply
-from constellation_ws.recording import seat
+from constellation_ws.log.unrecorded import Unrecorded
+from constellation_ws.recording import recorder, seat
 from constellation_ws.recording.seat import PodSeat
 from tests.simulation.mutations.kinds import Mutation
 
@@ -53,6 +54,16 @@ def stops_early() -> None:
     state.REQUEST_LEASE = script.replace(check, "true")  # type: ignore[attr-defined]
 
 
+def deaf_leaves() -> None:
+    """A listener that leaves says nothing of what a dead subscription may not have brought."""
+    left_behind = recorder.left_behind  # type: ignore[attr-defined]
+
+    def trust(unrecorded: Unrecorded, instance: str, *, is_deaf: bool) -> str:
+        return str(left_behind(unrecorded, instance, is_deaf=False))
+
+    recorder.left_behind = trust  # type: ignore[attr-defined]
+
+
 MUTATIONS = (
     Mutation(
         "leaves-uncovered", "a listener leaves before another pod listens", "roll-listeners",
@@ -65,5 +76,9 @@ MUTATIONS = (
     Mutation(
         "stops-early", "a listener stops that records, or has what others lack",
         "kill-one-pubsub+pause", stops_early,
+    ),
+    Mutation(
+        "deaf-leaves", "a listener leaves and does not say that its subscription was dead",
+        "hold-pubsub+roll-listeners", deaf_leaves,
     ),
 )  # fmt: skip
