@@ -17,6 +17,7 @@ from constellation_ws.redis_io.bus import Published
 _MOST_SECONDS = 3.0
 """By then a dead recorder is replaced, and Redis has answered. What is received is not held back
 any longer, whatever it is that nobody says."""
+_ROUNDING_SECONDS = 0.001
 
 
 class Hold:
@@ -79,4 +80,6 @@ class Hold:
     def _is_due(self) -> bool:
         if not self.is_on or self._begun_at is None:
             return False
-        return self._is_confirmed or time.monotonic() - self._begun_at >= _MOST_SECONDS
+        # A timer may be a rounding error early, and what is left then too little for another one.
+        age = time.monotonic() - self._begun_at
+        return self._is_confirmed or age >= _MOST_SECONDS - _ROUNDING_SECONDS
