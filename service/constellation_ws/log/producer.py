@@ -39,6 +39,8 @@ class Producer:
 
         None for one that was published. Between partitions there is no order.
         """
+        if len(self._logs) == 1:
+            return await self._append(0, messages)
         places: dict[int, list[int]] = {}
         for place, (channel, data) in enumerate(messages):
             is_volatile = channel in self._volatile

@@ -22,9 +22,6 @@ from constellation_ws.redis_io.bus import RedisBus
 
 logger = structlog.get_logger(__name__)
 
-_ROUNDING_SECONDS = 0.001
-"""A timer may be a rounding error early, and what is left then too little for another one."""
-
 
 class Assignment:
     """The part of a further partition's recorder."""
@@ -82,8 +79,7 @@ class Assignment:
             return 0.0
         if self._free_since is None:
             return None
-        left = self._free_since + wait - time.monotonic()
-        return left if left > _ROUNDING_SECONDS else 0.0
+        return max(0.0, self._free_since + wait - time.monotonic())
 
     def begin(self) -> None:
         """Note that this pod records."""

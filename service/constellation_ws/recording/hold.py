@@ -17,7 +17,6 @@ from constellation_ws.redis_io.bus import Published
 _MOST_SECONDS = 3.0
 """By then a dead recorder is replaced, and Redis has answered. What is received is not held back
 any longer, whatever it is that nobody says."""
-_ROUNDING_SECONDS = 0.001
 
 
 class Hold:
@@ -69,17 +68,17 @@ class Hold:
     async def due(self) -> None:
         """Wait until what is held back is to be divided as Redis says, or as was known before."""
         while not self._is_due():
-            seconds = None
-            if self.is_on and self._begun_at is not None:
-                seconds = self._begun_at + _MOST_SECONDS - time.monotonic()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(self._left_seconds()):
                     await self._news.wait()
             self._news.clear()
 
     def _is_due(self) -> bool:
+        left = self._left_seconds()
+        return left is not None and (self._is_confirmed or left <= 0)
+
+    def _left_seconds(self) -> float | None:
+        """Return for how long messages may be held back; None where there are none."""
         if not self.is_on or self._begun_at is None:
-            return False
-        # A timer may be a rounding error early, and what is left then too little for another one.
-        age = time.monotonic() - self._begun_at
-        return self._is_confirmed or age >= _MOST_SECONDS - _ROUNDING_SECONDS
+            return None
+        return self._begun_at + _MOST_SECONDS - time.monotonic()

@@ -23,7 +23,7 @@ from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.services.once import APPENDING, Once
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring.consumer import Consumer
-from constellation_ws.wiring.partition import Partition
+from constellation_ws.wiring.partition import Partition, part_name
 from constellation_ws.wiring.readiness import check_source
 from constellation_ws.wiring.recording import Recording
 from constellation_ws.wiring.redis_clients import RedisClients
@@ -75,7 +75,7 @@ class Durable:
         """Give what has to run."""
         report = (self.resuming, reconnect_clients)
         follow = {
-            _name("log", number): log.run(_Follower(self.logs, number, consumer, *report))
+            part_name("log", number): log.run(_Follower(self.logs, number, consumer, *report))
             for number, log in enumerate(self.logs.partitions)
         }
         return {
@@ -117,7 +117,7 @@ class Durable:
 
     def _check_log(self, partition: Partition) -> HealthCheck:
         return check_source(
-            _name("log", partition.number),
+            part_name("log", partition.number),
             has_stood=partition.log.has_followed,
             lost_at=partition.log.disconnected_at,
             grace=self._grace_seconds,
@@ -177,8 +177,3 @@ class _Follower:
     def report_gap(self, reason: str) -> None:
         """Let every client connect again: its session may have missed something."""
         self._resuming.report_gap(self._reconnect_clients)
-
-
-def _name(part: str, partition: int) -> str:
-    """Name a part of one partition; that of the first has the name that it has alone."""
-    return f"{part} {partition}" if partition else part

@@ -18,6 +18,11 @@ _LEAST_UNRECORDED_BYTES = 4 * 1024 * 1024
 burst in one chat."""
 
 
+def part_name(part: str, partition: int) -> str:
+    """Name a part of one partition; that of the first has the name that it has alone."""
+    return f"{part} {partition}" if partition else part
+
+
 class Partition:
     """Its log, what this pod has received for it, and the clients that reach it."""
 

@@ -17,7 +17,7 @@ from constellation_ws.recording.seat import PodSeat
 from constellation_ws.recording.width import Width
 from constellation_ws.redis_io.bus import RedisBus
 from constellation_ws.settings.delivery import DeliverySettings
-from constellation_ws.wiring.partition import Partition
+from constellation_ws.wiring.partition import Partition, part_name
 from constellation_ws.wiring.readiness import check_recording
 from constellation_ws.wiring.resuming import Parts
 
@@ -72,7 +72,7 @@ class Recording:
     def parts(self) -> Parts:
         """Give what has to run."""
         recorders = {
-            _name("recorder", number): one.run() for number, one in enumerate(self._recorders)
+            part_name("recorder", number): one.run() for number, one in enumerate(self._recorders)
         }
         return recorders if self._width.is_fixed else {"intake": self.intake.run(), **recorders}
 
@@ -82,7 +82,7 @@ class Recording:
         def check(name: str, recorder: Recorder) -> Callable[[], HealthCheck]:
             return lambda: check_recording(name, recorder.fault, grace_seconds)
 
-        return [check(_name("recording", i), one) for i, one in enumerate(self._recorders)]
+        return [check(part_name("recording", i), one) for i, one in enumerate(self._recorders)]
 
     @property
     def is_recorder(self) -> bool:
@@ -117,8 +117,3 @@ class Recording:
     async def retire(self) -> None:
         """Record what has come, and let other pods go on."""
         await retire(self._bus, self._recorders)
-
-
-def _name(part: str, partition: int) -> str:
-    """Name a part of one partition; that of the first has the name that it has alone."""
-    return f"{part} {partition}" if partition else part

@@ -27,6 +27,7 @@ from constellation_ws.redis_io.names import Names
 from constellation_ws.runtime.spawning import Spawn
 from constellation_ws.settings.settings import Settings
 from constellation_ws.wiring import bounds
+from constellation_ws.wiring.partition import part_name
 
 Parts = dict[str, Coroutine[Any, Any, None]]
 """What lives as long as the process, by its name."""
@@ -107,10 +108,10 @@ class Resuming:
             "sessions": self.sessions.run(expect("sessions")),
         }
         for number, history in enumerate(self._histories):
-            of_which = f" {number}" if number else ""
-            parts["backlog" + of_which] = history.run(expect("backlog" + of_which))
-            parts["read-back" + of_which] = history.read_back()
-            parts["confirmation of the log" + of_which] = history.confirm()
+            backlog = part_name("backlog", number)
+            parts[backlog] = history.run(expect(backlog))
+            parts[part_name("read-back", number)] = history.read_back()
+            parts[part_name("confirmation of the log", number)] = history.confirm()
         return parts
 
     def report_gap(self, reconnect_clients: Callable[[], None]) -> None:

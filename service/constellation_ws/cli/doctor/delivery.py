@@ -43,10 +43,8 @@ class Inside:
 
     def problems(self) -> list[str]:
         """Say what is wrong there. Raises RedisFailed."""
-        return list(self._status().problems())
-
-    def _status(self) -> status.Status:
-        return status.inspect(self.redis, self.names, self.delivery, self.reach)
+        found = status.inspect(self.redis, self.names, self.delivery, self.reach)
+        return list(found.problems())
 
     def publish(self, namespace: str, user: str, number: int) -> None:
         """Publish to a user as a Socket.IO emitter does: it goes the way of every PUBLISH.
