@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from constellation_ws.chats.presence import Presence
+from constellation_ws.chats.life_signs import LifeSigns
 from constellation_ws.log import append_scripts, appender, layout, scripts, state
 from constellation_ws.log.appender import Appender
 from constellation_ws.log.seats import NO_CLAIM, Claim
@@ -45,7 +45,7 @@ def _is_former() -> bool:
 @contextmanager
 def former_release() -> Iterator[None]:
     """Let what runs on a host of that release do what that release does."""
-    read_packed, show, permit = layout._read_packed, Presence._show, LogState.permit_packing
+    read_packed, show, permit = layout._read_packed, LifeSigns.show, LogState.permit_packing
     begin_state, begin_appender = LogState.__init__, Appender.__init__
     claim, note = PodSeat.claim, PodSeat.note
     hand_over, give_up = PodSeat.hand_over, PodSeat.give_up
@@ -58,7 +58,7 @@ def former_release() -> Iterator[None]:
 
     def show_life_only(self: Any, pipe: Any, now: float, lives_until: float) -> None:
         if _is_former():
-            pipe.zadd(self._pods_key, {self._instance: lives_until})
+            pipe.zadd(self._names.pods, {self._instance: lives_until})
         else:
             show(self, pipe, now, lives_until)
 
@@ -97,7 +97,7 @@ def former_release() -> Iterator[None]:
 
     replaced: dict[tuple[Any, str], tuple[Any, Any]] = {
         (layout, "_read_packed"): (read_packed, pass_over),
-        (Presence, "_show"): (show, show_life_only),
+        (LifeSigns, "show"): (show, show_life_only),
         (LogState, "permit_packing"): (permit, ask_nothing),
         (state.LogState, "__init__"): (begin_state, look_without_mark),
         (Appender, "__init__"): (begin_appender, trim_without_mark),

@@ -22,6 +22,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from constellation_ws.chats.life_signs import LIFETIME_SECONDS, LifeSigns
 from constellation_ws.chats.neighbours import Announcer
 from constellation_ws.chats.no_announcer import NO_ANNOUNCER
 from constellation_ws.messages.events import UserId
@@ -30,8 +31,6 @@ from constellation_ws.runtime.turns import paced
 
 logger = structlog.get_logger(__name__)
 
-LIFETIME_SECONDS = 20
-"""How long a pod's users count as online after its last sign of life."""
 REFRESH_SECONDS = 5.0
 RELOAD_SECONDS = 5.0
 """A user who is back within this was never offline: a page reload is no news."""
@@ -76,18 +75,21 @@ class Presence:
         partitions: int = 1,
     ) -> None:
         """This pod follows so many `partitions` of the log."""
-        self._redis, self._names, self._instance = redis, names, instance
-        self._partitions = partitions
+        self._redis = redis
+        self._instance = instance
+        self._names = names
+        self._signs = LifeSigns(names, instance, partitions)
         self._pods_key = names.pods
         self._key = names.users(instance)
         self._version_key = names.users_version(instance)
-        self._version, self._has_withdrawn = 0, False
+        self._version = 0
         self._is_lost = False
         """Whether the set in Redis may have other users than it should have."""
         self._here: set[UserId] = set()
         self._announcer = announcer
         self._leaving: dict[UserId, _Leaving] = {}
         self._unsaved: dict[UserId, bool] = {}
+        self._has_withdrawn = False
         self._asking = asyncio.Semaphore(_MAX_QUESTIONS)
 
     def arrive(self, user: UserId) -> None:
@@ -111,7 +113,8 @@ class Presence:
         """Write changes and refresh the pod's set, for ever."""
         refresh_at = 0.0
         while True:
-            await self._let_go(now := time.monotonic())
+            now = time.monotonic()
+            await self._let_go(now)
             try:
                 if now >= refresh_at and not self._has_withdrawn:
                     await self._refresh()
@@ -133,7 +136,7 @@ class Presence:
         try:
             now = await self._redis_seconds()
             async with self._redis.pipeline(transaction=False) as pipe:
-                self._show(pipe, now, now + RELOAD_SECONDS)
+                self._signs.show(pipe, now, now + RELOAD_SECONDS)
                 pipe.expire(self._key, int(RELOAD_SECONDS))
                 await pipe.execute()
         except _FAULTS as error:
@@ -217,7 +220,8 @@ class Presence:
         """
         changes = list(self._unsaved.items())
         for start in range(0, len(changes), _CHUNK):
-            await self._write(chunk := dict(changes[start : start + _CHUNK]))
+            chunk = dict(changes[start : start + _CHUNK])
+            await self._write(chunk)
             for user, was in chunk.items():
                 if self._unsaved.get(user) is was:
                     del self._unsaved[user]
@@ -238,24 +242,11 @@ class Presence:
         self._compare(found)
         self._version = version
 
-    def _show(self, pipe: Any, now: float, lives_until: float) -> None:
-        """Show that this pod lives, and what it reads of the log: packed entries, and partitions.
-
-        A pod of an earlier release does not say the latter, and as long as it lives none are
-        written. So it is said first, and holds for longer. Who does not say it follows one.
-        """
-        until = now + 3 * LIFETIME_SECONDS
-        pipe.zadd(self._names.readers, {self._instance: until})
-        if self._partitions > 1:
-            pipe.zadd(self._names.followers, {f"{self._partitions} {self._instance}": until})
-            pipe.zremrangebyscore(self._names.followers, "-inf", now)
-        pipe.zadd(self._pods_key, {self._instance: lives_until})
-
     async def _refresh(self) -> None:
         """Show that this pod lives; write its users again where Redis has lost them."""
         now = await self._redis_seconds()
         async with self._redis.pipeline(transaction=False) as pipe:
-            self._show(pipe, now, now + LIFETIME_SECONDS)
+            self._signs.show(pipe, now, now + LIFETIME_SECONDS)
             pipe.zremrangebyscore(self._names.readers, "-inf", now)
             pipe.zremrangebyscore(self._pods_key, "-inf", now - LIFETIME_SECONDS)
             pipe.expire(self._key, LIFETIME_SECONDS)

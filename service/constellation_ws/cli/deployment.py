@@ -11,7 +11,8 @@ from typing import Any
 
 from redis import Redis
 
-from constellation_ws.chats.presence import LIFETIME_SECONDS, REFRESH_SECONDS
+from constellation_ws.chats.life_signs import LIFETIME_SECONDS
+from constellation_ws.chats.presence import REFRESH_SECONDS
 from constellation_ws.cli.redis_connection import required
 from constellation_ws.messages.events import UserId
 from constellation_ws.peers.directory import read_entry

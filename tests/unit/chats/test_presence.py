@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from constellation_ws.chats import presence
+from constellation_ws.chats.life_signs import LIFETIME_SECONDS
 from constellation_ws.chats.presence import (
-    LIFETIME_SECONDS,
     REFRESH_SECONDS,
     RELOAD_SECONDS,
     OnlinePage,
