@@ -26,7 +26,9 @@ class Comparison:
         """Entries up to this one are not compared: some of them may not be read here. So is what
         the recorder said when the log was not longer."""
         self._epoch_began = self._looked_at = -math.inf
-        """Monotonic times at which the epoch of the last look began, and of that look."""
+        """Monotonic times at which the epoch of the last look began, and of that look, at latest.
+        """
+        self._epoch_began_earliest = -math.inf
         self._held_until = -math.inf
         self._run_id = self._whole_run_id = self._subscribed_run_id = ""
         """Which start of which Redis was looked at last, had the log without a gap, and is
@@ -44,9 +46,10 @@ class Comparison:
         """Note which start of which Redis messages are received from now; empty if unknown."""
         self._subscribed_run_id = run_id
 
-    def look(self, look: Look, looked_at: float) -> None:
-        """Note what the log was found to be, and at which monotonic time."""
+    def look(self, look: Look, asked_at: float, looked_at: float) -> None:
+        """Note what the log was found to be, between which monotonic times."""
         self._epoch_began, self._looked_at = looked_at - look.age_seconds, looked_at
+        self._epoch_began_earliest = asked_at - look.age_seconds
         self._run_id = look.run_id
 
     def note_whole(self) -> None:
@@ -109,8 +112,9 @@ class Comparison:
     def note_gap(self, reason: str) -> None:
         """Note that a new epoch has begun here, or that entries were passed over, and why."""
         end, began = self._unrecorded.end, self._epoch_began
+        earlier = self._times.received_before(self._epoch_began_earliest)
         later = self._times.received_after(began, end)
-        self._unrecorded.begin_epoch(began, self._doubted(reason), later)
+        self._unrecorded.begin_epoch(began, self._doubted(reason), earlier, later)
         self.note_whole()
 
     def _doubted(self, reason: str) -> int:

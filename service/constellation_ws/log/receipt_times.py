@@ -21,6 +21,10 @@ class ReceiptTimes:
         else:
             self._noted[-1] = now, end
 
+    def received_before(self, moment: float) -> int:
+        """Return up to which number all messages were received before a moment for certain."""
+        return max((number for now, number in self._noted if now <= moment), default=0)
+
     def received_after(self, moment: float, end: int) -> int:
         """Return from which number on all messages were received after a moment for certain.
 

@@ -137,9 +137,9 @@ class RedisLog:
 
     async def _catch_up(self) -> None:
         """Find where to continue, and whether entries are missing. Raises what FAULTS names."""
-        is_first, asked = self.epochs.is_first_look, self.delivered
+        is_first, asked, asked_at = self.epochs.is_first_look, self.delivered, time.monotonic()
         look = await self.epochs.look(asked, has_watched=self._has_watched())
-        self.comparison.look(look, time.monotonic())
+        self.comparison.look(look, asked_at, time.monotonic())
         if is_first:
             await self._begin_at(look)
         elif self.epochs.has_gap():

@@ -114,7 +114,8 @@ class Unrecorded:
         time in seconds at which the last message was received, `noted_at` that of now.
         """
         self.left, self._left_at = self.end, received_at
-        self._excuse_left()
+        if received_at <= self._epoch_began:
+            self._excuse(self.left)
         self._begin_provisional(is_lossy=is_lossy, noted_at=noted_at)
 
     def receive(self, channel: bytes, payload: bytes) -> None:
@@ -214,24 +215,24 @@ class Unrecorded:
         self._drop_before(end)
         return count, is_reported
 
-    def begin_epoch(self, began: float, doubted: int, later: int) -> None:
+    def begin_epoch(self, began: float, doubted: int, earlier: int, later: int) -> None:
         """Note that what was lost before the log's epoch is reported.
 
-        `began` is the monotonic time in seconds at which it began. Pods leave a former primary one
-        after the other: what the last of them receives there may come after it, and sessions of the
-        new epoch wait for that. Likewise what Redis sent into a subscription that was found dead
-        later than that.
+        `began` is the monotonic time in seconds at which it began: all before `earlier` came before
+        it, all from `later` on after it. Pods leave a former primary one after the other: what the
+        last of them receives there may come after it, and sessions of the new epoch wait for that.
+        Likewise what Redis sent into a subscription that was found dead later than that.
 
         The log may have held the messages before the number `doubted`, and have lost them. A pod
         that knows better records first; else the others give them up, and they are lost: what was
-        delivered must not be recorded again. From `later` on all came after the epoch began.
+        delivered must not be recorded again.
         """
         self._epoch_began = began
         self._holes = [hole for hole in self._holes if hole.is_lossy and hole.noted_at > began]
         self.filled.begin_epoch(began)
         if self._is_provisional:  # whatever is published meanwhile is missed after all
             self._holes.append(Hole(self.end, self._interruptions, is_lossy=False, late=0))
-        self._excuse_left()
+        self._excuse(max(earlier, self.left if self._left_at <= began else 0))
         if doubted > self._first:
             self._doubted = doubted
             if self._left_at <= began:
@@ -243,11 +244,10 @@ class Unrecorded:
         if self._holes and self._stretches.find(position) is None:
             self._holes = [replace(hole, is_lossy=True) for hole in self._holes]
 
-    def _excuse_left(self) -> None:
-        """What an ended subscription brought before the epoch began is reported, if it is lost."""
-        if self._left_at <= self._epoch_began:
-            self._compared_from = max(self._compared_from, self.left)
-            self._excused = self.left
+    def _excuse(self, end: int) -> None:
+        """Note that messages before this number are reported with the epoch, if they are lost."""
+        self._compared_from = max(self._compared_from, end)
+        self._excused = max(self._excused, end)
 
     def forgive(self) -> None:
         """Note that the holes were reported: this pod does not wait for others any more."""

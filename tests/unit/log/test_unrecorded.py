@@ -159,10 +159,10 @@ def test_what_was_received_where_others_had_left_is_lost_unless_it_is_recorded(
     one.compare(runs_at([b"a:0"]))
     one.receive(b"c", b"left behind")
     if is_noticed_first:
-        one.begin_epoch(10, 0, 0)
+        one.begin_epoch(10, 0, 0, 0)
     one.interrupt(is_lossy=False, received_at=received_at, noted_at=received_at)
     if not is_noticed_first:
-        one.begin_epoch(10, 0, 0)
+        one.begin_epoch(10, 0, 0, 0)
     one.tick(b"b")
     one.receive(b"c", b"1")
     assert one.compare(runs_at([b"b:0"])) == lost
@@ -291,14 +291,14 @@ def test_who_does_not_know_what_a_pod_left_unrecorded_has_missed_it() -> None:
 def begun() -> Unrecorded:
     """A pod that has begun an epoch before its first tick."""
     one = pod()
-    one.begin_epoch(0, 0, 0)
+    one.begin_epoch(0, 0, 0, 0)
     return one
 
 
 def doubting() -> Unrecorded:
     """A pod that has received what a log may have held and lost."""
     one = subscribed(b"0")
-    one.begin_epoch(0, one.end, one.end)
+    one.begin_epoch(0, one.end, 0, one.end)
     return one
 
 
@@ -397,7 +397,7 @@ def test_what_a_damaged_log_may_have_held_is_not_recorded_again() -> None:
     """Another pod may have recorded and delivered it; so that pod goes first."""
     one = subscribed(b"0", b"1", b"2")
     one.compare(runs_at([b"t:0"]))
-    one.begin_epoch(0, one.end, one.end)
+    one.begin_epoch(0, one.end, 0, one.end)
     one.receive(b"c", b"3")
     assert one.has_hole
     assert not one.is_lossy
@@ -416,7 +416,7 @@ def test_what_a_damaged_log_may_have_held_is_missing_only_for_sessions_of_the_ne
     one.interrupt(is_lossy=False, received_at=received_at, noted_at=received_at)
     one.tick(b"b")
     one.receive(b"c", b"2")
-    one.begin_epoch(10, one.end, one.end)
+    one.begin_epoch(10, one.end, 0, one.end)
     one.receive(b"c", b"3")
     assert one.compare(runs_at([b"b:1"])) == lost
 
@@ -424,14 +424,14 @@ def test_what_a_damaged_log_may_have_held_is_missing_only_for_sessions_of_the_ne
 def test_what_was_received_after_the_epoch_began_is_missing_if_the_log_passes_it_over() -> None:
     """Its pod stood still meanwhile, and learns of the epoch when it has received all of it."""
     one = subscribed(b"0", b"1", b"2")
-    one.begin_epoch(10, 3, 2)
+    one.begin_epoch(10, 3, 0, 2)
     assert one.tick(b"next") == 0, "it is not known yet what the log holds behind it"
     assert one.compare(runs_at([b"next:0"])) == 1
 
 
 def test_what_a_damaged_log_may_have_held_is_not_missing_where_no_subscription_ended() -> None:
     one = subscribed(b"0", b"1")
-    one.begin_epoch(10, 1, 1)
+    one.begin_epoch(10, 1, 0, 1)
     assert one.compare(runs_at([b"t:1"])) == 0
 
 
@@ -439,13 +439,13 @@ def test_what_a_damaged_log_may_have_held_is_not_missing_where_no_subscription_e
 def test_a_log_that_is_known_to_be_as_long_leaves_no_hole(doubted: int) -> None:
     one = subscribed(b"0", b"1")
     one.compare(runs_at([b"t:0"]))
-    one.begin_epoch(0, doubted, doubted)
+    one.begin_epoch(0, doubted, 0, doubted)
     assert not one.has_hole
 
 
 def test_who_has_no_tick_yet_when_an_epoch_begins_has_a_hole_but_no_loss() -> None:
     one = pod()
-    one.begin_epoch(0, 0, 0)
+    one.begin_epoch(0, 0, 0, 0)
     assert one.has_hole
     assert not one.is_lossy
 
@@ -462,7 +462,7 @@ def test_an_epoch_excuses_no_subscription_that_was_found_dead_after_it_began(
     one.tick(b"b")
     if is_passed_first:
         one.compare(runs_at([b"b:0"]))
-    one.begin_epoch(10, 0, 0)
+    one.begin_epoch(10, 0, 0, 0)
     assert one.is_lossy is (is_lost and not is_passed_first)
     one.compare(runs_at([b"b:1"]))
     one.filled.ask()
@@ -473,8 +473,26 @@ def test_what_came_before_the_epoch_is_reported_with_it() -> None:
     one = subscribed(b"0", b"1")
     one.compare(runs_at([b"t:0"]))
     one.interrupt(is_lossy=False, received_at=9, noted_at=9)
-    one.begin_epoch(10, one.end, one.end)
+    one.begin_epoch(10, one.end, 0, one.end)
     assert one.give_up() == (1, True)
+
+
+@pytest.mark.parametrize(("earlier", "lost"), [(0, 3), (2, 1), (3, 0), (4, 0)])
+def test_what_came_before_the_epoch_is_not_reported_again_if_the_log_passes_it_over(
+    earlier: int, lost: int
+) -> None:
+    """Two pods have begun to listen one after the other, and the second one records."""
+    one = subscribed(b"0", b"1", b"2", tick=b"a")
+    one.begin_epoch(10, 0, earlier, one.end)
+    assert one.tick(b"b") == 0
+    one.receive(b"c", b"3")
+    assert one.compare(runs_at([b"b:0"])) == lost
+
+
+def test_what_a_damaged_log_may_have_held_is_reported_with_the_epoch_that_came_after_it() -> None:
+    one = subscribed(b"0", b"1")
+    one.begin_epoch(10, one.end, one.end, one.end)
+    assert one.give_up() == (2, True)
 
 
 def test_above_the_bound_the_oldest_are_discarded_which_is_a_loss_unless_others_record_them() -> (
