@@ -28,14 +28,21 @@ _NUMBER = 9_000_000_000_000_000
 _FIRST, _SECOND = f"{_NUMBER + 1}-first", f"{_NUMBER + 2}-second"
 BEGIN = _eval(log.REPLACE, _BOTH, "", "first", "new", _NUMBER)
 _CLAIM = ("", "looks", 0, "", 0, "", 0)
-_LEASE = _eval(log.REQUEST_LEASE, [STATE], "pod.1", 2000, "pod", 0, 0, "", *_CLAIM)
+
+
+def _ask(partitions: int) -> Words:
+    lease = ("pod.1", 2000, "pod", 0, 0, "")
+    return _eval(log.REQUEST_LEASE, [STATE], *lease, *_CLAIM, partitions)
+
+
+_LEASE = _ask(1)
 
 
 def _sit(
     pod: str, stand: str, *claim: object, lease: Sequence[object] = ("", 0, "", 0, 0, "")
 ) -> Words:
     """Claim one of two seats: for how many ms it listens, what it has resolved, and so on."""
-    return _eval(log.REQUEST_LEASE, [STATE], *lease, pod, stand, 2, *claim)
+    return _eval(log.REQUEST_LEASE, [STATE], *lease, pod, stand, 2, *claim, 1)
 
 
 _MESSAGE = ("chat:new", '{"a":1}', "pod.1 1")
@@ -144,8 +151,8 @@ CASES: dict[str, list[Words]] = {
     ],
     "the log": [
         _LEASE, BEGIN, BEGIN, _LEASE,
-        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 0, 0, "", *_CLAIM),
-        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 700, 900, "1", *_CLAIM),
+        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 0, 0, "", *_CLAIM, 1),
+        _eval(log.REQUEST_LEASE, [STATE], "other.1", 2000, "other", 700, 900, "1", *_CLAIM, 1),
         _eval(appending.APPEND, _BOTH, "pod.1", "0-1", 2000, "pod.1 0"),
         _eval(appending.APPEND, _BOTH, "pod.1", "0-0", 2000, "pod.1 1", *_MESSAGE, *_MESSAGE),
         _eval(appending.APPEND, _BOTH, "wrong", "0-0", "", "", *_MESSAGE),
@@ -201,7 +208,8 @@ CASES: dict[str, list[Words]] = {
         _widen("pod.1", 3, 60_000), ("HMGET", STATE, "partitions"), ("ZADD", PODS, _FAR, "old"),
         _widen("pod.1", 3), ("HMGET", STATE, "partitions"), ("ZADD", FOLLOWERS, _FAR, "2 old"),
         _widen("pod.1", 3), _widen("pod.1", 2), _widen("pod.1", 2), ("ZREM", PODS, "old"),
-        _widen("pod.1", 3), ("HGET", STATE, "partitions"), _widen("", 2), _widen("", 5), _LEASE,
+        _widen("pod.1", 3), ("HGET", STATE, "partitions"), ("HDEL", STATE, "partitions"),
+        _ask(2), _ask(5), _ask(1),
     ],
     "sessions": [
         _eval(_SAVE, ["k"], "a.1", 60_000, 1, "u", "{}", 4, "room a", "", "room b", "+1-0", "c"),

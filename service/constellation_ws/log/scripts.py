@@ -152,6 +152,12 @@ if epoch == '' then
   local seat = claim.stand == 'looks' and LACKING or HELD
   return {0, epoch, place, placed, holder, late, seat, 0, 0, 0, partitions, 0}
 end
+if tonumber(ARGV[14]) > partitions then
+  -- Redis has lost the number. Before the lease is granted: who knows no more must not be told that
+  -- a recorder divides events among fewer.
+  partitions = tonumber(ARGV[14])
+  redis.pcall('HSET', KEYS[1], 'partitions', ARGV[14])
+end
 local granted = lease_id == '' and 0 or ask()
 local recorder = ends > now and string.match(holder, FORM)
 local seat, others, coming, lost = sit(seats, state[11], claim, now, late, recorder)
@@ -164,7 +170,7 @@ return {
     .replace("RETURN_MS", f"{RETURN_SECONDS * 1000:.0f}")
 )
 """KEYS: state. ARGV: lease ID (empty only asks), lease ms, instance, patience ms, ms waited, 1 if
-it is late; then what `Claim.words` gives.
+it is late; then what `Claim.words` gives, and how many partitions it knows to be in use.
 
 Returns {1 for granted, epoch, recorded position, last ID then, holder, late recorders so far}, what
 `SeatReply` has, how many partitions are in use, and 1 where nobody holds the lease."""
@@ -266,20 +272,18 @@ local function all_follow()
   -- Where this pod is not among them, others may be missing as well.
   return has_own
 end
-if ARGV[1] ~= '' then
-  if state[1] ~= ARGV[1] then return width end
-  if not all_follow() then
-    redis.call('HDEL', KEYS[1], 'widens')
-    return width
-  end
-  local since = tonumber(state[4] or '')
-  if not since then
-    redis.call('HSET', KEYS[1], 'widens', string.format('%.0f', now))
-    since = now
-  end
-  -- A pod that has read the state just before appears among the pods within this time.
-  if math.abs(now - since) < tonumber(ARGV[3]) then return width end
+if state[1] ~= ARGV[1] then return width end
+if not all_follow() then
+  redis.call('HDEL', KEYS[1], 'widens')
+  return width
 end
+local since = tonumber(state[4] or '')
+if not since then
+  redis.call('HSET', KEYS[1], 'widens', string.format('%.0f', now))
+  since = now
+end
+-- A pod that has read the state just before appears among the pods within this time.
+if math.abs(now - since) < tonumber(ARGV[3]) then return width end
 redis.call('HSET', KEYS[1], 'partitions', ARGV[2])
 redis.call('HDEL', KEYS[1], 'widens')
 return wanted
@@ -287,6 +291,6 @@ return wanted
 )
 """KEYS: state of the first partition, pods that are alive, how many partitions each follows. ARGV:
 ID of the recorder's lease, how many partitions are wanted, ms for which all pods have to follow so
-many. Without a lease ID, of a pod that knows that so many are in use: Redis has lost it.
+many.
 
 Returns how many are in use now."""

@@ -144,9 +144,16 @@ class LogState:
         self._confirm_watched: Any = redis.register_script(CONFIRM_WATCHED)
 
     async def request_lease(
-        self, candidacy: Candidacy, lease_seconds: float, claim: Claim = NO_CLAIM
+        self,
+        candidacy: Candidacy,
+        lease_seconds: float,
+        claim: Claim = NO_CLAIM,
+        partitions: int = 1,
     ) -> LeaseReply:
-        """Ask for the recorder's lease, or only for the epoch; claim a seat."""
+        """Ask for the recorder's lease, or only for the epoch; claim a seat.
+
+        `partitions` are known to be in use: Redis may have lost that.
+        """
         words = [
             candidacy.lease_id,
             int(lease_seconds * 1000),
@@ -155,6 +162,7 @@ class LogState:
             int(candidacy.waiting_seconds * 1000),
             "1" if candidacy.is_late else "",
             *claim.words(),
+            partitions,
         ]
         reply = await self._request_lease(keys=[self._names.state], args=words)
         granted, epoch, recorded_position, recorded_log_id, holder, late_recorders = reply[:6]
@@ -192,8 +200,7 @@ class LogState:
     async def widen(self, lease_id: str, partitions: int) -> int:
         """Ask, for the recorder with this lease, to use so many partitions; return how many are.
 
-        Only in the state of the first partition. Without a lease ID they are in use: Redis has
-        forgotten it.
+        Only in the state of the first partition.
         """
         keys = [self._names.state, self._names.pods, self._names.followers]
         words = [lease_id, partitions, int(_FOLLOWED_SECONDS * 1000)]

@@ -41,6 +41,11 @@ class Assignment:
         return self.partition < self._width.current
 
     @property
+    def known_partitions(self) -> int:
+        """How many partitions are in use, for the state that has the number."""
+        return 1
+
+    @property
     def patience_seconds(self) -> float:
         """How much longer a pod that missed something waits for others than with one partition."""
         return 0.0 if self._width.is_fixed else MOST_WAIT_SECONDS
@@ -123,9 +128,6 @@ class Assignment:
         """
         return False
 
-    async def keep_width(self, state: LogState, reply: LeaseReply) -> None:
-        """Write the number of partitions again where Redis has lost it. Raises as `state`."""
-
 
 class FirstAssignment(Assignment):
     """The part of the first partition's recorder."""
@@ -139,6 +141,10 @@ class FirstAssignment(Assignment):
     ) -> None:
         super().__init__(0, bus, width, share)
         self._hold = hold
+
+    @property
+    def known_partitions(self) -> int:
+        return max(self._width.known, self._width.current)
 
     def next_tick(self) -> bytes:
         return self._bus.next_tick() + self._width.mark()
@@ -167,7 +173,3 @@ class FirstAssignment(Assignment):
             return False
         logger.info("all pods follow more partitions of the log: they are used", count=width.most)
         return True
-
-    async def keep_width(self, state: LogState, reply: LeaseReply) -> None:
-        if reply.epoch and reply.partitions < self._width.current:
-            await state.widen("", self._width.current)

@@ -49,11 +49,11 @@ class Inquiry:
         with contextlib.suppress(TimeoutError, *FAULTS):
             async with asyncio.timeout(_REPLY_SECONDS):
                 claim, asked_at = self._seat.claim(may_stop=False), time.monotonic()
-                reply = await self._log.state.request_lease(ONLY_ASKING, 0, claim)
+                partitions = self._assignment.known_partitions
+                reply = await self._log.state.request_lease(ONLY_ASKING, 0, claim, partitions)
                 self._log.note_epoch(reply)
                 self._seat.note(reply)
                 self._assignment.note(reply, asked_at)
-                await self._assignment.keep_width(self._log.state, reply)
                 packing = await self._log.state.permit_packing(
                     lease_id, is_wanted=self._wants_packing
                 )

@@ -48,11 +48,12 @@ class RecorderLease:
         is_late = unrecorded.has_hole and not unrecorded.is_lossy
         return Candidacy(self._id, self._instance, patience, waiting_seconds, is_late)
 
-    async def request(self, candidacy: Candidacy, claim: Claim) -> LeaseReply:
+    async def request(self, candidacy: Candidacy, claim: Claim, partitions: int) -> LeaseReply:
         """Ask for the lease, and for a seat. Raises TimeoutError, or what FAULTS names."""
+        state = self._log.state
         self._log.comparison.ask()
         async with asyncio.timeout(ANSWER_SECONDS):
-            return await self._log.state.request_lease(candidacy, LEASE_SECONDS, claim)
+            return await state.request_lease(candidacy, LEASE_SECONDS, claim, partitions)
 
     async def release(self) -> None:
         """Release the lease that was granted last, if Redis answers: others may record then."""

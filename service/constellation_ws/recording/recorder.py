@@ -186,7 +186,7 @@ class Recorder:
         candidacy, asked_at = self._candidacy(), time.monotonic()
         self._log.comparison.note_received(asked_at)
         claim = self._seat.claim(may_stop=self._phase is RecorderPhase.CANDIDATE)
-        reply = await self._lease.request(candidacy, claim)
+        reply = await self._lease.request(candidacy, claim, self.assignment.known_partitions)
         self._log.note(reply)
         self._seat.note(reply)
         self.assignment.note(reply, asked_at)
@@ -200,7 +200,6 @@ class Recorder:
                 await self._lease.release()
             await self.assignment.note_given_up()
             return
-        await self.assignment.keep_width(self._log.state, reply)
         holder = reply.holder.rpartition(".")[0]
         if self._log.epochs.fault:
             self.fault.note(self._log.epochs.fault, self.unrecorded_events)

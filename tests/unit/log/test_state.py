@@ -178,6 +178,21 @@ async def test_more_partitions_are_used_once_all_living_pods_follow_so_many(redi
         assert await state.widen("a.1", 2) == 3
 
 
+async def test_a_number_of_partitions_that_redis_has_lost_is_written_by_who_knows_it(
+    redis: Redis,
+) -> None:
+    one = Pod(redis)
+    async with following(one):
+        state = one.log.state
+        asked = await state.request_lease(candidacy("a.1"), 60, partitions=3)
+        assert (asked.is_granted, asked.partitions) == (True, 3)
+        assert (await state.request_lease(ONLY_ASKING, 60)).partitions == 3
+        assert (await state.request_lease(ONLY_ASKING, 60, partitions=2)).partitions == 3
+        await redis.delete(DEFAULT.state)
+        assert (await state.request_lease(ONLY_ASKING, 60, partitions=3)).epoch == ""
+        assert not await redis.exists(DEFAULT.state), "a log without an epoch has none"
+
+
 async def test_who_only_asks_is_told_whether_the_lease_is_free(redis: Redis) -> None:
     one = Pod(redis)
     async with following(one):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, cast
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from constellation_ws.delivery.partitioning import Partitioning
 from constellation_ws.interface.table import load
 from constellation_ws.log.ids import BEGINNING
-from constellation_ws.log.seats import Seat, SeatReply
+from constellation_ws.log.seats import RETURN_SECONDS, Seat, SeatReply
 from constellation_ws.log.state import LeaseReply
 from constellation_ws.messages.commands import Handover
 from constellation_ws.recording import hold as holding
@@ -157,7 +158,41 @@ async def test_what_redis_says_counts_if_it_was_asked_after_the_begin(pod: Pod) 
         await cancelled([task])
 
 
-async def test_it_is_divided_as_was_known_if_nobody_says_anything(
+async def test_a_pod_that_knows_no_number_waits_for_pods_that_may(pod: Pod) -> None:
+    """Redis may have lost it."""
+    task = asyncio.create_task(pod.intake.run())
+    try:
+        began = time.monotonic()
+        pod.receive(tick(b"begin"), event(CHAT))
+        pod.confirm(1, began + 0.9 * RETURN_SECONDS, is_free=True)
+        await asyncio.sleep(0.05)
+        assert pod.seen[0] == []
+        pod.confirm(1, time.monotonic() + RETURN_SECONDS, is_free=True)
+        await eventually(lambda: EVENT in pod.seen[0], PATIENCE_SECONDS, "it is divided")
+    finally:
+        await cancelled([task])
+
+
+async def test_above_the_bound_it_is_divided_as_was_known(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "_MOST_BYTES", 10 * len(EVENT))
+    task = asyncio.create_task(pod.intake.run())
+    try:
+        for _ in range(2):
+            pod.receive(*[event(CHAT)] * 10)
+            await asyncio.sleep(0.05)
+            assert pod.seen[0] == []
+            pod.receive(event(CHAT))
+            await eventually(lambda: pod.seen[0], PATIENCE_SECONDS, "it is divided")
+            assert pod.seen[0] == [*[EVENT] * 11, "end"]
+            pod.intake.interrupted(is_lossy=False)
+            pod.seen[0].clear()
+    finally:
+        await cancelled([task])
+
+
+async def test_it_is_divided_as_was_known_if_nobody_says_more(
     pod: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(holding, "_MOST_SECONDS", 0.1)
@@ -165,9 +200,12 @@ async def test_it_is_divided_as_was_known_if_nobody_says_anything(
     try:
         for _ in range(2):
             pod.receive(tick(b"begin"), event(CHAT))
+            await asyncio.sleep(0.2)
+            assert pod.seen[0] == [], "Redis has not answered"
+            pod.confirm(3, 1e12)
             await eventually(lambda: EVENT in pod.seen[0], PATIENCE_SECONDS, "it is divided")
-            pod.seen[0].clear()
             pod.intake.interrupted(is_lossy=False)
+            pod.seen[0].clear()
     finally:
         await cancelled([task])
 
