@@ -171,8 +171,7 @@ class TcpConnection:
 
     async def _drain(self) -> None:
         """Wait while more is unread than the transport's write limit, 64 KiB. Raises OSError."""
-        if self._writer.is_closing():
-            raise ConnectionResetError
+        self._check_open()
         if self._writer.transport.get_write_buffer_size() > _WRITE_LIMIT_BYTES:
             await asyncio.sleep(0)  # uvloop writes, and finds out that it cannot, after the turn
         try:
@@ -184,6 +183,11 @@ class TcpConnection:
                 self._is_too_slow = True
                 self._report(CloseReason.SLOW_READER)
             raise
+        self._check_open()  # a connection that was aborted meanwhile ends the wait as well
+
+    def _check_open(self) -> None:
+        if self._writer.is_closing():
+            raise ConnectionResetError
 
     async def _hang_up(self) -> None:
         self._writer.close()

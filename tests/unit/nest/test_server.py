@@ -693,7 +693,11 @@ async def test_a_client_that_does_not_read_its_replies_is_closed_and_asks_no_mor
         deaf.setblocking(False)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(deaf, ("127.0.0.1", tcp.port))
-        await loop.sock_sendall(deaf, b'25#{"pattern":"talk","id":1}' * 5)
+        request = b'25#{"pattern":"talk","id":1}'
+        await loop.sock_sendall(deaf, request)
+        await metrics.until(lambda: metrics.requests != {})
+        await asyncio.sleep(0.1)  # the others would wait until later
+        await loop.sock_sendall(deaf, request * 4)
         await metrics.until(lambda: metrics.refusals != {} and metrics.open == 0)
     assert metrics.refusals == {CloseReason.SLOW_READER: 1}
     assert metrics.requests == {("talk", RequestOutcome.OK): 1}

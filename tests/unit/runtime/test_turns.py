@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from constellation_ws.runtime import turns
-from constellation_ws.runtime.turns import TURN_SECONDS, Turn, paced
+from constellation_ws.runtime.turns import Turn, paced
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_a_turn_is_over_after_its_time(clock: SimpleNamespace) -> None:
     turn = Turn()
     assert not turn.is_over
-    clock.now += TURN_SECONDS
+    clock.now += turns.TURN_SECONDS
     assert turn.is_over
 
 
@@ -32,7 +32,7 @@ async def test_others_have_their_turn_when_one_is_over(clock: SimpleNamespace) -
     async for number in paced(range(10)):
         loop.call_soon(others.append, number)
         seen.append((number, tuple(others)))
-        clock.now += TURN_SECONDS / 3.9  # no sum that rounding keeps below the whole
+        clock.now += turns.TURN_SECONDS / 3.9  # no sum that rounding keeps below the whole
     assert seen[3] == (3, ()), "the turn is not over"
     assert seen[4] == (4, (0, 1, 2, 3))
     assert seen[8] == (8, tuple(range(8)))
