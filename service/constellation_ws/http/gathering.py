@@ -30,7 +30,8 @@ class GatheringTransport:
         if self._gathered:
             data = b"".join(self._gathered)
             self._gathered.clear()
-            self._transport.write(data)
+            if not self._transport.is_closing():  # uvloop raises on writing to one that is lost
+                self._transport.write(data)
 
     def close(self) -> None:
         """Close once all is sent."""

@@ -45,3 +45,12 @@ async def test_a_close_comes_behind_what_was_written() -> None:
     await asyncio.sleep(0)
     assert line.calls == [b"last", "close"]
     assert gathering.is_closing()
+
+
+async def test_nothing_is_written_to_a_connection_that_is_lost_in_the_same_turn() -> None:
+    line = Line()
+    gathering = GatheringTransport(line)  # type: ignore[arg-type]  # as much of one as it takes
+    gathering.write(b"last")
+    line.close()
+    await asyncio.sleep(0)
+    assert line.calls == ["close"]
