@@ -217,8 +217,12 @@ class World:
         """Tell whether no other pod has all that these pods have received.
 
         Then what they have not recorded is lost, and the pods that are left have to report it.
+        As many as listen beyond the number that should are just told to stop, since Redis cannot
+        know yet that others are dead.
         """
-        return not any(pod.has_all for pod in self.pods if pod not in victims)
+        heirs = [pod for pod in self.pods if pod.has_all and pod not in victims]
+        listeners = sum(pod.is_listener for pod in self.pods)
+        return len(heirs) <= max(0, listeners - self.most_listeners)
 
     def doubt_after_kill(self, victim: Pod) -> None:
         """Take back what PUBLISH promised, where only pods that were killed had received it.

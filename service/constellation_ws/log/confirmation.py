@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 from constellation_ws.log.ids import LogId
 from constellation_ws.log.redis_log import RedisLog
@@ -17,6 +18,14 @@ Looked = tuple[Look, LogId]
 """A look at the log, and what this pod had delivered when it began."""
 
 
+class Confirmed(NamedTuple):
+    """What was found of the log, which lacks nothing."""
+
+    epoch: str
+    last: LogId
+    """No pod has delivered anything behind this entry before the log was looked at."""
+
+
 class LogConfirmation:
     """Looks at the log. Two thousand clients that return at once share a few looks.
 
@@ -28,8 +37,8 @@ class LogConfirmation:
         self._waiting: list[asyncio.Future[Looked]] = []
         self._is_wanted = asyncio.Event()
 
-    async def epoch(self) -> str:
-        """Wait until it is known that the log lacks nothing now, and give its epoch.
+    async def confirmed(self) -> Confirmed:
+        """Wait until it is known that the log lacks nothing now.
 
         A pod that has not read them yet does not miss entries that somebody else has removed.
         Raises what FAULTS names.
@@ -39,7 +48,7 @@ class LogConfirmation:
             look, delivered = await self._look()
             reason = find_gap(epoch, delivered, look)
             if reason is None:
-                return epoch
+                return Confirmed(epoch, look.last)
             if look.damage and look.epoch == epoch:
                 self._log.damaged(reason)
             else:

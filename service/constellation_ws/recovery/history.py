@@ -32,7 +32,7 @@ class History:
         """Recent entries take so many bytes at most. Nobody resumes from before the window."""
         self.recent = RecentEntries(recent_bytes)
         confirmation = LogConfirmation(log)
-        self.confirmed, self.confirm = confirmation.epoch, confirmation.run
+        self.confirmed, self.confirm = confirmation.confirmed, confirmation.run
         self._keep_ms = int((window_seconds + _MARGIN_SECONDS) * 1000)
         self._entries = DecodedEntries(read, _HOT_BYTES)
         readback = Readback(log.reader, self.recent, self._entries)

@@ -106,14 +106,19 @@ class MissedEvents:
             return ResumeOutcome.OTHER_EPOCH  # the log had fewer partitions
         presented = places.read(offset, len(self._logs)) if isinstance(offset, str) else None
         start = resume_from(record.proof, presented)
+        # What another pod has sent may be ahead of what this one has delivered.
+        is_any_uncertain = start.uncertain_until is None
         try:
             async with asyncio.timeout(_REACH_SECONDS):
-                epoch = await self._confirmed()
+                epoch, last = await self._confirmed()
                 if epoch != record.epoch:
                     return ResumeOutcome.OTHER_EPOCH
                 await self._logs.reached(places.later(start.after, record.rooms_at))
+                if is_any_uncertain:
+                    await self._logs.reached(last)
         except TimeoutError:
-            return ResumeOutcome.GONE  # of an earlier log, or invented
+            # An offset of an earlier log, or an invented one.
+            return ResumeOutcome.UNPROVEN if is_any_uncertain else ResumeOutcome.GONE
         except FAULTS as error:
             raise RedisUnavailable("the log cannot be looked at") from error
         if places.is_behind(start.after, record.horizon):
@@ -136,12 +141,15 @@ class MissedEvents:
         """
         return all(self._partition_of(move.room) == partition for move in replay.moves)
 
-    async def _confirmed(self) -> str:
-        """Wait until it is known that no partition lacks anything now, and give their epochs.
+    async def _confirmed(self) -> tuple[str, Place]:
+        """Wait until it is known that no partition lacks anything now.
 
-        Raises what FAULTS names.
+        Returns their epochs, and the place of the last entries. Raises what FAULTS names.
         """
-        return ",".join([await one.confirmed() for one in self._histories])
+        confirmed = [await one.confirmed() for one in self._histories]
+        return ",".join(one.epoch for one in confirmed), places.place_of(
+            one.last for one in confirmed
+        )
 
     def _found(
         self, record: SessionRecord, after: Place, missed: Sequence[Replay], revoked: frozenset[str]

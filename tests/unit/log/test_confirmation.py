@@ -35,10 +35,10 @@ async def test_a_log_that_has_just_been_deleted_is_not_confirmed(redis: Redis) -
         await produce(redis, "c", b"1")
         await trim(recorder.log, 3_600, 1_000)
     async with confirming(one) as confirmation:
-        epoch = await confirmation.epoch()
+        epoch = (await confirmation.confirmed()).epoch
         await redis.delete(DEFAULT.log)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            assert await confirmation.epoch() != epoch
+            assert (await confirmation.confirmed()).epoch != epoch
         await eventually(lambda: one.gaps, PATIENCE_SECONDS, "its clients are told")
 
 
@@ -53,8 +53,8 @@ async def test_many_share_a_look(redis: Redis, monkeypatch: pytest.MonkeyPatch) 
 
     async with confirming(pod) as confirmation:
         monkeypatch.setattr(LogState, "look", count)
-        epochs = await asyncio.gather(*(confirmation.epoch() for _ in range(500)))
-        assert set(epochs) == {pod.log.epoch}
+        found = await asyncio.gather(*(confirmation.confirmed() for _ in range(500)))
+        assert set(found) == {(pod.log.epoch, pod.log.delivered)}
         assert looks <= 2
 
 
@@ -69,8 +69,8 @@ async def test_what_redis_refuses_is_raised_and_the_next_look_is_another(
         with monkeypatch.context() as patched:
             patched.setattr(LogState, "look", refuse)
             with pytest.raises(RedisError, match="no"):
-                await confirmation.epoch()
-        assert await confirmation.epoch() == pod.log.epoch
+                await confirmation.confirmed()
+        assert (await confirmation.confirmed()).epoch == pod.log.epoch
 
 
 async def test_a_look_that_hangs_does_not_hold_up_the_next(
@@ -86,6 +86,6 @@ async def test_a_look_that_hangs_does_not_hold_up_the_next(
             patched.setattr(LogState, "look", hang)
             patched.setattr("constellation_ws.log.confirmation._LOOK_SECONDS", 0.05)
             with pytest.raises(TimeoutError):
-                await confirmation.epoch()
+                await confirmation.confirmed()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            assert await confirmation.epoch() == pod.log.epoch
+            assert (await confirmation.confirmed()).epoch == pod.log.epoch

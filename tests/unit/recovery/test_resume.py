@@ -205,6 +205,27 @@ async def test_where_it_is_not_known_what_has_arrived_an_unchanged_client_is_tol
     assert b.outcomes("unproven") == 1
 
 
+@pytest.mark.parametrize("reads_on", [True, False])
+async def test_what_a_dead_pod_may_have_sent_is_unproven_where_the_log_is_read_late(
+    pods: tuple[Pod, Pod], monkeypatch: pytest.MonkeyPatch, *, reads_on: bool
+) -> None:
+    """The pod that resumes has not read yet what the other one has delivered."""
+    patience = PATIENCE_SECONDS if reads_on else 0.2
+    monkeypatch.setattr("constellation_ws.recovery.missed._REACH_SECONDS", patience)
+    a, b = pods
+    _, welcome = await a.connect()
+    await a.sessions.flush()
+    await cancelled([b.tasks.pop(0)])
+    await a.log_event()
+    connecting = asyncio.create_task(b.connect(pid=welcome.pid))
+    if reads_on:
+        await eventually(lambda: b.log._is_awaited, PATIENCE_SECONDS, "it waits for the log")
+        b.tasks.append(asyncio.create_task(b.log.run(b)))
+    _, told = await connecting
+    assert not told.is_recovered
+    assert b.outcomes("unproven") == 1
+
+
 @pytest.mark.parametrize("is_answered", [True, False])
 async def test_a_close_that_the_client_answers_is_proof_and_one_before_is_none(
     pods: tuple[Pod, Pod], is_answered: bool
