@@ -93,6 +93,8 @@ class Record:
         self._remove: Any = redis.register_script(REMOVE)
         self._look: Any = redis.register_script(LOOK)
         self._withdraw: Any = redis.register_script(WITHDRAW)
+        self._sequence = 0
+        """That of the last announcement, as far as this pod knows. Redis may lose it."""
 
     async def write(self, share: str, chunk: Sequence[Change], writes: int) -> Written | None:
         """Write who came and went; None, and nothing is done, where the share is not as it was.
@@ -101,9 +103,10 @@ class Record:
         """
         words = [word for one in chunk for word in (one.kind.value, one.user, one.cause.reason)]
         async with answering():
-            is_there, online, offline, writes = await self._write(
+            is_there, online, offline, writes, sequence = await self._write(
                 keys=self._keys(share), args=[*self._head(share), writes, *words]
             )
+        self._sequence = max(self._sequence, int(sequence))
         return Written(Counts(online, offline), writes) if is_there else None
 
     async def remove(self, expired: str, cursor: str) -> Removed:
@@ -125,9 +128,10 @@ class Record:
             _milliseconds(PAUSE_SECONDS),
             secrets.token_hex(8),
             *(("", 0, 0) if known is None else (known.epoch, known.writes, known.until_ms)),
+            self._sequence,
         ]
         async with answering():
-            is_there, epoch, users, expired, writes, until_ms = await self._look(
+            is_there, epoch, users, expired, writes, until_ms, sequence = await self._look(
                 keys=[
                     names.shares,
                     names.share(share),
@@ -136,6 +140,7 @@ class Record:
                 ],
                 args=words,
             )
+        self._sequence = max(self._sequence, int(sequence))
         now_known = Known(bytes(epoch).decode(), writes, until_ms)
         return Look(bool(is_there), users, bytes(expired).decode(), now_known)
 

@@ -48,7 +48,7 @@ local number, sequence = tonumber(counted[1] or 0), tonumber(counted[2] or 0)
 local online, offline = 0, 0
 local function append(user, status, reason)
   number = number + 1
-  -- From the clock, so that it goes on rising where Redis has lost what it was.
+  -- From the clock, so that it goes on rising where all is lost that knew it.
   sequence = math.max(sequence + 1, time[1] * 1000000 + time[2])
   local text = string.format('%.0f', sequence)
   local message = '{"userId":' .. cjson.encode(user) .. ',"status":"' .. status .. '","at":'
@@ -117,7 +117,7 @@ local share = ARGV[1]
 local is_whole = redis.call('HGET', announced, '') == redis.call('HGET', state, 'epoch')
 local writes = tonumber(redis.call('HGET', state, 'writes ' .. share) or 0) + 1
 if not is_whole or not redis.call('ZSCORE', KEYS[1], share) or writes <= tonumber(ARGV[4]) then
-  return {{0, 0, 0, 0}}
+  return {{0, 0, 0, 0, '0'}}
 end
 local users = {{}}
 for i = 5, #ARGV, 3 do users[#users + 1] = ARGV[i + 1] end
@@ -132,12 +132,12 @@ for i = 5, #ARGV, 3 do
   end
 end
 redis.call('HSET', state, 'writes ' .. share, writes)
-return {{1, online, offline, writes}}
+return {{1, online, offline, writes, string.format('%.0f', sequence)}}
 """
 """Keys: shares, share, announced, state, stream. Arguments: share, channel, most entries, how
 often the share was written as far as its pod knows, then kind, user and reason of each change.
 Answers whether the share is there as its pod knows it (else nothing is done), how many were
-announced as online and as offline, and how often the share was written."""
+announced as online and as offline, how often the share was written, and the last sequence."""
 
 REMOVE = f"""
 {_NOW}
@@ -191,7 +191,8 @@ if redis.call('ZCARD', KEYS[1]) == 0 then
     if one then redis.call('ZADD', KEYS[1], now + lifetime, one) end
   end
 end
-local kept = redis.call('HMGET', KEYS[3], 'epoch', 'looked', 'since', 'writes ' .. share)
+local kept = redis.call(
+  'HMGET', KEYS[3], 'epoch', 'looked', 'since', 'writes ' .. share, 'sequence')
 local mark = redis.call('HGET', KEYS[4], '')
 local until_ms, writes = redis.call('ZSCORE', KEYS[1], share), tonumber(kept[4] or 0) + 1
 local function number_of(epoch) return tonumber(string.match(epoch or '', '^(%d+)%-') or 0) end
@@ -232,18 +233,28 @@ if until_ms or known == '' then
   redis.call('ZADD', KEYS[1], now + lifetime, share)
   redis.call('HSET', KEYS[3], 'writes ' .. share, writes)
 end
+local sequence = tonumber(kept[5] or 0)
+if sequence < tonumber(ARGV[8]) then
+  -- Redis has lost what it was, and its clock may have gone back as well. Others may have announced
+  -- something since this pod looked.
+  sequence = ARGV[8] + 1000 * pause
+  redis.call('HSET', KEYS[3], 'sequence', string.format('%.0f', sequence))
+end
 local expired = ''
 if now - since >= lifetime then
   expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1)[1] or ''
 end
 local users = redis.call('ZCARD', KEYS[2])
-return {{until_ms and 1 or 0, epoch, users, expired, writes, now + lifetime}}
+return {{
+  until_ms and 1 or 0, epoch, users, expired, writes, now + lifetime,
+  string.format('%.0f', sequence)}}
 """
 """Keys: shares, share, state, announced. Arguments: share, lifetime in ms, the longest pause
 between looks in ms, a random name for a new epoch, then what the pod knows of its share: the epoch,
-how often it was written, when it expires in ms; an empty epoch registers the share. Answers whether
-the share was registered, the epoch, how many users the share has, an expired entry of `shares` or
-nothing, how often the share was written, and when it expires.
+how often it was written, when it expires in ms; an empty epoch registers the share; and the last
+sequence that the pod knows. Answers whether the share was registered, the epoch, how many users the
+share has, an expired entry of `shares` or nothing, how often the share was written, when it
+expires, and the last sequence.
 
 Redis has gone back where the share was written less often than its pod knows, is not there and
 cannot have expired, or where the epoch is an earlier one. The first pod that finds it out doubts

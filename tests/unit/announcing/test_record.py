@@ -50,6 +50,25 @@ async def test_after_redis_lost_everything_all_are_announced_as_they_are_now(
     await nothing_more(stream, a, b)
 
 
+async def test_the_sequence_rises_though_redis_lost_everything_and_its_clock_went_back(
+    pods: tuple[Pod, Pod], stream: Stream, redis: Redis
+) -> None:
+    a, b = pods
+    await a.written()
+    ahead = 2**52  # as of a clock that was set back since
+    await redis.hset(DEFAULT.presence_state, "sequence", str(ahead))
+    a.came("u")
+    await a.written()
+    await b.written()
+    assert [one["sequence"] for one in await stream.events()] == [ahead + 1]
+    await redis.flushall()
+    await stream.until(("u", "online", "restored"))
+    a.went("u")
+    await stream.until(("u", "online", "restored"), ("u", "offline", "transport close"))
+    assert all(one["sequence"] > ahead + 1_000_000 for one in await stream.events())
+    await nothing_more(stream, a, b)
+
+
 async def test_what_redis_has_lost_of_one_pod_is_found_out(
     pods: tuple[Pod, Pod], stream: Stream, redis: Redis
 ) -> None:
