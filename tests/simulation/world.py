@@ -107,6 +107,7 @@ class World:
         self._size = size
         self.partitions = partitions
         self._setting = begins_with or partitions
+        self._known_width = 1
         self.was_widened = False
         """Whether pods had fewer partitions when they began."""
         self.pods: list[Pod] = []
@@ -130,7 +131,7 @@ class World:
         ]
         events = Events(self.ledger, audience, f"{seed} events", 1, in_parts=partitions > 1)
         self.publishers = Publishers(
-            publishing, events, self._choose_live_pod, pace, lambda: width_of(self.redis.data)
+            publishing, events, self._choose_live_pod, pace, self._width_as_producers_know_it
         )
         self.backend = Backend(
             publishing, self.clients, self._choose_live_pod, Random(f"{seed} backend")
@@ -205,6 +206,11 @@ class World:
         shares = Counter(recorders_of(self.redis.data, self._setting))
         has_all = shares.total() == self._setting == width_of(self.redis.data)
         return has_all and max(shares.values()) <= -(-self._setting // len(self.pods))
+
+    def _width_as_producers_know_it(self) -> int:
+        """Give how many partitions have ever been in use: Redis may have lost that."""
+        self._known_width = max(self._known_width, width_of(self.redis.data))
+        return self._known_width
 
     @property
     def most_listeners(self) -> int:
