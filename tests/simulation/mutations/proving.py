@@ -52,6 +52,17 @@ def offset_ignored() -> None:
     _missed.resume_from = resume_from
 
 
+def unread_trusted() -> None:
+    """What this pod has not read yet counts as not sent by the pod that died."""
+    confirmed = missed.MissedEvents._confirmed
+
+    async def forget_last(self: missed.MissedEvents) -> tuple[str, Place]:
+        epoch, _ = await confirmed(self)
+        return epoch, self._logs.delivered
+
+    missed.MissedEvents._confirmed = forget_last  # type: ignore[method-assign]
+
+
 MUTATIONS = (
     Mutation(
         "close-proves", "a Close frame that is written counts as answered", "stall+roll-all",
@@ -64,5 +75,9 @@ MUTATIONS = (
     Mutation(
         "offset-ignored", "the offset that a client presents is ignored", "cut-clients",
         offset_ignored,
+    ),
+    Mutation(
+        "unread-trusted", "what a pod has not read yet counts as not sent by one that died",
+        "delay-tail+kill-listeners", unread_trusted,
     ),
 )  # fmt: skip

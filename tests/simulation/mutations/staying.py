@@ -57,6 +57,13 @@ def presence_counted() -> None:
     presence.Presence._compare = lambda *_: None  # type: ignore[method-assign]
 
 
+def sequence_lost() -> None:
+    """The sequence of announcements is what Redis has of it, or its clock."""
+    check = "sequence < tonumber(ARGV[8])"
+    assert check in _record.LOOK, "the script has changed"
+    _record.LOOK = _record.LOOK.replace(check, "false")
+
+
 def announced_trusted() -> None:
     """Who is online in Redis is not announced, also where Redis went back to before they left."""
     doubts = "without(shares, is_doubted) == ''"
@@ -107,6 +114,10 @@ MUTATIONS = (
     Mutation(
         "announced-trusted", "what a Redis that went back says was announced is trusted",
         "rollback+away", announced_trusted,
+    ),
+    Mutation(
+        "sequence-lost", "announcements begin again at the clock of a Redis that lost all",
+        "step-redis-clock+empty-restart", sequence_lost,
     ),
     Mutation(
         "rooms-remain", "rooms keep members who have gone", "cut-clients", rooms_remain,
