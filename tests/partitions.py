@@ -52,16 +52,34 @@ class Publishing:
 
     async def some(self, count: int) -> None:
         """Publish so many; each is received by somebody."""
-        for number in range(len(self.sent), len(self.sent) + count):
-            chat = number % CHATS
-            event = json.dumps({"userId": "u", "chatId": chat, "number": number})
-            assert await self._redis.publish(CHANNEL, event)
-            self.sent.append((chat, number))
+        for _ in range(count):
+            assert await self._is_received()
+
+    async def _is_received(self) -> bool:
+        """Publish the next one; return whether somebody has received it."""
+        number = len(self.sent)
+        chat = number % CHATS
+        event = json.dumps({"userId": "u", "chatId": chat, "number": number})
+        if not await self._redis.publish(CHANNEL, event):
+            return False
+        self.sent.append((chat, number))
+        return True
 
     async def more(self, count: int) -> None:
         """Wait until so many more have been published meanwhile."""
         wanted = len(self.sent) + count
         await eventually(lambda: len(self.sent) >= wanted, PATIENCE_SECONDS, "more is published")
+
+    @asynccontextmanager
+    async def as_long_as_somebody_listens(self) -> AsyncIterator[None]:
+        """Publish all the time until nobody has received an event."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._until_nobody_listens())
+            yield
+
+    async def _until_nobody_listens(self) -> None:
+        while await self._is_received():
+            pass
 
     @asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha1
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hiredis
@@ -25,6 +26,7 @@ from tests.simulation.hosts import WALL_CLOCK, Host, Universe
 from tests.simulation.network import Network
 from tests.simulation.redis_model.replies import encode
 from tests.simulation.redis_model.server import RedisModel
+from tests.simulation.redis_model.session import ClientSession
 from tests.valkeys import lasting_valkey
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -81,8 +83,14 @@ class Real:
         self._parser = hiredis.Reader()
 
     async def answer(self, *words: object) -> object:
+        self.send(*words)
+        return await self.reply()
+
+    def send(self, *words: object) -> None:
         pack: Any = hiredis.pack_command
         self._writer.write(pack(tuple(_encoded(word) for word in words)))
+
+    async def reply(self) -> Any:
         while (reply := self._parser.gets()) is False:
             self._parser.feed(await self._reader.read(65_536))
         return _plain(reply)
@@ -157,6 +165,50 @@ async def test_the_model_refuses_what_redis_refuses(
                 assert (words, found) == (words, expected)
         finally:
             await _recover(real)
+
+
+class _Wire(asyncio.Transport):
+    """What the model writes to one connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parser = hiredis.Reader()
+        self.peer = SimpleNamespace(host=SimpleNamespace(name="client"))
+
+    def write(self, data: Any) -> None:
+        self._parser.feed(bytes(data))
+
+    def read(self) -> list[Any]:
+        replies = []
+        while (reply := self._parser.gets()) is not False:
+            replies.append(_plain(reply))
+        return replies
+
+
+@pytest.mark.parametrize("patterns", [(), ("c*", "d*")])
+async def test_who_unsubscribes_is_told_of_each_channel_and_pattern(
+    valkey: Valkey, patterns: tuple[str, ...]
+) -> None:
+    """And with the last one that none is left."""
+    wire = _Wire()
+    session = ClientSession(Model().redis)
+    session.connection_made(wire)
+    asked = [("HELLO", 3), ("SUBSCRIBE", "a", "b"), ("UNSUBSCRIBE",), ("PUNSUBSCRIBE",)]
+    if patterns:
+        asked.insert(2, ("PSUBSCRIBE", *patterns))
+    count = 2 * (2 + len(patterns)) + (not patterns)  # all that is pushed
+    async with _connected(valkey.port) as real:
+        expected: list[Any] = [await real.answer(*asked[0]), await real.answer(*asked[1])]
+        for words in asked[2:]:
+            real.send(*words)
+        expected += [await real.reply() for _ in range(count - 1)]
+    pack: Any = hiredis.pack_command
+    for words in asked:
+        session.data_received(pack(tuple(_encoded(word) for word in words)))
+    told, expected = wire.read()[1:], expected[1:]
+    assert [(kind, left) for kind, _, left in told] == [(kind, left) for kind, _, left in expected]
+    assert {(kind, name) for kind, name, _ in told} == {(kind, name) for kind, name, _ in expected}
+    assert (told[-1][0], told[-1][2]) == (b"punsubscribe", 0)
 
 
 async def test_the_model_refuses_keys_of_several_slots_as_a_cluster_does(tmp_path: Path) -> None:

@@ -344,6 +344,7 @@ async def test_check_approves_of_a_redis_that_permits_everything(
         ("+@all ~constellation:* &*", "log", "HSET HGET HMGET"),
         ("+@all ~{constellation:events}:* &*", "log", "XADD constellation:events"),
         ("+@all -xread ~* &*", "log", "xread"),
+        ("+@all -punsubscribe ~* &*", "log", "punsubscribe"),
         ("+@all -hmget ~* &*", "sessions", "hmget"),
         ("+@all -hdel ~* &*", "presence events", "hdel"),
         ("+@all ~* &constellation:commands &chat:*", "publish events", "constellation:presence"),

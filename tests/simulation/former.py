@@ -87,9 +87,8 @@ def former_release() -> Iterator[None]:
         if not _is_former():
             note(self, reply)
 
-    async def leave_at_once(self: PodSeat, ask_now: Callable[[], None]) -> None:
-        if not _is_former():
-            await hand_over(self, ask_now)
+    async def leave_at_once(self: PodSeat, ask_now: Callable[[], None]) -> bool:
+        return False if _is_former() else await hand_over(self, ask_now)
 
     async def give_nothing_up(self: PodSeat) -> None:
         if not _is_former():

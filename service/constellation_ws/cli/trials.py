@@ -73,6 +73,12 @@ def _subscribe_by_pattern(redis: Any, pattern: str) -> None:
         subscription.get_message(timeout=_TRIAL_SECONDS)
 
 
+def _unsubscribe(redis: Any, command: str) -> None:
+    with redis.pubsub() as subscription:
+        subscription.execute_command(command)
+        subscription.parse_response(block=False, timeout=_TRIAL_SECONDS)
+
+
 def presence(redis: Redis, names: Names) -> Mapping[str, Call]:
     """What presence does, on a key that is empty and gone at the end."""
     key = names.users(trial_name())
@@ -136,6 +142,8 @@ def log(redis: Redis, names: Names) -> Mapping[str, Call]:
         "INFO": lambda: redis.info("server"),
         "XTRIM": lambda: redis.xtrim(key, maxlen=1),
         "TIME": redis.time,
+        "UNSUBSCRIBE": partial(_unsubscribe, redis, "UNSUBSCRIBE"),
+        "PUNSUBSCRIBE": partial(_unsubscribe, redis, "PUNSUBSCRIBE"),
         **_scripts(redis, "return redis.call('DEL', KEYS[1])", key),
         "DEL": partial(_run_script, redis, "return redis.call('DEL', KEYS[1])", state),
     }

@@ -150,7 +150,7 @@ local claim = {
   may_stop = ARGV[12] == '1', alive = tonumber(ARGV[13])}
 if epoch == '' then
   local seat = claim.stand == 'looks' and LACKING or HELD
-  return {0, epoch, place, placed, holder, late, seat, 0, 0, 0, partitions, 0}
+  return {0, epoch, place, placed, holder, late, seat, 0, 0, 0, 0, partitions, 0}
 end
 if tonumber(ARGV[14]) > partitions then
   -- Redis has lost the number. Before the lease is granted: who knows no more must not be told that
@@ -160,10 +160,11 @@ if tonumber(ARGV[14]) > partitions then
 end
 local granted = lease_id == '' and 0 or ask()
 local recorder = ends > now and string.match(holder, FORM)
-local seat, others, coming, lost = sit(seats, state[11], claim, now, late, recorder)
+local seat, others, coming, leaving, lost = sit(seats, state[11], claim, now, late, recorder)
 local is_free = (holder == '' or ends <= now) and 1 or 0
 return {
-  granted, epoch, place, placed, holder, late, seat, others, coming, lost, partitions, is_free}
+  granted, epoch, place, placed, holder, late, seat, others, coming, leaving, lost, partitions,
+  is_free}
 """.replace("FORM", "'^(.*)%.%d+$'")
     .replace("LACKING", str(Seat.LACKING.value))
     .replace("HELD", str(Seat.HELD.value))

@@ -95,6 +95,8 @@ class SeatReply:
     """Other pods that receive events and do not leave."""
     coming: int
     """Other pods that have just got a seat."""
+    leaving: int
+    """Other pods that receive events and leave."""
     vanished: int
     """Listeners that have died with what nobody may have recorded, while this pod lived."""
 
@@ -171,6 +173,9 @@ local function sit(seats, text, claim, now, late, holder)
   end
   local others = count(seats, claim.pod, listens)
   local coming = count(seats, claim.pod, comes)
+  local leaving = count(seats, claim.pod, function(one)
+    return one.since > 0 and one.leaves and is_held(one, now)
+  end)
   local is_lacking = others + coming < claim.most
   local lost = count(seats, claim.pod, function(one)
     return owed(one, now, late) and one.ends - SEAT_MS >= now - claim.alive
@@ -211,7 +216,7 @@ local function sit(seats, text, claim, now, late, holder)
     -- Redis refuses to write: who listens, or would, listens nevertheless.
     if claim.stand == 'listens' or claim.stand == 'wants' and is_lacking then seat = HELD end
   end
-  return seat, others, coming, lost
+  return seat, others, coming, leaving, lost
 end
 """
 for _word, _value in {

@@ -83,6 +83,11 @@ class LeaseReply:
     is_free: bool
     """Whether nobody holds the lease."""
 
+    @property
+    def recorder(self) -> str:
+        """The pod that holds the lease; empty where none does."""
+        return "" if self.is_free else self.holder.rpartition(".")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -166,8 +171,8 @@ class LogState:
         ]
         reply = await self._request_lease(keys=[self._names.state], args=words)
         granted, epoch, recorded_position, recorded_log_id, holder, late_recorders = reply[:6]
-        seat, *counts = reply[6:10]
-        partitions, is_free = reply[10:]
+        seat, *counts = reply[6:11]
+        partitions, is_free = reply[11:]
         return LeaseReply(
             bool(granted),
             bytes(epoch).decode(),

@@ -18,10 +18,13 @@ logger = structlog.get_logger(__name__)
 _LOOK_SECONDS = 0.5
 
 
-async def await_recorded(redis_log: RedisLog, unrecorded: Unrecorded, seconds: float) -> None:
+async def await_recorded(
+    redis_log: RedisLog, unrecorded: Unrecorded, seconds: float | None = None
+) -> None:
     """Wait until the log has, or has passed over, all that was received until now.
 
-    And until a loss that is known here is written: perhaps nobody else knows of it.
+    And until a loss that is known here is written: perhaps nobody else knows of it. No longer than
+    so many seconds.
     """
     end = unrecorded.end
     with contextlib.suppress(TimeoutError):

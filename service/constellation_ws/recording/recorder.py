@@ -36,8 +36,6 @@ logger = structlog.get_logger(__name__)
 POLL_SECONDS = 0.5
 """How often the recorder renews its lease and the others ask for it; each reply also names the
 log's epoch."""
-_RETIRE_SECONDS = 4.0
-"""By then a dead recorder is replaced, patience included, and has caught up."""
 _STEP_SECONDS = 0.25
 _TRIM_SECONDS = 1.0
 
@@ -267,17 +265,20 @@ class Recorder:
 
     # Ending
 
-    async def prepare_to_retire(self) -> None:
+    async def hand_over(self) -> bool:
+        """As `PodSeat.hand_over`."""
+        return await self._seat.hand_over(self._news.set)
+
+    async def prepare_to_retire(self, *, is_last: bool) -> None:
         """See what was received recorded, as long as this pod remains a candidate.
 
-        What only this pod has received is lost if it leaves before. Next the subscription has to
-        end: Redis does not count this pod any more then. `retire` follows.
+        What only this pod has received is lost if it leaves before; the last pod has to record what
+        comes until the subscription has ended, which is next. `retire` follows.
         """
-        leaves_at = time.monotonic() + _RETIRE_SECONDS
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_RETIRE_SECONDS):
-                await self._seat.hand_over(self._news.set)
-        await await_recorded(self._log, self._unrecorded, leaves_at - time.monotonic())
+        self._seat.leave()
+        while is_last and not self.holds_lease:
+            await self._log.moved(_STEP_SECONDS)
+        await await_recorded(self._log, self._unrecorded)
 
     async def retire(self, *, is_deaf: bool) -> None:
         """See the rest recorded, release the lease, and say what this pod may have missed."""
@@ -286,8 +287,8 @@ class Recorder:
         self._advance(RecorderEvent.RETIRED)
         if left := self.unrecorded_events:
             self._logger.warning(
-                "this pod stops before all that it has received is recorded; other pods do that "
-                "if they have received it too", unrecorded=left
+                "this pod stops before all that it has received is recorded: what no other pod "
+                "has received is lost", unrecorded=left
             )  # fmt: skip
         if held_lease:
             await self._lease.release()

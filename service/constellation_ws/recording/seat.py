@@ -60,8 +60,8 @@ class PodSeat:
         self._debts = Debts()
         self._positioned_at = self._begun_at = time.monotonic()
         self._answered = asyncio.Event()
-        self._seats = SeatReply(Seat.LACKING, 0, 0, 0)
-        """The last answer."""
+        self._seats, self._recorder = SeatReply(Seat.LACKING, 0, 0, 0, 0), ""
+        """The last answer, and which pod recorded then."""
 
     @property
     def is_listener(self) -> bool:
@@ -119,7 +119,7 @@ class PodSeat:
         if reply.seats.vanished and self._log.epoch == reply.epoch:
             self._log.lose("listener_died", reply.seats.vanished)
         self._settle()
-        self._seats = reply.seats
+        self._seats, self._recorder = reply.seats, reply.recorder
         self._answered.set()
         self._answered = asyncio.Event()
 
@@ -139,25 +139,41 @@ class PodSeat:
 
     # Leaving
 
-    async def hand_over(self, ask_now: Callable[[], None]) -> None:
+    async def hand_over(self, ask_now: Callable[[], None]) -> bool:
         """Let another pod take the seat, and wait until one receives what this one does.
 
-        `ask_now` has Redis asked before it is due. Returns at once where there is no other pod;
-        may wait for ever while Redis is away.
+        Of pods that leave together the one that records is the last. `ask_now` has Redis asked
+        before it is due. Returns whether this pod is the last; may wait for ever while Redis is
+        away.
         """
         if self._stand in (Stand.LOOKS, Stand.WANTS):
             await self._refrain()
-            return
-        if self._stand is not Stand.LISTENS or not await self._has_neighbours():
-            return
+            return False
+        if self._stand is not Stand.LISTENS:
+            return False
+        try:
+            has_neighbours = await self._first.has_neighbours(self._bus.instance)
+        except FAULTS:
+            return False  # they do not reach Redis either
         self._stand, began = Stand.LEAVES, time.monotonic()
         ask_now()
-        while True:
+        while has_neighbours or self._is_followed():
             await self._answered.wait()
-            seats = self._seats
-            is_late = time.monotonic() - began > _COMING_SECONDS
-            if seats.others or (is_late and not seats.coming):
-                return
+            if self._seats.others:
+                return False
+            if self._seats.leaving and self._recorder not in ("", self._bus.instance):
+                return False
+            has_neighbours = has_neighbours and time.monotonic() - began <= _COMING_SECONDS
+        return True
+
+    def leave(self) -> None:
+        """Note that this pod leaves, as another seat of it has decided."""
+        if self._stand is Stand.LISTENS:
+            self._stand = Stand.LEAVES
+
+    def _is_followed(self) -> bool:
+        """Return whether another pod receives events, or is about to, as the last answer says."""
+        return bool(self._seats.others or self._seats.coming or self._seats.leaving)
 
     async def _refrain(self) -> None:
         """Take no seat any more: it would count as that of a listener that has died.
@@ -170,12 +186,6 @@ class PodSeat:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_REPLY_SECONDS):
                     await self._answered.wait()
-
-    async def _has_neighbours(self) -> bool:
-        try:
-            return await self._first.has_neighbours(self._bus.instance)
-        except FAULTS:
-            return False  # they do not reach Redis either
 
     async def give_up(self) -> None:
         """Give the seat up for good: nothing is left of what this pod has received."""

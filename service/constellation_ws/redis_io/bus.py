@@ -10,7 +10,7 @@ import itertools
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import structlog
 from redis.asyncio import Redis
@@ -81,14 +81,22 @@ class RedisBus:
         self._heartbeat = Heartbeat(
             redis, names.heartbeat(self.instance), metrics, self._note_heartbeat
         )
-        self.beat, self.hears_itself = self._heartbeat.beat, self._heartbeat.returns
-        self._own = self._own_channels()
+        self.beat = self._heartbeat.beat
+        self._own = {
+            names.heartbeat(self.instance): self._heartbeat.receive,
+            self.all_pods.reply_channel: self.all_pods.receive_answer,
+        }
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
-        self._everything, self._unrecorded = self._choices(channels, volatile, partitions)
+        always = (*self._own, names.commands, *names.ticks_of(partitions))
+        events, patterns = (*channels, commands.EMITTER_CHANNEL, *always), self._emitters.patterns
+        self._everything = Wanted(events, patterns, has_events=True)
+        self._unrecorded = Wanted((*volatile, *always), (), has_events=False)
         self._wanted = self._delivered = self._everything
         self._asks_run_id = asks_run_id
         self._ticks = itertools.count()
         self._current: Subscription | None = None
+        self._changing = asyncio.Lock()
+        """Held while a subscription is opened: Redis may count a receiver that is not current."""
         self.disconnected_at: float | None = time.monotonic()
         """Monotonic time since which there is no subscription; None while it is active."""
         self._last_received_at = time.monotonic()
@@ -96,24 +104,6 @@ class RedisBus:
         dead in one direction may still bring what it had buffered."""
         self._attempts = 0
         """Tries since the subscription was last active."""
-
-    def _own_channels(self) -> dict[str, Callable[[bytes], None]]:
-        return {
-            self._names.heartbeat(self.instance): self._heartbeat.receive,
-            self.all_pods.reply_channel: self.all_pods.receive_answer,
-        }
-
-    def _choices(
-        self, channels: Iterable[str], volatile: Iterable[str], partitions: int
-    ) -> tuple[Wanted, Wanted]:
-        """Return what is subscribed to with events, and what without."""
-        ticks = [self._names.of_partition(number).ticks for number in range(partitions)]
-        always = (self._names.commands, *ticks, *self._own)
-        events = (*channels, commands.EMITTER_CHANNEL, *always)
-        return (
-            Wanted(events, self._emitters.patterns, has_events=True),
-            Wanted((*volatile, *always), (), has_events=False),
-        )
 
     def next_tick(self) -> bytes:
         """Return a tick that no other pod and no other call gives."""
@@ -139,11 +129,22 @@ class RedisBus:
         if self._current is not None:
             self._current.supersede("the subscription does not bring what this pod has published")
 
-    def retire(self) -> None:
-        """End the subscription for good: Redis counts this process as a receiver no more."""
+    async def retire(self, seconds: float) -> bool:
+        """End the subscription for good: Redis counts this process as a receiver no more.
+
+        Returns whether all has arrived that Redis had sent, for which it waits so long.
+        """
+        try:
+            async with asyncio.timeout(seconds), self._changing:
+                is_whole = self._current is not None and not self.is_doubted
+                if self._current is not None:
+                    await self._current.leave()
+        except (TimeoutError, *FAULTS):
+            is_whole = False
         self.is_retired = True
         if self._current is not None:
             self._current.end()
+        return is_whole
 
     async def run(self, listener: Listener) -> None:
         """Pass every batch to the listener, for ever; subscribe again when the connection is lost.
@@ -165,6 +166,25 @@ class RedisBus:
         if current is not None and is_recent and not current.is_superseded:
             return await self._await_end(current, listener)  # it was silent, and is no more
         fresh = Subscription(self._own, self._names, self._emitters.admits, self._wanted)
+        async with self._changing:
+            fault = await self._replace(current, fresh, listener)
+        if fault is not None:
+            self._note_disconnected("connection", fault)
+            return await self._back_off(current, listener)
+        self._note_active()
+        if fresh.wanted is not self._delivered:
+            self._delivered = fresh.wanted
+            listener.change(listens=fresh.wanted.has_events)
+        fresh.deliver_to(listener.receive)
+        self._change_soon()
+        if self.is_retired:
+            fresh.end()
+        return await self._await_end(fresh, listener)
+
+    async def _replace(
+        self, current: Subscription | None, fresh: Subscription, listener: Listener
+    ) -> str | None:
+        """Open a subscription in place of the current one; return why it cannot be opened."""
         tick = self.next_tick()
         if current is not None:
             current.end_at(tick)
@@ -174,21 +194,14 @@ class RedisBus:
             await fresh.close()
             if current is not None:
                 current.continue_delivery()
-            self._note_disconnected("connection", str(error) or "Redis does not answer")
-            return await self._back_off(current, listener)
+            return str(error) or "Redis does not answer"
         except BaseException:
             await fresh.close()
             raise
         if current is not None:
             await self._change_over(current, listener)
         self._current, self.is_doubted = fresh, False
-        self._note_active()
-        if fresh.wanted is not self._delivered:
-            self._delivered = fresh.wanted
-            listener.change(listens=fresh.wanted.has_events)
-        fresh.deliver_to(listener.receive)
-        self._change_soon()
-        return await self._await_end(fresh, listener)
+        return None
 
     async def _open(self, fresh: Subscription, tick: bytes) -> None:
         """Subscribe. Raises TimeoutError, or what FAULTS names.

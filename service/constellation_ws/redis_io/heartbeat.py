@@ -26,33 +26,15 @@ class Heartbeat:
         """`on_received` is called with each heartbeat that the subscription brings."""
         self._redis, self._channel, self._metrics = redis, channel, metrics
         self._on_received = on_received
-        self._received = asyncio.Event()
 
     async def beat(self) -> None:
         """Send heartbeats through Redis, for ever."""
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
-                await self._send()
+                await self._redis.publish(self._channel, str(time.monotonic()))
             except FAULTS as error:
                 logger.debug("the heartbeat could not be sent", error=str(error))
-
-    async def returns(self, seconds: float) -> bool:
-        """Send one; return whether the subscription brings it within so many seconds.
-
-        What was published before has arrived then. False as well where Redis does not answer.
-        """
-        self._received.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._send()
-                await self._received.wait()
-        except (TimeoutError, *FAULTS):
-            return False
-        return True
-
-    async def _send(self) -> None:
-        await self._redis.publish(self._channel, str(time.monotonic()))
 
     def receive(self, payload: bytes) -> None:
         """Receive a heartbeat; anybody may publish on this channel."""
@@ -61,6 +43,5 @@ class Heartbeat:
         except ValueError:
             self._metrics.commands.labels("malformed").inc()
             return
-        self._received.set()
         self._on_received()
         self._metrics.redis_round_trip.set(time.monotonic() - sent_at)

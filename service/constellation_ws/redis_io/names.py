@@ -58,6 +58,10 @@ class Names:
         """Return the names of another partition of the same deployment's log."""
         return Names(self.prefix, number)
 
+    def ticks_of(self, partitions: int) -> list[str]:
+        """Return the channels on which the recorders of so many partitions publish ticks."""
+        return [self.of_partition(number).ticks for number in range(partitions)]
+
     @property
     def state(self) -> str:
         """The hash that holds the log's epoch and the recorder's lease."""

@@ -79,6 +79,7 @@ class Subscription:
         self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ends_at: bytes | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._deliver: Deliver | None = None
         self._early: list[Published] = []
         """Messages that were received before `deliver_to`."""
@@ -141,6 +142,16 @@ class Subscription:
         if self._link is not None:
             self._link.supersede(reason)
 
+    async def leave(self) -> None:
+        """Unsubscribe, and wait until all has arrived that was sent before. Raises as a link does.
+
+        Redis counts a subscriber until it has read that; who only closes the connection never
+        reads what comes in between.
+        """
+        assert self._link is not None, "opened"
+        self._link.send_together(("UNSUBSCRIBE",), ("PUNSUBSCRIBE",))
+        await self._link.answer(self._left)
+
     def end(self) -> None:
         """End the connection with an error: it is no longer needed."""
         if self._link is not None:
@@ -153,18 +164,23 @@ class Subscription:
     def _receive(self, parser: hiredis.Reader) -> None:
         """Deliver out what has arrived whole; keep what is ours, pass the rest on as one batch."""
         batch: list[Published] = []
+        has_left = False
         while (reply := parser.gets()) is not False:
             if self._awaits_run_id:
                 self._awaits_run_id, self.run_id = False, run_id_of(reply)
                 continue
             if isinstance(reply, hiredis.ReplyError):
                 raise ConnectionError(f"Redis refused the subscription: {reply}")
-            if type(reply) is int or reply[0] != b"message":
-                if type(reply) is not int and reply[0] == b"pmessage":
+            if type(reply) is int:
+                continue  # how many have received our tick
+            if reply[0] != b"message":
+                if reply[0] == b"pmessage":
                     _, _, channel, payload = reply
                     if self._admits(channel, payload):
                         batch.append((channel, payload))
-                continue  # how many have received our tick; a confirmed channel
+                elif reply[0] == b"punsubscribe":
+                    has_left = reply[2] == 0  # of each kind no channel is left
+                continue  # or a confirmed channel
             _, channel, payload = reply
             if channel == self._ticks and self._is_end(payload):
                 self._pass(batch)
@@ -176,6 +192,8 @@ class Subscription:
             else:
                 own(payload)
         self._pass(batch)
+        if has_left and not self._left.done():
+            self._left.set_result(None)
 
     def _pass(self, batch: list[Published]) -> None:
         if not batch:

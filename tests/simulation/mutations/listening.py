@@ -17,8 +17,9 @@ from tests.simulation.mutations.kinds import Mutation
 def leaves_uncovered() -> None:
     """A listener that leaves does not wait until another pod receives what it does."""
 
-    async def leave(self: PodSeat, ask_now: Callable[[], None]) -> None:
+    async def leave(self: PodSeat, ask_now: Callable[[], None]) -> bool:
         """Wait for nothing."""
+        return False
 
     PodSeat.hand_over = leave  # type: ignore[method-assign]
 

@@ -191,12 +191,26 @@ class RedisModel:
         matcher = re.compile(fnmatch.translate(pattern.decode("latin-1")))
         self._patterns.setdefault(pattern, (matcher, {}))[1][session] = None
 
+    def unsubscribe(self, session: Session) -> list[bytes]:
+        """Send it nothing any more by a channel's name; return the channels."""
+        return [
+            channel
+            for channel, sessions in self._subscribers.items()
+            if sessions.pop(session, session) is None
+        ]
+
+    def unsubscribe_patterns(self, session: Session) -> list[bytes]:
+        """Send it nothing any more by a pattern; return the patterns."""
+        return [
+            pattern
+            for pattern, (_, sessions) in self._patterns.items()
+            if sessions.pop(session, session) is None
+        ]
+
     def leave(self, session: Session) -> None:
         """Forget a connection."""
-        for sessions in self._subscribers.values():
-            sessions.pop(session, None)
-        for _, sessions in self._patterns.values():
-            sessions.pop(session, None)
+        self.unsubscribe(session)
+        self.unsubscribe_patterns(session)
         if session in self._blocked:
             self._blocked.remove(session)
 

@@ -83,6 +83,10 @@ class ClientSession(asyncio.Protocol):
                 return b"".join(self._subscribe(channel) for channel in words[1:])
             case b"PSUBSCRIBE":
                 return b"".join(self._subscribe_pattern(pattern) for pattern in words[1:])
+            case b"UNSUBSCRIBE":
+                return self._unsubscribe(b"unsubscribe", self._server.unsubscribe(self))
+            case b"PUNSUBSCRIBE":
+                return self._unsubscribe(b"punsubscribe", self._server.unsubscribe_patterns(self))
             case b"XREAD":
                 return self._read_stream(words)
             case _:
@@ -108,6 +112,13 @@ class ClientSession(asyncio.Protocol):
         self._server.subscribe_pattern(self, pattern)
         self._subscriptions += 1
         return encode_push([b"psubscribe", pattern, self._subscriptions], self._protocol)
+
+    def _unsubscribe(self, kind: bytes, names: list[bytes]) -> bytes:
+        pushed = []
+        for name in names:
+            self._subscriptions -= 1
+            pushed.append(encode_push([kind, name, self._subscriptions], self._protocol))
+        return b"".join(pushed) or encode_push([kind, None, self._subscriptions], self._protocol)
 
     def _read_stream(self, words: list[bytes]) -> bytes:
         upper = [word.upper() for word in words]

@@ -78,7 +78,7 @@ def test_what_a_recorder_said_of_an_earlier_log_does_not_hold_back_what_it_says_
     None
 ):
     unrecorded, comparison = subscriber("second run")
-    seats = SeatReply(Seat.REFUSED, 0, 0, 0)
+    seats = SeatReply(Seat.REFUSED, 0, 0, 0, 0)
     told = LeaseReply(False, "1-a", b"b:0", (900, 0), "other.1", 0, seats, 1, is_free=False)
     assert comparison.confirm(told, (900, 0)) == (0, False)
     comparison.look(SECOND, 100, 100)

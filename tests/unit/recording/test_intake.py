@@ -79,7 +79,7 @@ class Pod:
         return self.intake.receive([*batch])
 
     def confirm(self, partitions: int, asked_at: float, *, is_free: bool = False) -> None:
-        seats = SeatReply(Seat.HELD, 0, 0, 0)
+        seats = SeatReply(Seat.HELD, 0, 0, 0, 0)
         reply = LeaseReply(False, "e", b"", BEGINNING, "", 0, seats, partitions, is_free)
         self.hold.confirm(reply, asked_at)
 

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from constellation_ws.log.ids import LogId
 from constellation_ws.log.state import Look
-from constellation_ws.recording import batching, lease
+from constellation_ws.recording import batching, lease, retiring
 from constellation_ws.recording import recorder as recording
 from constellation_ws.redis_io import bus
 from constellation_ws.redis_io.names import DEFAULT
@@ -99,7 +99,7 @@ async def test_what_a_pod_leaves_unrecorded_is_recorded_by_who_has_it_or_reporte
     valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch, is_covered: bool
 ) -> None:
     """Redis is full while the pods are replaced."""
-    monkeypatch.setattr(recording, "_RETIRE_SECONDS", 0.1)
+    monkeypatch.setattr(retiring, "_RETIRE_SECONDS", 0.1)
     monkeypatch.setattr(recording, "ANSWER_SECONDS", 0.5)
     async with pods(valkey, 2 if is_covered else 1) as former:
         leaving = former[0]

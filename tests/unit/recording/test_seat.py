@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,8 +14,10 @@ import pytest
 from redis.asyncio import Redis
 
 from constellation_ws.messages import commands
-from constellation_ws.recording import recorder
+from constellation_ws.recording import retiring
 from constellation_ws.redis_io.names import DEFAULT
+from constellation_ws.redis_io.subscription import Subscription
+from tests.partitions import Publishing, log_of
 from tests.processes import Valkey
 from tests.unit.recording.recording_pods import CHANNEL, Pod, is_recorded, pods, recorded
 from tests.waiting import PATIENCE_SECONDS, eventually
@@ -200,12 +203,45 @@ async def test_listeners_that_leave_together_wait_for_others(valkey: Valkey, red
 async def test_the_only_pod_waits_for_nobody(
     valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "_RETIRE_SECONDS", 10 * PATIENCE_SECONDS)
+    monkeypatch.setattr(retiring, "_RETIRE_SECONDS", 10 * PATIENCE_SECONDS)
     async with pods(valkey, 1) as (pod,):
         await show(redis, [pod])
         async with asyncio.timeout(PATIENCE_SECONDS):
             await pod.retire()
         assert not await redis.hget(DEFAULT.state, "listeners")
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("partitions", [1, 3])
+async def test_all_pods_may_leave_together_and_all_that_they_were_sent_is_recorded(
+    valkey: Valkey, redis: Redis, count: int, partitions: int
+) -> None:
+    made = [Pod(valkey.url, partitions=partitions) for _ in range(count)]
+    publishing = Publishing(redis)
+    try:
+        for pod in made:
+            pod.start()
+            await eventually(pod.listens, PATIENCE_SECONDS, "it listens")
+        if partitions > 1:
+            await redis.hset(DEFAULT.state, "partitions", str(partitions))
+        await eventually(partial(_all_recorded, made, partitions), PATIENCE_SECONDS, "all record")
+        async with publishing.as_long_as_somebody_listens():
+            await publishing.more(50)
+            await asyncio.gather(*(pod.retire() for pod in made))
+        found = [await recorded_of(redis, number) for number in range(partitions)]
+        assert sorted(itertools.chain(*found)) == [number for _, number in publishing.sent]
+    finally:
+        for pod in made:
+            await pod.stop()
+
+
+def _all_recorded(pods: Sequence[Pod], partitions: int) -> bool:
+    return all(any(pod.recorders[one].holds_lease for pod in pods) for one in range(partitions))
+
+
+async def recorded_of(redis: Redis, partition: int) -> list[int]:
+    entries: Any = await redis.xrange(log_of(partition))
+    return [json.loads(fields[b"data"])["number"] for _, fields in entries]
 
 
 async def test_a_pod_that_leaves_takes_no_seat_any_more(valkey: Valkey, redis: Redis) -> None:
@@ -227,11 +263,12 @@ async def test_a_pod_that_leaves_takes_no_seat_any_more(valkey: Valkey, redis: R
 async def test_a_listener_whose_subscription_is_dead_when_it_leaves_says_so(
     valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch, is_doubted: bool
 ) -> None:
-    async def hears_itself(_: float) -> bool:
-        return is_doubted
+    async def hang(_: Subscription) -> None:
+        await asyncio.Event().wait()
 
     async with pods(valkey, 2) as (leaving, other):
-        monkeypatch.setattr(leaving.bus, "hears_itself", hears_itself)
+        if not is_doubted:
+            monkeypatch.setattr(Subscription, "leave", hang)
         leaving.bus.is_doubted = is_doubted
         await leaving.retire()
         await eventually(lambda: is_told(other, 1), PATIENCE_SECONDS, "the other one is told")
