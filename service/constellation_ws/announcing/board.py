@@ -14,11 +14,17 @@ import msgspec
 from redis.asyncio import Redis
 
 from constellation_ws.announcing.record import answering
-from constellation_ws.announcing.scripts import SNAPSHOT
 from constellation_ws.messages.events import UserId
 from constellation_ws.redis_io.names import Names
 
 _ONLINE = "online"
+_SNAPSHOT = """
+local shares = redis.call('HMGET', KEYS[1], unpack(ARGV))
+for i, one in ipairs(shares) do shares[i] = one and 1 or 0 end
+return {redis.call('HMGET', KEYS[2], 'sequence')[1] or '0', shares}
+"""
+"""Keys: announced, state. Arguments: users. Answers the last announcement's sequence, and of each
+user whether it was announced as online by then."""
 
 
 class _Announced(msgspec.Struct, frozen=True):
@@ -36,7 +42,7 @@ class Board:
     """Answers who is online."""
 
     def __init__(self, redis: Redis, names: Names) -> None:
-        self._snapshot: Any = redis.register_script(SNAPSHOT)
+        self._snapshot: Any = redis.register_script(_SNAPSHOT)
         self._keys = [names.announced, names.presence_state]
         self._questions = 0
         """How many wait for Redis. Without one nothing is noted."""

@@ -191,8 +191,8 @@ if redis.call('ZCARD', KEYS[1]) == 0 then
     if one then redis.call('ZADD', KEYS[1], now + lifetime, one) end
   end
 end
-local kept = redis.call(
-  'HMGET', KEYS[3], 'epoch', 'looked', 'since', 'writes ' .. share, 'sequence')
+local own = 'writes ' .. share
+local kept = redis.call('HMGET', KEYS[3], 'epoch', 'looked', 'since', own, 'sequence')
 local mark = redis.call('HGET', KEYS[4], '')
 local until_ms, writes = redis.call('ZSCORE', KEYS[1], share), tonumber(kept[4] or 0) + 1
 local function number_of(epoch) return tonumber(string.match(epoch or '', '^(%d+)%-') or 0) end
@@ -231,13 +231,12 @@ redis.call('HSET', KEYS[3], 'epoch', epoch, 'looked', now, 'since', since)
 if mark ~= epoch then redis.call('HSET', KEYS[4], '', epoch) end
 if until_ms or known == '' then
   redis.call('ZADD', KEYS[1], now + lifetime, share)
-  redis.call('HSET', KEYS[3], 'writes ' .. share, writes)
+  redis.call('HSET', KEYS[3], own, writes)
 end
-local sequence = tonumber(kept[5] or 0)
-if sequence < tonumber(ARGV[8]) then
-  -- Redis has lost what it was, and its clock may have gone back as well. Others may have announced
-  -- something since this pod looked.
-  sequence = ARGV[8] + 1000 * pause
+local sequence, known_sequence = tonumber(kept[5] or 0), tonumber(ARGV[8])
+if sequence < known_sequence then
+  -- Redis has lost it. Others may have announced something since this pod looked.
+  sequence = known_sequence + 1000 * pause
   redis.call('HSET', KEYS[3], 'sequence', string.format('%.0f', sequence))
 end
 local expired = ''
@@ -245,9 +244,8 @@ if now - since >= lifetime then
   expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1)[1] or ''
 end
 local users = redis.call('ZCARD', KEYS[2])
-return {{
-  until_ms and 1 or 0, epoch, users, expired, writes, now + lifetime,
-  string.format('%.0f', sequence)}}
+local text = string.format('%.0f', sequence)
+return {{until_ms and 1 or 0, epoch, users, expired, writes, now + lifetime, text}}
 """
 """Keys: shares, share, state, announced. Arguments: share, lifetime in ms, the longest pause
 between looks in ms, a random name for a new epoch, then what the pod knows of its share: the epoch,
@@ -268,14 +266,6 @@ end
 """
 """Key: shares. Arguments: share, how long its users have to be back, in ms, the reason for those
 who are not."""
-
-SNAPSHOT = """
-local shares = redis.call('HMGET', KEYS[1], unpack(ARGV))
-for i, one in ipairs(shares) do shares[i] = one and 1 or 0 end
-return {redis.call('HMGET', KEYS[2], 'sequence')[1] or '0', shares}
-"""
-"""Keys: announced, state. Arguments: users. Answers the last announcement's sequence, and of each
-user whether it was announced as online by then."""
 
 POSTING = f"""
 {_NOW}

@@ -106,6 +106,26 @@ class MissedEvents:
             return ResumeOutcome.OTHER_EPOCH  # the log had fewer partitions
         presented = places.read(offset, len(self._logs)) if isinstance(offset, str) else None
         start = resume_from(record.proof, presented)
+        if (outcome := await self._reach(record, start)) is not None:
+            return outcome
+        if places.is_behind(start.after, record.horizon):
+            return ResumeOutcome.GONE
+        missed = await self._missed(record, user, start.after, revoked)
+        if isinstance(missed, ResumeOutcome):
+            return missed
+        if self._logs.epoch != record.epoch:
+            return ResumeOutcome.OTHER_EPOCH
+        if any(_is_uncertain(replay, start, number) for number, replay in enumerate(missed)):
+            return ResumeOutcome.UNPROVEN
+        if not all(self._is_in_place(replay, number) for number, replay in enumerate(missed)):
+            return ResumeOutcome.DIVIDED
+        return self._found(record, start.after, missed, revoked)
+
+    async def _reach(self, record: SessionRecord, start: Start) -> ResumeOutcome | None:
+        """Wait until this pod can tell what a session missed; return why it cannot, if so.
+
+        Raises RedisUnavailable.
+        """
         # What another pod has sent may be ahead of what this one has delivered.
         is_any_uncertain = start.uncertain_until is None
         try:
@@ -121,18 +141,7 @@ class MissedEvents:
             return ResumeOutcome.UNPROVEN if is_any_uncertain else ResumeOutcome.GONE
         except FAULTS as error:
             raise RedisUnavailable("the log cannot be looked at") from error
-        if places.is_behind(start.after, record.horizon):
-            return ResumeOutcome.GONE
-        missed = await self._missed(record, user, start.after, revoked)
-        if isinstance(missed, ResumeOutcome):
-            return missed
-        if self._logs.epoch != epoch:
-            return ResumeOutcome.OTHER_EPOCH
-        if any(_is_uncertain(replay, start, number) for number, replay in enumerate(missed)):
-            return ResumeOutcome.UNPROVEN
-        if not all(self._is_in_place(replay, number) for number, replay in enumerate(missed)):
-            return ResumeOutcome.DIVIDED
-        return self._found(record, start.after, missed, revoked)
+        return None
 
     def _is_in_place(self, replay: Replay, partition: int) -> bool:
         """Return whether the rooms that were changed in a partition have their events there.

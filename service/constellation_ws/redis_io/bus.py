@@ -10,7 +10,7 @@ import itertools
 import random
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 from redis.asyncio import Redis
@@ -55,6 +55,12 @@ class RedisBus:
     """Whether the subscription may be dead, and it is not known yet what it has missed."""
     has_subscribed = False
     """Whether the subscription has been active at least once."""
+    _current: Subscription | None = None
+    _attempts = 0
+    """Tries since the subscription was last active."""
+    _last_received_at: float
+    """Monotonic time of the last heartbeat. What else arrives proves nothing: a path that is dead
+    in one direction may still bring what it had buffered."""
 
     def __init__(
         self,
@@ -78,32 +84,28 @@ class RedisBus:
         self._redis, self._names, self._metrics = redis, names, metrics
         self.publisher = Publisher(redis)
         self.all_pods = AllPods(self.publisher, metrics, names, self.instance)
-        self._heartbeat = Heartbeat(
-            redis, names.heartbeat(self.instance), metrics, self._note_heartbeat
-        )
+        own = names.heartbeat(self.instance)
+        self._heartbeat = Heartbeat(redis, own, metrics, self._note_heartbeat)
         self.beat = self._heartbeat.beat
-        self._own = {
-            names.heartbeat(self.instance): self._heartbeat.receive,
-            self.all_pods.reply_channel: self.all_pods.receive_answer,
-        }
+        self._own = self._own_channels()
         self._emitters = EmitterFilter(emitters, namespaces, metrics)
         always = (*self._own, names.commands, *names.ticks_of(partitions))
-        events, patterns = (*channels, commands.EMITTER_CHANNEL, *always), self._emitters.patterns
-        self._everything = Wanted(events, patterns, has_events=True)
+        events = (*channels, commands.EMITTER_CHANNEL)
+        self._everything = Wanted((*events, *always), self._emitters.patterns, has_events=True)
         self._unrecorded = Wanted((*volatile, *always), (), has_events=False)
         self._wanted = self._delivered = self._everything
         self._asks_run_id = asks_run_id
         self._ticks = itertools.count()
-        self._current: Subscription | None = None
-        self._changing = asyncio.Lock()
-        """Held while a subscription is opened: Redis may count a receiver that is not current."""
+        self._changing = asyncio.Lock()  # while Redis may count a receiver that is not current
         self.disconnected_at: float | None = time.monotonic()
         """Monotonic time since which there is no subscription; None while it is active."""
         self._last_received_at = time.monotonic()
-        """Monotonic time of the last heartbeat. What else arrives proves nothing: a path that is
-        dead in one direction may still bring what it had buffered."""
-        self._attempts = 0
-        """Tries since the subscription was last active."""
+
+    def _own_channels(self) -> dict[str, Callable[[bytes], None]]:
+        return {
+            self._names.heartbeat(self.instance): self._heartbeat.receive,
+            self.all_pods.reply_channel: self.all_pods.receive_answer,
+        }
 
     def next_tick(self) -> bytes:
         """Return a tick that no other pod and no other call gives."""
@@ -249,10 +251,7 @@ class RedisBus:
         await old.close()
 
     async def _await_end(self, current: Subscription, listener: Listener) -> Subscription | None:
-        """Wait until a subscription is lost, silent, retired or on a Redis that is not to be used.
-
-        Returns the subscription if it may still receive messages.
-        """
+        """Wait until it is lost, silent, retired or superseded; return it if it may still receive."""
         while True:
             silent_at = self._last_received_at + SILENCE_SECONDS
             try:

@@ -59,7 +59,7 @@ def presence_counted() -> None:
 
 def sequence_lost() -> None:
     """The sequence of announcements is what Redis has of it, or its clock."""
-    check = "sequence < tonumber(ARGV[8])"
+    check = "sequence < known_sequence"
     assert check in _record.LOOK, "the script has changed"
     _record.LOOK = _record.LOOK.replace(check, "false")
 
