@@ -8,6 +8,7 @@ import structlog
 
 from constellation_ws.delivery.partitioning import Partitioning
 from constellation_ws.log.direct import DirectEntries
+from constellation_ws.log.direct_partitions import DirectPartitions
 from constellation_ws.observability.metrics import Metrics
 from constellation_ws.observability.probes import HealthCheck
 from constellation_ws.recovery.none import NoRecovery
@@ -33,7 +34,13 @@ class Live:
         self._bus = bus
         self._metrics = metrics
         window_seconds = settings.delivery.recovery_window_seconds + TRIM_MARGIN_SECONDS
-        self._direct = DirectEntries(redis.vital, names, window_seconds)
+
+        def follow(number: int) -> DirectEntries:
+            client = redis.of_partition(number).vital
+            return DirectEntries(client, names.of_partition(number), window_seconds)
+
+        self._direct = DirectPartitions(redis.vital, names, follow)
+        self._ticks = names.ticks.encode()
         self.resuming = NotResuming()
         self.send_all = bus.publisher.publish_all
         keep_seconds = settings.api.api_idempotency_seconds
@@ -48,7 +55,7 @@ class Live:
         expect: Expect,
     ) -> Parts:
         """Give what has to run."""
-        listener = _Listener(consumer, self._metrics)
+        listener = _Listener(consumer, self._ticks, self._metrics)
         return {
             "subscription": self._bus.run(listener),
             "direct entries": self._direct.run(listener.receive),
@@ -78,13 +85,16 @@ class Live:
 class _Listener:
     """Hands what is published straight to the sockets."""
 
-    def __init__(self, consumer: Consumer, metrics: Metrics) -> None:
+    def __init__(self, consumer: Consumer, ticks: bytes, metrics: Metrics) -> None:
+        """On the channel `ticks` recorders speak, where other pods keep a log."""
         self._consumer = consumer
+        self._ticks = ticks
         self._metrics = metrics
 
     def receive(self, batch: list[Published]) -> None:
         """Deliver one read."""
-        self._consumer.deliver(batch)
+        ticks = self._ticks
+        self._consumer.deliver([one for one in batch if one[0] != ticks])
 
     def interrupted(self, *, is_lossy: bool) -> None:
         """Count what may be lost: without a log nobody can resume, and no client is notified."""

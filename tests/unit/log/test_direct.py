@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from constellation_ws.log import direct
+from constellation_ws.log import direct, direct_partitions
 from constellation_ws.log.direct import DirectEntries
+from constellation_ws.log.direct_partitions import DirectPartitions
 from constellation_ws.redis_io.names import DEFAULT
 from tests.processes import Valkey
 from tests.waiting import PATIENCE_SECONDS, cancelled, eventually, throughout
@@ -114,3 +116,38 @@ async def test_a_user_that_may_not_read_the_log_is_told_so_and_goes_on(
         assert not task.done()
         await cancelled([task])
     assert "NOPERM" in reason[0]
+
+
+async def test_all_partitions_that_are_in_use_are_followed(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod without a log beside pods that record several, also if Redis had lost the number."""
+    monkeypatch.setattr(direct_partitions, "_LOOK_SECONDS", 0.05)
+    made: list[DirectEntries] = []
+
+    def follow(number: int) -> DirectEntries:
+        made.append(DirectEntries(redis, DEFAULT.of_partition(number), WINDOW_SECONDS))
+        return made[-1]
+
+    payloads: list[bytes] = []
+
+    def take(batch: list[tuple[bytes, bytes]]) -> None:
+        payloads.extend(payload for _, payload in batch)
+
+    task = asyncio.create_task(DirectPartitions(redis, DEFAULT, follow).run(take))
+    try:
+        for count in (1, 3):
+            await redis.hset(DEFAULT.state, "partitions", str(count))
+            await eventually(partial(_all_follow, made, count), PATIENCE_SECONDS, "all follow")
+            for number in range(count):
+                entry: dict[Any, Any] = {"channel": "chat:new", "data": f"{count} {number}"}
+                await redis.xadd(DEFAULT.of_partition(number).log, entry)
+        await redis.delete(DEFAULT.state)
+        await eventually(lambda: len(payloads) == 4, PATIENCE_SECONDS, "all are delivered")
+    finally:
+        await cancelled([task])
+    assert sorted(payloads) == [b"1 0", b"3 0", b"3 1", b"3 2"]
+
+
+def _all_follow(made: list[DirectEntries], count: int) -> bool:
+    return len(made) == count and all(one._tail.alive_at for one in made)
