@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -162,12 +164,18 @@ async def test_a_pod_with_fewer_partitions_does_not_start_and_says_what_to_set(
     async with gateway(own_valkey.url, **{LOG_PARTITIONS: COUNT}) as first:
         await logs.are_recorded(1)
         async with gateway(own_valkey.url, is_awaited=False, **{LOG_PARTITIONS: 2}) as pod:
-            await eventually(lambda: pod.exit_code == 1, PATIENCE_SECONDS, "it ends")
-            # In one line or another: redis-py may swallow that its task is cancelled.
-            text = "\n".join(pod.lines())
-            assert "CONSTELLATION_LOG_PARTITIONS is 2" in text
-            assert "set it to 3 or more, on all pods" in text
+            await pod.listening()
+            await eventually(partial(_has_ended, pod), PATIENCE_SECONDS, "it ends, never ready")
+            (said,) = pod.log("this process ends: a part has failed")
+            assert "CONSTELLATION_LOG_PARTITIONS is 2" in said["error"]
+            assert "set it to 3 or more, on all pods" in said["error"]
         assert gaps([first]) == []
+
+
+async def _has_ended(pod: Gateway) -> bool:
+    with contextlib.suppress(OSError):
+        assert not await pod.is_ready()
+    return pod.exit_code == 1
 
 
 async def test_services_send_into_the_partition_of_the_chat(

@@ -112,7 +112,10 @@ class Health:
 
     def ready(self) -> list[HealthCheck]:
         """Judge whether new clients should come here."""
-        serving = HealthCheck("phase", self.phase is ProcessPhase.SERVING, self.phase.value)
+        ended = [part for part, is_running in self._running.items() if not is_running]
+        is_serving = self.phase is ProcessPhase.SERVING and not ended
+        detail = f"{ended[0]} has ended" if ended else self.phase.value
+        serving = HealthCheck("phase", is_serving, detail)
         return [serving, *(ask() for ask in self._readiness)]
 
 

@@ -229,6 +229,7 @@ class Life:
         try:
             await work
         except Exception as error:
+            logger.critical("this process ends: a part has failed", part=name, error=str(error))
             # The TaskGroup cancels the others once and waits; see `cancel` for why that may not do.
             reason = f"{name} failed and other tasks did not stop: {type(error).__name__}: {error}"
             self._last_resort.end_in(_FAILURE_STOP_SECONDS, 1, reason)

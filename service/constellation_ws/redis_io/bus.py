@@ -251,7 +251,7 @@ class RedisBus:
         await old.close()
 
     async def _await_end(self, current: Subscription, listener: Listener) -> Subscription | None:
-        """Wait until it is lost, silent, retired or superseded; return it if it may still receive."""
+        """Wait until it is lost, silent, retired or superseded; return it if it may bring more."""
         while True:
             silent_at = self._last_received_at + SILENCE_SECONDS
             try:

@@ -30,8 +30,15 @@ def check_redis(bus: RedisBus, grace: float) -> HealthCheck:
     )
 
 
-def check_recording(name: str, fault: RecordingFault, grace: float) -> HealthCheck:
-    """Judge whether published events can be recorded, by this pod or another one."""
+def check_recording(
+    name: str, fault: RecordingFault, grace: float, *, is_admitted: bool
+) -> HealthCheck:
+    """Judge whether published events can be recorded, by this pod or another one.
+
+    `is_admitted` says that this pod follows as many partitions of the log as are in use.
+    """
+    if not is_admitted:
+        return HealthCheck(name, False, "the number of partitions in use is not known yet")
     if fault.since is None:
         return HealthCheck(name, True, "possible")
     away = time.monotonic() - fault.since

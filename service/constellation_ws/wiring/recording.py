@@ -80,7 +80,9 @@ class Recording:
         """Give what readiness looks at."""
 
         def check(name: str, recorder: Recorder) -> Callable[[], HealthCheck]:
-            return lambda: check_recording(name, recorder.fault, grace_seconds)
+            return lambda: check_recording(
+                name, recorder.fault, grace_seconds, is_admitted=self._width.admitted.is_set()
+            )
 
         return [check(part_name("recording", i), one) for i, one in enumerate(self._recorders)]
 

@@ -84,6 +84,17 @@ async def test_health_answers_todays_monitors(app: AsgiApp) -> None:
     assert timedelta() <= datetime.now(UTC) - stamp < timedelta(minutes=1)
 
 
+async def test_a_process_that_ends_since_a_part_has_ended_takes_no_more_clients(
+    app: AsgiApp, health: Health
+) -> None:
+    health.begin("recorder")
+    assert (await ask(app, "/readyz")).status == 200
+    health.end("recorder")
+    answer = await ask(app, "/readyz")
+    assert (answer.status, answer.json()["failing"]) == (503, ["phase"])
+    assert answer.json()["checks"][0]["detail"] == "recorder has ended"
+
+
 @pytest.mark.parametrize("phase", list(ProcessPhase))
 async def test_a_working_process_is_alive_in_every_phase(
     app: AsgiApp, health: Health, phase: ProcessPhase
