@@ -17,7 +17,7 @@ from redis import Redis
 
 from constellation_ws.cli import deployment
 from constellation_ws.cli.redis_connection import required
-from constellation_ws.messages import commands
+from constellation_ws.messages import commands, half_pairs
 from constellation_ws.messages.commands import Command, Disconnect, Emit, ListMembers
 from constellation_ws.messages.events import (
     UNSENDABLE_EVENTS,
@@ -71,13 +71,13 @@ def emission(
     if not event or event in UNSENDABLE_EVENTS:
         raise InvalidCommand(f"{event or 'An empty text'} is no event name that clients accept.")
     try:
-        argument = msgspec.json.decode(data, type=msgspec.Raw)
+        argument = half_pairs.read_value(data)
         rooms = namespaces.rooms(namespaces.scope(namespace), [room])
     except msgspec.DecodeError as error:
         raise InvalidCommand(f"The data are not JSON: {error}.") from error
     except MalformedEvent as error:
         raise InvalidCommand(f"{room} is {error}: name it with --namespace.") from error
-    command = commands.emit(event, msgspec.Raw(bytes(argument)), rooms, namespace)
+    command = commands.emit(event, argument, rooms, namespace)
     if (size := len(commands.encode(command))) > max_event_bytes:
         allowed = f"CONSTELLATION_MAX_EVENT_BYTES allows {max_event_bytes:,}"
         raise InvalidCommand(f"The event has {size:,} bytes; {allowed}.")

@@ -21,6 +21,7 @@ from constellation_ws.cli.redis_connection import Reach, required, same_redis
 from constellation_ws.delivery.command_reading import CommandReader
 from constellation_ws.delivery.routes import Table
 from constellation_ws.log.layout import Logged, read_named
+from constellation_ws.messages import ids
 from constellation_ws.messages.commands import EMITTER_CHANNEL, Command, Emit
 from constellation_ws.messages.events import ChatId, MalformedEvent, UserId, chat_room, user_room
 from constellation_ws.redis_io.names import Names
@@ -133,8 +134,8 @@ def _name_of(command: Command | None) -> str:
 
 
 def _event_of(command: Emit) -> str:
-    name: Any = msgspec.json.decode(command.args, type=list[Any])[0]
-    return str(name)
+    name: object = ids.loads(bytes(command.args).decode())[0]  # whatever else the arguments hold
+    return str(name).encode(errors="replace").decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ def test_an_emission_keeps_the_data_as_they_are_written() -> None:
     assert (command.rooms, command.namespace) == (("user:bob",), "/chats")
 
 
+def test_data_that_were_cut_inside_an_emoji_are_json() -> None:
+    assert bytes(made(data=b' "\\ud83d"').args) == b'["hi","\\ud83d"]'
+
+
 def test_a_room_of_another_namespace_is_named_as_pods_name_it() -> None:
     assert made(room="order:1", namespace="/orders").rooms == ("/orders,order:1",)
 
@@ -40,6 +44,7 @@ def test_a_room_of_another_namespace_is_named_as_pods_name_it() -> None:
     ("arguments", "says"),
     [
         ({"data": b"{"}, "not JSON"),
+        ({"data": b'"\\ud83d" 1'}, "not JSON"),
         ({"event": "connect"}, "connect is no event name"),
         ({"event": ""}, "no event name"),
         ({"namespace": "/x"}, "no namespace /x; the interface has /chats, /orders"),

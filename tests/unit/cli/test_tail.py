@@ -65,6 +65,14 @@ def test_what_services_send_is_an_event_too() -> None:
     assert (passed.event, passed.rooms, passed.payload) == ("hi", ("user:bob",), b'["hi",1]')
 
 
+@pytest.mark.parametrize("value", [b'"cut \\ud83d"', b"1e400", b"9" * 400])
+def test_what_only_javascript_reads_is_shown_as_it_was_sent(value: bytes) -> None:
+    sent = commands.emit("hi", msgspec.Raw(value), (Room("user:bob"),))
+    passed = read(NAMES.commands, commands.encode(sent))
+    assert (passed.event, passed.payload) == ("hi", b'["hi",%b]' % value)
+    assert passed.facts()["event"] == "hi"
+
+
 @pytest.mark.parametrize(
     ("wanted", "matches"),
     [
