@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from constellation_ws.cli import commanding
 from constellation_ws.cli.commanding import InvalidCommand, emission
@@ -16,6 +18,8 @@ from constellation_ws.messages.events import Room, UserId
 from constellation_ws.messages.namespaces import Namespaces
 from constellation_ws.redis_io import asking
 from constellation_ws.redis_io.asking import Counted, Listed
+from constellation_ws.redis_io.names import Names
+from tests.partitions import partition_of
 from tests.processes import Valkey
 from tests.unit.cli.conftest import NAMES, Deployment
 
@@ -64,6 +68,27 @@ def test_with_a_log_it_is_appended_as_the_pods_append_it(deployment: Deployment)
     assert found.decode() == log_id
     assert fields[b"channel"] == NAMES.commands.encode()
     assert isinstance(commands.decode(fields[b"data"]), Emit)
+
+
+@pytest.mark.parametrize("room", ["user:bob", "chat:7", "chat:8", "/orders,order:1"])
+def test_it_is_appended_to_the_partition_of_its_room(room: str, deployment: Deployment) -> None:
+    deployment.redis.hset(NAMES.state, "partitions", "3")
+    namespace, _, name = room.rpartition(",")
+    command = made(room=name, namespace=namespace or None)
+    reached: list[Names] = []
+
+    def reach(redis: Redis, names: Names) -> AbstractContextManager[Redis]:
+        reached.append(names)
+        return nullcontext(redis)
+
+    log_id = commanding.send(deployment.redis, NAMES, command, keeps_log=True, reach=reach)
+
+    own = NAMES.of_partition(partition_of(room, 3))
+    entries: Any = deployment.redis.xrange(own.log)
+    ((found, fields),) = entries
+    assert found.decode() == log_id
+    assert fields[b"channel"] == NAMES.commands.encode()
+    assert reached == ([own] if own.partition else [])
 
 
 def test_without_a_log_it_is_published(deployment: Deployment) -> None:
