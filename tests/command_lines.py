@@ -59,9 +59,13 @@ class Command:
         out, err = (path.read_text("utf-8") for path in (self._out, self._err))
         return Done(self._process.wait(), out, err)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the whole group."""
+        os.killpg(self._process.pid, number)
+
     async def interrupted(self, number: signal.Signals = signal.SIGINT) -> Done:
         """Press Ctrl-C, or send another signal: the whole group gets it. Then wait for the end."""
-        os.killpg(self._process.pid, number)
+        self.send(number)
         return await self.ended()
 
     def group_is_gone(self) -> bool:

@@ -5,10 +5,26 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendering import HELMS, Refused, render_values
+from tests.chart.rendering import CHART, HELMS, Refused, render_values, run
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     # What the schema knows.
+    ({"nameOverride": "a b"}, "nameOverride"),
+    ({"commonLabels": {"team": "a b"}}, "commonLabels"),
+    ({"commonLabels": {"-team": "a"}}, "commonLabels.*-team"),
+    ({"podLabels": {"team": "a" * 64}}, "podLabels"),
+    ({"metrics.serviceMonitor.labels": {"release": "a/b"}}, "serviceMonitor"),
+    ({"alerts.labels": {"release": "ä"}}, "alerts.labels"),
+    ({"existingSecret": "My_Secret"}, "existingSecret"),
+    ({"redis.existingSecret": "redis-"}, "redis.existingSecret"),
+    ({"interface.configMap": "Table"}, "interface.configMap"),
+    ({"tcp.tls.secret": "a..b"}, "tcp.tls.secret"),
+    ({"api.keysKey": "api keys"}, "api.keysKey"),
+    ({"serviceAccount.name": "Gateway"}, "serviceAccount.name"),
+    ({"ingress.className": "Nginx_1"}, "ingress.className"),
+    ({"ingress.hosts": ["https://ws.example.com"]}, "ingress.hosts"),
+    ({"ingress.hosts": ["WS.example.com"]}, "ingress.hosts"),
+    ({"httpRoute.hostnames": ["ws.example.com:443"]}, "httpRoute.hostnames"),
     ({"replica": 2}, "replica"),
     ({"replicas": "two"}, "replicas"),
     ({"image.tags": "1"}, "tags"),
@@ -188,6 +204,51 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "metrics.podMonitor",
     ),
 ]
+
+
+@pytest.mark.parametrize("helm", HELMS)
+@pytest.mark.parametrize(
+    ("values", "name", "source"),
+    [
+        ({"nameOverride": "UPPER_case"}, "chat-UPPER_case", "nameOverride"),
+        ({"nameOverride": "a.b"}, "chat-a.b", "nameOverride"),
+        ({"fullnameOverride": "My-App"}, "My-App", "fullnameOverride"),
+        ({"fullnameOverride": "1st"}, "1st", "fullnameOverride"),
+        ({"fullnameOverride": "-a", "nameOverride": "B"}, "-a", "fullnameOverride"),
+        ({"fullnameOverride": "a" * 49 + "--b"}, "a" * 49, None),
+    ],
+)
+def test_a_name_that_kubernetes_refuses_is_refused(
+    helm: str, values: dict[str, Any], name: str, source: str | None
+) -> None:
+    if source is None:  # what is cut off does not matter
+        assert {one["metadata"]["name"] for one in render_values(values, helm)} >= {name}
+        return
+    with pytest.raises(Refused) as refusal:
+        render_values(values, helm)
+    message = str(refusal.value)
+    assert f'would be named "{name}", from {source}, and Kubernetes refuses that' in message
+
+
+def test_a_name_of_a_release_that_is_no_dns_label_needs_another_one() -> None:
+    chart = str(CHART)
+    with pytest.raises(Refused, match="from the name of the release"):
+        run("helm4", "template", "my.app", chart)
+    run("helm4", "template", "my.app", chart, "--set=fullnameOverride=my-app")
+
+
+def test_names_and_labels_that_kubernetes_accepts_are_accepted() -> None:
+    values: dict[str, Any] = {
+        "fullnameOverride": "my-app-2",
+        "nameOverride": "UPPER_case",  # in a label only
+        "commonLabels": {"example.com/Team": "A_b.c-1", "empty": ""},
+        "existingSecret": "my.secret-1",
+        "api.keysKey": "API_KEYS.v1",
+        "ingress.enabled": True,
+        "ingress.hosts": ["*.example.com", "localhost"],
+    }
+    names = {one["metadata"]["name"].partition("-test")[0] for one in render_values(values)}
+    assert all(name.startswith("my-app-2") for name in names)
 
 
 @pytest.mark.parametrize("helm", HELMS)

@@ -131,6 +131,13 @@ async def test_too_few_events_fail_a_tail(carry: Carry, pods: Pods, mine: str) -
     assert (done.code, done.err) == (1, "0 of 2 events passed within 0.1 s.\n")
 
 
+async def test_a_tail_of_a_channel_that_no_route_has_says_so(carry: Carry, pods: Pods) -> None:
+    done = await carry("tail", "--channel", "chat:newMesage", "--timeout", "0.1", "--json")
+    assert (done.code, done.out) == (0, "")
+    assert done.err.startswith("warning: no route has a channel 'chat:newMesage'; did you mean ")
+    assert (await carry("tail", "--channel", "chat:*", "--timeout", "0.1")).err == ""
+
+
 async def test_the_user_of_a_gateway_may_do_all_of_it(
     carry: Carry, pods: Pods, valkey: Valkey, mine: str
 ) -> None:

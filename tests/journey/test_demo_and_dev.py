@@ -84,18 +84,36 @@ async def test_the_demo_can_be_interrupted_while_it_starts(terminal: Terminal) -
     assert demo.group_is_gone()
 
 
-@pytest.mark.parametrize("command", ["demo", "dev"])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [("demo", signal.SIGTERM), ("dev", signal.SIGTERM), ("dev", signal.SIGHUP)],
+)
 async def test_a_signal_to_the_whole_group_ends_the_gateway_before_its_redis(
-    command: str, terminal: Terminal
+    command: str, number: signal.Signals, terminal: Terminal
 ) -> None:
     running = terminal.start(command, redis="", CONSTELLATION_LOG_LEVEL="warning", **ports())
     await running.says("From another terminal")
 
-    done = await running.interrupted(signal.SIGTERM)
+    done = await running.interrupted(number)
 
     assert done.code == 0
     assert "[warning" not in done.out + done.err, "a Redis that is gone makes the gateway complain"
     assert running.group_is_gone()
+
+
+async def test_under_nohup_the_end_of_the_terminal_ends_nothing(terminal: Terminal) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which the command inherits
+    try:
+        demo = terminal.start("demo", redis="", **ports())
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    await demo.says("starting")
+    demo.send(signal.SIGHUP)
+    await demo.says("From another terminal")
+    demo.send(signal.SIGHUP)
+    await demo.says(r"user-typing +bob is typing")
+
+    assert (await demo.interrupted()).code == 0
 
 
 async def test_a_terminated_start_leaves_no_redis_behind(terminal: Terminal) -> None:

@@ -112,7 +112,7 @@ async def test_an_idle_pod_leaves_as_soon_as_the_delay_is_over(
         assert await pod.terminate() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_every_kind_of_open_connection_is_let_go_in_the_end(
     number: signal.Signals, valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
 ) -> None:
@@ -126,6 +126,31 @@ async def test_every_kind_of_open_connection_is_let_go_in_the_end(
             pod.signal(number)
             assert await pod.exited() == 0
         assert pod.stray_lines() == []
+
+
+async def test_a_terminal_that_hangs_up_twice_does_not_end_the_drain(
+    valkey: Valkey, gateway: StartGateway, js: JsClients, mine: str
+) -> None:
+    async with gateway(valkey.url) as pod:
+        await js.connect(pod.chats_url, user=f"bob{mine}", reconnection=False)
+        pod.signal(signal.SIGHUP)
+        await eventually(lambda: pod.log("draining"), PATIENCE_SECONDS, "the drain has begun")
+        pod.signal(signal.SIGHUP)
+        assert await pod.exited() == 0
+        assert [line["sockets"] for line in pod.log("drained")] == [1]
+
+
+async def test_a_gateway_under_nohup_outlives_its_terminal(
+    valkey: Valkey, gateway: StartGateway
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which the process inherits
+    try:
+        async with gateway(valkey.url) as pod:
+            pod.signal(signal.SIGHUP)
+            assert await pod.is_ready()
+            assert await pod.terminate() == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 async def test_clients_that_have_vanished_do_not_hold_up_the_drain(

@@ -183,8 +183,8 @@ async def test_a_nest_client_gets_what_a_nest_service_would_answer(
         assert await client.send("nobody", {}) == {
             "error": {"kind": "string", "message": NO_MESSAGE_HANDLER, "value": NO_MESSAGE_HANDLER}
         }
-        # An emoji cut in half: JSON.stringify writes it as a lone escape.
-        assert await client.send("echo", "\ud83d") == {"value": {"success": True, "data": "\ufffd"}}
+        # An emoji cut in half: JSON.stringify writes it as a lone escape, and gets it back.
+        assert await client.send("echo", "\ud83d") == {"value": {"success": True, "data": "\ud83d"}}
         assert [await client.emit(p, 1) for p in ("hear", {"cmd": "hear"}, "nobody", "fail")] == [
             {}
         ] * 4

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from constellation_ws.cli.sizing import provision, usage
-from constellation_ws.cli.sizing.load import Bounds, Load
-from constellation_ws.cli.sizing.unit_costs import DURABLE, LISTENERS, LIVE, UnitCosts
+from constellation_ws.cli.sizing.load import DEFAULT_LOG, Bounds, Load
+from constellation_ws.cli.sizing.unit_costs import DURABLE, LIVE, UnitCosts
 from constellation_ws.cli.sizing.usage import Role
 from constellation_ws.settings.delivery import DeliverySettings
 from constellation_ws.settings.limits import LimitSettings
@@ -111,7 +111,7 @@ def _cell_rows() -> Iterator[Row]:
 
 def _roles_of(pods: int) -> list[Role]:
     """Give the role of each pod."""
-    listeners = min(pods, LISTENERS) - 1
+    listeners = DEFAULT_LOG.listening(pods) - 1
     return [Role.RECORDER] + [Role.LISTENER] * listeners + [Role.POD] * (pods - 1 - listeners)
 
 

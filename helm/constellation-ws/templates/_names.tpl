@@ -17,6 +17,17 @@
 {{- end }}
 {{- end }}
 
+{{/* Refuses a name that Kubernetes does: that of a Service is a DNS label that begins with a letter. */}}
+{{- define "constellation-ws.checkNames" -}}
+{{- $name := include "constellation-ws.fullname" . }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
+{{- $from := "the name of the release" }}
+{{- if .Values.nameOverride }}{{ $from = "nameOverride" }}{{ end }}
+{{- if .Values.fullnameOverride }}{{ $from = "fullnameOverride" }}{{ end }}
+{{- fail (printf "The objects would be named %q, from %s, and Kubernetes refuses that: a name has lower-case letters, digits and '-', begins with a letter and does not end with '-'. Set fullnameOverride to such a name." $name $from) }}
+{{- end }}
+{{- end }}
+
 {{- define "constellation-ws.selector" -}}
 app.kubernetes.io/name: {{ include "constellation-ws.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -27,6 +27,7 @@
 
 {{/* Refusals that the schema cannot express. */}}
 {{- define "constellation-ws.check" -}}
+{{- include "constellation-ws.checkNames" . }}
 {{- include "constellation-ws.checkRedis" . }}
 {{- if and .Values.tcp.tls.verifyClients (not .Values.tcp.tls.secret) }}
 {{- fail "tcp.tls.verifyClients needs tcp.tls.secret: without TLS there are no client certificates." }}

@@ -83,16 +83,19 @@ def send(
     for a moment gets it after the reconnect.
     """
     from constellation_ws.cli import commanding
-    from constellation_ws.cli.redis_connection import RedisFailed, connected
+    from constellation_ws.cli.redis_connection import RedisFailed, connected, reaching
     from constellation_ws.messages.events import UserId, user_room
 
     values = loading.settings_with_warnings()
-    names = values.redis.names()
+    names, address = values.redis.names(), values.redis.address()
+    keeps_log = values.delivery.mode == "durable"
     target = to if room else user_room(UserId(to))
     command = _emission(values, namespace, target, event, json)
-    with exit_on(FAILED, RedisFailed), connected(values.redis.address(), names) as redis:
+    with exit_on(FAILED, RedisFailed), connected(address, names) as redis:
         online = commanding.is_reached(redis, names, command, None if room else UserId(to))
-        log_id = commanding.send(redis, names, command, keeps_log=values.delivery.mode == "durable")
+        log_id = commanding.send(
+            redis, names, command, keeps_log=keeps_log, reach=reaching(address)
+        )
     _show_sent(log_id, online, as_json)
     if not online:
         warn(f"nobody is in {to} now" if room else f"{to} is not online")

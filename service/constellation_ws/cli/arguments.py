@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 
-def not_empty(value: str) -> str:
-    """Return an id or a name; none is empty: a script's variable was."""
-    if not value:
+def not_empty(value: str | None) -> str | None:
+    """Return an id or a name, if one is given; none is empty: a script's variable was."""
+    if value == "":
         raise typer.BadParameter("it is empty")
     return value
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,9 @@ import msgspec
 from redis import Redis
 
 from constellation_ws.cli import deployment
-from constellation_ws.cli.redis_connection import required
-from constellation_ws.messages import commands
+from constellation_ws.cli.redis_connection import Reach, required, same_redis
+from constellation_ws.delivery.partitioning import Partitioning
+from constellation_ws.messages import commands, half_pairs
 from constellation_ws.messages.commands import Command, Disconnect, Emit, ListMembers
 from constellation_ws.messages.events import (
     UNSENDABLE_EVENTS,
@@ -71,29 +73,48 @@ def emission(
     if not event or event in UNSENDABLE_EVENTS:
         raise InvalidCommand(f"{event or 'An empty text'} is no event name that clients accept.")
     try:
-        argument = msgspec.json.decode(data, type=msgspec.Raw)
+        argument = half_pairs.read_value(data)
         rooms = namespaces.rooms(namespaces.scope(namespace), [room])
     except msgspec.DecodeError as error:
         raise InvalidCommand(f"The data are not JSON: {error}.") from error
     except MalformedEvent as error:
         raise InvalidCommand(f"{room} is {error}: name it with --namespace.") from error
-    command = commands.emit(event, msgspec.Raw(bytes(argument)), rooms, namespace)
+    command = commands.emit(event, argument, rooms, namespace)
     if (size := len(commands.encode(command))) > max_event_bytes:
         allowed = f"CONSTELLATION_MAX_EVENT_BYTES allows {max_event_bytes:,}"
         raise InvalidCommand(f"The event has {size:,} bytes; {allowed}.")
     return command
 
 
-def send(redis: Redis, names: Names, command: Emit, *, keeps_log: bool) -> str | None:
-    """Send it; give its ID in the log, None where there is no log. Raises RedisFailed."""
+def send(
+    redis: Redis, names: Names, command: Emit, *, keeps_log: bool, reach: Reach = same_redis
+) -> str | None:
+    """Send it; give its ID in the log, None where there is no log. Raises RedisFailed.
+
+    It is appended to the partition in which the pods have what concerns its first room, so that it
+    keeps its order there. `reach` reaches the partitions but the first.
+    """
     payload = commands.encode(command)
     asked: Any = redis
     with required("Redis did not accept the event"):
         if not keeps_log:
             asked.publish(names.commands, payload)
             return None
-        log_id: bytes = asked.xadd(names.log, {"channel": names.commands, "data": payload})
-        return log_id.decode()
+        number = _partition_of(payload, names, int(asked.hget(names.state, "partitions") or 1))
+        holder = names.of_partition(number)
+        with reach(redis, holder) if number else nullcontext(redis) as there:
+            return _append(there, holder, payload)
+
+
+def _partition_of(payload: bytes, names: Names, width: int) -> int:
+    partitioning = Partitioning()
+    partitioning.widen(width)
+    return partitioning.find(names.commands.encode(), payload)
+
+
+def _append(redis: Any, names: Names, payload: bytes) -> str:
+    log_id: bytes = redis.xadd(names.log, {"channel": names.commands, "data": payload})
+    return log_id.decode()
 
 
 def disconnect(redis: Redis, names: Names, user: UserId, reason: str) -> Disconnected:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from constellation_ws.cli import loading
-from constellation_ws.cli.arguments import AsJson, Count, Timeout, User
+from constellation_ws.cli.arguments import AsJson, Count, Timeout, User, not_empty
 from constellation_ws.cli.reporting import FAILED, complain, exit_on, write_json
 
 
@@ -105,17 +105,24 @@ def status(as_json: AsJson = False) -> None:
 
 def tail(
     user: Annotated[
-        str | None, typer.Option(metavar="USER", help="Only what addresses this user's room.")
+        str | None,
+        typer.Option(
+            metavar="USER", help="Only what addresses this user's room.", callback=not_empty
+        ),
     ] = None,
     chat: Annotated[
-        str | None, typer.Option(metavar="CHAT", help="Only what addresses this chat's room.")
+        str | None,
+        typer.Option(
+            metavar="CHAT", help="Only what addresses this chat's room.", callback=not_empty
+        ),
     ] = None,
     channel: Annotated[
         str | None,
         typer.Option(
             metavar="CHANNEL",
-            help="Only what came on this channel.",
+            help="Only what came on this channel, or on those of a pattern: 'chat:*'.",
             autocompletion=loading.channels,
+            callback=not_empty,
         ),
     ] = None,
     since: Annotated[

@@ -19,6 +19,7 @@ from constellation_ws.interface.requests import RequestReader, Wanted
 from constellation_ws.interface.rows import BackendRow, RequestRow
 from constellation_ws.interface.table import Interface
 from constellation_ws.interface.watches import WatchReader, watched_chat
+from constellation_ws.messages import half_pairs
 from constellation_ws.messages.admission import Limits, Refusal, check_request_size
 from constellation_ws.messages.events import MalformedEvent, UserId
 from constellation_ws.messages.namespaces import Namespaces
@@ -99,7 +100,7 @@ def explain_request(
     if (too_large := check_request_size(len(data), limits)) is not None:
         return _refused(too_large)
     try:
-        data = bytes(msgspec.json.decode(data, type=msgspec.Raw))
+        data = bytes(half_pairs.read_value(data))
     except msgspec.DecodeError:
         return _refused(Refusal("invalid_request", "The argument is not JSON."))
     if row.watches or row.unwatches:

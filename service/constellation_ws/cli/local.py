@@ -133,8 +133,8 @@ async def ready(process: Process, where: LocalEndpoint, stop: asyncio.Event) -> 
 def stop_signals() -> Iterator[asyncio.Event]:
     """Turn Ctrl-C, SIGTERM and a closed terminal into an event that is set."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
-    for number in _STOP_SIGNALS:
+    before = {number: signal.getsignal(number) for number in _STOP_SIGNALS if _ends_us(number)}
+    for number in before:
         loop.add_signal_handler(number, stop.set)
     try:
         yield stop
@@ -245,12 +245,18 @@ def _exit_in_order() -> Iterator[None]:
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    ending = filter(_ends_us, (signal.SIGTERM, signal.SIGHUP))
+    before = {number: signal.signal(number, leave) for number in ending}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _ends_us(number: signal.Signals) -> bool:
+    """Return whether a signal ends us: under nohup a closed terminal does not."""
+    return number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
 
 
 def _this_package() -> dict[str, str]:

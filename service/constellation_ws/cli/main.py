@@ -52,7 +52,7 @@ def serve() -> None:
     """Run the gateway as in production.
 
     Logs go to stderr. SIGTERM starts a drain and then a shutdown; a second SIGTERM stops it
-    immediately.
+    immediately. SIGHUP, as of a terminal that is closed, starts a drain too, except under nohup.
     """
     import structlog
 

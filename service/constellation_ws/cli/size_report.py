@@ -47,8 +47,7 @@ def _summary(sizing: Sizing) -> Iterator[Row]:
     load, requests = sizing.load, sizing.requests
     rate = f"{_number(load.events_per_second)} events/s of {load.event_bytes:,} bytes"
     yield "load", f"{load.users:,} users, {rate}, each for {_number(load.recipients)} of them"
-    how = f", window {_number(load.window_seconds)} s" if sizing.mode == "durable" else ""
-    yield "delivery", sizing.mode + how
+    yield "delivery", f"{sizing.mode}{_log(sizing)}"
     yield "pods", f"{sizing.pods}{' (suggested)' * sizing.is_suggested}"
     cpu, memory = requests.cpu_millicores, requests.memory_bytes // _MIB
     yield "each pod", f"CPU request {cpu}m, no CPU limit, memory limit {memory}Mi"
@@ -56,12 +55,21 @@ def _summary(sizing: Sizing) -> Iterator[Row]:
     yield "Redis", f"CPU {redis}m of one core, maxmemory {requests.redis_memory_bytes // _MIB}mb"
 
 
+def _log(sizing: Sizing) -> str:
+    if sizing.mode == "live":
+        return ""
+    log, listening = sizing.log, sizing.log.listening(sizing.pods)
+    partitions = "1 partition" if log.partitions == 1 else f"{log.partitions} partitions"
+    who = "all pods listen" if listening == sizing.pods else f"{listening} of the pods listen"
+    return f", window {_number(sizing.load.window_seconds)} s, {partitions}, {who}"
+
+
 def _cpu_rows(sizing: Sizing) -> Iterator[Row]:
     for role, cpu in sizing.cpu.items():
         yield _name(sizing, role), f"{cpu.millicores:10,.1f}", ""
         for term in cpu.terms:
             if term.millicores:
-                each = f"{_number(term.per_second)} × {term.unit_us:,g} us"
+                each = f"{_number(term.per_second)} × {_number(term.unit_us)} us"
                 yield f"  {term.what}", f"{term.millicores:10,.1f}", each
 
 
@@ -97,12 +105,15 @@ def _limit_rows(sizing: Sizing) -> Iterator[Row]:
     full = sizing.full_at
     if sizing.mode == "durable":
         yield _name(sizing, "recorder"), _rough(full.recorder)
-    yield _name(sizing, "pod"), _rough(full.pod)
+    if "pod" in sizing.cpu:
+        yield _name(sizing, "pod"), _rough(full.pod)
     yield "Redis", _rough(full.redis)
 
 
 def _name(sizing: Sizing, role: str) -> str:
-    return "each pod" if role == "pod" and sizing.mode == "live" else _ROLES[role]
+    if role == "pod" and sizing.mode == "live":
+        return "each pod"
+    return "each recorder" if role == "recorder" and sizing.log.partitions > 1 else _ROLES[role]
 
 
 def _number(value: float) -> str:
@@ -126,9 +137,10 @@ def _mbit(bytes_per_second: float) -> str:
 def facts(sizing: Sizing) -> Mapping[str, Any]:
     """Give all of it for programs."""
     requests, full = sizing.requests, sizing.full_at
-    return {
+    found = {
         "load": _load_facts(sizing.load),
         "delivery": sizing.mode,
+        "log": _log_facts(sizing),
         "pods": sizing.pods,
         "podsAreSuggested": sizing.is_suggested,
         "cpu": {role: _cpu_facts(cpu) for role, cpu in sizing.cpu.items()},
@@ -151,6 +163,28 @@ def facts(sizing: Sizing) -> Mapping[str, Any]:
         "problems": list(sizing.problems),
         "notes": list(sizing.notes),
     }
+    return {name: _rounded(value) for name, value in found.items()}
+
+
+def _rounded(value: Any) -> Any:
+    """Write a number with as many digits as can be of use: six, or all before the point."""
+    match value:
+        case float():
+            short = float(f"{value:.6g}")
+            return short if abs(value) < 1e5 else round(value)
+        case dict():
+            return {name: _rounded(one) for name, one in value.items()}
+        case list():
+            return [_rounded(one) for one in value]
+    return value
+
+
+def _log_facts(sizing: Sizing) -> Mapping[str, Any] | None:
+    if sizing.mode == "live":
+        return None
+    log, listening = sizing.log, sizing.log.listening(sizing.pods)
+    packing = "auto" if log.is_packed else "off"
+    return {"partitions": log.partitions, "listeners": listening, "packing": packing}
 
 
 def _load_facts(load: Load) -> Mapping[str, Any]:

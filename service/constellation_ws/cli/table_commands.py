@@ -128,6 +128,23 @@ _Delivery = Annotated[
     typer.Option(help="How events are delivered; else as the settings."),
 ]
 
+_Partitions = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=64, metavar="STREAMS", help="Partitions of the log; else as the settings."
+    ),
+]
+_Listeners = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="PODS", help="Pods that receive from Pub/Sub; else as the settings."
+    ),
+]
+_Packing = Annotated[
+    Literal["auto", "off"] | None,
+    typer.Option(help="Whether appended events are packed; else as the settings."),
+]
+
 
 def size(
     users: _Users,
@@ -137,6 +154,9 @@ def size(
     window: _Window = None,
     pods: _Pods = None,
     delivery: _Delivery = None,
+    partitions: _Partitions = None,
+    listeners: _Listeners = None,
+    packing: _Packing = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute what a deployment needs: pods, CPU, memory, network.
@@ -146,9 +166,15 @@ def size(
     """
     from constellation_ws.cli import size_report
     from constellation_ws.cli.sizing import deployment, provision
-    from constellation_ws.cli.sizing.load import Bounds, InvalidLoad, Load, read_rate
+    from constellation_ws.cli.sizing.load import Bounds, InvalidLoad, Load, Log, read_rate
 
     values = loading.settings_with_warnings()
+    mode = delivery or values.delivery.mode
+    log = Log(
+        listeners or values.delivery.log_listeners,
+        (partitions or values.delivery.log_partitions) if mode == "durable" else 1,
+        (packing or values.delivery.log_packing) == "auto",
+    )
     seconds = values.delivery.recovery_window_seconds if window is None else window
     with exit_on(ASKED_WRONGLY, InvalidLoad), exit_on(FAILED, provision.NoNumberOfPods):
         bounds = Bounds(
@@ -159,7 +185,7 @@ def size(
         )
         load = Load(users, read_rate(events), recipients, event_bytes, seconds)
         bounds.check(load)
-        found = deployment.compute(delivery or values.delivery.mode, load, bounds, pods)
+        found = deployment.compute(mode, load, bounds, pods, log)
     if as_json:
         write_json(size_report.facts(found))
     else:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -20,9 +21,12 @@ from redis import Redis
 from constellation_ws.cli.redis_connection import Reach, required, same_redis
 from constellation_ws.delivery.command_reading import CommandReader
 from constellation_ws.delivery.routes import Table
+from constellation_ws.interface.reading import closest
 from constellation_ws.log.layout import Logged, read_named
+from constellation_ws.messages import ids
 from constellation_ws.messages.commands import EMITTER_CHANNEL, Command, Emit
 from constellation_ws.messages.events import ChatId, MalformedEvent, UserId, chat_room, user_room
+from constellation_ws.messages.redis_emitter import EmitterChannels
 from constellation_ws.redis_io.names import Names
 
 _BLOCK_SECONDS = 0.5
@@ -82,15 +86,40 @@ class Wanted:
     user: UserId | None = None
     chat: ChatId | None = None
     channel: str | None = None
+    """A channel, or a pattern as for PSUBSCRIBE."""
 
     def matches(self, passed: Passed) -> bool:
         """Return whether an event is shown. A room of a user or chat in any namespace counts."""
-        if self.channel is not None and passed.channel != self.channel:
+        if self.channel is not None and not _is_of(passed.channel, self.channel):
             return False
         rooms = [room.rpartition(",")[2] if room[:1] == "/" else room for room in passed.rooms]
         if self.user is not None and user_room(self.user) not in rooms:
             return False
         return self.chat is None or chat_room(self.chat) in rooms
+
+
+def _is_of(channel: str, wanted: str) -> bool:
+    """Return whether a channel is the wanted one, or one of the wanted pattern."""
+    return channel == wanted or fnmatchcase(channel, wanted)
+
+
+def doubt_of(
+    wanted: str, table: Table, commands: str, emitters: EmitterChannels, *, keeps_log: bool
+) -> str | None:
+    """Say why nothing may ever come on a wanted channel, None where something can.
+
+    It may have been recorded nevertheless: by a release with other routes, or by a producer.
+    """
+    if wanted == commands and not keeps_log:
+        return "with live delivery tail does not receive commands: pods count their subscribers"
+    begun = [pattern.removesuffix("*") for pattern in emitters.patterns]
+    known = [*table, commands, EMITTER_CHANNEL, *begun]
+    # What an emitter's channels end with is not known: a pattern for that is not judged.
+    if emitters.own(wanted) or wanted[0] in "*?[" or any(_is_of(one, wanted) for one in known):
+        return None
+    hint = closest(wanted, list(table))
+    routes = f"{' The' if hint else '; the'} routes have {', '.join(sorted(table))}"
+    return f"no route has a channel {wanted!r}{hint}{routes}"
 
 
 class Reader:
@@ -133,8 +162,8 @@ def _name_of(command: Command | None) -> str:
 
 
 def _event_of(command: Emit) -> str:
-    name: Any = msgspec.json.decode(command.args, type=list[Any])[0]
-    return str(name)
+    name: object = ids.loads(bytes(command.args).decode())[0]  # whatever else the arguments hold
+    return str(name).encode(errors="replace").decode()
 
 
 @dataclass(frozen=True, slots=True)

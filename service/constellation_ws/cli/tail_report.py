@@ -9,8 +9,8 @@ from itertools import islice
 
 from constellation_ws.cli.listen import Patience, printable
 from constellation_ws.cli.redis_connection import RedisFailed, connected, reaching
-from constellation_ws.cli.reporting import FAILED, complain, exit_on, write_json
-from constellation_ws.cli.tail import Reader, Wanted, follow, unrecorded
+from constellation_ws.cli.reporting import FAILED, complain, exit_on, warn, write_json
+from constellation_ws.cli.tail import Reader, Wanted, doubt_of, follow, unrecorded
 from constellation_ws.delivery.command_reading import CommandReader
 from constellation_ws.interface.table import Interface
 from constellation_ws.settings.settings import Settings
@@ -31,9 +31,14 @@ def run(values: Settings, interface: Interface, asked: Asked) -> int:
     """Print events as they pass, and give the exit code."""
     table, emitters = compile_routes(interface), values.redis.emitter_channels()
     commands = CommandReader(emitters, namespaces_of(interface), values.limits.max_event_bytes)
-    live = unrecorded(table, emitters.patterns, keeps_log=values.delivery.mode == "durable")
+    keeps_log = values.delivery.mode == "durable"
+    live = unrecorded(table, emitters.patterns, keeps_log=keeps_log)
     names, (count, seconds) = values.redis.names(), (asked.patience.events, asked.patience.seconds)
-    address = values.redis.address()
+    address, channel = values.redis.address(), asked.wanted.channel
+    if channel is not None and (
+        doubt := doubt_of(channel, table, names.commands, emitters, keeps_log=keeps_log)
+    ):
+        warn(doubt)
     until, shown = time.monotonic() + (math.inf if seconds is None else seconds), 0
     with exit_on(FAILED, RedisFailed), connected(address, names) as redis:
         reader, since = Reader(table, commands), asked.since_seconds

@@ -62,8 +62,14 @@ def parse_fields(parent: bytes | None, state: bytes | None) -> TraceContext | No
 def read(message: bytes) -> TraceContext | None:
     """Find the context in a JSON object; None where there is none, whatever the bytes are."""
     try:
-        carrier = _read(message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            carrier = _read(message)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:  # of what JSON allows, for half of a surrogate pair somewhere
+            slices = slice_object(message.decode())
+            carrier = _read(msgspec.json.encode({k: slices[k] for k in KEYS if k in slices}))
+    except (ValueError, RecursionError):  # msgspec's are ValueErrors
         return None
     return parse(carrier.traceparent, carrier.tracestate)
 

@@ -14,25 +14,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
 import msgspec
 
-from constellation_ws.messages import trace_context
+from constellation_ws.messages import half_pairs, trace_context
+from constellation_ws.messages.events import slice_object
 
 NO_MESSAGE_HANDLER = "There is no matching message handler defined in the remote service."
 """What NestJS answers for an unknown pattern (its constant of the same name), to the letter."""
 
 _NON_ASCII = re.compile("[^\x00-\x7f]+")
-# Takes escapes whole and in order, so that the second half of `\\ud800` is not mistaken for one.
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
-
-
-Shape = TypeVar("Shape")
 
 
 class FramingFault(StrEnum):
@@ -173,14 +164,29 @@ _PATTERN = msgspec.json.Decoder(str | _Command)
 def read_packet(text: bytes) -> Packet:
     """Read one frame's text. Raises FramingError when it is not a JSON object."""
     try:
-        envelope = _decode_repaired(_ENVELOPE, text)
-    except (msgspec.DecodeError, RecursionError) as error:
+        try:
+            envelope = _ENVELOPE.decode(text)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            envelope = _read_leniently(text)
+    except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
         raise FramingError(FramingFault.INVALID_JSON, str(error)) from error
     return Packet(
         pattern=_pattern_name(bytes(envelope.pattern)),
         data=_with_context(bytes(envelope.data) or b"null", bytes(envelope.metadata)),
         id=bytes(envelope.id) or None,
     )
+
+
+def _read_leniently(text: bytes) -> _Envelope:
+    """Read what msgspec refuses but JSON allows: half of a surrogate pair. Raises ValueError.
+
+    Not U+FFFD in its place: what a handler refuses or carries is known only there.
+    """
+    slices = slice_object(text.decode())
+    known = _Envelope.__struct_fields__
+    return _Envelope(**{name: slices[name] for name in known if name in slices})
 
 
 def _with_context(data: bytes, metadata: bytes) -> bytes:
@@ -212,7 +218,13 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 def read_reply(text: bytes) -> Reply:
     """Read one frame's text as a client does. Raises FramingError when it is no reply."""
     try:
-        found = _decode_repaired(_ANSWER, text)
+        try:
+            found = _ANSWER.decode(text)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            # Replaced and not carried: who reads answers needs texts, such as why it was refused.
+            found = _ANSWER.decode(half_pairs.repaired(text))
     except (msgspec.DecodeError, RecursionError) as error:
         raise FramingError(FramingFault.INVALID_JSON, str(error)) from error
     failure = bytes(found.err)
@@ -246,19 +258,6 @@ def encode(value: object) -> bytes:
     return b"%d#%b" % (len(text), text)
 
 
-def _decode_repaired(decoder: msgspec.json.Decoder[Shape], text: bytes) -> Shape:
-    try:
-        return decoder.decode(text)
-    except msgspec.DecodeError:
-        # JavaScript strings may hold half a surrogate pair (an emoji cut by `slice`), which
-        # JSON.stringify escapes. That is JSON, but no Unicode text, and msgspec refuses it: read
-        # it as U+FFFD, as every UTF-8 encoder does, rather than close a lawful connection.
-        repaired = _ESCAPE.sub(_without_lone_surrogate, text)
-        if repaired == text:
-            raise
-        return decoder.decode(repaired)
-
-
 def _pattern_name(raw: bytes) -> str | None:
     """The name in a string, in `{"cmd": name}`, or in a string that holds the JSON of either.
 
@@ -290,7 +289,3 @@ def _first_units(chars: str, limit: int) -> tuple[str, int]:
 
 def _as_escapes(run: re.Match[str]) -> str:
     return json.dumps(run[0])[1:-1]
-
-
-def _without_lone_surrogate(escape: re.Match[bytes]) -> bytes:
-    return rb"\ufffd" if escape["lone"] else escape[0]

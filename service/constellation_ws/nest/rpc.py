@@ -14,7 +14,7 @@ import msgspec
 from opentelemetry.trace import SpanKind
 
 from constellation_ws import __version__
-from constellation_ws.messages import trace_context
+from constellation_ws.messages import half_pairs, trace_context
 from constellation_ws.messages.events import Room, UserId, user_room
 from constellation_ws.messages.ids import read_id
 from constellation_ws.nest.server import Handler, Pattern
@@ -179,8 +179,13 @@ def _read(data: bytes, shape: Any) -> Any:
     if shape is msgspec.Raw:
         return msgspec.Raw(data)
     try:
-        return msgspec.json.decode(data, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            return msgspec.json.decode(data, type=shape)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            return half_pairs.read_request(data.decode(), shape)
+    except (ValueError, RecursionError) as error:  # msgspec's are ValueErrors
         raise RequestRefused("invalid_request", str(error)) from error
 
 

@@ -84,7 +84,7 @@ class Life:
         self._exit_code = _DRAINED
 
     async def run(self) -> int:
-        """Serve until SIGTERM or SIGINT, drain, and give the exit code.
+        """Serve until SIGTERM, SIGINT or SIGHUP, drain, and give the exit code.
 
         A second signal ends it at once. Raises PortUnavailable, or an ExceptionGroup when a vital
         part has died.
@@ -117,6 +117,14 @@ class Life:
             self._exit_code = code
         self._stop_by = time.monotonic() + seconds - min(_END_SECONDS, seconds * 2 / 5)
         self._last_resort.end_in(seconds, code, reason)
+
+    def _hang_up(self) -> None:
+        """Begin the drain, since the terminal has gone: the kernel and the shell may both say so.
+
+        So SIGHUP is never a second signal. It has no other meaning here: nothing is reloaded by it.
+        """
+        if not self._stop.is_set():
+            self.stop(signal.SIGHUP)
 
     async def _run_parts(self, servers: dict[str, HttpServer]) -> None:
         async with self._group as group:
@@ -247,6 +255,8 @@ class Life:
             signal.SIGUSR1: functools.partial(_set_log_level, "debug"),
             signal.SIGUSR2: functools.partial(_set_log_level, self._settings.watching.log_level),
         }
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # by nohup
+            actions[signal.SIGHUP] = self._hang_up
         for number, action in actions.items():
             loop.add_signal_handler(number, action)
         try:

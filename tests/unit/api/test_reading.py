@@ -214,7 +214,7 @@ def test_half_of_a_surrogate_pair_costs_none_of_a_list() -> None:
     "body",
     [
         *(b"", b" ", b"{", b"x", b"{'a':1}", b'{"event":"e","data":}', b'{"event":"e"} x'),
-        *(b'{"event":"e","data":"\xff"}', b'\xef\xbb\xbf{"event":"e"}', b'{"event":"\\ud83d"}'),
+        *(b'{"event":"e","data":"\xff"}', b'\xef\xbb\xbf{"event":"e"}', b'{"event":"\\ud83d}'),
         *(b'{"event":"e","data":NaN}', '{"event":"e"}'.encode("utf-16")),
     ],
 )
@@ -224,6 +224,25 @@ def test_what_is_not_json_is_refused(body: bytes) -> None:
     assert (caught.value.code, caught.value.message) == (
         "invalid_json",
         "the body is not JSON in UTF-8",
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "shape", "name"),
+    [
+        (b'{"event":"\\ud83d","data":1}', Emission, "event"),
+        (b'{"event":"e","namespace":"\\ud83d"}', Emission, "namespace"),
+        (b'[{"channel":"c","data":{}},{"channel":"\\ud83d","data":{}}]', Events, "channel"),
+    ],
+)
+def test_half_of_a_surrogate_pair_in_a_name_is_refused_as_such(
+    body: bytes, shape: object, name: str
+) -> None:
+    with pytest.raises(RequestRefused) as caught:
+        read_body(body, shape)
+    assert caught.value.code == "invalid_request"
+    assert caught.value.message.startswith(
+        f"the body cannot be read: `{name}` holds half of a surrogate pair"
     )
 
 

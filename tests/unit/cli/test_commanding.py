@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from constellation_ws.cli import commanding
 from constellation_ws.cli.commanding import InvalidCommand, emission
@@ -16,6 +18,8 @@ from constellation_ws.messages.events import Room, UserId
 from constellation_ws.messages.namespaces import Namespaces
 from constellation_ws.redis_io import asking
 from constellation_ws.redis_io.asking import Counted, Listed
+from constellation_ws.redis_io.names import Names
+from tests.partitions import partition_of
 from tests.processes import Valkey
 from tests.unit.cli.conftest import NAMES, Deployment
 
@@ -32,6 +36,10 @@ def test_an_emission_keeps_the_data_as_they_are_written() -> None:
     assert (command.rooms, command.namespace) == (("user:bob",), "/chats")
 
 
+def test_data_that_were_cut_inside_an_emoji_are_json() -> None:
+    assert bytes(made(data=b' "\\ud83d"').args) == b'["hi","\\ud83d"]'
+
+
 def test_a_room_of_another_namespace_is_named_as_pods_name_it() -> None:
     assert made(room="order:1", namespace="/orders").rooms == ("/orders,order:1",)
 
@@ -40,6 +48,7 @@ def test_a_room_of_another_namespace_is_named_as_pods_name_it() -> None:
     ("arguments", "says"),
     [
         ({"data": b"{"}, "not JSON"),
+        ({"data": b'"\\ud83d" 1'}, "not JSON"),
         ({"event": "connect"}, "connect is no event name"),
         ({"event": ""}, "no event name"),
         ({"namespace": "/x"}, "no namespace /x; the interface has /chats, /orders"),
@@ -59,6 +68,27 @@ def test_with_a_log_it_is_appended_as_the_pods_append_it(deployment: Deployment)
     assert found.decode() == log_id
     assert fields[b"channel"] == NAMES.commands.encode()
     assert isinstance(commands.decode(fields[b"data"]), Emit)
+
+
+@pytest.mark.parametrize("room", ["user:bob", "chat:7", "chat:8", "/orders,order:1"])
+def test_it_is_appended_to_the_partition_of_its_room(room: str, deployment: Deployment) -> None:
+    deployment.redis.hset(NAMES.state, "partitions", "3")
+    namespace, _, name = room.rpartition(",")
+    command = made(room=name, namespace=namespace or None)
+    reached: list[Names] = []
+
+    def reach(redis: Redis, names: Names) -> AbstractContextManager[Redis]:
+        reached.append(names)
+        return nullcontext(redis)
+
+    log_id = commanding.send(deployment.redis, NAMES, command, keeps_log=True, reach=reach)
+
+    own = NAMES.of_partition(partition_of(room, 3))
+    entries: Any = deployment.redis.xrange(own.log)
+    ((found, fields),) = entries
+    assert found.decode() == log_id
+    assert fields[b"channel"] == NAMES.commands.encode()
+    assert reached == ([own] if own.partition else [])
 
 
 def test_without_a_log_it_is_published(deployment: Deployment) -> None:

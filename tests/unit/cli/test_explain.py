@@ -166,6 +166,15 @@ def test_a_request_to_a_backend_shows_what_it_gets(orders: Interface) -> None:
     }
 
 
+def test_a_text_that_was_cut_inside_an_emoji_is_sent_and_forwarded(orders: Interface) -> None:
+    cut = json.loads('"\\ud83d"')
+    found = facts(request(orders, "note", ' "\\ud83d"', "/open"))
+    assert (found["outcome"], found["payload"]["data"]) == ("forwarded", cut)
+    sent = event(table.load(), "chat:new", '{"userId": 1, "chatId": "\\ud83d"}')
+    assert facts(sent)["payload"] == {"chatId": cut}
+    assert lines(sent)
+
+
 def test_a_key_is_shown_by_the_name_of_its_variable(orders: Interface) -> None:
     found = facts(request(orders, "pay", "{}"))
     assert found["to"] == "POST https://billing/gateway/pay"

@@ -80,6 +80,9 @@ def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> Non
         (["token", ""], "it is empty"),
         (["send", "", "hello", "{}"], "it is empty"),
         (["kick", ""], "it is empty"),
+        (["tail", "--user", ""], "it is empty"),
+        (["tail", "--chat", ""], "it is empty"),
+        (["tail", "--channel", ""], "it is empty"),
     ],
 )
 def test_what_is_not_understood_is_named_in_one_line_and_ends_with_code_2(

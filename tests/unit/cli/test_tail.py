@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from constellation_ws.cli import tail
-from constellation_ws.cli.tail import Passed, Reader, Wanted, unrecorded
+from constellation_ws.cli.tail import Passed, Reader, Wanted, doubt_of, unrecorded
 from constellation_ws.delivery.command_reading import CommandReader
 from constellation_ws.messages import commands
 from constellation_ws.messages.commands import EMITTER_CHANNEL, Leave
@@ -65,6 +65,14 @@ def test_what_services_send_is_an_event_too() -> None:
     assert (passed.event, passed.rooms, passed.payload) == ("hi", ("user:bob",), b'["hi",1]')
 
 
+@pytest.mark.parametrize("value", [b'"cut \\ud83d"', b"1e400", b"9" * 400])
+def test_what_only_javascript_reads_is_shown_as_it_was_sent(value: bytes) -> None:
+    sent = commands.emit("hi", msgspec.Raw(value), (Room("user:bob"),))
+    passed = read(NAMES.commands, commands.encode(sent))
+    assert (passed.event, passed.payload) == ("hi", b'["hi",%b]' % value)
+    assert passed.facts()["event"] == "hi"
+
+
 @pytest.mark.parametrize(
     ("wanted", "matches"),
     [
@@ -73,11 +81,50 @@ def test_what_services_send_is_an_event_too() -> None:
         (Wanted(user=UserId("bo")), False),
         (Wanted(chat=ChatId("bob")), False),
         (Wanted(channel=NAMES.commands), True),
+        (Wanted(channel=f"{NAMES.commands[:-3]}*"), True),
+        (Wanted(channel="chat:*"), False),
         (Wanted(user=UserId("bob"), channel="chat:new"), False),
     ],
 )
 def test_filters_must_all_match(wanted: Wanted, matches: bool) -> None:
     assert wanted.matches(read(NAMES.commands, EMIT)) is matches
+
+
+ROUTES = "routes have chat:deleted, chat:messageRead, chat:new, chat:newMessage, chat:typing"
+
+
+@pytest.mark.parametrize(
+    ("channel", "says"),
+    [
+        ("chat:newMesage", f"'chat:newMesage'; did you mean chat:newMessage? The {ROUTES}"),
+        ("like:new", f"no route has a channel 'like:new'; the {ROUTES}, user:status"),
+        ("likes:*", "no route has a channel 'likes:*'"),
+        ("chat", "no route has a channel 'chat'"),
+    ],
+)
+@pytest.mark.parametrize("keeps_log", [True, False])
+def test_a_channel_that_no_route_has_is_named(channel: str, says: str, keeps_log: bool) -> None:
+    doubt = doubt_of(channel, compiled(), NAMES.commands, DEFAULT_EMITTERS, keeps_log=keeps_log)
+    assert doubt is not None
+    assert says in doubt
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [
+        *("chat:new", "chat:*", "*:status", "user:[a-s]*", NAMES.commands, EMITTER_CHANNEL),
+        *("socket.io#/chats#room#", "socket.io-request#/chats#", "socket.io*", "*#room#"),
+    ],
+)
+def test_a_channel_on_which_something_may_come_is_not_doubted(channel: str) -> None:
+    found = doubt_of(channel, compiled(), NAMES.commands, DEFAULT_EMITTERS, keeps_log=True)
+    assert found is None
+
+
+def test_commands_that_are_not_recorded_are_not_shown() -> None:
+    doubt = doubt_of(NAMES.commands, compiled(), NAMES.commands, DEFAULT_EMITTERS, keeps_log=False)
+    assert doubt is not None
+    assert "with live delivery" in doubt
 
 
 def test_a_room_of_any_namespace_matches() -> None:

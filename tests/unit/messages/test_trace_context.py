@@ -94,6 +94,11 @@ def test_a_message_without_one_at_its_top_has_none(message: bytes) -> None:
     assert read(message) is None
 
 
+def test_half_of_a_surrogate_pair_elsewhere_hides_none() -> None:
+    carrier = {"text": "cut \ud83d", "traceparent": PARENT, "tracestate": "a=1"}
+    assert read(json.dumps(carrier).encode()) == TraceContext(PARENT, "a=1")
+
+
 @given(objects)
 def test_what_is_put_is_read_and_the_rest_is_as_it_was(message: dict[str, Any]) -> None:
     text = json.dumps(message).encode()

@@ -330,20 +330,25 @@ def test_what_is_not_a_json_object_is_refused(text: bytes) -> None:
     assert caught.value.fault is FramingFault.INVALID_JSON
 
 
-@pytest.mark.parametrize(
-    ("sent", "read"),
-    [
-        # JSON.stringify('😀'.slice(0, 1))
-        (r'"\ud83d"', r'"\ufffd"'),
-        (r'"\uDE00 \ud83d"', r'"\ufffd \ufffd"'),
-        (r'"\ud83d\ud83d\ude00"', r'"\ufffd\ud83d\ude00"'),
-        (r'"\\ud83d \ud83d\n"', r'"\\ud83d \ufffd\n"'),
-    ],
-)
-def test_half_an_emoji_costs_a_replacement_character_not_the_connection(
-    sent: str, read: str
-) -> None:
-    assert read_packet(f'{{"data":{sent}}}'.encode()).data == read.encode()
+HALVES = [
+    # JSON.stringify('😀'.slice(0, 1))
+    (r'"\ud83d"', r'"\ufffd"'),
+    (r'"\uDE00 \ud83d"', r'"\ufffd \ufffd"'),
+    (r'"\ud83d\ud83d\ude00"', r'"\ufffd\ud83d\ude00"'),
+    (r'"\\ud83d \ud83d\n"', r'"\\ud83d \ufffd\n"'),
+]
+
+
+@pytest.mark.parametrize("half", [sent for sent, _ in HALVES])
+def test_half_an_emoji_in_a_request_leaves_as_it_came(half: str) -> None:
+    text = f'{{"pattern":{{"cmd":"p"}},"data":{{"t":{half}}},"x":{half},"id":{half}}}'
+    assert read_packet(text.encode()) == Packet("p", f'{{"t":{half}}}'.encode(), half.encode())
+    assert read_packet(f'{{"pattern":{half},"id":1}}'.encode()) == Packet(None, b"null", b"1")
+
+
+@pytest.mark.parametrize(("sent", "read"), HALVES)
+def test_half_an_emoji_in_a_reply_costs_a_replacement_character(sent: str, read: str) -> None:
+    assert read_reply(f'{{"id":"7","response":{sent}}}'.encode()) == Reply("7", read.encode(), None)
     assert json.loads(read) == json.loads(sent).encode("utf-16", "surrogatepass").decode(
         "utf-16", "replace"
     )
@@ -352,6 +357,8 @@ def test_half_an_emoji_costs_a_replacement_character_not_the_connection(
 def test_broken_json_with_half_an_emoji_is_still_broken() -> None:
     with pytest.raises(FramingError):
         read_packet(rb'{"data":"\ud83d"')
+    with pytest.raises(FramingError):
+        read_reply(rb'{"response":"\ud83d"')
 
 
 def test_replies_are_what_nestjs_itself_would_send() -> None:

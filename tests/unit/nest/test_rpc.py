@@ -409,6 +409,55 @@ async def test_a_request_that_does_not_fit_its_pattern_is_refused(
     assert pod.heard == []
 
 
+HALF = '"cut \\ud83d"'
+"""JSON.stringify of a text that was cut inside an emoji."""
+NAMES = [
+    *(("isUserOnline", "userId"), ("getOnlineUsers", "cursor"), ("disconnectUser", "userId")),
+    *(("sendToUser", "userId"), ("sendToUser", "event"), ("sendToUser", "namespace")),
+    *(("sendToRoom", "room"), ("sendToRoom", "event"), ("sendToRoom", "namespace")),
+    *(("joinRoom", "userId"), ("joinRoom", "roomName"), ("joinRoom", "namespace")),
+    *(("leaveRoom", "userId"), ("leaveRoom", "roomName"), ("leaveRoom", "namespace")),
+]
+
+
+@pytest.mark.parametrize(("pattern", "name"), NAMES)
+async def test_half_of_a_surrogate_pair_in_a_name_is_refused_as_such(
+    pod: Pod, pattern: str, name: str
+) -> None:
+    required = {"userId": "u1", "event": "e", "room": "r", "roomName": "r", "data": 1}
+    data = json.dumps(required | {name: "\x00"}).replace('"\\u0000"', HALF)
+    refusal = await pod.refused(pattern, data.encode())
+    assert refusal.code == "invalid_request"
+    assert refusal.message == (
+        f"`{name}` holds half of a surrogate pair, as a text does that was cut inside an emoji; "
+        "send whole characters there"
+    )
+    assert pod.heard == []
+
+
+async def test_half_of_a_surrogate_pair_in_an_event_is_sent_as_it_was_written(pod: Pod) -> None:
+    data = f'{{"t": {HALF}}}'
+    request = f'{{"room":"r","event":"e","data":{data},"ignored":{HALF}}}'
+    assert await pod.done("sendToRoom", request.encode()) == {"accepted": True}
+    assert await pod.command() == Emit(msgspec.Raw(f'["e",{data}]'.encode()), (Room("r"),))
+
+
+async def test_half_of_a_surrogate_pair_costs_no_published_event(pod: Pod) -> None:
+    event = f'{{"userId":"u1","chatId":{HALF},"withUser":{HALF}}}'.encode()
+    assert await pod.done("chat:new", event) == {"accepted": True}
+    await eventually(lambda: pod.heard, PATIENCE_SECONDS, "it is published")
+    assert pod.heard == [(b"chat:new", event)]
+
+
+async def test_a_reason_that_was_cut_inside_an_emoji_keeps_nobody_connected(pod: Pod) -> None:
+    request = f'{{"userId":"u1","reason":{HALF},"data":{HALF}}}'.encode()
+    asking = asyncio.create_task(pod.done("disconnectUser", request))
+    command = await pod.command()
+    assert isinstance(command, Disconnect)
+    assert command.reason == "cut \ufffd"
+    asking.cancel()
+
+
 @pytest.mark.parametrize("event", sorted(UNSENDABLE_EVENTS))
 @pytest.mark.parametrize(
     ("pattern", "address"), [("sendToUser", {"userId": "u1"}), ("sendToRoom", {"room": "r"})]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from constellation_ws.cli.sizing import provision, usage
-from constellation_ws.cli.sizing.load import Bounds, Load
+from constellation_ws.cli.sizing.load import DEFAULT_LOG, Bounds, Load, Log
 from constellation_ws.cli.sizing.provision import FullAt, Requests, Storm
 from constellation_ws.cli.sizing.unit_costs import OF_MODE
 from constellation_ws.cli.sizing.usage import Cpu, Memory, Network
@@ -18,6 +18,7 @@ class Sizing:
 
     mode: str
     load: Load
+    log: Log
     pods: int
     is_suggested: bool
     cpu: Mapping[str, Cpu]
@@ -31,27 +32,32 @@ class Sizing:
     notes: Sequence[str]
 
 
-def compute(mode: str, load: Load, bounds: Bounds, pods: int | None) -> Sizing:
+def compute(
+    mode: str, load: Load, bounds: Bounds, pods: int | None, log: Log = DEFAULT_LOG
+) -> Sizing:
     """Compute it, for the suggested number of pods if none is given. Raises NoNumberOfPods."""
     costs = OF_MODE[mode]
-    count = provision.chosen_pods(load, bounds, costs) if pods is None else pods
-    roles = usage.roles(count, costs)
-    cpu = {name: usage.pod_cpu(load, count, costs, role) for name, role in roles.items()}
-    network = {name: usage.pod_network(load, count, costs, role) for name, role in roles.items()}
+    count = provision.chosen_pods(load, bounds, costs, log) if pods is None else pods
+    roles = usage.roles(count, costs, log)
+    cpu = {name: usage.pod_cpu(load, count, costs, role, log) for name, role in roles.items()}
+    network = {
+        name: usage.pod_network(load, count, costs, role, log) for name, role in roles.items()
+    }
     return Sizing(
         mode=mode,
         load=load,
+        log=log,
         pods=count,
         is_suggested=pods is None,
-        cpu=cpu | {"redis": usage.redis_cpu(load, count, costs)},
-        network=network | {"redis": usage.redis_network(load, count, costs)},
+        cpu=cpu | {"redis": usage.redis_cpu(load, count, costs, log)},
+        network=network | {"redis": usage.redis_network(load, count, costs, log)},
         memory={
             "pod": usage.pod_memory(load, count, bounds, costs),
             "redis": usage.redis_memory(load, bounds, costs),
         },
-        storm=provision.storm(load, count, bounds, costs),
-        full_at=provision.full_at(load, count, costs),
-        requests=provision.requests(load, count, bounds, costs),
-        problems=tuple(provision.problems(load, count, bounds, costs)),
-        notes=tuple(provision.notes(load, count, bounds, costs)),
+        storm=provision.storm(load, count, bounds, costs, log),
+        full_at=provision.full_at(load, count, costs, log=log),
+        requests=provision.requests(load, count, bounds, costs, log),
+        problems=tuple(provision.problems(load, count, bounds, costs, log)),
+        notes=tuple(provision.notes(load, count, bounds, costs, log)),
     )

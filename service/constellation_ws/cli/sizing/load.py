@@ -38,6 +38,29 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """Who receives events from Pub/Sub and who appends them, by the settings of the pods."""
+
+    listeners: int = 3
+    """`CONSTELLATION_LOG_LISTENERS`."""
+    partitions: int = 1
+    """`CONSTELLATION_LOG_PARTITIONS`."""
+    is_packed: bool = True
+    """Whether events that are appended together are one entry: `CONSTELLATION_LOG_PACKING`."""
+
+    def listening(self, pods: int) -> int:
+        """Count the listeners among so many pods: with several partitions all are."""
+        return pods if self.partitions > 1 else min(pods, self.listeners)
+
+    def recorded_share(self, pods: int) -> float:
+        """Give the share of the log that the busiest of its recorders appends."""
+        return math.ceil(self.partitions / pods) / self.partitions
+
+
+DEFAULT_LOG = Log()
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """What happens all the time. Raises InvalidLoad."""
 

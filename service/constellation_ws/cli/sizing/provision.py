@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from constellation_ws.cli.sizing import unit_costs, usage
-from constellation_ws.cli.sizing.load import MOST_EVENTS, Bounds, Load
+from constellation_ws.cli.sizing.load import DEFAULT_LOG, MOST_EVENTS, Bounds, Load, Log
 from constellation_ws.cli.sizing.unit_costs import UnitCosts
 from constellation_ws.cli.sizing.usage import Cpu, Role
 
@@ -20,6 +20,8 @@ MOST_REDIS_MILLICORES = 600.0
 MOST_STORM_SECONDS = 15.0
 """In which the clients of a pod that died should be connected again."""
 MOST_PODS = 1_000
+MOST_UNPACKED_RATE = 1_000
+"""Events a second at which packing made no difference."""
 _SPARE = 1.5
 """Of memory: what allocators do not return, buffers of slow clients, snapshots of Redis."""
 _MEMORY_STEP = 64 << 20
@@ -79,12 +81,12 @@ class NoNumberOfPods(ValueError):
     """More pods do not help; `str()` is a sentence."""
 
 
-def storm(load: Load, pods: int, bounds: Bounds, costs: UnitCosts) -> Storm:
+def storm(load: Load, pods: int, bounds: Bounds, costs: UnitCosts, log: Log = DEFAULT_LOG) -> Storm:
     """Compute what happens when one of so many pods dies. A single one is replaced first."""
     survivors = max(1, pods - 1)
     clients = math.ceil(load.users / pods)
-    busy = usage.pod_cpu(load, survivors, costs, usage.busiest(costs)).millicores
-    redis_busy = usage.redis_cpu(load, survivors, costs).millicores
+    busy = usage.pod_cpu(load, survivors, costs, usage.busiest(costs), log).millicores
+    redis_busy = usage.redis_cpu(load, survivors, costs, log).millicores
     of_pod = min(_spare(busy) / costs.reconnect_us, bounds.max_connects_per_second)
     return Storm(
         clients,
@@ -101,10 +103,12 @@ def _spare(millicores: float) -> float:
     return max(0.0, CORE - millicores) * 1_000
 
 
-def pod_faults(load: Load, pods: int, bounds: Bounds, costs: UnitCosts) -> Iterator[str]:
+def pod_faults(
+    load: Load, pods: int, bounds: Bounds, costs: UnitCosts, log: Log = DEFAULT_LOG
+) -> Iterator[str]:
     """Say why so many pods do not carry the load while one of them is down."""
     survivors = max(1, pods - 1)
-    busy = usage.pod_cpu(load, survivors, costs, usage.busiest(costs)).millicores
+    busy = usage.pod_cpu(load, survivors, costs, usage.busiest(costs), log).millicores
     if busy > MOST_POD_MILLICORES:
         yield (
             f"while a pod is down, each other pod uses {busy:,.0f} m of CPU, more than "
@@ -115,7 +119,7 @@ def pod_faults(load: Load, pods: int, bounds: Bounds, costs: UnitCosts) -> Itera
             f"while a pod is down, each other pod has {-(-load.users // survivors):,} connections, "
             f"and CONSTELLATION_MAX_CONNECTIONS is {bounds.max_connections:,}"
         )
-    found = storm(load, pods, bounds, costs)
+    found = storm(load, pods, bounds, costs, log)
     if found.seconds_at(found.most_of_pods) > MOST_STORM_SECONDS:
         yield (
             "the clients of a pod that dies need more than "
@@ -123,17 +127,20 @@ def pod_faults(load: Load, pods: int, bounds: Bounds, costs: UnitCosts) -> Itera
         )
 
 
-def suggested_pods(load: Load, bounds: Bounds, costs: UnitCosts) -> int | None:
+def suggested_pods(
+    load: Load, bounds: Bounds, costs: UnitCosts, log: Log = DEFAULT_LOG
+) -> int | None:
     """Return the least number of pods that is enough, two or more; None if no number is."""
     counts = range(2, MOST_PODS + 1)
-    return next((pods for pods in counts if not any(pod_faults(load, pods, bounds, costs))), None)
+    fitting = (pods for pods in counts if not any(pod_faults(load, pods, bounds, costs, log)))
+    return next(fitting, None)
 
 
-def chosen_pods(load: Load, bounds: Bounds, costs: UnitCosts) -> int:
+def chosen_pods(load: Load, bounds: Bounds, costs: UnitCosts, log: Log = DEFAULT_LOG) -> int:
     """Return the suggested number of pods. Raises NoNumberOfPods."""
-    pods = suggested_pods(load, bounds, costs)
+    pods = suggested_pods(load, bounds, costs, log)
     if pods is None:
-        reason = next(pod_faults(load, MOST_PODS, bounds, costs))
+        reason = next(pod_faults(load, MOST_PODS, bounds, costs, log))
         raise NoNumberOfPods(
             f"No number of pods up to {MOST_PODS:,} is enough: {reason}. See Cells in "
             "docs/scale.md; --pods shows the figures of a number of pods."
@@ -141,10 +148,12 @@ def chosen_pods(load: Load, bounds: Bounds, costs: UnitCosts) -> int:
     return pods
 
 
-def requests(load: Load, pods: int, bounds: Bounds, costs: UnitCosts) -> Requests:
+def requests(
+    load: Load, pods: int, bounds: Bounds, costs: UnitCosts, log: Log = DEFAULT_LOG
+) -> Requests:
     """Compute what each pod should get, so that it can take over from one that is down."""
     survivors = max(1, pods - 1)
-    cpu = usage.pod_cpu(load, survivors, costs, usage.busiest(costs)).millicores
+    cpu = usage.pod_cpu(load, survivors, costs, usage.busiest(costs), log).millicores
     memory = usage.pod_memory(load, survivors, bounds, costs).bytes
     redis = usage.redis_memory(load, bounds, costs).bytes
     return Requests(
@@ -158,13 +167,16 @@ def _rounded_up(value: float, step: int) -> int:
     return math.ceil(value / step) * step
 
 
-def full_at(load: Load, pods: int, costs: UnitCosts, share: float = 1.0) -> FullAt:
+def full_at(
+    load: Load, pods: int, costs: UnitCosts, share: float = 1.0, log: Log = DEFAULT_LOG
+) -> FullAt:
     """Find where recorder, another pod and Redis use this share of a core."""
-    most, other = share * CORE, usage.roles(pods, costs)["pod"]
+    most, found = share * CORE, usage.roles(pods, costs, log)
+    other = found.get("pod", Role.RECORDER)
     return FullAt(
-        _rate_at(load, most, lambda one: usage.pod_cpu(one, pods, costs, Role.RECORDER)),
-        _rate_at(load, most, lambda one: usage.pod_cpu(one, pods, costs, other)),
-        _rate_at(load, most, lambda one: usage.redis_cpu(one, pods, costs)),
+        _rate_at(load, most, lambda one: usage.pod_cpu(one, pods, costs, Role.RECORDER, log)),
+        _rate_at(load, most, lambda one: usage.pod_cpu(one, pods, costs, other, log)),
+        _rate_at(load, most, lambda one: usage.redis_cpu(one, pods, costs, log)),
     )
 
 
@@ -178,25 +190,30 @@ def _rate_at(load: Load, millicores: float, cpu: Callable[[Load], Cpu]) -> float
     return low
 
 
-def problems(load: Load, pods: int, bounds: Bounds, costs: UnitCosts) -> Iterator[str]:
+def problems(
+    load: Load, pods: int, bounds: Bounds, costs: UnitCosts, log: Log = DEFAULT_LOG
+) -> Iterator[str]:
     """Say in a sentence each why this does not work, and what would."""
-    for fault in pod_faults(load, pods, bounds, costs):
+    for fault in pod_faults(load, pods, bounds, costs, log):
         yield f"{fault}: add pods"
-    busy = usage.redis_cpu(load, pods, costs).millicores
-    if busy > MOST_REDIS_MILLICORES:
+    busy = usage.redis_cpu(load, pods, costs, log).millicores
+    if busy > MOST_REDIS_MILLICORES and log.partitions == 1:  # else not known; there is a note
         yield (
             f"Redis uses {busy:,.0f} m of CPU, more than {MOST_REDIS_MILLICORES:.0f} m: "
             "see Cells in docs/scale.md"
         )
 
 
-def notes(load: Load, pods: int, bounds: Bounds, costs: UnitCosts) -> Iterator[str]:
+def notes(
+    load: Load, pods: int, bounds: Bounds, costs: UnitCosts, log: Log = DEFAULT_LOG
+) -> Iterator[str]:
     """Say in a sentence each what an operator should know of it."""
     if pods == 1:
         yield "with one pod nobody is served until it is replaced"
     if not costs.is_logged:
         yield "with live delivery clients do not resume: they miss what happens meanwhile"
         return
+    yield from _uncounted(load, log)
     wanted = load.events_per_second * load.window_seconds
     if wanted > bounds.log_max_entries:
         seconds = bounds.log_max_entries / load.events_per_second
@@ -209,4 +226,18 @@ def notes(load: Load, pods: int, bounds: Bounds, costs: UnitCosts) -> Iterator[s
         yield (
             f"a pod has the events of the last {recent / load.events_per_second:,.0f} s in memory; "
             "clients that were away for longer resume from Redis"
+        )
+
+
+def _uncounted(load: Load, log: Log) -> Iterator[str]:
+    """Say which settings change what is used, in a way of which there is no unit cost."""
+    if log.partitions > 1:
+        yield (
+            "not counted: what the partitions take from the busiest primary; Redis is computed as "
+            "one that has them all (see Partitions in docs/scale.md)"
+        )
+    if log.is_packed and load.events_per_second > MOST_UNPACKED_RATE:
+        yield (
+            "not counted: packing, with which Redis and the recorder use less than this at more "
+            f"than {MOST_UNPACKED_RATE:,} events a second"
         )

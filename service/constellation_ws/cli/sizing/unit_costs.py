@@ -9,6 +9,8 @@ had the other one. CPU time is user and system time of a process, from `/proc/<p
   --quick --workloads dropped,unicast,unicast-paced,fanout-1,recipients-100`. How many batches there
   were: the calls of `EVALSHA` in `INFO commandstats`.
 - What only listeners do: three pods at 600 and 3,000 events a second, all of them listeners or one.
+- What a further partition costs: three pods on three primaries, one partition or three, at 10 to
+  20,000 events a second, as `python -m benchmarks.partitions` does it.
 - Connections: 8,000 that stayed idle for 25 seconds. Connects in `live`: `--workloads storm` and
   `idle-10000`. Reconnects in `durable`: 600 clients that resumed on another pod, with one missed
   event each.
@@ -37,6 +39,8 @@ class UnitCosts:
     """To be woken for a batch, read it and wait for the next one, on a listener."""
     listen_batch_us: float
     """Of that, to receive the events from Pub/Sub: other pods do not."""
+    partition_batch_us: float
+    """For a batch and each further partition of the log: to be woken by several streams."""
     event_us: float
     """To decode an event and find its recipients, on a listener that has none of them."""
     listen_event_us: float
@@ -90,6 +94,7 @@ DURABLE = UnitCosts(
     recorder_batch_us=320,
     pod_batch_us=240,
     listen_batch_us=30,
+    partition_batch_us=65,
     event_us=8,
     listen_event_us=4,
     event_kib_us=5,
@@ -120,6 +125,7 @@ LIVE = UnitCosts(
     recorder_batch_us=70,
     pod_batch_us=70,
     listen_batch_us=0,  # here and below: all pods are the same
+    partition_batch_us=0,
     event_us=4,
     listen_event_us=0,
     event_kib_us=2.5,  # half of durable's, whose pods receive an event twice; not measured
@@ -147,8 +153,6 @@ LIVE = UnitCosts(
 
 OF_MODE = {"durable": DURABLE, "live": LIVE}
 
-LISTENERS = 3
-"""Pods that receive events from Pub/Sub: the default of `CONSTELLATION_LOG_LISTENERS`."""
 PACKET_BYTES = 60
 """What an event has besides its JSON on the way from Redis (protocol, channel, ID), and on the way
 to a client (WebSocket, Socket.IO, event name). Headers of TCP and TLS come on top."""

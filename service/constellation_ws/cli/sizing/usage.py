@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from constellation_ws.cli.sizing import unit_costs
-from constellation_ws.cli.sizing.load import Bounds, Load
+from constellation_ws.cli.sizing.load import DEFAULT_LOG, Bounds, Load, Log
 from constellation_ws.cli.sizing.unit_costs import UnitCosts
 
 
@@ -90,7 +90,9 @@ def batches(load: Load, costs: UnitCosts) -> float:
 
 def local_share(load: Load, pods: int) -> float:
     """Share of the events that have a recipient on a given pod; clients are spread evenly."""
-    return min(load.recipients / pods, 1 - math.pow(1 - 1 / pods, load.recipients))
+    if load.recipients <= 1:
+        return load.recipients / pods  # the same, without the rounding error of the power
+    return 1 - math.pow(1 - 1 / pods, load.recipients)
 
 
 class Role(Enum):
@@ -103,13 +105,17 @@ class Role(Enum):
     """It follows the log alone, or with `live` receives events from Pub/Sub."""
 
 
-def roles(pods: int, costs: UnitCosts) -> dict[str, Role]:
+def roles(pods: int, costs: UnitCosts, log: Log = DEFAULT_LOG) -> dict[str, Role]:
     """Say which roles there are among so many pods; `pod` is that of most."""
     if not costs.is_logged:
         return {"pod": Role.POD}
-    if pods <= unit_costs.LISTENERS:
-        return {"recorder": Role.RECORDER, "pod": Role.LISTENER}
-    return {"recorder": Role.RECORDER, "listener": Role.LISTENER, "pod": Role.POD}
+    listening = log.listening(pods)
+    found = {"recorder": Role.RECORDER}
+    if pods > listening > 1:
+        found["listener"] = Role.LISTENER
+    if pods == 1 or pods > log.partitions:
+        found["pod"] = Role.POD if pods > listening else Role.LISTENER
+    return found
 
 
 def busiest(costs: UnitCosts) -> Role:
@@ -117,32 +123,35 @@ def busiest(costs: UnitCosts) -> Role:
     return Role.RECORDER if costs.is_logged else Role.POD
 
 
-def pod_cpu(load: Load, pods: int, costs: UnitCosts, role: Role) -> Cpu:
+def pod_cpu(load: Load, pods: int, costs: UnitCosts, role: Role, log: Log = DEFAULT_LOG) -> Cpu:
     """CPU of one of so many pods."""
     rate, turns = load.events_per_second, batches(load, costs)
-    of_event = costs.event_us
-    of_batch = costs.recorder_batch_us if role is Role.RECORDER else costs.pod_batch_us
+    of_event, of_batch = costs.event_us, costs.pod_batch_us
+    if role is Role.RECORDER:
+        of_batch += (costs.recorder_batch_us - of_batch) * log.recorded_share(pods)
     if role is Role.POD:
         of_batch -= costs.listen_batch_us
         of_event -= costs.listen_event_us
     first = rate * local_share(load, pods)
-    every = rate * load.recipients / pods
+    further = max(0.0, rate * (load.recipients / pods) - first)
+    others = turns * (log.partitions - 1)
     return Cpu(
         (
             Term("at rest", 1, costs.pod_second_us),
             Term("connections", load.users / pods, costs.connection_second_us),
             Term("batches, appended" if role is Role.RECORDER else "batches", turns, of_batch),
+            Term("batches × further partitions", others, costs.partition_batch_us),
             Term("events, dropped or not", rate, of_event),
             Term("KiB of events", rate * load.event_bytes / 1024, costs.event_kib_us),
             Term("batches with a local recipient", min(turns, first), costs.local_batch_us),
             Term("events with a local recipient", first, costs.first_delivery_us),
-            Term("further local recipients", every - first, costs.further_delivery_us),
+            Term("further local recipients", further, costs.further_delivery_us),
         )
     )
 
 
-def redis_cpu(load: Load, pods: int, costs: UnitCosts) -> Cpu:
-    """CPU of Redis, whose commands share one thread."""
+def redis_cpu(load: Load, pods: int, costs: UnitCosts, log: Log = DEFAULT_LOG) -> Cpu:
+    """CPU of Redis, whose commands share one thread; as if it had all partitions of the log."""
     rate, turns = load.events_per_second, batches(load, costs)
     to_all = costs.redis_batch_pod_us - costs.redis_batch_listen_us
     return Cpu(
@@ -153,7 +162,7 @@ def redis_cpu(load: Load, pods: int, costs: UnitCosts) -> Cpu:
             Term("batches × pods", turns * pods, to_all),
             Term(
                 "batches × listeners",
-                turns * min(pods, unit_costs.LISTENERS),
+                turns * log.listening(pods),
                 costs.redis_batch_listen_us,
             ),
             Term("events", rate, costs.redis_event_us),
@@ -163,21 +172,24 @@ def redis_cpu(load: Load, pods: int, costs: UnitCosts) -> Cpu:
     )
 
 
-def pod_network(load: Load, pods: int, costs: UnitCosts, role: Role) -> Network:
+def pod_network(
+    load: Load, pods: int, costs: UnitCosts, role: Role, log: Log = DEFAULT_LOG
+) -> Network:
     """Traffic of one of so many pods, with Redis and with clients.
 
-    The recorder does not read from the log what it appends: it sends it once instead.
+    A recorder does not read from the log what it appends: it sends it once instead.
     """
     delivered = load.recipients / pods
     if role is Role.RECORDER:
-        return _network(load, 1, 1 + delivered)
+        appended = log.recorded_share(pods)
+        return _network(load, 2 - appended, appended + delivered)
     return _network(load, costs.copies_to_listener if role is Role.LISTENER else 1, delivered)
 
 
-def redis_network(load: Load, pods: int, costs: UnitCosts) -> Network:
-    """Traffic of Redis, with publishers and with pods."""
+def redis_network(load: Load, pods: int, costs: UnitCosts, log: Log = DEFAULT_LOG) -> Network:
+    """Traffic of Redis, of all primaries together, with publishers and with pods."""
     if costs.is_logged:
-        return _network(load, 2, pods + min(pods, unit_costs.LISTENERS) - 1)
+        return _network(load, 2, pods + log.listening(pods) - 1)
     return _network(load, 1, pods)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constellation_ws.cli.sizing import provision, usage
-from constellation_ws.cli.sizing.load import Bounds, Load
+from constellation_ws.cli.sizing.load import Bounds, Load, Log
 from constellation_ws.cli.sizing.provision import NoNumberOfPods
 from constellation_ws.cli.sizing.unit_costs import DURABLE, LIVE
 from constellation_ws.cli.sizing.usage import Role
@@ -160,10 +160,38 @@ def test_what_settings_just_allow_is_no_problem() -> None:
 
 def test_what_an_operator_should_know_is_noted() -> None:
     many = replace(EXAMPLE, events_per_second=13_000, window_seconds=200)
-    alone, log, recent = provision.notes(many, 1, BOUNDS, DURABLE)
+    alone, log, recent = provision.notes(many, 1, BOUNDS, DURABLE, Log(is_packed=False))
     assert alone == "with one pod nobody is served until it is replaced"
     assert log.startswith("the log reaches back 77 s only: CONSTELLATION_LOG_MAX_ENTRIES is 1,0")
     assert log.endswith("the window has 2,600,000 events")
     assert recent.startswith("a pod has the events of the last 13 s in memory")
     (live,) = provision.notes(many, 2, BOUNDS, LIVE)
     assert live.startswith("with live delivery clients do not resume")
+
+
+def test_what_is_not_counted_is_named() -> None:
+    fast = replace(EXAMPLE, events_per_second=1_001)
+    packed = list(provision.notes(fast, 3, BOUNDS, DURABLE))
+    assert any(one.startswith("not counted: packing") for one in packed)
+    assert not any("packing" in one for one in provision.notes(EXAMPLE, 3, BOUNDS, DURABLE))
+    off = provision.notes(fast, 3, BOUNDS, DURABLE, Log(is_packed=False))
+    assert not any("packing" in one for one in off)
+    (note,) = provision.notes(EXAMPLE, 3, BOUNDS, DURABLE, Log(partitions=2))
+    assert note.startswith("not counted: what the partitions take from the busiest primary")
+
+
+def test_a_redis_whose_share_is_not_known_is_not_too_busy() -> None:
+    fast = replace(EXAMPLE, events_per_second=40_000)
+    divided = Log(partitions=3)
+    assert any("Redis uses " in one for one in provision.problems(fast, 12, BOUNDS, DURABLE))
+    problems = list(provision.problems(fast, 12, BOUNDS, DURABLE, divided))
+    assert not any("Redis uses " in one for one in problems)
+
+
+def test_further_partitions_take_cpu_of_each_pod() -> None:
+    one, three = (
+        provision.requests(EXAMPLE, 3, BOUNDS, DURABLE, Log(partitions=count)).cpu_millicores
+        for count in (1, 3)
+    )
+    assert three > one
+    assert provision.full_at(EXAMPLE, 3, DURABLE, log=Log(partitions=3)).pod > 0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constellation_ws.cli.sizing import usage
-from constellation_ws.cli.sizing.load import Bounds, Load
+from constellation_ws.cli.sizing.load import Bounds, Load, Log
 from constellation_ws.cli.sizing.unit_costs import DURABLE, LIVE, MOST_RECENT_BYTES, UnitCosts
 from constellation_ws.cli.sizing.usage import Role
 
@@ -77,6 +77,49 @@ def test_most_pods_listen_only_where_there_are_few() -> None:
     assert usage.roles(3, DURABLE) == {"recorder": Role.RECORDER, "pod": Role.LISTENER}
     assert list(usage.roles(4, DURABLE)) == ["recorder", "listener", "pod"]
     assert usage.roles(4, LIVE) == {"pod": Role.POD}
+
+
+def test_the_settings_say_how_many_listen() -> None:
+    assert list(usage.roles(4, DURABLE, Log(listeners=4))) == ["recorder", "pod"]
+    one = usage.roles(3, DURABLE, Log(listeners=1))
+    assert one == {"recorder": Role.RECORDER, "pod": Role.POD}
+    few, all_pods = (
+        usage.redis_cpu(EXAMPLE, 6, DURABLE, Log(listeners)).millicores for listeners in (2, 6)
+    )
+    assert all_pods - few == pytest.approx(4 * 450 * 15 / 1_000)
+
+
+def test_with_several_partitions_all_pods_listen_and_record() -> None:
+    three = Log(listeners=1, partitions=3)
+    assert usage.roles(3, DURABLE, three) == {"recorder": Role.RECORDER}
+    assert usage.roles(4, DURABLE, three) == {"recorder": Role.RECORDER, "pod": Role.LISTENER}
+    recorder = usage.pod_cpu(EXAMPLE, 3, DURABLE, Role.RECORDER, three)
+    counts = {term.what: (term.per_second, term.unit_us) for term in recorder.terms}
+    # A third of 320 us, and two thirds of 240.
+    assert counts["batches, appended"] == (450, pytest.approx(266.7, abs=0.1))
+    assert counts["batches × further partitions"] == (900, 65)
+    halved = usage.pod_cpu(EXAMPLE, 2, DURABLE, Role.RECORDER, three)
+    assert halved.terms[2].unit_us == pytest.approx(240 + 80 * 2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("rate", "measured"), [(10, 4), (150, 17), (600, 54), (1_500, 63), (3_000, 58), (9_000, 77)]
+)
+def test_what_two_further_partitions_cost_a_pod_is_as_measured(rate: int, measured: int) -> None:
+    load = Load(1, rate, 0, 300, 120)
+    one, three = (
+        usage.pod_cpu(load, 3, DURABLE, Role.LISTENER, Log(partitions=count)).millicores
+        for count in (1, 3)
+    )
+    assert three - one == pytest.approx(measured, rel=0.35, abs=4)
+
+
+@pytest.mark.parametrize("pods", range(2, 13))
+@pytest.mark.parametrize("recipients", [0.1, 0.3, 1, 1.0000001])
+def test_nothing_is_counted_that_is_a_rounding_error(pods: int, recipients: float) -> None:
+    load = replace(EXAMPLE, recipients=recipients, events_per_second=33.3)
+    further = usage.pod_cpu(load, pods, DURABLE, Role.LISTENER).terms[-1].per_second
+    assert further == 0 or further > 1e-9
 
 
 @given(LOADS, PODS, COSTS)
@@ -150,6 +193,17 @@ def test_the_network_of_an_example() -> None:
     live = usage.redis_network(EXAMPLE, 3, LIVE)
     assert (live.received, live.sent) == (copy, 3 * copy)
     assert usage.pod_network(EXAMPLE, 2, DURABLE, Role.LISTENER).sent == 1.5 * copy
+
+
+@pytest.mark.parametrize(("pods", "partitions"), [(3, 3), (6, 3), (2, 4)])
+def test_what_redis_sends_is_what_pods_of_a_divided_log_receive(pods: int, partitions: int) -> None:
+    log = Log(partitions=partitions)
+    recorders = min(pods, partitions)
+    received = sum(
+        usage.pod_network(EXAMPLE, pods, DURABLE, role, log).received * count
+        for role, count in ((Role.RECORDER, recorders), (Role.LISTENER, pods - recorders))
+    )
+    assert usage.redis_network(EXAMPLE, pods, DURABLE, log).sent == pytest.approx(received)
 
 
 @given(LOADS, PODS)
