@@ -32,6 +32,8 @@ def make_log(
     metrics: Metrics | None = None,
     unrecorded: Unrecorded | None = None,
     names: Names = DEFAULT,
+    *,
+    is_divided: bool = False,
 ) -> RedisLog:
     """A log that one client serves for all purposes."""
     return RedisLog(
@@ -41,6 +43,7 @@ def make_log(
         unrecorded or Unrecorded(b"pod", PLENTY_OF_BYTES),
         SessionMark(f"pod-{next(_numbers)}"),
         metrics or Metrics(),
+        is_divided=is_divided,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping
 
 import structlog
 from redis.exceptions import ResponseError
@@ -31,7 +32,9 @@ _LOOK_SECONDS = 0.1
 class Epochs:
     """What this pod knows of the log's epoch. `RedisLog` acts on it."""
 
-    def __init__(self, state: LogState, mark: SessionMark) -> None:
+    def __init__(self, state: LogState, mark: SessionMark, shown: Mapping[str, int]) -> None:
+        """`shown` is what log lines say of the partition."""
+        self._logger = logger.bind(**shown)
         self._state = state
         self._mark = mark
         self.known: str | None = None
@@ -164,7 +167,9 @@ class Epochs:
         except ResponseError as error:
             # Redis is full or read-only. The log can still be followed; nobody resumes meanwhile.
             if str(error) != self.fault:
-                logger.warning("the log's epoch cannot be written", reason=reason, error=str(error))
+                self._logger.warning(
+                    "the log's epoch cannot be written", reason=reason, error=str(error)
+                )
             self.end(reason)
             self.fault = str(error)
             return False

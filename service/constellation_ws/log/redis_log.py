@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -18,6 +18,7 @@ from constellation_ws.log.appender import Appender, open_appender
 from constellation_ws.log.comparison import Comparison
 from constellation_ws.log.epochs import Epochs
 from constellation_ws.log.follower import Follower
+from constellation_ws.log.following import Following
 from constellation_ws.log.ids import BEGINNING, LogId, format_id
 from constellation_ws.log.layout import Content, Logged, id_of, later_than, read_entries
 from constellation_ws.log.rate import AppendRate
@@ -27,7 +28,7 @@ from constellation_ws.log.state import LeaseReply, LogState, Look
 from constellation_ws.log.tail import Tail
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.observability.metrics import Metrics
-from constellation_ws.redis_io.link import FAULTS, backoff_seconds
+from constellation_ws.redis_io.link import FAULTS
 from constellation_ws.redis_io.names import Names
 
 logger = structlog.get_logger(__name__)
@@ -48,8 +49,16 @@ class RedisLog:
         unrecorded: Unrecorded,
         mark: SessionMark,
         metrics: Metrics,
+        *,
+        is_divided: bool,
     ) -> None:
-        """`redis` follows and asks for the lease, `redis_requests` reads; both may try again."""
+        """`redis` follows and asks for the lease, `redis_requests` reads; both may try again.
+
+        `is_divided` says that the log may have several partitions, of which this is one.
+        """
+        self.shown: Mapping[str, int] = {"partition": names.partition} if is_divided else {}
+        """What log lines say of the partition; nothing where there is only one."""
+        self._logger = logger.bind(**self.shown)
         self._redis = redis
         self._names = names
         self.comparison = Comparison(unrecorded)
@@ -59,16 +68,13 @@ class RedisLog:
         self._follower: Follower | None = None
         self.rate = AppendRate()
         self._tail = Tail(redis, names, self.rate, lambda: format_id(self.delivered), self._receive)
-        self._attempts = 0
         self._moved, self._is_awaited = asyncio.Event(), False
-        self.epochs = Epochs(self.state, mark)
+        self.epochs = Epochs(self.state, mark, self.shown)
         self.lag_seconds = 0.0
         """Age that the newest entry had when it was read, by Redis' clock; 0 when none waits."""
         self.delivered: LogId = BEGINNING
         """The last entry that was handed over here."""
-        self.disconnected_at: float | None = time.monotonic()
-        """Monotonic time since which the tail is not followed; None while it is."""
-        self.has_followed = False
+        self.following = Following(metrics, self.shown)
 
     @property
     def epoch(self) -> str | None:
@@ -77,7 +83,7 @@ class RedisLog:
         None while that is not known: before the first look, after the connection to Redis was lost
         until this pod has caught up, and from a loss until it is recorded as such.
         """
-        return None if self.disconnected_at is not None else self.epochs.current
+        return None if self.following.disconnected_at is not None else self.epochs.current
 
     async def reached(self, log_id: LogId) -> None:
         """Wait until this pod has delivered up to this entry, which another one may have before."""
@@ -105,7 +111,7 @@ class RedisLog:
         No session of the deployment can be recovered, and every connected client reconnects.
         `is_reported` says that they have done so already: the epoch began after the loss.
         """
-        logger.error("received events could not be recorded", reason=reason, events=count)
+        self._logger.error("received events could not be recorded", reason=reason, events=count)
         self._metrics.lost_events.labels(reason).inc(count)
         if not is_reported:
             self.epochs.end(reason)
@@ -118,7 +124,7 @@ class RedisLog:
 
     def note(self, reply: LeaseReply) -> None:
         """Compare a reply of Redis with what is known here, and act on the difference."""
-        if self.disconnected_at is not None or self.note_epoch(reply):
+        if self.following.disconnected_at is not None or self.note_epoch(reply):
             return  # about to be looked at
         missing, has_hole = self.comparison.confirm(reply, self.delivered)
         if missing or has_hole:
@@ -126,7 +132,7 @@ class RedisLog:
 
     def note_epoch(self, reply: LeaseReply) -> bool:
         """Compare the epoch in a reply of Redis with the known one; return whether they differ."""
-        must_look = self.disconnected_at is None and self.epochs.must_look(reply)
+        must_look = self.following.disconnected_at is None and self.epochs.must_look(reply)
         if must_look:
             self.look_again()
         return must_look
@@ -144,7 +150,7 @@ class RedisLog:
             await self._begin_at(look)
         elif self.epochs.has_gap():
             now = time.monotonic()
-            new_after = look.new_after(asked, now - (self.disconnected_at or now))
+            new_after = look.new_after(asked, now - (self.following.disconnected_at or now))
             if new_after < asked:
                 self.delivered = new_after
                 await self._compare_after(new_after)
@@ -157,7 +163,11 @@ class RedisLog:
         """Return whether this pod has read the log up to when its connection was lost."""
         if self.epochs.is_first_look:
             return False
-        disconnected_at = time.monotonic() if self.disconnected_at is None else self.disconnected_at
+        disconnected_at = (
+            time.monotonic()
+            if self.following.disconnected_at is None
+            else self.following.disconnected_at
+        )
         return self._tail.was_alive_at(disconnected_at)
 
     async def _begin_at(self, look: Look) -> None:
@@ -173,7 +183,7 @@ class RedisLog:
         self.comparison.begin_after(last, position)
 
     def _report(self, reason: str) -> None:
-        logger.error("gap in the log", reason=reason)
+        self._logger.error("gap in the log", reason=reason)
         self._metrics.log_gaps.labels(reason).inc()
         self.comparison.note_gap(reason)
         assert self._follower is not None, "runs"
@@ -193,15 +203,14 @@ class RedisLog:
             except LogChanged:
                 continue
             except TimeoutError:
-                self._note_disconnected("silent", "no answer to XREAD")
+                self.following.end("silent", "no answer to XREAD")
             except FAULTS as error:
-                self._note_disconnected("connection", str(error))
-            self._attempts += 1
-            await asyncio.sleep(backoff_seconds(self._attempts, random.random()))
+                self.following.end("connection", str(error))
+            await asyncio.sleep(self.following.next_pause())
 
     def _receive(self, pairs: list[Any]) -> None:
         """Deliver the entries of one reply to XREAD."""
-        self._note_following()
+        self.following.begin(self.delivered)
         content = self._take(pairs)
         is_level = self._tail.note_read(len(pairs), len(content.logged))
         self._tail.ask_next()  # before the batch is carried out: Redis works meanwhile
@@ -210,7 +219,9 @@ class RedisLog:
 
     def _compare(self, content: Content) -> None:
         for fault in content.faults:
-            logger.error("an entry of the log cannot be read", id=fault.id, reason=fault.reason)
+            self._logger.error(
+                "an entry of the log cannot be read", id=fault.id, reason=fault.reason
+            )
             if fault.is_recorded:
                 self.lose("unreadable", 1)
         if content.runs and (missing := self.comparison.compare(content.runs)):
@@ -218,7 +229,7 @@ class RedisLog:
 
     def deliver_appended(self, entries: list[Logged]) -> None:
         """Deliver what this pod has appended, unless it has read it already."""
-        if self.disconnected_at is not None:
+        if self.following.disconnected_at is not None:
             return  # `_catch_up` finds whether this log continues where ours has ended
         self._tail.note_appended()
         self._deliver(self._advance(later_than(self.delivered, entries)), is_level=False)
@@ -229,7 +240,7 @@ class RedisLog:
         Those of others are compared as well: what an earlier recorder has appended must not be
         appended again.
         """
-        if self.disconnected_at is not None:
+        if self.following.disconnected_at is not None:
             return
         self._tail.note_appended()
         content = self._take(pairs)
@@ -277,18 +288,6 @@ class RedisLog:
     def note_alive(self, asked_at: float) -> None:
         """Note that Redis has answered what was sent at this monotonic time."""
         self._tail.note_alive(asked_at)
-
-    def _note_following(self) -> None:
-        if self.disconnected_at is not None and self.has_followed:
-            logger.info("following the log again", after=format_id(self.delivered).decode())
-        self.disconnected_at, self.has_followed, self._attempts = None, True, 0
-
-    def _note_disconnected(self, reason: str, error: str) -> None:
-        self._metrics.redis_reconnects.labels(f"log {reason}").inc()
-        if self.disconnected_at is None or not self.has_followed:
-            logger.warning("the log cannot be followed, trying again", reason=reason, error=error)
-        if self.disconnected_at is None:
-            self.disconnected_at = time.monotonic()
 
     # Appending
 

@@ -50,10 +50,6 @@ class Assignment:
         """How much longer a pod that missed something waits for others than with one partition."""
         return 0.0 if self._width.is_fixed else MOST_WAIT_SECONDS
 
-    def shown(self) -> dict[str, int]:
-        """Name the partition in a log line, unless there is only one."""
-        return {} if self._width.is_fixed else {"partition": self.partition}
-
     def next_tick(self) -> bytes:
         """Return a tick that this recorder publishes."""
         return self._bus.next_tick()

@@ -30,6 +30,7 @@ class Inquiry:
     def __init__(
         self, redis_log: RedisLog, seat: PodSeat, assignment: Assignment, *, wants_packing: bool
     ) -> None:
+        self._logger = logger.bind(**redis_log.shown)
         self._log = redis_log
         self._assignment = assignment
         self._seat = seat
@@ -64,10 +65,12 @@ class Inquiry:
 
     def _note(self, packing: Packing) -> None:
         if packing is Packing.UNREADABLE:
-            logger.error("a pod runs whose release cannot read the packed entries of the log")
+            self._logger.error("a pod runs whose release cannot read the packed entries of the log")
             self._log.damaged("unreadable")
         elif packing is Packing.PERMITTED and self._packing is not packing:
-            logger.info("all pods can read packed entries: appends are packed")
+            self._logger.info("all pods can read packed entries: appends are packed")
         elif packing is Packing.REFUSED and self._packing is Packing.PERMITTED:
-            logger.info("not all pods are known to read packed entries: appends are not packed")
+            self._logger.info(
+                "not all pods are known to read packed entries: appends are not packed"
+            )
         self._packing = packing

@@ -58,7 +58,7 @@ class Recorder:
     ) -> None:
         """With `packs_appends` an append is one entry of the log, while all pods can read that."""
         self._bus, self.assignment = bus, assignment
-        self._logger = logger.bind(**assignment.shown())
+        self._logger = logger.bind(**redis_log.shown)
         self.retain = unrecorded.receive
         self._log, self._unrecorded, self._seat = redis_log, unrecorded, seat
         self._metrics = metrics
@@ -73,7 +73,7 @@ class Recorder:
         self._barrier = Barrier(assignment.next_tick)
         self.hear = self._barrier.hear
         self._discarded = 0
-        self.fault = RecordingFault()
+        self.fault = RecordingFault(redis_log.shown)
 
     @property
     def holds_lease(self) -> bool:

@@ -50,6 +50,7 @@ class PodSeat:
         first: LogState,
     ) -> None:
         """`most` pods are to listen. `first` is the state of the log's first partition."""
+        self._logger = logger.bind(**redis_log.shown)
         self._bus = bus
         self._first = first
         self._log = redis_log
@@ -110,11 +111,11 @@ class PodSeat:
         self._debts.note(reply.late_recorders, self._unrecorded.end)
         before, self._stand = self._stand, next_stand(self._stand, reply.seats.seat)
         if before is Stand.WANTS and self._stand is Stand.LISTENS:
-            logger.info("this pod listens: it receives published events")
+            self._logger.info("this pod listens: it receives published events")
             self._log.comparison.resume()
             self._bus.listen(listens=True)
         elif before is Stand.LISTENS and self._stand is Stand.LOOKS:
-            logger.info("enough other pods listen: this one follows the log alone")
+            self._logger.info("enough other pods listen: this one follows the log alone")
             self._bus.listen(listens=False)
         if reply.seats.vanished and self._log.epoch == reply.epoch:
             self._log.lose("listener_died", reply.seats.vanished)
@@ -197,4 +198,4 @@ class PodSeat:
                 await self._log.state.request_lease(ONLY_ASKING, 0, self.claim(may_stop=False))
         except (TimeoutError, *FAULTS) as error:
             reason = str(error) or "Redis does not answer"
-            logger.warning("the seat of this pod could not be given up", error=reason)
+            self._logger.warning("the seat of this pod could not be given up", error=reason)

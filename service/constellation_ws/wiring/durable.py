@@ -118,8 +118,8 @@ class Durable:
     def _check_log(self, partition: Partition) -> HealthCheck:
         return check_source(
             part_name("log", partition.number),
-            has_stood=partition.log.has_followed,
-            lost_at=partition.log.disconnected_at,
+            has_stood=partition.log.following.has_begun,
+            lost_at=partition.log.following.disconnected_at,
             grace=self._grace_seconds,
         )
 

@@ -41,7 +41,9 @@ class Partition:
         self.mark = SessionMark(instance)
         """Sessions are in the first partition alone: of the others none is ever confirmed."""
         vital, requests = self._redis.vital, self._redis.requests
-        self.log = RedisLog(vital, requests, self.names, self.unrecorded, self.mark, metrics)
+        self.log = RedisLog(
+            vital, requests, self.names, self.unrecorded, self.mark, metrics, is_divided=count > 1
+        )
 
     @property
     def for_events(self) -> tuple[Redis, Names]:

@@ -44,7 +44,7 @@ class Pod:
         return self.follower.gaps
 
     def is_following(self) -> bool:
-        return self.log.disconnected_at is None
+        return self.log.following.disconnected_at is None
 
     def is_current(self) -> bool:
         return self.log.epoch is not None

@@ -23,7 +23,7 @@ FOUND = Look("1-a", BEGINNING, "founded", BEGINNING, BEGINNING, True, "", 60.0, 
 
 def pod(redis: Redis, name: str) -> Epochs:
     mark = SessionMark(name)
-    return Epochs(LogState(redis, DEFAULT, mark), mark)
+    return Epochs(LogState(redis, DEFAULT, mark), mark, {})
 
 
 async def follow(one: Epochs) -> str:
@@ -99,7 +99,7 @@ def state() -> FakeState:
 @pytest.fixture
 async def one(state: FakeState) -> Epochs:
     """What a pod knows that follows the log."""
-    one = Epochs(cast("LogState", state), SessionMark("a"))
+    one = Epochs(cast("LogState", state), SessionMark("a"), {})
     await gap_of(one, has_watched=False)
     return one
 

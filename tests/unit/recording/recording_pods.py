@@ -83,7 +83,9 @@ class Pod:
     def _make_stack(self, number: int, max_bytes: int) -> tuple[RedisLog, Unrecorded, Follower]:
         unrecorded = Unrecorded(self.bus.instance.encode(), max_bytes)
         names = DEFAULT.of_partition(number)
-        log = make_log(self.redis, self.metrics, unrecorded, names)
+        log = make_log(
+            self.redis, self.metrics, unrecorded, names, is_divided=not self.width.is_fixed
+        )
         return log, unrecorded, Follower()
 
     def receive(self, batch: list[Published]) -> None:

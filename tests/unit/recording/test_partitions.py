@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from constellation_ws.log import state
 from constellation_ws.recording.width import TooFewPartitions
@@ -242,3 +243,16 @@ async def test_the_number_of_partitions_is_written_again_where_redis_has_lost_it
             return await redis.hget(DEFAULT.state, "partitions") == b"3"
 
         await eventually(partial(is_there), PATIENCE_SECONDS, "it is written again")
+
+
+async def test_log_lines_name_the_partition_that_they_are_about(
+    valkey: Valkey, redis: Redis
+) -> None:
+    async with running(valkey, redis, COUNT) as (pod,):
+        await all_recorded([pod])
+        with capture_logs() as lines:
+            pod.stacks[1][0].lose("passed_over", 1)
+            await eventually(lambda: gaps([pod]), PATIENCE_SECONDS, "the gap is reported")
+    found = {line["event"]: line.get("partition") for line in lines}
+    assert found["received events could not be recorded"] == 1
+    assert found["gap in the log"] == 1

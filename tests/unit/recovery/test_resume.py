@@ -144,7 +144,7 @@ def _read(channel: bytes, payload: bytes) -> Meaning:
 async def pods(redis: Redis) -> AsyncIterator[tuple[Pod, Pod]]:
     two = Pod(redis, "a"), Pod(redis, "b")
     await eventually(
-        lambda: all(pod.log.disconnected_at is None for pod in two),
+        lambda: all(pod.log.following.disconnected_at is None for pod in two),
         PATIENCE_SECONDS,
         "both follow the log",
     )

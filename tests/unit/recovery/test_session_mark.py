@@ -24,7 +24,7 @@ class Pod:
     def __init__(self, redis: Redis) -> None:
         self.redis: Any = redis
         self.mark = SessionMark("pod")
-        self.epochs = Epochs(LogState(redis, DEFAULT, self.mark), self.mark)
+        self.epochs = Epochs(LogState(redis, DEFAULT, self.mark), self.mark, {})
 
     async def look(self) -> tuple[str, str | None]:
         """Look and deliver all that is there; give the epoch, and the reason of a gap."""
