@@ -18,6 +18,7 @@ from redis import Redis
 
 from constellation_ws.cli import deployment
 from constellation_ws.cli.redis_connection import Reach, required, same_redis
+from constellation_ws.cli.refusal import refusal
 from constellation_ws.delivery.partitioning import Partitioning
 from constellation_ws.messages import commands, half_pairs
 from constellation_ws.messages.commands import Command, Disconnect, Emit, ListMembers
@@ -146,22 +147,24 @@ def is_reached(redis: Redis, names: Names, command: Emit, user: UserId | None) -
 def _ask(redis: Redis, names: Names, command: Command, reply: str) -> Answered:
     """Publish a command, and wait until all pods that live have answered, for two seconds at most.
 
-    A pod that was killed counts as alive for some seconds more.
+    A pod that was killed counts as alive for some seconds more. While Redis accepts no writes it is
+    not known which live: then whoever answers in time counts.
     """
-    living = {pod.instance for pod in deployment.pods(redis, names) if not pod.is_leaving}
+    known = {pod.instance for pod in deployment.pods(redis, names) if not pod.is_leaving}
+    living = None if refusal(redis, names) else known
     asked: Any = redis
     with required("The pods cannot be asked"), asked.pubsub() as replies:
         replies.subscribe(reply)
         replies.get_message(timeout=ASK_SECONDS)  # Redis confirms the subscription
         asked.publish(names.commands, commands.encode(command))
         answers = _answers(replies, living)
-    return Answered(answers, sorted(living - {one.pod for one in answers}))
+    return Answered(answers, sorted(known - {one.pod for one in answers}))
 
 
-def _answers(replies: Any, living: Collection[str]) -> list[Reply]:
+def _answers(replies: Any, living: Collection[str] | None) -> list[Reply]:
     answers: list[Reply] = []
     deadline = time.monotonic() + ASK_SECONDS
-    while {*living} - {one.pod for one in answers}:
+    while living is None or {*living} - {one.pod for one in answers}:
         left = deadline - time.monotonic()
         if left <= 0:
             break

@@ -24,17 +24,20 @@ def users(
 ) -> None:
     """List who is online, in the order of the user ids.
 
-    One user a line, and the pods that hold the sockets.
+    One user a line, and the pods that hold the sockets. Exit code 1 while Redis accepts no writes:
+    pods cannot tell it then.
     """
     from itertools import islice
 
     from constellation_ws.cli import deployment
     from constellation_ws.cli.listen import printable
     from constellation_ws.cli.redis_connection import RedisFailed, connected
+    from constellation_ws.cli.refusal import require_writes
 
     values = loading.settings_with_warnings()
     names, count = values.redis.names(), 0
     with exit_on(FAILED, RedisFailed), connected(values.redis.address(), names) as redis:
+        require_writes(redis, names)
         for one in islice(deployment.users(redis, names, after), limit):
             count += 1
             if as_json:
@@ -56,15 +59,17 @@ def who(
 ) -> None:
     """Show whether a user is online, and on which pods.
 
-    Exit code 1 if the user is not online.
+    Exit code 1 if the user is not online, or if that is not known: while Redis accepts no writes.
     """
     from constellation_ws.cli import deployment, sessions
     from constellation_ws.cli.redis_connection import RedisFailed, connected
+    from constellation_ws.cli.refusal import require_writes
     from constellation_ws.messages.events import UserId
 
     values = loading.settings_with_warnings()
     names, found = values.redis.names(), list[sessions.Session]()
     with exit_on(FAILED, RedisFailed), connected(values.redis.address(), names) as redis:
+        require_writes(redis, names)
         pods = deployment.whereabouts(redis, names, UserId(user))
         if show_sessions:
             found = sessions.of_user(redis, names, UserId(user), complain)
@@ -84,7 +89,7 @@ def who(
 def status(as_json: AsJson = False) -> None:
     """Show the pods, the log and the recorder, and what is wrong.
 
-    Exit code 1 if events are not delivered: no pod, no recorder, or a full Redis.
+    Exit code 1 if events are not delivered: no pod, no recorder, or a Redis that is full.
     """
     from constellation_ws.cli import status as overview
     from constellation_ws.cli.redis_connection import RedisFailed, connected, reaching

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +11,7 @@ from redis import Redis
 
 from constellation_ws.cli.deployment import Pod
 from constellation_ws.cli.redis_connection import Reach, required
+from constellation_ws.cli.refusal import refusal
 from constellation_ws.log import packing, seats
 from constellation_ws.redis_io.names import Names
 
@@ -58,6 +59,8 @@ class Log:
     partition: int
     partitions: int
     """How many are in use, as the state of the first one has it."""
+    refusal: str = ""
+    """Why its Redis accepts no writes; empty where it does."""
 
 
 def inspect_all(redis: Redis, names: Names, pods: Sequence[Pod], reach: Reach) -> list[Log]:
@@ -66,7 +69,8 @@ def inspect_all(redis: Redis, names: Names, pods: Sequence[Pod], reach: Reach) -
     for number in range(1, logs[0].partitions):
         others = names.of_partition(number)
         with reach(redis, others) as other:
-            logs.append(inspect(other, others, pods))
+            log = inspect(other, others, pods)
+            logs.append(replace(log, refusal=refusal(other, others)))
     return logs
 
 

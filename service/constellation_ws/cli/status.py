@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from redis import Redis
@@ -13,6 +13,7 @@ from constellation_ws.cli import deployment, log_status
 from constellation_ws.cli.deployment import Pod
 from constellation_ws.cli.log_status import Log, Packing
 from constellation_ws.cli.redis_connection import Reach, same_redis
+from constellation_ws.cli.refusal import FULL, refusal
 from constellation_ws.cli.reporting import to_table
 from constellation_ws.redis_io.names import Names
 
@@ -36,7 +37,8 @@ class Memory:
 
     @property
     def is_full(self) -> bool:
-        return 0 < self.max_bytes <= self.used_bytes
+        is_above = 0 < self.max_bytes <= self.used_bytes
+        return is_above and self.policy == "noeviction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Status:
     """None where the user may not ask."""
     further: Sequence[Log] = ()
     """The log's other partitions."""
+    refusal: str = ""
+    """Why Redis accepts no writes: then it is not known which pods live."""
 
     @property
     def partitions(self) -> Sequence[Log]:
@@ -58,25 +62,40 @@ class Status:
 
     def problems(self) -> Iterator[str]:
         """Say in a sentence each what keeps events from being delivered, and what to do."""
+        yield from self._refusals()
+        if self.refusal:
+            yield (
+                "which pods live is not known: they cannot show it. Clients stay connected, and "
+                "get what is retained once Redis accepts writes"
+            )
+            return
         living = [pod for pod in self.pods if not pod.is_leaving]
         if not living:
             yield (
                 "no pod is registered: start one, or compare REDIS_URL and "
                 "CONSTELLATION_REDIS_PREFIX with the pods'"
             )
-        if self.memory is not None and self.memory.is_full:
-            yield "Redis is full (maxmemory): nothing can be recorded; raise maxmemory"
         for log in self.partitions:
-            if living and not log.recorder:
+            if living and not log.recorder and not log.refusal:
                 alert = "ConstellationRecorderMissing in docs/operations.md"
                 which = f" of partition {log.partition}" if self.further else ""
                 yield f"no pod records PUBLISHed events{which}: see {alert}"
+
+    def _refusals(self) -> Iterator[str]:
+        """Say once what is so everywhere, else of which partition it is so."""
+        refusals = {log.partition: log.refusal for log in self.partitions} or {0: self.refusal}
+        if len(set(refusals.values())) == 1:
+            yield from filter(None, [self.refusal])
+            return
+        for partition, reason in refusals.items():
+            if reason:
+                yield f"partition {partition} of the log: {reason}"
 
     def facts(self) -> Mapping[str, Any]:
         """Give all of it for programs."""
         return {
             "delivery": self.delivery,
-            "pods": [asdict(pod) | {"is_leaving": pod.is_leaving} for pod in self.pods],
+            "pods": [asdict(pod) | {"is_leaving": self._is_leaving(pod)} for pod in self.pods],
             "log": None if self.log is None else asdict(self.log),
             "partitions": [asdict(log) for log in self.further],
             "memory": None if self.memory is None else asdict(self.memory),
@@ -93,9 +112,13 @@ class Status:
         facts = [("delivery", self.delivery), *self._log_rows(), *self._memory_rows()]
         return f"{to_table(rows)}\n\n{to_table(facts)}"
 
+    def _is_leaving(self, pod: Pod) -> bool | None:
+        """Return whether a pod stops or is gone; None where it may live and cannot show it."""
+        return None if self.refusal and pod.is_leaving else pod.is_leaving
+
     def _part(self, pod: Pod) -> str:
         if pod.is_leaving:
-            return "stopping or gone"
+            return "not known" if self.refusal else "stopping or gone"
         if self.log is None:
             return ""
         if pod.instance in (log.recorder for log in self.partitions):
@@ -106,7 +129,8 @@ class Status:
         for log in self.partitions:
             of = f" {log.partition}" if self.further else ""
             if self.further:
-                yield f"recorder{of}", log.recorder or "(none)"
+                nobody = "not known" if log.refusal else "(none)"
+                yield f"recorder{of}", log.recorder or nobody
             yield from ((f"{name}{of}", text) for name, text in self._rows_of(log))
 
     def _rows_of(self, log: Log) -> Iterator[tuple[str, str]]:
@@ -145,11 +169,13 @@ def _told(log: Log) -> str:
 
 def inspect(redis: Redis, names: Names, delivery: str, reach: Reach = same_redis) -> Status:
     """Read it. Raises RedisFailed."""
-    found = deployment.pods(redis, names)
+    found, memory = deployment.pods(redis, names), _memory(redis)
+    reason = refusal(redis, names) or (FULL if memory is not None and memory.is_full else "")
     if delivery != "durable":
-        return Status(delivery, found, None, _memory(redis))
+        return Status(delivery, found, None, memory, refusal=reason)
     first, *further = log_status.inspect_all(redis, names, found, reach)
-    return Status(delivery, found, first, _memory(redis), further)
+    first = replace(first, refusal=reason)
+    return Status(delivery, found, first, memory, further, reason)
 
 
 def _memory(redis: Any) -> Memory | None:

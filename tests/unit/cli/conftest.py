@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -54,6 +55,16 @@ class Deployment:
         ends = int((seconds - since_seconds + 2) * 1000)
         seats = " ".join(f"{instance} {ends} 1 1 0 0" for instance in instances)
         self.redis.hset(NAMES.state, "listeners", seats)
+
+
+@contextmanager
+def full(redis: Redis) -> Iterator[None]:
+    """Let Redis refuse writes, as for lack of memory."""
+    redis.config_set("maxmemory", "1")
+    try:
+        yield
+    finally:
+        redis.config_set("maxmemory", "0")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from constellation_ws.redis_io.asking import Counted, Listed
 from constellation_ws.redis_io.names import Names
 from tests.partitions import partition_of
 from tests.processes import Valkey
-from tests.unit.cli.conftest import NAMES, Deployment
+from tests.unit.cli.conftest import NAMES, Deployment, full
 
 SERVED = Namespaces(["/chats", "/orders"])
 
@@ -164,3 +164,12 @@ def test_members_of_a_room_are_listed_once(deployment: Deployment, valkey: Valke
     with Answering(valkey, Listed([u1], "a"), Listed([u1, u2], "b")):
         found = commanding.members(deployment.redis, NAMES, Room("chat:1"), 10)
     assert found == {u1, u2}
+
+
+def test_pods_that_cannot_show_that_they_live_are_asked_nevertheless(
+    deployment: Deployment, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commanding, "ASK_SECONDS", 0.5)
+    with full(deployment.redis), Answering(valkey, Counted(2, "a")):
+        done = commanding.disconnect(deployment.redis, NAMES, UserId("bob"), "why")
+    assert (done.sockets, done.missing) == (2, [])

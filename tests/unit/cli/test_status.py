@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 
 from constellation_ws.cli import status
+from constellation_ws.cli.refusal import FULL
 from constellation_ws.cli.status import Memory, Status
-from tests.unit.cli.conftest import NAMES, Deployment
-
-FULL = Memory(10, 10, "noeviction")
+from tests.unit.cli.conftest import NAMES, Deployment, full
 
 
 @pytest.fixture
@@ -40,7 +39,6 @@ def test_what_keeps_events_from_being_delivered_is_a_problem(well: Status) -> No
     assert ["no pod is registered" in one for one in nobody.problems()] == [True]
     idle = replace(well, log=replace(well.log, recorder=""))
     assert ["no pod records" in one for one in idle.problems()] == [True]
-    assert ["Redis is full" in one for one in replace(well, memory=FULL).problems()] == [True]
 
 
 def test_a_lease_that_has_expired_is_nobody_s(deployment: Deployment) -> None:
@@ -113,3 +111,42 @@ def test_each_partition_s_recorder_and_events_are_shown(deployment: Deployment) 
     assert {"recorder 0 a", "recorder 1 b", "recorder 2 (none)"} <= set(rows)
     assert any(row.startswith("log 1 1 events, the newest") for row in rows)
     assert [one["recorder"] for one in found.facts()["partitions"]] == ["b", ""]
+
+
+def test_what_a_full_redis_hides_is_not_asserted(deployment: Deployment) -> None:
+    """No pod can show that it lives, and no recorder can renew its lease."""
+    deployment.pod("a", lives_seconds=4)
+    deployment.records("a")
+    deployment.redis.hset(NAMES.state, "until", 1)
+    with full(deployment.redis):
+        found = status.inspect(deployment.redis, NAMES, "durable")
+        live = status.inspect(deployment.redis, NAMES, "live")
+    for one in (found, live):
+        first, second = one.problems()
+        assert first == FULL
+        assert second.startswith("which pods live is not known")
+        assert "stopping or gone" not in one.to_text()
+        assert [pod["is_leaving"] for pod in one.facts()["pods"]] == [None]
+    works = status.inspect(deployment.redis, NAMES, "durable")
+    assert "stopping or gone" in works.to_text()
+
+
+def test_a_full_partition_is_named_and_does_not_hide_the_others(deployment: Deployment) -> None:
+    """On a Cluster each partition may be on a Redis of its own."""
+    deployment.pod("a")
+    deployment.records("a")
+    deployment.records("a", names=NAMES.of_partition(1))
+    deployment.redis.hset(NAMES.state, "partitions", 3)
+    found = status.inspect(deployment.redis, NAMES, "durable")
+    first, second = found.further
+    one_is_full = replace(found, further=[first, replace(second, refusal=FULL)])
+    assert list(one_is_full.problems()) == [f"partition 2 of the log: {FULL}"]
+    assert "recorder 2  not known" in one_is_full.to_text()
+    full_everywhere = [replace(one, refusal=FULL) for one in (found.log, first, second) if one]
+    all_are = replace(found, log=full_everywhere[0], further=full_everywhere[1:], refusal=FULL)
+    assert next(iter(all_are.problems())) == FULL
+
+
+def test_a_memory_that_is_used_up_refuses_nothing_if_keys_are_evicted() -> None:
+    assert Memory(10, 10, "noeviction").is_full
+    assert not Memory(10, 10, "allkeys-lru").is_full

@@ -17,6 +17,7 @@ from constellation_ws.cli.doctor.target import Http, words_of
 from constellation_ws.cli.findings import Finding, failed, ok, skipped
 from constellation_ws.cli.lean_client import LeanClient, Lost, Refused
 from constellation_ws.cli.redis_connection import Reach, RedisFailed, required, same_redis
+from constellation_ws.cli.refusal import require_writes
 from constellation_ws.messages.commands import EMITTER_CHANNEL
 from constellation_ws.redis_io.names import Names
 
@@ -38,7 +39,8 @@ class Inside:
     """Reaches the log's other partitions."""
 
     def pods(self) -> list[Pod]:
-        """List the pods that have registered. Raises RedisFailed."""
+        """List the pods that have registered. Raises RedisFailed, also if they cannot."""
+        require_writes(self.redis, self.names)
         return deployment.pods(self.redis, self.names)
 
     def problems(self) -> list[str]:
