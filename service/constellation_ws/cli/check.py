@@ -15,7 +15,7 @@ from redis.exceptions import AskError, RedisError
 
 from constellation_ws.cli import trials
 from constellation_ws.cli.findings import Finding, Verdict
-from constellation_ws.cli.redis_connection import Reach
+from constellation_ws.cli.redis_connection import Reach, RedisFailed
 from constellation_ws.cli.trials import Call
 from constellation_ws.interface.table import Interface
 from constellation_ws.messages import commands
@@ -101,11 +101,14 @@ def inspect_files(files: Shares, max_connections: int) -> Finding:
 
 
 def inspect_partitions(redis: Redis, names: Names, reach: Reach, count: int) -> Iterator[Finding]:
-    """Find out the same of the further partitions of the log. Raises RedisFailed."""
+    """Find out the same of the further partitions of the log."""
     for number in range(1, count):
-        others = names.of_partition(number)
-        with reach(redis, others) as other:
-            yield _permission(f"log {number}", trials.log(other, others))
+        others, subject = names.of_partition(number), f"log {number}"
+        try:
+            with reach(redis, others) as other:
+                yield _permission(subject, trials.log(other, others))
+        except RedisFailed as error:
+            yield Finding(subject, Verdict.FAILED, error.reason)
 
 
 def inspect_interface(interface: Interface) -> Iterator[Finding]:

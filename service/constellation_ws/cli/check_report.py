@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+from redis import Redis
 
 from constellation_ws.cli import check
 from constellation_ws.cli.check_peers import inspect_peers
 from constellation_ws.cli.findings import Finding, Verdict
-from constellation_ws.cli.redis_connection import RedisFailed, made, reaching
-from constellation_ws.cli.reporting import FAILED, exit_on, to_table, write_json
+from constellation_ws.cli.redis_connection import RedisFailed, located, made, reaching
+from constellation_ws.cli.reporting import FAILED, to_table, write_json
 from constellation_ws.interface.table import Interface
 from constellation_ws.runtime import open_files
 from constellation_ws.settings import settings
@@ -80,26 +82,36 @@ def _findings(values: Settings, interface: Interface) -> list[Finding]:
     files = open_files.share(
         open_files.raise_limit(), values.limits.tcp_max_connections, values.api_connections()
     )
-    names, address = values.redis.names(), values.redis.address()
-    with exit_on(FAILED, RedisFailed), made(address, names) as redis:
-        findings = [
-            check.inspect_variables(settings.unknown_variables(), settings.padded_secrets(values)),
-            check.inspect_certificates(values.invalid_certificates(datetime.now(UTC))),
-            check.inspect_files(files, values.limits.max_connections),
-            *check.inspect_interface(interface),
-            *check.inspect(
-                redis,
-                values.redis.label(),
-                compile_routes(interface),
-                names,
-                values.redis.emitter_channels().patterns,
-                keeps_log=values.delivery.mode == "durable",
-                announces=values.presence.presence_events != "off" or interface.watches,
-            ),
-        ]
-        if not check.has_failed(findings):
-            count = values.delivery.partitions()
-            findings += check.inspect_partitions(redis, names, reaching(address), count)
-        if values.listening.peer_port is not None:
-            findings += inspect_peers(redis, names)
+    findings = [
+        check.inspect_variables(settings.unknown_variables(), settings.padded_secrets(values)),
+        check.inspect_certificates(values.invalid_certificates(datetime.now(UTC))),
+        check.inspect_files(files, values.limits.max_connections),
+        *check.inspect_interface(interface),
+    ]
+    try:
+        with made(values.redis.address(), values.redis.names()) as redis:
+            findings += _redis_findings(values, interface, redis)
+    except RedisFailed as error:
+        findings.append(Finding("redis", Verdict.FAILED, error.reason))
     return findings
+
+
+def _redis_findings(values: Settings, interface: Interface, redis: Redis) -> Iterator[Finding]:
+    names, address = values.redis.names(), values.redis.address()
+    findings = list(
+        check.inspect(
+            redis,
+            located(address, redis),
+            compile_routes(interface),
+            names,
+            values.redis.emitter_channels().patterns,
+            keeps_log=values.delivery.mode == "durable",
+            announces=values.presence.presence_events != "off" or interface.watches,
+        )
+    )
+    yield from findings
+    if not check.has_failed(findings):
+        count = values.delivery.partitions()
+        yield from check.inspect_partitions(redis, names, reaching(address), count)
+    if values.listening.peer_port is not None:
+        yield from inspect_peers(redis, names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from redis import Redis
 
 from constellation_ws.cli.deployment import Pod
-from constellation_ws.cli.redis_connection import Reach, required
+from constellation_ws.cli.redis_connection import Reach, RedisFailed, required
 from constellation_ws.cli.refusal import refusal
 from constellation_ws.log import packing, seats
 from constellation_ws.redis_io.names import Names
@@ -63,15 +63,27 @@ class Log:
     """Why its Redis accepts no writes; empty where it does."""
 
 
-def inspect_all(redis: Redis, names: Names, pods: Sequence[Pod], reach: Reach) -> list[Log]:
-    """Read all partitions that are in use; `pods` are those that live. Raises RedisFailed."""
-    logs = [inspect(redis, names, pods)]
-    for number in range(1, logs[0].partitions):
+@dataclass(frozen=True, slots=True)
+class UnreadLog:
+    """A further partition of the log that cannot be read: its node of a Cluster is away, say."""
+
+    partition: int
+    error: str
+    """Which node it is, and why."""
+
+
+def inspect_further(
+    redis: Redis, names: Names, first: Log, pods: Sequence[Pod], reach: Reach
+) -> Iterator[Log | UnreadLog]:
+    """Read the other partitions that are in use; one that is away does not hide the others."""
+    for number in range(1, first.partitions):
         others = names.of_partition(number)
-        with reach(redis, others) as other:
-            log = inspect(other, others, pods)
-            logs.append(replace(log, refusal=refusal(other, others)))
-    return logs
+        try:
+            with reach(redis, others) as other:
+                log = inspect(other, others, pods)
+                yield replace(log, refusal=refusal(other, others))
+        except RedisFailed as error:
+            yield UnreadLog(number, error.reason)
 
 
 def inspect(redis: Any, names: Names, pods: Sequence[Pod]) -> Log:

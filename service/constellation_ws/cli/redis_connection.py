@@ -12,7 +12,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from constellation_ws.redis_io.address import ClusterAddress, SentinelAddress, label, read
+from constellation_ws.redis_io.address import (
+    ClusterAddress,
+    SentinelAddress,
+    label,
+    label_node,
+    read,
+)
 from constellation_ws.redis_io.endpoint import Endpoint
 from constellation_ws.redis_io.faults import explain
 from constellation_ws.redis_io.names import Names
@@ -21,7 +27,12 @@ _TIMEOUT_SECONDS = 5.0
 
 
 class RedisFailed(ConnectionError):
-    """Redis is away or refuses what a command needs; `str()` is a sentence."""
+    """Redis is away or refuses what a command needs; `str()` is a sentence, or two."""
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        """Neither ends with a full stop."""
+        super().__init__(f"{reason}. {remedy}.".removesuffix(" ."))
+        self.reason = reason
 
 
 @contextmanager
@@ -31,7 +42,7 @@ def connected(redis_url: str, names: Names) -> Iterator[Redis]:
     Raises RedisFailed, which names the address: it may be the default one, not the deployment's.
     """
     with made(redis_url, names) as redis:
-        with required(_unusable(redis_url)):
+        with required(f"Redis cannot be used at {located(redis_url, redis)}"):
             redis.connection_pool.release(redis.connection_pool.get_connection())
         yield redis
 
@@ -62,15 +73,27 @@ def made(redis_url: str, names: Names) -> Iterator[Redis]:
     try:
         redis = _make_client(redis_url, names)
     except RedisError as error:
-        raise RedisFailed(f"{_unusable(redis_url)}: {error}.") from error
+        raise RedisFailed(f"Redis cannot be used at {label(redis_url)}: {error}") from error
     try:
         yield redis
     finally:
         redis.close()
 
 
-def _unusable(redis_url: str) -> str:
-    return f"Redis cannot be used at {label(redis_url)}"
+def located(redis_url: str, redis: Redis) -> str:
+    """Name an address without its secrets, and of a Cluster the node that a client is for."""
+    shown = label(redis_url)
+    if not isinstance(read(redis_url), ClusterAddress):
+        return shown
+    return f"{node_of(redis)}, a node of {shown}"
+
+
+def node_of(redis: Redis) -> str:
+    """Name the server that a client is for."""
+    where = redis.connection_pool.connection_kwargs
+    if "path" in where:
+        return str(where["path"])
+    return label_node((where.get("host", "localhost"), where.get("port", 6379)))
 
 
 @contextmanager
@@ -78,9 +101,11 @@ def required(what: str) -> Iterator[None]:
     """Raise RedisFailed for what Redis raises: `what` is not possible, and why."""
     try:
         yield
+    except RedisFailed:
+        raise  # it is an OSError, and has its sentence
     except (RedisError, OSError) as error:
         reason = f"{what}: {explain(error)}"
-        raise RedisFailed(f"{reason}. `constellation-ws check` looks closer at Redis.") from error
+        raise RedisFailed(reason, "`constellation-ws check` looks closer at Redis") from error
 
 
 def counts_all(redis_url: str) -> bool:

@@ -51,4 +51,4 @@ def refusal(redis: Redis, names: Names) -> str:
 def require_writes(redis: Redis, names: Names) -> None:
     """Raise RedisFailed if who is online is not known."""
     if reason := refusal(redis, names):
-        raise RedisFailed(f"Which pods live, and who is online, is not known. {reason}.")
+        raise RedisFailed(f"Which pods live, and who is online, is not known. {reason}")

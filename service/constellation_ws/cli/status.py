@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from constellation_ws.cli import deployment, log_status
 from constellation_ws.cli.deployment import Pod
-from constellation_ws.cli.log_status import Log, Packing
+from constellation_ws.cli.log_status import Log, Packing, UnreadLog
 from constellation_ws.cli.redis_connection import Reach, same_redis
 from constellation_ws.cli.refusal import FULL, refusal
 from constellation_ws.cli.reporting import to_table
@@ -50,19 +50,26 @@ class Status:
     log: Log | None
     memory: Memory | None
     """None where the user may not ask."""
-    further: Sequence[Log] = ()
+    further: Sequence[Log | UnreadLog] = ()
     """The log's other partitions."""
     refusal: str = ""
     """Why Redis accepts no writes: then it is not known which pods live."""
 
     @property
     def partitions(self) -> Sequence[Log]:
-        """All of them; none with live delivery."""
-        return () if self.log is None else (self.log, *self.further)
+        """All that can be read; none with live delivery."""
+        further = (one for one in self.further if isinstance(one, Log))
+        return () if self.log is None else (self.log, *further)
 
     def problems(self) -> Iterator[str]:
         """Say in a sentence each what keeps events from being delivered, and what to do."""
         yield from self._refusals()
+        for one in self.further:
+            if isinstance(one, UnreadLog):
+                yield (
+                    f"partition {one.partition} of the log: {one.error}; its events wait, those of "
+                    "the other partitions do not"
+                )
         if self.refusal:
             yield (
                 "which pods live is not known: they cannot show it. Clients stay connected, and "
@@ -126,8 +133,11 @@ class Status:
         return "listener" if pod.instance in self.log.listeners else ""
 
     def _log_rows(self) -> Iterator[tuple[str, str]]:
-        for log in self.partitions:
+        for log in () if self.log is None else (self.log, *self.further):
             of = f" {log.partition}" if self.further else ""
+            if isinstance(log, UnreadLog):
+                yield f"log{of}", "cannot be read, see below"
+                continue
             if self.further:
                 nobody = "not known" if log.refusal else "(none)"
                 yield f"recorder{of}", log.recorder or nobody
@@ -173,8 +183,8 @@ def inspect(redis: Redis, names: Names, delivery: str, reach: Reach = same_redis
     reason = refusal(redis, names) or (FULL if memory is not None and memory.is_full else "")
     if delivery != "durable":
         return Status(delivery, found, None, memory, refusal=reason)
-    first, *further = log_status.inspect_all(redis, names, found, reach)
-    first = replace(first, refusal=reason)
+    first = replace(log_status.inspect(redis, names, found), refusal=reason)
+    further = list(log_status.inspect_further(redis, names, first, found, reach))
     return Status(delivery, found, first, memory, further, reason)
 
 

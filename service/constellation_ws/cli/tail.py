@@ -8,7 +8,7 @@ count its subscribers, and would wait for an answer of this process.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,11 +18,13 @@ from typing import Any
 import msgspec
 from redis import Redis
 
-from constellation_ws.cli.redis_connection import Reach, required, same_redis
+from constellation_ws.cli.log_tails import FurtherTail, LogTail
+from constellation_ws.cli.redis_connection import Reach, node_of, required, same_redis
+from constellation_ws.cli.reporting import warn
 from constellation_ws.delivery.command_reading import CommandReader
 from constellation_ws.delivery.routes import Table
 from constellation_ws.interface.reading import closest
-from constellation_ws.log.layout import Logged, read_named
+from constellation_ws.log.layout import Logged
 from constellation_ws.messages import ids
 from constellation_ws.messages.commands import EMITTER_CHANNEL, Command, Emit
 from constellation_ws.messages.events import ChatId, MalformedEvent, UserId, chat_room, user_room
@@ -31,7 +33,6 @@ from constellation_ws.redis_io.names import Names
 
 _BLOCK_SECONDS = 0.5
 """How late an event of Pub/Sub may be shown while the log is waited for."""
-_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,25 +191,28 @@ def follow(
     since_seconds: float,
     until: float,
     reach: Reach = same_redis,
+    report: Callable[[str], None] = warn,
 ) -> Iterator[Passed]:
     """Yield events as they pass, until a monotonic time; `since_seconds` before now come first.
 
     The log is read with live delivery too: producers may write to it. `reach` reaches its other
-    partitions, of which one is read after the other. Raises RedisFailed.
+    partitions, of which one is read after the other; one that is away is reported. Raises
+    RedisFailed.
     """
     asked: Any = redis
     with ExitStack() as held:
-        held.enter_context(required("The events cannot be read"))
+        held.enter_context(required(f"The events cannot be read from {node_of(redis)}"))
         subscription = held.enter_context(asked.pubsub())
         if live.channels:
             subscription.subscribe(*live.channels)
         if live.patterns:
             subscription.psubscribe(*live.patterns)
-        tails = [_Tail(asked, names, since_seconds)]
+        tails: list[LogTail | FurtherTail] = [LogTail(asked, names, since_seconds)]
         for number in range(1, int(asked.hget(names.state, "partitions") or 1)):
             others = names.of_partition(number)
-            other = held.enter_context(reach(redis, others))
-            tails.append(_Tail(other, others, since_seconds))
+            further = FurtherTail(redis, others, reach, since_seconds, report)
+            held.enter_context(further.opened())
+            tails.append(further)
         while (left := until - time.monotonic()) > 0:
             block_ms = max(1, int(min(left, _BLOCK_SECONDS) * 1000 / len(tails)))
             for tail in tails:
@@ -216,37 +220,6 @@ def follow(
                     yield _passed(reader, logged)
             if live.channels:
                 yield from _published(reader, subscription)
-
-
-class _Tail:
-    """The end of one partition of the log."""
-
-    def __init__(self, redis: Any, names: Names, since_seconds: float) -> None:
-        self._redis, self._names = redis, names
-        self._last = _beginning(redis, since_seconds)
-
-    def read(self, block_ms: int) -> Sequence[Logged]:
-        """Read what is new; wait so long for it."""
-        pairs = _entries(self._redis, self._names, self._last, block_ms)
-        self._last = pairs[-1][0] if pairs else self._last
-        return read_named(pairs).logged
-
-
-def _beginning(redis: Any, since_seconds: float) -> bytes:
-    """Give the log ID behind which to read: Redis' own time, so that nothing is between."""
-    seconds, microseconds = redis.time()
-    return b"%d-0" % max(0, int((seconds + microseconds / 1e6 - since_seconds) * 1000))
-
-
-def _entries(redis: Any, names: Names, last: bytes, block_ms: int) -> list[Any]:
-    found = redis.xread({names.log: last}, count=_PAGE, block=block_ms)
-    streams = found.values() if isinstance(found, dict) else [one[1] for one in found or ()]
-    return [pair for pairs in streams for pair in _flat(pairs)]
-
-
-def _flat(pairs: Any) -> list[Any]:
-    """Undo the list that RESP3 puts around the entries of a stream."""
-    return pairs[0] if pairs and isinstance(pairs[0], list) else list(pairs)
 
 
 def _passed(reader: Reader, logged: Logged) -> Passed:

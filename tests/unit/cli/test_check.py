@@ -1,5 +1,8 @@
 """Findings and how they are shown. Putting the questions needs a Redis."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError, TimeoutError
@@ -14,7 +17,7 @@ from constellation_ws.cli.check import (
     inspect_variables,
 )
 from constellation_ws.cli.findings import Finding, Verdict
-from constellation_ws.cli.redis_connection import same_redis
+from constellation_ws.cli.redis_connection import RedisFailed, same_redis
 from constellation_ws.interface import table
 from constellation_ws.redis_io.names import Names
 from constellation_ws.runtime.open_files import share
@@ -109,6 +112,21 @@ def test_a_redis_that_cannot_be_used_is_explained_as_by_other_commands(
     assert found.verdict is Verdict.FAILED
     assert found.detail.startswith("redis://a:6379/0 cannot be used: ")
     assert words in found.detail
+
+
+def test_a_partition_that_is_away_is_a_finding_and_the_others_are_tried(
+    deployment: Deployment,
+) -> None:
+    @contextmanager
+    def reach(redis: Redis, names: Names) -> Iterator[Redis]:
+        if names.partition == 1:
+            raise RedisFailed("Redis cannot be used at 10.0.0.2:6379: Connection refused", "Check")
+        yield redis
+
+    first, second = inspect_partitions(deployment.redis, NAMES, reach, 3)
+    away = "Redis cannot be used at 10.0.0.2:6379: Connection refused"
+    assert first == Finding("log 1", Verdict.FAILED, away)
+    assert (second.subject, second.verdict) == ("log 2", Verdict.OK)
 
 
 def test_the_keys_of_each_further_partition_are_tried(deployment: Deployment) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from redis import Redis
 
 from constellation_ws.cli import status
+from constellation_ws.cli.redis_connection import RedisFailed
 from constellation_ws.cli.refusal import FULL
 from constellation_ws.cli.status import Memory, Status
+from constellation_ws.redis_io.names import Names
 from tests.unit.cli.conftest import NAMES, Deployment, full
 
 
@@ -138,15 +144,40 @@ def test_a_full_partition_is_named_and_does_not_hide_the_others(deployment: Depl
     deployment.records("a", names=NAMES.of_partition(1))
     deployment.redis.hset(NAMES.state, "partitions", 3)
     found = status.inspect(deployment.redis, NAMES, "durable")
-    first, second = found.further
+    zeroth, first, second = found.partitions
     one_is_full = replace(found, further=[first, replace(second, refusal=FULL)])
     assert list(one_is_full.problems()) == [f"partition 2 of the log: {FULL}"]
     assert "recorder 2  not known" in one_is_full.to_text()
-    full_everywhere = [replace(one, refusal=FULL) for one in (found.log, first, second) if one]
-    all_are = replace(found, log=full_everywhere[0], further=full_everywhere[1:], refusal=FULL)
+    zeroth, *others = [replace(one, refusal=FULL) for one in (zeroth, first, second)]
+    all_are = replace(found, log=zeroth, further=others, refusal=FULL)
     assert next(iter(all_are.problems())) == FULL
 
 
 def test_a_memory_that_is_used_up_refuses_nothing_if_keys_are_evicted() -> None:
     assert Memory(10, 10, "noeviction").is_full
     assert not Memory(10, 10, "allkeys-lru").is_full
+
+
+@contextmanager
+def away_at_partition_1(redis: Redis, names: Names) -> Iterator[Redis]:
+    """Reach all partitions but one."""
+    if names.partition == 1:
+        raise RedisFailed("Redis cannot be used at 10.0.0.2:6379: Connection refused", "Look")
+    yield redis
+
+
+def test_a_partition_that_is_away_is_named_and_the_rest_is_shown(deployment: Deployment) -> None:
+    deployment.pod("a")
+    deployment.records("a")
+    deployment.records("a", names=NAMES.of_partition(2))
+    deployment.redis.hset(NAMES.state, "partitions", 3)
+    found = status.inspect(deployment.redis, NAMES, "durable", away_at_partition_1)
+    assert list(found.problems()) == [
+        "partition 1 of the log: Redis cannot be used at 10.0.0.2:6379: Connection refused; its "
+        "events wait, those of the other partitions do not"
+    ]
+    rows = [" ".join(line.split()) for line in found.to_text().splitlines()]
+    assert {"recorder 0 a", "log 1 cannot be read, see below", "recorder 2 a"} <= set(rows)
+    first, second = json.loads(json.dumps(found.facts()))["partitions"]
+    assert (first["partition"], "10.0.0.2:6379" in first["error"]) == (1, True)
+    assert second["recorder"] == "a"
