@@ -19,6 +19,7 @@ from constellation_ws.cli.redis_connection import Reach, RedisFailed
 from constellation_ws.cli.trials import Call
 from constellation_ws.interface.table import Interface
 from constellation_ws.messages import commands
+from constellation_ws.recording.width import TooFewPartitions
 from constellation_ws.redis_io.faults import explain
 from constellation_ws.redis_io.names import Names
 from constellation_ws.runtime.open_files import Shares
@@ -101,7 +102,13 @@ def inspect_files(files: Shares, max_connections: int) -> Finding:
 
 
 def inspect_partitions(redis: Redis, names: Names, reach: Reach, count: int) -> Iterator[Finding]:
-    """Find out the same of the further partitions of the log."""
+    """Find out the same of the further partitions of the log, and whether more are in use.
+
+    A gateway that follows `count` of more does not start.
+    """
+    used = _partitions_in_use(redis, names)
+    if used > count:
+        yield Finding("partitions", Verdict.FAILED, str(TooFewPartitions(count, used)))
     for number in range(1, count):
         others, subject = names.of_partition(number), f"log {number}"
         try:
@@ -109,6 +116,13 @@ def inspect_partitions(redis: Redis, names: Names, reach: Reach, count: int) -> 
                 yield _permission(subject, trials.log(other, others))
         except RedisFailed as error:
             yield Finding(subject, Verdict.FAILED, error.reason)
+
+
+def _partitions_in_use(redis: Any, names: Names) -> int:
+    try:
+        return int(redis.hget(names.state, "partitions") or 1)
+    except RedisError:
+        return 1  # what Redis refuses is a finding of its own
 
 
 def inspect_interface(interface: Interface) -> Iterator[Finding]:

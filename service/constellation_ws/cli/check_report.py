@@ -98,6 +98,7 @@ def _findings(values: Settings, interface: Interface) -> list[Finding]:
 
 def _redis_findings(values: Settings, interface: Interface, redis: Redis) -> Iterator[Finding]:
     names, address = values.redis.names(), values.redis.address()
+    keeps_log = values.delivery.mode == "durable"
     findings = list(
         check.inspect(
             redis,
@@ -105,12 +106,12 @@ def _redis_findings(values: Settings, interface: Interface, redis: Redis) -> Ite
             compile_routes(interface),
             names,
             values.redis.emitter_channels().patterns,
-            keeps_log=values.delivery.mode == "durable",
+            keeps_log=keeps_log,
             announces=values.presence.presence_events != "off" or interface.watches,
         )
     )
     yield from findings
-    if not check.has_failed(findings):
+    if keeps_log and not check.has_failed(findings):
         count = values.delivery.partitions()
         yield from check.inspect_partitions(redis, names, reaching(address), count)
     if values.listening.peer_port is not None:

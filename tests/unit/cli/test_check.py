@@ -129,6 +129,21 @@ def test_a_partition_that_is_away_is_a_finding_and_the_others_are_tried(
     assert (second.subject, second.verdict) == ("log 2", Verdict.OK)
 
 
+def test_a_lower_number_of_partitions_than_is_in_use_fails_and_says_what_to_set(
+    deployment: Deployment,
+) -> None:
+    deployment.redis.hset(NAMES.state, "partitions", 3)
+    first, *others = inspect_partitions(deployment.redis, NAMES, same_redis, 2)
+    assert (first.subject, first.verdict) == ("partitions", Verdict.FAILED)
+    assert "CONSTELLATION_LOG_PARTITIONS is 2" in first.detail
+    assert "set it to 3 or more" in first.detail
+    assert [one.verdict for one in others] == [Verdict.OK]
+    assert has_failed([first])
+    for enough in (3, 4):
+        found = inspect_partitions(deployment.redis, NAMES, same_redis, enough)
+        assert {one.verdict for one in found} == {Verdict.OK}
+
+
 def test_the_keys_of_each_further_partition_are_tried(deployment: Deployment) -> None:
     found = list(inspect_partitions(deployment.redis, NAMES, same_redis, 3))
     assert [(one.subject, one.verdict) for one in found] == [
