@@ -5,7 +5,7 @@ Redis' own clock judges who lives, as between pods. Everything here only reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,8 @@ class Pod:
     """Where other pods reach it; empty where it has no peer port, or has just left."""
     reads_packed: bool
     """Whether it can read packed entries of the log; pods of earlier releases cannot."""
+    partitions: int = 1
+    """How many partitions of the log it follows."""
 
     @property
     def is_leaving(self) -> bool:
@@ -59,11 +61,13 @@ def pods(redis: Redis, names: Names) -> list[Pod]:
         now = seconds + microseconds / 1e6
         alive = asked.zrangebyscore(names.pods, now, "+inf", withscores=True)
         entries = asked.zrangebyscore(names.peers, now, "+inf")
+        followers = asked.zrangebyscore(names.followers, "-inf", "+inf")
         with asked.pipeline(transaction=False) as pipe:
             for instance, _ in alive:
                 pipe.zcard(names.users(instance.decode()))
                 pipe.zscore(names.readers, instance)
             replies = pipe.execute()
+    follows = _follows(followers)
     peers = {peer.instance: peer for peer in map(read_entry, entries) if peer is not None}
     found = [
         Pod(
@@ -72,10 +76,17 @@ def pods(redis: Redis, names: Names) -> list[Pod]:
             users=int(count),
             address=f"{peers[name].host}:{peers[name].port}" if name in peers else "",
             reads_packed=reader is not None,
+            partitions=follows.get(name, 1),
         )
         for (instance, until), count, reader in zip(alive, replies[::2], replies[1::2], strict=True)
     ]
     return sorted(found, key=lambda pod: pod.instance)
+
+
+def _follows(followers: Iterable[bytes]) -> Mapping[str, int]:
+    """Read how many partitions pods follow; one that does not say so follows one."""
+    parts = (one.decode().partition(" ") for one in followers)
+    return {instance: int(count) for count, _, instance in parts}
 
 
 def users(redis: Redis, names: Names, after: str = "") -> Iterator[OnlineUser]:

@@ -42,6 +42,15 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Widening:
+    """More partitions of the log than are in use, which are used once all pods follow them."""
+
+    partitions: int
+    waits_for: Sequence[str]
+    """Instances of the pods that follow fewer; empty where it takes some seconds only."""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """All of it."""
 
@@ -60,6 +69,14 @@ class Status:
         """All that can be read; none with live delivery."""
         further = (one for one in self.further if isinstance(one, Log))
         return () if self.log is None else (self.log, *further)
+
+    @property
+    def widening(self) -> Widening | None:
+        """None where no pod follows more than are in use, or where it is not known which live."""
+        most = max((pod.partitions for pod in self.pods), default=1)
+        if self.log is None or self.refusal or most <= self.log.partitions:
+            return None
+        return Widening(most, [pod.instance for pod in self.pods if pod.partitions < most])
 
     def problems(self) -> Iterator[str]:
         """Say in a sentence each what keeps events from being delivered, and what to do."""
@@ -105,6 +122,7 @@ class Status:
             "pods": [asdict(pod) | {"is_leaving": self._is_leaving(pod)} for pod in self.pods],
             "log": None if self.log is None else asdict(self.log),
             "partitions": [asdict(log) for log in self.further],
+            "widening": None if self.widening is None else asdict(self.widening),
             "memory": None if self.memory is None else asdict(self.memory),
             "problems": list(self.problems()),
         }
@@ -133,6 +151,8 @@ class Status:
         return "listener" if pod.instance in self.log.listeners else ""
 
     def _log_rows(self) -> Iterator[tuple[str, str]]:
+        if self.log is not None and (widening := self.widening):
+            yield "partitions", f"{self.log.partitions} in use; {_announce(widening)}"
         for log in () if self.log is None else (self.log, *self.further):
             of = f" {log.partition}" if self.further else ""
             if isinstance(log, UnreadLog):
@@ -167,6 +187,16 @@ class Status:
         most = f"{self.memory.max_bytes:,}" if self.memory.max_bytes else "no limit"
         used = f"{self.memory.used_bytes:,} bytes of {most}"
         yield "memory", f"{used}, {self.memory.policy}"
+
+
+def _announce(widening: Widening) -> str:
+    if not widening.waits_for:
+        return f"{widening.partitions} in some seconds: all pods follow them"
+    fewer = ", ".join(widening.waits_for)
+    return (
+        f"{widening.partitions} once these pods, which follow fewer, are gone: {fewer} "
+        "(CONSTELLATION_LOG_PARTITIONS)"
+    )
 
 
 def _told(log: Log) -> str:

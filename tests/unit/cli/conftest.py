@@ -29,12 +29,15 @@ class Deployment:
         lives_seconds: float = 20.0,
         host: str = "",
         reads_packed: bool = True,
+        partitions: int = 1,
     ) -> None:
         """Register a pod, as presence and the directory of peers do."""
         seconds, _ = self.redis.time()
         self.redis.zadd(NAMES.pods, {instance: seconds + lives_seconds})
         if reads_packed:
             self.redis.zadd(NAMES.readers, {instance: seconds + 60})
+        if partitions > 1:
+            self.redis.zadd(NAMES.followers, {f"{partitions} {instance}": seconds + 60})
         if users:
             self.redis.zadd(NAMES.users(instance), dict.fromkeys(users, 0))
         if host:

@@ -181,3 +181,42 @@ def test_a_partition_that_is_away_is_named_and_the_rest_is_shown(deployment: Dep
     first, second = json.loads(json.dumps(found.facts()))["partitions"]
     assert (first["partition"], "10.0.0.2:6379" in first["error"]) == (1, True)
     assert second["recorder"] == "a"
+
+
+def partitions_row(found: Status) -> list[str]:
+    rows = [" ".join(line.split()) for line in found.to_text().splitlines()]
+    return [row for row in rows if row.startswith("partitions")]
+
+
+def test_a_number_of_partitions_that_waits_for_pods_is_shown_with_these(
+    deployment: Deployment,
+) -> None:
+    deployment.pod("a", partitions=3)
+    deployment.pod("b")
+    deployment.pod("c", lives_seconds=4)
+    deployment.records("a")
+    found = status.inspect(deployment.redis, NAMES, "durable")
+    assert found.facts()["widening"] == {"partitions": 3, "waits_for": ["b", "c"]}
+    assert [pod["partitions"] for pod in found.facts()["pods"]] == [3, 1, 1]
+    assert partitions_row(found) == [
+        "partitions 1 in use; 3 once these pods, which follow fewer, are gone: b, c "
+        "(CONSTELLATION_LOG_PARTITIONS)"
+    ]
+    assert list(found.problems()) == []
+
+
+def test_a_number_of_partitions_that_all_pods_follow_comes_soon_and_is_then_in_use(
+    deployment: Deployment,
+) -> None:
+    deployment.pod("a", partitions=3)
+    deployment.pod("b", partitions=3)
+    deployment.records("a")
+    found = status.inspect(deployment.redis, NAMES, "durable")
+    assert partitions_row(found) == ["partitions 1 in use; 3 in some seconds: all pods follow them"]
+    deployment.redis.hset(NAMES.state, "partitions", 3)
+    used = status.inspect(deployment.redis, NAMES, "durable")
+    assert (used.widening, partitions_row(used)) == (None, [])
+    with full(deployment.redis):
+        hidden = replace(status.inspect(deployment.redis, NAMES, "durable"), log=found.log)
+    assert hidden.widening is None, "who lives is not known"
+    assert status.inspect(deployment.redis, NAMES, "live").widening is None
