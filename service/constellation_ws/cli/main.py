@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from constellation_ws import __version__
 from constellation_ws.cli import (
@@ -37,7 +40,35 @@ _NAME = "constellation-ws"
 _COMPLETE = "_CONSTELLATION_WS_COMPLETE"
 """The variable by which a shell asks for completions, as typer names it."""
 
+
+class ReaderGone(Exception):
+    """Nobody reads stdout any more."""
+
+
+class _Commands(TyperGroup):
+    """The commands, which raise ReaderGone: Typer ends the process with 1 at a BrokenPipeError."""
+
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:
+        """Read the words before the command; `--help` writes."""
+        with _noticing_the_reader():
+            return super().make_context(*arguments, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carry out the command."""
+        with _noticing_the_reader():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _noticing_the_reader() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGone from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -179,7 +210,9 @@ def run(arguments: list[str]) -> int:
 
         shells.completion_init()  # type: ignore[attr-defined]  # not listed, but documented
     try:
-        return app(arguments or ["--help"], prog_name=_NAME, standalone_mode=False) or 0
+        code = app(arguments or ["--help"], prog_name=_NAME, standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
     except typer.TyperException as error:
         fault = error.format_message().replace("Value error, ", "").rstrip(".")
         command = getattr(getattr(error, "ctx", None), "command_path", _NAME)
@@ -187,7 +220,7 @@ def run(arguments: list[str]) -> int:
         return ASKED_WRONGLY
     except typer.Abort:
         return INTERRUPTED
-    except BrokenPipeError:
+    except (ReaderGone, BrokenPipeError):
         # What is left in the buffer must not be written at the exit: it would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
