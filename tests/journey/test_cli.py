@@ -431,7 +431,10 @@ async def test_check_leaves_nothing_in_redis(terminal: Terminal) -> None:
 async def test_serve_logs_a_setting_that_it_does_not_know(
     gateway: StartGateway, valkey: Valkey
 ) -> None:
-    async with gateway(valkey.url, CONSTELLATION_DRAIN_WINDOW="20") as pod:
+    idle = {"CONSTELLATION_LOG_LISTENERS": 2, "CONSTELLATION_LOG_PARTITIONS": 3}
+    async with gateway(valkey.url, CONSTELLATION_DRAIN_WINDOW="20", **idle) as pod:
+        (without_effect,) = pod.log("setting without effect")
+        assert without_effect["reason"].startswith("CONSTELLATION_LOG_LISTENERS has no effect")
         (line,) = pod.log("unknown setting")
         assert line["variable"] == "CONSTELLATION_DRAIN_WINDOW"
         assert line["closest"] == "CONSTELLATION_DRAIN_WINDOW_SECONDS"

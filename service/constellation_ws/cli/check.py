@@ -74,10 +74,12 @@ def _inspect_pubsub(
     yield _permission("publish", trials.own_publications(redis, names))
 
 
-def inspect_variables(unknown: Iterable[UnknownVariable], padded: Iterable[str]) -> Finding:
-    """Name which variables look like settings and are none, and secrets amid white space."""
+def inspect_variables(
+    unknown: Iterable[UnknownVariable], padded: Iterable[str], without_effect: Iterable[str] = ()
+) -> Finding:
+    """Name which variables are no settings or have no effect, and secrets amid white space."""
     secrets = (f"{name} begins or ends with white space, part of the secret" for name in padded)
-    faults = "; ".join([*map(str, unknown), *secrets])
+    faults = "; ".join([*map(str, unknown), *secrets, *without_effect])
     verdict = Verdict.WARNING if faults else Verdict.OK
     return Finding("settings", verdict, faults or "all variables are known")
 

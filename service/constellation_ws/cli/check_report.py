@@ -83,7 +83,11 @@ def _findings(values: Settings, interface: Interface) -> list[Finding]:
         open_files.raise_limit(), values.limits.tcp_max_connections, values.api_connections()
     )
     findings = [
-        check.inspect_variables(settings.unknown_variables(), settings.padded_secrets(values)),
+        check.inspect_variables(
+            settings.unknown_variables(),
+            settings.padded_secrets(values),
+            settings.without_effect(values),
+        ),
         check.inspect_certificates(values.invalid_certificates(datetime.now(UTC))),
         check.inspect_files(files, values.limits.max_connections),
         *check.inspect_interface(interface),

@@ -27,7 +27,7 @@ def settings() -> Settings:
 
 
 def settings_with_warnings() -> Settings:
-    """Read the settings; warn of variables that are none, and of white space around secrets."""
+    """Read the settings; warn of variables without effect, and of white space around secrets."""
     from constellation_ws.settings import settings as module
 
     values = settings()
@@ -35,6 +35,8 @@ def settings_with_warnings() -> Settings:
         warn(str(unknown))
     for padded in module.padded_secrets(values):
         warn(f"{padded} begins or ends with white space, which is part of the secret")
+    for line in module.without_effect(values):
+        warn(line)
     return values
 
 

@@ -102,6 +102,8 @@ def serve() -> None:
             logger.warning("unknown setting", variable=unknown.name, closest=unknown.closest)
         for padded in settings.padded_secrets(values):
             logger.warning("white space around a secret is part of it", variable=padded)
+        for line in settings.without_effect(values):
+            logger.warning("setting without effect", reason=line)
         for reason in values.invalid_certificates(datetime.now(UTC)):
             logger.error("invalid certificate", reason=reason)
         raise typer.Exit(process.serve(values))

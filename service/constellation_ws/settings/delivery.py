@@ -81,6 +81,14 @@ class DeliverySettings(Part):
         """Give how many partitions of the log a pod follows; live delivery has one log."""
         return self.log_partitions if self.mode == "durable" else 1
 
+    def without_effect(self) -> Iterator[str]:
+        """Say in a line each which of these settings are set and change nothing."""
+        if "log_listeners" in self.model_fields_set and self.partitions() > 1:
+            yield (
+                "CONSTELLATION_LOG_LISTENERS has no effect: with CONSTELLATION_LOG_PARTITIONS "
+                "above 1 all pods receive events from Pub/Sub"
+            )
+
     def faults(self) -> Iterator[str]:
         """Say in a line each which of these settings contradict one another."""
         if self.mode == "live":

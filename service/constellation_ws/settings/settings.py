@@ -180,6 +180,11 @@ def environment() -> Mapping[str, str]:
     return os.environ
 
 
+def without_effect(settings: Settings) -> list[str]:
+    """Say in a line each which settings are set and change nothing, which is no fault."""
+    return list(settings.delivery.without_effect())
+
+
 def unknown_variables() -> list[UnknownVariable]:
     """Find variables of the environment that look like settings and are none: typos."""
     return list(find_unknown(os.environ, PREFIX, dict(fields())))

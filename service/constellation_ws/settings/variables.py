@@ -28,7 +28,7 @@ _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 @dataclass(frozen=True, slots=True)
 class UnknownVariable:
-    """A variable with our prefix that is no setting, and the setting that was perhaps meant."""
+    """A variable that looks like a setting and is none, and the setting that was perhaps meant."""
 
     name: str
     closest: str | None
@@ -75,18 +75,42 @@ def show(value: object) -> str:
 def find_unknown(
     environment: Mapping[str, str], prefix: str, known: Iterable[str]
 ) -> Iterator[UnknownVariable]:
-    """Find the variables that carry the prefix and are no setting; values are not shown."""
+    """Find the variables that carry the prefix and are no setting; values are not shown.
+
+    Also those whose prefix has a typo itself. These may be another program's, so the rest has to be
+    much like a setting.
+    """
     names = tuple(known)
-    for name in sorted(name for name in environment if name.startswith(prefix)):
-        is_link = _SERVICE_LINK.fullmatch(name) or _SERVICE_ADDRESS.match(environment[name])
-        if name not in names and not is_link:
-            yield UnknownVariable(name, _closest(name, names, prefix))
+    for name in sorted(environment):
+        if name in names or _SERVICE_LINK.fullmatch(name):
+            continue
+        if _SERVICE_ADDRESS.match(environment[name]):
+            continue
+        if name.startswith(prefix):
+            yield UnknownVariable(name, _closest(name.removeprefix(prefix), names, prefix, 0.75))
+        elif closest := _misspelled(name, names, prefix):
+            yield UnknownVariable(name, closest)
 
 
-def _closest(name: str, known: Iterable[str], prefix: str) -> str | None:
+def _misspelled(name: str, known: Iterable[str], prefix: str) -> str | None:
+    """Return the setting that was meant by a name with a typo in the prefix; None if it has none.
+
+    Case is no typo: settings are read in any.
+    """
+    word, _, rest = name.upper().partition("_")
+    meant = prefix.removesuffix("_")
+    if word == meant or not get_close_matches(word, [meant], 1, 0.85):
+        return None
+    if word.startswith(meant):  # it may be the underscore that is missing
+        joined = _closest(name.upper().removeprefix(meant), known, prefix, 0.8)
+        return joined or _closest(rest, known, prefix, 0.8)
+    return _closest(rest, known, prefix, 0.8)
+
+
+def _closest(rest: str, known: Iterable[str], prefix: str, cutoff: float) -> str | None:
     """Compare without the prefix: it would make any two names alike."""
     bare = {one.removeprefix(prefix): one for one in known}
-    for match in get_close_matches(name.removeprefix(prefix), bare, 1, 0.75):
+    for match in get_close_matches(rest, bare, 1, cutoff):
         return bare[match]
     return None
 

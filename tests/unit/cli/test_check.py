@@ -46,6 +46,8 @@ def test_typos_warn_each_by_its_name() -> None:
     assert "did you mean A_C?" in finding.detail
     assert "D is not a setting" in finding.detail
     assert "E begins or ends with white space" in finding.detail
+    idle = inspect_variables([], [], ["F has no effect"])
+    assert (idle.verdict, idle.detail) == (Verdict.WARNING, "F has no effect")
     assert inspect_variables([], []).verdict is Verdict.OK
 
 

@@ -108,3 +108,42 @@ def test_known_names_and_the_links_of_a_kubernetes_service_are_no_typos() -> Non
     }
 
     assert list(find_unknown(environment, PREFIX, KNOWN)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "closest"),
+    [
+        ("CONSTELATION_LOG_LEVEL", "CONSTELLATION_LOG_LEVEL"),
+        ("CONSTELLATIONLOG_LEVEL", "CONSTELLATION_LOG_LEVEL"),
+        ("CONSTELLATIONS_DRAIN_WINDOW_SECONDS", "CONSTELLATION_DRAIN_WINDOW_SECONDS"),
+        ("CONSTALLATION_DRAIN_WINDOW_SECOND", "CONSTELLATION_DRAIN_WINDOW_SECONDS"),
+        ("CONSTELATION_WS_PORT", "WS_PORT"),
+    ],
+)
+def test_a_typo_in_the_prefix_is_found(name: str, closest: str) -> None:
+    (unknown,) = find_unknown({name: "hunter2"}, PREFIX, KNOWN)
+    assert (unknown.name, unknown.closest) == (name, closest)
+
+
+def test_variables_of_other_programs_are_none_of_ours() -> None:
+    environment = dict.fromkeys(
+        [
+            "PATH",
+            "LOG_LEVEL",
+            "WS_PORTS",
+            "CONSTELLATION",
+            "CONSTELATION",
+            "CONSTELLATIONS_HOME",
+            "CONSTELATION_API_URL",
+            "CONSOLATION_LOG_LEVEL",
+            "CANCELLATION_LOG_LEVEL",
+            "INSTALLATION_DRAIN_WINDOW_SECONDS",
+            "constellation_log_level",
+        ],
+        "x",
+    )
+    linked = {
+        "CONSTELATION_WS_SERVICE_PORT": "7000",
+        "CONSTELATION_WS_PORT": "tcp://10.96.0.1:7000",
+    }
+    assert list(find_unknown(environment | linked, PREFIX, KNOWN)) == []
