@@ -195,11 +195,11 @@ class World:
     def are_pods_well(self) -> bool:
         """Tell whether all pods are ready, all is recorded, and as many listen as should."""
         listeners = sum(pod.is_listener for pod in self.pods)
-        is_well = self._is_recorded and listeners == min(self.most_listeners, len(self.pods))
+        is_well = self.is_recorded and listeners == min(self.most_listeners, len(self.pods))
         return all(pod.is_ready for pod in self.pods) and is_well
 
     @property
-    def _is_recorded(self) -> bool:
+    def is_recorded(self) -> bool:
         """Whether exactly one pod records, or one for each partition, spread over the pods."""
         if self._setting == 1:
             return sum(pod.is_recorder for pod in self.pods) == 1

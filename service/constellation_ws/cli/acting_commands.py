@@ -93,9 +93,8 @@ def send(
     command = _emission(values, namespace, target, event, json)
     with exit_on(FAILED, RedisFailed), connected(address, names) as redis:
         online = commanding.is_reached(redis, names, command, None if room else UserId(to))
-        log_id = commanding.send(
-            redis, names, command, keeps_log=keeps_log, reach=reaching(address)
-        )
+        reach = reaching(address)
+        log_id = commanding.send(redis, names, command, keeps_log=keeps_log, reach=reach)
     _show_sent(log_id, online, as_json)
     if not online:
         warn(f"nobody is in {to} now" if room else f"{to} is not online")

@@ -108,28 +108,29 @@ def status(as_json: AsJson = False) -> None:
     raise typer.Exit(FAILED if problems else 0)
 
 
+_OfUser = Annotated[
+    str | None,
+    typer.Option(metavar="USER", help="Only what addresses this user's room.", callback=not_empty),
+]
+_OfChat = Annotated[
+    str | None,
+    typer.Option(metavar="CHAT", help="Only what addresses this chat's room.", callback=not_empty),
+]
+_OnChannel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHANNEL",
+        help="Only what came on this channel, or on those of a pattern: 'chat:*'.",
+        autocompletion=loading.channels,
+        callback=not_empty,
+    ),
+]
+
+
 def tail(
-    user: Annotated[
-        str | None,
-        typer.Option(
-            metavar="USER", help="Only what addresses this user's room.", callback=not_empty
-        ),
-    ] = None,
-    chat: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CHAT", help="Only what addresses this chat's room.", callback=not_empty
-        ),
-    ] = None,
-    channel: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CHANNEL",
-            help="Only what came on this channel, or on those of a pattern: 'chat:*'.",
-            autocompletion=loading.channels,
-            callback=not_empty,
-        ),
-    ] = None,
+    user: _OfUser = None,
+    chat: _OfChat = None,
+    channel: _OnChannel = None,
     since: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Begin so long ago, as far as the log.")
     ] = 0.0,

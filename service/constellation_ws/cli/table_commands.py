@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from constellation_ws.cli import loading
 from constellation_ws.cli.arguments import AsJson, Namespace, User
 from constellation_ws.cli.reporting import ASKED_WRONGLY, FAILED, exit_on, to_table, write_json
+
+if TYPE_CHECKING:
+    from constellation_ws.cli.sizing.load import Bounds
+    from constellation_ws.settings.settings import Settings
 
 
 def explain(
@@ -146,6 +150,17 @@ _Packing = Annotated[
 ]
 
 
+def _bounds_of(values: Settings) -> Bounds:
+    from constellation_ws.cli.sizing import load
+
+    return load.Bounds(
+        values.delivery.log_max_entries,
+        values.limits.max_connections,
+        values.limits.max_connects_per_second,
+        values.limits.max_event_bytes,
+    )
+
+
 def size(
     users: _Users,
     events: _Events,
@@ -166,7 +181,7 @@ def size(
     """
     from constellation_ws.cli import size_report
     from constellation_ws.cli.sizing import deployment, provision
-    from constellation_ws.cli.sizing.load import Bounds, InvalidLoad, Load, Log, read_rate
+    from constellation_ws.cli.sizing.load import InvalidLoad, Load, Log, read_rate
 
     values = loading.settings_with_warnings()
     mode = delivery or values.delivery.mode
@@ -177,12 +192,7 @@ def size(
     )
     seconds = values.delivery.recovery_window_seconds if window is None else window
     with exit_on(ASKED_WRONGLY, InvalidLoad), exit_on(FAILED, provision.NoNumberOfPods):
-        bounds = Bounds(
-            values.delivery.log_max_entries,
-            values.limits.max_connections,
-            values.limits.max_connects_per_second,
-            values.limits.max_event_bytes,
-        )
+        bounds = _bounds_of(values)
         load = Load(users, read_rate(events), recipients, event_bytes, seconds)
         bounds.check(load)
         found = deployment.compute(mode, load, bounds, pods, log)

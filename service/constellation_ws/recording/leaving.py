@@ -16,6 +16,7 @@ from constellation_ws.redis_io.link import FAULTS, RedisUnavailable
 logger = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.5
+_WRITE_SECONDS = 1.0
 
 
 async def await_recorded(
@@ -39,9 +40,23 @@ def left_behind(unrecorded: Unrecorded, instance: str, *, is_deaf: bool) -> str:
     Where messages were sent to it that never came, it is one that nobody knows: who has missed
     anything may have missed those. Empty where it leaves nothing.
     """
+    if left := unrecorded.end - unrecorded.begin:
+        logger.warning(
+            "this pod stops before all that it has received is recorded: what no other pod has "
+            "received is lost", unrecorded=left
+        )  # fmt: skip
     if is_deaf or unrecorded.is_lossy:
         return f"{instance}~:0"
     return unrecorded.recorded_position.decode() if unrecorded.begin < unrecorded.end else ""
+
+
+async def report_lost(redis_log: RedisLog, left: int) -> None:
+    """End the epoch for what this pod leaves unrecorded: no pod stays that would do it."""
+    redis_log.lose("interrupted", left or 1)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_WRITE_SECONDS):
+            while redis_log.epochs.has_loss:
+                await redis_log.moved(_LOOK_SECONDS)
 
 
 async def notify_others(bus: RedisBus, handover: Handover) -> None:

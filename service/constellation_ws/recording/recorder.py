@@ -25,7 +25,7 @@ from constellation_ws.recording.barrier import Barrier, Deaf
 from constellation_ws.recording.fault import RecordingFault
 from constellation_ws.recording.inquiry import Inquiry
 from constellation_ws.recording.lease import ANSWER_SECONDS, LEASE_SECONDS, RecorderLease, level
-from constellation_ws.recording.leaving import await_recorded, left_behind
+from constellation_ws.recording.leaving import await_recorded, left_behind, report_lost
 from constellation_ws.recording.phase import RecorderEvent, RecorderPhase, next_phase
 from constellation_ws.recording.seat import PodSeat
 from constellation_ws.redis_io.bus import RedisBus
@@ -285,16 +285,14 @@ class Recorder:
         await await_recorded(self._log, self._unrecorded, ANSWER_SECONDS)
         held_lease = self.holds_lease
         self._advance(RecorderEvent.RETIRED)
-        if left := self.unrecorded_events:
-            self._logger.warning(
-                "this pod stops before all that it has received is recorded: what no other pod "
-                "has received is lost", unrecorded=left
-            )  # fmt: skip
+        left = self.unrecorded_events
         if held_lease:
             await self._lease.release()
         is_deaf = is_deaf and self._seat.is_listener
         lacks_from = left_behind(self._unrecorded, self._bus.instance, is_deaf=is_deaf)
         if held_lease or lacks_from:
             await self.assignment.notify_others(lacks_from)
+        if lacks_from and not self._seat.has_heirs:
+            await report_lost(self._log, left)
         if not left:
             await self._seat.give_up()

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from constellation_ws.recording.recorder import Recorder
 from constellation_ws.redis_io.bus import RedisBus
 
-_RETIRE_SECONDS = 4.0
-"""By then a dead recorder is replaced, patience included, and has caught up."""
+_RETIRE_SECONDS = 3.5
+"""By then a dead recorder is replaced, and has caught up. With the times behind it this is less
+than all of the step has (`process/shutdown`)."""
 _UNSUBSCRIBE_SECONDS = 1.0
 """A subscription that does not confirm its end by then may not have brought events either."""
 

@@ -90,6 +90,11 @@ class PodSeat:
         """Note that positions are known from now on."""
         self._positioned_at = time.monotonic()
 
+    @property
+    def has_heirs(self) -> bool:
+        """Whether another pod stays, or records until it leaves as well, as Redis said last."""
+        return bool(self._seats.others) or self._recorder not in ("", self._bus.instance)
+
     # What Redis says
 
     def claim(self, *, may_stop: bool) -> Claim:
@@ -167,14 +172,14 @@ class PodSeat:
             has_neighbours = has_neighbours and time.monotonic() - began <= _COMING_SECONDS
         return True
 
+    def _is_followed(self) -> bool:
+        """Return whether another pod receives events, or is about to."""
+        return bool(self._seats.others or self._seats.coming or self._seats.leaving)
+
     def leave(self) -> None:
         """Note that this pod leaves, as another seat of it has decided."""
         if self._stand is Stand.LISTENS:
             self._stand = Stand.LEAVES
-
-    def _is_followed(self) -> bool:
-        """Return whether another pod receives events, or is about to, as the last answer says."""
-        return bool(self._seats.others or self._seats.coming or self._seats.leaving)
 
     async def _refrain(self) -> None:
         """Take no seat any more: it would count as that of a listener that has died.

@@ -119,6 +119,23 @@ def _stop(world: World, *pods: Pod) -> Steps:
             world.troubles.append(f"{pod.name}: exit code {pod.exit_code} {pod.failure}")
 
 
+def stop_all(world: World, blow: Blow) -> Steps:
+    """All pods are stopped at once, as when a deployment is scaled to none, and started again.
+
+    Pods that have just started, and record nothing yet, may have to report what they received.
+    """
+    with world.strike(blow.name, is_lossy=not world.is_recorded, delays=True):
+        slots = [slot for slot, pod in enumerate(world.pods) if pod.is_alive]
+        old = [world.pods[slot] for slot in slots]
+        for pod in old:
+            world.sample(pod)
+        yield from _stop(world, *old)
+        yield blow.seconds
+        for slot in slots:
+            world.pods[slot] = world.launch()
+        yield 0.0
+
+
 def kill(world: World, blow: Blow) -> Steps:
     """A pod is killed, and started again after a while."""
     slot = blow.chance.randrange(len(world.pods))
@@ -209,6 +226,7 @@ FAULTS = (
     Fault("roll", Lane.PODS, roll, weight=2),
     Fault("roll-all", Lane.PODS, roll_all),
     Fault("roll-listeners", Lane.PODS, roll_listeners),
+    Fault("stop-all", Lane.PODS, stop_all, 0.0, 5.0),
     Fault("kill", Lane.PODS, kill, 0.0, 5.0),
     Fault("kill-recorder", Lane.PODS, kill_recorder, 0.0, 5.0, weight=2),
     Fault("kill-listeners", Lane.PODS, kill_listeners, 0.0, 5.0),

@@ -11,6 +11,7 @@ from constellation_ws.log.state import LeaseReply
 from constellation_ws.log.unrecorded import Unrecorded
 from constellation_ws.recording import recorder, seat
 from constellation_ws.recording.seat import PodSeat
+from constellation_ws.redis_io.bus import RedisBus
 from tests.simulation.mutations.kinds import Mutation
 
 
@@ -65,10 +66,26 @@ def deaf_leaves() -> None:
     recorder.left_behind = trust  # type: ignore[attr-defined]
 
 
+def ends_unread() -> None:
+    """A pod closes its subscription without reading what Redis has sent until then."""
+
+    async def end(self: RedisBus, seconds: float) -> bool:
+        self.is_retired = True
+        if self._current is not None:
+            self._current.end()
+        return True
+
+    RedisBus.retire = end  # type: ignore[method-assign]
+
+
 MUTATIONS = (
     Mutation(
         "leaves-uncovered", "a listener leaves before another pod listens", "roll-listeners",
         leaves_uncovered,
+    ),
+    Mutation(
+        "ends-unread", "what Redis has sent until a subscription ends is not read", "stop-all",
+        ends_unread,
     ),
     Mutation(
         "died-unreported", "what died with all listeners is not reported", "kill-listeners",

@@ -14,6 +14,7 @@ from constellation_ws.log.ids import LogId
 from constellation_ws.log.state import Look
 from constellation_ws.recording import batching, lease, retiring
 from constellation_ws.recording import recorder as recording
+from constellation_ws.recording.seat import PodSeat
 from constellation_ws.redis_io import bus
 from constellation_ws.redis_io.names import DEFAULT
 from tests.processes import Valkey
@@ -131,6 +132,28 @@ async def test_what_a_pod_leaves_unrecorded_is_recorded_by_who_has_it_or_reporte
             )
             assert fresh.log.epoch != epoch
         await fresh.stop()
+
+
+async def test_the_last_pod_reports_what_it_leaves_unrecorded(
+    valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that has just started does, and is stopped before it may record."""
+    monkeypatch.setattr(retiring, "_RETIRE_SECONDS", 0.1)
+    monkeypatch.setattr(recording, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(PodSeat, "may_record", False)
+    pod = Pod(valkey.url)
+    try:
+        pod.start()
+        await eventually(pod.listens, PATIENCE_SECONDS, "it listens")
+        epoch = pod.log.epoch
+        assert await redis.publish(CHANNEL, "0")
+        await eventually(partial(_has, pod, 1), PATIENCE_SECONDS, "it has received it")
+        await pod.retire()
+    finally:
+        await pod.stop()
+    found: Any = await redis.hmget(DEFAULT.state, ["epoch", "reason"])
+    assert found[0].decode() != epoch
+    assert found[1] == b"interrupted"
 
 
 async def test_a_pod_that_retires_has_written_first_what_it_knows_of_a_loss(
