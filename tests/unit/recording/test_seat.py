@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from constellation_ws.messages import commands
-from constellation_ws.recording import retiring
+from constellation_ws.recording import recorder, retiring
 from constellation_ws.redis_io.names import DEFAULT
 from constellation_ws.redis_io.subscription import Subscription
 from tests.partitions import Publishing, log_of
@@ -214,8 +214,13 @@ async def test_the_only_pod_waits_for_nobody(
 @pytest.mark.parametrize("count", [1, 2, 4])
 @pytest.mark.parametrize("partitions", [1, 3])
 async def test_all_pods_may_leave_together_and_all_that_they_were_sent_is_recorded(
-    valkey: Valkey, redis: Redis, count: int, partitions: int
+    valkey: Valkey, redis: Redis, monkeypatch: pytest.MonkeyPatch, count: int, partitions: int
 ) -> None:
+    for module, name in (
+        (retiring, "_RETIRE_SECONDS"), (retiring, "_UNSUBSCRIBE_SECONDS"),
+        (recorder, "ANSWER_SECONDS"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, PATIENCE_SECONDS)  # the machine may be busy
     made = [Pod(valkey.url, partitions=partitions) for _ in range(count)]
     publishing = Publishing(redis)
     try:
