@@ -134,11 +134,12 @@ class RedisBus:
     async def retire(self, seconds: float) -> bool:
         """End the subscription for good: Redis counts this process as a receiver no more.
 
-        Returns whether all has arrived that Redis had sent, for which it waits so long.
+        Returns whether all has arrived that Redis had sent, for which it waits so long. Of what was
+        lost with earlier subscriptions the listener was notified.
         """
+        is_whole = not self.is_doubted
         try:
             async with asyncio.timeout(seconds), self._changing:
-                is_whole = self._current is not None and not self.is_doubted
                 if self._current is not None:
                     await self._current.leave()
         except (TimeoutError, *FAULTS):

@@ -22,7 +22,7 @@ from constellation_ws.observability.metrics import Metrics
 from constellation_ws.redis_io import bus as redis_bus
 from constellation_ws.redis_io import heartbeat
 from constellation_ws.redis_io.bus import Published, RedisBus
-from constellation_ws.redis_io.link import RedisUnavailable
+from constellation_ws.redis_io.link import RedisUnavailable, make_client
 from constellation_ws.redis_io.names import DEFAULT
 from tests.forwarder import forwarder
 from tests.pod_parts import Listener
@@ -77,8 +77,29 @@ async def test_a_pod_that_ends_its_subscription_has_received_all_that_redis_coun
     assert pod.heard == counted
 
 
-async def test_who_has_no_subscription_has_perhaps_not_received_all(redis: Redis) -> None:
-    assert not await Pod(redis).bus.retire(0.05)
+async def test_who_has_no_subscription_has_received_all_unless_one_is_being_opened(
+    redis: Redis,
+) -> None:
+    assert await Pod(redis).bus.retire(0.05)
+    opening = Pod(redis)
+    async with opening.bus._changing:
+        assert not await opening.bus.retire(0.05)
+
+
+async def test_who_may_not_unsubscribe_receives_all_up_to_the_refusal(
+    valkey: Valkey, redis: Redis
+) -> None:
+    """The ACL of an earlier release has no permission for that."""
+    rules = ["reset", "on", ">secret", "allkeys", "allchannels", "+@all"]
+    await redis.execute_command("ACL", "SETUSER", "old", *rules, "-unsubscribe", "-punsubscribe")
+    url = valkey.url.replace("redis://", "redis://old:secret@")
+    async with make_client(url, retries=0) as client:
+        pod = Pod(client)
+        async with running(pod):
+            await standing(pod)
+            await redis.publish(CHANNELS[0], b"1")
+            assert await pod.bus.retire(PATIENCE_SECONDS)
+            assert pod.heard == [(CHANNELS[0].encode(), b"1")]
 
 
 async def test_any_bytes_pass_and_other_channels_do_not(pod: Pod, redis: Redis) -> None:
