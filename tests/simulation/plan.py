@@ -20,8 +20,10 @@ def draw(seed: str, seconds: float, faults: Mapping[str, Fault], world: str = AL
     `world` names the only faults that strike, with `+` between them. Raises KeyError.
     """
     chance = Random(f"{seed} plan")
-    names = faults if world == ALL else world.split("+")
-    wanted = {name: faults[name] for name in names}
+    if world == ALL:
+        wanted = {name: fault for name, fault in faults.items() if not fault.is_alone}
+    else:
+        wanted = {name: faults[name] for name in world.split("+")}
     lanes = [lane for lane in Lane if any(fault.lane is lane for fault in wanted.values())]
     if world == ALL:  # often only one or two of them: what comes of one fault alone is seen too
         lanes = sorted(chance.sample(lanes, chance.choice((1, 2, 2, 3, 3))), key=list(Lane).index)

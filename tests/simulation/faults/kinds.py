@@ -43,3 +43,5 @@ class Fault:
     shortest: float = 0.0
     longest: float = 0.0
     weight: float = 1.0
+    is_alone: bool = False
+    """Whether it strikes only in worlds that name it: with others, nobody may report a loss."""

@@ -226,7 +226,7 @@ FAULTS = (
     Fault("roll", Lane.PODS, roll, weight=2),
     Fault("roll-all", Lane.PODS, roll_all),
     Fault("roll-listeners", Lane.PODS, roll_listeners),
-    Fault("stop-all", Lane.PODS, stop_all, 0.0, 5.0),
+    Fault("stop-all", Lane.PODS, stop_all, 0.0, 5.0, is_alone=True),
     Fault("kill", Lane.PODS, kill, 0.0, 5.0),
     Fault("kill-recorder", Lane.PODS, kill_recorder, 0.0, 5.0, weight=2),
     Fault("kill-listeners", Lane.PODS, kill_listeners, 0.0, 5.0),
